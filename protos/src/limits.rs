@@ -1,0 +1,28 @@
+//! Bounds that both sides of a wire check, each with its unit.
+
+/// Version 1's chunk size, and the default: 1 MiB.
+pub const CHUNK_SIZE_BYTES_DEFAULT: u32 = 1 << 20;
+/// The largest chunk size a manifest may use.
+pub const CHUNK_SIZE_BYTES_MAX: u32 = 16 << 20;
+/// The most chunks a manifest may have.
+pub const CHUNKS_MAX: u32 = 16_384;
+/// The most payload one `FetchReply` block carries.
+pub const BLOCK_BYTES_MAX: u32 = 1 << 20;
+/// The most ranges one `FetchRequest` lists, counting wanted and dropped apart.
+pub const RANGES_PER_REQUEST_MAX: usize = 1_024;
+/// The longest file name the tracker stores, in bytes of UTF-8.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// The longest `host:port` accepted, in bytes.
+pub const ADDRESS_BYTES_MAX: usize = 261;
+/// Shortest and longest password, in bytes; bcrypt reads no more than 72.
+pub const PASSWORD_BYTES_MIN: usize = 1;
+/// See [`PASSWORD_BYTES_MIN`].
+pub const PASSWORD_BYTES_MAX: usize = 72;
+/// The most files one swarm announce names.
+pub const FILES_PER_ANNOUNCE_MAX: usize = 1_000;
+/// The most feedback events one batch carries.
+pub const EVENTS_PER_BATCH_MAX: usize = 1_000;
+/// The most sources a plan shows.
+pub const SOURCES_PER_PLAN: usize = 10;
+/// The most results one search page holds.
+pub const SEARCH_PAGE_MAX: usize = 100;

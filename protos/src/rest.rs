@@ -1,0 +1,362 @@
+//! Bodies of the tracker's REST calls, `/api/v1`. docs/API.md describes them; `WIRE` marks version 1's, whose meaning
+//! and shape never change.
+//!
+//! Hashes are lower-case hex, peer ids hyphenated lower-case UUIDs, bitmaps base64 (RFC 4648 section 4, padded) with bit 7 of
+//! byte 0 for chunk 0, times seconds since 1970-01-01 UTC.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The body of every error: a sentence for people and a stable word for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What went wrong and what to do, for people.
+    pub error: String,
+    /// A stable word, for programs.
+    #[serde(default)]
+    pub code: String,
+}
+
+/// `POST /api/v1/peers/register` (WIRE: `address` and `password` are all that version 1 sends, both required there).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisterRequest {
+    /// `host:port` where this peer will listen; also a login name. Version 2 clients may leave it out by sending
+    /// `"protocol": 2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// 1 to 72 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// 2 where the client is not version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
+}
+
+/// `POST /api/v1/peers/login`: by `peer_id` or by registered `address`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// The account's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_id: Option<String>,
+    /// Or the address it was registered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The account's password.
+    pub password: String,
+}
+
+/// The answer to register (201, WIRE: `peer_id`, `token`), login, refresh and password change (200).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReply {
+    /// The account's id.
+    pub peer_id: String,
+    /// The access token; opaque to clients.
+    pub token: String,
+    /// When `token` stops working.
+    #[serde(default)]
+    pub expires_at: u64,
+}
+
+/// `POST /api/v1/peers/password` (Bearer). Every earlier token of the account stops working.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordRequest {
+    /// The password as it is now.
+    pub old_password: String,
+    /// The password to set, 1 to 72 bytes.
+    pub new_password: String,
+}
+
+/// `GET /api/v1/peers/me` (Bearer).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeReply {
+    /// The account's id.
+    pub peer_id: String,
+    /// The address it was registered with, if any.
+    pub address: Option<String>,
+    /// Rounded to 0.05; 0.5 for a newcomer.
+    pub reputation_score: f64,
+    /// Whether two or more sessions have proven it.
+    pub established: bool,
+    /// Whole tokens; 1 token is 1 MiB of verified payload.
+    pub token_balance: i64,
+    /// The same in milli-tokens, exactly.
+    pub token_balance_mt: i64,
+    /// What open tickets hold, in milli-tokens.
+    pub escrow_mt: i64,
+    /// How many files it announces at the moment.
+    pub files_shared: u64,
+    /// When the account was made.
+    pub created_at: u64,
+}
+
+/// `POST /api/v1/files/announce` (WIRE, Bearer): one chunk of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnounceChunkRequest {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// A suggestion for the file's name.
+    #[serde(default)]
+    pub file_name: String,
+    /// At least 1.
+    pub total_chunks: i64,
+    /// From 0; absent means 0.
+    #[serde(default)]
+    pub chunk_index: i64,
+    /// SHA-256 of the chunk.
+    pub chunk_hash: String,
+}
+
+/// A body that only says what happened: `{"status": "announced"}` and the like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// One word or phrase that version 1 clients compare.
+    pub status: String,
+}
+
+/// `GET /api/v1/files/lookup/{file_hash}` (WIRE, Bearer). Keys are exactly 0..n-1, or there are none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LookupV1Reply {
+    /// Per chunk index.
+    pub chunks: BTreeMap<u32, LookupV1Chunk>,
+}
+
+/// One chunk of a [`LookupV1Reply`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookupV1Chunk {
+    /// SHA-256 of the chunk.
+    pub chunk_hash: String,
+    /// Who holds it, best first, equals rotated per request.
+    pub peers: Vec<LookupV1Peer>,
+}
+
+/// One holder in a [`LookupV1Chunk`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LookupV1Peer {
+    /// The holder's account.
+    pub id: String,
+    /// `host:port`.
+    pub address: String,
+    /// A number, never a string.
+    pub reputation_score: f64,
+}
+
+/// `SUCCESS_UPLOAD` or `FAILED_UPLOAD`, as version 1 spells them.
+pub const SUCCESS_UPLOAD: &str = "SUCCESS_UPLOAD";
+/// See [`SUCCESS_UPLOAD`].
+pub const FAILED_UPLOAD: &str = "FAILED_UPLOAD";
+
+/// `POST /api/v1/peers/feedback` (WIRE, Bearer).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackRequest {
+    /// Whom it is about.
+    pub target_peer_id: String,
+    /// Which file.
+    pub file_hash: String,
+    /// Which chunk, from 0.
+    pub chunk_index: i64,
+    /// [`SUCCESS_UPLOAD`] or [`FAILED_UPLOAD`].
+    pub event_type: String,
+}
+
+/// `POST /api/v1/peers/feedback/batch` (Bearer): at most 1,000 entries.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackBatchRequest {
+    /// Applied in order.
+    pub events: Vec<FeedbackEntry>,
+}
+
+/// One entry of a batch: the same event for several chunks of one (target, file).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackEntry {
+    /// Whom it is about.
+    pub target_peer_id: String,
+    /// Which file.
+    pub file_hash: String,
+    /// The chunks as half-open runs `[first, count]`, at most 1,024 runs.
+    pub chunks: Vec<(u32, u32)>,
+    /// [`SUCCESS_UPLOAD`] or [`FAILED_UPLOAD`].
+    pub event_type: String,
+}
+
+/// The 202 answer to a batch; also when the rules ignore some of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedbackBatchReply {
+    /// Always `feedback received`.
+    pub status: String,
+    /// How many chunk events were well-formed and handed to the reputation thread.
+    pub received: u64,
+}
+
+/// `PUT /api/v1/manifests/{manifest_id}` (Bearer): stores a manifest; 201 when new, 200 when known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestBody {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// A suggestion for the file's name.
+    pub file_name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes; a power of two from 1 MiB to 16 MiB.
+    pub chunk_size: u32,
+    /// 32 bytes a chunk, in order, base64.
+    pub chunk_hashes: String,
+}
+
+/// `GET /api/v1/manifests/{manifest_id}` (Bearer).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestReplyBody {
+    /// SHA-256 of the manifest, as DESIGN and docs/PROTOCOL.md define it.
+    pub manifest_id: String,
+    /// The manifest itself.
+    #[serde(flatten)]
+    pub manifest: ManifestBody,
+}
+
+/// What of a file an announcer holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Have {
+    /// Every chunk: `"complete"`.
+    Complete,
+    /// Some: `{"bitmap": "<base64>"}`.
+    Bitmap(String),
+}
+
+/// `POST /api/v1/swarm/announce` (Bearer): the whole truth about each named file; idempotent; leased.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmAnnounceRequest {
+    /// Where this peer's gRPC server listens, `host:port`; the host may be `0.0.0.0` or `[::]`, for which the
+    /// tracker puts the address it sees.
+    pub address: String,
+    /// A label; sources with the asker's label come first among equals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site: Option<String>,
+    /// At most 1,000.
+    pub files: Vec<SwarmFile>,
+}
+
+/// One file of a [`SwarmAnnounceRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmFile {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// Which manifest.
+    pub manifest_id: String,
+    /// What this peer holds of it.
+    pub have: Have,
+}
+
+/// The answer to a swarm announce, after which the announced leases live `lease_seconds`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmAnnounceReply {
+    /// Always `announced`.
+    pub status: String,
+    /// How long the leases live.
+    pub lease_seconds: u64,
+    /// When to announce again; jittered by the tracker.
+    pub renew_in_seconds: u64,
+    /// Manifests to PUT first, then announce again; nothing was recorded for these.
+    pub unknown_manifests: Vec<String>,
+}
+
+/// `POST /api/v1/swarm/leave` (Bearer): ends leases at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmLeaveRequest {
+    /// Which files; absent means all of this account's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Vec<String>>,
+}
+
+/// The answer to leave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmLeaveReply {
+    /// Always `left`.
+    pub status: String,
+    /// How many leases ended.
+    pub left: u64,
+}
+
+/// `GET /api/v1/files/{file_hash}` (Bearer): the plan. 404 `unknown_file` when nobody ever announced it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanReply {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// The name its announcers suggest.
+    pub file_name: String,
+    /// Distinct manifests, the one with most live holders first. A file shared only by version 1 peers has none:
+    /// its chunk hashes are in the version 1 lookup.
+    pub manifests: Vec<PlanManifest>,
+    /// Whether version 1's lookup lists this file, chunk hashes included.
+    pub v1_listed: bool,
+    /// The caller's ticket for this file; null when tickets are unavailable at the moment.
+    pub ticket: Option<TicketBody>,
+    /// Ask again no sooner than this.
+    pub ask_again_seconds: u64,
+}
+
+/// One manifest of a plan and who serves it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanManifest {
+    /// Fetch it with `GET /api/v1/manifests/{manifest_id}`.
+    pub manifest_id: String,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes.
+    pub chunk_size: u32,
+    /// At most 10, best first.
+    pub sources: Vec<PlanSource>,
+}
+
+/// One source of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanSource {
+    /// The source's account.
+    pub peer_id: String,
+    /// `host:port` candidates, best first.
+    pub addresses: Vec<String>,
+    /// `grpc` for this version's calls, `grpc-v1` where only `DownloadChunk` is spoken.
+    pub transport: String,
+    /// Rounded to 0.05.
+    pub reputation_score: f64,
+    /// What it holds.
+    pub have: Have,
+}
+
+/// A ticket as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketBody {
+    /// Opaque.
+    pub id: String,
+    /// How many milli-tokens it holds; 0 means free class.
+    pub escrow_mt: i64,
+    /// When it closes unless renewed by another lookup.
+    pub expires_at: u64,
+}
+
+/// `GET /api/v1/files?name=…&limit=…&after=…` (Bearer): files whose name contains every word, newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchReply {
+    /// At most `limit`.
+    pub files: Vec<SearchFile>,
+    /// Pass as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// One hit of a search.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SearchFile {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// Its name.
+    pub file_name: String,
+    /// Bytes; null for a file shared by version 1 peers only.
+    pub size: Option<u64>,
+    /// Null for a file shared by version 1 peers only.
+    pub manifest_id: Option<String>,
+    /// How many peers hold a live lease.
+    pub sources: u64,
+    /// When it was first announced.
+    pub created_at: u64,
+}
