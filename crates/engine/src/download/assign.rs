@@ -1,0 +1,142 @@
+//! Who is asked for what: filling windows, and rescuing chunks from sources that are much too slow.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::download::pool::Order;
+use crate::download::source::Source;
+use crate::download::{Download, Output, SourceId};
+use crate::ids::ChunkIndex;
+
+/// How often an idle source looks again for a chunk to rescue.
+const RESCUE_PAUSE: Duration = Duration::from_millis(250);
+
+type Requests = BTreeMap<SourceId, Vec<ChunkIndex>>;
+
+impl Download {
+    /// Gives work to whoever has room, one chunk each in turn so that a small file is spread over all.
+    pub(super) fn assign(&mut self, now: Instant) {
+        let order = self.order();
+        let cap = self.cap(now);
+        let mut requests = Requests::new();
+        let mut turn = self.with_room(now, cap);
+        while !turn.is_empty() {
+            turn.retain(|id| self.assign_one(now, *id, order, &mut requests) && self.has_room(now, *id, cap));
+        }
+        self.rescue(now, cap, &mut requests);
+        for (source, chunks) in requests {
+            self.outputs.push_back(Output::Request { source, chunks });
+        }
+    }
+
+    /// In order as long as nobody holds a mere part: then there is no other downloader known to complement.
+    fn order(&self) -> Order {
+        let partial = self.sources.values().any(|source| source.has.is_some() && !source.is_complete());
+        if partial { Order::RarestFirst } else { Order::InOrder }
+    }
+
+    /// An even share of the flights there may be, so that nobody's window crowds the others out.
+    fn cap(&self, now: Instant) -> usize {
+        let usable = self.sources.values().filter(|source| source.is_usable(now)).count();
+        (self.limits.in_flight_max / usable.max(1)).max(self.limits.window_min)
+    }
+
+    /// Best first, by the tracker's order.
+    fn with_room(&self, now: Instant, cap: usize) -> Vec<SourceId> {
+        let mut ids: Vec<_> = self.sources.keys().copied().filter(|id| self.has_room(now, *id, cap)).collect();
+        ids.sort_by_key(|id| (self.sources[id].rank, *id));
+        ids
+    }
+
+    fn has_room(&self, now: Instant, id: SourceId, cap: usize) -> bool {
+        self.sources.get(&id).is_some_and(|source| source.has_room(now, cap))
+    }
+
+    /// One unassigned chunk to `id`; false when there is none for it.
+    fn assign_one(&mut self, now: Instant, id: SourceId, order: Order, requests: &mut Requests) -> bool {
+        let Some(source) = self.sources.get_mut(&id) else { return false };
+        if source.dry {
+            return false;
+        }
+        let Some(chunk) = self.chunks.pool().first(order, |chunk| source.holds(chunk)) else {
+            source.dry = true;
+            return false;
+        };
+        self.may_fly_more(id) && self.start(now, id, chunk, requests)
+    }
+
+    /// Whether the total allows one more flight. Sources that have not delivered yet get half of it together, so that
+    /// a crowd of silent ones leaves room for the others.
+    fn may_fly_more(&self, id: SourceId) -> bool {
+        let is_new = |source: &Source| source.chunks == 0;
+        let of_new =
+            self.sources.values().filter(|source| is_new(source)).map(|source| source.flights.len()).sum::<usize>();
+        let room_for_new = of_new < (self.limits.in_flight_max / 2).max(1);
+        self.total_flights() < self.limits.in_flight_max.max(1) && (room_for_new || !is_new(&self.sources[&id]))
+    }
+
+    fn start(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, requests: &mut Requests) -> bool {
+        let Some(source) = self.sources.get_mut(&id) else { return false };
+        if !self.chunks.assign(chunk, id) {
+            return false;
+        }
+        source.start_flight(now, chunk);
+        requests.entry(id).or_default().push(chunk);
+        true
+    }
+
+    /// Lets idle sources fetch what much slower ones have not delivered; the fastest may choose first.
+    fn rescue(&mut self, now: Instant, cap: usize, requests: &mut Requests) {
+        let mut idle = self.with_room(now, cap.min(self.limits.window_min));
+        idle.sort_by(|a, b| self.sources[b].meter.rate(now).total_cmp(&self.sources[a].meter.rate(now)));
+        for id in &idle {
+            if let Some(chunk) = self.worst_held(now, *id).filter(|_| self.may_fly_more(*id)) {
+                self.start(now, *id, chunk, requests);
+            }
+        }
+        let waiting = !idle.is_empty() && self.chunks.in_flight() > 0;
+        self.rescue_at = waiting.then_some(now + RESCUE_PAUSE);
+    }
+
+    /// The chunk in flight elsewhere that will take longest there and is worth asking of `id`.
+    fn worst_held(&self, now: Instant, id: SourceId) -> Option<ChunkIndex> {
+        let rescuer = &self.sources[&id];
+        let mine = self.rescuer_secs(now, rescuer);
+        let mut worst: Option<(f64, ChunkIndex)> = None;
+        for chunk in self.sources.values().flat_map(|source| source.flights.iter().map(|flight| flight.chunk)) {
+            if !rescuer.holds(chunk) || rescuer.has_flight(chunk) {
+                continue;
+            }
+            let theirs = self.secs_held(now, chunk);
+            if theirs > mine * f64::from(self.limits.rescue_factor) && worst.is_none_or(|(secs, _)| theirs > secs) {
+                worst = Some((theirs, chunk));
+            }
+        }
+        worst.map(|(_, chunk)| chunk)
+    }
+
+    /// How long the rescuer would take; a newcomer, whose rate is not known, is taken to be tolerable.
+    fn rescuer_secs(&self, now: Instant, rescuer: &Source) -> f64 {
+        let secs = rescuer.secs_until(now, rescuer.flights.len(), self.chunk_bytes);
+        if secs.is_finite() { secs } else { self.limits.rescue_after.as_secs_f64() }
+    }
+
+    /// How long the quickest of those asked for `chunk` will still take; 0 when it shall not be asked of more.
+    fn secs_held(&self, now: Instant, chunk: ChunkIndex) -> f64 {
+        let holders = self.chunks.holders(chunk);
+        if holders.len() >= self.limits.holders_max {
+            return 0.0;
+        }
+        let secs = holders.iter().map(|holder| self.secs_at(now, &self.sources[holder], chunk));
+        secs.fold(f64::INFINITY, f64::min)
+    }
+
+    fn secs_at(&self, now: Instant, holder: &Source, chunk: ChunkIndex) -> f64 {
+        let place = holder.flights.iter().position(|flight| flight.chunk == chunk).unwrap_or(0);
+        let asked = holder.flights.get(place).map_or(now, |flight| flight.since);
+        if now.saturating_duration_since(asked) < self.limits.rescue_after {
+            return 0.0;
+        }
+        holder.secs_until(now, place, self.chunk_bytes)
+    }
+}

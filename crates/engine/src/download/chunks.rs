@@ -1,0 +1,118 @@
+//! Where every chunk of a download stands. Invariant: a chunk is in exactly one state: unassigned, in flight at one or
+//! more sources, or verified. It moves only by the three verbs here, and is never lost.
+
+use crate::bitmap::Bitmap;
+use crate::download::SourceId;
+use crate::download::pool::Pool;
+use crate::ids::ChunkIndex;
+use crate::random::Rng;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Unassigned,
+    /// At these sources; never empty.
+    InFlight(Vec<SourceId>),
+    Verified,
+}
+
+/// The states of all chunks.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    states: Vec<State>,
+    /// Exactly the unassigned ones.
+    pool: Pool,
+    /// Exactly the verified ones.
+    verified: Bitmap,
+    in_flight: usize,
+}
+
+impl Chunks {
+    /// With some verified in an earlier run.
+    pub(super) fn new(verified: Bitmap, rng: &mut Rng) -> Self {
+        let count = verified.count();
+        let mut pool = Pool::new(count, rng);
+        verified.missing().for_each(|chunk| pool.insert(chunk));
+        let state = |i| if verified.contains(ChunkIndex(i)) { State::Verified } else { State::Unassigned };
+        Self { states: (0..count.0).map(state).collect(), pool, verified, in_flight: 0 }
+    }
+
+    pub(super) fn verified(&self) -> &Bitmap {
+        &self.verified
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// How many chunks are in flight, each counted once.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// See [`Pool::holder_changed`]; nothing for a chunk past the end.
+    pub(super) fn holder_changed(&mut self, chunk: ChunkIndex, more: bool) {
+        if (chunk.0 as usize) < self.states.len() {
+            self.pool.holder_changed(chunk, more);
+        }
+    }
+
+    /// The sources `chunk` is in flight at.
+    pub(super) fn holders(&self, chunk: ChunkIndex) -> &[SourceId] {
+        match self.states.get(chunk.0 as usize) {
+            Some(State::InFlight(holders)) => holders,
+            _ => &[],
+        }
+    }
+
+    /// Asks `source` for `chunk`, beside those already asked. Nothing for a verified chunk or one past the end.
+    pub(super) fn assign(&mut self, chunk: ChunkIndex, source: SourceId) -> bool {
+        match self.states.get_mut(chunk.0 as usize) {
+            Some(State::InFlight(holders)) if !holders.contains(&source) => holders.push(source),
+            Some(state @ State::Unassigned) => {
+                *state = State::InFlight(vec![source]);
+                self.pool.remove(chunk);
+                self.in_flight += 1;
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// `source` will not deliver `chunk`: unassigned again when nobody else is asked for it.
+    pub(super) fn release(&mut self, chunk: ChunkIndex, source: SourceId) {
+        let Some(state @ State::InFlight(_)) = self.states.get_mut(chunk.0 as usize) else { return };
+        if let State::InFlight(holders) = state {
+            holders.retain(|holder| *holder != source);
+            if !holders.is_empty() {
+                return;
+            }
+        }
+        *state = State::Unassigned;
+        self.in_flight -= 1;
+        self.pool.insert(chunk);
+    }
+
+    /// The chunk is there. Returns who was asked for it; `None` when it was there before or lies past the end.
+    pub(super) fn verify(&mut self, chunk: ChunkIndex) -> Option<Vec<SourceId>> {
+        let state = self.states.get_mut(chunk.0 as usize)?;
+        let asked = match std::mem::replace(state, State::Verified) {
+            State::Verified => return None,
+            State::Unassigned => {
+                self.pool.remove(chunk);
+                Vec::new()
+            }
+            State::InFlight(holders) => {
+                self.in_flight -= 1;
+                holders
+            }
+        };
+        self.verified.insert(chunk);
+        Some(asked)
+    }
+
+    /// The invariant, as far as it can be seen from the counts alone.
+    pub(super) fn assert_counts(&self) {
+        let counted = self.pool.len() + self.in_flight + self.verified.len() as usize;
+        assert_eq!(counted, self.states.len(), "every chunk is in exactly one state");
+    }
+}

@@ -1,0 +1,157 @@
+//! What time does: stalls, the end of a back-off, new lookups, and giving up.
+
+use std::time::{Duration, Instant};
+
+use crate::cause::Cause;
+use crate::download::source::{Link, Source};
+use crate::download::{Download, Limits, Output, SourceId, Why};
+
+/// How soon to ask when the last usable source is lost: not at once, it may have been a hiccup of our own network.
+const RUN_DRY_PAUSE: Duration = Duration::from_secs(1);
+/// A call this long after the deadline means that we were not running (stopped, suspended), not that others were slow.
+const OVERSLEPT: Duration = Duration::from_secs(5);
+
+/// When to ask for sources again.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    due: Instant,
+    pause: Duration,
+    /// Whether more sources are wanted at all.
+    wanted: bool,
+    /// Nothing was asked and nothing came yet.
+    is_first: bool,
+    /// There was no usable source when last seen.
+    is_dry: bool,
+}
+
+impl Lookup {
+    /// The first is due at once, unless a source comes before.
+    pub(super) fn new(now: Instant, limits: &Limits) -> Self {
+        Self { due: now, pause: limits.lookup_pause_start, wanted: true, is_first: true, is_dry: true }
+    }
+
+    /// A source came: the last lookup was worth it, and the first one need not be asked for.
+    pub(super) fn brought_something(&mut self, now: Instant, limits: &Limits) {
+        self.pause = limits.lookup_pause_start;
+        if self.is_first {
+            self.put_off(now);
+        }
+    }
+
+    /// How many sources are usable now. Losing the last one is a reason to ask soon.
+    fn usable(&mut self, now: Instant, usable: usize, limits: &Limits) {
+        if usable == 0 && !self.is_dry {
+            self.pause = limits.lookup_pause_start;
+            self.due = self.due.min(now + RUN_DRY_PAUSE);
+        }
+        self.is_dry = usable == 0;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.wanted.then_some(self.due)
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.wanted && now >= self.due
+    }
+
+    fn asked(&mut self, now: Instant, limits: &Limits) {
+        self.put_off(now);
+        self.pause = self.pause.saturating_mul(2).min(limits.lookup_pause_max);
+    }
+
+    fn put_off(&mut self, now: Instant) {
+        self.is_first = false;
+        self.due = now + self.pause;
+    }
+}
+
+impl Download {
+    pub(super) fn check_times(&mut self, now: Instant) {
+        for id in self.sources.keys().copied().collect::<Vec<_>>() {
+            self.check_source(now, id);
+        }
+        self.check_sources_wanted(now);
+        self.check_progress(now);
+    }
+
+    /// Starts all watches anew when nobody looked at them for so long that they mean nothing.
+    pub(super) fn forgive_lost_time(&mut self, now: Instant) {
+        if self.deadline().is_none_or(|deadline| now < deadline + OVERSLEPT) {
+            return;
+        }
+        self.progress_at = now;
+        self.sources.values_mut().for_each(|source| source.restart_watch(now));
+    }
+
+    /// When time next matters to this source.
+    pub(super) fn source_deadline(&self, source: &Source) -> Option<Instant> {
+        match source.link {
+            Link::Resting(until) => Some(until),
+            Link::Open(_) => source.stall_at(&self.limits).into_iter().chain(source.hold_until).min(),
+        }
+    }
+
+    fn check_source(&mut self, now: Instant, id: SourceId) {
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        if source.hold_until.is_some_and(|until| until <= now) {
+            source.hold_until = None;
+        }
+        if matches!(source.link, Link::Resting(until) if until <= now) {
+            source.link = Link::Open(now);
+            self.outputs.push_back(Output::Connect { source: id });
+        } else if source.is_stalled(now, &self.limits) {
+            self.rest(now, id, Cause::TimedOut);
+            self.outputs.push_back(Output::Disconnect { source: id, cause: Cause::TimedOut });
+        }
+    }
+
+    fn check_sources_wanted(&mut self, now: Instant) {
+        let usable = self.sources.values().filter(|source| source.failures == 0).count();
+        self.lookup.usable(now, usable, &self.limits);
+        self.lookup.wanted = usable < self.limits.sources_wanted || self.chunks_nobody_holds() > 0;
+        if self.lookup.is_due(now) {
+            self.lookup.asked(now, &self.limits);
+            self.outputs.push_back(Output::NeedSources);
+        }
+    }
+
+    fn chunks_nobody_holds(&self) -> usize {
+        match self.sources.values().any(Source::is_complete) {
+            true => 0,
+            false => self.chunks.pool().held_by_none(),
+        }
+    }
+
+    fn check_progress(&mut self, now: Instant) {
+        let forsaken = self.forsaken_since.is_some_and(|since| now >= since + self.limits.forsaken_after);
+        if forsaken && self.fetched == 0 {
+            return self.end(Output::Failed { why: self.why_bad_hashes() });
+        }
+        if forsaken {
+            self.forsaken_since = None;
+        }
+        if now >= self.progress_at + self.limits.no_progress {
+            self.end(Output::Failed { why: self.why_stuck() });
+        }
+    }
+
+    fn why_bad_hashes(&self) -> Why {
+        Why::BadHashes { sources: u32::try_from(self.banned.len()).unwrap_or(u32::MAX) }
+    }
+
+    fn why_stuck(&self) -> Why {
+        let waited = self.limits.no_progress;
+        let reachable = |source: &Source| !matches!(source.last_failure, Some(Cause::Transport | Cause::Refused));
+        let missing = self.chunks_nobody_holds();
+        if self.sources.is_empty() && !self.banned.is_empty() {
+            self.why_bad_hashes()
+        } else if !self.sources.values().any(reachable) {
+            Why::NoSources { waited }
+        } else if missing > 0 {
+            Why::Incomplete { missing: u32::try_from(missing).unwrap_or(u32::MAX), waited }
+        } else {
+            Why::NoProgress { waited }
+        }
+    }
+}

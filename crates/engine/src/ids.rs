@@ -1,0 +1,172 @@
+//! Names of things, each its own type, parsed once at the edge and valid ever after.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::HEXLOWER;
+
+/// Why a text is not an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdError {
+    /// Not 64 lower-case hexadecimal digits.
+    Hash,
+    /// Not a UUID in its hyphenated form.
+    PeerId,
+}
+
+impl fmt::Display for IdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Hash => "not a SHA-256: 64 lower-case hexadecimal digits are wanted",
+            Self::PeerId => "not a peer id: a UUID like 123e4567-e89b-42d3-a456-426614174000 is wanted",
+        })
+    }
+}
+
+impl std::error::Error for IdError {}
+
+macro_rules! digest_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 32]);
+
+        impl $name {
+            /// The 32 bytes.
+            pub fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// Takes exactly 32 bytes.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+                bytes.try_into().map(Self).map_err(|_| IdError::Hash)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), &HEXLOWER.encode(&self.0[..4]))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            /// Lower-case hexadecimal only, as it travels.
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let mut out = [0; 32];
+                if text.len() != 64 {
+                    return Err(IdError::Hash);
+                }
+                HEXLOWER.decode_mut(text.as_bytes(), &mut out).map_err(|_| IdError::Hash)?;
+                Ok(Self(out))
+            }
+        }
+    };
+}
+
+digest_id!(
+    /// SHA-256 of a whole file: its public name.
+    FileHash
+);
+digest_id!(
+    /// SHA-256 of a manifest; see [`crate::manifest`].
+    ManifestId
+);
+digest_id!(
+    /// SHA-256 of one chunk.
+    ChunkHash
+);
+
+/// An account: a UUID (RFC 9562), version 4 where we make it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub [u8; 16]);
+
+impl PeerId {
+    /// Makes a version 4 UUID of 16 random bytes.
+    pub fn from_random(mut bytes: [u8; 16]) -> Self {
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Self(bytes)
+    }
+
+    /// Takes exactly 16 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+        bytes.try_into().map(Self).map_err(|_| IdError::PeerId)
+    }
+}
+
+impl fmt::Display for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hex = HEXLOWER.encode(&self.0);
+        write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+}
+
+impl fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PeerId({})", HEXLOWER.encode(&self.0[..4]))
+    }
+}
+
+impl FromStr for PeerId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let hyphens_in_place = text.len() == 36
+            && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
+        if !hyphens_in_place {
+            return Err(IdError::PeerId);
+        }
+        let hex: String = text.chars().filter(|c| *c != '-').collect();
+        let mut out = [0; 16];
+        HEXLOWER.decode_mut(hex.as_bytes(), &mut out).map_err(|_| IdError::PeerId)?;
+        Ok(Self(out))
+    }
+}
+
+/// The place of a chunk in its file, from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkIndex(pub u32);
+
+/// How many chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkCount(pub u32);
+
+/// How many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ByteCount(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_64_lower_case_digits_and_nothing_else() {
+        let good = "0123456789abcdef".repeat(4);
+        assert_eq!(good.parse::<FileHash>().map(|h| h.to_string()), Ok(good.clone()));
+        for bad in ["", "0", &good.to_uppercase(), &good[1..], &format!("{good}0"), &"g".repeat(64), &"é".repeat(32)] {
+            assert_eq!(bad.parse::<FileHash>(), Err(IdError::Hash), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_peer_id_is_a_hyphenated_lower_case_uuid() {
+        let good = "123e4567-e89b-42d3-a456-426614174000";
+        assert_eq!(good.parse::<PeerId>().map(|id| id.to_string()), Ok(good.to_owned()));
+        for bad in ["", "123e4567e89b42d3a456426614174000", "123E4567-e89b-42d3-a456-426614174000", "------------------------------------"] {
+            assert_eq!(bad.parse::<PeerId>(), Err(IdError::PeerId), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_random_peer_id_is_a_version_4_uuid() {
+        assert_eq!(PeerId::from_random([0xff; 16]).to_string(), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+    }
+}

@@ -1,0 +1,213 @@
+//! The manifest: what a file's chunks must hash to, and the id that stands for it.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use crate::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId};
+
+/// The default chunk size and the smallest one: 1 MiB.
+pub const CHUNK_SIZE_MIN: u32 = 1 << 20;
+/// The largest chunk size: 16 MiB.
+pub const CHUNK_SIZE_MAX: u32 = 16 << 20;
+/// The most chunks a file has; with [`CHUNK_SIZE_MAX`] this bounds a file at 256 GiB.
+pub const CHUNKS_MAX: u32 = 16_384;
+/// Prefix of what a manifest id hashes.
+const MANIFEST_DOMAIN: &[u8] = b"peernet-manifest-v1\0";
+
+/// Why something is not a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ManifestError {
+    /// The chunk size is not a power of two from 1 MiB to 16 MiB.
+    ChunkSize(u32),
+    /// The file is larger than 16,384 chunks of this size.
+    TooLarge(u64),
+    /// The number of chunk hashes is not what size and chunk size give.
+    ChunkCount {
+        /// What size and chunk size give.
+        expected: u32,
+        /// How many came.
+        got: usize,
+    },
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ChunkSize(size) => write!(f, "chunk size {size} is not a power of two from 1 MiB to 16 MiB"),
+            Self::TooLarge(size) => write!(f, "{size} bytes do not fit {CHUNKS_MAX} chunks; a file may have up to 256 GiB"),
+            Self::ChunkCount { expected, got } => write!(f, "{expected} chunk hashes expected, got {got}"),
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+/// Sizes of a file's chunks. Invariant: `chunk_size` is a power of two from 1 to 16 MiB and the count at most 16,384.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Geometry {
+    size: ByteCount,
+    chunk_size: u32,
+}
+
+impl Geometry {
+    /// With the smallest chunk size that keeps the count within bounds.
+    pub fn for_size(size: ByteCount) -> Result<Self, ManifestError> {
+        let mut chunk_size = CHUNK_SIZE_MIN;
+        while chunk_size < CHUNK_SIZE_MAX && size.0.div_ceil(u64::from(chunk_size)) > u64::from(CHUNKS_MAX) {
+            chunk_size *= 2;
+        }
+        Self::new(size, chunk_size)
+    }
+
+    /// With a given chunk size.
+    pub fn new(size: ByteCount, chunk_size: u32) -> Result<Self, ManifestError> {
+        if !chunk_size.is_power_of_two() || !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&chunk_size) {
+            return Err(ManifestError::ChunkSize(chunk_size));
+        }
+        if size.0.div_ceil(u64::from(chunk_size)) > u64::from(CHUNKS_MAX) {
+            return Err(ManifestError::TooLarge(size.0));
+        }
+        Ok(Self { size, chunk_size })
+    }
+
+    /// Bytes of the file.
+    pub fn size(&self) -> ByteCount {
+        self.size
+    }
+
+    /// Bytes of every chunk but the last.
+    pub fn chunk_size(&self) -> u32 {
+        self.chunk_size
+    }
+
+    /// How many chunks; 0 for an empty file.
+    pub fn chunk_count(&self) -> ChunkCount {
+        // Within CHUNKS_MAX by the constructor.
+        ChunkCount(self.size.0.div_ceil(u64::from(self.chunk_size)) as u32)
+    }
+
+    /// Where chunk `index` begins, in bytes.
+    pub fn offset(&self, index: ChunkIndex) -> u64 {
+        u64::from(index.0) * u64::from(self.chunk_size)
+    }
+
+    /// How long chunk `index` is, in bytes; 0 past the end.
+    pub fn chunk_len(&self, index: ChunkIndex) -> u32 {
+        let rest = self.size.0.saturating_sub(self.offset(index));
+        rest.min(u64::from(self.chunk_size)) as u32
+    }
+}
+
+/// A file's hash, sizes and chunk hashes. Invariant: one hash for each chunk of the geometry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    file_hash: FileHash,
+    geometry: Geometry,
+    chunk_hashes: Vec<ChunkHash>,
+    id: ManifestId,
+}
+
+impl Manifest {
+    /// Checks the count and computes the id.
+    pub fn new(file_hash: FileHash, geometry: Geometry, chunk_hashes: Vec<ChunkHash>) -> Result<Self, ManifestError> {
+        let expected = geometry.chunk_count().0;
+        if chunk_hashes.len() != expected as usize {
+            return Err(ManifestError::ChunkCount { expected, got: chunk_hashes.len() });
+        }
+        let id = manifest_id(&file_hash, &geometry, &chunk_hashes);
+        Ok(Self { file_hash, geometry, chunk_hashes, id })
+    }
+
+    /// From chunk hashes as they are stored and travel: 32 bytes each, in order.
+    pub fn from_parts(file_hash: FileHash, size: ByteCount, chunk_size: u32, hashes: &[u8]) -> Result<Self, ManifestError> {
+        let geometry = Geometry::new(size, chunk_size)?;
+        let (whole, rest) = hashes.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err(ManifestError::ChunkCount { expected: geometry.chunk_count().0, got: whole.len() + 1 });
+        }
+        Self::new(file_hash, geometry, whole.iter().copied().map(ChunkHash).collect())
+    }
+
+    /// SHA-256 of the whole file.
+    pub fn file_hash(&self) -> FileHash {
+        self.file_hash
+    }
+
+    /// Sizes and offsets.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Of every chunk, in order.
+    pub fn chunk_hashes(&self) -> &[ChunkHash] {
+        &self.chunk_hashes
+    }
+
+    /// Of one chunk; `None` past the end.
+    pub fn chunk_hash(&self, index: ChunkIndex) -> Option<ChunkHash> {
+        self.chunk_hashes.get(index.0 as usize).copied()
+    }
+
+    /// What stands for this manifest in links and announces.
+    pub fn id(&self) -> ManifestId {
+        self.id
+    }
+
+    /// The chunk hashes as they are stored and travel.
+    pub fn hash_bytes(&self) -> Vec<u8> {
+        self.chunk_hashes.iter().flat_map(|h| h.0).collect()
+    }
+}
+
+fn manifest_id(file_hash: &FileHash, geometry: &Geometry, chunk_hashes: &[ChunkHash]) -> ManifestId {
+    let mut hasher = Sha256::new();
+    hasher.update(MANIFEST_DOMAIN);
+    hasher.update(file_hash.0);
+    hasher.update(geometry.size.0.to_be_bytes());
+    hasher.update(geometry.chunk_size.to_be_bytes());
+    for hash in chunk_hashes {
+        hasher.update(hash.0);
+    }
+    ManifestId(hasher.finalize().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chunk_size_grows_only_when_the_count_would_pass_its_bound() {
+        const MIB: u64 = 1 << 20;
+        for (size, chunk_size, count) in [
+            (0, 1 << 20, 0),
+            (1, 1 << 20, 1),
+            (16_384 * MIB, 1 << 20, 16_384),
+            (16_384 * MIB + 1, 2 << 20, 8_193),
+            (16_384 * 16 * MIB, 16 << 20, 16_384),
+        ] {
+            let geometry = Geometry::for_size(ByteCount(size)).expect("within bounds");
+            assert_eq!((geometry.chunk_size(), geometry.chunk_count().0), (chunk_size, count), "{size}");
+        }
+        assert!(Geometry::for_size(ByteCount(16_384 * 16 * MIB + 1)).is_err());
+        assert!(Geometry::new(ByteCount(1), 3 << 20).is_err());
+    }
+
+    #[test]
+    fn the_last_chunk_is_short() {
+        let geometry = Geometry::new(ByteCount((1 << 20) + 5), 1 << 20).expect("valid");
+        assert_eq!([0, 1, 2].map(|i| geometry.chunk_len(ChunkIndex(i))), [1 << 20, 5, 0]);
+    }
+
+    #[test]
+    fn the_id_covers_every_field() {
+        let make = |file: u8, size: u64, chunk: u32, hash: u8| {
+            let geometry = Geometry::new(ByteCount(size), chunk).expect("valid");
+            Manifest::new(FileHash([file; 32]), geometry, vec![ChunkHash([hash; 32])]).expect("one chunk").id()
+        };
+        let base = make(1, 10, 1 << 20, 3);
+        for other in [make(2, 10, 1 << 20, 3), make(1, 11, 1 << 20, 3), make(1, 10, 2 << 20, 3), make(1, 10, 1 << 20, 4)] {
+            assert_ne!(base, other);
+        }
+    }
+}

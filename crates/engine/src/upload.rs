@@ -1,0 +1,202 @@
+//! Who is served when: a bounded queue in front of a bounded number of running transfers, fair between peers.
+//!
+//! A request is queued, served or turned away, never forgotten. Free slots go round robin over the peers that have
+//! something queued, so that one that asks for a thousand chunks does not hold up one that asks for one. Version-1
+//! clients ask for all chunks of a file at once and count any refusal as a failure; hence the long queue, and a wait of
+//! up to 15 s in it.
+//!
+//! Invariant: a job is queued or running, once, or unknown; the numbers running never pass their bounds.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// One request, numbered by the driver; a number is not used twice while it is queued or running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobId(pub u64);
+
+/// Whose request it is: a peer id where one is proven, else the remote address without its port.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerKey(pub String);
+
+/// Bounds of an [`Admission`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Transfers running at once.
+    pub running_max: usize,
+    /// ... of one peer.
+    pub running_per_peer_max: usize,
+    /// Requests queued.
+    pub queued_max: usize,
+    /// ... of one peer: a version-1 client asks for 1,024 chunks at once.
+    pub queued_per_peer_max: usize,
+    /// How long a request waits at most.
+    pub wait_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            running_max: 32,
+            running_per_peer_max: 8,
+            queued_max: 2_048,
+            queued_per_peer_max: 1_536,
+            wait_max: Duration::from_secs(15),
+        }
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Queued: [`Admission::next`] or [`Admission::expired`] will name it.
+    Accepted,
+    /// Turned away: the queue, or this peer's part of it, is full.
+    Full,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    queue: VecDeque<JobId>,
+    running: usize,
+}
+
+#[derive(Debug)]
+enum Place {
+    Queued(Instant),
+    Running,
+}
+
+/// The machine. Its inputs are its methods, since each has its own answer; none blocks or fails.
+#[derive(Debug)]
+pub struct Admission {
+    limits: Limits,
+    peers: BTreeMap<PeerKey, Peer>,
+    jobs: BTreeMap<JobId, (PeerKey, Place)>,
+    /// Exactly the queued jobs, by the time their wait ends.
+    expiries: BTreeSet<(Instant, JobId)>,
+    /// The peers with something queued, next one first.
+    turn: VecDeque<PeerKey>,
+    running: usize,
+}
+
+impl Admission {
+    /// Nothing queued, nothing running.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            peers: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            expiries: BTreeSet::new(),
+            turn: VecDeque::new(),
+            running: 0,
+        }
+    }
+
+    /// A request came. Ask [`Admission::next`] afterwards: it may run at once.
+    pub fn enqueue(&mut self, now: Instant, job: JobId, peer: PeerKey) -> Verdict {
+        let queued_here = self.peers.get(&peer).map_or(0, |peer| peer.queue.len());
+        let full = self.expiries.len() >= self.limits.queued_max || queued_here >= self.limits.queued_per_peer_max;
+        if full || self.jobs.contains_key(&job) {
+            return Verdict::Full;
+        }
+        let until = now + self.limits.wait_max;
+        if queued_here == 0 {
+            self.turn.push_back(peer.clone());
+        }
+        self.expiries.insert((until, job));
+        self.peers.entry(peer.clone()).or_default().queue.push_back(job);
+        self.jobs.insert(job, (peer, Place::Queued(until)));
+        Verdict::Accepted
+    }
+
+    /// The next request to serve now; `None` when nothing is queued that may run. Call until `None`. What has waited
+    /// too long is left to [`Admission::expired`].
+    pub fn next(&mut self, now: Instant) -> Option<JobId> {
+        if self.running >= self.limits.running_max {
+            return None;
+        }
+        for _ in 0..self.turn.len() {
+            let key = self.turn.pop_front()?;
+            let job = self.start_one(now, &key);
+            if self.peers.get(&key).is_some_and(|peer| !peer.queue.is_empty()) {
+                self.turn.push_back(key);
+            }
+            if job.is_some() {
+                return job;
+            }
+        }
+        None
+    }
+
+    /// Starts the oldest live job of `key`, where it may run one more.
+    fn start_one(&mut self, now: Instant, key: &PeerKey) -> Option<JobId> {
+        let peer = self.peers.get_mut(key).filter(|peer| peer.running < self.limits.running_per_peer_max)?;
+        let jobs = &self.jobs;
+        let is_live = |job: &JobId| matches!(jobs.get(job), Some((_, Place::Queued(until))) if now < *until);
+        let at = peer.queue.iter().position(is_live)?;
+        let job = peer.queue.remove(at)?;
+        peer.running += 1;
+        self.running += 1;
+        let (_, place) = self.jobs.get_mut(&job)?;
+        if let Place::Queued(until) = std::mem::replace(place, Place::Running) {
+            self.expiries.remove(&(until, job));
+        }
+        Some(job)
+    }
+
+    /// A running job ended, however it ended; or a queued one is no longer wanted (its caller hung up). Unknown ones
+    /// are ignored.
+    pub fn finished(&mut self, job: JobId) {
+        let Some((key, place)) = self.jobs.remove(&job) else { return };
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        match place {
+            Place::Running => {
+                peer.running -= 1;
+                self.running -= 1;
+            }
+            Place::Queued(until) => {
+                peer.queue.retain(|queued| *queued != job);
+                self.expiries.remove(&(until, job));
+                if peer.queue.is_empty() {
+                    self.turn.retain(|turn| *turn != key);
+                }
+            }
+        }
+        if peer.queue.is_empty() && peer.running == 0 {
+            self.peers.remove(&key);
+        }
+    }
+
+    /// The requests that waited too long, oldest first: answer them "busy". They are forgotten here.
+    pub fn expired(&mut self, now: Instant) -> Vec<JobId> {
+        let mut expired = Vec::new();
+        while let Some((_, job)) = self.expiries.first().copied().filter(|(until, _)| *until <= now) {
+            self.finished(job);
+            expired.push(job);
+        }
+        expired
+    }
+
+    /// When to call [`Admission::expired`] at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.expiries.first().map(|(until, _)| *until)
+    }
+
+    /// How many wait.
+    pub fn queued(&self) -> usize {
+        self.expiries.len()
+    }
+
+    /// How many run.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Changes the bounds while running. What is over a new bound runs or waits to its end.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+}
+
+#[cfg(test)]
+mod tests;

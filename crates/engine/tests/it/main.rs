@@ -1,0 +1,3 @@
+//! The engine's rules, driven from outside as a tracker or a peer drives them.
+
+mod economy;
