@@ -1,0 +1,133 @@
+//! The threads of one process or component, joined by name within a deadline.
+
+use std::fmt;
+use std::io;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// The most threads one group holds; the bound of its "done" queue.
+const THREADS_MAX: usize = 1_024;
+
+/// How long after the last "done" a join looks again.
+const AFTERGLOW: Duration = Duration::from_millis(20);
+
+/// Threads that were spawned here and not joined yet. Dropping a group without [`Group::join`] leaves them running.
+pub struct Group {
+    threads: Vec<(String, JoinHandle<()>)>,
+    done_sender: Sender<()>,
+    done: Receiver<()>,
+}
+
+/// The names of threads that were still running at the deadline.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stragglers(pub Vec<String>);
+
+impl fmt::Display for Stragglers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "still running at the deadline: {}", self.0.join(", "))
+    }
+}
+
+impl std::error::Error for Stragglers {}
+
+/// Says "done" when its thread ends, by return or by panic.
+struct SaysDone(Sender<()>);
+
+impl Drop for SaysDone {
+    fn drop(&mut self) {
+        // The queue has a place for every thread of the group, so this cannot be full; disconnected means nobody waits.
+        let _ = self.0.try_send(());
+    }
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        let (done_sender, done) = bounded(THREADS_MAX);
+        Self { threads: Vec::new(), done_sender, done }
+    }
+}
+
+impl Group {
+    /// Spawns a thread under `name` (Linux shows its first 15 bytes). Fails when the system has no more threads.
+    pub fn spawn(&mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        if self.threads.len() >= THREADS_MAX {
+            return Err(io::Error::other(format!("a group holds at most {THREADS_MAX} threads")));
+        }
+        let (name, says_done) = (name.into(), SaysDone(self.done_sender.clone()));
+        let handle = Builder::new().name(name.clone()).spawn(move || {
+            let _says_done = says_done;
+            body();
+        })?;
+        self.threads.push((name, handle));
+        Ok(())
+    }
+
+    /// How many threads were spawned and not joined.
+    pub fn len(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Whether none is left.
+    pub fn is_empty(&self) -> bool {
+        self.threads.is_empty()
+    }
+
+    /// Waits until every thread has ended, at most `timeout`. Give the stop first. A thread that panicked counts as
+    /// ended: its panic was printed where it happened.
+    pub fn join(mut self, timeout: Duration) -> Result<(), Stragglers> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            self.reap();
+            if self.threads.is_empty() {
+                return Ok(());
+            }
+            let now = Instant::now();
+            if now >= deadline {
+                return Err(self.stragglers());
+            }
+            // "Done" is said a moment before the thread has finished, so a look follows soon after in any case.
+            let _said_or_not = self.done.recv_timeout(AFTERGLOW.min(deadline - now));
+        }
+    }
+
+    fn reap(&mut self) {
+        let (ended, running): (Vec<_>, Vec<_>) = self.threads.drain(..).partition(|(_, handle)| handle.is_finished());
+        self.threads = running;
+        for (_, handle) in ended {
+            let _panicked = handle.join();
+        }
+    }
+
+    fn stragglers(&self) -> Stragglers {
+        Stragglers(self.threads.iter().map(|(name, _)| name.clone()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop_pair;
+
+    #[test]
+    fn join_waits_for_all_and_names_those_that_stay() {
+        let (stopper, signal) = stop_pair();
+        let mut group = Group::default();
+        for name in ["stays", "goes"] {
+            let signal = signal.clone();
+            group
+                .spawn(name, move || assert!(name == "goes" || signal.wait(Duration::from_secs(30))))
+                .expect("threads");
+        }
+        assert_eq!(group.join(Duration::from_millis(200)), Err(Stragglers(vec!["stays".to_owned()])));
+        drop(stopper);
+    }
+
+    #[test]
+    fn a_panicked_thread_counts_as_ended() {
+        let mut group = Group::default();
+        group.spawn("panics", || std::panic::resume_unwind(Box::new("quietly"))).expect("a thread");
+        assert_eq!(group.join(Duration::from_secs(30)), Ok(()));
+    }
+}
