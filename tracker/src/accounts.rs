@@ -1,0 +1,188 @@
+//! Accounts: registering, logging in, changing a password, and which token generation is in force.
+//!
+//! Passwords are hashed and compared in their own pool; what lies in memory is only the generation of accounts that called lately, so
+//! that an authenticated request needs no database.
+
+mod cache;
+
+use std::time::Duration;
+
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+use peernet_protos::rest::{LoginRequest, PasswordRequest, RegisterRequest};
+
+use crate::api::{ApiError, Caller, peer_address};
+use crate::app::{App, Counters};
+use crate::keys::Token;
+use crate::passwords::check_length;
+use crate::store::{Account, Durability, Write, Written};
+use cache::Generations;
+
+/// How long a generation is trusted without asking the store: another tracker on the same database may have raised it.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+
+/// Generations in memory.
+#[derive(Debug, Default)]
+pub struct Accounts {
+    generations: Generations,
+}
+
+/// An account and a fresh token for it.
+#[derive(Debug)]
+pub struct Session {
+    /// The account.
+    pub peer: PeerId,
+    /// Its new token.
+    pub token: Token,
+    /// Whether the account was made just now.
+    pub created: bool,
+}
+
+impl Accounts {
+    /// The account's generation, `None` for an unknown account. While the store does not answer, what is in memory counts.
+    pub fn generation(&self, app: &App, peer: PeerId) -> Result<Option<u32>, ApiError> {
+        let now = (app.clock)();
+        let remembered = self.generations.find(peer);
+        match remembered {
+            Some((generation, read_at)) if now.since(read_at) < TRUSTED_FOR => Ok(Some(generation)),
+            _ => self.read_generation(app, now, peer).or_else(|error| match remembered {
+                Some((generation, _)) if error.status == 503 => Ok(Some(generation)),
+                _ => Err(error),
+            }),
+        }
+    }
+
+    /// How many accounts are in memory.
+    pub fn remembered(&self) -> usize {
+        self.generations.len()
+    }
+
+    fn read_generation(&self, app: &App, now: UnixMillis, peer: PeerId) -> Result<Option<u32>, ApiError> {
+        let account = app.permits.with(|| app.store.account(peer))?;
+        let generation = account.map(|account| account.generation);
+        if let Some(generation) = generation {
+            self.generations.remember(now, peer, generation);
+        }
+        Ok(generation)
+    }
+}
+
+/// Makes an account. An address that is registered already logs in with the same password and is 409 `address_taken` with
+/// another. Version 1 requires address and password; with `"protocol": 2` the address may be left out.
+pub fn register(app: &App, request: RegisterRequest) -> Result<Session, ApiError> {
+    let wants_address = request.protocol.unwrap_or(1) < 2;
+    let address = request.address.as_deref().filter(|text| !text.is_empty()).map(peer_address).transpose()?;
+    let password = request.password.ok_or_else(|| missing("password"))?;
+    if address.is_none() && wants_address {
+        return Err(missing("address"));
+    }
+    check_length(&password)?;
+    if let Some(owner) = find_by_address(app, address.as_deref())? {
+        return log_in_owner(app, owner, password);
+    }
+    let password_hash = app.passwords.hash(password.clone())?;
+    create(app, address, password, password_hash)
+}
+
+fn create(app: &App, address: Option<String>, password: String, password_hash: String) -> Result<Session, ApiError> {
+    let now = (app.clock)();
+    let account = Account { id: new_peer_id()?, address, password_hash, generation: 0, created_at: now };
+    let peer = account.id;
+    match write_one(app, Write::CreateAccount(account))? {
+        // Someone else registered the address a moment ago.
+        Written::AddressTaken(owner) => log_in_owner(app, *owner, password),
+        _ => {
+            Counters::count(&app.counters.registered);
+            Ok(Session { created: true, ..session(app, peer, 0) })
+        }
+    }
+}
+
+fn log_in_owner(app: &App, owner: Account, password: String) -> Result<Session, ApiError> {
+    if app.passwords.verify(password, Some(owner.password_hash))? {
+        return Ok(session(app, owner.id, owner.generation));
+    }
+    Counters::count(&app.counters.login_failed);
+    let message = "this address is registered with another password: log in with that one, or register another address";
+    Err(ApiError::conflict("address_taken", message))
+}
+
+/// Checks a password and issues a token. 401 `invalid_credentials`, in the same time, for unknown accounts and wrong
+/// passwords.
+pub fn log_in(app: &App, request: LoginRequest) -> Result<Session, ApiError> {
+    let account = match (request.peer_id, request.address) {
+        (Some(id), None) => find_by_id(app, &id)?,
+        (None, Some(address)) => find_by_address(app, Some(&peer_address(&address)?))?,
+        _ => return Err(ApiError::bad_request("invalid_body", "log in with either peer_id or address")),
+    };
+    let hash = account.as_ref().map(|account| account.password_hash.clone());
+    let right = app.passwords.verify(request.password, hash)?;
+    match account {
+        Some(account) if right => {
+            Counters::count(&app.counters.logged_in);
+            Ok(session(app, account.id, account.generation))
+        }
+        _ => {
+            Counters::count(&app.counters.login_failed);
+            Err(ApiError::unauthorized("invalid_credentials", "unknown account or wrong password"))
+        }
+    }
+}
+
+/// Sets a new password and raises the generation: every earlier token stops working at once. 403 `wrong_password`; 409
+/// `password_changed` when somebody else changed it in between.
+pub fn change_password(app: &App, caller: &Caller, request: PasswordRequest) -> Result<Session, ApiError> {
+    check_length(&request.new_password)?;
+    let account = app.permits.with(|| app.store.account(caller.peer))?.ok_or_else(|| unknown_account(caller))?;
+    if !app.passwords.verify(request.old_password, Some(account.password_hash))? {
+        Counters::count(&app.counters.login_failed);
+        return Err(ApiError::new(403, "wrong_password", "old_password is wrong"));
+    }
+    let password_hash = app.passwords.hash(request.new_password)?;
+    let write = Write::SetPassword { id: caller.peer, generation: account.generation, password_hash };
+    match write_one(app, write)? {
+        Written::Stale => Err(ApiError::conflict("password_changed", "the password was changed in the meantime")),
+        _ => Ok(session(app, caller.peer, account.generation + 1)),
+    }
+}
+
+/// A fresh token for a caller whose token is still good.
+pub fn refresh(app: &App, caller: &Caller) -> Session {
+    let token = app.keys.issue((app.clock)(), caller.peer, caller.generation);
+    Session { peer: caller.peer, token, created: false }
+}
+
+fn session(app: &App, peer: PeerId, generation: u32) -> Session {
+    let now = (app.clock)();
+    app.accounts.generations.remember(now, peer, generation);
+    Session { peer, token: app.keys.issue(now, peer, generation), created: false }
+}
+
+fn write_one(app: &App, write: Write) -> Result<Written, ApiError> {
+    let mut written = app.writer.write(vec![write], Durability::Synced)?;
+    written.pop().ok_or_else(ApiError::internal)
+}
+
+fn find_by_id(app: &App, id: &str) -> Result<Option<Account>, ApiError> {
+    let id = id.parse().map_err(|error| ApiError::bad_request("invalid_peer_id", format!("peer_id: {error}")))?;
+    app.permits.with(|| app.store.account(id))
+}
+
+fn find_by_address(app: &App, address: Option<&str>) -> Result<Option<Account>, ApiError> {
+    address.map_or(Ok(None), |address| app.permits.with(|| app.store.account_by_address(address)))
+}
+
+fn new_peer_id() -> Result<PeerId, ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| ApiError::internal())?;
+    Ok(PeerId::from_random(bytes))
+}
+
+fn missing(what: &str) -> ApiError {
+    ApiError::bad_request("invalid_body", format!("{what} is required"))
+}
+
+/// A caller's account was there when the token was checked; accounts are never deleted.
+pub(crate) fn unknown_account(caller: &Caller) -> ApiError {
+    ApiError::not_found("unknown_peer", format!("there is no account {}", caller.peer))
+}

@@ -1,0 +1,51 @@
+//! Token generations of accounts that called lately: bounded, newest generation wins.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+
+/// How many accounts are remembered at most, about 6 MB; past it all are forgotten at once, and each costs one read.
+const ACCOUNTS_MAX: usize = 100_000;
+
+/// Generation and when it was read.
+#[derive(Debug, Default)]
+pub(super) struct Generations {
+    known: RwLock<HashMap<PeerId, (u32, UnixMillis)>>,
+}
+
+impl Generations {
+    pub(super) fn find(&self, peer: PeerId) -> Option<(u32, UnixMillis)> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&peer).copied()
+    }
+
+    /// A generation only grows, so what was read before a change cannot undo it by arriving later.
+    pub(super) fn remember(&self, now: UnixMillis, peer: PeerId, generation: u32) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= ACCOUNTS_MAX && !known.contains_key(&peer) {
+            known.clear();
+        }
+        let entry = known.entry(peer).or_insert((generation, now));
+        *entry = (generation.max(entry.0), now);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_read_cannot_undo_a_new_generation() {
+        let generations = Generations::default();
+        let peer = PeerId([1; 16]);
+        generations.remember(UnixMillis(1), peer, 5);
+        generations.remember(UnixMillis(2), peer, 4);
+        assert_eq!(generations.find(peer), Some((5, UnixMillis(2))));
+        assert_eq!(generations.find(PeerId([2; 16])), None);
+    }
+}

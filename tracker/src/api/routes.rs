@@ -1,0 +1,89 @@
+//! The route table: the one place that says which calls exist. The router, the OpenAPI test and the test of docs/API.md walk it.
+
+use super::error::ApiError;
+use super::guard::Caller;
+use super::path::PathArgs;
+use crate::app::App;
+use crate::http::{Reply, Request};
+use crate::routes::{accounts, feedback, files, manifests, meta, search, swarm};
+
+/// Body limit of ordinary calls, in bytes.
+pub const BODY_BYTES: usize = 64 << 10;
+/// Body limit of calls that carry a manifest or many events, in bytes.
+pub const BODY_BYTES_LARGE: usize = 1 << 20;
+/// Body limit of a swarm announce, in bytes: 1,000 files with bitmaps of 2 KiB, in base64.
+pub const BODY_BYTES_ANNOUNCE: usize = 4 << 20;
+
+/// What answers a call that needs no account.
+pub type OpenHandler = fn(&App, &Request, &PathArgs) -> Result<Reply, ApiError>;
+/// What answers a call of an account.
+pub type CallerHandler = fn(&App, &Caller, &Request, &PathArgs) -> Result<Reply, ApiError>;
+
+/// Who may call, and what answers.
+#[derive(Clone, Copy)]
+pub enum Access {
+    /// Anyone.
+    Open(OpenHandler),
+    /// Who has a valid token.
+    Bearer(CallerHandler),
+}
+
+/// One call.
+#[derive(Clone, Copy)]
+pub struct Route {
+    /// `GET`, `POST` or `PUT`. A `GET` route answers `HEAD` too.
+    pub method: &'static str,
+    /// A template: `{name}` stands for one non-empty segment.
+    pub path: &'static str,
+    /// The most bytes its body may have.
+    pub body_bytes_max: usize,
+    /// What answers.
+    pub access: Access,
+    /// Its name in the OpenAPI file and in metrics.
+    pub operation: &'static str,
+}
+
+const fn open(method: &'static str, path: &'static str, operation: &'static str, handler: OpenHandler) -> Route {
+    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Open(handler), operation }
+}
+
+const fn bearer(method: &'static str, path: &'static str, operation: &'static str, handler: CallerHandler) -> Route {
+    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Bearer(handler), operation }
+}
+
+const fn sized(body_bytes_max: usize, route: Route) -> Route {
+    Route { body_bytes_max, ..route }
+}
+
+/// The public port's calls. Literal paths come before templates that would match them.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    open("GET", "/health", "health", meta::health),
+    open("GET", "/ready", "ready", meta::ready),
+    open("GET", "/.well-known/jwks.json", "keySet", meta::key_set),
+    open("GET", "/api/v1/openapi.json", "openapi", meta::openapi),
+    open("GET", "/api/v1/stats", "stats", meta::stats),
+    open("POST", "/api/v1/peers/register", "register", accounts::register),
+    open("POST", "/api/v1/peers/login", "login", accounts::login),
+    bearer("POST", "/api/v1/peers/password", "changePassword", accounts::change_password),
+    bearer("POST", "/api/v1/peers/refresh", "refreshToken", accounts::refresh),
+    bearer("GET", "/api/v1/peers/me", "me", accounts::me),
+    bearer("POST", "/api/v1/peers/feedback", "feedback", feedback::one),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/peers/feedback/batch", "feedbackBatch", feedback::batch)),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/files/announce", "announceChunk", files::announce_chunk)),
+    bearer("GET", "/api/v1/files/lookup/{file_hash}", "lookup", files::lookup),
+    bearer("GET", "/api/v1/files/{file_hash}", "plan", files::plan),
+    bearer("GET", "/api/v1/files", "search", search::search),
+    sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", manifests::put)),
+    bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", manifests::get),
+    sized(BODY_BYTES_ANNOUNCE, bearer("POST", "/api/v1/swarm/announce", "announce", swarm::announce)),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", swarm::leave)),
+];
+
+/// The operations listener's calls.
+#[rustfmt::skip]
+pub const OPS_ROUTES: &[Route] = &[
+    open("GET", "/health", "health", meta::health),
+    open("GET", "/ready", "ready", meta::ready),
+    open("GET", "/metrics", "metrics", meta::metrics),
+];

@@ -1,0 +1,78 @@
+//! What every request handler may use: configuration, store, writer, keys, caches and the swarm, shared by all threads.
+
+mod counters;
+mod readiness;
+mod router;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use peernet_engine::time::UnixMillis;
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::http::{Door, DoorStats, DrainReport};
+use crate::keys::Keys;
+use crate::passwords::Passwords;
+use crate::permits::Permits;
+use crate::store::Store;
+use crate::swarm::Swarm;
+use crate::writer::Writer;
+use crate::{dialback, reputation};
+
+pub use counters::Counters;
+pub use readiness::Readiness;
+pub use router::Operations;
+
+/// The tracker as its request handlers see it. One per process, behind an `Arc`.
+pub struct App {
+    /// As it was given, defaults filled in.
+    pub config: Config,
+    /// Reads go here, under a permit of [`App::permits`]; writes go through [`App::writer`].
+    pub store: Arc<dyn Store>,
+    /// Group commit.
+    pub writer: Writer,
+    /// Signs and checks tokens.
+    pub keys: Keys,
+    /// bcrypt, apart from everything else.
+    pub passwords: Passwords,
+    /// Accounts in memory.
+    pub accounts: Accounts,
+    /// Database work of request handlers.
+    pub permits: Permits,
+    /// Who has what.
+    pub swarm: Swarm,
+    /// The one writer of ledger and scores.
+    pub reputation: reputation::Handle,
+    /// Dials addresses that version 1 peers announce.
+    pub dialback: dialback::Handle,
+    /// The time now; fixed in tests.
+    pub clock: fn() -> UnixMillis,
+    /// For metrics and statistics.
+    pub counters: Counters,
+    /// Whether the database answers.
+    pub readiness: Readiness,
+    /// When the process started.
+    pub started_at: UnixMillis,
+    /// The public port; here because its counts are read by handlers. The door holds this `App` in turn until it is taken out.
+    pub(crate) door: Mutex<Option<Door>>,
+}
+
+impl App {
+    /// What the public port has counted; zeros while it is not open.
+    pub fn door_stats(&self) -> DoorStats {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Door::stats).unwrap_or_default()
+    }
+
+    /// Closes the public port and waits for requests in flight, at most `grace`.
+    pub(crate) fn close_door(&self, grace: Duration) -> DrainReport {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner).take();
+        door.map(|door| door.drain(grace)).unwrap_or_default()
+    }
+}
+
+/// The system's clock.
+pub fn system_clock() -> UnixMillis {
+    let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    UnixMillis::default().plus(since_epoch)
+}

@@ -1,0 +1,143 @@
+//! The router: one pure walk over a route table, for the door and for the operations listener alike.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tiny_http::Method;
+
+use super::App;
+use crate::api::path::{Match, match_path};
+use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route, guard};
+use crate::http::{Head, Reply, Request, Service};
+use crate::log;
+
+/// The operations listener's view of the tracker.
+pub struct Operations(pub Arc<App>);
+
+impl Service for App {
+    fn body_bytes_max(&self, head: &Head) -> usize {
+        body_bytes_max(ROUTES, head)
+    }
+
+    fn handle(&self, request: &Request) -> Reply {
+        answer(self, ROUTES, request)
+    }
+}
+
+impl Service for Operations {
+    fn body_bytes_max(&self, head: &Head) -> usize {
+        body_bytes_max(OPS_ROUTES, head)
+    }
+
+    fn handle(&self, request: &Request) -> Reply {
+        answer(&self.0, OPS_ROUTES, request)
+    }
+}
+
+fn body_bytes_max(table: &[Route], head: &Head) -> usize {
+    // What no route takes is read all the same, within the ordinary limit: the client then gets a 404 instead of a cut line.
+    find(table, head).map_or(crate::api::routes::BODY_BYTES, |(route, _)| route.body_bytes_max)
+}
+
+fn answer(app: &App, table: &[Route], request: &Request) -> Reply {
+    let result = catch_unwind(AssertUnwindSafe(|| dispatch(app, table, request)));
+    let result = result.unwrap_or_else(|_| {
+        log::error("router", "a handler panicked", &[("path", &request.head.path)]);
+        Err(ApiError::internal())
+    });
+    let reply = result.unwrap_or_else(|error| error.to_reply());
+    app.counters.answered(reply.status);
+    log::debug("router", "answered", &[("status", &reply.status), ("path", &request.head.path)]);
+    reply
+}
+
+fn dispatch(app: &App, table: &[Route], request: &Request) -> Result<Reply, ApiError> {
+    let (route, args) = find(table, &request.head)?;
+    match route.access {
+        Access::Open(handler) => handler(app, request, &args),
+        Access::Bearer(handler) => handler(app, &guard::authenticate(app, &request.head)?, request, &args),
+    }
+}
+
+/// The route of a head: 404 `not_found`, 405 `method_not_allowed` with `Allow`, or 400 `bad_path`.
+fn find<'t>(table: &'t [Route], head: &Head) -> Result<(&'t Route, PathArgs), ApiError> {
+    let method = if head.method == Method::Head { "GET" } else { head.method.as_str() };
+    let mut allowed: Vec<&str> = Vec::new();
+    for route in table {
+        match match_path(route.path, &head.path) {
+            Match::No => {}
+            Match::Broken => {
+                let message = "the path has a percent escape that is broken or not UTF-8";
+                return Err(ApiError::bad_request("bad_path", message));
+            }
+            Match::Yes(args) if route.method == method => return Ok((route, args)),
+            Match::Yes(_) => allowed.push(route.method),
+        }
+    }
+    Err(if allowed.is_empty() { no_such_path() } else { method_not_allowed(allowed) })
+}
+
+fn no_such_path() -> ApiError {
+    ApiError::not_found("not_found", "there is no such call; see /api/v1/openapi.json")
+}
+
+fn method_not_allowed(mut allowed: Vec<&str>) -> ApiError {
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    allowed.dedup();
+    let allow = allowed.join(", ");
+    let message = format!("this path takes {allow}");
+    ApiError { allow: Some(allow), ..ApiError::new(405, "method_not_allowed", message) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn found(method: Method, path: &str) -> Result<&'static str, (u16, Option<String>)> {
+        let head = Head { method, path: path.into(), query: String::new(), headers: Vec::new() };
+        find(ROUTES, &head).map(|(route, _)| route.operation).map_err(|error| (error.status, error.allow))
+    }
+
+    #[test]
+    fn paths_lead_to_their_operations() {
+        for (method, path, operation) in [
+            (Method::Get, "/health", "health"),
+            (Method::Head, "/health", "health"),
+            (Method::Get, "/api/v1/files/lookup/abc", "lookup"),
+            (Method::Get, "/api/v1/files/abc", "plan"),
+            (Method::Get, "/api/v1/files", "search"),
+            (Method::Post, "/api/v1/files/announce", "announceChunk"),
+            (Method::Put, "/api/v1/manifests/abc", "putManifest"),
+        ] {
+            assert_eq!(found(method, path), Ok(operation), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_404_and_the_wrong_method_405_with_allow() {
+        for path in ["/", "/healt", "/health/", "/api/v1/files/", "/api/v1/files/lookup/a/b", "/metrics"] {
+            assert_eq!(found(Method::Get, path), Err((404, None)), "{path}");
+        }
+        for (method, path, allow) in [
+            (Method::Post, "/health", "GET, HEAD"),
+            (Method::Get, "/api/v1/peers/register", "POST"),
+            (Method::Head, "/api/v1/peers/register", "POST"),
+            (Method::Delete, "/api/v1/manifests/abc", "PUT, GET, HEAD"),
+            (Method::Options, "/api/v1/swarm/leave", "POST"),
+        ] {
+            assert_eq!(found(method, path), Err((405, Some(allow.to_owned()))), "{path}");
+        }
+        assert_eq!(found(Method::Get, "/api/v1/files/%zz"), Err((400, None)));
+    }
+
+    #[test]
+    fn no_call_is_in_the_table_twice() {
+        let calls: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
+        let operations: BTreeSet<_> = ROUTES.iter().map(|route| route.operation).collect();
+        assert_eq!((calls.len(), operations.len()), (ROUTES.len(), ROUTES.len()));
+    }
+}

@@ -1,0 +1,143 @@
+//! How a tracker is set up: flags, then environment, then a TOML file, then defaults; the first that says something wins.
+//!
+//! One list, in `config/settings.rs`, names every setting with its meaning and default. The struct, the flags, the environment names, the file's
+//! keys and the documented default file all come out of it, so none can be forgotten. Unknown names are refused.
+
+mod layers;
+mod settings;
+mod value;
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::http::{DoorLimits, OpsAddress};
+pub use layers::{Notice, load, load_from};
+pub use settings::{Config, FIELDS, Field, Flags};
+pub use value::Secret;
+
+/// Why a configuration is refused; names the place and the setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Bounds of bcrypt's cost: below 4 it does not exist, above 16 one login takes seconds.
+const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=16;
+
+/// The longest token life: a year.
+const TOKEN_HOURS_MAX: u32 = 8_760;
+
+impl Config {
+    /// Checks what single values cannot: ranges and addresses.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |name: &str, why: &str| Err(ConfigError(format!("{name}: {why}")));
+        if !BCRYPT_COST.contains(&self.bcrypt_cost) {
+            return refuse("bcrypt_cost", "must be 4 to 16");
+        }
+        if !(1..=TOKEN_HOURS_MAX).contains(&self.token_hours) {
+            return refuse("token_hours", "must be 1 to 8760");
+        }
+        for (name, value) in self.at_least_one() {
+            if value == 0 {
+                return refuse(name, "must be at least 1");
+            }
+        }
+        self.listen_address()?;
+        self.ops_address().map(|_| ())
+    }
+
+    fn at_least_one(&self) -> [(&'static str, u64); 6] {
+        [
+            ("connections_max", self.connections_max as u64),
+            ("connections_per_address_max", self.connections_per_address_max as u64),
+            ("head_seconds", self.head_seconds),
+            ("body_seconds", self.body_seconds),
+            ("idle_seconds", self.idle_seconds),
+            ("write_seconds", self.write_seconds),
+        ]
+    }
+
+    /// Where the public port listens. A name is resolved; its first address counts.
+    pub fn listen_address(&self) -> Result<SocketAddr, ConfigError> {
+        let refuse = |why: &str| ConfigError(format!("listen: {:?} is not ADDR:PORT: {why}", self.listen));
+        let mut addresses = self.listen.to_socket_addrs().map_err(|error| refuse(&error.to_string()))?;
+        addresses.next().ok_or_else(|| refuse("it has no address"))
+    }
+
+    /// Where operators reach the process; `None` for `off`.
+    pub fn ops_address(&self) -> Result<Option<OpsAddress>, ConfigError> {
+        let refuse = |why: &str| ConfigError(format!("ops_listen: {why}"));
+        if self.ops_listen == "off" {
+            return Ok(None);
+        }
+        if self.ops_listen.is_empty() {
+            return Ok(Some(OpsAddress::Unix(self.data_dir.join("ops.sock"))));
+        }
+        if let Some(path) = self.ops_listen.strip_prefix("unix:") {
+            return Ok(Some(OpsAddress::Unix(PathBuf::from(path))));
+        }
+        let address: SocketAddr =
+            self.ops_listen.parse().map_err(|_| refuse("must be unix:PATH, a loopback ADDR:PORT or off"))?;
+        if !address.ip().is_loopback() {
+            return Err(refuse("only a loopback address or a Unix socket may serve operators"));
+        }
+        Ok(Some(OpsAddress::Loopback(address)))
+    }
+
+    /// How many database connections, and so how many requests work on the database at once.
+    pub fn database_connections(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        if self.database_connections == 0 { 2 * cores } else { self.database_connections }
+    }
+
+    /// The door's limits.
+    pub fn door_limits(&self) -> DoorLimits {
+        DoorLimits {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            head_deadline: Duration::from_secs(self.head_seconds),
+            body_deadline: Duration::from_secs(self.body_seconds),
+            idle_deadline: Duration::from_secs(self.idle_seconds),
+            write_deadline: Duration::from_secs(self.write_seconds),
+            ..DoorLimits::default()
+        }
+    }
+
+    /// The settings as a TOML file with a comment on each; secrets are shown as `"(hidden)"`.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from("# peernet-tracker configuration\n");
+        for field in FIELDS {
+            let comment: String = field.doc.iter().map(|line| format!("#{line}\n")).collect();
+            text.push_str(&format!("\n{comment}# Flag --{}, environment {}\n", field.flag(), field.environment()));
+            text.push_str(&format!("{} = {}\n", field.name, (field.show)(self)));
+        }
+        text
+    }
+}
+
+/// `$XDG_DATA_HOME/peernet-tracker`, or what the XDG rules put in its place.
+pub fn default_data_dir() -> PathBuf {
+    xdg_folder("XDG_DATA_HOME", ".local/share")
+}
+
+/// `$XDG_CONFIG_HOME/peernet-tracker/config.toml`, or what the XDG rules put in its place.
+pub fn default_config_file() -> PathBuf {
+    xdg_folder("XDG_CONFIG_HOME", ".config").join("config.toml")
+}
+
+fn xdg_folder(variable: &str, below_home: &str) -> PathBuf {
+    let given = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map_or_else(|| Path::new(".").to_owned(), PathBuf::from);
+    given.unwrap_or_else(|| home().join(below_home)).join("peernet-tracker")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! The list of settings. Everything about a setting is said here, once.
+
+use std::path::PathBuf;
+
+use argh::FromArgs;
+use peernet_engine::economy::Complaints;
+
+use super::value::{Secret, Setting};
+use super::{ConfigError, default_data_dir};
+use crate::log::Level;
+
+/// A setting as the list describes it.
+pub struct Field {
+    /// Its key in the file.
+    pub name: &'static str,
+    /// What it means, line by line, each with its leading space.
+    pub doc: &'static [&'static str],
+    /// Its value as TOML, secrets hidden.
+    pub show: fn(&Config) -> String,
+    /// Reads and sets it.
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+}
+
+impl Field {
+    /// The flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
+    /// The environment variable.
+    pub fn environment(&self) -> String {
+        format!("PEERNET_TRACKER_{}", self.name.to_uppercase())
+    }
+
+    /// The setting of this name.
+    pub fn find(name: &str) -> Option<&'static Field> {
+        FIELDS.iter().find(|field| field.name == name)
+    }
+
+    /// Sets it from text that came from `place`.
+    pub(super) fn apply(&self, config: &mut Config, place: &str, text: &str) -> Result<(), ConfigError> {
+        (self.set)(config, text).map_err(|why| ConfigError(format!("{place}: {why}")))
+    }
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:expr;)+) => {
+        /// A tracker's settings, defaults filled in.
+        #[derive(Debug, Clone)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        impl Default for Config {
+            fn default() -> Self {
+                Self { $($name: $default,)+ }
+            }
+        }
+
+        /// Every setting, in the order of the documented file.
+        pub const FIELDS: &[Field] = &[
+            $(Field {
+                name: stringify!($name),
+                doc: &[$($doc),+],
+                show: |config| config.$name.show(),
+                set: |config, text| {
+                    config.$name = Setting::read(text)?;
+                    Ok(())
+                },
+            },)+
+        ];
+
+        /// The settings among the command line's flags, as they were typed.
+        #[derive(Debug, Clone, Default, FromArgs)]
+        /// settings
+        pub struct Flags {
+            $($(#[doc = $doc])+ #[argh(option)] pub $name: Option<String>,)+
+        }
+
+        impl Flags {
+            /// What was typed, by setting.
+            pub fn typed(&self) -> Vec<(&'static str, &str)> {
+                let all = [$((stringify!($name), self.$name.as_deref())),+];
+                all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+            }
+        }
+    };
+}
+
+settings! {
+    /// where the public port listens, ADDR:PORT; port 0 picks a free one
+    listen: String = "127.0.0.1:8080".to_owned();
+    /// folder of the tracker's key, its embedded database and the operations socket; made with mode 0700
+    data_dir: PathBuf = default_data_dir();
+    /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the embedded database in the data folder.
+    /// DATABASE_URL is read too. As a flag only without a password, because others can read a command line
+    database_url: Secret = Secret::default();
+    /// file whose first line is the database_url; for container secrets
+    database_url_file: PathBuf = PathBuf::new();
+    /// database connections, and requests that work on the database at once; 0 means two per core
+    database_connections: usize = 0;
+    /// where operators reach metrics and health: unix:PATH, a loopback ADDR:PORT, or off; empty means ops.sock in the data folder
+    ops_listen: String = String::new();
+    /// bcrypt's cost for new passwords, 4 to 16; each step doubles the time of a login
+    bcrypt_cost: u32 = 10;
+    /// how long an access token works, in hours, 1 to 8760
+    token_hours: u32 = 24;
+    /// whether addresses that version 1 peers announce are dialled, and left out of lookups when nothing answers
+    dialback: bool = true;
+    /// what unproven complaints do: evidence (nothing globally, right where anyone may register) or bounded (a limited effect
+    /// within a tier, right where registration is by invitation)
+    complaints: Complaints = Complaints::Evidence;
+    /// open connections at most; also bounded by the limit on open files
+    connections_max: usize = 4_096;
+    /// open connections of one client address at most; raise it where many clients share one address
+    connections_per_address_max: usize = 64;
+    /// seconds a request's head may take
+    head_seconds: u64 = 10;
+    /// seconds a request's body may take
+    body_seconds: u64 = 20;
+    /// seconds a connection may be idle between requests
+    idle_seconds: u64 = 30;
+    /// seconds an answer may take to be written
+    write_seconds: u64 = 20;
+    /// seconds that requests in flight have to finish when the tracker stops
+    drain_seconds: u64 = 10;
+    /// how much is logged on standard error: error, warn, info or debug
+    log_level: Level = Level::Info;
+}

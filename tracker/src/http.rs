@@ -1,0 +1,39 @@
+//! HTTP as the tracker speaks it: one strict request at a time through a door of our own, tiny_http's types for the answer.
+//!
+//! tiny_http's accept loop, parser and TLS face no network: a single malformed request can abort its process. The [`door`]
+//! accepts, caps, enforces total deadlines and reads; whatever serves requests implements [`Service`].
+
+pub mod door;
+pub mod head;
+pub mod ops;
+mod print;
+mod refusal;
+pub mod reply;
+pub mod request;
+
+use std::sync::Arc;
+
+pub use door::{Door, DoorLimits, DoorStats, DrainReport};
+pub use ops::{Ops, OpsAddress};
+pub use reply::Reply;
+pub use request::{Head, Request};
+
+/// What answers requests: the router. The door and the operations listener both call it.
+pub trait Service: Send + Sync + 'static {
+    /// The most body bytes this head may announce; a larger `Content-Length` is answered 413 before a byte is read.
+    fn body_bytes_max(&self, head: &Head) -> usize;
+
+    /// Answers one whole request. Called on the connection's own thread; it may block for database work after taking a
+    /// permit, and never for the client.
+    fn handle(&self, request: &Request) -> Reply;
+}
+
+impl<S: Service> Service for Arc<S> {
+    fn body_bytes_max(&self, head: &Head) -> usize {
+        (**self).body_bytes_max(head)
+    }
+
+    fn handle(&self, request: &Request) -> Reply {
+        (**self).handle(request)
+    }
+}

@@ -1,0 +1,117 @@
+//! The accept thread: no error ends it, and nothing a client does makes it wait.
+
+use std::convert::Infallible;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::Shared;
+use super::admission::{Link, TurnedAway};
+use super::exchange::Exchange;
+use super::wire::TcpWire;
+use crate::http::print::{Afterwards, print_head};
+use crate::http::refusal::Refusal;
+
+/// The accept thread's name.
+const ACCEPT_NAME: &str = "door-accept";
+/// Every connection thread's name; 15 bytes is what Linux shows.
+const CONNECTION_NAME: &str = "door-connection";
+/// How long a failed accept is left alone: out of open files or memory, trying at once again would burn a core.
+const ERROR_PAUSE: Duration = Duration::from_millis(20);
+
+pub(super) fn spawn(
+    listener: Arc<TcpListener>,
+    shared: Arc<Shared>,
+    stopped: Receiver<Infallible>,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(ACCEPT_NAME.to_owned()).spawn(move || run(&listener, &shared, &stopped))
+}
+
+fn run(listener: &TcpListener, shared: &Arc<Shared>, stopped: &Receiver<Infallible>) {
+    while !shared.draining() {
+        match listener.accept() {
+            // What is accepted after the drain began is the drain's own wake-up call, or a client that came too late.
+            Ok(_) if shared.draining() => {}
+            Ok((stream, remote)) => welcome(stream, remote, shared),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) if shared.draining() => {}
+            Err(_) => {
+                shared.counters.accept_errors.add_one();
+                if stopped.recv_timeout(ERROR_PAUSE) == Err(RecvTimeoutError::Disconnected) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn welcome(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
+    // Without it an answer of two segments waits 40 ms for a delayed acknowledgement; that it fails means the client left.
+    let _ = stream.set_nodelay(true);
+    let link = Arc::new(Link::new(stream, remote.ip()));
+    match shared.admission.admit(&link) {
+        Ok(id) => start(Place { id, link: Some(link), shared: Arc::clone(shared) }),
+        Err(why) => {
+            let counter = match why {
+                TurnedAway::Full => &shared.counters.turned_away_full,
+                TurnedAway::Address => &shared.counters.turned_away_address,
+            };
+            counter.add_one();
+            turn_away(&link.stream);
+        }
+    }
+}
+
+fn start(place: Place) {
+    let shared = Arc::clone(&place.shared);
+    shared.counters.connections.add_one();
+    let thread = thread::Builder::new().name(CONNECTION_NAME.to_owned()).stack_size(shared.limits.stack_bytes);
+    // The handle is let go: the place counts the thread, also where the thread cannot start and the closure is dropped.
+    if thread.spawn(move || place.serve()).is_err() {
+        shared.counters.accept_errors.add_one();
+    }
+}
+
+/// Says 503 as far as that is possible without waiting: into the empty send buffer of a new socket.
+fn turn_away(mut stream: &TcpStream) {
+    let reply = Refusal::Busy.reply();
+    let mut answer = Vec::new();
+    print_head(&mut answer, &reply, Afterwards::Closed);
+    answer.extend_from_slice(&reply.body);
+    if stream.set_nonblocking(true).is_ok() {
+        // A request that has come already is taken out, because closing over unread bytes would reset the answer away.
+        let _ = stream.write(&answer);
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.read(&mut [0; 4096]);
+    }
+}
+
+/// A connection's place in the admission, held by its thread and given back last, after its socket's other owners.
+struct Place {
+    id: u64,
+    link: Option<Arc<Link>>,
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    fn serve(mut self) {
+        let Some(link) = self.link.take() else { return };
+        // A TLS session over the wire is made here, under the head's deadline, once a certificate is configured.
+        let wire = TcpWire::new(Arc::clone(&link));
+        Exchange::new(wire, &link, &self.shared).run();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.shared.counters.panics.add_one();
+        }
+        self.link = None;
+        self.shared.admission.leave(self.id);
+    }
+}

@@ -1,0 +1,102 @@
+//! A connection's bytes under total deadlines: what the rest of the door reads from and writes to.
+//!
+//! TLS will be a second [`Wire`]: a rustls session whose records travel over a [`TcpWire`], and whose deadline is that one's.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::admission::Link;
+
+/// How much later than a deadline a read or write may end. It lets a socket's timer be set once instead of before
+/// every call, which would be a third of the system calls of a small request.
+const SLACK: Duration = Duration::from_millis(50);
+
+/// A stream whose reads and writes fail with `TimedOut` once the deadline is over, however many of them there are.
+pub(super) trait Wire: Read + Write {
+    /// The moment by which whatever is read or written next must be done.
+    fn set_deadline(&mut self, deadline: Instant);
+
+    /// Tells the client that nothing more will come (with TLS, close_notify first).
+    fn finish_sending(&mut self);
+}
+
+/// Plain TCP.
+pub(super) struct TcpWire {
+    link: Arc<Link>,
+    deadline: Instant,
+    read_timer: Duration,
+    write_timer: Duration,
+}
+
+impl TcpWire {
+    pub(super) fn new(link: Arc<Link>) -> Self {
+        Self { link, deadline: Instant::now(), read_timer: Duration::ZERO, write_timer: Duration::ZERO }
+    }
+
+    /// What is left until the deadline.
+    fn left(&self) -> io::Result<Duration> {
+        match self.deadline.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+            left => Ok(left),
+        }
+    }
+}
+
+impl Wire for TcpWire {
+    fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
+    fn finish_sending(&mut self) {
+        // It fails where the client is gone, which is as good.
+        let _ = self.link.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Read for TcpWire {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let left = self.left()?;
+            if !still_fits(self.read_timer, left) {
+                self.link.stream.set_read_timeout(Some(left))?;
+                self.read_timer = left;
+            }
+            match (&self.link.stream).read(buffer) {
+                Err(error) if is_passing(&error) => {}
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Write for TcpWire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            let left = self.left()?;
+            if !still_fits(self.write_timer, left) {
+                self.link.stream.set_write_timeout(Some(left))?;
+                self.write_timer = left;
+            }
+            match (&self.link.stream).write(bytes) {
+                Err(error) if is_passing(&error) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a timer that is set already ends neither after the deadline nor so early that it would wake us for nothing.
+fn still_fits(timer: Duration, left: Duration) -> bool {
+    timer <= left + SLACK && timer >= left / 2
+}
+
+/// Whether the deadline decides about going on: the socket's own timer ran out, or a signal came.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}

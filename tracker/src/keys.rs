@@ -1,0 +1,132 @@
+//! The tracker's own Ed25519 key: signs access tokens, checks them, and publishes its public half.
+//!
+//! The key is made on the first start and kept in the data folder, readable by its owner only. Peers check tokens offline against
+//! the published key set (RFC 7517, 8037); the tracker itself remembers tokens that were good, because checking costs 50 µs.
+
+mod cache;
+mod file;
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use data_encoding::BASE64URL_NOPAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+use peernet_protos::claims::{AccessClaims, ISSUER};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use cache::{Remembered, TokenCache};
+pub use file::KeyError;
+
+/// The key's file in the data folder: PKCS#8, PEM.
+pub const KEY_FILE: &str = "token-key.pem";
+
+/// Longer ones are refused unread: ours are under 400 bytes.
+const TOKEN_BYTES_MAX: usize = 2_048;
+
+/// The signing key and everything derived from it.
+pub struct Keys {
+    signing: EncodingKey,
+    checking: DecodingKey,
+    validation: Validation,
+    header: Header,
+    public: [u8; 32],
+    lifetime: Duration,
+    cache: TokenCache,
+}
+
+/// A signed token and when it ends.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The compact form (RFC 7515), as it travels.
+    pub text: String,
+    /// Seconds since 1970-01-01 UTC.
+    pub expires_at: u64,
+}
+
+impl fmt::Debug for Token {
+    /// Without the token itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// Loads the key of a data folder, or makes it. Tokens live for `lifetime`.
+    pub fn open(data_dir: &Path, lifetime: Duration) -> Result<Self, KeyError> {
+        let pair = file::load_or_create(&data_dir.join(KEY_FILE))?;
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        // The end of a token is compared with the clock that comes in, also for remembered ones.
+        validation.validate_exp = false;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
+        let header = Header { kid: Some(thumbprint(&pair.public)), ..Header::new(Algorithm::EdDSA) };
+        Ok(Self {
+            signing: EncodingKey::from_ed_der(&pair.private_der),
+            checking: DecodingKey::from_ed_der(&pair.public),
+            validation,
+            header,
+            public: pair.public,
+            lifetime,
+            cache: TokenCache::default(),
+        })
+    }
+
+    /// Signs an access token for an account and its token generation.
+    pub fn issue(&self, now: UnixMillis, peer: PeerId, generation: u32) -> Token {
+        let claims = AccessClaims {
+            iss: ISSUER.to_owned(),
+            sub: peer.to_string(),
+            iat: now.as_secs(),
+            exp: now.plus(self.lifetime).as_secs(),
+            generation,
+        };
+        let text =
+            jsonwebtoken::encode(&self.header, &claims, &self.signing).expect("our own key signs our own claims");
+        Token { text, expires_at: claims.exp }
+    }
+
+    /// Whose token this is and of which generation; `None` unless this key signed it and it has not expired.
+    pub fn verify(&self, now: UnixMillis, token: &str) -> Option<(PeerId, u32)> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return None;
+        }
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let remembered = self.cache.find(&digest).or_else(|| {
+            let checked = self.check(token)?;
+            self.cache.remember(digest, checked);
+            Some(checked)
+        })?;
+        (now.as_secs() < remembered.expires_at).then_some((remembered.peer, remembered.generation))
+    }
+
+    fn check(&self, token: &str) -> Option<Remembered> {
+        let claims = jsonwebtoken::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims;
+        let peer = claims.sub.parse().ok()?;
+        Some(Remembered { peer, generation: claims.generation, expires_at: claims.exp })
+    }
+
+    /// How many checked tokens are remembered.
+    pub fn remembered(&self) -> usize {
+        self.cache.len()
+    }
+
+    /// The public half as a JSON Web Key Set.
+    pub fn key_set(&self) -> Value {
+        let x = BASE64URL_NOPAD.encode(&self.public);
+        let kid = thumbprint(&self.public);
+        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"}]})
+    }
+}
+
+/// RFC 7638: SHA-256 over the key's required members, in lexicographic order, without white space.
+fn thumbprint(public: &[u8; 32]) -> String {
+    let x = BASE64URL_NOPAD.encode(public);
+    BASE64URL_NOPAD.encode(&Sha256::digest(format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)))
+}
+
+#[cfg(test)]
+mod tests;

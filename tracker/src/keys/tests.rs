@@ -1,0 +1,96 @@
+//! Tests of signing, checking and the key file.
+
+use super::*;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn open(folder: &tempfile::TempDir) -> Keys {
+    Keys::open(folder.path(), HOUR).expect("a key")
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[test]
+fn a_token_is_good_until_it_expires_also_after_a_restart() {
+    let (folder, peer) = (folder(), PeerId([7; 16]));
+    let token = open(&folder).issue(NOW, peer, 3);
+    let keys = open(&folder);
+    assert_eq!(token.expires_at, NOW.as_secs() + 3_600);
+    for _first_checked_then_remembered in 0..2 {
+        assert_eq!(keys.verify(NOW, &token.text), Some((peer, 3)));
+        assert_eq!(keys.verify(NOW.plus(HOUR), &token.text), None);
+    }
+}
+
+#[test]
+fn nothing_but_our_own_untouched_tokens_is_good() {
+    let (ours, theirs) = (folder(), folder());
+    let keys = open(&ours);
+    let good = keys.issue(NOW, PeerId([7; 16]), 0).text;
+    let parts: Vec<&str> = good.split('.').collect();
+    let encode = |json: &str| BASE64URL_NOPAD.encode(json.as_bytes());
+    let none = encode(r#"{"alg":"none","typ":"JWT"}"#);
+    let other_claims = encode(
+        r#"{"iss":"peernet-tracker","sub":"07070707-0707-4707-8707-070707070707","exp":9999999999,"iat":1,"gen":0}"#,
+    );
+    let public = BASE64URL_NOPAD.encode(&keys.public);
+    let hs256 = jsonwebtoken::encode(
+        &Header::new(Algorithm::HS256),
+        &serde_json::json!({"iss": ISSUER, "sub": PeerId([7; 16]).to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0}),
+        &EncodingKey::from_secret(public.as_bytes()),
+    )
+    .expect("signs");
+    let bad = [
+        String::new(),
+        "abc".to_owned(),
+        "..".to_owned(),
+        format!("{none}.{}.", parts[1]),
+        format!("{}.{}.", parts[0], parts[1]),
+        format!("{}.{other_claims}.{}", parts[0], parts[2]),
+        format!("{good}A"),
+        good[..good.len() - 2].to_owned(),
+        open(&theirs).issue(NOW, PeerId([7; 16]), 0).text,
+        hs256,
+        "a".repeat(1 << 20),
+    ];
+    for token in bad {
+        assert_eq!(keys.verify(NOW, &token), None, "{:.80}", token);
+    }
+    assert_eq!(keys.remembered(), 0);
+}
+
+#[test]
+fn the_published_key_checks_our_tokens_and_names_itself() {
+    let folder = folder();
+    let keys = open(&folder);
+    let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(keys.key_set()).expect("a key set");
+    let token = keys.issue(NOW, PeerId([7; 16]), 0).text;
+    let kid = jsonwebtoken::decode_header(&token).expect("a header").kid.expect("names its key");
+    let key = set.find(&kid).expect("is published");
+    assert_eq!(key.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).expect("a thumbprint"), kid);
+    let key = DecodingKey::from_jwk(key).expect("a key");
+    assert!(jsonwebtoken::decode::<AccessClaims>(&token, &key, &keys.validation).is_ok());
+    assert!(!keys.key_set().to_string().contains("\"d\""), "the private half stays private");
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_file_is_private_and_a_damaged_or_exposed_one_is_refused_and_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = folder();
+    open(&folder);
+    let path = folder.path().join(KEY_FILE);
+    assert_eq!(std::fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no draft is left");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
+    assert!(matches!(Keys::open(folder.path(), HOUR), Err(KeyError::Exposed(_))));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
+    for damaged in ["", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+        std::fs::write(&path, damaged).expect("writes");
+        assert!(matches!(Keys::open(folder.path(), HOUR), Err(KeyError::Unreadable(_))), "{damaged}");
+        assert_eq!(std::fs::read_to_string(&path).expect("reads"), damaged);
+    }
+}

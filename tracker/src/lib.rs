@@ -1,0 +1,26 @@
+//! PeerNet's tracker: who is who, who has what, and who has earned what. File data never passes through it.
+//!
+//! Start one inside a program with [`Tracker::builder`]; the program `peernet-tracker` does the same.
+
+pub mod accounts;
+pub mod admin;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod dialback;
+pub mod http;
+pub mod keys;
+pub mod log;
+pub mod openapi;
+pub mod passwords;
+pub mod permits;
+pub mod reputation;
+pub mod routes;
+pub mod server;
+pub mod store;
+pub mod swarm;
+pub mod wire;
+pub mod writer;
+
+pub use server::{Builder, StartError, Tracker};

@@ -1,0 +1,188 @@
+//! bcrypt in its own small pool with a short queue, at low priority: a flood of logins cannot starve lookups.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+use peernet_protos::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
+use peernet_threads::{Full, Pool, Stragglers, lower_priority};
+
+use crate::api::ApiError;
+use crate::log;
+
+/// How many wait per thread: about a second's work at cost 10. Full is answered 503.
+pub const QUEUED_PER_THREAD_MAX: usize = 16;
+
+/// How long a request waits for its hash; only reached at extreme costs.
+const WAIT_MAX: Duration = Duration::from_secs(15);
+
+/// What the pool's threads add to their nice value.
+const NICE: i32 = 10;
+
+/// The pool.
+pub struct Passwords {
+    pool: Mutex<Option<Pool<Job>>>,
+    cost: u32,
+    /// A hash of nothing anyone knows: logins of unknown accounts are checked against it.
+    decoy: String,
+}
+
+enum Job {
+    Hash { password: String, answer: Sender<Result<String, ApiError>> },
+    Verify { password: String, hash: String, answer: Sender<Result<bool, ApiError>> },
+}
+
+impl Passwords {
+    /// Starts `max(1, cores / 2)` threads. `cost` is bcrypt's, 4 to 31.
+    pub fn start(cost: u32) -> io::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = (cores / 2).max(1);
+        let pool = Pool::new("bcrypt", threads, threads * QUEUED_PER_THREAD_MAX, || worker(cost))?;
+        Ok(Self { pool: Mutex::new(Some(pool)), cost, decoy: decoy(cost)? })
+    }
+
+    /// Hashes a password that [`check_length`] accepted. 503 `busy` when the queue is full.
+    pub fn hash(&self, password: String) -> Result<String, ApiError> {
+        let (answer, answered) = bounded(1);
+        self.submit(Job::Hash { password, answer })?;
+        answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(busy()))
+    }
+
+    /// Whether a password has this hash. `None` stands for an account that does not exist: it costs the same time and
+    /// is never right.
+    pub fn verify(&self, password: String, hash: Option<String>) -> Result<bool, ApiError> {
+        let (answer, answered) = bounded(1);
+        let known = hash.is_some();
+        let hash = hash.unwrap_or_else(|| self.decoy.clone());
+        self.submit(Job::Verify { password, hash, answer })?;
+        let right = answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(busy()))?;
+        Ok(right && known)
+    }
+
+    /// bcrypt's cost as configured.
+    pub fn cost(&self) -> u32 {
+        self.cost
+    }
+
+    /// How many requests wait for a thread.
+    pub fn queued(&self) -> usize {
+        self.lock().as_ref().map_or(0, Pool::queued)
+    }
+
+    /// Finishes what is queued and ends the threads.
+    pub fn stop(&self, timeout: Duration) -> Result<(), Stragglers> {
+        let pool = self.lock().take();
+        pool.map_or(Ok(()), |pool| pool.stop(timeout))
+    }
+
+    fn submit(&self, job: Job) -> Result<(), ApiError> {
+        let pool = self.lock();
+        let pool = pool.as_ref().ok_or_else(|| ApiError::busy("the tracker is stopping"))?;
+        pool.try_submit(job).map_err(|Full(_)| busy())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Pool<Job>>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Refuses passwords that bcrypt would cut, or that hash like another: 400 `invalid_password`.
+pub fn check_length(password: &str) -> Result<(), ApiError> {
+    let refused = |why: String| Err(ApiError::bad_request("invalid_password", why));
+    match password.len() {
+        _ if password.contains('\0') => refused("the password must not contain the character NUL".to_owned()),
+        ..PASSWORD_BYTES_MIN => refused("the password must not be empty".to_owned()),
+        PASSWORD_BYTES_MIN..=PASSWORD_BYTES_MAX => Ok(()),
+        _ => refused(format!("the password is longer than {PASSWORD_BYTES_MAX} bytes: bcrypt reads no more than that")),
+    }
+}
+
+fn busy() -> ApiError {
+    ApiError::busy("too many passwords are being checked")
+}
+
+fn worker(cost: u32) -> impl FnMut(Job) + Send + 'static {
+    let mut polite = false;
+    move |job| {
+        if !std::mem::replace(&mut polite, true) {
+            lower_priority(NICE);
+        }
+        work(cost, job);
+    }
+}
+
+/// A requester that stopped waiting has gone; its answer is dropped.
+fn work(cost: u32, job: Job) {
+    match job {
+        Job::Hash { password, answer } => {
+            let hashed = bcrypt::hash(password, cost).map_err(|error| failed(&error));
+            let _gone = answer.try_send(hashed);
+        }
+        Job::Verify { password, hash, answer } => {
+            let _gone = answer.try_send(verify(&password, &hash));
+        }
+    }
+}
+
+fn verify(password: &str, hash: &str) -> Result<bool, ApiError> {
+    // bcrypt would compare the first 72 bytes; no account has such a password, but the time is spent all the same.
+    let right = bcrypt::verify(password, hash).map_err(|error| failed(&error))?;
+    Ok(right && password.len() <= PASSWORD_BYTES_MAX)
+}
+
+fn failed(error: &bcrypt::BcryptError) -> ApiError {
+    log::error("passwords", "bcrypt failed", &[("why", error)]);
+    ApiError::internal()
+}
+
+fn decoy(cost: u32) -> io::Result<String> {
+    let mut unknown = [0; 32];
+    getrandom::fill(&mut unknown).map_err(io::Error::other)?;
+    bcrypt::hash(unknown, cost).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_password_of_a_known_account_is_right() {
+        let passwords = Passwords::start(4).expect("threads");
+        let hash = passwords.hash("s3cret".into()).expect("hashes");
+        let longest = "x".repeat(PASSWORD_BYTES_MAX);
+        let long_hash = passwords.hash(longest.clone()).expect("hashes");
+        for (password, hash, right) in [
+            ("s3cret", Some(&hash), true),
+            ("s3creT", Some(&hash), false),
+            ("", Some(&hash), false),
+            ("s3cret", None, false),
+            (&longest, Some(&long_hash), true),
+            (&format!("{longest}y"), Some(&long_hash), false),
+        ] {
+            assert_eq!(passwords.verify(password.into(), hash.cloned()), Ok(right), "{password}");
+        }
+        assert_eq!(passwords.verify("a".into(), Some("damaged".into())).expect_err("is damaged").status, 500);
+    }
+
+    #[test]
+    fn a_full_queue_and_a_stopped_pool_are_answers() {
+        let passwords = Passwords::start(10).expect("threads");
+        let verify = || passwords.verify("x".into(), None);
+        let refused = std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..60).map(|_| scope.spawn(verify)).collect();
+            clients.into_iter().filter_map(|client| client.join().expect("no panic").err()).count()
+        });
+        assert!(refused > 0);
+        assert!(passwords.stop(Duration::from_secs(60)).is_ok());
+        assert_eq!(passwords.hash("x".into()).expect_err("has stopped").status, 503);
+    }
+
+    #[test]
+    fn lengths_that_bcrypt_would_cut_are_refused_with_the_reason() {
+        assert!(check_length("x").is_ok() && check_length(&"x".repeat(72)).is_ok());
+        for bad in [String::new(), "x".repeat(73), "é".repeat(37), "a\0a".to_owned()] {
+            assert_eq!(check_length(&bad).expect_err(&bad).code, "invalid_password");
+        }
+    }
+}

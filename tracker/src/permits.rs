@@ -1,0 +1,157 @@
+//! A fixed number of permits for database work, handed out first come, first served.
+//!
+//! More requests than permits wait in a queue and not on the database's locks, which keeps the tail of latency short; a fair queue
+//! matters because an unfair one starves some connections at load (docs/ARCHITECTURE.md).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::api::ApiError;
+
+/// How long a request waits for its turn before it is answered 503.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How many requests wait at most; one connection waits once, so this is the door's connection limit.
+const WAITING_MAX: usize = 4_096;
+
+/// The permits.
+pub struct Permits {
+    state: Mutex<State>,
+}
+
+struct State {
+    free: usize,
+    waiting: VecDeque<(u64, Sender<()>)>,
+    next_number: u64,
+}
+
+/// A permit; dropping it passes it on.
+pub struct Permit<'a> {
+    permits: &'a Permits,
+}
+
+impl Permits {
+    /// `count` permits, at least one.
+    pub fn new(count: usize) -> Self {
+        Self { state: Mutex::new(State { free: count.max(1), waiting: VecDeque::new(), next_number: 0 }) }
+    }
+
+    /// Waits for a permit, at most five seconds; 503 `busy` when none came or too many wait already.
+    pub fn take(&self) -> Result<Permit<'_>, ApiError> {
+        self.take_within(WAIT_MAX)
+    }
+
+    /// Takes a permit, does `work` and passes the permit on.
+    pub fn with<T, E: Into<ApiError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, ApiError> {
+        let _permit = self.take()?;
+        work().map_err(Into::into)
+    }
+
+    fn take_within(&self, wait: Duration) -> Result<Permit<'_>, ApiError> {
+        let busy = || ApiError::busy("too many requests wait for the database");
+        let (number, turn) = {
+            let mut state = self.lock();
+            if state.free > 0 {
+                state.free -= 1;
+                return Ok(Permit { permits: self });
+            }
+            if state.waiting.len() >= WAITING_MAX {
+                return Err(busy());
+            }
+            state.join_queue()
+        };
+        let came = turn.recv_timeout(wait).is_ok() || self.lock().leave_queue(number, &turn);
+        // Not `then_some`: a permit that is made is passed on when it is dropped.
+        if came { Ok(Permit { permits: self }) } else { Err(busy()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn join_queue(&mut self) -> (u64, Receiver<()>) {
+        let (hand_over, turn) = bounded(1);
+        let number = self.next_number;
+        self.next_number += 1;
+        self.waiting.push_back((number, hand_over));
+        (number, turn)
+    }
+
+    /// Gives up waiting. True when the permit was handed over in the same moment: hand-overs happen under this lock.
+    fn leave_queue(&mut self, number: u64, turn: &Receiver<()>) -> bool {
+        self.waiting.retain(|(other, _)| *other != number);
+        turn.try_recv().is_ok()
+    }
+
+    fn pass_on(&mut self) {
+        while let Some((_, hand_over)) = self.waiting.pop_front() {
+            if hand_over.try_send(()).is_ok() {
+                return;
+            }
+        }
+        self.free += 1;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.permits.lock().pass_on();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn waiters_are_served_in_the_order_they_came() {
+        let permits = Permits::new(1);
+        let (order_sender, order) = bounded(8);
+        std::thread::scope(|scope| {
+            let first = permits.take().expect("one is free");
+            for number in 0..4 {
+                let (permits, order_sender) = (&permits, order_sender.clone());
+                scope.spawn(move || {
+                    let _permit = permits.take_within(Duration::from_secs(30)).expect("its turn comes");
+                    order_sender.send(number).expect("the test listens");
+                });
+                while permits.lock().waiting.len() <= number {
+                    std::thread::yield_now();
+                }
+            }
+            drop(first);
+        });
+        drop(order_sender);
+        assert_eq!(order.iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn no_more_than_the_count_are_out_and_none_is_lost_to_a_timeout() {
+        let (permits, out, most) = (Permits::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for index in 0..8u64 {
+                let (permits, out, most) = (&permits, &out, &most);
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let Ok(_permit) = permits.take_within(Duration::from_micros((index * round) % 40)) else {
+                            continue;
+                        };
+                        most.fetch_max(out.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        out.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(most.load(Ordering::SeqCst) <= 2);
+        let state = permits.lock();
+        assert_eq!((state.free, state.waiting.len()), (2, 0));
+    }
+}

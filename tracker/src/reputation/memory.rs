@@ -1,0 +1,145 @@
+//! What lookups need of the ledger, in memory: bounded, filled when first asked for, kept right by the thread.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use peernet_engine::economy::{LISTED_MAX, LedgerRow, Standing, TICKET_LIFE, TICKET_RENEWAL_MIN, TicketRow};
+use peernet_engine::ids::{FileHash, PeerId};
+use peernet_engine::time::UnixMillis;
+use peernet_protos::rest::TicketBody;
+
+use super::{TicketWish, or_log, ticket_body};
+use crate::store::Store;
+
+/// How many entries each map keeps; past it the map starts afresh, which costs reads and nothing else.
+const ENTRIES_MAX: usize = 100_000;
+/// How many rows one lookup reads from the store at most.
+const READS_MAX: usize = 64;
+/// After how long an entry is read again, in milliseconds: another tracker may have changed it.
+const FRESH_MS: i64 = 60_000;
+
+/// A ticket as the lookup after next may use it again.
+#[derive(Debug, Clone)]
+pub struct CachedTicket {
+    body: TicketBody,
+    expires_at: UnixMillis,
+    listed: HashSet<PeerId>,
+    seen_at: UnixMillis,
+}
+
+impl CachedTicket {
+    /// Of the row as it was committed.
+    pub fn of(row: &TicketRow, now: UnixMillis) -> Self {
+        Self {
+            body: ticket_body(row.id, row.escrow_mt, row.expires_at),
+            expires_at: row.expires_at,
+            listed: row.sources.iter().map(|source| source.peer).collect(),
+            seen_at: now,
+        }
+    }
+
+    /// Whether using it again would change nothing worth a transaction: everyone offered is listed, its end is far, and it
+    /// holds something or was just looked at.
+    fn serves(&self, now: UnixMillis, wish: &TicketWish) -> bool {
+        let listed = |peer: &PeerId| *peer == wish.account || self.listed.contains(peer);
+        let all_listed = self.listed.len() >= LISTED_MAX || wish.sources.iter().take(LISTED_MAX).all(listed);
+        let recent = now.since(self.seen_at) < TICKET_RENEWAL_MIN;
+        let far = self.expires_at > now.plus(TICKET_LIFE / 2);
+        all_listed && (recent && self.expires_at > now || far && self.body.escrow_mt > 0)
+    }
+}
+
+/// When an account's demotions were read, and what they are.
+type Demotions = (UnixMillis, HashMap<PeerId, UnixMillis>);
+
+/// The three maps.
+#[derive(Default)]
+pub(super) struct Memory {
+    ledgers: RwLock<HashMap<PeerId, (UnixMillis, Option<LedgerRow>)>>,
+    demotions: Mutex<HashMap<PeerId, Demotions>>,
+    tickets: Mutex<HashMap<(PeerId, FileHash), CachedTicket>>,
+}
+
+/// The standing of someone nobody has reported on.
+pub fn newcomer(now: UnixMillis) -> Standing {
+    LedgerRow::new(PeerId([0; 16]), 0, now).standing(now)
+}
+
+impl Memory {
+    pub(super) fn ticket(&self, now: UnixMillis, wish: &TicketWish) -> Option<TicketBody> {
+        let tickets = lock(&self.tickets);
+        let ticket = tickets.get(&(wish.account, wish.file_hash))?;
+        ticket.serves(now, wish).then(|| ticket.body.clone())
+    }
+
+    pub(super) fn keep_ticket(&self, key: (PeerId, FileHash), ticket: Option<CachedTicket>) {
+        let mut tickets = lock(&self.tickets);
+        match ticket {
+            Some(ticket) => insert_bounded(&mut tickets, key, ticket),
+            None => drop(tickets.remove(&key)),
+        }
+    }
+
+    pub(super) fn standings(&self, now: UnixMillis, store: &dyn Store, peers: &[PeerId]) -> Vec<Standing> {
+        for peer in self.stale(now, peers) {
+            match store.ledger(peer) {
+                Ok(row) => self.keep_ledger(now, peer, row),
+                Err(error) => {
+                    crate::log::warn("reputation", "a score could not be read", &[("why", &error)]);
+                    break;
+                }
+            }
+        }
+        let ledgers = self.ledgers.read().unwrap_or_else(PoisonError::into_inner);
+        let standing = |peer: &PeerId| ledgers.get(peer).and_then(|(_, row)| row.as_ref()).map(|row| row.standing(now));
+        peers.iter().map(|peer| standing(peer).unwrap_or_else(|| newcomer(now))).collect()
+    }
+
+    fn stale(&self, now: UnixMillis, peers: &[PeerId]) -> Vec<PeerId> {
+        let ledgers = self.ledgers.read().unwrap_or_else(PoisonError::into_inner);
+        let is_stale = |peer: &&PeerId| ledgers.get(peer).is_none_or(|(read_at, _)| now.0 - read_at.0 > FRESH_MS);
+        peers.iter().filter(is_stale).take(READS_MAX).copied().collect()
+    }
+
+    pub(super) fn keep_ledger(&self, now: UnixMillis, peer: PeerId, row: Option<LedgerRow>) {
+        let mut ledgers = self.ledgers.write().unwrap_or_else(PoisonError::into_inner);
+        insert_bounded(&mut ledgers, peer, (now, row));
+    }
+
+    pub(super) fn demotions(
+        &self,
+        now: UnixMillis,
+        store: &dyn Store,
+        caller: PeerId,
+        peers: &[PeerId],
+    ) -> Vec<UnixMillis> {
+        let fresh = lock(&self.demotions).get(&caller).is_some_and(|(read_at, _)| now.0 - read_at.0 <= FRESH_MS);
+        if !fresh {
+            let read = or_log(store.demotions(caller, now), "complaints could not be read");
+            insert_bounded(&mut lock(&self.demotions), caller, (now, read.into_iter().collect()));
+        }
+        let demotions = lock(&self.demotions);
+        let of =
+            |peer: &PeerId| demotions.get(&caller).and_then(|(_, until)| until.get(peer)).copied().unwrap_or_default();
+        peers.iter().map(of).collect()
+    }
+
+    /// The thread committed a complaint.
+    pub(super) fn keep_demotion(&self, caller: PeerId, target: PeerId, until: UnixMillis) {
+        if let Some((_, known)) = lock(&self.demotions).get_mut(&caller) {
+            known.insert(target, until);
+        }
+    }
+}
+
+fn insert_bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
+    if map.len() >= ENTRIES_MAX && !map.contains_key(&key) {
+        map.clear();
+    }
+    map.insert(key, value);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

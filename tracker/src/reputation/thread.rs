@@ -1,0 +1,190 @@
+//! The thread itself: takes what is queued, settles it in one transaction, then answers everyone who waits.
+//!
+//! Every job has a requester waiting, so a batch is what is queued at the moment, up to its bound: batches grow with load
+//! and nobody waits for company.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded, select};
+use peernet_engine::economy::{Event, LedgerRow, Needs, Outcome, TICKET_GRACE, WorkingSet, needs};
+use peernet_engine::ids::{FileHash, PeerId};
+use peernet_engine::time::UnixMillis;
+
+use super::memory::CachedTicket;
+use super::{Answer, Inbox, Job, Shared, or_log};
+use crate::api::ApiError;
+use crate::log;
+
+/// The most events of one batch: bounds the transaction and the wait of whoever is in it.
+const EVENTS_PER_BATCH_MAX: usize = 1_000;
+/// How often expired tickets are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How many expired tickets one sweep closes; the next one takes the rest.
+const SWEEP_MAX: usize = 1_000;
+/// How often the dividend is tried; the store pays it once a day.
+const DIVIDEND_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Runs until `stop` is disconnected and what was queued before has been answered.
+pub fn run(inbox: Inbox, stop: &Receiver<()>) {
+    let Inbox { jobs, shared } = inbox;
+    let (mut swept_at, mut paid_at, mut left_over) = (Instant::now(), None, None);
+    loop {
+        match left_over.take().map_or_else(|| next(&jobs, stop), Next::Job) {
+            Next::Job(first) => left_over = shared.settle_with(first, &jobs),
+            Next::Idle => {}
+            Next::Stop => break,
+        }
+        if swept_at.elapsed() >= SWEEP_EVERY {
+            swept_at = Instant::now();
+            shared.close_expired();
+            shared.pay_dividend(&mut paid_at);
+        }
+    }
+    left_over = jobs.try_recv().ok();
+    while let Some(job) = left_over {
+        left_over = shared.settle_with(job, &jobs).or_else(|| jobs.try_recv().ok());
+    }
+}
+
+enum Next {
+    Job(Job),
+    Idle,
+    Stop,
+}
+
+fn next(jobs: &Receiver<Job>, stop: &Receiver<()>) -> Next {
+    select! {
+        recv(jobs) -> job => job.map_or(Next::Stop, Next::Job),
+        recv(stop) -> _ => Next::Stop,
+        default(SWEEP_EVERY) => Next::Idle,
+    }
+}
+
+/// What the memory is told after a commit.
+#[derive(Default)]
+struct Committed {
+    outcomes: Vec<Outcome>,
+    ledgers: Vec<LedgerRow>,
+    tickets: Vec<((PeerId, FileHash), Option<CachedTicket>)>,
+    demotions: Vec<(PeerId, PeerId, UnixMillis)>,
+}
+
+impl Shared {
+    /// Settles `first` and what else is queued. Returns a job that no longer fitted.
+    fn settle_with(&self, first: Job, queued: &Receiver<Job>) -> Option<Job> {
+        let mut batch = vec![first];
+        let mut count = batch[0].events.len();
+        let mut left_over = None;
+        while left_over.is_none()
+            && let Ok(job) = queued.try_recv()
+        {
+            if count + job.events.len() > EVENTS_PER_BATCH_MAX {
+                left_over = Some(job);
+            } else {
+                count += job.events.len();
+                batch.push(job);
+            }
+        }
+        self.settle(batch);
+        left_over
+    }
+
+    fn settle(&self, mut batch: Vec<Job>) {
+        let sizes: Vec<usize> = batch.iter().map(|job| job.events.len()).collect();
+        let events: Vec<Event> = batch.iter_mut().flat_map(|job| std::mem::take(&mut job.events)).collect();
+        match self.commit(&events) {
+            Ok(mut outcomes) => {
+                for (job, size) in batch.into_iter().zip(sizes) {
+                    let rest = outcomes.split_off(size.min(outcomes.len()));
+                    answer(job, Ok(std::mem::replace(&mut outcomes, rest)));
+                }
+            }
+            Err(refusal) => {
+                self.counters.failed.fetch_add(1, Ordering::Relaxed);
+                batch.into_iter().for_each(|job| answer(job, Err(refusal.clone())));
+            }
+        }
+    }
+
+    /// One transaction; after it, and only then, the memory hears of it.
+    fn commit(&self, events: &[Event]) -> Answer {
+        match self.store.hold_reputation_lock() {
+            Ok(true) => {}
+            Ok(false) => return Err(ApiError::busy("another tracker settles reports at the moment")),
+            Err(error) => return Err(error.into()),
+        }
+        let (now, needs) = ((self.clock)(), needs(events));
+        let mut committed = Committed::default();
+        self.store.settle(&needs, &mut |set| {
+            let outcomes = set.apply_batch(now, &self.rules, events);
+            committed = Committed::of(set, &needs, now, outcomes);
+            set.changes()
+        })?;
+        self.counters.batches.fetch_add(1, Ordering::Relaxed);
+        self.counters.events.fetch_add(events.len() as u64, Ordering::Relaxed);
+        Ok(self.remember(now, committed))
+    }
+
+    fn remember(&self, now: UnixMillis, committed: Committed) -> Vec<Outcome> {
+        let ignored = committed.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Ignored(_))).count();
+        self.counters.ignored.fetch_add(ignored as u64, Ordering::Relaxed);
+        for row in committed.ledgers {
+            self.memory.keep_ledger(now, row.peer, Some(row));
+        }
+        for (key, ticket) in committed.tickets {
+            self.memory.keep_ticket(key, ticket);
+        }
+        for (caller, target, until) in committed.demotions {
+            self.memory.keep_demotion(caller, target, until);
+        }
+        committed.outcomes
+    }
+
+    /// Returns the escrow of tickets that nobody renewed.
+    pub(super) fn close_expired(&self) {
+        // Before the grace period is over the rules would refuse: ask only for what is past it.
+        let before = UnixMillis((self.clock)().0 - i64::try_from(TICKET_GRACE.as_millis()).unwrap_or(i64::MAX));
+        let expired = or_log(self.store.expired_tickets(before, SWEEP_MAX), "expired tickets could not be read");
+        if expired.is_empty() {
+            return;
+        }
+        let events = expired.into_iter().map(|(account, file_hash)| Event::CloseExpired { account, file_hash });
+        let (nobody, _) = bounded(1);
+        self.settle(vec![Job { events: events.collect(), answer: nobody }]);
+    }
+
+    fn pay_dividend(&self, paid_at: &mut Option<Instant>) {
+        if paid_at.is_some_and(|at| at.elapsed() < DIVIDEND_EVERY) {
+            return;
+        }
+        *paid_at = Some(Instant::now());
+        match self
+            .store
+            .hold_reputation_lock()
+            .and_then(|held| if held { self.store.pay_dividend((self.clock)()) } else { Ok(0) })
+        {
+            Ok(0) => {}
+            Ok(paid_mt) => log::info("reputation", "dividend paid", &[("mt", &paid_mt)]),
+            Err(error) => log::warn("reputation", "the dividend waits", &[("why", &error)]),
+        }
+    }
+}
+
+impl Committed {
+    fn of(set: &WorkingSet, needs: &Needs, now: UnixMillis, outcomes: Vec<Outcome>) -> Self {
+        let ticket = |key: &(PeerId, FileHash)| (*key, set.ticket(key.0, key.1).map(|row| CachedTicket::of(row, now)));
+        let demotion = |key: &(PeerId, PeerId)| set.pair(key.0, key.1).map(|row| (key.0, key.1, row.demoted_until));
+        Self {
+            outcomes,
+            ledgers: needs.ledgers.iter().filter_map(|peer| set.ledger(*peer).cloned()).collect(),
+            tickets: needs.tickets.iter().map(ticket).collect(),
+            demotions: needs.pairs.iter().filter_map(demotion).collect(),
+        }
+    }
+}
+
+fn answer(job: Job, answer: Answer) {
+    // Who stopped waiting has gone away; what was committed stays committed.
+    let _gone = job.answer.try_send(answer);
+}

@@ -1,0 +1,53 @@
+//! `/api/v1/manifests/{manifest_id}`: what a file's chunks must hash to.
+
+use data_encoding::BASE64;
+use peernet_engine::ids::ManifestId;
+use peernet_protos::rest::{ManifestBody, ManifestReplyBody, StatusReply};
+
+use crate::api::{ApiError, Caller, PathArgs, json_body};
+use crate::app::App;
+use crate::http::{Reply, Request};
+use crate::store::{Durability, StoredManifest, Write, Written};
+use crate::wire;
+
+/// `PUT`: stores a manifest. 201 when new, 200 when known, 422 `manifest_id_mismatch` when the id is not the body's.
+pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+    let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
+    let body: ManifestBody = json_body(request)?;
+    let (manifest, file_name) = wire::manifest(&body)?;
+    if manifest.id() != id {
+        let message = format!("the body is the manifest {}", manifest.id());
+        return Err(ApiError::new(422, "manifest_id_mismatch", message));
+    }
+    if app.swarm.catalogue().cached(id).is_some() {
+        return Ok(status(200, "known"));
+    }
+    let stored = StoredManifest { manifest, file_name, announced_by: caller.peer, created_at: (app.clock)() };
+    let written = app.writer.write(vec![Write::PutManifest(stored.clone())], Durability::Synced)?;
+    let known = app.swarm.catalogue().keep(stored);
+    app.swarm.note_manifest(known.manifest.file_hash(), id, &known.meta, &known.file_name);
+    Ok(if written.first() == Some(&Written::Known) { status(200, "known") } else { status(201, "stored") })
+}
+
+/// `GET`: a manifest, or 404 `unknown_manifest`.
+pub fn get(app: &App, _caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+    let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
+    let known = match app.swarm.catalogue().cached(id) {
+        Some(known) => Some(known),
+        None => app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), id))?,
+    };
+    let known = known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))?;
+    let geometry = known.manifest.geometry();
+    let manifest = ManifestBody {
+        file_hash: known.manifest.file_hash().to_string(),
+        file_name: known.file_name.clone(),
+        size: geometry.size().0,
+        chunk_size: geometry.chunk_size(),
+        chunk_hashes: BASE64.encode(&known.manifest.hash_bytes()),
+    };
+    Ok(Reply::json(200, &ManifestReplyBody { manifest_id: id.to_string(), manifest }))
+}
+
+fn status(status: u16, word: &str) -> Reply {
+    Reply::json(status, &StatusReply { status: word.to_owned() })
+}

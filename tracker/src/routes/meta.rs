@@ -1,0 +1,55 @@
+//! Calls about the tracker itself: health, readiness, keys, the API's description, statistics, metrics.
+
+mod metrics;
+
+use serde_json::json;
+
+use crate::api::{ApiError, PathArgs};
+use crate::app::App;
+use crate::http::{Reply, Request};
+use crate::openapi;
+
+/// `GET /health`: the process answers. Version 1's body.
+pub fn health(_app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    Ok(Reply::json(200, &json!({"status": "UP"})))
+}
+
+/// `GET /ready`: the database answers too; looked at once a second at most. 503 `store_unavailable` otherwise.
+pub fn ready(app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    if app.readiness.check(app) {
+        return Ok(Reply::json(200, &json!({"status": "READY"})));
+    }
+    Err(ApiError::store_unavailable())
+}
+
+/// `GET /.well-known/jwks.json`: the public half of the tracker's token key.
+pub fn key_set(app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    Ok(Reply::json(200, &app.keys.key_set()).with_header("Cache-Control", "public, max-age=300"))
+}
+
+/// `GET /api/v1/openapi.json`.
+pub fn openapi(_app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    let body = openapi::DOCUMENT.as_bytes().to_vec();
+    Ok(Reply { status: 200, content_type: "application/json", headers: Vec::new(), body })
+}
+
+/// `GET /api/v1/stats`: a snapshot of counts; no query, no names.
+pub fn stats(app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    let (leases, _) = app.swarm.usage();
+    let uptime_seconds = (app.clock)().since(app.started_at).as_secs();
+    Ok(Reply::json(
+        200,
+        &json!({
+            "uptime_seconds": uptime_seconds,
+            "leases": leases,
+            "connections_open": app.door_stats().connections_open,
+            "requests": app.door_stats().requests,
+            "version": env!("CARGO_PKG_VERSION"),
+        }),
+    ))
+}
+
+/// `GET /metrics` of the operations listener: Prometheus' text format.
+pub fn metrics(app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    Ok(Reply { content_type: "text/plain; version=0.0.4", ..Reply::text(200, metrics::render(app)) })
+}

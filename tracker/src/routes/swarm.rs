@@ -1,0 +1,141 @@
+//! `/api/v1/swarm/…`: version 2's announce and leave.
+
+use std::sync::Arc;
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::{ChunkCount, FileHash, ManifestId, PeerId};
+use peernet_engine::lease::{AnnounceForm, lease_length, lease_until, renew_after};
+use peernet_engine::random::Rng;
+use peernet_engine::time::UnixMillis;
+use peernet_protos::limits::FILES_PER_ANNOUNCE_MAX;
+use peernet_protos::rest::{SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile, SwarmLeaveReply, SwarmLeaveRequest};
+
+use crate::api::{ApiError, Caller, PathArgs, json_body};
+use crate::app::App;
+use crate::http::{Reply, Request};
+use crate::store::{Durability, LeaseRow, Write};
+use crate::swarm::{Held, Lease, ManifestMeta};
+use crate::wire;
+
+/// Who announces, from where.
+struct Announcer {
+    peer: PeerId,
+    address: Arc<str>,
+    site: Option<Arc<str>>,
+}
+
+/// `POST /api/v1/swarm/announce`: the whole truth about each named file. All of it is checked before any of it is recorded;
+/// files whose manifest is unknown are named in the answer and not recorded.
+pub fn announce(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    let body: SwarmAnnounceRequest = json_body(request)?;
+    too_many(body.files.len())?;
+    let announcer = Announcer {
+        peer: caller.peer,
+        address: wire::announced_address(&body.address, request.remote)?.into(),
+        site: wire::site(body.site.as_deref())?.map(Into::into),
+    };
+    let now = (app.clock)();
+    let (leases, unknown_manifests) = leases(app, &announcer, &body.files)?;
+    record(app, now, leases)?;
+    let lease = lease_length(AnnounceForm::PerFile);
+    let renew_in = renew_after(lease, &mut Rng::new(app.swarm.next_seed()));
+    let (lease_seconds, renew_in_seconds) = (lease.as_secs(), renew_in.as_secs());
+    let status = "announced".to_owned();
+    Ok(Reply::json(200, &SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests }))
+}
+
+fn too_many(files: usize) -> Result<(), ApiError> {
+    if files > FILES_PER_ANNOUNCE_MAX {
+        let message = format!("one call names at most {FILES_PER_ANNOUNCE_MAX} files");
+        return Err(ApiError::bad_request("too_many_files", message));
+    }
+    Ok(())
+}
+
+fn leases(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<(Vec<Lease>, Vec<String>), ApiError> {
+    let (mut leases, mut unknown) = (Vec::with_capacity(files.len()), Vec::new());
+    for file in files {
+        let (file_hash, manifest_id) = (wire::file_hash(&file.file_hash)?, wire::manifest_id(&file.manifest_id)?);
+        let Some((meta, file_name)) = meta_of(app, file_hash, manifest_id)? else {
+            unknown.push(file.manifest_id.clone());
+            continue;
+        };
+        let lease = Lease {
+            peer: announcer.peer,
+            file_hash,
+            manifest_id,
+            held: wire::held(&file.have, meta.chunks)?,
+            meta: Some(meta),
+            file_name,
+            address: Arc::clone(&announcer.address),
+            site: announcer.site.clone(),
+        };
+        app.swarm.admits(&lease)?;
+        leases.push(lease);
+    }
+    Ok((leases, unknown))
+}
+
+/// A manifest's sizes, and its file's name where that had to be read; `None` for an unknown manifest. 400
+/// `manifest_mismatch` when it is of another file.
+fn meta_of(app: &App, file: FileHash, manifest: ManifestId) -> Result<Option<(ManifestMeta, String)>, ApiError> {
+    if let Some(meta) = app.swarm.meta_of(file, manifest) {
+        return Ok(Some((meta, String::new())));
+    }
+    let known = match app.swarm.catalogue().cached(manifest) {
+        Some(known) => Some(known),
+        None => app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), manifest))?,
+    };
+    let Some(known) = known else { return Ok(None) };
+    if known.manifest.file_hash() != file {
+        return Err(ApiError::bad_request(
+            "manifest_mismatch",
+            format!("manifest {manifest} is of another file than {file}"),
+        ));
+    }
+    Ok(Some((known.meta.clone(), known.file_name.clone())))
+}
+
+/// Writes what the store must know, then tells the index.
+fn record(app: &App, now: UnixMillis, leases: Vec<Lease>) -> Result<(), ApiError> {
+    let expires_at = lease_until(now, AnnounceForm::PerFile);
+    let stored: Vec<bool> = leases.iter().map(|lease| app.swarm.must_be_stored(now, lease)).collect();
+    let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
+    let writes: Vec<Write> = due.map(|(lease, _)| Write::PutLease(lease_row(lease, expires_at))).collect();
+    if !writes.is_empty() {
+        app.writer.write(writes, Durability::Relaxed)?;
+    }
+    for (lease, stored) in leases.into_iter().zip(stored) {
+        app.swarm.announce(now, lease, stored.then_some(expires_at))?;
+    }
+    Ok(())
+}
+
+fn lease_row(lease: &Lease, expires_at: UnixMillis) -> LeaseRow {
+    let chunks = ChunkCount(lease.meta.as_ref().map_or(0, |meta| meta.chunks));
+    LeaseRow {
+        peer: lease.peer,
+        file_hash: lease.file_hash,
+        manifest_id: lease.manifest_id,
+        address: lease.address.to_string(),
+        site: lease.site.as_deref().map(str::to_owned),
+        have: match &lease.held {
+            Held::Complete => Bitmap::full(chunks),
+            Held::Chunks(bitmap) => Bitmap::clone(bitmap),
+        },
+        expires_at,
+    }
+}
+
+/// `POST /api/v1/swarm/leave`: ends leases and listings at once, and for good once it is answered.
+pub fn leave(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    let body: SwarmLeaveRequest =
+        if request.body.is_empty() { SwarmLeaveRequest::default() } else { json_body(request)? };
+    let files =
+        body.files.as_ref().map(|files| files.iter().map(|file| wire::file_hash(file)).collect::<Result<Vec<_>, _>>());
+    let files = files.transpose()?;
+    too_many(files.as_ref().map_or(0, Vec::len))?;
+    let left = app.swarm.leave((app.clock)(), caller.peer, files.as_deref());
+    app.writer.write(vec![Write::Leave { peer: caller.peer, files }], Durability::Relaxed)?;
+    Ok(Reply::json(200, &SwarmLeaveReply { status: "left".to_owned(), left }))
+}

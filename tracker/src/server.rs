@@ -1,0 +1,239 @@
+//! A running tracker: everything started in order, on any port, and stopped cleanly. The program and embedders use the same.
+//!
+//! ```no_run
+//! let tracker = peernet_tracker::Tracker::builder().listen("127.0.0.1:0").data_dir("/tmp/tracker").start()?;
+//! println!("{}", tracker.url());
+//! tracker.stop();
+//! # Ok::<(), peernet_tracker::StartError>(())
+//! ```
+
+mod error;
+mod folder;
+mod threads;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use peernet_engine::economy::Rules;
+use peernet_engine::time::UnixMillis;
+
+use crate::app::{App, Operations, system_clock};
+use crate::config::{Config, Secret};
+use crate::http::{Door, Ops, Service};
+use crate::keys::Keys;
+use crate::passwords::Passwords;
+use crate::permits::Permits;
+use crate::store::embedded::EmbeddedStore;
+use crate::store::postgres::{PoolLimits, PostgresStore};
+use crate::store::{Store, StoreError};
+use crate::writer::Writer;
+use crate::{dialback, log, reputation, swarm};
+pub use error::StartError;
+use threads::{Inboxes, Threads};
+
+/// The embedded database's file in the data folder.
+pub const DATABASE_FILE: &str = "tracker.sqlite";
+
+/// Connections the store keeps beside those of request handlers: writer and reputation thread.
+const OWN_CONNECTIONS: usize = 2;
+
+/// A tracker that runs until [`Tracker::stop`] or until it is dropped.
+pub struct Tracker {
+    app: Arc<App>,
+    address: SocketAddr,
+    running: Option<Running>,
+}
+
+/// What must be stopped.
+struct Running {
+    threads: Threads,
+    ops: Option<Ops>,
+}
+
+/// Sets a tracker up. Starts from the defaults of [`Config`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    config: Config,
+    clock: fn() -> UnixMillis,
+}
+
+impl Builder {
+    /// Everything at once.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Where to listen, `ADDR:PORT`; port 0 picks a free one.
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.config.listen = address.into();
+        self
+    }
+
+    /// Where key and embedded database live. Made if it is missing.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.data_dir = path.into();
+        self
+    }
+
+    /// Uses a PostgreSQL database instead of the embedded one.
+    pub fn database_url(mut self, url: impl Into<String>) -> Self {
+        self.config.database_url = Secret::new(url);
+        self
+    }
+
+    /// bcrypt's cost, 4 to 16; tests want 4.
+    pub fn bcrypt_cost(mut self, cost: u32) -> Self {
+        self.config.bcrypt_cost = cost;
+        self
+    }
+
+    /// Another clock than the system's, for tests.
+    pub fn clock(mut self, clock: fn() -> UnixMillis) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts the tracker; when this returns it answers.
+    pub fn start(self) -> Result<Tracker, StartError> {
+        self.config.check().map_err(StartError::Config)?;
+        folder::prepare(&self.config.data_dir)?;
+        let store = open_store(&self.config)?;
+        store.migrate((self.clock)())?;
+        let (app, inboxes) = assemble(self.config, store, self.clock)?;
+        swarm::restore(&app.swarm, &*app.store, (app.clock)())?;
+        let threads = Threads::start(&app, inboxes).map_err(|error| {
+            app.writer.close();
+            StartError::Threads(error)
+        })?;
+        let (ops, address) = match open_ports(&app) {
+            Ok(open) => open,
+            Err(error) => {
+                threads.stop(&app);
+                return Err(error);
+            }
+        };
+        log::info("server", "started", &[("address", &address), ("store", &store_name(&app.config))]);
+        Ok(Tracker { app, address, running: Some(Running { threads, ops }) })
+    }
+}
+
+impl Tracker {
+    /// A tracker to be set up.
+    pub fn builder() -> Builder {
+        Builder { config: Config::default(), clock: system_clock }
+    }
+
+    /// Where it answers, `http://ADDR:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address listened on, with the port that was picked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What its handlers see; for tests and embedders.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Stops cleanly: no new connections, requests in flight are answered within the configured grace, what was queued is
+    /// committed, then every thread ends. False when something had to be cut or left behind; the log says what.
+    pub fn stop(mut self) -> bool {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> bool {
+        let Some(running) = self.running.take() else { return true };
+        let report = self.app.close_door(Duration::from_secs(self.app.config.drain_seconds));
+        if report.cut > 0 {
+            log::warn("server", "connections were cut at the end of the grace", &[("cut", &report.cut)]);
+        }
+        let ended = running.threads.stop(&self.app);
+        if let Some(ops) = running.ops {
+            ops.stop();
+        }
+        log::info("server", "stopped", &[]);
+        ended && report.cut == 0 && report.stuck == 0
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.shut_down();
+    }
+}
+
+/// Opens the store a configuration names, without touching its tables.
+pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match config.database_url.reveal() {
+        Some(url) => {
+            let connections = config.database_connections() + OWN_CONNECTIONS;
+            let connections = u32::try_from(connections).unwrap_or(u32::MAX);
+            Ok(PostgresStore::open(url, PoolLimits { connections })?)
+        }
+        None => Ok(EmbeddedStore::open(&config.data_dir.join(DATABASE_FILE))?),
+    }
+}
+
+fn store_name(config: &Config) -> &'static str {
+    if config.database_url.reveal().is_some() { "postgresql" } else { "embedded" }
+}
+
+fn assemble(
+    config: Config,
+    store: Arc<dyn Store>,
+    clock: fn() -> UnixMillis,
+) -> Result<(Arc<App>, Inboxes), StartError> {
+    let keys = Keys::open(&config.data_dir, Duration::from_secs(u64::from(config.token_hours) * 3_600))?;
+    let passwords = Passwords::start(config.bcrypt_cost).map_err(StartError::Threads)?;
+    let (writer, writer_loop) = Writer::new();
+    let rules = Rules { complaints: config.complaints };
+    let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
+    let (dialback, dialback_inbox) = dialback::channel(config.dialback);
+    let app = App {
+        permits: Permits::new(config.database_connections()),
+        config,
+        store,
+        writer,
+        keys,
+        passwords,
+        accounts: Default::default(),
+        swarm: swarm::Swarm::new(swarm::Limits::default()),
+        reputation,
+        dialback,
+        clock,
+        counters: Default::default(),
+        readiness: Default::default(),
+        started_at: clock(),
+        door: Mutex::new(None),
+    };
+    Ok((Arc::new(app), Inboxes { writer: writer_loop, reputation: reputation_inbox, dialback: dialback_inbox }))
+}
+
+/// The public port last: who can reach it finds everything else ready.
+fn open_ports(app: &Arc<App>) -> Result<(Option<Ops>, SocketAddr), StartError> {
+    let ops = open_ops(app)?;
+    Ok((ops, open_door(app)?))
+}
+
+fn open_ops(app: &Arc<App>) -> Result<Option<Ops>, StartError> {
+    let Some(address) = app.config.ops_address().map_err(StartError::Config)? else { return Ok(None) };
+    let service: Arc<dyn Service> = Arc::new(Operations(Arc::clone(app)));
+    Ops::bind(&address, &service).map(Some).map_err(StartError::Ops)
+}
+
+fn open_door(app: &Arc<App>) -> Result<SocketAddr, StartError> {
+    let address = app.config.listen_address().map_err(StartError::Config)?;
+    let service: Arc<dyn Service> = Arc::clone(app) as Arc<dyn Service>;
+    let failed = |error| StartError::Listen(address, error);
+    let door = Door::bind(address, app.config.door_limits(), service).map_err(failed)?;
+    let bound = door.local_addr();
+    *app.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
+    Ok(bound)
+}

@@ -1,0 +1,56 @@
+//! Why a tracker did not start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::{fmt, io};
+
+use crate::config::ConfigError;
+use crate::keys::KeyError;
+use crate::store::StoreError;
+
+/// Why a tracker did not start. Nothing is left running.
+#[derive(Debug)]
+pub enum StartError {
+    /// A setting is wrong.
+    Config(ConfigError),
+    /// The data folder cannot be made or is open to others.
+    DataDir(PathBuf, io::Error),
+    /// The token key cannot be used.
+    Key(KeyError),
+    /// The database cannot be opened, reached or upgraded.
+    Store(StoreError),
+    /// The public address cannot be bound.
+    Listen(SocketAddr, io::Error),
+    /// The operations listener cannot be bound.
+    Ops(io::Error),
+    /// The system gives no more threads.
+    Threads(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => write!(f, "{error}"),
+            Self::DataDir(path, error) => write!(f, "data folder {}: {error}", path.display()),
+            Self::Key(error) => write!(f, "{error}"),
+            Self::Store(error) => write!(f, "{error}"),
+            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            Self::Ops(error) => write!(f, "operations listener: {error}"),
+            Self::Threads(error) => write!(f, "cannot start threads: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<KeyError> for StartError {
+    fn from(error: KeyError) -> Self {
+        Self::Key(error)
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

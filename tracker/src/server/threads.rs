@@ -1,0 +1,89 @@
+//! Every thread of a tracker beside the door's, the operations listener's and the bcrypt pool's: spawned, named and ended here.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use peernet_threads::{Group, Stragglers};
+
+use crate::app::App;
+use crate::store::Write;
+use crate::writer::WriterLoop;
+use crate::{dialback, log, reputation, swarm};
+
+/// How long each group of threads has to end.
+const JOIN_MAX: Duration = Duration::from_secs(20);
+
+/// What the threads read from.
+pub(super) struct Inboxes {
+    pub(super) writer: WriterLoop,
+    pub(super) reputation: reputation::Inbox,
+    pub(super) dialback: dialback::Inbox,
+}
+
+/// The running threads, in the order in which they are stopped.
+pub(super) struct Threads {
+    writer: Group,
+    reputation: Group,
+    reputation_stop: Sender<()>,
+    background: Group,
+    background_stop: Sender<()>,
+}
+
+impl Threads {
+    /// Spawns and names them all.
+    pub(super) fn start(app: &Arc<App>, inboxes: Inboxes) -> io::Result<Self> {
+        // Nothing is ever sent on the stop channels: their end is the message.
+        let (reputation_stop, reputation_stopped) = bounded(1);
+        let (background_stop, background_stopped) = bounded(1);
+        let mut threads = Self {
+            writer: Group::default(),
+            reputation: Group::default(),
+            reputation_stop,
+            background: Group::default(),
+            background_stop,
+        };
+        let (writer_app, writer_loop) = (Arc::clone(app), inboxes.writer);
+        threads.writer.spawn("writer", move || {
+            let app = writer_app;
+            writer_loop.run(|batch: &[Write], durability| app.store.write((app.clock)(), batch, durability));
+        })?;
+        let inbox = inboxes.reputation;
+        threads.reputation.spawn("reputation", move || reputation::run(inbox, &reputation_stopped))?;
+        threads.spawn_background(app, inboxes.dialback, &background_stopped)?;
+        Ok(threads)
+    }
+
+    fn spawn_background(&mut self, app: &Arc<App>, inbox: dialback::Inbox, stop: &Receiver<()>) -> io::Result<()> {
+        let (swarm_app, swarm_stop) = (Arc::clone(app), stop.clone());
+        self.background.spawn("swarm", move || {
+            let app = swarm_app;
+            swarm::maintenance::run(&app.swarm, &*app.store, app.clock, &swarm_stop);
+        })?;
+        if app.config.dialback {
+            let (app, stop) = (Arc::clone(app), stop.clone());
+            self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;
+        }
+        Ok(())
+    }
+
+    /// Ends them, writer first: the door is closed, so nothing new comes. False when one did not end in time.
+    pub(super) fn stop(self, app: &App) -> bool {
+        app.writer.close();
+        let writer = ended("writer", self.writer.join(JOIN_MAX));
+        drop(self.reputation_stop);
+        let reputation = ended("reputation", self.reputation.join(JOIN_MAX));
+        drop(self.background_stop);
+        let background = ended("background", self.background.join(JOIN_MAX));
+        let passwords = ended("bcrypt", app.passwords.stop(JOIN_MAX));
+        writer && reputation && background && passwords
+    }
+}
+
+fn ended(group: &str, result: Result<(), Stragglers>) -> bool {
+    if let Err(stragglers) = &result {
+        log::error("server", "threads did not end", &[("group", &group), ("threads", stragglers)]);
+    }
+    result.is_ok()
+}

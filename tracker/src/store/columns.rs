@@ -1,0 +1,322 @@
+//! Reading rows: which columns a row has in which order, and how they become the engine's types. Both stores share it,
+//! so that they cannot differ in what a column means.
+//!
+//! A column list and the function that reads it stand side by side; whoever changes one changes the other.
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::economy::{LedgerRow, Masses, PairRow, TicketId, TicketRow, TreasuryRow, decode_sources};
+use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
+use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_engine::time::UnixMillis;
+
+use super::{Account, FileMeta, LeaseRow, Result, StoreError, StoredManifest, V1Chunk, V1Listing};
+
+/// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
+pub(super) trait Columns {
+    /// A uuid, or 16 bytes.
+    fn id(&self, at: usize) -> Result<[u8; 16]>;
+    /// Bytes.
+    fn bytes(&self, at: usize) -> Result<Vec<u8>>;
+    /// A number or nothing.
+    fn int_or_null(&self, at: usize) -> Result<Option<i64>>;
+    /// Bytes or nothing.
+    fn bytes_or_null(&self, at: usize) -> Result<Option<Vec<u8>>>;
+    /// A text or nothing.
+    fn text_or_null(&self, at: usize) -> Result<Option<String>>;
+    /// A fraction.
+    fn real(&self, at: usize) -> Result<f64>;
+    /// Yes or no.
+    fn flag(&self, at: usize) -> Result<bool>;
+}
+
+/// Columns of [`account`].
+macro_rules! account_columns {
+    () => {
+        "id, address, password_hash, generation, created_at"
+    };
+}
+/// Columns of [`manifest`].
+macro_rules! manifest_columns {
+    () => {
+        "file_hash, size, chunk_size, chunk_hashes, file_name, announced_by, created_at"
+    };
+}
+/// Columns of [`lease`].
+macro_rules! lease_columns {
+    () => {
+        "peer, file_hash, manifest_id, address, site, chunk_count, have, expires_at"
+    };
+}
+/// Columns of [`v1_chunk`].
+macro_rules! v1_chunk_columns {
+    () => {
+        "peer, file_hash, total_chunks, chunk_index, chunk_hash, file_name, expires_at"
+    };
+}
+/// Columns of [`v1_listing`].
+macro_rules! v1_listing_columns {
+    () => {
+        "peer, file_hash, file_name, chunk_hashes, expires_at, created_at"
+    };
+}
+/// Columns of [`ledger`].
+macro_rules! ledger_columns {
+    () => {
+        "peer, balance_mt, root, established_once, created_at, sessions, proofs, garbage, root_failures, \
+         root_successes, hearsay, masses_at, score, tickets_open, minute_started_at, opened_in_minute"
+    };
+}
+/// Columns of [`treasury`].
+macro_rules! treasury_columns {
+    () => {
+        "balance_mt, hour, granted_in_hour_mt, fees_day, fees_mt, fees_before_mt, dividend_day"
+    };
+}
+/// Columns of [`ticket`].
+macro_rules! ticket_columns {
+    () => {
+        "id, account, file_hash, size, chunk_size, escrow_mt, paid_mt, fined_mt, paid, sources, opened_at, renewed_at, \
+         expires_at"
+    };
+}
+/// Columns of [`pair`].
+macro_rules! pair_columns {
+    () => {
+        "reporter, target, sessions, proofs, garbage, root_failures, root_successes, hearsay, masses_at, demoted_until"
+    };
+}
+pub(super) use {
+    account_columns, lease_columns, ledger_columns, manifest_columns, pair_columns, ticket_columns, treasury_columns,
+    v1_chunk_columns, v1_listing_columns,
+};
+
+/// Reads columns one after the other, so that the order of fields is the order of columns.
+struct Cursor<'a, C> {
+    row: &'a C,
+    at: usize,
+}
+
+impl<'a, C: Columns> Cursor<'a, C> {
+    fn new(row: &'a C) -> Self {
+        Self { row, at: 0 }
+    }
+
+    fn next(&mut self) -> usize {
+        self.at += 1;
+        self.at - 1
+    }
+
+    fn id(&mut self) -> Result<[u8; 16]> {
+        let at = self.next();
+        self.row.id(at)
+    }
+
+    fn peer(&mut self) -> Result<PeerId> {
+        self.id().map(PeerId)
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>> {
+        let at = self.next();
+        self.row.bytes(at)
+    }
+
+    fn hash(&mut self) -> Result<[u8; 32]> {
+        self.bytes()?.try_into().map_err(|_| damaged("a hash is not 32 bytes"))
+    }
+
+    fn file_hash(&mut self) -> Result<FileHash> {
+        self.hash().map(FileHash)
+    }
+
+    fn int(&mut self) -> Result<i64> {
+        let at = self.next();
+        self.row.int_or_null(at)?.ok_or_else(|| damaged("a number is missing"))
+    }
+
+    fn count(&mut self) -> Result<u32> {
+        u32::try_from(self.int()?).map_err(|_| damaged("a count is out of range"))
+    }
+
+    fn time(&mut self) -> Result<UnixMillis> {
+        self.int().map(UnixMillis)
+    }
+
+    fn text_or_null(&mut self) -> Result<Option<String>> {
+        let at = self.next();
+        self.row.text_or_null(at)
+    }
+
+    fn text(&mut self) -> Result<String> {
+        self.text_or_null()?.ok_or_else(|| damaged("a text is missing"))
+    }
+
+    fn real(&mut self) -> Result<f64> {
+        let at = self.next();
+        self.row.real(at)
+    }
+
+    fn flag(&mut self) -> Result<bool> {
+        let at = self.next();
+        self.row.flag(at)
+    }
+
+    fn masses(&mut self) -> Result<Masses> {
+        Ok(Masses {
+            sessions: self.real()?,
+            proofs: self.real()?,
+            garbage: self.real()?,
+            root_failures: self.real()?,
+            root_successes: self.real()?,
+            hearsay: self.real()?,
+            at: self.time()?,
+        })
+    }
+
+    fn geometry(&mut self) -> Result<Geometry> {
+        let size = u64::try_from(self.int()?).map_err(|_| damaged("a size is negative"))?;
+        Geometry::new(ByteCount(size), self.count()?).map_err(|error| damaged(&error.to_string()))
+    }
+
+    fn bitmap(&mut self, count: ChunkCount) -> Result<Bitmap> {
+        Bitmap::from_bytes(&self.bytes()?, count).ok_or_else(|| damaged("a bitmap does not fit its count"))
+    }
+}
+
+/// A row that this program cannot have written.
+pub(super) fn damaged(what: &str) -> StoreError {
+    StoreError::Failed(format!("damaged row: {what}"))
+}
+
+pub(super) fn account(row: &impl Columns) -> Result<Account> {
+    let mut c = Cursor::new(row);
+    Ok(Account {
+        id: c.peer()?,
+        address: c.text_or_null()?,
+        password_hash: c.text()?,
+        generation: c.count()?,
+        created_at: c.time()?,
+    })
+}
+
+pub(super) fn manifest(row: &impl Columns) -> Result<StoredManifest> {
+    let mut c = Cursor::new(row);
+    let (file_hash, geometry, hashes) = (c.file_hash()?, c.geometry()?, c.bytes()?);
+    let manifest = Manifest::from_parts(file_hash, geometry.size(), geometry.chunk_size(), &hashes)
+        .map_err(|error| damaged(&error.to_string()))?;
+    Ok(StoredManifest { manifest, file_name: c.text()?, announced_by: c.peer()?, created_at: c.time()? })
+}
+
+/// Columns: file_hash, file_name, created_at, then manifest_id, size and chunk_size, which may all be null.
+pub(super) fn file_meta(row: &impl Columns) -> Result<FileMeta> {
+    let mut c = Cursor::new(row);
+    let (file_hash, file_name, created_at) = (c.file_hash()?, c.text()?, c.time()?);
+    let manifest = match row.bytes_or_null(c.at)? {
+        None => None,
+        Some(_) => {
+            let (id, geometry) = (ManifestId(c.hash()?), c.geometry()?);
+            Some((id, geometry.size().0, geometry.chunk_size()))
+        }
+    };
+    Ok(FileMeta { file_hash, file_name, manifest, created_at })
+}
+
+pub(super) fn lease(row: &impl Columns) -> Result<LeaseRow> {
+    let mut c = Cursor::new(row);
+    let (peer, file_hash, manifest_id) = (c.peer()?, c.file_hash()?, ManifestId(c.hash()?));
+    let (address, site, count) = (c.text()?, c.text_or_null()?, ChunkCount(c.count()?));
+    Ok(LeaseRow { peer, file_hash, manifest_id, address, site, have: c.bitmap(count)?, expires_at: c.time()? })
+}
+
+pub(super) fn v1_chunk(row: &impl Columns) -> Result<V1Chunk> {
+    let mut c = Cursor::new(row);
+    Ok(V1Chunk {
+        peer: c.peer()?,
+        file_hash: c.file_hash()?,
+        total_chunks: c.count()?,
+        index: c.count()?,
+        chunk_hash: ChunkHash(c.hash()?),
+        file_name: c.text()?,
+        expires_at: c.time()?,
+    })
+}
+
+pub(super) fn v1_listing(row: &impl Columns) -> Result<V1Listing> {
+    let mut c = Cursor::new(row);
+    let (peer, file_hash, file_name, hashes) = (c.peer()?, c.file_hash()?, c.text()?, c.bytes()?);
+    let (whole, rest) = hashes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(damaged("chunk hashes are not 32 bytes each"));
+    }
+    let chunk_hashes = whole.iter().copied().map(ChunkHash).collect();
+    Ok(V1Listing { peer, file_hash, file_name, chunk_hashes, expires_at: c.time()?, created_at: c.time()? })
+}
+
+pub(super) fn ledger(row: &impl Columns) -> Result<LedgerRow> {
+    let mut c = Cursor::new(row);
+    Ok(LedgerRow {
+        peer: c.peer()?,
+        balance_mt: c.int()?,
+        root: c.flag()?,
+        established_once: c.flag()?,
+        created_at: c.time()?,
+        masses: c.masses()?,
+        score: c.real()?,
+        tickets_open: c.int()?,
+        minute_started_at: c.time()?,
+        opened_in_minute: c.int()?,
+    })
+}
+
+pub(super) fn treasury(row: &impl Columns) -> Result<TreasuryRow> {
+    let mut c = Cursor::new(row);
+    Ok(TreasuryRow {
+        balance_mt: c.int()?,
+        hour: c.int()?,
+        granted_in_hour_mt: c.int()?,
+        fees_day: c.int()?,
+        fees_mt: c.int()?,
+        fees_before_mt: c.int()?,
+        dividend_day: c.int()?,
+    })
+}
+
+pub(super) fn ticket(row: &impl Columns) -> Result<TicketRow> {
+    let mut c = Cursor::new(row);
+    let (id, account, file_hash, geometry) = (TicketId(c.id()?), c.peer()?, c.file_hash()?, c.geometry()?);
+    Ok(TicketRow {
+        id,
+        account,
+        file_hash,
+        geometry,
+        escrow_mt: c.int()?,
+        paid_mt: c.int()?,
+        fined_mt: c.int()?,
+        paid: c.bitmap(geometry.chunk_count())?,
+        sources: decode_sources(&c.bytes()?).ok_or_else(|| damaged("a ticket's sources"))?,
+        opened_at: c.time()?,
+        renewed_at: c.time()?,
+        expires_at: c.time()?,
+    })
+}
+
+pub(super) fn pair(row: &impl Columns) -> Result<PairRow> {
+    let mut c = Cursor::new(row);
+    Ok(PairRow { reporter: c.peer()?, target: c.peer()?, masses: c.masses()?, demoted_until: c.time()? })
+}
+
+/// Columns: a peer and a file_hash.
+pub(super) fn peer_and_file(row: &impl Columns) -> Result<(PeerId, FileHash)> {
+    let mut c = Cursor::new(row);
+    Ok((c.peer()?, c.file_hash()?))
+}
+
+/// Columns: a peer and a time.
+pub(super) fn peer_and_time(row: &impl Columns) -> Result<(PeerId, UnixMillis)> {
+    let mut c = Cursor::new(row);
+    Ok((c.peer()?, c.time()?))
+}
+
+/// Column: a number.
+pub(super) fn number(row: &impl Columns) -> Result<i64> {
+    Cursor::new(row).int()
+}

@@ -1,0 +1,213 @@
+//! The connections to one SQLite file: one that writes and a few that read, which in WAL mode do not wait for it.
+
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior};
+
+use crate::store::columns::Columns;
+use crate::store::{Durability, Result, StoreError};
+
+/// Connections that read. Reads are short; more of them than cores gain nothing.
+const READERS: usize = 4;
+/// How long a reader, or the file's lock held by another process, is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+/// Prepared statements kept on each connection: all there are.
+const STATEMENTS_MAX: usize = 64;
+
+/// All connections to one file.
+pub(super) struct Connections {
+    writer: Mutex<Writer>,
+    /// Readers that are free. Taking one out is a checkout, putting it back never blocks: there are no more than fit.
+    free: (Sender<Connection>, Receiver<Connection>),
+}
+
+struct Writer {
+    connection: Connection,
+    /// What `PRAGMA synchronous` was last set to.
+    durability: Durability,
+}
+
+impl Connections {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        private_file(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
+        let writer = Writer { connection: connect(path)?, durability: Durability::Synced };
+        let free = bounded(READERS);
+        for _ in 0..READERS {
+            let reader = connect(path)?;
+            reader.pragma_update(None, "query_only", true).map_err(trouble)?;
+            free.0.try_send(reader).expect("the channel has room for every reader");
+        }
+        Ok(Self { writer: Mutex::new(writer), free })
+    }
+
+    /// Does `work` in a transaction that commits if it succeeds and rolls back if it fails or panics.
+    pub(super) fn write<T>(&self, durability: Durability, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let mut writer = self.writer();
+        writer.set_durability(durability)?;
+        let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
+        let done = work(&tx)?;
+        tx.commit().map_err(trouble)?;
+        Ok(done)
+    }
+
+    /// Does `work` with a connection that cannot write, on one snapshot.
+    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let connection = self
+            .free
+            .1
+            .recv_timeout(BUSY_TIMEOUT)
+            .map_err(|_| StoreError::Unavailable("every reading connection is busy".into()))?;
+        let mut reader = Reader { connection: Some(connection), home: &self.free.0 };
+        let tx = reader.connection.as_mut().expect("taken only by drop").transaction().map_err(trouble)?;
+        work(&tx)
+    }
+
+    // A panic under the lock has rolled its transaction back: the connection is as good as before.
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A reader on loan; goes back when dropped.
+struct Reader<'a> {
+    connection: Option<Connection>,
+    home: &'a Sender<Connection>,
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            let _full = self.home.try_send(connection);
+        }
+    }
+}
+
+impl Writer {
+    /// In WAL mode NORMAL syncs at checkpoints only; FULL syncs the log, and what is in it from before, at each commit.
+    fn set_durability(&mut self, durability: Durability) -> Result<()> {
+        if self.durability == durability {
+            return Ok(());
+        }
+        let level = match durability {
+            Durability::Synced => "FULL",
+            Durability::Relaxed => "NORMAL",
+        };
+        self.connection.pragma_update(None, "synchronous", level).map_err(trouble)?;
+        self.durability = durability;
+        Ok(())
+    }
+}
+
+/// Password hashes are in it: only its owner may read it. SQLite gives its side files the same mode.
+fn private_file(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
+fn connect(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(trouble)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(trouble)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Returns the mode as a row, so it is asked for rather than set.
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(trouble)?;
+    if mode != "wal" {
+        return Err(StoreError::Failed(format!("{}: no write-ahead log on this file system", path.display())));
+    }
+    connection.pragma_update(None, "synchronous", "FULL").map_err(trouble)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(trouble)?;
+    Ok(connection)
+}
+
+/// What a failure of SQLite means.
+pub(super) fn trouble(error: rusqlite::Error) -> StoreError {
+    let temporary = matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::OutOfMemory
+                | ErrorCode::ReadOnly
+        )
+    );
+    if temporary { StoreError::Unavailable(error.to_string()) } else { StoreError::Failed(error.to_string()) }
+}
+
+/// A statement prepared once for each connection.
+pub(super) fn statement<'a>(connection: &'a Connection, sql: &'static str) -> Result<rusqlite::CachedStatement<'a>> {
+    connection.prepare_cached(sql).map_err(trouble)
+}
+
+/// Runs a statement that returns no rows; how many rows it changed.
+pub(super) fn execute(connection: &Connection, sql: &'static str, params: impl rusqlite::Params) -> Result<usize> {
+    statement(connection, sql)?.execute(params).map_err(trouble)
+}
+
+/// All rows of a query.
+pub(super) fn query<T>(
+    connection: &Connection,
+    sql: &'static str,
+    params: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut out = Vec::new();
+    each(connection, sql, params, |row| {
+        out.push(read(row)?);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// Calls `visit` with each row of a query.
+pub(super) fn each(
+    connection: &Connection,
+    sql: &'static str,
+    params: impl rusqlite::Params,
+    mut visit: impl FnMut(&Row<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut statement = statement(connection, sql)?;
+    let statement: &mut Statement<'_> = &mut statement;
+    let mut rows = statement.query(params).map_err(trouble)?;
+    while let Some(row) = rows.next().map_err(trouble)? {
+        visit(row)?;
+    }
+    Ok(())
+}
+
+impl Columns for Row<'_> {
+    fn id(&self, at: usize) -> Result<[u8; 16]> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn bytes(&self, at: usize) -> Result<Vec<u8>> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn int_or_null(&self, at: usize) -> Result<Option<i64>> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn bytes_or_null(&self, at: usize) -> Result<Option<Vec<u8>>> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn text_or_null(&self, at: usize) -> Result<Option<String>> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn real(&self, at: usize) -> Result<f64> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn flag(&self, at: usize) -> Result<bool> {
+        self.get(at).map_err(trouble)
+    }
+}

@@ -1,0 +1,184 @@
+//! The store on PostgreSQL: several trackers may share one database.
+//!
+//! Every wait on the database is bounded, so that a lost one becomes [`StoreError::Unavailable`] within a few seconds:
+//! connecting, a free connection, a statement, a lock. Connections are plain TCP or a Unix socket, without TLS.
+
+mod ledger;
+mod migrate;
+mod pool;
+mod read;
+mod session;
+mod trouble;
+mod values;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+use peernet_engine::time::UnixMillis;
+use postgres::Config;
+
+use self::pool::Connections;
+use self::session::{Manager, Session};
+use super::{
+    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, Survivor, Write, Written,
+};
+
+/// How many connections a store may open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLimits {
+    /// At most this many at once, besides the one that holds the reputation lock; at least 1.
+    pub connections: u32,
+}
+
+impl Default for PoolLimits {
+    /// Room for the writer, the reputation thread and the request threads of two cores.
+    fn default() -> Self {
+        Self { connections: 6 }
+    }
+}
+
+/// A PostgreSQL database; see the module.
+pub struct PostgresStore {
+    connections: Connections,
+    /// Connects for the reputation lock: a lock lives as long as its connection, so it has one of its own.
+    lock_manager: Manager,
+    lock_session: Mutex<Option<Session>>,
+}
+
+/// How long the connection that holds the reputation lock has to prove that it still does.
+const LOCK_PING_TIMEOUT: Duration = Duration::from_secs(2);
+/// The key is this program's name for "the reputation writer": "peernet" and 2 in ASCII.
+const REPUTATION_LOCK: &str = "SELECT pg_try_advisory_lock(x'7065657265740002'::bigint)";
+
+impl PostgresStore {
+    /// Takes `postgres://user:password@host:port/database` or libpq's `key=value` form. Connects only when it is first
+    /// used, so a database that is still starting is no error here.
+    pub fn open(url: &str, limits: PoolLimits) -> Result<Arc<Self>> {
+        // The parser's error names the option at fault, never its value.
+        let config: Config =
+            url.parse().map_err(|error| StoreError::Failed(format!("not a PostgreSQL address: {error}")))?;
+        Ok(Arc::new(Self {
+            connections: Connections::new(config.clone(), limits),
+            lock_manager: Manager::new(config, Arc::default()),
+            lock_session: Mutex::new(None),
+        }))
+    }
+
+    /// Calls `each` with every row of a table, page by page; `page` gets the last row of the page before.
+    fn pages<T>(
+        &self,
+        page: impl Fn(&mut Session, Option<&T>) -> std::result::Result<Vec<T>, trouble::Trouble>,
+        mut each: impl FnMut(T),
+    ) -> Result<()> {
+        let mut last = None;
+        loop {
+            let mut rows = self.connections.run(|session| page(session, last.as_ref()))?;
+            let whole = rows.len() as i64 == read::PAGE;
+            let next = rows.pop();
+            // The last row of the page before was kept back: it is due now.
+            last.take().into_iter().chain(rows).for_each(&mut each);
+            last = next;
+            if !whole {
+                last.into_iter().for_each(&mut each);
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn migrate(&self, now: UnixMillis) -> Result<()> {
+        self.connections.run(|session| migrate::migrate(session, now))
+    }
+
+    fn ping(&self) -> Result<()> {
+        self.connections.run(|session| session.query("SELECT 1", &[]).map(drop))
+    }
+
+    fn write(&self, now: UnixMillis, batch: &[Write], durability: Durability) -> Result<Vec<Written>> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.connections.run(|session| write::write(session, now, batch, durability))
+    }
+
+    fn account(&self, id: PeerId) -> Result<Option<Account>> {
+        self.connections.run(|session| read::account(session, id))
+    }
+
+    fn account_by_address(&self, address: &str) -> Result<Option<Account>> {
+        self.connections.run(|session| read::account_by_address(session, address))
+    }
+
+    fn manifest(&self, id: ManifestId) -> Result<Option<StoredManifest>> {
+        self.connections.run(|session| read::manifest(session, id))
+    }
+
+    fn manifests_of(&self, file_hash: FileHash) -> Result<Vec<FileMeta>> {
+        self.connections.run(|session| read::manifests_of(session, file_hash))
+    }
+
+    fn search(&self, query: &SearchQuery) -> Result<Vec<FileMeta>> {
+        self.connections.run(|session| read::search(session, query))
+    }
+
+    fn survivors(&self, now: UnixMillis, each: &mut dyn FnMut(Survivor)) -> Result<()> {
+        self.pages(|session, last| read::leases(session, now, last), |row| each(Survivor::Lease(row)))?;
+        self.pages(|session, last| read::listings(session, now, last), |row| each(Survivor::Listing(row)))?;
+        self.pages(|session, last| read::staged(session, now, last), |row| each(Survivor::Staged(row)))
+    }
+
+    fn sweep(&self, now: UnixMillis) -> Result<u64> {
+        self.connections.run(|session| read::sweep(session, now))
+    }
+
+    fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()> {
+        self.connections.run(|session| ledger::settle(session, needs, apply))
+    }
+
+    fn hold_reputation_lock(&self) -> Result<bool> {
+        let mut held = self.lock_session.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.as_mut().is_some_and(|session| session.answers(LOCK_PING_TIMEOUT)) {
+            return Ok(true);
+        }
+        // Dropped first: its end frees the lock, if the server still knew of it.
+        *held = None;
+        let mut session =
+            self.lock_manager.session().map_err(|error| StoreError::Unavailable(trouble::describe(&error)))?;
+        let rows = session.query(REPUTATION_LOCK, &[])?;
+        let got = rows.first().is_some_and(|row| row.get(0));
+        *held = got.then_some(session);
+        Ok(got)
+    }
+
+    fn ledger_totals(&self) -> Result<Totals> {
+        self.connections.run(ledger::totals)
+    }
+
+    fn ledger(&self, peer: PeerId) -> Result<Option<LedgerRow>> {
+        self.connections.run(|session| ledger::ledger(session, peer))
+    }
+
+    fn escrow_mt(&self, account: PeerId) -> Result<i64> {
+        self.connections.run(|session| ledger::escrow_mt(session, account))
+    }
+
+    fn expired_tickets(&self, before: UnixMillis, limit: usize) -> Result<Vec<(PeerId, FileHash)>> {
+        self.connections.run(|session| ledger::expired_tickets(session, before, limit))
+    }
+
+    fn demotions(&self, reporter: PeerId, now: UnixMillis) -> Result<Vec<(PeerId, UnixMillis)>> {
+        self.connections.run(|session| ledger::demotions(session, reporter, now))
+    }
+
+    fn pay_dividend(&self, now: UnixMillis) -> Result<i64> {
+        self.connections.run(|session| ledger::pay_dividend(session, now))
+    }
+
+    fn audit(&self) -> Result<Vec<Violation>> {
+        self.connections.run(ledger::audit_all)
+    }
+}

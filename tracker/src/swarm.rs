@@ -1,0 +1,174 @@
+//! The swarm index: who holds which chunks of what, in memory, leased and bounded.
+//!
+//! Nothing here does I/O or reads a clock: the routes check, write to the store, and then tell the index; `now` comes in.
+//! Locks are taken in the order file shard, then peer shard, and held for memory work only.
+
+mod announce;
+mod catalogue;
+mod entry;
+mod index;
+pub mod lookup;
+pub mod maintenance;
+mod peers;
+mod restore;
+pub mod sources;
+mod v1;
+mod view;
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use peernet_engine::ids::{FileHash, PeerId};
+
+pub use announce::Lease;
+pub use catalogue::{Catalogue, Known};
+pub use entry::{HashesDigest, Held, ManifestMeta, V1Address};
+pub use restore::restore;
+pub use v1::V1Step;
+pub use view::{FileView, HolderView, ListingView, ManifestView};
+
+use index::Shard;
+use peers::PeerShard;
+
+/// A version 1 announce of something known is written again only after this, because it comes once per chunk.
+const V1_RENEWAL_MIN: Duration = Duration::from_secs(600);
+/// How long after a lease's end feedback about its holder still counts: reports come in batches, and someone who leaves
+/// right after serving has earned his pay.
+pub const DEPARTED_GRACE: Duration = Duration::from_secs(600);
+/// The most departed holders remembered per file; the oldest are forgotten first.
+const DEPARTED_MAX: usize = 64;
+/// The most unfinished version 1 announces of one file by one peer (they differ in their number of chunks).
+const STAGINGS_MAX: usize = 4;
+
+/// Enough that a lock is seldom contended on a machine of a few cores.
+const SHARDS: usize = 64;
+/// What a record costs beside its bitmap or hashes, in bytes, roughly: for [`Limits::bytes_max`].
+const RECORD_BYTES: usize = 256;
+/// What a staged chunk costs, in bytes, roughly.
+const STAGED_BYTES: usize = 64;
+
+/// Bounds of the index.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most leases, listings and unfinished announces, all files together.
+    pub leases_max: usize,
+    /// The most memory they take, in bytes (an estimate from above).
+    pub bytes_max: usize,
+    /// The most files one account announces.
+    pub files_per_peer_max: usize,
+    /// The most chunks one account has announced of files that are not whole yet.
+    pub staged_per_peer_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { leases_max: 1_000_000, bytes_max: 512 << 20, files_per_peer_max: 50_000, staged_per_peer_max: 262_144 }
+    }
+}
+
+/// Why an announce was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The tracker's bound: 503 `swarm_full`, try again later.
+    Tracker,
+    /// This account's own bound: 429 `too_many_files`.
+    Account,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tracker => "the tracker's index is full",
+            Self::Account => "this account announces as much as one account may",
+        })
+    }
+}
+
+/// The index. All methods take `&self`.
+#[derive(Debug)]
+pub struct Swarm {
+    limits: Limits,
+    shards: Vec<Mutex<Shard>>,
+    peers: Vec<Mutex<PeerShard>>,
+    usage: Usage,
+    catalogue: Catalogue,
+    turn: AtomicU64,
+}
+
+/// What the records take. Additions are checked, so that both bounds hold under concurrency.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    leases: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Usage {
+    /// Takes room for `leases` records of together `bytes` bytes beyond their fixed cost.
+    fn take(&self, limits: &Limits, leases: usize, bytes: usize) -> Result<(), Full> {
+        let bytes = bytes + leases * RECORD_BYTES;
+        let leases_now = self.leases.fetch_add(leases, Ordering::Relaxed) + leases;
+        let bytes_now = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if (leases > 0 && leases_now > limits.leases_max) || (bytes > 0 && bytes_now > limits.bytes_max) {
+            self.leases.fetch_sub(leases, Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return Err(Full::Tracker);
+        }
+        Ok(())
+    }
+
+    /// Gives it back.
+    fn free(&self, leases: usize, bytes: usize) {
+        self.leases.fetch_sub(leases, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes + leases * RECORD_BYTES, Ordering::Relaxed);
+    }
+}
+
+impl Swarm {
+    /// An empty index.
+    pub fn new(limits: Limits) -> Self {
+        let mut start = [0; 8];
+        // Without entropy lookups are still answered, in an order that a restart repeats.
+        let _ = getrandom::fill(&mut start);
+        Self {
+            limits,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            peers: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            usage: Usage::default(),
+            catalogue: Catalogue::default(),
+            turn: AtomicU64::new(u64::from_le_bytes(start)),
+        }
+    }
+
+    /// Manifests as they were last used.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// How many leases, listings and unfinished announces there are, and the bytes they take.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.usage.leases.load(Ordering::Relaxed), self.usage.bytes.load(Ordering::Relaxed))
+    }
+
+    /// A fresh seed for one lookup's order.
+    pub fn next_seed(&self) -> u64 {
+        self.turn.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    fn shard(&self, file: FileHash) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::from(file.0[0]) % SHARDS])
+    }
+
+    fn peer_shard(&self, peer: PeerId) -> MutexGuard<'_, PeerShard> {
+        lock(&self.peers[usize::from(peer.0[15]) % SHARDS])
+    }
+}
+
+/// A panic while a lock was held is a defect that the panicking request reports; the index goes on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,13 @@
+//! The tracker's integration tests, one binary.
+
+// Helpers are outside of test functions, where clippy.toml does not reach; a failing unwrap is a failing test.
+#![allow(clippy::unwrap_used)]
+
+mod accounts;
+mod door;
+mod openapi;
+mod router;
+mod server;
+mod store;
+mod support;
+mod swarm;

@@ -1,0 +1,166 @@
+//! The OpenAPI file and docs/API.md against the route table, in both directions.
+
+use std::collections::BTreeSet;
+
+use peernet_protos::rest;
+use peernet_tracker::api::{Access, ROUTES, Route};
+use serde_json::Value;
+
+fn document() -> Value {
+    serde_json::from_str(peernet_tracker::openapi::DOCUMENT).unwrap()
+}
+
+fn described() -> BTreeSet<(String, String)> {
+    let document = document();
+    let paths = document["paths"].as_object().unwrap();
+    let methods = |path: &str, item: &Value| -> Vec<(String, String)> {
+        item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.to_owned())).collect()
+    };
+    paths.iter().flat_map(|(path, item)| methods(path, item)).collect()
+}
+
+fn operation(document: &Value, route: &Route) -> Value {
+    document["paths"][route.path][route.method.to_lowercase()].clone()
+}
+
+#[test]
+fn file_and_table_name_the_same_calls() {
+    let routed: BTreeSet<_> = ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+    assert_eq!(described(), routed);
+}
+
+#[test]
+fn every_call_is_described_as_it_is() {
+    let document = document();
+    for route in ROUTES {
+        let operation = operation(&document, route);
+        let at = format!("{} {}", route.method, route.path);
+        assert_eq!(operation["operationId"], route.operation, "{at}");
+        assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{at}");
+        let bearer = matches!(route.access, Access::Bearer(_));
+        let responses = operation["responses"].as_object().unwrap();
+        assert_eq!(operation["security"].as_array().unwrap().len(), usize::from(bearer), "{at}");
+        assert!(!bearer || responses.contains_key("401"), "{at}");
+        assert!(responses.keys().any(|status| status.starts_with('2')), "{at}");
+        for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            let parameters = operation["parameters"].as_array().unwrap();
+            assert!(parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == "path"), "{at}");
+        }
+        for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
+            let schema = &response["content"]["application/json"]["schema"]["$ref"];
+            assert_eq!(schema, "#/components/schemas/Error", "{at} {status}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_schema_is_used() {
+    let document = document();
+    let mut references = BTreeSet::new();
+    collect(&document, &mut references);
+    let schemas: BTreeSet<String> = document["components"]["schemas"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(|name| format!("#/components/schemas/{name}"))
+        .collect();
+    assert_eq!(references, schemas);
+}
+
+fn collect(value: &Value, references: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            references.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|value| collect(value, references));
+        }
+        Value::Array(items) => items.iter().for_each(|value| collect(value, references)),
+        _ => {}
+    }
+}
+
+/// The fields of a wire type, as it is written, are those of the file's schema.
+fn check_fields(schema: &str, sample: impl serde::Serialize) {
+    let document = document();
+    let described = document["components"]["schemas"][schema]["properties"].as_object().unwrap();
+    let written = serde_json::to_value(sample).unwrap();
+    let written: BTreeSet<&String> = written.as_object().unwrap().keys().collect();
+    assert_eq!(written, described.keys().collect(), "{schema}");
+}
+
+fn text() -> String {
+    String::new()
+}
+
+#[test]
+fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
+    check_fields("Error", rest::ErrorBody { error: text(), code: text() });
+    check_fields("TokenReply", rest::TokenReply { peer_id: text(), token: text(), expires_at: 0 });
+    let (address, password) = (Some(text()), text());
+    let register = rest::RegisterRequest { address: address.clone(), password: Some(text()), protocol: Some(2) };
+    check_fields("RegisterRequest", register);
+    check_fields("LoginRequest", rest::LoginRequest { peer_id: Some(text()), address, password });
+    check_fields("PasswordRequest", rest::PasswordRequest { old_password: text(), new_password: text() });
+    let me = rest::MeReply {
+        peer_id: text(),
+        address: None,
+        reputation_score: 0.5,
+        established: false,
+        token_balance: 0,
+        token_balance_mt: 0,
+        escrow_mt: 0,
+        files_shared: 0,
+        created_at: 0,
+    };
+    check_fields("MeReply", me);
+}
+
+#[test]
+fn bodies_about_files_have_the_fields_that_the_file_describes() {
+    let (file_hash, chunk_hash, file_name) = (text(), text(), text());
+    check_fields(
+        "AnnounceChunkRequest",
+        rest::AnnounceChunkRequest { file_hash, file_name, total_chunks: 1, chunk_index: 0, chunk_hash },
+    );
+    let (file_hash, file_name, chunk_hashes) = (text(), text(), text());
+    check_fields("Manifest", rest::ManifestBody { file_hash, file_name, size: 0, chunk_size: 0, chunk_hashes });
+    let plan = rest::PlanReply {
+        file_hash: text(),
+        file_name: text(),
+        manifests: Vec::new(),
+        v1_listed: false,
+        ticket: None,
+        ask_again_seconds: 1,
+    };
+    check_fields("PlanReply", plan);
+    check_fields("SearchReply", rest::SearchReply { files: Vec::new(), next: Some(text()) });
+}
+
+#[test]
+fn bodies_about_the_swarm_and_feedback_have_the_fields_that_the_file_describes() {
+    let announce = rest::SwarmAnnounceRequest { address: text(), site: Some(text()), files: Vec::new() };
+    check_fields("SwarmAnnounceRequest", announce);
+    let announced = rest::SwarmAnnounceReply {
+        status: text(),
+        lease_seconds: 0,
+        renew_in_seconds: 0,
+        unknown_manifests: Vec::new(),
+    };
+    check_fields("SwarmAnnounceReply", announced);
+    check_fields("SwarmLeaveRequest", rest::SwarmLeaveRequest { files: Some(Vec::new()) });
+    check_fields("SwarmLeaveReply", rest::SwarmLeaveReply { status: text(), left: 0 });
+    let (target_peer_id, file_hash, event_type) = (text(), text(), text());
+    check_fields("FeedbackRequest", rest::FeedbackRequest { target_peer_id, file_hash, chunk_index: 0, event_type });
+    check_fields("FeedbackBatchRequest", rest::FeedbackBatchRequest::default());
+    check_fields("FeedbackBatchReply", rest::FeedbackBatchReply { status: text(), received: 0 });
+}
+
+#[test]
+fn the_handbook_has_a_section_on_every_call() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/API.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let headings: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let routed: BTreeSet<String> = ROUTES.iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+    let routed: BTreeSet<&str> = routed.iter().map(String::as_str).collect();
+    let described: BTreeSet<&str> = headings.iter().copied().filter(|heading| heading.contains(" /")).collect();
+    assert_eq!(described, routed);
+}

@@ -1,0 +1,11 @@
+//! The store's contract, checked against both stores: each test runs once on a fresh SQLite file and once on a fresh
+//! PostgreSQL database.
+
+mod accounts;
+mod books;
+mod concurrency;
+mod files;
+mod lost_server;
+mod schema;
+mod support;
+mod swarm;

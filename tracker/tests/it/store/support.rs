@@ -1,0 +1,117 @@
+//! Stores to test, and rows to put into them.
+
+use std::sync::Arc;
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
+use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_engine::time::UnixMillis;
+use peernet_testkit::postgres::fresh_database;
+use peernet_tracker::store::embedded::EmbeddedStore;
+use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
+use peernet_tracker::store::{
+    Account, Durability, LeaseRow, Store, StoredManifest, Survivor, V1Chunk, V1Listing, Write, Written,
+};
+
+pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(super) const HOUR_MS: i64 = 3_600_000;
+
+/// Runs `check` with each store, migrated and empty. The name is for messages.
+pub(super) fn on_both(check: impl Fn(&str, Arc<dyn Store>)) {
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap();
+    embedded.migrate(NOW).unwrap();
+    check("embedded", embedded);
+    check("postgres", postgres(&fresh_database()));
+}
+
+/// A migrated store on a database.
+pub(super) fn postgres(url: &str) -> Arc<PostgresStore> {
+    let store = PostgresStore::open(url, PoolLimits { connections: 4 }).unwrap();
+    store.migrate(NOW).unwrap();
+    store
+}
+
+pub(super) fn later(ms: i64) -> UnixMillis {
+    UnixMillis(NOW.0 + ms)
+}
+
+pub(super) fn peer(n: u8) -> PeerId {
+    PeerId([n; 16])
+}
+
+pub(super) fn file(n: u8) -> FileHash {
+    FileHash([n; 32])
+}
+
+pub(super) fn account(n: u8, address: Option<&str>) -> Account {
+    Account {
+        id: peer(n),
+        address: address.map(str::to_owned),
+        password_hash: format!("$2b$10$hash-of-{n}"),
+        generation: 0,
+        created_at: NOW,
+    }
+}
+
+pub(super) fn manifest(file_number: u8, chunks: u8, name: &str, created_at: UnixMillis) -> StoredManifest {
+    let geometry = Geometry::new(ByteCount(u64::from(chunks) << 20), 1 << 20).unwrap();
+    let hashes = (0..chunks).map(|at| ChunkHash([at ^ file_number; 32])).collect();
+    let manifest = Manifest::new(file(file_number), geometry, hashes).unwrap();
+    StoredManifest { manifest, file_name: name.to_owned(), announced_by: peer(1), created_at }
+}
+
+pub(super) fn lease(peer_number: u8, of: u8, held: &[u32], expires_at: UnixMillis) -> LeaseRow {
+    let mut have = Bitmap::empty(ChunkCount(10));
+    for at in held {
+        assert!(have.insert(ChunkIndex(*at)));
+    }
+    LeaseRow {
+        peer: peer(peer_number),
+        file_hash: file(of),
+        manifest_id: ManifestId([of; 32]),
+        address: format!("10.0.0.{peer_number}:50051"),
+        site: peer_number.is_multiple_of(2).then(|| "lab".to_owned()),
+        have,
+        expires_at,
+    }
+}
+
+pub(super) fn chunk(peer_number: u8, of: u8, index: u32, expires_at: UnixMillis) -> V1Chunk {
+    V1Chunk {
+        peer: peer(peer_number),
+        file_hash: file(of),
+        total_chunks: 16,
+        index,
+        chunk_hash: ChunkHash([7; 32]),
+        file_name: "old.bin".to_owned(),
+        expires_at,
+    }
+}
+
+pub(super) fn listing(peer_number: u8, of: u8, expires_at: UnixMillis) -> V1Listing {
+    V1Listing {
+        peer: peer(peer_number),
+        file_hash: file(of),
+        file_name: "old.bin".to_owned(),
+        chunk_hashes: (0..16).map(|at| ChunkHash([at; 32])).collect(),
+        expires_at,
+        created_at: NOW,
+    }
+}
+
+/// Writes one batch that must succeed.
+pub(super) fn write(store: &dyn Store, batch: &[Write]) -> Vec<Written> {
+    store.write(NOW, batch, Durability::Relaxed).unwrap()
+}
+
+pub(super) fn survivors(store: &dyn Store, now: UnixMillis) -> Vec<Survivor> {
+    let mut out = Vec::new();
+    store.survivors(now, &mut |survivor| out.push(survivor)).unwrap();
+    out.sort_by_key(|survivor| match survivor {
+        Survivor::Lease(row) => (0, row.peer, row.file_hash, 0),
+        Survivor::Listing(row) => (1, row.peer, row.file_hash, 0),
+        Survivor::Staged(row) => (2, row.peer, row.file_hash, row.index),
+    });
+    out
+}

@@ -1,0 +1,12 @@
+//! Announce, lookup, plan, search and feedback over HTTP, with each store.
+
+mod announce;
+mod client;
+mod crash;
+mod dialback;
+mod feedback;
+mod hostile;
+mod lookup;
+mod order;
+mod plan;
+mod search;

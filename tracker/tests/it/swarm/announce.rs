@@ -1,0 +1,113 @@
+//! Version 1's announce: one call per chunk.
+
+use std::time::Instant;
+
+use peernet_tracker::Tracker;
+use serde_json::json;
+
+use super::client::{Api, File, on_both, on_embedded, quiet};
+
+#[test]
+fn a_half_announced_file_is_invisible_and_a_whole_one_is_not() {
+    on_both(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 5));
+        for index in [4, 0, 2, 2, 3] {
+            sharer.announce_chunk(&file, index);
+            assert!(asker.lookup(&file).is_empty());
+        }
+        sharer.announce_chunk(&file, 1);
+        let expected: Vec<_> = file.hashes.iter().map(|hash| (hash.clone(), vec![sharer.id.clone()])).collect();
+        assert_eq!(asker.lookup(&file), expected);
+        assert_eq!(sharer.me()["files_shared"], 1);
+    });
+}
+
+#[test]
+fn announcing_again_changes_nothing() {
+    on_both(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        sharer.announce_v1(&file);
+        let before = asker.lookup(&file);
+        sharer.announce_v1(&file);
+        assert_eq!(asker.lookup(&file), before);
+    });
+}
+
+#[test]
+fn the_last_word_on_a_chunk_counts() {
+    on_both(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        sharer.announce_v1(&file);
+        let mut other = file.clone();
+        other.hashes[1] = "ab".repeat(32);
+        sharer.announce_chunk(&other, 1);
+        assert_eq!(asker.lookup(&file)[1].0, other.hashes[1]);
+    });
+}
+
+#[test]
+fn pieces_of_two_announcers_do_not_make_a_file() {
+    on_embedded(|api| {
+        let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
+        one.announce_chunk(&file, 0);
+        other.announce_chunk(&file, 1);
+        assert!(asker.lookup(&file).is_empty());
+    });
+}
+
+#[test]
+fn who_has_no_address_is_told_so() {
+    on_both(|api| {
+        let (status, answer) = api.nomad().post("/api/v1/files/announce", &File::new(1, 1).chunk_body(0));
+        assert_eq!((status, &answer["code"]), (409, &json!("no_address")));
+    });
+}
+
+#[test]
+fn leaving_ends_listings_and_unfinished_announces() {
+    on_both(|api| {
+        let (sharer, asker) = (api.peer(1), api.peer(2));
+        let (whole, half) = (File::new(1, 2), File::new(2, 2));
+        sharer.announce_v1(&whole);
+        sharer.announce_chunk(&half, 0);
+        assert_eq!(sharer.leave(), 2);
+        assert!(asker.lookup(&whole).is_empty());
+        sharer.announce_chunk(&half, 1);
+        assert!(asker.lookup(&half).is_empty(), "its other chunk was forgotten");
+        assert_eq!(sharer.leave(), 1);
+        assert_eq!(sharer.me()["files_shared"], 0);
+    });
+}
+
+#[test]
+fn a_burst_of_1024_announces_on_one_connection_is_one_file() {
+    on_both(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 1_024));
+        let started = Instant::now();
+        sharer.announce_v1(&file);
+        let rate = 1_024.0 / started.elapsed().as_secs_f64();
+        println!("{rate:.0} announces a second");
+        assert_eq!(asker.lookup(&file).len(), 1_024);
+    });
+}
+
+#[test]
+fn what_was_announced_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
+    let api = Api::new(&tracker.url());
+    let (sharer, asker) = (api.peer(1), api.peer(2));
+    let (whole, half, shared) = (File::new(1, 3), File::new(2, 2), File::new(3, 9));
+    sharer.announce_v1(&whole);
+    sharer.announce_chunk(&half, 0);
+    sharer.announce_v2(&shared, json!("complete"));
+    assert!(tracker.stop());
+    let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
+    let (sharer, asker) = (sharer.at(&tracker.url()), asker.at(&tracker.url()));
+    assert_eq!(asker.lookup(&whole).len(), 3);
+    assert_eq!(asker.lookup(&shared).len(), 9);
+    assert!(asker.lookup(&half).is_empty());
+    sharer.announce_chunk(&half, 1);
+    assert_eq!(asker.lookup(&half).len(), 2);
+    assert_eq!(sharer.me()["files_shared"], 3);
+}

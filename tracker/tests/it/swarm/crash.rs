@@ -1,0 +1,76 @@
+//! kill -9 of the tracker's process: nothing acknowledged is lost.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use peernet_testkit::postgres::fresh_database;
+use peernet_testkit::process::Process;
+use serde_json::{Value, json};
+
+use super::client::{Api, File};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn command(folder: &Path, database: Option<&str>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_peernet-tracker"));
+    command.env_remove("DATABASE_URL").arg("--data-dir").arg(folder);
+    if let Some(url) = database {
+        command.env("DATABASE_URL", url);
+    }
+    command
+}
+
+fn start(folder: &Path, database: Option<&str>) -> (Process, String) {
+    let mut command = command(folder, database);
+    command.args(["--listen", "127.0.0.1:0", "--ops-listen", "off", "--dialback", "false", "--bcrypt-cost", "4"]);
+    let mut process = Process::start(&mut command).unwrap();
+    let line = process.line_with("listening on http://", PATIENCE);
+    let url = line.rsplit(' ').next().unwrap().to_owned();
+    (process, url)
+}
+
+fn audit(folder: &Path, database: Option<&str>) -> Value {
+    let output = command(folder, database).args(["admin", "ledger", "verify", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn check(database: Option<&str>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (process, url) = start(folder.path(), database);
+    let api = Api::new(&url);
+    let (sharer, asker) = (api.peer(1), api.peer(2));
+    let (whole, half, shared) = (File::new(1, 40), File::new(2, 3), File::new(3, 9));
+    sharer.announce_v1(&whole);
+    sharer.announce_chunk(&half, 0);
+    sharer.announce_v2(&shared, json!({"bitmap": "/4A="}));
+    sharer.announce_chunk(&half, 2);
+    asker.lookup(&whole);
+    (0..5).for_each(|index| asker.report(&sharer, &whole, index, "SUCCESS_UPLOAD"));
+    let balances = (sharer.balance_mt(), asker.balance_mt());
+    process.kill9();
+
+    assert_eq!(audit(folder.path(), database)["ok"], true);
+    let (process, url) = start(folder.path(), database);
+    let (sharer, asker) = (sharer.at(&url), asker.at(&url));
+    assert_eq!((sharer.balance_mt(), asker.balance_mt()), balances);
+    assert_eq!(asker.lookup(&whole).len(), 40);
+    assert_eq!(asker.plan(&shared)["manifests"][0]["sources"][0]["have"], "complete");
+    asker.report(&sharer, &whole, 4, "SUCCESS_UPLOAD");
+    assert_eq!(sharer.balance_mt(), balances.0, "what was counted before the kill is not counted again");
+    sharer.announce_chunk(&half, 1);
+    assert_eq!(asker.lookup(&half).len(), 3, "the chunks staged before the kill were kept");
+    process.kill9();
+    assert_eq!(audit(folder.path(), database)["ok"], true);
+}
+
+#[test]
+fn the_embedded_store_loses_nothing_acknowledged() {
+    check(None);
+}
+
+#[test]
+fn postgresql_loses_nothing_acknowledged() {
+    check(Some(&fresh_database()));
+}

@@ -1,0 +1,81 @@
+//! Version 1's lookup: what may be listed, and who.
+
+use serde_json::json;
+
+use super::client::{File, on_both, on_embedded};
+
+#[test]
+fn an_unknown_file_has_no_chunks_and_a_bad_hash_is_refused() {
+    on_both(|api| {
+        let peer = api.peer(1);
+        assert_eq!(peer.get(&format!("/api/v1/files/lookup/{}", "0".repeat(64))), (200, json!({"chunks": {}})));
+        for bad in ["0", &"A".repeat(64), &"g".repeat(64), "%2e%2e"] {
+            let (status, answer) = peer.get(&format!("/api/v1/files/lookup/{bad}"));
+            assert_eq!((status, answer["code"].as_str()), (400, Some("invalid_file_hash")), "{bad}");
+        }
+    });
+}
+
+#[test]
+fn the_asker_is_not_listed_to_itself() {
+    on_both(|api| {
+        let (sharer, other, file) = (api.peer(1), api.peer(2), File::new(1, 2));
+        sharer.announce_v1(&file);
+        assert!(sharer.lookup(&file).is_empty());
+        other.announce_v1(&file);
+        assert!(sharer.lookup(&file).iter().all(|(_, peers)| *peers == [other.id.clone()]));
+    });
+}
+
+#[test]
+fn holders_of_both_forms_are_listed_where_their_hashes_agree() {
+    on_both(|api| {
+        let (old, new, partial, asker) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
+        let file = File::new(1, 9);
+        old.announce_v1(&file);
+        new.announce_v2(&file, json!("complete"));
+        partial.announce_v2(&file, json!({"bitmap": "gAA="}));
+        let named: Vec<usize> = asker.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
+        assert_eq!(named, [3, 2, 2, 2, 2, 2, 2, 2, 2]);
+    });
+}
+
+#[test]
+fn a_file_with_a_chunk_that_nobody_holds_is_not_listed() {
+    on_both(|api| {
+        let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 9));
+        one.announce_v2(&file, json!({"bitmap": "/wA="}));
+        assert!(asker.lookup(&file).is_empty());
+        other.announce_v2(&file, json!({"bitmap": "AYA="}));
+        let named: Vec<usize> = asker.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
+        assert_eq!(named, [1, 1, 1, 1, 1, 1, 1, 2, 1]);
+        one.leave();
+        assert!(asker.lookup(&file).is_empty());
+    });
+}
+
+#[test]
+fn other_chunk_sizes_are_not_listed() {
+    on_embedded(|api| {
+        let (sharer, asker) = (api.peer(1), api.peer(2));
+        let file = File { chunk_size: 2 << 20, ..File::new(1, 2) };
+        sharer.announce_v2(&file, json!("complete"));
+        assert!(asker.lookup(&file).is_empty());
+        assert_eq!(asker.plan(&file)["manifests"][0]["chunk_size"], 2 << 20);
+    });
+}
+
+#[test]
+fn of_statements_that_disagree_the_one_with_most_holders_is_listed() {
+    on_both(|api| {
+        let (honest, liar, asker, file) = ([api.peer(1), api.peer(2)], api.peer(3), api.peer(4), File::new(1, 2));
+        let mut lie = file.clone();
+        lie.hashes[0] = "cd".repeat(32);
+        liar.announce_v1(&lie);
+        assert_eq!(asker.lookup(&file)[0].0, lie.hashes[0]);
+        honest.iter().for_each(|peer| peer.announce_v1(&file));
+        let chunks = asker.lookup(&file);
+        assert_eq!(chunks[0].0, file.hashes[0]);
+        assert!(chunks.iter().all(|(_, peers)| peers.len() == 2 && !peers.contains(&liar.id)));
+    });
+}

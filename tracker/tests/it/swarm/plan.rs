@@ -1,0 +1,115 @@
+//! Version 2's calls: manifests, announce, plan.
+
+use serde_json::{Value, json};
+
+use super::client::{File, on_both, on_embedded, text};
+
+#[test]
+fn a_manifest_is_stored_once_and_read_back() {
+    on_both(|api| {
+        let (one, other, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let path = format!("/api/v1/manifests/{}", file.manifest().id());
+        assert_eq!(one.get(&path).1["code"], "unknown_manifest");
+        assert_eq!(one.put(&path, &file.manifest_body()), (201, json!({"status": "stored"})));
+        assert_eq!(other.put(&path, &file.manifest_body()), (200, json!({"status": "known"})));
+        let (status, answer) = other.get(&path);
+        assert_eq!((status, &answer["manifest_id"]), (200, &json!(file.manifest().id().to_string())));
+        for field in ["file_hash", "file_name", "size", "chunk_size", "chunk_hashes"] {
+            assert_eq!(answer[field], file.manifest_body()[field]);
+        }
+    });
+}
+
+#[test]
+fn an_announce_of_an_unknown_manifest_says_so_and_records_nothing() {
+    on_both(|api| {
+        let (peer, file) = (api.peer(1), File::new(1, 3));
+        let id = file.manifest().id().to_string();
+        let entry = json!({"file_hash": file.hash, "manifest_id": id, "have": "complete"});
+        let (status, answer) = peer.post("/api/v1/swarm/announce", &json!({"address": peer.address, "files": [entry]}));
+        assert_eq!((status, &answer["unknown_manifests"]), (200, &json!([id])));
+        let (lease, renew) = (answer["lease_seconds"].as_u64().unwrap(), answer["renew_in_seconds"].as_u64().unwrap());
+        assert!(renew > 0 && renew * 2 < lease);
+        assert_eq!(peer.me()["files_shared"], 0);
+        let (status, answer) = peer.get(&format!("/api/v1/files/{}", file.hash));
+        assert_eq!((status, answer["code"].as_str()), (404, Some("unknown_file")));
+    });
+}
+
+#[test]
+fn a_plan_names_sources_of_both_forms_with_what_they_hold_and_a_ticket() {
+    on_both(|api| {
+        let (old, new, partial, asker) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
+        let file = File::new(1, 9);
+        new.announce_v2(&file, json!("complete"));
+        partial.announce_v2(&file, json!({"bitmap": "gAA="}));
+        old.announce_v1(&file);
+        let plan = asker.plan(&file);
+        assert_eq!((&plan["v1_listed"], plan["manifests"].as_array().unwrap().len()), (&json!(true), 1));
+        let manifest = &plan["manifests"][0];
+        assert_eq!((&manifest["size"], &manifest["chunk_size"]), (&json!(9 << 20), &json!(1 << 20)));
+        let source = |id: &str| {
+            let sources = manifest["sources"].as_array().unwrap();
+            sources.iter().find(|source| source["peer_id"] == id).cloned().unwrap_or(Value::Null)
+        };
+        assert_eq!(source(&old.id)["transport"], "grpc-v1");
+        assert_eq!(source(&new.id)["transport"], "grpc");
+        assert_eq!(source(&new.id)["addresses"], json!([new.address]));
+        assert_eq!(
+            (&source(&new.id)["have"], &source(&partial.id)["have"]),
+            (&json!("complete"), &json!({"bitmap": "gAA="}))
+        );
+        assert_eq!(source(&new.id)["reputation_score"], 0.5);
+        assert_eq!(plan["ticket"]["escrow_mt"], 9_000);
+        assert_eq!(asker.plan(&file)["ticket"], plan["ticket"], "used again");
+        assert_eq!(asker.balance_mt(), 11_000);
+    });
+}
+
+#[test]
+fn an_announce_is_the_whole_truth_and_leaving_ends_it() {
+    on_both(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 9));
+        sharer.announce_v2(&file, json!("complete"));
+        sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
+        assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));
+        sharer.announce_v2(&file, json!({"bitmap": "AAA="}));
+        assert_eq!(asker.plan(&file)["manifests"][0]["sources"], json!([]), "who holds nothing is no source");
+        let (status, answer) = sharer.post("/api/v1/swarm/leave", &json!({"files": [file.hash]}));
+        assert_eq!((status, answer), (200, json!({"status": "left", "left": 1})));
+        let plan = asker.plan(&file);
+        assert_eq!((&plan["manifests"][0]["sources"], &plan["ticket"]), (&json!([]), &Value::Null));
+    });
+}
+
+#[test]
+fn an_unspecified_address_becomes_the_one_that_is_seen() {
+    on_embedded(|api| {
+        let asker = api.peer(1);
+        for (n, stated, listed) in
+            [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[::]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
+        {
+            let (sharer, file) = (api.peer_at(stated), File::new(n, 1));
+            sharer.announce_v2(&file, json!("complete"));
+            assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["addresses"], json!([listed]));
+        }
+    });
+}
+
+#[test]
+fn a_plan_names_ten_and_the_asker_s_site_first_among_equals() {
+    on_embedded(|api| {
+        let (asker, file) = (api.peer(100), File::new(1, 1));
+        let near = api.peer(50);
+        for n in 0..14 {
+            api.peer(n).announce_v2(&file, json!("complete"));
+        }
+        near.put(&format!("/api/v1/manifests/{}", file.manifest().id()), &file.manifest_body());
+        let entry =
+            json!({"file_hash": file.hash, "manifest_id": file.manifest().id().to_string(), "have": "complete"});
+        near.post("/api/v1/swarm/announce", &json!({"address": near.address, "site": "lab", "files": [entry]}));
+        let (status, plan) = asker.get(&format!("/api/v1/files/{}?site=lab", file.hash));
+        let sources = plan["manifests"][0]["sources"].as_array().unwrap();
+        assert_eq!((status, sources.len(), text(&sources[0]["peer_id"])), (200, 10, near.id.clone()));
+    });
+}
