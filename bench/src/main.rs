@@ -1,0 +1,83 @@
+//! PeerNet's benchmarks: `cargo run --release -p peernet-bench -- transfer|tracker [options]`.
+//!
+//! Every number is from one run on one machine, rivals interleaved; raw records go to bench/runs/. Build the programs first:
+//! `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
+
+mod measure;
+mod parts;
+mod report;
+mod rivals;
+mod tracker;
+mod transfer;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: peernet-bench SCENARIO [--rounds N] [--mib N] [--seconds N] [--connections N,N…] [--dest FOLDER] [--note TEXT]
+scenarios:
+  transfer   one file, one source, loopback: PeerNet beside curl from nginx and libtorrent, wall, CPU of both sides, peak RSS
+  tracker    lookups and announces a second and their p99 at several numbers of connections (needs wrk)
+  small      from nothing to a 1-byte file: both processes' start included
+needs: nginx and curl, python3 with the package libtorrent, ip (for a network namespace), wrk; what is missing is left out and said";
+
+/// What was typed.
+pub(crate) struct Options {
+    pub(crate) rounds: usize,
+    pub(crate) mib: u64,
+    pub(crate) seconds: u64,
+    pub(crate) connections: Vec<usize>,
+    pub(crate) dest: Option<std::path::PathBuf>,
+    pub(crate) note: String,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let scenario = arguments.next().unwrap_or_default();
+    let options = match parse(arguments) {
+        Ok(options) => options,
+        Err(what) => {
+            eprintln!("peernet-bench: {what}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let done = match scenario.as_str() {
+        "transfer" => transfer::run(&options),
+        "small" => transfer::run_small(&options),
+        "tracker" => tracker::run(&options),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peernet-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options =
+        Options { rounds: 3, mib: 1_024, seconds: 5, connections: vec![1, 64, 1_000], dest: None, note: String::new() };
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
+        let number = || value.parse::<u64>().map_err(|_| format!("{name} wants a number"));
+        match name.as_str() {
+            "--rounds" => options.rounds = number()?.clamp(1, 100) as usize,
+            "--mib" => options.mib = number()?.max(1),
+            "--seconds" => options.seconds = number()?.clamp(1, 600),
+            "--connections" => {
+                options.connections = value
+                    .split(',')
+                    .map(str::parse)
+                    .collect::<Result<_, _>>()
+                    .map_err(|_| "--connections wants numbers")?;
+            }
+            "--dest" => options.dest = Some(value.into()),
+            "--note" => options.note = value,
+            _ => return Err(format!("unknown option {name}")),
+        }
+    }
+    Ok(options)
+}

@@ -1,0 +1,69 @@
+//! What a run of a process cost: wall clock, user and system time, peak memory.
+#![allow(unsafe_code)]
+
+use std::fs;
+use std::io;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// The cost of one finished process, or of a running one between two looks.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cost {
+    /// From spawn to exit.
+    pub(crate) wall: Duration,
+    /// User and system time together.
+    pub(crate) cpu: Duration,
+    /// Peak resident set, in KiB.
+    pub(crate) peak_rss_kib: u64,
+}
+
+impl Cost {
+    /// For the raw record.
+    pub(crate) fn json(&self) -> Value {
+        json!({"wall_s": self.wall.as_secs_f64(), "cpu_s": self.cpu.as_secs_f64(), "peak_rss_mib": self.peak_rss_kib as f64 / 1024.0})
+    }
+}
+
+/// Runs a command to its end; an error unless it exits with 0.
+pub(crate) fn run(command: &mut Command) -> io::Result<Cost> {
+    let began = Instant::now();
+    let child = command.spawn()?;
+    let (status, usage) = wait4(&child)?;
+    let wall = began.elapsed();
+    if status != 0 {
+        return Err(io::Error::other(format!("{command:?} ended with wait status {status}")));
+    }
+    let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
+    let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    Ok(Cost { wall, cpu, peak_rss_kib: usage.ru_maxrss as u64 })
+}
+
+fn wait4(child: &Child) -> io::Result<(i32, libc::rusage)> {
+    let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
+    let mut status = 0;
+    // SAFETY: rusage is plain data for which all zero is valid.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to live locals of the right types; the child is ours and not waited for elsewhere.
+    let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+    if waited == pid { Ok((status, usage)) } else { Err(io::Error::last_os_error()) }
+}
+
+/// User and system time of a running process so far, all its threads together (proc(5), stat, fields 14 and 15).
+pub(crate) fn cpu_so_far(pid: u32) -> io::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let field =
+        |index: usize| after_name.split_whitespace().nth(index - 3).and_then(|v| v.parse::<u64>().ok()).unwrap_or(0);
+    // SAFETY: sysconf takes a constant and touches no memory of ours.
+    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) }.max(1) as u64;
+    Ok(Duration::from_millis((field(14) + field(15)) * 1_000 / ticks_per_second))
+}
+
+/// Peak resident set of a running process, in KiB (proc(5), status, VmHWM).
+pub(crate) fn peak_rss_kib(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    Ok(line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).unwrap_or(0))
+}

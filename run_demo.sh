@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# PeerNet's whole job on this machine: a tracker, two peers, two files shared by one and downloaded by the other, hashes
+# compared, reputation and tokens before and after.
+# Usage: ./run_demo.sh [--docker | --native]
+#   --docker  PostgreSQL, tracker and peers in containers (docker-compose.yml); the default where Docker answers
+#   --native  the binaries with the embedded store in a temporary folder; the default elsewhere
+# Environment: PEERNET_DEMO_PROFILE (release or dev, native only), CARGO_TARGET_DIR (default target/).
+# Ends with 0 only when every step did what it says.
+set -euo pipefail
+cd "$(dirname "$0")"
+. scripts/setup.sh
+
+step_number=0
+step() { step_number=$((step_number + 1)); printf '\n[%d] %s\n' "$step_number" "$*"; }
+show() { printf '    $ %s\n' "$*"; }
+
+compose() { "${compose_command[@]}" -p peernet-demo "$@"; }
+find_compose() {
+  if docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
+  elif command -v docker-compose >/dev/null; then compose_command=(docker-compose)
+  else return 1; fi
+}
+docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1 && find_compose; }
+
+mode=
+case "${1:-}" in
+  "") if docker_answers; then mode=docker; else mode=native; fi ;;
+  --docker) docker_answers || die "Docker does not answer, or Compose is missing (docker compose or docker-compose); ./run_demo.sh --native needs neither"
+    mode=docker ;;
+  --native) mode=native ;;
+  -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) die "unknown option $1; see ./run_demo.sh --help" ;;
+esac
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/peernet-demo.XXXXXX")
+pids=()
+finish() {
+  local code=$?
+  trap - EXIT INT TERM
+  if [ $code != 0 ]; then
+    printf '\nThe demo FAILED (exit %d). What the parts said last:\n' "$code"
+    if [ $mode = docker ]; then compose logs --tail 30 2>&1 | tail -n 120 || true
+    else tail -n 30 "$work"/*.log 2>/dev/null || true; fi
+  fi
+  [ ${#pids[@]} = 0 ] || { kill "${pids[@]}" 2>/dev/null || true; wait "${pids[@]}" 2>/dev/null || true; }
+  [ $mode = native ] || compose down -v --remove-orphans >/dev/null 2>&1 || true
+  rm -rf "$work"
+  exit $code
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# wait_for_line FILE TEXT: prints the first line of FILE that has TEXT, once it is there; at most 30 s.
+wait_for_line() {
+  for _ in $(seq 300); do
+    grep -m 1 -F -- "$2" "$1" 2>/dev/null && return
+    sleep 0.1
+  done
+  die "no line with '$2' in ${1##*/} within 30 s"
+}
+
+# field JSON NAME: a top-level field of a JSON document on one line, text or number.
+field() { sed -n "s/.*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p" <<<"$1" | head -n 1; }
+
+# --- The two ways to run the parts: start_tracker, register, start_peers, peernet PEER ARG…, put_files, file_of PEER NAME ---
+
+native_start_tracker() {
+  PEERNET_TRACKER_DATA_DIR=$work/tracker "$bin/peernet-tracker" serve --listen 127.0.0.1:0 >"$work/tracker.log" 2>&1 &
+  pids+=($!)
+  tracker_url=$(wait_for_line "$work/tracker.log" "listening on http://" | sed 's/.*\(http:[^ ]*\).*/\1/')
+  say "    tracker: $tracker_url, embedded store in a temporary folder"
+}
+native_peernet() { local peer=$1; shift; (cd "$work" && PEERNET_HOME=$work/$peer PEERNET_TRACKER=$tracker_url "$bin/peernet" "$@"); }
+native_register() { PEERNET_PASSWORD=$2 native_peernet "$1" register --tracker "$tracker_url"; }
+native_start_peers() {
+  local peer
+  for peer in alice bob; do
+    PEERNET_HOME=$work/$peer PEERNET_TRACKER=$tracker_url "$bin/peernet" daemon --listen 127.0.0.1:0 >"$work/$peer.log" 2>&1 &
+    pids+=($!)
+  done
+  for peer in alice bob; do wait_for_line "$work/$peer.log" "listening on" | sed "s/^/    $peer: /"; done
+}
+native_put_files() { mkdir -p "$work/files"; cp "$work/make"/* "$work/files/"; share_folder=$work/files output_folder=$work/downloads; }
+native_hash() { sha256sum "$2" | cut -d ' ' -f 1; }
+native_build() {
+  need_build_tools
+  local profile=${PEERNET_DEMO_PROFILE:-release} folder
+  show "cargo build --profile $profile --workspace --bins"
+  cargo build --quiet --locked --profile "$profile" -p peernet-tracker -p peernet
+  [ "$profile" = dev ] && folder=debug || folder=$profile
+  bin=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/$folder
+}
+native_clean() { :; }
+
+docker_clean() { compose down -v --remove-orphans >/dev/null 2>&1 || true; }
+docker_build() {
+  # Only for this run; the containers and their volumes are removed at the end.
+  POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n'); export POSTGRES_PASSWORD
+  export TRACKER_PUBLISH_PORT=${TRACKER_PUBLISH_PORT:-0}
+  show "${compose_command[*]} build"
+  say "    (the first build compiles gRPC's C core: about ten minutes on two cores)"
+  compose build >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the images did not build"; }
+}
+docker_start_tracker() {
+  show "${compose_command[*]} up -d postgres tracker"
+  compose up -d postgres tracker >"$work/up.log" 2>&1 || { cat "$work/up.log"; die "the tracker did not start"; }
+  wait_healthy tracker
+  say "    PostgreSQL and the tracker are healthy"
+}
+wait_healthy() {
+  local id; id=$(compose ps -q "$1")
+  for _ in $(seq 600); do
+    [ "$(docker inspect -f '{{.State.Health.Status}}' "$id" 2>/dev/null)" = healthy ] && return
+    sleep 0.2
+  done
+  die "$1 did not become healthy within two minutes"
+}
+docker_register() { compose run --rm -T --no-deps -e PEERNET_PASSWORD="$2" "$1" register --tracker http://tracker:8080 2>>"$work/run.log"; }
+docker_start_peers() {
+  compose up -d alice bob >>"$work/up.log" 2>&1 || { cat "$work/up.log"; die "the peers did not start"; }
+  wait_healthy alice; wait_healthy bob
+  say "    alice and bob serve in containers of their own"
+}
+docker_peernet() { local peer=$1; shift; compose exec -T "$peer" peernet "$@"; }
+docker_put_files() {
+  share_folder=/var/lib/peernet/files output_folder=/var/lib/peernet/downloads
+  for file in "$work/make"/*; do docker cp "$file" "$(compose ps -q alice):$share_folder/" >/dev/null; done
+}
+docker_hash() { compose exec -T "$1" sha256sum "$2" | cut -d ' ' -f 1; }
+
+account() {
+  local json; json=$("${mode}_peernet" "$1" status --json)
+  printf '    %-6s reputation %-5s tokens %s\n' "$1" "$(field "$json" reputation_score)" "$(field "$json" token_balance)"
+}
+balance_mt() { field "$("${mode}_peernet" "$1" status --json)" token_balance_mt; }
+
+# --- The story ---
+
+say "PeerNet demo ($mode)"
+step "Clean up what an earlier run may have left, and prepare two sample files"
+"${mode}_clean"
+mkdir -p "$work/make"
+{ say "Hello from PeerNet."; say "This text went from peer to peer; the tracker never saw it."; } >"$work/make/hello.txt"
+# A real archive of this machine's programs and libraries, cut at 80 MiB (tar is stopped by head, which is no failure).
+{ tar -C /usr -cf - bin lib 2>/dev/null || true; } | head -c $((80 << 20)) >"$work/make/programs.tar"
+[ "$(stat -c %s "$work/make/programs.tar")" -ge $((64 << 20)) ] || die "this machine has too little under /usr for a 64 MiB sample"
+chmod a+r "$work/make"/*
+(cd "$work/make" && sha256sum hello.txt programs.tar | sed 's/^/    /')
+
+step "Build"
+"${mode}_build"
+step "Start the tracker"
+"${mode}_start_tracker"
+
+step "Register two peers"
+for peer in alice bob; do
+  show "peernet register                 # as $peer"
+  "${mode}_register" "$peer" "$peer-$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')" | sed 's/^/    /'
+done
+step "Start both peers' daemons"
+"${mode}_start_peers"
+
+step "Reputation and tokens before"
+account alice; account bob
+before=$(balance_mt alice)
+
+step "Alice shares both files"
+"${mode}_put_files"
+declare -A hashes
+for file in hello.txt programs.tar; do
+  show "peernet share $file              # as alice"
+  shared=$("${mode}_peernet" alice share "$share_folder/$file" --json | tail -n 1)
+  hashes[$file]=$(field "$shared" file_hash)
+  [ "${hashes[$file]}" = "$(sha256sum "$work/make/$file" | cut -d ' ' -f 1)" ] || die "share reported another hash for $file: $shared"
+  say "    File Hash: ${hashes[$file]}"
+done
+
+step "Bob finds them by name, and downloads them by hash, straight from Alice"
+show "peernet search programs          # as bob"
+"${mode}_peernet" bob search programs | sed 's/^/    /'
+for file in hello.txt programs.tar; do
+  show "peernet download ${hashes[$file]:0:12}… --output $file   # as bob"
+  "${mode}_peernet" bob download "${hashes[$file]}" --output "$output_folder/$file" 2>&1 | sed 's/^/    /'
+done
+
+step "Compare the hashes of what Bob has with what Alice shared"
+for file in hello.txt programs.tar; do
+  got=$("${mode}_hash" bob "$output_folder/$file")
+  [ "$got" = "${hashes[$file]}" ] || die "$file differs: $got instead of ${hashes[$file]}"
+  say "    $file: $got  same"
+done
+
+step "Reputation and tokens after: the upload earned Alice both, and Bob paid"
+account alice; account bob
+after=$(balance_mt alice)
+[ "$after" -gt "$before" ] || die "alice's upload earned nothing: $before mt before, $after mt after"
+
+printf '\nThe demo passed: two files, two peers, equal hashes, %d milli-tokens earned.\n' $((after - before))
