@@ -78,7 +78,7 @@ native_start_peers() {
     PEERNET_HOME=$work/$peer PEERNET_TRACKER=$tracker_url "$bin/peernet" daemon --listen 127.0.0.1:0 >"$work/$peer.log" 2>&1 &
     pids+=($!)
   done
-  for peer in alice bob; do wait_for_line "$work/$peer.log" "listening on" | sed "s/^/    $peer: /"; done
+  for peer in alice bob; do wait_for_line "$work/$peer.log" "daemon listening on" | sed "s/^/    $peer: /"; done
 }
 native_put_files() { mkdir -p "$work/files"; cp "$work/make"/* "$work/files/"; share_folder=$work/files output_folder=$work/downloads; }
 native_hash() { sha256sum "$2" | cut -d ' ' -f 1; }

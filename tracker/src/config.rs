@@ -32,6 +32,10 @@ impl std::error::Error for ConfigError {}
 /// Bounds of bcrypt's cost: below 4 it does not exist, above 16 one login takes seconds.
 const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=16;
 
+/// The longest deadline: a day.
+const SECONDS_MAX: u64 = 86_400;
+/// The largest number of connections anyone can mean.
+const COUNT_MAX: usize = 1_000_000;
 /// The longest token life: a year.
 const TOKEN_HOURS_MAX: u32 = 8_760;
 
@@ -50,8 +54,37 @@ impl Config {
                 return refuse(name, "must be at least 1");
             }
         }
+        for (name, value) in self.at_most_a_day() {
+            if value > SECONDS_MAX {
+                return refuse(name, "must be at most 86400, a day");
+            }
+        }
+        for (name, value) in self.at_most_a_million() {
+            if value > COUNT_MAX {
+                return refuse(name, "must be at most 1000000");
+            }
+        }
         self.listen_address()?;
         self.ops_address().map(|_| ())
+    }
+
+    /// Seconds that are added to a point in time, and numbers that a TOML file must be able to say again.
+    fn at_most_a_day(&self) -> [(&'static str, u64); 5] {
+        [
+            ("head_seconds", self.head_seconds),
+            ("body_seconds", self.body_seconds),
+            ("idle_seconds", self.idle_seconds),
+            ("write_seconds", self.write_seconds),
+            ("drain_seconds", self.drain_seconds),
+        ]
+    }
+
+    fn at_most_a_million(&self) -> [(&'static str, usize); 3] {
+        [
+            ("connections_max", self.connections_max),
+            ("connections_per_address_max", self.connections_per_address_max),
+            ("database_connections", self.database_connections),
+        ]
     }
 
     fn at_least_one(&self) -> [(&'static str, u64); 6] {

@@ -1,6 +1,6 @@
 //! From wire types to valid ones: the one place where what a client wrote is believed or refused.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use data_encoding::BASE64;
@@ -121,9 +121,10 @@ pub fn have(held: &Held) -> Have {
 /// Where an announcer listens: its own words, with the address it is seen from in place of `0.0.0.0` or `[::]`.
 pub fn announced_address(text: &str, seen: Option<IpAddr>) -> Result<String, ApiError> {
     let address = peer_address(text)?;
-    let port = match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:")) {
-        Some(port) => port,
-        None => return Ok(address),
+    // Parsed, not compared: `[0::0]` is nowhere in particular just as `[::]` is.
+    let port = match address.parse::<SocketAddr>() {
+        Ok(literal) if literal.ip().to_canonical().is_unspecified() => literal.port(),
+        _ => return Ok(address),
     };
     match seen.map(|ip| ip.to_canonical()) {
         Some(IpAddr::V4(ip)) => Ok(format!("{ip}:{port}")),

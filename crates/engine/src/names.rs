@@ -24,12 +24,14 @@ pub fn sanitise(name: &str, default: &str) -> String {
 pub fn sanitise_within(name: &str, default: &str, len_max: usize) -> String {
     let component = name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("");
     let replaced: String = component.chars().map(|c| if is_forbidden(c) { REPLACEMENT } else { c }).collect();
-    let mut kept = trim(&replaced).to_owned();
-    if is_reserved(&kept) {
-        kept.insert(0, REPLACEMENT);
-    }
     let has_substance = component.chars().any(|c| !is_forbidden(c) && c != '.' && !c.is_whitespace());
-    if has_substance { shorten(&kept, len_max.max(32)) } else { default.to_owned() }
+    let room = len_max.max(32);
+    // Shortened before it is judged: what a cut leaves may be a device's name, or nothing at all.
+    let mut kept = shorten(trim(&replaced), room);
+    if is_reserved(&kept) {
+        kept = shorten(&format!("{REPLACEMENT}{kept}"), room);
+    }
+    if has_substance && !kept.is_empty() { kept } else { default.to_owned() }
 }
 
 /// Whether `name` would come out of [`sanitise`] as it is.
@@ -126,6 +128,12 @@ mod tests {
         assert!(short.len() > NAME_LEN_MAX - 2 && short.len() <= NAME_LEN_MAX && short.ends_with("é.tar"), "{short}");
         assert_eq!(sanitise_within(&long, "default", 40).len(), 40);
         assert_eq!(sanitise(&format!("a.{}", "b".repeat(300)), "default").len(), NAME_LEN_MAX);
+    }
+
+    #[test]
+    fn what_a_cut_leaves_is_judged_again() {
+        assert_eq!(sanitise(&format!("{}{}", ".".repeat(300), "x".repeat(20)), "default"), "default");
+        assert_eq!(sanitise(&format!("con{}x", " ".repeat(300)), "default"), "_con");
     }
 
     proptest! {

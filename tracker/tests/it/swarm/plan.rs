@@ -87,7 +87,7 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
     on_embedded(|api| {
         let asker = api.peer(1);
         for (n, stated, listed) in
-            [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[::]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
+            [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[0::0]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
         {
             let (sharer, file) = (api.peer_at(stated), File::new(n, 1));
             sharer.announce_v2(&file, json!("complete"));

@@ -1,0 +1,21 @@
+//! Bodies for the engine's parsers: names of things, links, file names, bitmaps, manifests and resume journals.
+
+mod journal;
+mod manifest;
+mod text;
+
+pub use journal::journal;
+pub use manifest::{bitmap, manifest};
+pub use text::{ids, link, names};
+
+use crate::Body;
+
+/// Of this file's folder.
+pub(crate) const BODIES: &[Body] = &[
+    Body { name: "journal", run: journal, examples: journal::examples },
+    Body { name: "bitmap", run: bitmap, examples: manifest::bitmaps },
+    Body { name: "manifest", run: manifest, examples: manifest::manifests },
+    Body { name: "ids", run: ids, examples: text::id_examples },
+    Body { name: "link", run: link, examples: text::link_examples },
+    Body { name: "names", run: names, examples: text::name_examples },
+];

@@ -1,0 +1,52 @@
+//! One fuzz body for each parser of what a stranger, a disk or an operator may hand us.
+//!
+//! A body takes any bytes and asserts a property, not only that nothing panics: what was parsed prints and parses to the
+//! same, what was refused stays refused, what is damaged claims less. The tests run each body on seeded random inputs and on
+//! mutated examples; the targets under `fuzz_targets/` hand the same bodies to libFuzzer.
+
+mod engine;
+#[cfg(feature = "peer")]
+mod peer;
+mod tracker;
+
+pub use engine::{bitmap, ids, journal, link, manifest, names};
+#[cfg(feature = "peer")]
+pub use peer::{chunk_response, fetch_reply, host_port, version1_config};
+pub use tracker::{address, config, http_head, query, rest_body, token};
+
+/// A body, its name and valid inputs to start from.
+#[derive(Clone, Copy)]
+pub struct Body {
+    /// Also the name of its target under `fuzz_targets/`.
+    pub name: &'static str,
+    /// Panics when a property does not hold.
+    pub run: fn(&[u8]),
+    /// Inputs that the parser takes; mutations of them reach deeper than noise does.
+    pub examples: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every body.
+pub fn bodies() -> Vec<Body> {
+    let mut all = engine::BODIES.to_vec();
+    all.extend(tracker::BODIES);
+    #[cfg(feature = "peer")]
+    all.extend(peer::BODIES);
+    all
+}
+
+/// The first `N` bytes, zeros where there are fewer, and what follows: how a body that wants numbers besides bytes gets them.
+fn take<const N: usize>(data: &[u8]) -> ([u8; N], &[u8]) {
+    match data.split_first_chunk::<N>() {
+        Some((head, rest)) => (*head, rest),
+        None => {
+            let mut head = [0; N];
+            head[..data.len()].copy_from_slice(data);
+            (head, &[])
+        }
+    }
+}
+
+/// Texts as examples.
+fn texts(all: &[&str]) -> Vec<Vec<u8>> {
+    all.iter().map(|text| text.as_bytes().to_vec()).collect()
+}

@@ -1,0 +1,117 @@
+//! Bodies for what reaches a peer: replies of other peers, addresses in listings, version 1's configuration.
+
+use peernet::grpc::HostPort;
+use peernet::grpc::fuzz::{parse_chunk_response, parse_fetch_reply};
+use peernet::home::parse_version1;
+use peernet_protos::grpc::{ChunkResponse, FetchReply};
+use peernet_tracker::api::peer_address;
+use protobuf::Message;
+
+use crate::{Body, texts};
+
+/// Of this file.
+pub(crate) const BODIES: &[Body] = &[
+    Body { name: "chunk_response", run: chunk_response, examples: chunk_examples },
+    Body { name: "fetch_reply", run: fetch_reply, examples: fetch_examples },
+    Body { name: "host_port", run: host_port, examples: address_examples },
+    Body { name: "version1_config", run: version1_config, examples: version1_examples },
+];
+
+/// What `DownloadChunk` answers: our reader and protobuf's agree.
+pub fn chunk_response(data: &[u8]) {
+    let Ok(theirs) = ChunkResponse::parse_from_bytes(data) else { return };
+    if let Ok(ours) = parse_chunk_response(data) {
+        assert_eq!(ours, theirs.chunk_data);
+    }
+    let canonical = canonical(&theirs);
+    assert_eq!(parse_chunk_response(&canonical).expect("a canonical message"), theirs.chunk_data);
+}
+
+/// As protobuf prints it, without fields it does not know.
+fn canonical<M: Message + Clone>(message: &M) -> Vec<u8> {
+    let mut known = message.clone();
+    known.mut_special_fields().mut_unknown_fields().clear();
+    known.write_to_bytes().expect("to memory")
+}
+
+fn chunk_examples() -> Vec<Vec<u8>> {
+    vec![b"\x0a\x03abc".to_vec(), b"\x0a\x01a\x0a\x03abc".to_vec(), b"\x10\x07\x0a\x03abc\x15abcd\x19abcdefgh".to_vec()]
+}
+
+/// One message of a `Fetch` call: our reader and protobuf's agree.
+pub fn fetch_reply(data: &[u8]) {
+    let Ok(theirs) = FetchReply::parse_from_bytes(data) else { return };
+    if let Ok((ours, payload)) = parse_fetch_reply(data) {
+        agrees(&theirs, &format!("{ours:?}"), &payload);
+    }
+    let canonical = canonical(&theirs);
+    let (ours, payload) = parse_fetch_reply(&canonical).expect("a canonical message");
+    agrees(&theirs, &format!("{ours:?}"), &payload);
+}
+
+fn agrees(theirs: &FetchReply, ours: &str, payload: &[u8]) {
+    let (chunk, reason) = (theirs.chunk_index, theirs.reason.enum_value_or_default());
+    let expected = match theirs.kind.value() {
+        0 => format!("Block {{ chunk: {chunk}, offset: {}, last: {}, ", theirs.offset, theirs.last),
+        1 => format!("Available({:?})", (!theirs.complete).then_some(&theirs.bitmap)),
+        2 => format!("Refused {{ chunk: {chunk}, reason: {reason:?} }}"),
+        _ => "Unknown".to_owned(),
+    };
+    assert!(ours.starts_with(&expected), "{ours} where {expected} was expected");
+    assert!(if theirs.kind.value() == 0 { payload == theirs.data } else { payload.is_empty() });
+}
+
+fn fetch_examples() -> Vec<Vec<u8>> {
+    vec![
+        b"\x10\x07\x18\x80\x02\x20\x01\x7a\x03abc".to_vec(),
+        b"\x7a\x03abc\x10\x07".to_vec(),
+        b"\x08\x01\x30\x01".to_vec(),
+        b"\x08\x01\x3a\x02\xff\xc0".to_vec(),
+        b"\x08\x02\x10\x03\x28\x02".to_vec(),
+    ]
+}
+
+/// An address out of a listing: one spelling, and whatever the tracker lets in can be read here.
+pub fn host_port(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let parsed = text.parse::<HostPort>();
+    assert!(parsed.is_ok() || peer_address(text).is_err(), "{text} passes the tracker and not the peer");
+    let Ok(address) = parsed else { return };
+    let printed = address.to_string();
+    assert_eq!(printed.parse::<HostPort>().expect("what was printed"), address);
+    assert!(!printed.contains(['/', '@', '%', ' ', ',']), "{printed}");
+}
+
+fn address_examples() -> Vec<Vec<u8>> {
+    texts(&[
+        "127.0.0.1:50051",
+        "[::1]:9",
+        "[2001:DB8::1]:65535",
+        "My_peer-1.example.org:080",
+        "dns:///peer:1",
+        "unix:x:1",
+    ])
+}
+
+/// Version 1's `config.yaml`: values are one line of text, and the same when they are written in double quotes.
+pub fn version1_config(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some(config) = parse_version1(text) else { return };
+    let line = |key: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("{key}: \"{value}\"\n")).unwrap_or_default()
+    };
+    let printed = line("tracker_url", &config.tracker_url) + &line("auth_token", &config.auth_token);
+    // A bare value may have quotes and backslashes, which a quoted one may not.
+    if !text.contains(['"', '\'', '\\']) {
+        assert!(parse_version1(&printed) == Some(config.clone()), "{printed}");
+    }
+    let _whoever = config.peer_id();
+}
+
+fn version1_examples() -> Vec<Vec<u8>> {
+    texts(&[
+        "auth_token: abc.eyJzdWIiOiIxMjNlNDU2Ny1lODliLTQyZDMtYTQ1Ni00MjY2MTQxNzQwMDAifQ.ghi\ntracker_url: http://t:8080\n",
+        "---\n# made by peer\ntracker_url: \"http://t\"\nauth_token: 'a'\nother: 1\n",
+        "tracker_url: http://t # home\n",
+    ])
+}

@@ -1,0 +1,23 @@
+//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, and its configuration file.
+
+mod bodies;
+mod config;
+mod head;
+mod text;
+
+pub use bodies::rest_body;
+pub use config::config;
+pub use head::http_head;
+pub use text::{address, query, token};
+
+use crate::Body;
+
+/// Of this file's folder.
+pub(crate) const BODIES: &[Body] = &[
+    Body { name: "http_head", run: http_head, examples: head::examples },
+    Body { name: "query", run: query, examples: text::query_examples },
+    Body { name: "rest_body", run: rest_body, examples: bodies::examples },
+    Body { name: "address", run: address, examples: text::address_examples },
+    Body { name: "token", run: token, examples: text::token_examples },
+    Body { name: "config", run: config, examples: config::examples },
+];

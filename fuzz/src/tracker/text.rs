@@ -1,0 +1,92 @@
+//! Queries, addresses and tokens.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+use peernet_tracker::api::path::percent_decode;
+use peernet_tracker::api::{peer_address, query_args};
+use peernet_tracker::http::{Head, Request};
+use peernet_tracker::keys::Keys;
+use peernet_tracker::wire;
+use tiny_http::Method;
+
+use crate::texts;
+
+/// The query of a request: what was read, percent-encoded in full, reads the same.
+pub fn query(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).into_owned();
+    if let Some(decoded) = percent_decode(&text) {
+        assert_eq!(percent_decode(&encode(&decoded)), Some(decoded));
+    }
+    let Ok(args) = query_args(&request(text)) else { return };
+    let pairs: Vec<_> = args.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    assert_eq!(query_args(&request(pairs.join("&"))).expect("well-formed"), args);
+}
+
+fn request(query: String) -> Request {
+    let head = Head { method: Method::Get, path: "/".to_owned(), query, headers: Vec::new() };
+    Request { head, body: Vec::new(), remote: None }
+}
+
+fn encode(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+}
+
+pub(super) fn query_examples() -> Vec<Vec<u8>> {
+    texts(&["name=a+b%20c&limit=3&after=x%2Fy", "name=%C3%A9&flag&name=last", "=&&%3d=%3D"])
+}
+
+/// An address a peer states: what is taken is `host:port`, in one spelling, and never one that a gRPC client would take for
+/// a socket file or a resolver.
+pub fn address(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(taken) = peer_address(text) else { return };
+    assert_eq!(taken, text.to_ascii_lowercase());
+    assert_eq!(peer_address(&taken).expect("what was taken once"), taken);
+    assert!(!taken.contains(['/', '@', '%', ' ', ',']) && !taken.starts_with("unix:"), "{taken}");
+    let (host, port) = taken.rsplit_once(':').expect("host:port");
+    assert!(port.parse::<u16>().is_ok_and(|port| port > 0) && (!host.contains(':') || host.starts_with('[')));
+    let seen = wire::announced_address(text, Some(IpAddr::V4(Ipv4Addr::LOCALHOST))).expect("a good address");
+    assert!(seen == taken || seen == format!("127.0.0.1:{port}"), "{seen}");
+    assert!(!seen.starts_with("0.0.0.0:") && !seen.starts_with("[::]:"), "{seen}");
+}
+
+pub(super) fn address_examples() -> Vec<Vec<u8>> {
+    texts(&[
+        "127.0.0.1:50051",
+        "0.0.0.0:1",
+        "[::]:9",
+        "[2001:db8::1]:65535",
+        "My_peer-1.example.org:80",
+        "unix:/run/x:1",
+    ])
+}
+
+/// A token: only what this tracker signed, and only as it signed it.
+pub fn token(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (keys, good) = keys_and_token();
+    let verified = keys.verify(NOW, text);
+    assert_eq!(verified.is_some(), text == good, "{text}");
+}
+
+const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+fn keys_and_token() -> &'static (Keys, String) {
+    static KEYS: OnceLock<(Keys, String)> = OnceLock::new();
+    KEYS.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = Keys::open(folder.path(), Duration::from_secs(3_600)).expect("a new key");
+        let token = keys.issue(NOW, PeerId([7; 16]), 1).text;
+        (keys, token)
+    })
+}
+
+pub(super) fn token_examples() -> Vec<Vec<u8>> {
+    let good = &keys_and_token().1;
+    let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIwNzA3MDcwNy0wNzA3LTA3MDctMDcwNy0wNzA3MDcwNzA3MDcifQ.";
+    texts(&[good, unsigned, &good.replacen('.', "..", 1)])
+}

@@ -1,0 +1,213 @@
+//! The thread that keeps the tracker's view of this node true: announces what is shared, renews the leases as told, makes
+//! manifests known that the tracker lacks, and leaves when the node stops.
+
+mod book;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
+use peernet_engine::ids::ManifestId;
+use peernet_threads::Group;
+
+use crate::error::NodeError;
+use crate::log::Log;
+use crate::shares::{Offer, Shares};
+use crate::tracker::{TrackerClient, TrackerError};
+use book::{Book, batches};
+
+/// Callers that wait for an announce at once; more wait in line.
+const WAITING_MAX: usize = 16;
+/// How long a change waits for others.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often the bitmaps of downloads in progress are told.
+const GROWING_EVERY: Duration = Duration::from_secs(10);
+/// How often files are looked at: gone, changed, back.
+const RECHECK_EVERY: Duration = Duration::from_secs(60);
+/// The first pause after a failure; it doubles with each in a row.
+const BACKOFF_START: Duration = Duration::from_secs(1);
+/// The longest.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Files whose leases one call ends.
+const LEAVE_BATCH: usize = 1_000;
+
+/// Asks for an announce now, and wants to know how it went.
+type Settle = Sender<Result<(), TrackerError>>;
+
+/// The handle; dropping it is the stop.
+pub(crate) struct Announcer {
+    settle: Sender<Settle>,
+}
+
+/// What the thread needs.
+pub(crate) struct Setup {
+    pub(crate) client: Arc<TrackerClient>,
+    pub(crate) shares: Arc<Shares>,
+    /// Where this node listens, `host:port`.
+    pub(crate) address: String,
+    /// The label of its site.
+    pub(crate) site: Option<String>,
+    pub(crate) log: Log,
+}
+
+impl Announcer {
+    /// Starts the thread "announce".
+    pub(crate) fn start(setup: Setup, group: &mut Group) -> Result<Self, NodeError> {
+        let (settle, inbox) = bounded(WAITING_MAX);
+        group
+            .spawn("announce", move || Owner::new(setup).run(&inbox))
+            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
+        Ok(Self { settle })
+    }
+
+    /// Waits until the tracker knows what is shared now, at most `timeout`.
+    pub(crate) fn settle(&self, timeout: Duration) -> Result<(), NodeError> {
+        let late =
+            || NodeError::Unreachable(format!("the tracker did not take the announce within {} s", timeout.as_secs()));
+        let deadline = Instant::now() + timeout;
+        let (done, wait) = bounded(1);
+        self.settle.send_deadline(done, deadline).map_err(|_| late())?;
+        Ok(wait.recv_deadline(deadline).map_err(|_| late())??)
+    }
+}
+
+struct Owner {
+    setup: Setup,
+    book: Book,
+    /// When to announce changes, if there may be some.
+    changed_at: Option<Instant>,
+    renew_at: Instant,
+    recheck_at: Instant,
+    backoff: Duration,
+    failing: Option<TrackerError>,
+}
+
+impl Owner {
+    fn new(setup: Setup) -> Self {
+        let now = Instant::now();
+        Self {
+            setup,
+            book: Book::default(),
+            changed_at: Some(now),
+            renew_at: now + RECHECK_EVERY,
+            recheck_at: now + RECHECK_EVERY,
+            backoff: BACKOFF_START,
+            failing: None,
+        }
+    }
+
+    fn run(mut self, inbox: &Receiver<Settle>) {
+        let shares = Arc::clone(&self.setup.shares);
+        loop {
+            let wait = self.deadline().saturating_duration_since(Instant::now());
+            select! {
+                recv(inbox) -> settle => match settle {
+                    Ok(done) => { let _nobody_waits_any_more = done.try_send(self.pass()); }
+                    Err(_) => return self.leave_all(),
+                },
+                recv(shares.changes()) -> _ => { self.changed_at.get_or_insert_with(|| Instant::now() + GATHER); },
+                recv(after(wait)) -> _ => self.tick(),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        let growing = self.setup.shares.is_growing().then(|| Instant::now() + GROWING_EVERY);
+        let all = [self.changed_at, Some(self.renew_at), Some(self.recheck_at), growing];
+        all.into_iter().flatten().min().expect("two are always there")
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if now >= self.recheck_at {
+            self.recheck_at = now + RECHECK_EVERY;
+            self.setup.shares.recheck();
+        }
+        if now >= self.renew_at {
+            self.book.forget_all();
+        }
+        // The outcome is kept in `failing`, and the next attempt is planned.
+        let _kept = self.pass();
+    }
+
+    /// Makes the tracker know what is shared now.
+    fn pass(&mut self) -> Result<(), TrackerError> {
+        self.changed_at = None;
+        let result = self.announce();
+        let log = self.setup.log.clone();
+        match &result {
+            Ok(()) => {
+                if self.failing.take().is_some() {
+                    log.info("the tracker knows again what is shared here");
+                }
+                self.backoff = BACKOFF_START;
+            }
+            Err(error) => {
+                if self.failing.as_ref() != Some(error) {
+                    log.warn(&format!("announcing failed, trying again: {error}"));
+                    self.failing = Some(error.clone());
+                }
+                self.changed_at = Some(Instant::now() + self.backoff);
+                self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+            }
+        }
+        result
+    }
+
+    fn announce(&mut self) -> Result<(), TrackerError> {
+        let offers = self.setup.shares.offers();
+        for files in self.book.gone(&offers).chunks(LEAVE_BATCH) {
+            self.setup.client.leave(files)?;
+            self.book.left(files);
+        }
+        let mut renew_in = None;
+        for batch in batches(self.book.due(&offers)) {
+            let told = self.announce_batch(&batch)?;
+            renew_in = renew_in.into_iter().chain([told]).min();
+        }
+        if let Some(renew_in) = renew_in {
+            // A batch of changes must not put off the renewal of the others.
+            let asked = Instant::now() + renew_in;
+            self.renew_at = if self.book.is_whole(&offers) { asked } else { self.renew_at.min(asked) };
+        }
+        if self.book.is_empty() {
+            self.renew_at = Instant::now() + BACKOFF_MAX;
+        }
+        Ok(())
+    }
+
+    fn announce_batch(&mut self, batch: &[Offer]) -> Result<Duration, TrackerError> {
+        let Setup { client, address, site, .. } = &self.setup;
+        let all: Vec<_> = batch.iter().map(Offer::announced).collect();
+        let mut told = client.announce(address, site.as_deref(), &all)?;
+        if !told.unknown.is_empty() {
+            let unknown = self.make_known(batch, &told.unknown)?;
+            let again: Vec<_> = unknown.iter().map(|offer| offer.announced()).collect();
+            told = client.announce(address, site.as_deref(), &again)?;
+            if !told.unknown.is_empty() {
+                return Err(TrackerError::Malformed(
+                    "it does not know a manifest it was given a moment ago".to_owned(),
+                ));
+            }
+        }
+        self.book.announced(batch);
+        Ok(told.renew_in)
+    }
+
+    fn make_known<'a>(&self, batch: &'a [Offer], unknown: &[ManifestId]) -> Result<Vec<&'a Offer>, TrackerError> {
+        let unknown: Vec<&Offer> = batch.iter().filter(|offer| unknown.contains(&offer.manifest.id())).collect();
+        for offer in &unknown {
+            self.setup.client.put_manifest(&offer.manifest, &offer.file_name)?;
+        }
+        Ok(unknown)
+    }
+
+    /// Says good-bye; what does not get through ends with its lease.
+    fn leave_all(self) {
+        for files in self.book.files().chunks(LEAVE_BATCH) {
+            if let Err(error) = self.setup.client.leave(files) {
+                return self.setup.log.warn(&format!("leaving failed, the leases end by themselves: {error}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The `peernet` program: everything is in the library, so that embedding programs can do the same.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    peernet::malloc::tune_for_transfers();
+    peernet::cli::main()
+}

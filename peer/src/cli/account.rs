@@ -1,0 +1,102 @@
+//! `register`, `login`, `password`.
+
+use peernet_engine::ids::PeerId;
+use serde_json::json;
+
+use super::args::{Login, Password, Register};
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::password::Source;
+use crate::home::Credentials;
+use crate::node::Node;
+use crate::tracker::LoginName;
+
+const PASSWORD_VARIABLE: &str = "PEERNET_PASSWORD";
+
+pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failure> {
+    let mut builder = context.builder(typed.tracker.as_deref()).passing_shares();
+    if let Some(address) = &typed.address {
+        address.parse::<crate::grpc::HostPort>().map_err(|e| Failure::usage(format!("--address {address}: {e}")))?;
+        builder = builder.address(address);
+    }
+    let node = builder.build().map_err(tracker_wanted)?;
+    let password = Source {
+        option: typed.password,
+        file: typed.password_file.as_deref(),
+        variable: PASSWORD_VARIABLE,
+        prompt: "Password for the new account",
+        confirm: true,
+    };
+    let password = password.read(&context.output)?;
+    let peer = node.register(&password)?;
+    report(context, &node, peer, "registered and logged in")
+}
+
+pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {
+    let node = context.asking_node(typed.tracker.as_deref())?;
+    let name = login_name(&node, typed.peer_id.as_deref(), typed.address)?;
+    let password = Source {
+        option: typed.password,
+        file: typed.password_file.as_deref(),
+        variable: PASSWORD_VARIABLE,
+        prompt: "Password",
+        confirm: false,
+    };
+    let peer = node.login(&name, &password.read(&context.output)?)?;
+    report(context, &node, peer, "logged in")
+}
+
+pub(super) fn password(context: &Context, typed: Password) -> Result<Exit, Failure> {
+    let node = context.asking_node(typed.tracker.as_deref())?;
+    let account = node.account()?.ok_or_else(not_logged_in)?;
+    let old = Source {
+        option: None,
+        file: typed.password_file.as_deref(),
+        variable: PASSWORD_VARIABLE,
+        prompt: "Password as it is",
+        confirm: false,
+    };
+    let new = Source {
+        option: None,
+        file: typed.new_password_file.as_deref(),
+        variable: "PEERNET_NEW_PASSWORD",
+        prompt: "New password",
+        confirm: true,
+    };
+    let (old, new) = (old.read(&context.output)?, new.read(&context.output)?);
+    node.change_password(&old, &new)?;
+    report(context, &node, account.peer_id, "password changed")
+}
+
+fn login_name(node: &Node, peer_id: Option<&str>, address: Option<String>) -> Result<LoginName, Failure> {
+    match (peer_id, address) {
+        (Some(_), Some(_)) => Err(Failure::usage("give either --peer-id or --address")),
+        (Some(text), None) => Ok(LoginName::Peer(text.parse().map_err(|e| Failure::usage(format!("--peer-id: {e}")))?)),
+        (None, Some(address)) => Ok(LoginName::Address(address)),
+        (None, None) => node
+            .account()?
+            .map(|account| LoginName::Peer(account.peer_id))
+            .ok_or_else(|| Failure::usage("which account? Give --peer-id or --address")),
+    }
+}
+
+fn report(context: &Context, node: &Node, peer: PeerId, what: &str) -> Result<Exit, Failure> {
+    let address = node.account()?.and_then(|Credentials { address, .. }| address);
+    let tracker = node.tracker_url();
+    let people = format!("{what} as {peer} at {tracker}");
+    context.output.result(&people, &json!({"peer_id": peer.to_string(), "tracker": tracker, "address": address}));
+    Ok(Exit::Ok)
+}
+
+fn tracker_wanted(error: crate::error::NodeError) -> Failure {
+    match error {
+        crate::error::NodeError::NotLoggedIn(_) => Failure::usage(
+            "which tracker? Give --tracker URL, set PEERNET_TRACKER, or put `tracker = \"URL\"` into config.toml",
+        ),
+        error => error.into(),
+    }
+}
+
+pub(super) fn not_logged_in() -> Failure {
+    crate::tracker::TrackerError::NotLoggedIn.into()
+}

@@ -1,0 +1,402 @@
+//! The commands and their options, with the help that is printed for them.
+
+use argh::{ArgsInfo, FromArgs};
+
+/// The long options that take a value, for `--option=value`.
+pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
+    "--tracker",
+    "--address",
+    "--password",
+    "--password-file",
+    "--new-password-file",
+    "--peer-id",
+    "--port",
+    "--listen",
+    "--output",
+    "--limit",
+    "--after",
+];
+
+/// Share large files and download them from other peers.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    example = "peernet register --tracker http://tracker.example:8080\npeernet share model.bin\npeernet download 'peernet:?xt=urn:sha256:...'",
+    note = "Files and folders:\n  config    $XDG_CONFIG_HOME/peernet/config.toml\n  state     $XDG_STATE_HOME/peernet\n  PEERNET_HOME puts both under one folder. PEERNET_TRACKER and PEERNET_PASSWORD stand for the options of the same name.",
+    error_code(0, "done"),
+    error_code(1, "something else went wrong"),
+    error_code(2, "the command, a hash, an address or a setting makes no sense"),
+    error_code(3, "not logged in, or the tracker refuses"),
+    error_code(4, "nobody shares it, or it is not shared here"),
+    error_code(5, "the bytes do not have the hash they should have"),
+    error_code(6, "the tracker or the sources cannot be reached or do not deliver"),
+    error_code(7, "the local disk or file system refused"),
+    error_code(8, "a file exists already, or another process uses the folder or port"),
+    error_code(130, "stopped by Ctrl-C or SIGTERM; a download goes on with the same command")
+)]
+pub(in crate::cli) struct Peernet {
+    #[argh(subcommand)]
+    pub(in crate::cli) command: Command,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub(in crate::cli) enum Command {
+    Register(Register),
+    Login(Login),
+    Password(Password),
+    Share(Share),
+    Unshare(Unshare),
+    Download(Download),
+    List(List),
+    Search(Search),
+    Status(Status),
+    Verify(Verify),
+    Link(Link),
+    Daemon(Daemon),
+    Completions(Completions),
+}
+
+/// Make an account at a tracker and log in.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "register",
+    example = "peernet register --tracker http://tracker.example:8080\npeernet register --tracker http://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt"
+)]
+pub(in crate::cli) struct Register {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// where others will reach this peer, host:port; also a name to log in with
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) address: Option<String>,
+    /// the password, 1 to 72 bytes; shows in the process list, so rather let it be asked for
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) password: Option<String>,
+    /// a file whose first line is the password
+    #[argh(option, arg_name = "file")]
+    pub(in crate::cli) password_file: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Log in to an account made elsewhere, or again.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "login",
+    example = "peernet login\npeernet login --tracker http://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000"
+)]
+pub(in crate::cli) struct Login {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// the account's registered address
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) address: Option<String>,
+    /// the account's id; by default the one last used here
+    #[argh(option, arg_name = "uuid")]
+    pub(in crate::cli) peer_id: Option<String>,
+    /// the password; shows in the process list, so rather let it be asked for
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) password: Option<String>,
+    /// a file whose first line is the password
+    #[argh(option, arg_name = "file")]
+    pub(in crate::cli) password_file: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Change the account's password. Other machines of this account have to log in again.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "password",
+    example = "peernet password\npeernet password --password-file old.txt --new-password-file new.txt"
+)]
+pub(in crate::cli) struct Password {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// a file whose first line is the password as it is
+    #[argh(option, arg_name = "file")]
+    pub(in crate::cli) password_file: Option<String>,
+    /// a file whose first line is the new password
+    #[argh(option, arg_name = "file")]
+    pub(in crate::cli) new_password_file: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Share files where they lie: through the daemon when one runs, else from here until stopped with Ctrl-C.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "share",
+    example = "peernet share model.bin data.tar\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin"
+)]
+pub(in crate::cli) struct Share {
+    /// serve from here, on this port of all interfaces
+    #[argh(option, arg_name = "port")]
+    pub(in crate::cli) port: Option<u16>,
+    /// serve from here, on this address, host:port
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) listen: Option<String>,
+    /// the address others reach this peer at, host:port, where it is another
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) address: Option<String>,
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// serve from here even if a daemon runs
+    #[argh(switch)]
+    pub(in crate::cli) no_daemon: bool,
+    /// only note the files down for the next daemon
+    #[argh(switch)]
+    pub(in crate::cli) no_serve: bool,
+    /// what to share
+    #[argh(positional)]
+    pub(in crate::cli) files: Vec<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Stop sharing files through the daemon. The files stay where they are.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "unshare",
+    example = "peernet unshare model.bin\npeernet unshare 0f343b0931126a20f133d67c2b018a3b1a4b9c1e0d6d6c1c9a1b9b7e2d4c5f60"
+)]
+pub(in crate::cli) struct Unshare {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// a shared file, its hash or its link
+    #[argh(positional)]
+    pub(in crate::cli) files: Vec<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Download a file. The same command goes on where an earlier one stopped.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "download",
+    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force"
+)]
+pub(in crate::cli) struct Download {
+    /// a folder (by default ./downloads) or a file; what does not exist is a folder if it ends with / or has no extension
+    #[argh(option, short = 'o', arg_name = "path")]
+    pub(in crate::cli) output: Option<String>,
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// replace what is there
+    #[argh(switch)]
+    pub(in crate::cli) force: bool,
+    /// name the file <hash>.download, as version 1 did
+    #[argh(switch)]
+    pub(in crate::cli) v1_names: bool,
+    /// share the file from then on: through the daemon, or noted down for the next one
+    #[argh(switch)]
+    pub(in crate::cli) share: bool,
+    /// the file's hash or a link
+    #[argh(positional)]
+    pub(in crate::cli) target: String,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// List what is shared here.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "list", example = "peernet list\npeernet list --json")]
+pub(in crate::cli) struct List {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Search the tracker for files whose name contains every word.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "search", example = "peernet search llama gguf\npeernet search --limit 100 dataset")]
+pub(in crate::cli) struct Search {
+    /// how many results at most, up to 100; by default 20
+    #[argh(option, arg_name = "number", default = "20")]
+    pub(in crate::cli) limit: usize,
+    /// go on after an earlier page, with what it gave as next
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) after: Option<String>,
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// words of the name
+    #[argh(positional)]
+    pub(in crate::cli) words: Vec<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Show the account, its balance and reputation, what is shared, and the daemon.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "status", example = "peernet status\npeernet status --json\npeernet status --daemon --quiet")]
+pub(in crate::cli) struct Status {
+    /// only ask whether the daemon answers: ends with 0 if it does, else with 4
+    #[argh(switch)]
+    pub(in crate::cli) daemon: bool,
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Compute a file's hash, and compare it with a hash or link if one is given.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "verify",
+    example = "peernet verify model.bin\npeernet verify model.bin 'peernet:?xt=urn:sha256:...'"
+)]
+pub(in crate::cli) struct Verify {
+    /// the file
+    #[argh(positional)]
+    pub(in crate::cli) file: String,
+    /// the hash or link it should have
+    #[argh(positional)]
+    pub(in crate::cli) target: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Print the link of a file: of one shared here, of one the tracker knows by its hash, or of any file.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "link", example = "peernet link model.bin\npeernet link 0f343b09...2d4c5f60")]
+pub(in crate::cli) struct Link {
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// a file or a hash
+    #[argh(positional)]
+    pub(in crate::cli) file: String,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Serve everything shared, in the foreground, until stopped. Started again, it serves the same.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "daemon", example = "peernet daemon\npeernet daemon --listen 0.0.0.0:50051")]
+pub(in crate::cli) struct Daemon {
+    /// where to listen, host:port; by default any port of all interfaces
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) listen: Option<String>,
+    /// the address others reach this peer at, host:port, where it is another
+    #[argh(option, arg_name = "host:port")]
+    pub(in crate::cli) address: Option<String>,
+    /// the tracker's URL
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Print the completions for a shell: bash, zsh, fish or nushell.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "completions",
+    example = "peernet completions bash > ~/.local/share/bash-completion/completions/peernet"
+)]
+pub(in crate::cli) struct Completions {
+    /// bash, zsh, fish or nushell
+    #[argh(positional)]
+    pub(in crate::cli) shell: String,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// What every command has, without knowing which it is.
+macro_rules! of_any {
+    ($self:ident, $field:ident) => {
+        match $self {
+            Command::Register(command) => command.$field,
+            Command::Login(command) => command.$field,
+            Command::Password(command) => command.$field,
+            Command::Share(command) => command.$field,
+            Command::Unshare(command) => command.$field,
+            Command::Download(command) => command.$field,
+            Command::List(command) => command.$field,
+            Command::Search(command) => command.$field,
+            Command::Status(command) => command.$field,
+            Command::Verify(command) => command.$field,
+            Command::Link(command) => command.$field,
+            Command::Daemon(command) => command.$field,
+            Command::Completions(command) => command.$field,
+        }
+    };
+}
+
+impl Command {
+    pub(in crate::cli) fn json(&self) -> bool {
+        of_any!(self, json)
+    }
+
+    pub(in crate::cli) fn quiet(&self) -> bool {
+        of_any!(self, quiet)
+    }
+}

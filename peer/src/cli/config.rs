@@ -1,0 +1,88 @@
+//! `config.toml`: what need not be typed every time.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::error::NodeError;
+
+/// Nobody's configuration is longer.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// The settings. Every key may be absent; others are refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The tracker's URL.
+    pub tracker: Option<String>,
+    /// Where `daemon` and `share` listen, `host:port`.
+    pub listen: Option<String>,
+    /// The address others reach this peer at, `host:port`.
+    pub address: Option<String>,
+    /// A label; downloads prefer sources with their own.
+    pub site: Option<String>,
+    /// Where `download` puts files.
+    pub output: Option<String>,
+}
+
+/// Every key and what it means, for docs/OPERATING.md.
+pub const CONFIG_KEYS: &[(&str, &str)] = &[
+    ("tracker", "the tracker's URL, like http://tracker.example:8080"),
+    ("listen", "where daemon and share listen, host:port; by default 0.0.0.0:0, any port of all interfaces"),
+    ("address", "the address others reach this peer at, host:port, where it is another than it listens on"),
+    ("site", "a label of this machine's site; downloads prefer sources with their own"),
+    ("output", "where download puts files; by default ./downloads"),
+];
+
+/// Every environment variable that is looked at and what it means, for docs/OPERATING.md.
+pub const ENVIRONMENT: &[(&str, &str)] = &[
+    ("PEERNET_HOME", "one folder for configuration and state, instead of the two of the XDG rules"),
+    ("XDG_CONFIG_HOME", "peernet/config.toml lies in it; by default ~/.config"),
+    (
+        "XDG_STATE_HOME",
+        "peernet/ in it holds the account, the shares and the control socket; by default ~/.local/state",
+    ),
+    ("HOME", "where those defaults and version 1's configuration are looked for"),
+    ("PEERNET_TRACKER", "the tracker's URL, where --tracker does not say it"),
+    ("PEERNET_PASSWORD", "the password, where neither an option nor a file says it"),
+    ("PEERNET_NEW_PASSWORD", "the new password of the command password, likewise"),
+];
+
+impl Config {
+    /// Reads the file; absent is empty.
+    pub fn load(path: &Path) -> Result<Self, NodeError> {
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+                return Err(NodeError::Invalid(format!("{} is too long", path.display())));
+            }
+            _ => {}
+        }
+        let text = fs::read_to_string(path).map_err(NodeError::local("reading", path))?;
+        Self::parse(&text).map_err(|why| NodeError::Invalid(format!("{}: {why}", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_key_is_read_and_others_are_refused() {
+        for (key, _) in CONFIG_KEYS {
+            let config = Config::parse(&format!("{key} = \"x\"")).unwrap();
+            assert_ne!(config, Config::default(), "{key}");
+        }
+        for bad in ["trackr = \"x\"", "tracker = 1", "tracker"] {
+            let message = Config::parse(bad).unwrap_err();
+            assert!(message.contains("line 1"), "{message}");
+        }
+        assert_eq!(Config::parse(""), Ok(Config::default()));
+    }
+}

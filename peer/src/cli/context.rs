@@ -1,0 +1,88 @@
+//! What commands have in common: folders, configuration, which tracker, and a node made of them.
+
+use std::fs;
+
+use super::config::Config;
+use super::exit::Failure;
+use super::output::Output;
+use crate::cancel::Cancel;
+use crate::home::{Credentials, Home, Version1Config, parse_version1};
+use crate::node::{Builder, Node};
+
+/// Set up once per run.
+pub(super) struct Context {
+    pub(super) output: Output,
+    pub(super) home: Home,
+    pub(super) config: Config,
+    /// Cancelled by Ctrl-C, when a command watches for it.
+    pub(super) cancel: Cancel,
+}
+
+impl Context {
+    pub(super) fn new(output: Output) -> Result<Self, Failure> {
+        let home = Home::from_environment(&|name| std::env::var_os(name))?;
+        let config = Config::load(&home.config_file())?;
+        let context = Self { output, home, config, cancel: Cancel::new() };
+        context.import_version1()?;
+        Ok(context)
+    }
+
+    /// The tracker's URL as far as it is known without an account: option, environment, configuration.
+    pub(super) fn tracker(&self, typed: Option<&str>) -> Option<String> {
+        let from_environment = || variable("PEERNET_TRACKER");
+        typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone())
+    }
+
+    /// A node with what the configuration says.
+    pub(super) fn builder(&self, tracker: Option<&str>) -> Builder {
+        let mut builder =
+            Node::builder().folders(self.home.clone()).log(self.output.log()).stop_with(self.cancel.clone());
+        if let Some(url) = self.tracker(tracker).or_else(|| self.version1_url()) {
+            builder = builder.tracker(url);
+        }
+        if let Some(listen) = &self.config.listen {
+            builder = builder.listen(listen);
+        }
+        if let Some(address) = &self.config.address {
+            builder = builder.address(address);
+        }
+        match &self.config.site {
+            Some(site) => builder.site(site),
+            None => builder,
+        }
+    }
+
+    /// A node for a command that asks the tracker and serves nothing.
+    pub(super) fn asking_node(&self, tracker: Option<&str>) -> Result<Node, Failure> {
+        Ok(self.builder(tracker).passing_shares().build()?)
+    }
+
+    /// Takes over version 1's account when there is neither an account nor a configuration of ours.
+    fn import_version1(&self) -> Result<(), Failure> {
+        let Some((old, peer_id)) = self.version1().and_then(|old| Some((old.clone(), old.peer_id()?))) else {
+            return Ok(());
+        };
+        let (Some(tracker), Some(token)) = (old.tracker_url, old.auth_token) else { return Ok(()) };
+        let Ok(tracker) = crate::tracker::normal_url(&tracker) else { return Ok(()) };
+        let credentials = Credentials { tracker, peer_id, address: None, token, obtained_at: 0, expires_at: 0 };
+        self.home.credentials().save(&credentials)?;
+        self.output.note(&format!("took over the account {peer_id} of version 1's configuration"));
+        Ok(())
+    }
+
+    fn version1_url(&self) -> Option<String> {
+        self.version1().and_then(|old| old.tracker_url)
+    }
+
+    fn version1(&self) -> Option<Version1Config> {
+        if self.home.credentials().path().exists() || self.home.config_file().exists() {
+            return None;
+        }
+        parse_version1(&fs::read_to_string(self.home.version1_file()?).ok()?)
+    }
+}
+
+/// An environment variable that is set and not empty.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

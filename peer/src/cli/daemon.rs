@@ -1,0 +1,95 @@
+//! `daemon`: serves everything shared, and does what other commands ask over the control socket.
+
+use std::process;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::args::Daemon;
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::query::shares_json;
+use super::signals;
+use crate::cancel::Cancel;
+use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request};
+use crate::error::NodeError;
+use crate::node::Node;
+
+pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {
+    let mut builder = context.builder(typed.tracker.as_deref());
+    if let Some(listen) = &typed.listen {
+        builder = builder.listen(listen);
+    }
+    if let Some(address) = &typed.address {
+        builder = builder.address(address);
+    }
+    let node = Arc::new(builder.build()?);
+    let _watch = signals::watch(&context.cancel, &context.output)?;
+    // Takes the folder's lock: a second daemon ends here.
+    let listen = node.serve()?;
+    let control = start_control(context, &node)?;
+    let shares = node.shares();
+    context.output.note(&format!("{} files shared", shares.len()));
+    let people = format!("peernet daemon listening on {listen}");
+    let programs = json!({"pid": process::id(), "listen": listen.to_string(), "shares": shares_json(&node, &shares)});
+    context.output.result(&people, &programs);
+    serve_until_stopped(context, &node);
+    control.stop();
+    context.output.note("stopped");
+    Ok(Exit::Ok)
+}
+
+/// Waits for Ctrl-C or SIGTERM, then leaves.
+pub(super) fn serve_until_stopped(context: &Context, node: &Node) {
+    let _disconnected_when_cancelled = context.cancel.channel().recv();
+    node.stop();
+}
+
+fn start_control(context: &Context, node: &Arc<Node>) -> Result<ControlServer, Failure> {
+    let started = Instant::now();
+    let weak = Arc::downgrade(node);
+    let answer = move |request: Request, progress: &mut dyn FnMut(u64, u64), gone: &Cancel| match weak.upgrade() {
+        Some(node) => match answer(&node, started, request, progress, gone) {
+            Ok(last) => Line::Done(last),
+            Err(error) => {
+                let Failure { exit, message } = error.into();
+                Line::Problem(Problem { exit_code: exit.code(), message })
+            }
+        },
+        None => {
+            Line::Problem(Problem { exit_code: Exit::Failure.code(), message: "the daemon is stopping".to_owned() })
+        }
+    };
+    Ok(ControlServer::start(&context.home.control_socket(), Arc::new(answer))?)
+}
+
+fn answer(
+    node: &Node,
+    started: Instant,
+    request: Request,
+    progress: &mut dyn FnMut(u64, u64),
+    gone: &Cancel,
+) -> Result<Last, NodeError> {
+    match request {
+        Request::Status => Ok(Last::Status(status(node, started.elapsed()))),
+        Request::Share { path } => {
+            let shared = node.share(&path, &mut |hashing| progress(hashing.done, hashing.total), gone)?;
+            Ok(Last::Shared(shared.into()))
+        }
+        Request::Unshare { file_hash } => {
+            node.unshare(file_hash.parse().map_err(|error| NodeError::Invalid(format!("{file_hash}: {error}")))?)?;
+            Ok(Last::Unshared)
+        }
+    }
+}
+
+fn status(node: &Node, uptime: Duration) -> DaemonStatus {
+    DaemonStatus {
+        pid: process::id(),
+        listen: node.listen_address().map_or_else(String::new, |address| address.to_string()),
+        uptime_s: uptime.as_secs(),
+        bytes_sent: node.bytes_sent(),
+        shares: shares_json(node, &node.shares()),
+    }
+}

@@ -1,0 +1,120 @@
+//! `download`.
+
+use std::path::PathBuf;
+
+use peernet_engine::link::Target;
+use serde_json::json;
+
+use super::args::Download;
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::output::{shown, size};
+use super::progress::Meter;
+use super::share::problem;
+use super::signals;
+use crate::control::{ControlClient, Request};
+use crate::node::{DownloadOptions, Downloaded};
+
+/// Where version 1 put files.
+const OUTPUT_DEFAULT: &str = "./downloads/";
+
+pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
+    let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
+    let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
+    let options = DownloadOptions {
+        output: Some(PathBuf::from(output)),
+        force: typed.force,
+        version1_name: typed.v1_names,
+        share: false,
+    };
+    let node = context.asking_node(typed.tracker.as_deref())?;
+    note_other_tracker(context, &target, node.tracker_url());
+    let _watch = signals::watch(&context.cancel, &context.output)?;
+    let mut meter = Meter::new(&context.output, format!("downloading {}", short(&target)));
+    let done = node.download(&target, &options, &mut |progress| meter.fetching(progress), &context.cancel);
+    drop(meter);
+    let done = done.map_err(|error| match error {
+        crate::error::NodeError::Cancelled => Failure {
+            exit: Exit::Interrupted,
+            message: "interrupted; the same command goes on where this one stopped".to_owned(),
+        },
+        error => error.into(),
+    })?;
+    if typed.share {
+        share_on(context, &done)?;
+    }
+    report(context, &done);
+    node.stop();
+    Ok(Exit::Ok)
+}
+
+fn report(context: &Context, done: &Downloaded) {
+    let seconds = done.took.as_secs_f64();
+    let sources: Vec<_> =
+        done.sources.iter().map(|(peer, bytes)| json!({"peer_id": peer.to_string(), "bytes": bytes})).collect();
+    let path = done.path.display();
+    let people = match done.was_there {
+        true => format!("{path} was there already, whole and right"),
+        false => format!(
+            "downloaded {} ({} in {seconds:.1} s from {} {}{}), SHA-256 verified",
+            shown(&path.to_string()),
+            size(done.size),
+            sources.len(),
+            if sources.len() == 1 { "peer" } else { "peers" },
+            if done.bytes_resumed > 0 {
+                format!(", {} of an earlier run", size(done.bytes_resumed))
+            } else {
+                String::new()
+            }
+        ),
+    };
+    let programs = json!({
+        "path": path.to_string(),
+        "file_hash": done.file_hash.to_string(),
+        "manifest_id": done.manifest_id.to_string(),
+        "size": done.size,
+        "bytes_fetched": done.bytes_fetched,
+        "bytes_resumed": done.bytes_resumed,
+        "was_there": done.was_there,
+        "seconds": seconds,
+        "sources": sources,
+    });
+    context.output.result(&people, &programs);
+}
+
+/// The daemon shares it, or the next one will.
+fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
+    match ControlClient::connect(&context.home.control_socket()) {
+        Some(daemon) => {
+            let failed = |error: std::io::Error| Failure { exit: Exit::LocalDisk, message: error.to_string() };
+            let path = std::fs::canonicalize(&done.path).map_err(failed)?;
+            let path = path.to_string_lossy().into_owned();
+            daemon.ask(Request::Share { path }, &mut |_| {}).map(drop).map_err(problem)
+        }
+        None => {
+            let node = context.builder(None).build()?;
+            node.share(&done.path, &mut |_| {}, &context.cancel)?;
+            context.output.note("noted down for sharing; `peernet daemon` serves it");
+            Ok(())
+        }
+    }
+}
+
+fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
+    if let Target::Link(link) = target
+        && !link.trackers.is_empty()
+        && !link.trackers.iter().any(|url| crate::tracker::normal_url(url).is_ok_and(|url| url == ours))
+    {
+        context.output.note(&format!(
+            "the link names another tracker ({}); asking {ours}, --tracker chooses",
+            shown(&link.trackers.join(", "))
+        ));
+    }
+}
+
+fn short(target: &Target) -> String {
+    match target {
+        Target::Link(link) if link.name.is_some() => shown(link.name.as_deref().unwrap_or_default()),
+        _ => target.file_hash().to_string()[..12].to_owned(),
+    }
+}

@@ -1,0 +1,133 @@
+//! What the user sees: results on standard output, the rest on standard error.
+
+use std::io::{self, Write};
+
+use serde_json::{Value, json};
+
+use super::exit::Failure;
+use crate::log::{Level, Log};
+
+/// How to print.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+/// Prints a line; a reader that has gone away (`| head`) is no error of ours.
+pub(super) fn print_line(text: &str) {
+    let mut out = io::stdout().lock();
+    let _reader_gone = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn note_line(text: &str) {
+    let _reader_gone = writeln!(io::stderr().lock(), "{text}");
+}
+
+impl Output {
+    pub(super) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// The result, for people or for programs.
+    pub(super) fn result(&self, people: &str, programs: &Value) {
+        match self.json {
+            true => print_line(&programs.to_string()),
+            false => print_line(people.trim_end()),
+        }
+    }
+
+    /// Something beside the result, for people.
+    pub(super) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            note_line(&format!("peernet: {text}"));
+        }
+    }
+
+    /// Something that deserves attention, also with `--quiet`.
+    pub(super) fn warn(&self, text: &str) {
+        note_line(&format!("peernet: warning: {text}"));
+    }
+
+    /// Progress for programs: one JSON line on standard error.
+    pub(super) fn event(&self, event: &Value) {
+        if self.json && !self.quiet {
+            note_line(&event.to_string());
+        }
+    }
+
+    /// The end of a command that failed.
+    pub(super) fn failure(&self, failure: &Failure) {
+        note_line(&format!("peernet: error: {}", failure.message));
+        if self.json {
+            let (code, exit_code) = (failure.exit.word(), failure.exit.code());
+            print_line(&json!({"error": failure.message, "code": code, "exit_code": exit_code}).to_string());
+        }
+    }
+
+    /// Where a node's background threads speak.
+    pub(super) fn log(&self) -> Log {
+        let output = self.clone();
+        Log::new(move |level, message| match level {
+            Level::Info => output.note(message),
+            Level::Warn => output.warn(message),
+        })
+    }
+}
+
+/// Bytes for people, in binary units.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1_024.0;
+    let mut unit = 0;
+    while value >= 1_023.95 && unit + 1 < UNITS.len() {
+        value /= 1_024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A text of a stranger's, safe to show on a terminal: no control or direction-changing characters.
+pub(super) fn shown(text: &str) -> String {
+    let hides = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if hides(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short_and_binary() {
+        for (bytes, expected) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1 << 20, "1.0 MiB"),
+            ((1 << 20) - 1, "1.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+            (u64::MAX, "16384.0 PiB"),
+        ] {
+            assert_eq!(size(bytes), expected);
+        }
+    }
+
+    #[test]
+    fn names_of_strangers_cannot_steer_the_terminal() {
+        assert_eq!(shown("a\u{1b}[31mb\u{202e}c\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}");
+    }
+}

@@ -1,0 +1,135 @@
+//! `status`: the account, what is shared, and the daemon.
+
+use peernet_engine::ids::PeerId;
+use serde_json::{Value, json};
+
+use super::account;
+use super::args::Status;
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::output::size;
+use super::query::{daemon_status, own_shares};
+use crate::control::DaemonStatus;
+use crate::error::NodeError;
+use crate::tracker::Me;
+
+/// All that is known.
+struct Known {
+    peer_id: PeerId,
+    address: Option<String>,
+    tracker: String,
+    /// Or why the tracker cannot be reached.
+    me: Result<Me, String>,
+    daemon: Option<DaemonStatus>,
+    shares: Value,
+}
+
+pub(super) fn status(context: &Context, typed: Status) -> Result<Exit, Failure> {
+    if typed.daemon {
+        return daemon_answers(context);
+    }
+    let known = look(context, typed.tracker.as_deref())?;
+    context.output.result(&known.people(), &known.programs());
+    match &known.me {
+        Ok(_) => Ok(Exit::Ok),
+        Err(problem) => {
+            context.output.warn(problem);
+            Ok(Exit::Network)
+        }
+    }
+}
+
+/// For health checks: asks neither the tracker nor the account.
+fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
+    let daemon = daemon_status(context).ok_or_else(|| Failure {
+        exit: Exit::NotFound,
+        message: format!(
+            "no daemon answers for {}; `peernet daemon` starts one",
+            context.home.state_folder().display()
+        ),
+    })?;
+    context.output.result(&daemon_line(Some(&daemon)), &daemon_json(Some(&daemon)));
+    Ok(Exit::Ok)
+}
+
+fn look(context: &Context, tracker: Option<&str>) -> Result<Known, Failure> {
+    let node = context.asking_node(tracker)?;
+    let account = node.account()?.ok_or_else(account::not_logged_in)?;
+    let me = match node.me() {
+        Ok(me) => Ok(me),
+        // A tracker that is down does not hide what is known here.
+        Err(error @ NodeError::Unreachable(_)) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    let daemon = daemon_status(context);
+    let shares = match &daemon {
+        Some(daemon) => daemon.shares.clone(),
+        None => own_shares(context, tracker)?,
+    };
+    let tracker = node.tracker_url().to_owned();
+    Ok(Known { peer_id: account.peer_id, address: account.address, tracker, me, daemon, shares })
+}
+
+impl Known {
+    /// Flat, so that a script finds each value by its name alone; what the tracker did not say is null.
+    fn programs(&self) -> Value {
+        let me = self.me.as_ref().ok();
+        let mut flat = daemon_json(self.daemon.as_ref());
+        for (key, value) in [
+            ("peer_id", json!(self.peer_id.to_string())),
+            ("address", json!(self.address)),
+            ("tracker", json!(self.tracker)),
+            ("tracker_error", json!(self.me.as_ref().err())),
+            ("reputation_score", json!(me.map(|me| me.reputation_score))),
+            ("established", json!(me.map(|me| me.established))),
+            ("token_balance", json!(me.map(|me| tokens(me.balance_mt)))),
+            ("token_balance_mt", json!(me.map(|me| me.balance_mt))),
+            ("escrow_mt", json!(me.map(|me| me.escrow_mt))),
+            ("files_shared", json!(me.map(|me| me.files_shared))),
+            ("created_at", json!(me.map(|me| me.created_at))),
+            ("shares", self.shares.clone()),
+        ] {
+            flat[key] = value;
+        }
+        flat
+    }
+
+    fn people(&self) -> String {
+        let mut lines = vec![format!("account     {}", self.peer_id), format!("tracker     {}", self.tracker)];
+        if let Ok(me) = &self.me {
+            let proven = if me.established { "established" } else { "newcomer" };
+            let (balance, held) = (tokens(me.balance_mt), tokens(me.escrow_mt));
+            lines.push(format!("reputation  {:.2} ({proven})", me.reputation_score));
+            lines.push(format!("balance     {balance:.3} tokens, {held:.3} held back by downloads"));
+            lines.push(format!("announced   {} files", me.files_shared));
+        }
+        let all = self.shares.as_array().map_or(&[][..], Vec::as_slice);
+        let bytes: u64 = all.iter().filter_map(|share| share["size"].as_u64()).sum();
+        lines.push(format!("shared      {} files, {}", all.len(), size(bytes)));
+        lines.push(daemon_line(self.daemon.as_ref()));
+        lines.join("\n")
+    }
+}
+
+fn tokens(mt: i64) -> f64 {
+    mt as f64 / 1e3
+}
+
+fn daemon_json(daemon: Option<&DaemonStatus>) -> Value {
+    json!({
+        "daemon": daemon.is_some(),
+        "daemon_pid": daemon.map(|daemon| daemon.pid),
+        "daemon_listen": daemon.map(|daemon| &daemon.listen),
+        "daemon_uptime_s": daemon.map(|daemon| daemon.uptime_s),
+        "daemon_bytes_sent": daemon.map(|daemon| daemon.bytes_sent),
+    })
+}
+
+fn daemon_line(daemon: Option<&DaemonStatus>) -> String {
+    match daemon {
+        Some(DaemonStatus { pid, listen, bytes_sent, .. }) => {
+            format!("daemon      running as process {pid} on {listen}, {} sent", size(*bytes_sent))
+        }
+        None => "daemon      not running".to_owned(),
+    }
+}

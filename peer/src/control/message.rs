@@ -1,0 +1,114 @@
+//! The lines of the control socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::node::Shared;
+
+/// Both sides say it; another one is refused with words.
+pub(crate) const VERSION: u32 = 1;
+/// The longest request, in bytes: a path.
+pub(crate) const REQUEST_BYTES_MAX: u64 = 16 << 10;
+/// The longest line of an answer, in bytes: a list of shares.
+pub(crate) const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub(crate) enum Request {
+    /// Who are you?
+    Status,
+    /// Hash and share a file, by its absolute path.
+    Share {
+        /// Which.
+        path: String,
+    },
+    /// No longer share a file.
+    Unshare {
+        /// Which, in hex.
+        file_hash: String,
+    },
+}
+
+/// A request with its version.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope {
+    /// [`VERSION`].
+    pub(crate) version: u32,
+    /// What.
+    #[serde(flatten)]
+    pub(crate) request: Request,
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Line {
+    /// Hashing goes on: done and all bytes.
+    Hashing(u64, u64),
+    /// The end.
+    Done(Last),
+    /// The end, too.
+    Problem(Problem),
+}
+
+/// The good end of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Last {
+    /// To [`Request::Status`].
+    Status(DaemonStatus),
+    /// To [`Request::Share`].
+    Shared(SharedMessage),
+    /// To [`Request::Unshare`].
+    Unshared,
+}
+
+/// Why not: the exit code of the command line's table and a sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Problem {
+    /// See `cli::EXIT_CODES`.
+    pub(crate) exit_code: u8,
+    /// For people.
+    pub(crate) message: String,
+}
+
+/// A daemon as it describes itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DaemonStatus {
+    /// Its process.
+    pub(crate) pid: u32,
+    /// Where it listens.
+    pub(crate) listen: String,
+    /// Since when it runs, in seconds.
+    pub(crate) uptime_s: u64,
+    /// Bytes it has sent to others since then.
+    pub(crate) bytes_sent: u64,
+    /// What it shares, as `list --json` prints it.
+    pub(crate) shares: serde_json::Value,
+}
+
+/// [`Shared`] as it travels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SharedMessage {
+    pub(crate) path: String,
+    pub(crate) file_hash: String,
+    pub(crate) manifest_id: String,
+    pub(crate) file_name: String,
+    pub(crate) size: u64,
+    pub(crate) chunks: u32,
+    pub(crate) link: String,
+}
+
+impl From<Shared> for SharedMessage {
+    fn from(shared: Shared) -> Self {
+        Self {
+            path: shared.path.to_string_lossy().into_owned(),
+            file_hash: shared.file_hash.to_string(),
+            manifest_id: shared.manifest_id.to_string(),
+            file_name: shared.file_name,
+            size: shared.size,
+            chunks: shared.chunks,
+            link: shared.link,
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The daemon's end of the control socket.
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use peernet_threads::{Group, Pool};
+
+use super::message::{Envelope, Line, Problem, REQUEST_BYTES_MAX, Request, VERSION};
+use crate::cancel::Cancel;
+use crate::error::NodeError;
+
+/// Requests worked on at once.
+const WORKERS: usize = 4;
+/// Connections that wait for a worker.
+const QUEUE_MAX: usize = 16;
+/// How long a request, or taking one line of its answer, may take.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often hashing says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How long the threads may take to end.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers a request; progress goes to the second argument, and the third says when nobody listens any more.
+pub(crate) type Answer = dyn Fn(Request, &mut dyn FnMut(u64, u64), &Cancel) -> Line + Send + Sync;
+
+/// A listening control socket. Its file is gone when it stops.
+pub(crate) struct ControlServer {
+    path: PathBuf,
+    stopping: Arc<AtomicBool>,
+    cancel: Cancel,
+    group: Group,
+}
+
+impl ControlServer {
+    /// Listens at `path`. Whoever calls it holds the folder's lock, so a socket file that is there is a dead daemon's.
+    pub(crate) fn start(path: &Path, answer: Arc<Answer>) -> Result<Self, NodeError> {
+        let failed = || NodeError::local("listening on", path);
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed()(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path).map_err(failed())?;
+        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed())?;
+        let (stopping, cancel) = (Arc::new(AtomicBool::new(false)), Cancel::new());
+        let on_each = cancel.clone();
+        let pool = Pool::new("control", WORKERS, QUEUE_MAX, move || {
+            let (answer, cancel) = (Arc::clone(&answer), on_each.clone());
+            move |stream: UnixStream| serve(&stream, answer.as_ref(), &cancel)
+        })
+        .map_err(failed())?;
+        let mut group = Group::default();
+        let stop = Arc::clone(&stopping);
+        group.spawn("control-accept", move || accept(&listener, pool, &stop)).map_err(failed())?;
+        Ok(Self { path: path.to_owned(), stopping, cancel, group })
+    }
+
+    /// Ends hashing that is going on, and the threads.
+    pub(crate) fn stop(self) {
+        self.cancel.cancel();
+        self.stopping.store(true, Ordering::Release);
+        // Wakes the accept; a socket that nobody can connect to any more is no reason to wait for it.
+        let woken = UnixStream::connect(&self.path).is_ok();
+        let _gone = fs::remove_file(&self.path);
+        if woken {
+            let _stragglers = self.group.join(JOIN_TIMEOUT);
+        }
+    }
+}
+
+fn accept(listener: &UnixListener, pool: Pool<UnixStream>, stopping: &AtomicBool) {
+    for stream in listener.incoming() {
+        if stopping.load(Ordering::Acquire) {
+            break;
+        }
+        let Ok(stream) = stream else { continue };
+        if let Err(peernet_threads::Full(stream)) = pool.try_submit(stream) {
+            send(&stream, &Line::Problem(problem(8, "the daemon is busy with other commands; try again in a moment")));
+        }
+    }
+    let _stragglers = pool.stop(JOIN_TIMEOUT);
+}
+
+fn serve(stream: &UnixStream, answer: &Answer, stop: &Cancel) {
+    let timeouts = stream.set_read_timeout(Some(IO_TIMEOUT)).and_then(|()| stream.set_write_timeout(Some(IO_TIMEOUT)));
+    if timeouts.is_err() {
+        return;
+    }
+    let line = match request(stream) {
+        Ok(request) => {
+            let gone = Cancel::new();
+            let mut due = Instant::now();
+            let mut progress = |done: u64, total: u64| {
+                let now = Instant::now();
+                if now >= due {
+                    due = now + PROGRESS_EVERY;
+                    if stop.is_cancelled() || !send(stream, &Line::Hashing(done, total)) {
+                        gone.cancel();
+                    }
+                }
+            };
+            answer(request, &mut progress, &gone)
+        }
+        Err(problem) => Line::Problem(problem),
+    };
+    send(stream, &line);
+}
+
+fn request(stream: &UnixStream) -> Result<Request, Problem> {
+    let mut bytes = Vec::new();
+    let read = BufReader::new(stream.take(REQUEST_BYTES_MAX)).read_until(b'\n', &mut bytes);
+    if read.is_err() || bytes.last() != Some(&b'\n') {
+        return Err(problem(2, "the request is too long or did not end in time"));
+    }
+    // The version first: a later one may have other words.
+    let version = serde_json::from_slice::<serde_json::Value>(&bytes).ok().and_then(|value| value["version"].as_u64());
+    match (version, serde_json::from_slice::<Envelope>(&bytes)) {
+        (Some(version), _) if version != u64::from(VERSION) => Err(problem(
+            2,
+            "the daemon is of another version than this program: stop it, and start the one of this version",
+        )),
+        (_, Ok(envelope)) => Ok(envelope.request),
+        (_, Err(_)) => Err(problem(2, "the request is not understood")),
+    }
+}
+
+fn problem(exit_code: u8, message: &str) -> Problem {
+    Problem { exit_code, message: message.to_owned() }
+}
+
+/// False when nobody takes it any more.
+fn send(mut stream: &UnixStream, line: &Line) -> bool {
+    let mut bytes = serde_json::to_vec(line).expect("strings and numbers only");
+    bytes.push(b'\n');
+    stream.write_all(&bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::{ControlClient, Last};
+
+    fn started(folder: &tempfile::TempDir) -> ControlServer {
+        let answer: Arc<Answer> = Arc::new(|request, progress, _| {
+            progress(1, 2);
+            match request {
+                Request::Unshare { .. } => Line::Done(Last::Unshared),
+                _ => Line::Problem(problem(4, "no")),
+            }
+        });
+        ControlServer::start(&folder.path().join("s"), answer).unwrap()
+    }
+
+    #[test]
+    fn a_request_gets_its_progress_and_its_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = started(&folder);
+        assert_eq!(fs::metadata(folder.path().join("s")).unwrap().permissions().mode() & 0o777, 0o600);
+        let ask = |request| {
+            let mut seen = Vec::new();
+            let client = ControlClient::connect(&folder.path().join("s")).unwrap();
+            (client.ask(request, &mut |line| seen.push(line)), seen)
+        };
+        let unshare = Request::Unshare { file_hash: String::new() };
+        assert_eq!(ask(unshare), (Ok(Last::Unshared), vec![Line::Hashing(1, 2)]));
+        assert_eq!(ask(Request::Status).0.unwrap_err().exit_code, 4);
+        server.stop();
+        assert!(ControlClient::connect(&folder.path().join("s")).is_none());
+    }
+
+    #[test]
+    fn nonsense_and_other_versions_are_answered_with_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = started(&folder);
+        let long = "x".repeat(REQUEST_BYTES_MAX as usize + 10);
+        for (text, part) in [
+            ("hello\n", "not understood"),
+            ("{\"version\":2,\"do\":\"fly\"}\n", "another version"),
+            ("{\"version\":1,\"do\":\"fly\"}\n", "not understood"),
+            (long.as_str(), "too long"),
+        ] {
+            let mut stream = UnixStream::connect(folder.path().join("s")).unwrap();
+            let _refused_early = stream.write_all(text.as_bytes());
+            let mut answer = String::new();
+            let _reset = BufReader::new(&stream).read_line(&mut answer);
+            assert!(answer.contains(part), "{answer:?}");
+        }
+        server.stop();
+    }
+
+    #[test]
+    fn a_dead_daemons_socket_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(UnixListener::bind(folder.path().join("s")).unwrap());
+        started(&folder).stop();
+    }
+}

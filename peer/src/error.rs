@@ -1,0 +1,146 @@
+//! What can go wrong for the user of a node, by what the user can do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use peernet_engine::ids::FileHash;
+use peernet_engine::link::LinkError;
+
+use crate::fetch::{DirectoryError, FetchError};
+use crate::grpc::ServeError;
+use crate::hashing::HashError;
+use crate::tracker::TrackerError;
+
+/// Why a call of a [`crate::Node`] failed. Its `Display` says what to do.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The request makes no sense as it stands: a bad hash, address, URL or setting.
+    Invalid(String),
+    /// There is no account or its token is no longer good: log in.
+    NotLoggedIn(String),
+    /// The tracker refuses: wrong password, address taken, not allowed.
+    Refused(String),
+    /// Nobody shares it, or it is not shared here.
+    NotFound(String),
+    /// The tracker, or every source, cannot be reached or does not deliver. Try again later.
+    Unreachable(String),
+    /// What was received, or lies on the disk, has another hash than it should have.
+    Verification(String),
+    /// Something is there already and is not overwritten.
+    Exists(PathBuf),
+    /// The local disk or file system refused.
+    Local {
+        /// What was tried, with the path.
+        doing: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process uses this node's folder, port or part file.
+    InUse(String),
+    /// The caller said stop. What was downloaded stays for the next run.
+    Cancelled,
+    /// Something else: the tracker answered what it should not, or a thread could not be started.
+    Failed(String),
+}
+
+impl NodeError {
+    pub(crate) fn local(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let doing = format!("{doing} {}", path.display());
+        move |error| Self::Local { doing, error }
+    }
+
+    pub(crate) fn not_shared(file_hash: FileHash) -> Self {
+        Self::NotFound(format!("{file_hash} is not shared here"))
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(why)
+            | Self::NotLoggedIn(why)
+            | Self::Refused(why)
+            | Self::NotFound(why)
+            | Self::Unreachable(why)
+            | Self::Verification(why)
+            | Self::InUse(why)
+            | Self::Failed(why) => f.write_str(why),
+            Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
+            Self::Local { doing, error } => write!(f, "{doing}: {error}"),
+            Self::Cancelled => f.write_str("cancelled"),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<HashError> for NodeError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Io { path, error } => Self::Local { doing: format!("reading {}", path.display()), error },
+            HashError::NotAFile(_) | HashError::TooLarge(_) => Self::Invalid(error.to_string()),
+            HashError::Changed(_) => Self::Failed(format!("{error}; try again when it is at rest")),
+            HashError::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<FetchError> for NodeError {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Cancelled => Self::Cancelled,
+            FetchError::Directory(DirectoryError::NotFound) | FetchError::NoManifest => {
+                Self::NotFound(error.to_string())
+            }
+            FetchError::Directory(DirectoryError::Refused(why)) => Self::Refused(why),
+            FetchError::Directory(DirectoryError::Unreachable(why)) => Self::Unreachable(why),
+            FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. }) | FetchError::WrongFile => {
+                Self::Verification(error.to_string())
+            }
+            FetchError::GaveUp(peernet_engine::download::Why::LocalDisk) => {
+                Self::Local { doing: "writing the download".to_owned(), error: io::Error::other(error.to_string()) }
+            }
+            FetchError::GaveUp(why) => {
+                Self::Unreachable(format!("{why}; the same command goes on where this one stopped"))
+            }
+            FetchError::LocalDisk { doing, error } => Self::Local { doing, error },
+            FetchError::Exists(path) => Self::Exists(path),
+            FetchError::InUse(_) => Self::InUse(error.to_string()),
+        }
+    }
+}
+
+impl From<TrackerError> for NodeError {
+    fn from(error: TrackerError) -> Self {
+        let text = error.to_string();
+        match error {
+            TrackerError::Unreachable { .. } | TrackerError::Busy { .. } => Self::Unreachable(text),
+            TrackerError::NotLoggedIn => Self::NotLoggedIn(text),
+            TrackerError::Answered { status: 404, .. } => Self::NotFound(text),
+            TrackerError::Answered { status: 401 | 403 | 409, .. } => Self::Refused(text),
+            TrackerError::Answered { status: 400..=499, .. } | TrackerError::BadUrl(_) => Self::Invalid(text),
+            TrackerError::Answered { .. } | TrackerError::Malformed(_) => Self::Failed(text),
+            TrackerError::LocalState(_) => {
+                Self::Local { doing: "the account's credentials".to_owned(), error: io::Error::other(text) }
+            }
+            TrackerError::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+impl From<ServeError> for NodeError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Address(_) => Self::Invalid(format!("the address to listen on: {error}")),
+            ServeError::Bind { .. } => Self::InUse(format!("{error}; choose another one")),
+            ServeError::Threads(_) | ServeError::Grpc(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<LinkError> for NodeError {
+    fn from(error: LinkError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}

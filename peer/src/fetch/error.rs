@@ -1,0 +1,61 @@
+//! Why a download did not end with a file.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use peernet_engine::download::Why;
+
+use super::DirectoryError;
+
+/// Why there is no file. Whatever the reason, what was verified stays for the next run, except where a variant says
+/// otherwise.
+#[derive(Debug)]
+pub enum FetchError {
+    /// [`crate::cancel::Cancel::cancel`] was called.
+    Cancelled,
+    /// The directory has no answer and nothing else is known about the file.
+    Directory(DirectoryError),
+    /// Sources are known, but they did not deliver.
+    GaveUp(Why),
+    /// The disk failed, is full or read-only, or the folder is not ours to write to. No source is blamed.
+    LocalDisk {
+        /// What was tried, with the path.
+        doing: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Something is at the final path already; it was not touched.
+    Exists(PathBuf),
+    /// Another process downloads into the same part file.
+    InUse(PathBuf),
+    /// Every manifest on offer was proven false: its chunks are right, and the file they make has another hash.
+    WrongFile,
+    /// No manifest could be had, neither from the directory nor from a source.
+    NoManifest,
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled => f.write_str("cancelled; the same command goes on where this one stopped"),
+            Self::Directory(error) => write!(f, "{error}"),
+            Self::GaveUp(why) => write!(f, "{why}"),
+            Self::LocalDisk { doing, error } => write!(f, "{doing}: {error}"),
+            Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
+            Self::InUse(path) => write!(f, "{} is in use by another download", path.display()),
+            Self::WrongFile => f.write_str("what the sources offer under this hash is another file"),
+            Self::NoManifest => f.write_str("no source could say what the file's chunks are"),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+impl FetchError {
+    /// For `map_err`: a failure of the local disk while `doing` something.
+    pub(crate) fn local(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |error| Self::LocalDisk { doing, error }
+    }
+}

@@ -1,0 +1,208 @@
+//! Before and around the transfer: finding the manifest to believe, and what to do when it proves false.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use peernet_engine::ids::ManifestId;
+use peernet_engine::manifest::Manifest;
+
+use super::attempt::{self, Outcome};
+use super::blueprint::Blueprint;
+use super::known::Known;
+use super::{
+    Directory, DirectoryError, FetchError, FetchJob, FetchProgress, Fetched, Phase, Plan, PlannedManifest, Source,
+};
+use crate::cancel::Cancel;
+use crate::grpc::{Client, HostPort};
+use crate::part::{Part, sync_folder_of};
+use crate::upload::Held;
+
+/// Manifests of one file that are tried; more than one is a sign of liars.
+const MANIFESTS_MAX: usize = 8;
+/// Sources asked for a manifest that the directory does not have.
+const SOURCES_ASKED_MAX: usize = 4;
+const MANIFEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What all attempts of one download share.
+pub(super) struct Context<'a> {
+    pub(super) job: FetchJob,
+    pub(super) directory: &'a dyn Directory,
+    pub(super) progress: &'a mut dyn FnMut(&FetchProgress),
+    pub(super) cancel: &'a Cancel,
+    pub(super) known: Known,
+    pub(super) begun: Instant,
+    pub(super) held: Option<Arc<Held>>,
+    pub(super) bytes_fetched: u64,
+    pub(super) bytes_resumed: u64,
+}
+
+impl Context<'_> {
+    /// Shows a phase in which nothing is transferred.
+    pub(super) fn show(&mut self, phase: Phase, chunks: (u32, u32)) {
+        let progress = FetchProgress {
+            phase,
+            bytes_total: None,
+            bytes_done: 0,
+            bytes_resumed: self.bytes_resumed,
+            chunks_total: chunks.1,
+            chunks_done: chunks.0,
+            rate: 0.0,
+            elapsed: self.begun.elapsed(),
+            sources: Vec::new(),
+            note: None,
+        };
+        (self.progress)(&progress);
+    }
+}
+
+/// See [`super::fetch`].
+pub(super) fn run(
+    job: FetchJob,
+    directory: &dyn Directory,
+    progress: &mut dyn FnMut(&FetchProgress),
+    cancel: &Cancel,
+) -> Result<Fetched, FetchError> {
+    let known = Known::new(job.own_peer);
+    let (begun, held) = (Instant::now(), None);
+    let mut context =
+        Context { job, directory, progress, cancel, known, begun, held, bytes_fetched: 0, bytes_resumed: 0 };
+    let result = download(&mut context);
+    if result.is_err()
+        && let Some(held) = &context.held
+    {
+        held.withdraw();
+    }
+    result
+}
+
+fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
+    if context.job.final_path.symlink_metadata().is_ok() {
+        return Err(FetchError::Exists(context.job.final_path.clone()));
+    }
+    if context.cancel.is_cancelled() {
+        return Err(FetchError::Cancelled);
+    }
+    context.show(Phase::LookingUp, (0, 0));
+    let plan = plan(context)?;
+    let part_path = context.job.part_path.clone();
+    let doing = format!("opening {}", part_path.display());
+    let part = Part::open(&part_path).map_err(FetchError::local(doing))?;
+    let part = Arc::new(part.ok_or_else(|| FetchError::InUse(part_path.clone()))?);
+    let _ = sync_folder_of(&part_path);
+    let mut tried = false;
+    let mut last_error = FetchError::NoManifest;
+    for candidate in candidates(context, &plan) {
+        if context.cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        let (blueprint, sources) = match candidate.resolve(context) {
+            Ok(found) => found,
+            Err(error) => {
+                last_error = error;
+                continue;
+            }
+        };
+        tried = true;
+        match attempt::run(context, blueprint, sources, &part)? {
+            Outcome::Finished(manifest, path, identity) => {
+                return Ok(fetched(context, plan, (manifest, path, identity)));
+            }
+            Outcome::ManifestFalse => continue,
+        }
+    }
+    Err(if tried { FetchError::WrongFile } else { last_error })
+}
+
+type Finished = (Arc<Manifest>, std::path::PathBuf, crate::upload::FileIdentity);
+
+fn fetched(context: &mut Context<'_>, plan: Plan, (manifest, path, identity): Finished) -> Fetched {
+    Fetched {
+        path,
+        manifest,
+        identity,
+        held: context.held.take(),
+        file_name: plan.file_name,
+        bytes_fetched: context.bytes_fetched,
+        bytes_resumed: context.bytes_resumed,
+        bytes_by_source: context.known.bytes_by_source(),
+        took: context.begun.elapsed(),
+    }
+}
+
+fn plan(context: &mut Context<'_>) -> Result<Plan, FetchError> {
+    match context.job.plan.take() {
+        Some(plan) => Ok(plan),
+        None => context.directory.plan(context.job.file_hash).map_err(FetchError::Directory),
+    }
+}
+
+/// A way to know what the chunks are.
+enum Candidate {
+    Manifest(ManifestId, Vec<Source>),
+    V1,
+}
+
+/// In the order they are to be tried: the one a link named and no other; else the plan's, then version 1's listing.
+fn candidates(context: &Context<'_>, plan: &Plan) -> Vec<Candidate> {
+    let sources_of = |id: ManifestId| {
+        let planned = plan.manifests.iter().find(|manifest| manifest.id == id);
+        planned.map(|manifest| manifest.sources.clone()).unwrap_or_default()
+    };
+    if let Some(id) = context.job.manifest_id {
+        return vec![Candidate::Manifest(id, sources_of(id))];
+    }
+    let of_plan = plan.manifests.iter().take(MANIFESTS_MAX);
+    let mut all: Vec<Candidate> =
+        of_plan.map(|PlannedManifest { id, sources, .. }| Candidate::Manifest(*id, sources.clone())).collect();
+    if plan.v1_listed {
+        all.push(Candidate::V1);
+    }
+    all
+}
+
+impl Candidate {
+    fn resolve(self, context: &mut Context<'_>) -> Result<(Blueprint, Vec<Source>), FetchError> {
+        match self {
+            Self::Manifest(id, sources) => {
+                let manifest = manifest(context, id, &sources)?;
+                Ok((Blueprint::of_manifest(manifest), sources))
+            }
+            Self::V1 => {
+                let listing = context.directory.v1_listing(context.job.file_hash).map_err(FetchError::Directory)?;
+                let listing = listing.ok_or(FetchError::NoManifest)?;
+                let blueprint = Blueprint::of_v1(context.job.file_hash, listing.chunk_hashes);
+                Ok((blueprint.ok_or(FetchError::NoManifest)?, listing.sources))
+            }
+        }
+    }
+}
+
+/// From the directory, else from a source; checked to be the one with this id, of this file.
+fn manifest(context: &Context<'_>, id: ManifestId, sources: &[Source]) -> Result<Manifest, FetchError> {
+    let file_hash = context.job.file_hash;
+    let refused = match context.directory.manifest(id) {
+        Ok(manifest) if manifest.id() == id && manifest.file_hash() == file_hash => return Ok(manifest),
+        Ok(_) => FetchError::NoManifest,
+        Err(error @ DirectoryError::Refused(_)) => return Err(FetchError::Directory(error)),
+        Err(_) => FetchError::NoManifest,
+    };
+    let able = sources.iter().filter(|source| !source.v1 && Some(source.peer) != context.job.own_peer);
+    for source in able.take(SOURCES_ASKED_MAX) {
+        if context.cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        if let Some(manifest) = ask_source(context, id, source) {
+            return Ok(manifest);
+        }
+    }
+    Err(refused)
+}
+
+fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<Manifest> {
+    let timeout = context.job.limits.connect_timeout;
+    let parsed = source.addresses.iter().filter_map(|text| text.parse::<HostPort>().ok());
+    let address = parsed.flat_map(|address| address.resolve(timeout, context.cancel).unwrap_or_default()).next()?;
+    let client = Client::new(address, timeout);
+    let asked = client.manifest(context.job.file_hash, Some(id), MANIFEST_TIMEOUT, context.cancel);
+    asked.ok().map(|(manifest, _)| manifest)
+}

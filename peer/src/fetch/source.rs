@@ -1,0 +1,234 @@
+//! The thread of one connection to one source: connects, takes the owner's orders, receives, writes, verifies.
+
+mod intake;
+
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::cause::Cause;
+use peernet_engine::download::Has;
+use peernet_engine::ids::{ChunkIndex, ManifestId};
+use peernet_protos::grpc::fetch_reply::Reason;
+
+use self::intake::Intake;
+use super::FetchLimits;
+use super::blueprint::Blueprint;
+use super::event::{Event, LinkId, OwnerGone, tell};
+use crate::cancel::Cancel;
+use crate::grpc::{
+    CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
+};
+use crate::part::Part;
+
+/// Addresses of one source that are tried.
+const ADDRESSES_MAX: usize = 8;
+
+/// What one connection needs.
+pub(super) struct Link {
+    pub(super) id: LinkId,
+    pub(super) addresses: Vec<String>,
+    pub(super) v1: bool,
+    pub(super) blueprint: Arc<Blueprint>,
+    pub(super) part: Arc<Part>,
+    pub(super) events: Sender<Event>,
+    pub(super) orders: Orders,
+    pub(super) limits: FetchLimits,
+    /// Set when the attempt ends, whatever the thread waits for.
+    pub(super) over: Cancel,
+}
+
+/// How a connection ended.
+enum End {
+    /// The owner wants nothing more.
+    Stopped,
+    /// It never came to anything: the next address may do better.
+    NotReached(CallError),
+    /// It worked, and then did not.
+    Broke(CallError),
+}
+
+impl From<OwnerGone> for End {
+    fn from(_: OwnerGone) -> Self {
+        Self::Stopped
+    }
+}
+
+/// The thread. A fault of ours in it costs this connection, not the download.
+pub(super) fn run(mut link: Link) {
+    let end = catch_unwind(AssertUnwindSafe(|| connection(&mut link)));
+    let error = match end {
+        Ok(End::Stopped) => return,
+        Ok(End::NotReached(error) | End::Broke(error)) => error,
+        Err(_) => CallError::Transport("a fault in this program".to_owned()),
+    };
+    // The owner may have gone.
+    let _ = tell(&link.events, Event::Ended(link.id, error.cause(), error.to_string()));
+}
+
+fn connection(link: &mut Link) -> End {
+    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), Arc::clone(&link.part), link.events.clone());
+    Session { intake, answered: false }.over_addresses(link)
+}
+
+struct Session {
+    intake: Intake,
+    answered: bool,
+}
+
+impl Session {
+    fn over_addresses(&mut self, link: &mut Link) -> End {
+        let mut end = End::NotReached(CallError::Transport("no address to connect to".to_owned()));
+        for text in link.addresses.clone().into_iter().take(ADDRESSES_MAX) {
+            let resolved =
+                text.parse::<HostPort>().and_then(|address| address.resolve(link.limits.connect_timeout, &link.over));
+            let addresses = match resolved {
+                Ok(addresses) => addresses,
+                Err(error) => {
+                    end = End::NotReached(CallError::Transport(error.to_string()));
+                    continue;
+                }
+            };
+            for address in addresses {
+                end = self.one_address(link, address);
+                if !matches!(end, End::NotReached(_)) {
+                    return end;
+                }
+            }
+        }
+        end
+    }
+
+    fn one_address(&mut self, link: &mut Link, address: SocketAddr) -> End {
+        let client = Client::new(address, link.limits.connect_timeout);
+        let manifest = link.blueprint.manifest.as_ref().map(|manifest| manifest.id());
+        let result = match manifest.filter(|_| !link.v1) {
+            Some(id) => self.stream(link, &client, id),
+            None => self.chunk_by_chunk(link, &client),
+        };
+        match result {
+            Err(end) => end,
+            Ok(error) if self.answered => End::Broke(error),
+            Ok(error @ CallError::Transport(_)) => End::NotReached(error),
+            Ok(error) => End::Broke(error),
+        }
+    }
+
+    /// Until the call ends; then why.
+    fn stream(&mut self, link: &mut Link, client: &Client, id: ManifestId) -> Result<CallError, End> {
+        let mut call = match client.fetch(link.blueprint.file_hash, id) {
+            Ok(call) => call,
+            Err(error) => return Ok(error),
+        };
+        call.want(&self.intake.expected());
+        loop {
+            match call.next(&mut link.orders) {
+                StreamEvent::Stopped => return Err(End::Stopped),
+                StreamEvent::Ended(Err(error)) => return Ok(error),
+                StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
+                StreamEvent::Command(command) => self.order_stream(&mut call, command),
+                StreamEvent::Reply(reply) => {
+                    self.answered = true;
+                    self.reply(link, reply)?;
+                }
+            }
+        }
+    }
+
+    fn order_stream(&mut self, call: &mut FetchCall, command: Command) {
+        match command {
+            Command::Request(chunks) => {
+                self.intake.expect(&chunks);
+                call.want(&chunks);
+            }
+            Command::Drop(chunks) => {
+                for chunk in &chunks {
+                    self.intake.forget(*chunk);
+                }
+                call.drop_wanted(&chunks);
+            }
+        }
+    }
+
+    fn reply<R: std::io::BufRead>(&mut self, link: &Link, reply: Reply<R>) -> Result<(), OwnerGone> {
+        match reply {
+            Reply::Block { chunk, offset, last, mut data } => {
+                let len = data.len();
+                self.intake.block(ChunkIndex(chunk), (offset, last), len, &mut data)
+            }
+            Reply::Available(None) => tell(&link.events, Event::Has(link.id, Has::Complete)),
+            Reply::Available(Some(bytes)) => match Bitmap::from_bytes(&bytes, link.blueprint.count()) {
+                Some(bitmap) => tell(&link.events, Event::Has(link.id, Has::Chunks(bitmap))),
+                // A bitmap of another length says nothing about this file.
+                None => Ok(()),
+            },
+            Reply::Refused { chunk, reason } => self.refused(link, ChunkIndex(chunk), reason),
+            Reply::Unknown => Ok(()),
+        }
+    }
+
+    fn refused(&mut self, link: &Link, chunk: ChunkIndex, reason: Reason) -> Result<(), OwnerGone> {
+        if !self.intake.forget(chunk) {
+            return Ok(());
+        }
+        match reason {
+            Reason::BUSY => tell(&link.events, Event::Busy(link.id, chunk)),
+            _ => tell(&link.events, Event::Failed(link.id, chunk, Cause::Refused)),
+        }
+    }
+
+    /// Version 1: a call a chunk.
+    fn chunk_by_chunk(&mut self, link: &mut Link, client: &Client) -> Result<CallError, End> {
+        let mut calls = client.chunk_calls(link.blueprint.file_hash, link.limits.chunk_call_timeout);
+        for chunk in self.intake.expected() {
+            if let Err(error) = calls.start(chunk) {
+                return Ok(error);
+            }
+        }
+        loop {
+            match calls.next(&mut link.orders) {
+                ChunkEvent::Stopped => return Err(End::Stopped),
+                ChunkEvent::Command(command) => {
+                    if let Err(error) = self.order_calls(&mut calls, command) {
+                        return Ok(error);
+                    }
+                }
+                ChunkEvent::Chunk(chunk, Ok(mut data)) => {
+                    self.answered = true;
+                    let len = data.len();
+                    self.intake.block(chunk, (0, true), len, &mut data)?;
+                }
+                ChunkEvent::Chunk(_, Err(error @ (CallError::Transport(_) | CallError::Cancelled))) => {
+                    return Ok(error);
+                }
+                ChunkEvent::Chunk(chunk, Err(error)) => {
+                    self.answered = true;
+                    self.intake.forget(chunk);
+                    let event = match error {
+                        CallError::Busy => Event::Busy(link.id, chunk),
+                        other => Event::Failed(link.id, chunk, other.cause()),
+                    };
+                    tell(&link.events, event)?;
+                }
+            }
+        }
+    }
+
+    fn order_calls(&mut self, calls: &mut ChunkCalls, command: Command) -> Result<(), CallError> {
+        match command {
+            Command::Request(chunks) => {
+                self.intake.expect(&chunks);
+                chunks.iter().try_for_each(|chunk| calls.start(*chunk))
+            }
+            Command::Drop(chunks) => {
+                for chunk in chunks {
+                    self.intake.forget(chunk);
+                    calls.cancel(chunk);
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Makes what is written durable, a window at a time, and only then says so in the journal.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use peernet_engine::ids::ChunkIndex;
+
+use super::FetchLimits;
+use super::event::{Event, tell};
+use crate::part::Journal;
+
+/// A chunk that was written.
+pub(super) struct Written {
+    pub(super) chunk: ChunkIndex,
+    pub(super) bytes: u32,
+    /// Where it is the last chunk of a file whose size was not known: its length.
+    pub(super) last_len: Option<u32>,
+}
+
+#[derive(Default)]
+struct Window {
+    chunks: Vec<ChunkIndex>,
+    last_len: Option<u32>,
+    bytes: u64,
+    since: Option<Instant>,
+}
+
+/// The thread: until the sender is dropped. Then one last time, unless `skip_last` says that the whole file is about to
+/// be synced anyway. Returns the journal.
+pub(super) fn keep(
+    file: &File,
+    mut journal: Journal,
+    written: &Receiver<Written>,
+    skip_last: &AtomicBool,
+    events: &Sender<Event>,
+    limits: &FetchLimits,
+) -> Journal {
+    let mut window = Window::default();
+    loop {
+        let due = window.since.map(|since| since + limits.sync_interval);
+        let next = match due {
+            Some(due) => written.recv_deadline(due),
+            None => written.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        let over = match next {
+            Ok(chunk) => {
+                window.add(&chunk);
+                false
+            }
+            Err(RecvTimeoutError::Timeout) => false,
+            Err(RecvTimeoutError::Disconnected) => true,
+        };
+        if over && skip_last.load(Ordering::Acquire) {
+            return journal;
+        }
+        if (over || window.is_due(limits))
+            && let Err(error) = window.flush(file, &mut journal)
+        {
+            // After the end nobody listens: then what is not in the journal is fetched again, no more.
+            let _ = tell(events, Event::Disk("syncing the part file".to_owned(), error));
+            return journal;
+        }
+        if over {
+            return journal;
+        }
+    }
+}
+
+impl Window {
+    fn add(&mut self, written: &Written) {
+        self.chunks.push(written.chunk);
+        self.last_len = self.last_len.or(written.last_len);
+        self.bytes += u64::from(written.bytes);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn is_due(&self, limits: &FetchLimits) -> bool {
+        self.bytes >= limits.sync_bytes || self.since.is_some_and(|since| since.elapsed() >= limits.sync_interval)
+    }
+
+    fn flush(&mut self, file: &File, journal: &mut Journal) -> std::io::Result<()> {
+        if self.chunks.is_empty() {
+            return Ok(());
+        }
+        file.sync_data()?;
+        let window = std::mem::take(self);
+        journal.held(window.chunks, window.last_len)
+    }
+}

@@ -1,0 +1,22 @@
+//! gRPC, both ways: the only part of the peer that mentions grpcio or futures.
+//!
+//! Rules that hold everywhere below: nothing blocks, reads a disk or panics on a completion-queue thread (it would stop
+//! every other call of the process), every call has a deadline, and only numeric addresses are dialled.
+
+mod address;
+mod client;
+mod environment;
+mod marshal;
+mod server;
+
+pub use address::{AddressError, HostPort};
+pub(crate) use client::{
+    CallError, ChunkCalls, ChunkEvent, Client, Command, Commands, FetchCall, Orders, StreamEvent, commands,
+};
+pub(crate) use marshal::Reply;
+pub use server::{PeerServer, ServeError, UploadCounters};
+
+/// For fuzzing only: parsers of what arrives, over plain bytes.
+pub mod fuzz {
+    pub use super::marshal::{parse_chunk_response, parse_fetch_reply};
+}

@@ -1,0 +1,128 @@
+//! One `Fetch` call: replies and commands, whichever comes first.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_executor::block_on;
+use futures_util::future::poll_fn;
+use futures_util::{Sink, Stream};
+use grpcio::{CallOption, ClientDuplexReceiver, ClientDuplexSender, MessageReader, WriteFlags};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
+use peernet_protos::grpc::{ChunkRange, FetchRequest};
+use peernet_protos::limits::RANGES_PER_REQUEST_MAX;
+
+use super::super::marshal::{CALL_FETCH, Reply};
+use super::{CallError, Command, Orders};
+
+/// A call lasts as long as a download may; a dead one is noticed long before by the scheduler and by keepalive.
+const CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+
+/// What [`FetchCall::next`] waits for.
+pub(crate) enum StreamEvent {
+    /// The other peer sent something.
+    Reply(Reply<MessageReader>),
+    /// The owner wants something.
+    Command(Command),
+    /// The call is over; `Ok` where the other peer ended it in order.
+    Ended(Result<(), CallError>),
+    /// The owner wants nothing more of this source.
+    Stopped,
+}
+
+/// An open call. Dropping it cancels it.
+pub(crate) struct FetchCall {
+    sender: ClientDuplexSender<FetchRequest>,
+    receiver: ClientDuplexReceiver<Reply<MessageReader>>,
+    wanted: Vec<ChunkRange>,
+    dropped: Vec<ChunkRange>,
+    first: Option<(FileHash, ManifestId)>,
+    /// Sending failed. grpcio panics when a failed sender is asked again.
+    broken: bool,
+}
+
+impl FetchCall {
+    pub(super) fn open(client: &grpcio::Client, file_hash: FileHash, id: ManifestId) -> Result<Self, CallError> {
+        let (sender, receiver) = client.duplex_streaming(&CALL_FETCH, CallOption::default().timeout(CALL_TIMEOUT))?;
+        Ok(Self {
+            sender,
+            receiver,
+            wanted: Vec::new(),
+            dropped: Vec::new(),
+            first: Some((file_hash, id)),
+            broken: false,
+        })
+    }
+
+    /// Appends to what is wanted; sent by the next [`FetchCall::next`].
+    pub(crate) fn want(&mut self, chunks: &[ChunkIndex]) {
+        append(&mut self.wanted, chunks);
+    }
+
+    /// Takes back; likewise.
+    pub(crate) fn drop_wanted(&mut self, chunks: &[ChunkIndex]) {
+        append(&mut self.dropped, chunks);
+    }
+
+    /// Sends what is to be sent, and waits for whatever comes first.
+    pub(crate) fn next(&mut self, orders: &mut Orders) -> StreamEvent {
+        block_on(poll_fn(|context| self.poll_next(context, orders)))
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<StreamEvent> {
+        if let Poll::Ready(command) = Pin::new(&mut orders.0).poll_next(context) {
+            return Poll::Ready(command.map_or(StreamEvent::Stopped, StreamEvent::Command));
+        }
+        self.poll_send(context);
+        match Pin::new(&mut self.receiver).poll_next(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(reply))) => Poll::Ready(StreamEvent::Reply(reply)),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(StreamEvent::Ended(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(StreamEvent::Ended(Ok(()))),
+        }
+    }
+
+    /// Starts sending as much as gRPC takes. A failure is left to the receiving side, which knows the call's status.
+    fn poll_send(&mut self, context: &mut Context<'_>) {
+        while self.has_more_to_send() && !self.broken {
+            match Pin::new(&mut self.sender).poll_ready(context) {
+                Poll::Pending => return,
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Ready(Ok(())) => {
+                    let request = self.next_request();
+                    let started = Pin::new(&mut self.sender).start_send((request, WriteFlags::default()));
+                    self.broken = started.is_err();
+                }
+            }
+        }
+    }
+
+    fn has_more_to_send(&self) -> bool {
+        self.first.is_some() || !self.wanted.is_empty() || !self.dropped.is_empty()
+    }
+
+    fn next_request(&mut self) -> FetchRequest {
+        let mut request = FetchRequest::new();
+        if let Some((file_hash, id)) = self.first.take() {
+            request.file_hash = file_hash.as_bytes().to_vec();
+            request.manifest_id = id.as_bytes().to_vec();
+        }
+        request.wanted = take_some(&mut self.wanted);
+        request.dropped = take_some(&mut self.dropped);
+        request
+    }
+}
+
+fn take_some(ranges: &mut Vec<ChunkRange>) -> Vec<ChunkRange> {
+    let count = ranges.len().min(RANGES_PER_REQUEST_MAX);
+    ranges.drain(..count).collect()
+}
+
+fn append(ranges: &mut Vec<ChunkRange>, chunks: &[ChunkIndex]) {
+    for chunk in chunks {
+        match ranges.last_mut() {
+            Some(last) if last.first + last.count == chunk.0 => last.count += 1,
+            _ => ranges.push(ChunkRange { first: chunk.0, count: 1, ..ChunkRange::default() }),
+        }
+    }
+}

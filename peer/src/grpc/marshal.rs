@@ -1,0 +1,77 @@
+//! Messages with payload, to and from the wire without copying the payload.
+//!
+//! A server reads the disk straight into the buffer that gRPC sends; a client hashes and writes straight out of the
+//! buffers gRPC received. On the wire they are the messages of `peernet.proto`, whichever side made them.
+
+mod parse;
+mod render;
+
+pub(crate) use parse::{Payload, Reply};
+pub(super) use parse::{chunk_payload, fetch_reply};
+pub use parse::{parse_chunk_response, parse_fetch_reply};
+pub(super) use render::{BlockPlace, Rendered};
+
+use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType, pb_de, pb_ser};
+use peernet_protos::grpc::{
+    ChunkRequest, DOWNLOAD_CHUNK, FETCH, FetchRequest, GET_MANIFEST, ManifestReply, ManifestRequest,
+};
+
+const REQUEST_CHUNK: Marshaller<ChunkRequest> = Marshaller { ser: pb_ser, de: pb_de };
+const REQUEST_FETCH: Marshaller<FetchRequest> = Marshaller { ser: pb_ser, de: pb_de };
+const RENDERED: Marshaller<Rendered> = Marshaller { ser: send_rendered, de: never_received };
+
+/// `DownloadChunk` as the server sees it.
+pub(super) const SERVE_CHUNK: Method<ChunkRequest, Rendered> =
+    Method { ty: MethodType::Unary, name: DOWNLOAD_CHUNK, req_mar: REQUEST_CHUNK, resp_mar: RENDERED };
+
+/// `DownloadChunk` as the client sees it.
+pub(super) const CALL_CHUNK: Method<ChunkRequest, Payload<MessageReader>> = Method {
+    ty: MethodType::Unary,
+    name: DOWNLOAD_CHUNK,
+    req_mar: REQUEST_CHUNK,
+    resp_mar: Marshaller { ser: never_sent, de: receive_chunk },
+};
+
+/// `Fetch` as the server sees it.
+pub(super) const SERVE_FETCH: Method<FetchRequest, Rendered> =
+    Method { ty: MethodType::Duplex, name: FETCH, req_mar: REQUEST_FETCH, resp_mar: RENDERED };
+
+/// `Fetch` as the client sees it.
+pub(super) const CALL_FETCH: Method<FetchRequest, Reply<MessageReader>> = Method {
+    ty: MethodType::Duplex,
+    name: FETCH,
+    req_mar: REQUEST_FETCH,
+    resp_mar: Marshaller { ser: never_sent, de: receive_reply },
+};
+
+/// `GetManifest`, on both sides: it has no payload worth sparing a copy.
+pub(super) const GET: Method<ManifestRequest, ManifestReply> = Method {
+    ty: MethodType::Unary,
+    name: GET_MANIFEST,
+    req_mar: Marshaller { ser: pb_ser, de: pb_de },
+    resp_mar: Marshaller { ser: pb_ser, de: pb_de },
+};
+
+fn send_rendered(rendered: &Rendered, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    // Counts a reference; the bytes stay where they are.
+    *buffer = rendered.slice().clone();
+    Ok(())
+}
+
+fn never_received(_: MessageReader) -> grpcio::Result<Rendered> {
+    Err(Error::Codec("a server does not receive its own replies".into()))
+}
+
+fn never_sent<T>(_: &T, _: &mut GrpcSlice) -> grpcio::Result<()> {
+    Err(Error::Codec("a client does not send a server's replies".into()))
+}
+
+fn receive_chunk(reader: MessageReader) -> grpcio::Result<Payload<MessageReader>> {
+    let len = reader.len();
+    chunk_payload(reader, len).map_err(|malformed| Error::Codec(malformed.into()))
+}
+
+fn receive_reply(reader: MessageReader) -> grpcio::Result<Reply<MessageReader>> {
+    let len = reader.len();
+    fetch_reply(reader, len).map_err(|malformed| Error::Codec(malformed.into()))
+}

@@ -1,0 +1,454 @@
+//! A small protobuf reader for the replies that carry payload. It takes fields in any order and skips unknown ones, as
+//! protobuf demands; only where the payload is the last field, as our own servers send it, is it not copied.
+
+use std::fmt;
+use std::io::{self, BufRead, Cursor, Read};
+
+use peernet_protos::grpc::fetch_reply::Reason;
+use peernet_protos::limits::{BLOCK_BYTES_MAX, CHUNKS_MAX};
+
+/// Most bytes of an AVAILABLE bitmap.
+const BITMAP_BYTES_MAX: usize = CHUNKS_MAX as usize / 8;
+/// Most payload of one message: a version 1 chunk or a block.
+const PAYLOAD_BYTES_MAX: usize = BLOCK_BYTES_MAX as usize;
+
+const CHUNK_DATA: u64 = 1;
+const KIND: u64 = 1;
+const CHUNK_INDEX: u64 = 2;
+const OFFSET: u64 = 3;
+const LAST: u64 = 4;
+const REASON: u64 = 5;
+const COMPLETE: u64 = 6;
+const BITMAP: u64 = 7;
+const DATA: u64 = 15;
+
+const KIND_BLOCK: u64 = 0;
+const KIND_AVAILABLE: u64 = 1;
+const KIND_REFUSED: u64 = 2;
+
+/// What arrived is not the message it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(&'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "malformed reply: {}", self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+impl From<io::Error> for Malformed {
+    fn from(_: io::Error) -> Self {
+        Self("it ends early")
+    }
+}
+
+/// One message of a `Fetch` call.
+#[derive(Debug)]
+pub enum Reply<R> {
+    /// Part of a chunk.
+    Block {
+        /// Which chunk.
+        chunk: u32,
+        /// From which of its bytes on.
+        offset: u32,
+        /// Whether it completes the chunk.
+        last: bool,
+        /// The bytes.
+        data: Payload<R>,
+    },
+    /// What the sender holds now: `None` for every chunk.
+    Available(Option<Vec<u8>>),
+    /// A chunk will not come.
+    Refused {
+        /// Which chunk.
+        chunk: u32,
+        /// Why.
+        reason: Reason,
+    },
+    /// A kind this version does not know; to be ignored.
+    Unknown,
+}
+
+/// Payload bytes where gRPC received them. Read them with [`BufRead`]; there are exactly [`Payload::len`].
+#[derive(Debug)]
+pub struct Payload<R> {
+    bytes: Bytes<R>,
+    left: usize,
+}
+
+enum Bytes<R> {
+    InPlace(R),
+    Copied(Cursor<Vec<u8>>),
+}
+
+impl<R> fmt::Debug for Bytes<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::InPlace(_) => "InPlace",
+            Self::Copied(_) => "Copied",
+        })
+    }
+}
+
+impl<R> Payload<R> {
+    /// Bytes not yet read.
+    pub fn len(&self) -> usize {
+        self.left
+    }
+
+    /// Whether all is read.
+    pub fn is_empty(&self) -> bool {
+        self.left == 0
+    }
+
+    fn copied(bytes: Vec<u8>) -> Self {
+        Self { left: bytes.len(), bytes: Bytes::Copied(Cursor::new(bytes)) }
+    }
+}
+
+impl<R: BufRead> Read for Payload<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(out.len());
+        out[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Payload<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let available = match &mut self.bytes {
+            Bytes::InPlace(reader) => reader.fill_buf()?,
+            Bytes::Copied(cursor) => cursor.fill_buf()?,
+        };
+        Ok(&available[..available.len().min(self.left)])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let amount = amount.min(self.left);
+        self.left -= amount;
+        match &mut self.bytes {
+            Bytes::InPlace(reader) => reader.consume(amount),
+            Bytes::Copied(cursor) => cursor.consume(amount),
+        }
+    }
+}
+
+/// The payload of a `ChunkResponse` of `len` bytes.
+pub(crate) fn chunk_payload<R: BufRead>(reader: R, len: usize) -> Result<Payload<R>, Malformed> {
+    let mut fields = Fields { reader, left: len };
+    let mut data = Payload::copied(Vec::new());
+    while let Some((field, wire)) = fields.next_tag()? {
+        match (field, wire) {
+            (CHUNK_DATA, Wire::Bytes) => match fields.payload()? {
+                Found::AtTheEnd(count) => return Ok(fields.rest_as_payload(count)),
+                Found::Copied(bytes) => data = Payload::copied(bytes),
+            },
+            _ => fields.skip(wire)?,
+        }
+    }
+    Ok(data)
+}
+
+/// The `FetchReply` of `len` bytes in `reader`.
+pub(crate) fn fetch_reply<R: BufRead>(reader: R, len: usize) -> Result<Reply<R>, Malformed> {
+    let mut fields = Fields { reader, left: len };
+    let mut seen = Seen::default();
+    let mut data = None;
+    while let Some((field, wire)) = fields.next_tag()? {
+        match (field, wire) {
+            (KIND | CHUNK_INDEX | OFFSET | LAST | REASON | COMPLETE, Wire::Varint) => {
+                seen.set(field, fields.varint()?)?;
+            }
+            (BITMAP, Wire::Bytes) => seen.bitmap = fields.bytes(BITMAP_BYTES_MAX)?,
+            (DATA, Wire::Bytes) => match fields.payload()? {
+                Found::AtTheEnd(count) => {
+                    let payload = fields.rest_as_payload(count);
+                    return Ok(seen.reply(Some(payload)));
+                }
+                Found::Copied(bytes) => data = Some(Payload::copied(bytes)),
+            },
+            _ => fields.skip(wire)?,
+        }
+    }
+    Ok(seen.reply(data))
+}
+
+/// [`chunk_payload`] over plain bytes, read to its end: for fuzzing and tests.
+pub fn parse_chunk_response(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut out = Vec::new();
+    chunk_payload(bytes, bytes.len())?.read_to_end(&mut out)?;
+    Ok(out)
+}
+
+/// [`fetch_reply`] over plain bytes; the payload, where there is one, read to its end: for fuzzing and tests.
+pub fn parse_fetch_reply(bytes: &[u8]) -> Result<(Reply<&[u8]>, Vec<u8>), Malformed> {
+    let mut reply = fetch_reply(bytes, bytes.len())?;
+    let mut out = Vec::new();
+    if let Reply::Block { data, .. } = &mut reply {
+        data.read_to_end(&mut out)?;
+    }
+    Ok((reply, out))
+}
+
+/// The small fields of a reply, with protobuf's defaults.
+#[derive(Default)]
+struct Seen {
+    kind: u64,
+    chunk: u32,
+    offset: u32,
+    last: bool,
+    reason: u64,
+    complete: bool,
+    bitmap: Vec<u8>,
+}
+
+impl Seen {
+    fn set(&mut self, field: u64, value: u64) -> Result<(), Malformed> {
+        let small = || u32::try_from(value).map_err(|_| Malformed("a number is too large"));
+        match field {
+            KIND => self.kind = value,
+            CHUNK_INDEX => self.chunk = small()?,
+            OFFSET => self.offset = small()?,
+            LAST => self.last = value != 0,
+            REASON => self.reason = value,
+            _ => self.complete = value != 0,
+        }
+        Ok(())
+    }
+
+    fn reply<R>(self, data: Option<Payload<R>>) -> Reply<R> {
+        match self.kind {
+            KIND_BLOCK => Reply::Block {
+                chunk: self.chunk,
+                offset: self.offset,
+                last: self.last,
+                data: data.unwrap_or_else(|| Payload::copied(Vec::new())),
+            },
+            KIND_AVAILABLE => Reply::Available((!self.complete).then_some(self.bitmap)),
+            KIND_REFUSED => Reply::Refused { chunk: self.chunk, reason: reason(self.reason) },
+            _ => Reply::Unknown,
+        }
+    }
+}
+
+fn reason(number: u64) -> Reason {
+    match number {
+        1 => Reason::NOT_HELD,
+        2 => Reason::READ_FAILED,
+        3 => Reason::BUSY,
+        _ => Reason::NONE,
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Wire {
+    Varint,
+    Fixed64,
+    Bytes,
+    Fixed32,
+}
+
+enum Found {
+    /// So many bytes of payload are all that is left of the message.
+    AtTheEnd(usize),
+    /// Other fields follow, so the payload had to be set aside.
+    Copied(Vec<u8>),
+}
+
+struct Fields<R> {
+    reader: R,
+    left: usize,
+}
+
+impl<R: BufRead> Fields<R> {
+    fn next_tag(&mut self) -> Result<Option<(u64, Wire)>, Malformed> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let tag = self.varint()?;
+        let wire = match tag & 7 {
+            0 => Wire::Varint,
+            1 => Wire::Fixed64,
+            2 => Wire::Bytes,
+            5 => Wire::Fixed32,
+            _ => return Err(Malformed("unknown wire type")),
+        };
+        if tag >> 3 == 0 { Err(Malformed("field number zero")) } else { Ok(Some((tag >> 3, wire))) }
+    }
+
+    fn byte(&mut self) -> Result<u8, Malformed> {
+        if self.left == 0 {
+            return Err(Malformed("it ends early"));
+        }
+        let byte = *self.reader.fill_buf()?.first().ok_or(Malformed("it ends early"))?;
+        self.consume(1);
+        Ok(byte)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.reader.consume(count);
+        self.left -= count;
+    }
+
+    fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Malformed("a number is too long"))
+    }
+
+    fn length(&mut self) -> Result<usize, Malformed> {
+        let length = usize::try_from(self.varint()?).map_err(|_| Malformed("a length is too large"))?;
+        if length > self.left { Err(Malformed("it ends early")) } else { Ok(length) }
+    }
+
+    fn bytes(&mut self, max: usize) -> Result<Vec<u8>, Malformed> {
+        let length = self.length()?;
+        if length > max { Err(Malformed("a field is too long")) } else { self.exactly(length) }
+    }
+
+    fn payload(&mut self) -> Result<Found, Malformed> {
+        let length = self.length()?;
+        if length > PAYLOAD_BYTES_MAX {
+            return Err(Malformed("its payload is too long"));
+        }
+        if length == self.left {
+            return Ok(Found::AtTheEnd(length));
+        }
+        self.exactly(length).map(Found::Copied)
+    }
+
+    fn exactly(&mut self, length: usize) -> Result<Vec<u8>, Malformed> {
+        let mut out = Vec::with_capacity(length);
+        while out.len() < length {
+            let available = self.reader.fill_buf()?;
+            let count = available.len().min(length - out.len());
+            if count == 0 {
+                return Err(Malformed("it ends early"));
+            }
+            out.extend_from_slice(&available[..count]);
+            self.consume(count);
+        }
+        Ok(out)
+    }
+
+    fn skip(&mut self, wire: Wire) -> Result<(), Malformed> {
+        let mut count = match wire {
+            Wire::Varint => return self.varint().map(drop),
+            Wire::Fixed64 => 8,
+            Wire::Fixed32 => 4,
+            Wire::Bytes => self.length()?,
+        };
+        if count > self.left {
+            return Err(Malformed("it ends early"));
+        }
+        while count > 0 {
+            let step = self.reader.fill_buf()?.len().min(count);
+            if step == 0 {
+                return Err(Malformed("it ends early"));
+            }
+            self.consume(step);
+            count -= step;
+        }
+        Ok(())
+    }
+
+    fn rest_as_payload(self, left: usize) -> Payload<R> {
+        Payload { bytes: Bytes::InPlace(self.reader), left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_protos::grpc::{ChunkResponse, FetchReply, fetch_reply};
+    use proptest::prelude::*;
+    use protobuf::{EnumOrUnknown, Message};
+
+    use super::*;
+
+    fn message(kind: i32, numbers: [u32; 2], flags: [bool; 2], bitmap: Vec<u8>, data: Vec<u8>) -> FetchReply {
+        FetchReply {
+            kind: EnumOrUnknown::from_i32(kind),
+            chunk_index: numbers[0],
+            offset: numbers[1],
+            last: flags[0],
+            reason: EnumOrUnknown::new(fetch_reply::Reason::BUSY),
+            complete: flags[1],
+            bitmap,
+            data,
+            ..FetchReply::default()
+        }
+    }
+
+    fn agrees(ours: &Reply<&[u8]>, payload: &[u8], theirs: &FetchReply) -> bool {
+        match ours {
+            Reply::Block { chunk, offset, last, .. } => {
+                theirs.kind.value() == 0
+                    && (*chunk, *offset, *last) == (theirs.chunk_index, theirs.offset, theirs.last)
+                    && payload == theirs.data
+            }
+            Reply::Available(bitmap) => {
+                theirs.kind.value() == 1 && *bitmap == (!theirs.complete).then(|| theirs.bitmap.clone())
+            }
+            Reply::Refused { chunk, reason } => {
+                theirs.kind.value() == 2
+                    && *chunk == theirs.chunk_index
+                    && *reason == theirs.reason.enum_value_or(fetch_reply::Reason::NONE)
+            }
+            Reply::Unknown => !(0..=2).contains(&theirs.kind.value()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_reply_means_what_protobuf_says(
+            kind in 0..4i32, numbers: [u32; 2], flags: [bool; 2],
+            bitmap in prop::collection::vec(any::<u8>(), 0..40), data in prop::collection::vec(any::<u8>(), 0..300),
+            tail in prop::collection::vec(any::<u8>(), 0..30),
+        ) {
+            let theirs = message(kind, numbers, flags, bitmap, data);
+            let bytes = theirs.write_to_bytes().unwrap();
+            let (ours, payload) = parse_fetch_reply(&bytes).unwrap();
+            prop_assert!(agrees(&ours, &payload, &theirs), "{ours:?} {theirs:?}");
+            // An unknown field behind the payload is skipped, and then the payload is copied.
+            let mut longer = bytes.clone();
+            longer.extend([0xa2, 0x06, tail.len() as u8]);
+            longer.extend(&tail);
+            let (ours, payload) = parse_fetch_reply(&longer).unwrap();
+            prop_assert!(agrees(&ours, &payload, &theirs));
+        }
+
+        #[test]
+        fn any_bytes_are_parsed_like_protobuf_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok((ours, payload)) = parse_fetch_reply(&bytes)
+                && let Ok(theirs) = FetchReply::parse_from_bytes(&bytes)
+            {
+                prop_assert!(agrees(&ours, &payload, &theirs), "{ours:?} {theirs:?}");
+            }
+            if let (Ok(ours), Ok(theirs)) = (parse_chunk_response(&bytes), ChunkResponse::parse_from_bytes(&bytes)) {
+                prop_assert_eq!(ours, theirs.chunk_data);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_or_too_long_is_refused() {
+        let whole = message(0, [3, 5], [true, false], vec![], vec![7; 40]).write_to_bytes().unwrap();
+        for len in 1..whole.len() {
+            let cut = parse_fetch_reply(&whole[..len]);
+            assert!(cut.is_err() || matches!(cut, Ok((Reply::Block { .. }, payload)) if payload.is_empty()), "{len}");
+        }
+        let huge = ChunkResponse { chunk_data: vec![0; PAYLOAD_BYTES_MAX + 1], ..Default::default() };
+        assert!(parse_chunk_response(&huge.write_to_bytes().unwrap()).is_err());
+        assert!(parse_chunk_response(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f]).is_err());
+    }
+}

@@ -1,0 +1,250 @@
+//! The gRPC server: takes calls, has disk threads answer them, and ends in good order.
+//!
+//! Handlers run on the completion-queue thread, so they only put a job into a bounded queue and return; what answers
+//! them there later is a future that waits for the disk threads' result and hands it to gRPC.
+
+mod budget;
+mod calls;
+mod disk;
+mod handlers;
+mod stream;
+mod upkeep;
+mod waiting;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
+
+use self::budget::Budget;
+use self::disk::Disk;
+use self::stream::Streams;
+use self::waiting::Waiting;
+use super::address::{AddressError, HostPort};
+use super::{environment, marshal};
+use crate::cancel::Cancel;
+use crate::upload::{Shelf, UploadLimits};
+
+/// Largest request: 2,048 ranges of at most 12 bytes each, and the rest of a `FetchRequest`.
+const REQUEST_BYTES_MAX: i32 = 64 << 10;
+/// Requests the C core may have parsed and not yet handed to a handler; more only makes a stop slower.
+const REQUEST_SLOTS: usize = 64;
+/// Calls of one connection at once; against abuse, far above what a peer needs.
+const CALLS_PER_CONNECTION_MAX: i32 = 128;
+/// How often a silent connection is tested, and how long its answer may take.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Clients may test us this often without being taken for abusers.
+const PING_INTERVAL_MIN: Duration = Duration::from_millis(500);
+/// How long resolving a name to listen on may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After the grace every call is cancelled; C core then needs milliseconds. More than this is a fault of its own.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a server does not start.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The address to listen on is not one.
+    Address(AddressError),
+    /// It cannot be listened on: in use, not ours, or not allowed.
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// Why, as far as is known.
+        why: String,
+    },
+    /// The system gives no more threads.
+    Threads(std::io::Error),
+    /// gRPC refuses.
+    Grpc(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(error) => write!(f, "{error}"),
+            Self::Bind { address, why } => write!(f, "cannot listen on {address}: {why}"),
+            Self::Threads(error) => write!(f, "cannot start a thread: {error}"),
+            Self::Grpc(why) => write!(f, "gRPC: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+/// What a server has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UploadCounters {
+    /// Payload bytes handed to gRPC, over all calls.
+    pub bytes_sent: u64,
+    /// `DownloadChunk` calls answered with a chunk.
+    pub chunk_calls: u64,
+    /// Blocks sent in `Fetch` calls.
+    pub blocks_sent: u64,
+    /// `Fetch` calls begun.
+    pub streams_begun: u64,
+    /// `Fetch` calls going on now.
+    pub streams_now: u64,
+    /// Calls and chunks refused, for whatever reason.
+    pub refused: u64,
+}
+
+/// What all parts of one server share.
+struct Core {
+    shelf: Arc<dyn Shelf>,
+    limits: UploadLimits,
+    stopping: AtomicBool,
+    /// Memory for `DownloadChunk`, and apart from it for `Fetch`: slow readers of one kind do not starve the other.
+    call_budget: Arc<Budget>,
+    stream_budget: Arc<Budget>,
+    streams: Streams,
+    waiting: Arc<Waiting>,
+    counters: Counters,
+}
+
+#[derive(Default)]
+struct Counters {
+    bytes_sent: AtomicU64,
+    chunk_calls: AtomicU64,
+    blocks_sent: AtomicU64,
+    streams_begun: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Core {
+    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Self {
+        let half = limits.bytes_in_flight_max / 2;
+        Self {
+            shelf,
+            stopping: AtomicBool::new(false),
+            call_budget: Arc::new(Budget::new(half)),
+            stream_budget: Arc::new(Budget::new(half)),
+            streams: Streams::new(limits.streams_max),
+            waiting: Arc::new(Waiting::new(&limits)),
+            counters: Counters::default(),
+            limits,
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn count_refused(&self) {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A running server. Dropping it stops it without grace.
+pub struct PeerServer {
+    // Taken by the stop, which must happen before the disk threads end.
+    // In a lock only because gRPC's type may not be shared between threads, and this one may.
+    server: Mutex<Option<Server>>,
+    disk: Option<Disk>,
+    core: Arc<Core>,
+    local_addr: SocketAddr,
+}
+
+impl PeerServer {
+    /// Listens on `listen` (`host:port`, port 0 for any free one; `[::]` also takes IPv4) and serves what is on `shelf`.
+    pub fn start(listen: &str, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
+        let address = numeric(listen)?;
+        let core = Arc::new(Core::new(shelf, limits));
+        let disk = Disk::start(&core).map_err(ServeError::Threads)?;
+        let service = ServiceBuilder::new()
+            .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
+            .add_unary_handler(&marshal::GET, handlers::manifest(&core))
+            .add_duplex_streaming_handler(&marshal::SERVE_FETCH, handlers::fetch(&core, &disk))
+            .build();
+        let environment = environment::server();
+        let arguments = ChannelBuilder::new(Arc::clone(&environment))
+            .reuse_port(false)
+            .max_receive_message_len(REQUEST_BYTES_MAX)
+            .max_concurrent_stream(CALLS_PER_CONNECTION_MAX)
+            .keepalive_time(KEEPALIVE_TIME)
+            .keepalive_timeout(KEEPALIVE_TIMEOUT)
+            .keepalive_permit_without_calls(true)
+            .http2_min_recv_ping_interval_without_data(PING_INTERVAL_MIN)
+            .build_args();
+        let builder = ServerBuilder::new(environment).channel_args(arguments);
+        let builder = builder.requests_slot_per_cq(REQUEST_SLOTS).register_service(service);
+        let mut server = builder.build().map_err(|error| ServeError::Grpc(error.to_string()))?;
+        let port = server
+            .add_listening_port(address.to_string(), ServerCredentials::insecure())
+            .map_err(|_| ServeError::Bind { address, why: why_not(address) })?;
+        server.start();
+        let local_addr = SocketAddr::new(address.ip(), port);
+        Ok(Self { server: Mutex::new(Some(server)), disk: Some(disk), core, local_addr })
+    }
+
+    /// Where it listens, with the port it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// What it has done so far.
+    pub fn counters(&self) -> UploadCounters {
+        let counters = &self.core.counters;
+        UploadCounters {
+            bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
+            chunk_calls: counters.chunk_calls.load(Ordering::Relaxed),
+            blocks_sent: counters.blocks_sent.load(Ordering::Relaxed),
+            streams_begun: counters.streams_begun.load(Ordering::Relaxed),
+            streams_now: self.core.streams.len() as u64,
+            refused: counters.refused.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and ends its threads. `Fetch`
+    /// calls are told at once that this peer leaves.
+    pub fn stop(mut self, grace: Duration) {
+        self.shut_down(grace);
+    }
+
+    fn shut_down(&mut self, grace: Duration) {
+        let server = self.server.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut server) = server.take() else { return };
+        self.core.stopping.store(true, Ordering::Release);
+        if let Some(disk) = &self.disk {
+            disk.end_streams();
+        }
+        let mut shutdown = server.shutdown();
+        if environment::wait_for(&mut shutdown, grace).is_none() {
+            server.cancel_all_calls();
+            // A core that does not end its calls even then is left behind rather than waited for without end.
+            let _ = environment::wait_for(&mut shutdown, SHUTDOWN_TIMEOUT);
+        }
+        drop(server);
+        self.core.call_budget.close();
+        self.core.stream_budget.close();
+        if let Some(disk) = self.disk.take() {
+            disk.stop();
+        }
+    }
+}
+
+impl Drop for PeerServer {
+    fn drop(&mut self) {
+        self.shut_down(Duration::ZERO);
+    }
+}
+
+fn numeric(listen: &str) -> Result<SocketAddr, ServeError> {
+    let parsed: HostPort = listen.parse().map_err(ServeError::Address)?;
+    let found = parsed.resolve(RESOLVE_TIMEOUT, &Cancel::new()).map_err(ServeError::Address)?;
+    found.first().copied().ok_or_else(|| ServeError::Address(AddressError::Unresolved(listen.to_owned())))
+}
+
+/// gRPC does not say why it cannot bind, so the system is asked directly.
+fn why_not(address: SocketAddr) -> String {
+    match std::net::TcpListener::bind(address) {
+        Err(error) => error.to_string(),
+        Ok(_) => "refused".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

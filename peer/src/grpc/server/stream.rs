@@ -1,0 +1,447 @@
+//! One `Fetch` call on the serving side: what its caller wants, and what is sent next.
+//!
+//! A stream with something to do is in the disk threads' queue, at most once; a disk thread then makes one message and
+//! puts the stream at the end of the queue again, so that streams take turns. It may make only a few messages ahead of
+//! what gRPC has taken (its credits), so that a slow caller holds little memory and no thread.
+
+mod wanted;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use futures_channel::mpsc;
+use grpcio::{RpcStatus, RpcStatusCode};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
+use peernet_protos::grpc::fetch_reply::{Kind, Reason};
+use peernet_protos::grpc::{FetchReply, FetchRequest};
+
+use self::wanted::Wanted;
+use super::super::marshal::Rendered;
+use super::Core;
+use super::budget::Permit;
+use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
+use super::disk::Pump;
+use super::upkeep::Upkeep;
+use crate::upload::{Held, Opened, UploadLimits, Watcher};
+
+/// Messages made and not yet taken by gRPC: one on its way, one behind it, one being made.
+const CREDITS: u32 = 3;
+/// Credits, and one last word.
+const OUTGOING_MAX: usize = CREDITS as usize + 2;
+/// Blocks begin at this size ...
+const BLOCK_BYTES_START: u32 = 256 << 10;
+/// ... and follow the caller's rate, so that a slow one sees bytes often and a fast one costs little per byte.
+const BLOCK_BYTES_MIN: u32 = 64 << 10;
+const BLOCK_BYTES_MAX: u32 = peernet_protos::limits::BLOCK_BYTES_MAX;
+const BLOCK_TIME_FAST: Duration = Duration::from_millis(20);
+const BLOCK_TIME_SLOW: Duration = Duration::from_millis(400);
+/// News of new chunks are put together for this long.
+const NEWS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the completion-queue thread sends.
+pub(super) enum Out {
+    /// A message, and the memory it takes.
+    Reply(Rendered, Option<Permit>),
+    /// The last word: an error.
+    Fail(RpcStatus),
+    /// The last word: all is sent.
+    End,
+}
+
+/// All `Fetch` calls of one server.
+pub(super) struct Streams {
+    all: Mutex<Vec<Weak<Stream>>>,
+    max: usize,
+    upkeep: Upkeep,
+}
+
+impl Streams {
+    pub(super) fn new(max: usize) -> Self {
+        Self { all: Mutex::new(Vec::new()), max, upkeep: Upkeep::default() }
+    }
+
+    /// `None` when there are as many as may be.
+    pub(super) fn begin(&self, pump: Pump, limits: &UploadLimits) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
+        let mut all = self.lock();
+        all.retain(|stream| stream.strong_count() > 0);
+        if all.len() >= self.max {
+            return None;
+        }
+        let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
+        let state = Mutex::new(State::new(outgoing, limits.ranges_wanted_max));
+        let upkeep = self.upkeep.clone();
+        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, state });
+        all.push(Arc::downgrade(&stream));
+        Some((stream, receiver))
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Stream>> {
+        self.lock().iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().iter().filter(|stream| stream.strong_count() > 0).count()
+    }
+
+    pub(super) fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<Stream>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) struct Stream {
+    me: Weak<Stream>,
+    pump: Pump,
+    upkeep: Upkeep,
+    state: Mutex<State>,
+}
+
+/// Invariant: `queued` is true exactly while the stream is in the pump or in a disk thread's hands.
+struct State {
+    subject: Subject,
+    wanted: Wanted,
+    current: Option<(ChunkIndex, u32)>,
+    outgoing: mpsc::Sender<Out>,
+    credits: u32,
+    queued: bool,
+    ended: bool,
+    caller_is_done: bool,
+    news: bool,
+    last_news: Option<Instant>,
+    active: Instant,
+    last_sent: Instant,
+    block_bytes: u32,
+}
+
+/// What the call is about.
+enum Subject {
+    /// The first message has not come.
+    Unknown,
+    /// It has, and a disk thread is to look it up.
+    Asked(FileHash, Option<ManifestId>),
+    /// It is on the shelf.
+    Known(Arc<Held>, Option<Opened>),
+}
+
+/// What a disk thread does next.
+enum Act {
+    LookUp(FileHash, Option<ManifestId>),
+    Fail(RpcStatus),
+    News(Arc<Held>),
+    Refuse(ChunkIndex, Reason),
+    Block { held: Arc<Held>, opened: Option<Opened>, chunk: ChunkIndex, offset: u32, len: u32 },
+    End,
+}
+
+impl State {
+    fn new(outgoing: mpsc::Sender<Out>, ranges_max: usize) -> Self {
+        let now = Instant::now();
+        Self {
+            subject: Subject::Unknown,
+            wanted: Wanted::new(ranges_max),
+            current: None,
+            outgoing,
+            credits: CREDITS,
+            queued: false,
+            ended: false,
+            caller_is_done: false,
+            news: false,
+            last_news: None,
+            active: now,
+            last_sent: now,
+            block_bytes: BLOCK_BYTES_START,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let more = self.current.is_some() || !self.wanted.is_empty() || self.caller_is_done || self.news_are_due();
+        match self.subject {
+            Subject::Unknown => self.caller_is_done && !self.ended,
+            Subject::Asked(..) => !self.ended,
+            Subject::Known(..) => !self.ended && self.credits > 0 && more,
+        }
+    }
+
+    fn news_are_due(&self) -> bool {
+        self.news && self.last_news.is_none_or(|last| last.elapsed() >= NEWS_INTERVAL)
+    }
+
+    /// Puts the last word in and takes nothing more.
+    fn finish(&mut self, last: Option<Out>) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        self.current = None;
+        self.wanted.clear();
+        // The descriptor must not stay open for a caller who is gone.
+        self.subject = Subject::Unknown;
+        if let Some(last) = last {
+            // The writer may have gone; then nobody is left to be told.
+            let _ = self.outgoing.try_send(last);
+        }
+    }
+
+    fn next_act(&mut self) -> Option<Act> {
+        if !self.has_work() {
+            return None;
+        }
+        let (held, opened) = match &self.subject {
+            Subject::Unknown => return Some(Act::End),
+            Subject::Asked(file_hash, id) => return Some(Act::LookUp(*file_hash, *id)),
+            Subject::Known(held, opened) => (Arc::clone(held), opened.clone()),
+        };
+        if held.is_withdrawn() {
+            return Some(Act::Fail(not_shared()));
+        }
+        if self.news_are_due() {
+            return Some(Act::News(held));
+        }
+        if self.current.is_none() {
+            let Some(chunk) = self.wanted.next() else { return self.caller_is_done.then_some(Act::End) };
+            if !held.holds(chunk) {
+                return Some(Act::Refuse(chunk, Reason::NOT_HELD));
+            }
+            self.current = Some((chunk, 0));
+        }
+        let (chunk, offset) = self.current?;
+        let left = held.manifest().geometry().chunk_len(chunk) - offset;
+        Some(Act::Block { held, opened, chunk, offset, len: left.min(self.block_bytes) })
+    }
+
+    fn put(&mut self, reply: Option<Rendered>, permit: Option<Permit>) {
+        self.credits -= 1;
+        let sent = reply.is_some_and(|reply| self.outgoing.try_send(Out::Reply(reply, permit)).is_ok());
+        if !sent {
+            self.finish(None);
+        }
+    }
+
+    fn request(&mut self, request: &FetchRequest) -> Result<(), RpcStatus> {
+        if let Subject::Unknown = self.subject {
+            let file_hash = FileHash::from_slice(&request.file_hash);
+            let file_hash = file_hash.map_err(|_| invalid("file_hash: 32 bytes are wanted in the first message"))?;
+            self.subject = Subject::Asked(file_hash, manifest_id(&request.manifest_id)?);
+            self.news = true;
+        }
+        self.active = Instant::now();
+        self.wanted.drop_ranges(&request.dropped)?;
+        if self.current.is_some_and(|(chunk, _)| wanted::covers(&request.dropped, chunk)) {
+            self.current = None;
+        }
+        self.wanted.append(&request.wanted)
+    }
+}
+
+impl Stream {
+    pub(super) fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
+    }
+
+    /// A message of the caller.
+    pub(super) fn request(&self, request: FetchRequest) {
+        let mut state = self.lock();
+        if state.ended {
+            return;
+        }
+        match state.request(&request) {
+            Ok(()) => self.queue(&mut state),
+            Err(status) => state.finish(Some(Out::Fail(status))),
+        }
+    }
+
+    /// The caller closed its half: what it wants is still sent, then the call ends.
+    pub(super) fn caller_is_done(&self) {
+        let mut state = self.lock();
+        state.caller_is_done = true;
+        self.queue(&mut state);
+    }
+
+    /// gRPC took a message, and there may be another.
+    pub(super) fn sent(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let took = now - state.last_sent;
+        if took < BLOCK_TIME_FAST {
+            state.block_bytes = (state.block_bytes * 2).min(BLOCK_BYTES_MAX);
+        } else if took > BLOCK_TIME_SLOW {
+            state.block_bytes = (state.block_bytes / 2).max(BLOCK_BYTES_MIN);
+        }
+        state.last_sent = now;
+        state.active = now;
+        state.credits += 1;
+        self.queue(&mut state);
+    }
+
+    /// Nobody is there any more to send to.
+    pub(super) fn abandon(&self) {
+        self.lock().finish(None);
+    }
+
+    /// Ends the call with an error.
+    pub(super) fn fail(&self, status: RpcStatus) {
+        self.lock().finish(Some(Out::Fail(status)));
+    }
+
+    /// From time to time: sends news that were held back, and ends a call that wants nothing.
+    pub(super) fn look(&self, now: Instant, idle_max: Duration) {
+        let mut state = self.lock();
+        let idle = state.wanted.is_empty() && state.current.is_none();
+        if idle && now.saturating_duration_since(state.active) > idle_max {
+            let text = "nothing was asked for in a long time";
+            return state.finish(Some(Out::Fail(status(RpcStatusCode::DEADLINE_EXCEEDED, text))));
+        }
+        self.queue(&mut state);
+    }
+
+    /// On a disk thread: does one thing, and queues for the next.
+    pub(super) fn step(&self, core: &Core) {
+        let act = self.lock().next_act();
+        match act {
+            None => {}
+            Some(Act::LookUp(file_hash, id)) => self.look_up(core, file_hash, id),
+            Some(Act::Fail(status)) => self.fail(status),
+            Some(Act::News(held)) => self.send_news(&held),
+            Some(Act::Refuse(chunk, reason)) => self.refuse(core, chunk, reason),
+            Some(Act::Block { held, opened, chunk, offset, len }) => {
+                self.send_block(core, &held, opened, (chunk, offset, len));
+            }
+            Some(Act::End) => self.lock().finish(Some(Out::End)),
+        }
+        let mut state = self.lock();
+        state.queued = false;
+        self.queue(&mut state);
+    }
+
+    fn look_up(&self, core: &Core, file_hash: FileHash, id: Option<ManifestId>) {
+        let Some(held) = core.shelf.held(file_hash, id) else {
+            core.count_refused();
+            return self.fail(not_shared());
+        };
+        let me: Weak<dyn Watcher> = self.me.clone();
+        held.watch(me);
+        let mut state = self.lock();
+        if !state.ended {
+            state.subject = Subject::Known(held, None);
+        }
+    }
+
+    fn send_news(&self, held: &Held) {
+        {
+            // Before the bitmap is read, so that a chunk added meanwhile makes news again.
+            let mut state = self.lock();
+            state.news = false;
+            state.last_news = Some(Instant::now());
+        }
+        let have = held.have();
+        let complete = have.is_full();
+        let bitmap = if complete { Vec::new() } else { have.as_bytes().to_vec() };
+        let reply = FetchReply { kind: Kind::AVAILABLE.into(), complete, bitmap, ..FetchReply::default() };
+        self.lock().put(Rendered::plain(&reply), None);
+    }
+
+    fn refuse(&self, core: &Core, chunk: ChunkIndex, reason: Reason) {
+        core.count_refused();
+        let kind = Kind::REFUSED.into();
+        let reply = FetchReply { kind, chunk_index: chunk.0, reason: reason.into(), ..FetchReply::default() };
+        self.lock().put(Rendered::plain(&reply), None);
+    }
+
+    fn send_block(&self, core: &Core, held: &Held, opened: Option<Opened>, place: (ChunkIndex, u32, u32)) {
+        let (chunk, offset, len) = place;
+        let Some(permit) = core.stream_budget.take(len as usize) else { return };
+        match block::read(held, opened, chunk, offset, len) {
+            Ok((reply, opened)) => {
+                block::count(core, len);
+                let mut state = self.lock();
+                state.advance(held, opened, place);
+                state.put(Some(reply), Some(permit));
+            }
+            Err(error) => {
+                drop(permit);
+                let _ = unreadable(core, held, &error);
+                self.lock().current = None;
+                self.refuse(core, chunk, Reason::READ_FAILED);
+            }
+        }
+    }
+
+    fn queue(&self, state: &mut State) {
+        if state.queued || !state.has_work() {
+            return;
+        }
+        if let Some(me) = self.me.upgrade() {
+            state.queued = self.pump.try_send(me).is_ok();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// After a block was made: what comes next, unless the caller dropped the chunk meanwhile.
+    fn advance(&mut self, held: &Held, opened: Opened, (chunk, offset, len): (ChunkIndex, u32, u32)) {
+        if self.ended {
+            return;
+        }
+        if let Subject::Known(_, open) = &mut self.subject {
+            *open = Some(opened);
+        }
+        if self.current == Some((chunk, offset)) {
+            let rest = held.manifest().geometry().chunk_len(chunk) - offset - len;
+            self.current = (rest > 0).then_some((chunk, offset + len));
+        }
+        if self.current.is_none() && self.wanted.is_empty() {
+            // Nothing more to read for now: do not keep the descriptor.
+            if let Subject::Known(_, open) = &mut self.subject {
+                *open = None;
+            }
+        }
+    }
+}
+
+impl Watcher for Stream {
+    fn changed(&self) {
+        let mut state = self.lock();
+        state.news = true;
+        self.queue(&mut state);
+    }
+}
+
+mod block {
+    //! Reading a block.
+
+    use std::sync::atomic::Ordering;
+
+    use super::super::super::marshal::{BlockPlace, Rendered};
+    use super::{ChunkIndex, Core, Held, Opened};
+    use crate::upload::ReadError;
+
+    pub(super) fn read(
+        held: &Held,
+        opened: Option<Opened>,
+        chunk: ChunkIndex,
+        offset: u32,
+        len: u32,
+    ) -> Result<(Rendered, Opened), ReadError> {
+        let geometry = held.manifest().geometry();
+        let opened = match opened {
+            Some(opened) => opened,
+            None => held.open()?,
+        };
+        let place = BlockPlace { chunk: chunk.0, offset, last: offset + len == geometry.chunk_len(chunk) };
+        let from = geometry.offset(chunk) + u64::from(offset);
+        let reply = Rendered::block(place, len as usize, |buffer| opened.read(from, buffer))?;
+        Ok((reply, opened))
+    }
+
+    pub(super) fn count(core: &Core, len: u32) {
+        core.counters.blocks_sent.fetch_add(1, Ordering::Relaxed);
+        core.counters.bytes_sent.fetch_add(u64::from(len), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,114 @@
+//! The chunks a caller wants, in its order, as ranges; bounded whatever it asks for.
+
+use std::collections::VecDeque;
+
+use grpcio::{RpcStatus, RpcStatusCode};
+use peernet_engine::ids::ChunkIndex;
+use peernet_protos::grpc::ChunkRange;
+use peernet_protos::limits::{CHUNKS_MAX, RANGES_PER_REQUEST_MAX};
+
+use super::super::calls::{invalid, status};
+
+/// Invariant: no range is empty or reaches past `CHUNKS_MAX`, and there are at most `max`.
+pub(super) struct Wanted {
+    ranges: VecDeque<(u32, u32)>,
+    max: usize,
+}
+
+impl Wanted {
+    pub(super) fn new(max: usize) -> Self {
+        Self { ranges: VecDeque::new(), max }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.ranges.clear();
+    }
+
+    pub(super) fn next(&mut self) -> Option<ChunkIndex> {
+        let (first, end) = self.ranges.front_mut()?;
+        let chunk = ChunkIndex(*first);
+        *first += 1;
+        if first == end {
+            self.ranges.pop_front();
+        }
+        Some(chunk)
+    }
+
+    pub(super) fn append(&mut self, ranges: &[ChunkRange]) -> Result<(), RpcStatus> {
+        for range in checked(ranges)? {
+            match self.ranges.back_mut() {
+                Some((_, end)) if *end == range.0 => *end = range.1,
+                _ => self.ranges.push_back(range),
+            }
+        }
+        self.check_length()
+    }
+
+    pub(super) fn drop_ranges(&mut self, ranges: &[ChunkRange]) -> Result<(), RpcStatus> {
+        for (first, end) in checked(ranges)? {
+            let keep = self.ranges.iter().flat_map(|(a, b)| [(*a, (*b).min(first)), ((*a).max(end), *b)]);
+            self.ranges = keep.filter(|(a, b)| a < b).collect();
+            self.check_length()?;
+        }
+        Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), RpcStatus> {
+        if self.ranges.len() <= self.max {
+            return Ok(());
+        }
+        Err(status(RpcStatusCode::RESOURCE_EXHAUSTED, "too many ranges are wanted at once"))
+    }
+}
+
+/// Whether `chunk` is in one of `ranges`.
+pub(super) fn covers(ranges: &[ChunkRange], chunk: ChunkIndex) -> bool {
+    ranges.iter().any(|range| chunk.0 >= range.first && chunk.0 - range.first < range.count)
+}
+
+fn checked(ranges: &[ChunkRange]) -> Result<Vec<(u32, u32)>, RpcStatus> {
+    if ranges.len() > RANGES_PER_REQUEST_MAX {
+        return Err(invalid(format!("at most {RANGES_PER_REQUEST_MAX} ranges fit one message")));
+    }
+    ranges.iter().map(half_open).collect()
+}
+
+fn half_open(range: &ChunkRange) -> Result<(u32, u32), RpcStatus> {
+    let end = range.first.checked_add(range.count).filter(|end| *end <= CHUNKS_MAX && range.count > 0);
+    end.map(|end| (range.first, end)).ok_or_else(|| {
+        let text = format!("no file has {} chunks from {} on", range.count, range.first);
+        RpcStatus::with_message(RpcStatusCode::OUT_OF_RANGE, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(list: &[(u32, u32)]) -> Vec<ChunkRange> {
+        list.iter().map(|(first, count)| ChunkRange { first: *first, count: *count, ..Default::default() }).collect()
+    }
+
+    #[test]
+    fn chunks_come_in_order_without_what_was_dropped() {
+        let mut wanted = Wanted::new(10);
+        wanted.append(&ranges(&[(5, 3), (8, 2), (0, 4)])).unwrap();
+        wanted.drop_ranges(&ranges(&[(6, 1), (2, 1), (100, 5)])).unwrap();
+        let order: Vec<u32> = std::iter::from_fn(|| wanted.next()).map(|chunk| chunk.0).collect();
+        assert_eq!(order, [5, 7, 8, 9, 0, 1, 3]);
+    }
+
+    #[test]
+    fn nonsense_and_too_much_are_refused() {
+        for bad in [(0, 0), (CHUNKS_MAX, 1), (u32::MAX, u32::MAX), (0, CHUNKS_MAX + 1)] {
+            assert!(Wanted::new(10).append(&ranges(&[bad])).is_err(), "{bad:?}");
+        }
+        let many: Vec<(u32, u32)> = (0..11).map(|i| (i * 2, 1)).collect();
+        assert!(Wanted::new(10).append(&ranges(&many)).is_err());
+        assert!(Wanted::new(11).append(&ranges(&many)).is_ok());
+    }
+}

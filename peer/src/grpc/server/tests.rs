@@ -1,0 +1,288 @@
+//! What callers of all kinds get from a server, seen through gRPC itself.
+
+use std::sync::Barrier;
+
+use futures_executor::block_on;
+use futures_util::StreamExt;
+use grpcio::{CallOption, ClientDuplexReceiver, Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType};
+use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId};
+use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_protos::grpc::fetch_reply::Kind;
+use peernet_protos::grpc::{ChunkRange, ChunkResponse, DOWNLOAD_CHUNK, FETCH, FetchReply, GET_MANIFEST};
+use protobuf::Message;
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::upload::{FileIdentity, Held};
+
+const MIB: usize = 1 << 20;
+const SECOND: Duration = Duration::from_secs(1);
+
+struct One(Arc<Held>);
+
+impl Shelf for One {
+    fn held(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<Held>> {
+        let manifest = self.0.manifest();
+        let same = manifest.file_hash() == file_hash && id.is_none_or(|id| manifest.id() == id);
+        same.then(|| Arc::clone(&self.0))
+    }
+
+    fn spoiled(&self, _: &Held) {}
+}
+
+struct Scene {
+    _folder: tempfile::TempDir,
+    bytes: Vec<u8>,
+    held: Arc<Held>,
+    server: PeerServer,
+}
+
+fn scene(len: usize, chunk_size: u32) -> Scene {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let bytes: Vec<u8> = (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
+    std::fs::write(&path, &bytes).unwrap();
+    let geometry = Geometry::new(ByteCount(len as u64), chunk_size).unwrap();
+    let hashes = bytes.chunks(chunk_size as usize).map(|chunk| ChunkHash(Sha256::digest(chunk).into())).collect();
+    let manifest = Manifest::new(FileHash(Sha256::digest(&bytes).into()), geometry, hashes).unwrap();
+    let identity = FileIdentity::of_path(&path).unwrap();
+    let held = Held::complete(Arc::new(manifest), path, identity, "file".to_owned());
+    let shelf = Arc::new(One(Arc::clone(&held)));
+    let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
+    Scene { _folder: folder, bytes, held, server }
+}
+
+fn raw_send(bytes: &Vec<u8>, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+    *buffer = GrpcSlice::from(bytes.as_slice());
+    Ok(())
+}
+
+fn raw_receive(mut reader: MessageReader) -> grpcio::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut out).unwrap();
+    Ok(out)
+}
+
+type Raw = Method<Vec<u8>, Vec<u8>>;
+
+fn raw(name: &'static str, ty: MethodType) -> Raw {
+    let (req_mar, resp_mar) =
+        (Marshaller { ser: raw_send, de: raw_receive }, Marshaller { ser: raw_send, de: raw_receive });
+    Method { ty, name, req_mar, resp_mar }
+}
+
+impl Scene {
+    fn client(&self) -> grpcio::Client {
+        let builder = ChannelBuilder::new(environment::client()).enable_http_proxy(false);
+        let channel = builder.use_local_subchannel_pool(true).connect(&self.server.local_addr().to_string());
+        grpcio::Client::new(channel)
+    }
+
+    fn file_hash(&self) -> FileHash {
+        self.held.manifest().file_hash()
+    }
+
+    fn chunk(&self, client: &grpcio::Client, file_hash: &str, chunk_index: i32) -> Result<Vec<u8>, String> {
+        let request =
+            peernet_protos::grpc::ChunkRequest { file_hash: file_hash.to_owned(), chunk_index, ..Default::default() };
+        let bytes = unary(client, DOWNLOAD_CHUNK, &request.write_to_bytes().unwrap())?;
+        Ok(ChunkResponse::parse_from_bytes(&bytes).unwrap().chunk_data)
+    }
+
+    fn fetch(&self, messages: Vec<Vec<u8>>) -> Result<Vec<FetchReply>, String> {
+        let client = self.client();
+        let method = raw(FETCH, MethodType::Duplex);
+        let (mut sender, receiver) =
+            client.duplex_streaming(&method, CallOption::default().timeout(15 * SECOND)).unwrap();
+        block_on(async {
+            for message in messages {
+                if futures_util::SinkExt::send(&mut sender, (message, grpcio::WriteFlags::default())).await.is_err() {
+                    break;
+                }
+            }
+            let _ = futures_util::SinkExt::close(&mut sender).await;
+        });
+        replies(receiver)
+    }
+}
+
+fn replies(receiver: ClientDuplexReceiver<Vec<u8>>) -> Result<Vec<FetchReply>, String> {
+    let all: Vec<grpcio::Result<Vec<u8>>> = block_on(receiver.collect());
+    let parsed = all.into_iter().map(|reply| reply.map(|bytes| FetchReply::parse_from_bytes(&bytes).unwrap()));
+    parsed.collect::<Result<_, _>>().map_err(text)
+}
+
+fn unary(client: &grpcio::Client, name: &'static str, request: &Vec<u8>) -> Result<Vec<u8>, String> {
+    client.unary_call(&raw(name, MethodType::Unary), request, CallOption::default().timeout(30 * SECOND)).map_err(text)
+}
+
+fn text(error: Error) -> String {
+    match error {
+        Error::RpcFailure(status) => format!("{:?} {}", status.code(), status.message()),
+        other => other.to_string(),
+    }
+}
+
+fn wanted(scene: &Scene, ranges: &[(u32, u32)]) -> Vec<u8> {
+    let range = |(first, count): &(u32, u32)| ChunkRange { first: *first, count: *count, ..Default::default() };
+    let request = peernet_protos::grpc::FetchRequest {
+        file_hash: scene.file_hash().as_bytes().to_vec(),
+        wanted: ranges.iter().map(range).collect(),
+        ..Default::default()
+    };
+    request.write_to_bytes().unwrap()
+}
+
+#[test]
+fn version_1_calls_get_their_chunk_or_a_status_with_a_text() {
+    let scene = scene(2 * MIB + 9, 1 << 20);
+    let (client, hash) = (scene.client(), scene.file_hash().to_string());
+    for (index, chunk) in scene.bytes.chunks(MIB).enumerate() {
+        assert!(scene.chunk(&client, &hash, index as i32).unwrap() == chunk, "{index}");
+    }
+    for (hash, index, expected) in [
+        (hash.as_str(), 3, "11-OUT_OF_RANGE chunk 3 is out of range: the file has 3 chunks"),
+        (&hash, -1, "11-OUT_OF_RANGE chunk -1"),
+        (&hash, i32::MAX, "11-OUT_OF_RANGE"),
+        (&hash, i32::MIN, "11-OUT_OF_RANGE"),
+        (&"0".repeat(64), 0, "5-NOT_FOUND this peer does not share that file"),
+        (&hash.to_uppercase(), 0, "3-INVALID_ARGUMENT file_hash"),
+        ("", 0, "3-INVALID_ARGUMENT"),
+        ("../../etc/passwd", 0, "3-INVALID_ARGUMENT"),
+    ] {
+        let error = scene.chunk(&client, hash, index).unwrap_err();
+        assert!(error.starts_with(expected), "{hash} {index}: {error}");
+    }
+    let larger = self::scene(3 * MIB, 2 << 20);
+    let error = larger.chunk(&larger.client(), &larger.file_hash().to_string(), 0).unwrap_err();
+    assert!(error.starts_with("9-FAILED_PRECONDITION"), "{error}");
+}
+
+#[test]
+fn garbage_gets_an_error_and_the_server_goes_on() {
+    let scene = scene(MIB, 1 << 20);
+    let client = scene.client();
+    for garbage in [vec![0xff; 40], vec![0x0a, 0x05, 0xc3], vec![0; 200_000]] {
+        for name in [DOWNLOAD_CHUNK, GET_MANIFEST, "/proto.PeerService/Nothing", "/"] {
+            assert!(unary(&client, name, &garbage).is_err(), "{name}");
+        }
+        assert!(scene.fetch(vec![garbage.clone()]).is_err());
+        assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)]), garbage]).is_err());
+    }
+    for ranges in [&[(0, 0)][..], &[(u32::MAX, 2)], &[(0, 16_385)], &[(5, 1); 1_025]] {
+        assert!(scene.fetch(vec![wanted(&scene, ranges)]).is_err(), "{:?}", ranges[0]);
+    }
+    let error = scene.fetch(vec![Vec::new()]).unwrap_err();
+    assert!(error.starts_with("3-INVALID_ARGUMENT file_hash"), "{error}");
+    assert!(scene.chunk(&client, &scene.file_hash().to_string(), 0).is_ok());
+}
+
+#[test]
+fn a_stream_tells_what_there_is_and_sends_what_is_wanted() {
+    let scene = scene(5 * MIB + 3, 2 << 20);
+    let replies = scene.fetch(vec![wanted(&scene, &[(2, 1), (0, 1)]), wanted(&scene, &[(3, 2)])]).unwrap();
+    assert!(replies[0].kind.value() == Kind::AVAILABLE as i32 && replies[0].complete);
+    let mut chunks: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut refused = Vec::new();
+    for reply in &replies[1..] {
+        match reply.kind.enum_value().unwrap() {
+            Kind::BLOCK => {
+                if reply.offset == 0 {
+                    chunks.push((reply.chunk_index, Vec::new()));
+                }
+                let (index, bytes) = chunks.last_mut().unwrap();
+                assert_eq!((*index, bytes.len()), (reply.chunk_index, reply.offset as usize));
+                bytes.extend(&reply.data);
+                assert_eq!(reply.last, bytes.len() == scene.bytes.chunks(2 * MIB).nth(*index as usize).unwrap().len());
+            }
+            Kind::REFUSED => refused.push(reply.chunk_index),
+            Kind::AVAILABLE => panic!("nothing is new"),
+        }
+    }
+    assert_eq!(refused, [3, 4]);
+    assert_eq!(chunks.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [2, 0]);
+    for (index, bytes) in chunks {
+        assert!(bytes == scene.bytes.chunks(2 * MIB).nth(index as usize).unwrap());
+    }
+    let nobody = peernet_protos::grpc::FetchRequest { file_hash: vec![9; 32], ..Default::default() };
+    let error = scene.fetch(vec![nobody.write_to_bytes().unwrap()]).unwrap_err();
+    assert!(error.starts_with("5-NOT_FOUND"), "{error}");
+}
+
+#[test]
+fn a_thousand_connections_at_once_are_all_served() {
+    const CALLS: usize = 1_024;
+    const THREADS: usize = 16;
+    let scene = scene(3 * MIB + 5, 1 << 20);
+    let hash = scene.file_hash().to_string();
+    let (all_open, failures) = (Barrier::new(THREADS), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                let clients: Vec<_> = (0..CALLS / THREADS).map(|_| scene.client()).collect();
+                all_open.wait();
+                let method = raw(DOWNLOAD_CHUNK, MethodType::Unary);
+                let calls: Vec<_> = clients
+                    .iter()
+                    .enumerate()
+                    .map(|(n, client)| {
+                        let chunk_index = (n % 4) as i32;
+                        let request = peernet_protos::grpc::ChunkRequest {
+                            file_hash: hash.clone(),
+                            chunk_index,
+                            ..Default::default()
+                        };
+                        let option = CallOption::default().timeout(15 * SECOND);
+                        client.unary_call_async(&method, &request.write_to_bytes().unwrap(), option).unwrap()
+                    })
+                    .collect();
+                for (n, call) in calls.into_iter().enumerate() {
+                    match block_on(call) {
+                        Ok(bytes) => {
+                            let data = ChunkResponse::parse_from_bytes(&bytes).unwrap().chunk_data;
+                            assert!(data == scene.bytes.chunks(MIB).nth(n % 4).unwrap());
+                        }
+                        Err(error) => failures.lock().unwrap().push(text(error)),
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} of {CALLS} failed: {:?}", failures.len(), failures.first());
+    assert_eq!(scene.server.counters().chunk_calls, CALLS as u64);
+}
+
+#[test]
+fn a_caller_that_does_not_read_holds_little_memory_and_no_one_up() {
+    let scene = scene(64 * MIB, 1 << 20);
+    let client = scene.client();
+    let method = raw(FETCH, MethodType::Duplex);
+    let (mut sender, receiver) = client.duplex_streaming(&method, CallOption::default().timeout(60 * SECOND)).unwrap();
+    let message = (wanted(&scene, &[(0, 64)]), grpcio::WriteFlags::default());
+    block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
+    // Nobody reads `receiver`; another caller gets all of it meanwhile.
+    let replies = scene.fetch(vec![wanted(&scene, &[(0, 64)])]).unwrap();
+    assert_eq!(replies.iter().map(|reply| reply.data.len()).sum::<usize>(), 64 * MIB);
+    let unread = scene.server.counters().bytes_sent - 64 * MIB as u64;
+    assert!(unread < 24 * MIB as u64, "{unread} bytes were read for a caller that takes none");
+    drop(receiver);
+    scene.server.stop(SECOND);
+}
+
+#[test]
+fn a_stop_ends_idle_streams_at_once_and_cuts_stuck_ones_after_the_grace() {
+    let scene = scene(8 * MIB, 1 << 20);
+    let client = scene.client();
+    let method = raw(FETCH, MethodType::Duplex);
+    let (mut sender, mut receiver) =
+        client.duplex_streaming(&method, CallOption::default().timeout(60 * SECOND)).unwrap();
+    let message = (wanted(&scene, &[]), grpcio::WriteFlags::default());
+    block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
+    assert!(block_on(receiver.next()).unwrap().is_ok());
+    let begun = std::time::Instant::now();
+    scene.server.stop(20 * SECOND);
+    assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
+    let end = block_on(receiver.next()).unwrap().map_err(text);
+    assert!(end.as_ref().is_err_and(|text| text.contains("stopping")), "{end:?}");
+}

@@ -1,0 +1,106 @@
+//! The queue of single calls in front of the disk threads: who is served next is the engine's to say, fairly between
+//! callers, so that one that asks for a thousand chunks does not hold up one that asks for one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use peernet_engine::upload::{Admission, JobId, Limits, PeerKey, Verdict};
+
+use super::calls::Call;
+use crate::upload::UploadLimits;
+
+/// Calls of one server that wait or are being served.
+pub(super) struct Waiting {
+    state: Mutex<State>,
+    wake: Sender<()>,
+    woken: Receiver<()>,
+}
+
+struct State {
+    admission: Admission,
+    calls: BTreeMap<JobId, Call>,
+    next: u64,
+}
+
+/// A call being served, until its answer is with gRPC: dropping it makes room for the next.
+pub(super) struct Running {
+    waiting: Arc<Waiting>,
+    job: JobId,
+}
+
+impl Waiting {
+    pub(super) fn new(limits: &UploadLimits) -> Self {
+        let (wake, woken) = bounded(1);
+        let queued_max = limits.calls_waiting_max;
+        let of_engine = Limits::default();
+        let admission = Admission::new(Limits {
+            queued_max,
+            queued_per_peer_max: of_engine.queued_per_peer_max.min(queued_max),
+            wait_max: limits.call_wait_max,
+            ..of_engine
+        });
+        Self { state: Mutex::new(State { admission, calls: BTreeMap::new(), next: 0 }), wake, woken }
+    }
+
+    /// Queues a call of the caller at `peer`; gives it back when there is no room.
+    pub(super) fn enqueue(&self, call: Call, peer: &str) -> Result<(), Call> {
+        let mut state = self.lock();
+        let job = JobId(state.next);
+        state.next += 1;
+        match state.admission.enqueue(Instant::now(), job, PeerKey(without_port(peer).to_owned())) {
+            Verdict::Full => Err(call),
+            Verdict::Accepted => {
+                state.calls.insert(job, call);
+                drop(state);
+                self.wake();
+                Ok(())
+            }
+        }
+    }
+
+    /// Becomes ready when [`Waiting::next`] may have something.
+    pub(super) fn woken(&self) -> &Receiver<()> {
+        &self.woken
+    }
+
+    /// The next call to serve now.
+    pub(super) fn next(self: &Arc<Self>) -> Option<(Call, Running)> {
+        let mut state = self.lock();
+        let job = state.admission.next(Instant::now())?;
+        let call = state.calls.remove(&job)?;
+        drop(state);
+        // There may be one for another disk thread as well.
+        self.wake();
+        Some((call, Running { waiting: Arc::clone(self), job }))
+    }
+
+    /// The calls that waited too long.
+    pub(super) fn expired(&self) -> Vec<Call> {
+        let mut state = self.lock();
+        let jobs = state.admission.expired(Instant::now());
+        jobs.iter().filter_map(|job| state.calls.remove(job)).collect()
+    }
+
+    fn wake(&self) {
+        // A full channel is a wake-up that is still to be seen.
+        let _ = self.wake.try_send(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.waiting.lock().admission.finished(self.job);
+        self.waiting.wake();
+    }
+}
+
+/// gRPC names a caller `ipv4:1.2.3.4:567` or `ipv6:%5B::1%5D:567`.
+fn without_port(peer: &str) -> &str {
+    peer.rsplit_once(':').map_or(peer, |(host, _)| host)
+}

@@ -1,0 +1,104 @@
+//! Version 1's configuration, `$HOME/.peernet/config.yaml`: two keys, read strictly and only when we have no account.
+
+use std::fmt;
+
+use data_encoding::BASE64URL_NOPAD;
+use peernet_engine::ids::PeerId;
+use serde::Deserialize;
+
+/// What version 1 kept.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Version1Config {
+    /// `tracker_url`.
+    pub tracker_url: Option<String>,
+    /// `auth_token`. A secret.
+    pub auth_token: Option<String>,
+}
+
+impl fmt::Debug for Version1Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version1Config").field("tracker_url", &self.tracker_url).finish_non_exhaustive()
+    }
+}
+
+impl Version1Config {
+    /// The account the token names, if it is a JWT with a peer id as its subject. Nothing is verified: the tracker does.
+    pub fn peer_id(&self) -> Option<PeerId> {
+        #[derive(Deserialize)]
+        struct Claims {
+            sub: String,
+        }
+        let payload = self.auth_token.as_ref()?.split('.').nth(1)?;
+        let bytes = BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?;
+        serde_json::from_slice::<Claims>(&bytes).ok()?.sub.parse().ok()
+    }
+}
+
+/// Reads lines of `key: value`, values bare or in quotes. Other keys and comments are skipped; lists, maps and
+/// multi-line values are not, because version 1 never wrote them: such a file gives `None`.
+pub fn parse_version1(text: &str) -> Option<Version1Config> {
+    let mut config = Version1Config::default();
+    for line in text.lines().map(str::trim_end) {
+        if line.trim().is_empty() || line.starts_with('#') || line == "---" {
+            continue;
+        }
+        let (key, value) = line.split_once(':')?;
+        let value = unquote(value.trim())?;
+        match key {
+            "tracker_url" if !value.is_empty() => config.tracker_url = Some(value),
+            "auth_token" if !value.is_empty() => config.auth_token = Some(value),
+            _ => {}
+        }
+    }
+    Some(config)
+}
+
+fn unquote(value: &str) -> Option<String> {
+    for quote in ['"', '\''] {
+        if let Some(rest) = value.strip_prefix(quote) {
+            let inner = rest.strip_suffix(quote)?;
+            return (!inner.contains([quote, '\\'])).then(|| inner.to_owned());
+        }
+    }
+    let bare = value.split(" #").next().unwrap_or(value).trim();
+    (!bare.starts_with(['[', '{', '|', '>', '&', '*', '!'])).then(|| bare.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(Option<&str>, Option<&str>)>) {
+        let got = parse_version1(text).map(|config| (config.tracker_url, config.auth_token));
+        let expected = expected.map(|(url, token)| (url.map(str::to_owned), token.map(str::to_owned)));
+        assert_eq!(got, expected, "{text:?}");
+    }
+
+    #[test]
+    fn the_two_keys_are_read_bare_or_quoted_and_nothing_fancy() {
+        check(
+            "auth_token: abc.def.ghi\ntracker_url: http://t:8080\n",
+            Some((Some("http://t:8080"), Some("abc.def.ghi"))),
+        );
+        check(
+            "---\n# made by peer\ntracker_url: \"http://t\"\nauth_token: 'a'\nother: 1\n",
+            Some((Some("http://t"), Some("a"))),
+        );
+        check("tracker_url: http://t # home\n", Some((Some("http://t"), None)));
+        check("", Some((None, None)));
+        for bad in ["tracker_url: [a]", "tracker_url: |", "no colon", "tracker_url: \"open"] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn the_tokens_subject_is_the_account() {
+        let id = "123e4567-e89b-42d3-a456-426614174000";
+        let payload = BASE64URL_NOPAD.encode(format!("{{\"sub\":\"{id}\",\"exp\":1}}").as_bytes());
+        let config = |token: String| Version1Config { tracker_url: None, auth_token: Some(token) };
+        assert_eq!(config(format!("h.{payload}.s")).peer_id().map(|p| p.to_string()), Some(id.to_owned()));
+        for bad in ["", "a.b.c", "a"] {
+            assert_eq!(config(bad.to_owned()).peer_id(), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! PeerNet's peer as a library: share large files and download them from other peers, in blocking calls.
+//!
+//! [`Node`] is the whole of it for most programs: an account at a tracker, files on offer, downloads. It brings its own
+//! threads, needs no async runtime, and keeps what must last in one folder. The `peernet` command line is built on it.
+//!
+//! ```no_run
+//! use peernet::{Cancel, DownloadOptions, Node, Target};
+//!
+//! # fn main() -> Result<(), peernet::NodeError> {
+//! let node = Node::builder().home("/var/lib/app/peernet").tracker("http://tracker.example:8080").build()?;
+//! node.register("correct horse battery staple")?;
+//!
+//! // Offer a file: listen, hash, announce.
+//! node.serve()?;
+//! let shared = node.share("/data/model.bin", &mut |_| {}, &Cancel::new())?;
+//! println!("{}", shared.link);
+//!
+//! // Fetch one, by its hash or by such a link.
+//! let target = Target::parse(&shared.file_hash.to_string())?;
+//! let options = DownloadOptions { output: Some("copy.bin".into()), ..DownloadOptions::default() };
+//! let done = node.download(&target, &options, &mut |_| {}, &Cancel::new())?;
+//! println!("{} bytes in {:?}", done.size, done.took);
+//! node.stop();
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Without the default feature `cli` the command line's own dependencies are left out.
+
+mod announce;
+pub mod cancel;
+#[cfg(feature = "cli")]
+pub mod cli;
+#[cfg(feature = "cli")]
+mod control;
+pub mod error;
+pub mod fetch;
+pub mod grpc;
+pub mod hashing;
+pub mod home;
+pub mod log;
+pub mod malloc;
+pub mod node;
+mod part;
+mod reports;
+pub mod shares;
+pub mod tracker;
+pub mod upload;
+
+pub use cancel::Cancel;
+pub use error::NodeError;
+pub use fetch::{FetchProgress, Phase, SourceProgress};
+pub use hashing::HashProgress;
+pub use log::{Level, Log};
+pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
+pub use peernet_engine::link::{Link, Target};
+pub use shares::{ShareInfo, ShareState};
+pub use tracker::{Hit, Hits, LoginName, Me};

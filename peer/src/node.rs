@@ -1,0 +1,197 @@
+//! A node: one account, what it shares, and its downloads, in one process. The embedding API.
+
+mod builder;
+mod download;
+mod place;
+mod running;
+mod share;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+
+use crate::cancel::Cancel;
+use crate::error::NodeError;
+use crate::home::{Credentials, Home};
+use crate::log::Log;
+use crate::shares::{ShareInfo, Shares};
+use crate::tracker::{Hits, LoginName, Me, TrackerClient};
+use crate::upload::UploadLimits;
+
+pub use builder::Builder;
+use running::Running;
+#[cfg(feature = "cli")]
+pub(crate) use share::link_to_hit;
+
+/// One account, its shares and its downloads. All calls block; they may come from several threads at once.
+///
+/// Nothing runs in the background until [`Node::serve`] or [`Node::download`] is called; [`Node::stop`], or dropping the
+/// node, ends what does.
+pub struct Node {
+    home: Home,
+    tracker: Arc<TrackerClient>,
+    shares: Arc<Shares>,
+    settings: Settings,
+    log: Log,
+    stop: Cancel,
+    running: Running,
+}
+
+/// How a node serves.
+#[derive(Debug, Clone)]
+struct Settings {
+    listen: String,
+    address: Option<String>,
+    site: Option<String>,
+    upload: UploadLimits,
+    lasting: bool,
+}
+
+/// A file on offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// Where it lies, absolute.
+    pub path: PathBuf,
+    /// SHA-256 of the file.
+    pub file_hash: FileHash,
+    /// What stands for its chunk hashes.
+    pub manifest_id: ManifestId,
+    /// What others see as its name.
+    pub file_name: String,
+    /// Bytes.
+    pub size: u64,
+    /// How many chunks it has.
+    pub chunks: u32,
+    /// For others to download it with.
+    pub link: String,
+}
+
+/// How to download.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DownloadOptions {
+    /// A folder, for the source's name in it, or a file. What does not exist yet is a folder when it ends with a slash
+    /// or has no extension. By default the current folder.
+    pub output: Option<PathBuf>,
+    /// Replace what is at the final path. Otherwise that is [`NodeError::Exists`], unless it is the file asked for.
+    pub force: bool,
+    /// Name it `<hash>.download`, as version 1 did.
+    pub version1_name: bool,
+    /// Share it from then on.
+    pub share: bool,
+}
+
+/// A finished download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Downloaded {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of its bytes, verified.
+    pub file_hash: FileHash,
+    /// What stands for its chunk hashes.
+    pub manifest_id: ManifestId,
+    /// Bytes.
+    pub size: u64,
+    /// Bytes that came over the network and were right.
+    pub bytes_fetched: u64,
+    /// Bytes that an earlier run had left.
+    pub bytes_resumed: u64,
+    /// Who sent how many right bytes.
+    pub sources: Vec<(PeerId, u64)>,
+    /// The file was there already, whole and right; nothing was fetched.
+    pub was_there: bool,
+    /// From the call to the end.
+    pub took: Duration,
+}
+
+impl Node {
+    /// Starts describing a node.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Makes an account at the tracker and logs in. Where the builder's address has an account with this password, logs
+    /// in to that. The password is not kept; the token is, with mode 0600.
+    pub fn register(&self, password: &str) -> Result<PeerId, NodeError> {
+        self.home.prepare()?;
+        Ok(self.tracker.register(self.settings.address.as_deref(), password)?.peer_id)
+    }
+
+    /// Logs in to an account.
+    pub fn login(&self, name: &LoginName, password: &str) -> Result<PeerId, NodeError> {
+        self.home.prepare()?;
+        Ok(self.tracker.login(name, password)?.peer_id)
+    }
+
+    /// Sets another password. Every other node of this account has to log in again.
+    pub fn change_password(&self, old: &str, new: &str) -> Result<(), NodeError> {
+        self.tracker.change_password(old, new)?;
+        Ok(())
+    }
+
+    /// The account in use, as it is known here; `None` before [`Node::register`] or [`Node::login`].
+    pub fn account(&self) -> Result<Option<Credentials>, NodeError> {
+        Ok(self.tracker.account()?)
+    }
+
+    /// The account as the tracker sees it.
+    pub fn me(&self) -> Result<Me, NodeError> {
+        Ok(self.tracker.me()?)
+    }
+
+    /// Files whose name contains every word, newest first, at most `limit` (up to 100); `after` continues an earlier page.
+    pub fn search(&self, words: &str, limit: usize, after: Option<&str>) -> Result<Hits, NodeError> {
+        Ok(self.tracker.search(words, limit, after)?)
+    }
+
+    /// Listens, serves everything shared, and keeps it announced. Does nothing when it does already. Needs an account.
+    /// Returns where it listens.
+    pub fn serve(&self) -> Result<SocketAddr, NodeError> {
+        self.running.serve(self)
+    }
+
+    /// Where it listens; `None` before [`Node::serve`].
+    pub fn listen_address(&self) -> Option<SocketAddr> {
+        self.running.listen_address()
+    }
+
+    /// Payload bytes sent to others since it began to serve.
+    pub fn bytes_sent(&self) -> u64 {
+        self.running.bytes_sent()
+    }
+
+    /// Everything shared, ordered by path.
+    pub fn shares(&self) -> Vec<ShareInfo> {
+        self.shares.list()
+    }
+
+    /// The link others download a share with.
+    pub fn link(&self, share: &ShareInfo) -> String {
+        share::link(share.file_hash, share.manifest_id, &share.file_name, share.size, self.tracker.url())
+    }
+
+    /// The folders it lives in.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The tracker's URL.
+    pub fn tracker_url(&self) -> &str {
+        self.tracker.url()
+    }
+
+    /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. What was shared
+    /// stays in the folder for the next node. Calling it again does nothing.
+    pub fn stop(&self) {
+        self.stop.cancel();
+        self.running.stop(&self.log);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

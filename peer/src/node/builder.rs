@@ -1,0 +1,149 @@
+//! Describing a node.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::running::Running;
+use super::{Node, Settings};
+use crate::cancel::Cancel;
+use crate::error::NodeError;
+use crate::home::Home;
+use crate::log::Log;
+use crate::shares::Shares;
+use crate::tracker::TrackerClient;
+use crate::upload::UploadLimits;
+
+/// A node to be. Only the folder and, before an account exists, the tracker are needed.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    home: Option<Home>,
+    tracker: Option<String>,
+    listen: String,
+    address: Option<String>,
+    site: Option<String>,
+    upload: UploadLimits,
+    lasting: bool,
+    log: Log,
+    stop: Cancel,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            home: None,
+            tracker: None,
+            listen: "0.0.0.0:0".to_owned(),
+            address: None,
+            site: None,
+            upload: UploadLimits::default(),
+            lasting: true,
+            log: Log::silent(),
+            stop: Cancel::new(),
+        }
+    }
+}
+
+impl Builder {
+    /// The folder for account and shares; made, with mode 0700, when first needed.
+    #[must_use]
+    pub fn home(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.home = Some(Home::at(folder));
+        self
+    }
+
+    /// The same with configuration and state apart.
+    #[must_use]
+    pub fn folders(mut self, home: Home) -> Self {
+        self.home = Some(home);
+        self
+    }
+
+    /// The tracker's URL, like `http://tracker.example:8080`. By default that of the account in the folder.
+    #[must_use]
+    pub fn tracker(mut self, url: impl Into<String>) -> Self {
+        self.tracker = Some(url.into());
+        self
+    }
+
+    /// Where to listen, `host:port`; port 0 takes any free one. By default `0.0.0.0:0`.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// The address others reach this node at, where it is another than it listens on (a forwarded port), and the one
+    /// [`Node::register`] registers.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = Some(address.into());
+        self
+    }
+
+    /// A label; downloads prefer sources with their own.
+    #[must_use]
+    pub fn site(mut self, label: impl Into<String>) -> Self {
+        self.site = Some(label.into());
+        self
+    }
+
+    /// Bounds of the server.
+    #[must_use]
+    pub fn upload_limits(mut self, limits: UploadLimits) -> Self {
+        self.upload = limits;
+        self
+    }
+
+    /// Keep no shares on disk and load none: what is shared ends with the process, and several such nodes may use one
+    /// folder at once.
+    #[must_use]
+    pub fn passing_shares(mut self) -> Self {
+        self.lasting = false;
+        self
+    }
+
+    /// Where messages of background threads go; nowhere by default.
+    #[must_use]
+    pub fn log(mut self, log: Log) -> Self {
+        self.log = log;
+        self
+    }
+
+    /// Ends pauses between retries when cancelled; [`Node::stop`] cancels it too.
+    #[must_use]
+    pub fn stop_with(mut self, stop: Cancel) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Reads the folder. Starts nothing and calls nobody.
+    pub fn build(self) -> Result<Node, NodeError> {
+        let home = self.home.ok_or_else(|| NodeError::Invalid("a node needs a folder: Builder::home".to_owned()))?;
+        let credentials = home.credentials();
+        let url = match self.tracker {
+            Some(url) => url,
+            None => credentials.load()?.map(|credentials| credentials.tracker).ok_or_else(no_tracker)?,
+        };
+        let shares = match self.lasting {
+            true => {
+                home.prepare()?;
+                Shares::open(&home.shares_folder(), self.log.clone())?
+            }
+            false => Shares::in_memory(self.log.clone()),
+        };
+        let Self { listen, address, site, upload, lasting, .. } = self;
+        Ok(Node {
+            tracker: Arc::new(TrackerClient::new(&url, credentials, self.stop.clone())?),
+            home,
+            shares: Arc::new(shares),
+            settings: Settings { listen, address, site, upload, lasting },
+            log: self.log,
+            stop: self.stop,
+            running: Running::default(),
+        })
+    }
+}
+
+fn no_tracker() -> NodeError {
+    NodeError::NotLoggedIn("which tracker? Give its URL once with `peernet register --tracker URL`".to_owned())
+}

@@ -1,0 +1,204 @@
+//! Downloading: where to, what is there already, the fetch itself, and what follows it.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::link::Target;
+
+use super::place::{Output, Place};
+use super::{DownloadOptions, Downloaded, Node};
+use crate::cancel::Cancel;
+use crate::error::NodeError;
+use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchProgress, Fetched, Plan, fetch};
+use crate::hashing::hash_file;
+use crate::reports::ReportQueue;
+use crate::tracker::TrackerDirectory;
+use crate::upload::Held;
+
+/// How long the last feedback of a download may take; then it goes on in the background until the node stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Node {
+    /// Downloads a file by its hash or by a link, verified chunk by chunk and as a whole. Goes on where an earlier call
+    /// with the same output stopped. While the node serves, what is there already is offered to others.
+    ///
+    /// `progress` is called on this thread, about ten times a second. After `cancel`, returns within about a second.
+    pub fn download(
+        &self,
+        target: &Target,
+        options: &DownloadOptions,
+        progress: &mut dyn FnMut(&FetchProgress),
+        cancel: &Cancel,
+    ) -> Result<Downloaded, NodeError> {
+        let begun = Instant::now();
+        let (file_hash, manifest_id) = (target.file_hash(), manifest_of(target));
+        let reports = self.running.reports(self)?;
+        let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone());
+        let plan = directory.plan(file_hash).map_err(FetchError::Directory);
+        // A file at the place that was named needs no source.
+        let named = name_in(target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
+        let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
+        if let Some(there) = self.already_there(&place, file_hash, options, begun, cancel)? {
+            return Ok(there);
+        }
+        let plan = plan.map_err(|error| self.explained(error, file_hash))?;
+        fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
+        let job = self.job(file_hash, manifest_id, plan, &place, options)?;
+        let fetched = self.fetch(job, &directory, progress, cancel, &reports)?;
+        self.finish(fetched, &place, options, begun)
+    }
+
+    fn job(
+        &self,
+        file_hash: FileHash,
+        manifest_id: Option<ManifestId>,
+        plan: Plan,
+        place: &Place,
+        options: &DownloadOptions,
+    ) -> Result<FetchJob, NodeError> {
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
+        let last = if options.force { &place.beside } else { &place.last };
+        Ok(FetchJob {
+            manifest_id,
+            plan: Some(plan),
+            own_peer: self.tracker.account()?.map(|account| account.peer_id),
+            ..FetchJob::new(file_hash, place.part.clone(), last.clone(), u64::from_le_bytes(seed))
+        })
+    }
+
+    /// The fetch, with what is there on offer meanwhile, and its feedback sent.
+    fn fetch(
+        &self,
+        mut job: FetchJob,
+        directory: &TrackerDirectory,
+        progress: &mut dyn FnMut(&FetchProgress),
+        cancel: &Cancel,
+        reports: &ReportQueue,
+    ) -> Result<Fetched, NodeError> {
+        let growing: Arc<Mutex<Option<Arc<Held>>>> = Arc::default();
+        if self.listen_address().is_some() {
+            let (slot, shares) = (Arc::clone(&growing), Arc::clone(&self.shares));
+            job.on_growing = Some(Box::new(move |held| {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
+                shares.begin(held);
+            }));
+        }
+        let fetched = fetch(job, directory, progress, cancel);
+        if !reports.flush(FLUSH_TIMEOUT) {
+            self.log.warn("the tracker was slow to take feedback; some of it may be lost");
+        }
+        if fetched.is_err()
+            && let Some(held) = growing.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            self.shares.end(&held);
+        }
+        Ok(fetched?)
+    }
+
+    fn finish(
+        &self,
+        fetched: Fetched,
+        place: &Place,
+        options: &DownloadOptions,
+        begun: Instant,
+    ) -> Result<Downloaded, NodeError> {
+        let renamed = options.force;
+        if renamed {
+            replace(&place.beside, &place.last, &place.folder)?;
+        }
+        let real = fs::canonicalize(&place.last).map_err(NodeError::local("looking at", &place.last))?;
+        let manifest = Arc::clone(&fetched.manifest);
+        // After a rename the growing file points to a path that is no more.
+        let kept = fetched.held.clone().filter(|_| !renamed);
+        if options.share {
+            self.add_share(Arc::clone(&manifest), &real, fetched.identity, kept)?;
+        }
+        if let Some(held) = fetched.held.filter(|_| renamed || !options.share) {
+            self.shares.end(&held);
+        }
+        if options.share {
+            self.running.settle()?;
+        }
+        Ok(Downloaded {
+            path: place.last.clone(),
+            file_hash: manifest.file_hash(),
+            manifest_id: manifest.id(),
+            size: manifest.geometry().size().0,
+            bytes_fetched: fetched.bytes_fetched,
+            bytes_resumed: fetched.bytes_resumed,
+            sources: fetched.bytes_by_source,
+            was_there: false,
+            took: begun.elapsed(),
+        })
+    }
+
+    /// The file asked for, if it is at its place already. Something else there is refused here, before a byte is fetched.
+    fn already_there(
+        &self,
+        place: &Place,
+        file_hash: FileHash,
+        options: &DownloadOptions,
+        begun: Instant,
+        cancel: &Cancel,
+    ) -> Result<Option<Downloaded>, NodeError> {
+        if options.force {
+            // What a crash left between two renames is fetched into its place again.
+            let _none_usually = fs::remove_file(&place.beside);
+        }
+        let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(None) };
+        let workers = available_parallelism().map_or(1, |n| n.get());
+        let manifest = match metadata.is_file() {
+            true => Some(hash_file(&place.last, workers, &mut |_| {}, cancel)?),
+            false => None,
+        };
+        match manifest.filter(|manifest| manifest.file_hash() == file_hash) {
+            Some(manifest) => Ok(Some(Downloaded {
+                path: place.last.clone(),
+                file_hash,
+                manifest_id: manifest.id(),
+                size: metadata.len(),
+                bytes_fetched: 0,
+                bytes_resumed: 0,
+                sources: Vec::new(),
+                was_there: true,
+                took: begun.elapsed(),
+            })),
+            None if options.force && !metadata.is_dir() => Ok(None),
+            None => Err(NodeError::Exists(place.last.clone())),
+        }
+    }
+
+    /// A file only we share looks like one that nobody shares.
+    fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
+        let own = self.shares().into_iter().find(|share| share.file_hash == file_hash);
+        match (error, own) {
+            (FetchError::Directory(DirectoryError::NotFound), Some(share)) => {
+                NodeError::NotFound(format!("nobody else shares this file; yours is {}", share.path.display()))
+            }
+            (error, _) => error.into(),
+        }
+    }
+}
+
+fn manifest_of(target: &Target) -> Option<ManifestId> {
+    match target {
+        Target::Hash(_) => None,
+        Target::Link(link) => link.manifest,
+    }
+}
+
+fn name_in(target: &Target) -> Option<String> {
+    match target {
+        Target::Hash(_) => None,
+        Target::Link(link) => link.name.clone(),
+    }
+}
+
+fn replace(from: &Path, to: &Path, folder: &Path) -> Result<(), NodeError> {
+    fs::rename(from, to).and_then(|()| File::open(folder)?.sync_all()).map_err(NodeError::local("replacing", to))
+}

@@ -1,0 +1,113 @@
+//! Where a download goes: from what the user said and what the source calls it, to paths.
+
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+
+use peernet_engine::ids::FileHash;
+use peernet_engine::names::{NAME_LEN_MAX, sanitise_within};
+
+use super::DownloadOptions;
+
+/// What is put after the name of an unfinished download.
+const PART_SUFFIX: &str = ".peernet-part";
+/// Room for that and for what is put after it again (the journal).
+const SUFFIXES_LEN: usize = PART_SUFFIX.len() + 16;
+
+/// The paths of one download.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Made when it is not there.
+    pub(super) folder: PathBuf,
+    /// Where the whole file appears.
+    pub(super) last: PathBuf,
+    /// Where its bytes gather.
+    pub(super) part: PathBuf,
+    /// Where it appears first when something at `last` is to be replaced.
+    pub(super) beside: PathBuf,
+}
+
+/// A folder to put a file into, or the file itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Output {
+    Folder(PathBuf),
+    File(PathBuf),
+}
+
+impl Output {
+    /// What exists says what it is. What does not is a folder when it ends with a separator or its name has no extension,
+    /// as in version 1's `--output DIR`.
+    pub(super) fn of(options: &DownloadOptions) -> Self {
+        let Some(path) = options.output.clone() else { return Self::Folder(PathBuf::from(".")) };
+        let ends_with_separator = path.as_os_str().to_string_lossy().ends_with(MAIN_SEPARATOR);
+        let is_folder = match path.metadata() {
+            Ok(metadata) => metadata.is_dir(),
+            Err(_) => ends_with_separator || path.extension().is_none(),
+        };
+        if is_folder || ends_with_separator { Self::Folder(path) } else { Self::File(path) }
+    }
+}
+
+impl Place {
+    /// `suggested` comes from the network; nothing of it but a harmless name in the folder is used.
+    pub(super) fn of(output: Output, options: &DownloadOptions, file_hash: FileHash, suggested: &str) -> Self {
+        match output {
+            Output::Folder(folder) => {
+                let name = match options.version1_name {
+                    true => format!("{file_hash}.download"),
+                    false => sanitise_within(suggested, &file_hash.to_string(), NAME_LEN_MAX - SUFFIXES_LEN),
+                };
+                Self::named(&folder, &folder.join(name))
+            }
+            Output::File(file) => {
+                let folder = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                Self::named(folder, &file)
+            }
+        }
+    }
+
+    fn named(folder: &Path, last: &Path) -> Self {
+        let with = |suffix: &str| {
+            let mut name = last.file_name().unwrap_or_default().to_owned();
+            name.push(suffix);
+            last.with_file_name(name)
+        };
+        Self { folder: folder.to_owned(), last: last.to_owned(), part: with(PART_SUFFIX), beside: with(".peernet-new") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(output: Option<&str>, version1_name: bool, suggested: &str, expected: &str) {
+        let options =
+            DownloadOptions { output: output.map(PathBuf::from), version1_name, ..DownloadOptions::default() };
+        let place = Place::of(Output::of(&options), &options, FileHash([0xab; 32]), suggested);
+        assert_eq!(place.last, PathBuf::from(expected), "{output:?} {suggested}");
+        assert_eq!(place.part, PathBuf::from(format!("{expected}.peernet-part")));
+    }
+
+    #[test]
+    fn the_output_is_a_folder_or_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().to_str().unwrap().to_owned();
+        std::fs::create_dir(folder.path().join("with.dot")).unwrap();
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        check(None, false, "f.bin", "./f.bin");
+        check(Some(&base), false, "f.bin", &format!("{base}/f.bin"));
+        check(Some(&format!("{base}/new")), false, "f.bin", &format!("{base}/new/f.bin"));
+        check(Some(&format!("{base}/new.d/")), false, "f.bin", &format!("{base}/new.d/f.bin"));
+        check(Some(&format!("{base}/copy.bin")), false, "f.bin", &format!("{base}/copy.bin"));
+        check(Some(&format!("{base}/with.dot")), false, "f.bin", &format!("{base}/with.dot/f.bin"));
+        check(Some(&format!("{base}/plain")), false, "f.bin", &format!("{base}/plain"));
+        check(Some("copy.bin"), false, "f.bin", "copy.bin");
+    }
+
+    #[test]
+    fn a_hostile_name_stays_in_the_folder_and_an_empty_one_is_the_hash() {
+        let hash = "ab".repeat(32);
+        check(None, false, "../../etc/passwd", "./passwd");
+        check(None, false, "", &format!("./{hash}"));
+        check(None, false, "..", &format!("./{hash}"));
+        check(None, true, "f.bin", &format!("./{hash}.download"));
+    }
+}

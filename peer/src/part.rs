@@ -1,0 +1,240 @@
+//! A download in progress on the disk: the part file, which chunks of it are whole, and the journal beside it.
+//!
+//! Two sources may send the same chunk at once when one is slow. So that a wrong byte of one never lands in what the
+//! other got right, one writer at a time has the chunk's claim; another gathers its bytes in memory, within a bound, and
+//! writes them in one go if it is done first.
+
+mod journal;
+mod sys;
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peernet_engine::ids::ChunkIndex;
+
+pub(crate) use journal::Journal;
+pub(crate) use sys::{allocate, rename_new, try_lock};
+
+/// Locks over claims; enough that two sources rarely meet at one.
+const STRIPES: usize = 32;
+/// Bytes gathered in memory by second writers of chunks, over the whole download.
+const SPILL_BYTES_MAX: usize = 32 << 20;
+
+/// Who writes a chunk: a number per connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WriterId(pub(crate) u64);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Writing(WriterId),
+    Done,
+}
+
+/// What became of an attempt to claim a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claimed {
+    /// It is ours to write.
+    Yes,
+    /// Someone else is writing it.
+    Taken,
+    /// It is whole already.
+    Done,
+}
+
+/// The part file. Invariant: the bytes of a chunk that is done never change.
+pub(crate) struct Part {
+    file: Arc<File>,
+    path: PathBuf,
+    stripes: Vec<Mutex<BTreeMap<ChunkIndex, Claim>>>,
+    spilled: AtomicUsize,
+}
+
+impl Part {
+    /// Opens or makes the file and locks it against other processes. `None` when another one has it.
+    pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        if !try_lock(&file)? {
+            return Ok(None);
+        }
+        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
+        Ok(Some(Self { file: Arc::new(file), path: path.to_owned(), stripes, spilled: AtomicUsize::new(0) }))
+    }
+
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins anew with these chunks whole, for one manifest; no writer is at work.
+    pub(crate) fn reset(&self, done: impl Iterator<Item = ChunkIndex>) {
+        for stripe in &self.stripes {
+            stripe.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        for chunk in done {
+            self.stripe(chunk).insert(chunk, Claim::Done);
+        }
+    }
+
+    /// Asks to write `chunk`.
+    pub(crate) fn claim(&self, chunk: ChunkIndex, writer: WriterId) -> Claimed {
+        match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer)) {
+            Claim::Done => Claimed::Done,
+            Claim::Writing(owner) if *owner == writer => Claimed::Yes,
+            Claim::Writing(_) => Claimed::Taken,
+        }
+    }
+
+    /// Reads `from` to its end into `chunk` at `offset` of the file, showing each piece to `see`; as long as the claim
+    /// is `writer`'s. False, and some of it unread, when it is not.
+    pub(crate) fn write(
+        &self,
+        chunk: ChunkIndex,
+        writer: WriterId,
+        offset: u64,
+        from: &mut impl BufRead,
+        see: &mut dyn FnMut(&[u8]),
+    ) -> io::Result<bool> {
+        let claims = self.stripe(chunk);
+        if claims.get(&chunk) != Some(&Claim::Writing(writer)) {
+            return Ok(false);
+        }
+        // The lock is kept over the writes: that is what makes a chunk that is done unchangeable.
+        let mut at = offset;
+        loop {
+            let piece = from.fill_buf()?;
+            if piece.is_empty() {
+                return Ok(true);
+            }
+            self.file.write_all_at(piece, at)?;
+            see(piece);
+            let count = piece.len();
+            from.consume(count);
+            at += count as u64;
+        }
+    }
+
+    /// `writer` wrote all of `chunk`, and it is right. False when someone else's was first, and stands.
+    pub(crate) fn done(&self, chunk: ChunkIndex, writer: WriterId) -> bool {
+        let mut claims = self.stripe(chunk);
+        let ours = claims.get(&chunk) == Some(&Claim::Writing(writer));
+        if ours {
+            claims.insert(chunk, Claim::Done);
+        }
+        ours
+    }
+
+    /// All of `chunk`, right, from memory: written over whatever a slower writer has begun. False when it was done.
+    pub(crate) fn write_whole(&self, chunk: ChunkIndex, offset: u64, bytes: &[u8]) -> io::Result<bool> {
+        let mut claims = self.stripe(chunk);
+        if claims.get(&chunk) == Some(&Claim::Done) {
+            return Ok(false);
+        }
+        self.file.write_all_at(bytes, offset)?;
+        claims.insert(chunk, Claim::Done);
+        Ok(true)
+    }
+
+    /// `writer` gives up `chunk`, which then is anyone's.
+    pub(crate) fn release(&self, chunk: ChunkIndex, writer: WriterId) {
+        let mut claims = self.stripe(chunk);
+        if claims.get(&chunk) == Some(&Claim::Writing(writer)) {
+            claims.remove(&chunk);
+        }
+    }
+
+    /// Memory for a second writer's chunk; `None` when there is none left.
+    pub(crate) fn spill(self: &Arc<Self>, bytes: usize) -> Option<Spill> {
+        let before = self.spilled.fetch_add(bytes, Ordering::AcqRel);
+        let spill = Spill { part: Arc::clone(self), reserved: bytes, bytes: Vec::new() };
+        // Dropping it gives the reservation back.
+        (before + bytes <= SPILL_BYTES_MAX).then_some(spill)
+    }
+
+    fn stripe(&self, chunk: ChunkIndex) -> MutexGuard<'_, BTreeMap<ChunkIndex, Claim>> {
+        self.stripes[chunk.0 as usize % STRIPES].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes of a chunk gathered in memory.
+pub(crate) struct Spill {
+    part: Arc<Part>,
+    reserved: usize,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        self.part.spilled.fetch_sub(self.reserved, Ordering::AcqRel);
+    }
+}
+
+/// Syncs the folder that holds `path`, so that a new or renamed file survives a power cut.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHUNK: ChunkIndex = ChunkIndex(3);
+
+    fn part() -> (tempfile::TempDir, Arc<Part>) {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Part::open(&folder.path().join("part")).unwrap().unwrap();
+        (folder, Arc::new(part))
+    }
+
+    fn content(part: &Part) -> Vec<u8> {
+        std::fs::read(part.path()).unwrap()
+    }
+
+    #[test]
+    fn a_late_writer_does_not_touch_what_is_done() {
+        let (_folder, part) = part();
+        let (slow, quick) = (WriterId(1), WriterId(2));
+        assert_eq!(part.claim(CHUNK, slow), Claimed::Yes);
+        assert_eq!(part.claim(CHUNK, quick), Claimed::Taken);
+        assert!(part.write(CHUNK, slow, 0, &mut &b"wrong"[..], &mut |_| {}).unwrap());
+        assert!(part.write_whole(CHUNK, 0, b"right!").unwrap());
+        assert!(!part.write(CHUNK, slow, 0, &mut &b"wrong"[..], &mut |_| {}).unwrap());
+        assert!(!part.done(CHUNK, slow));
+        assert!(!part.write_whole(CHUNK, 0, b"third!").unwrap());
+        assert_eq!((part.claim(CHUNK, slow), content(&part)), (Claimed::Done, b"right!".to_vec()));
+    }
+
+    #[test]
+    fn a_released_chunk_is_anyones() {
+        let (_folder, part) = part();
+        assert_eq!(part.claim(CHUNK, WriterId(1)), Claimed::Yes);
+        part.release(CHUNK, WriterId(2));
+        assert_eq!(part.claim(CHUNK, WriterId(2)), Claimed::Taken);
+        part.release(CHUNK, WriterId(1));
+        assert_eq!(part.claim(CHUNK, WriterId(2)), Claimed::Yes);
+    }
+
+    #[test]
+    fn gathering_in_memory_is_bounded() {
+        let (_folder, part) = part();
+        let most = part.spill(SPILL_BYTES_MAX).unwrap();
+        assert!(part.spill(1).is_none());
+        drop(most);
+        assert!(part.spill(1).is_some());
+    }
+
+    #[test]
+    fn a_second_process_is_kept_out() {
+        let (folder, _part) = part();
+        // Another open file description stands for another process.
+        assert!(Part::open(&folder.path().join("part")).unwrap().is_none());
+    }
+}

@@ -1,0 +1,85 @@
+//! The journal file beside the part: read once at the start, appended to while chunks become durable.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use peernet_engine::assembly::Shape;
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::ChunkIndex;
+use peernet_engine::journal::{Identity, JOURNAL_LEN_MAX, Writer, resume};
+
+/// The journal, open for appending.
+pub(crate) struct Journal {
+    file: File,
+    path: PathBuf,
+    writer: Writer,
+}
+
+/// What an earlier run left.
+pub(crate) struct Resumed {
+    /// The chunks it said are on disk.
+    pub(crate) held: Bitmap,
+    /// The sizes as it knew them in the end.
+    pub(crate) shape: Shape,
+    /// Whether there was a journal for exactly this file; without one the part's content is unknown.
+    pub(crate) known: bool,
+}
+
+impl Journal {
+    /// Beside the part file.
+    pub(crate) fn path_for(part: &Path) -> PathBuf {
+        let mut name = part.as_os_str().to_owned();
+        name.push(".journal");
+        name.into()
+    }
+
+    /// Opens the journal at `path`, or begins one; one that is damaged, or about something else, is begun anew.
+    pub(crate) fn open(path: &Path, identity: &Identity) -> io::Result<(Self, Resumed)> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut bytes = Vec::new();
+        (&file).take(JOURNAL_LEN_MAX + 1).read_to_end(&mut bytes)?;
+        let usable = bytes.len() as u64 <= JOURNAL_LEN_MAX;
+        if let Some((decoded, writer)) = resume(&bytes, identity).ok().filter(|_| usable) {
+            file.set_len(decoded.valid_len)?;
+            let journal = Self { file, path: path.to_owned(), writer };
+            return Ok((journal, Resumed { held: decoded.held, shape: decoded.shape, known: true }));
+        }
+        let journal = Self::begin(file, path, identity)?;
+        let held = Bitmap::empty(identity.shape.chunk_count());
+        Ok((journal, Resumed { held, shape: identity.shape, known: false }))
+    }
+
+    /// Forgets everything: begins anew.
+    pub(crate) fn restart(self, identity: &Identity) -> io::Result<Self> {
+        let Self { file, path, .. } = self;
+        Self::begin(file, &path, identity)
+    }
+
+    fn begin(file: File, path: &Path, identity: &Identity) -> io::Result<Self> {
+        let (writer, header) = Writer::create(identity);
+        file.set_len(0)?;
+        file.write_all_at(&header, 0)?;
+        file.sync_data()?;
+        Ok(Self { file, path: path.to_owned(), writer })
+    }
+
+    /// Appends "these are on disk", which must be true by now, and makes it durable.
+    pub(crate) fn held(
+        &mut self,
+        chunks: impl IntoIterator<Item = ChunkIndex>,
+        last_len: Option<u32>,
+    ) -> io::Result<()> {
+        let at = self.writer.offset();
+        let mut bytes = last_len.map(|len| self.writer.last_chunk_len(len)).unwrap_or_default();
+        bytes.extend(self.writer.held(chunks));
+        self.file.write_all_at(&bytes, at)?;
+        self.file.sync_data()
+    }
+
+    /// The download is over.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+}

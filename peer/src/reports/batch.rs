@@ -1,0 +1,116 @@
+//! Reports put together: one entry for each (peer, file, outcome), its chunks as runs.
+
+use peernet_engine::cause::Cause;
+use peernet_engine::ids::{FileHash, PeerId};
+use peernet_protos::rest::{FAILED_UPLOAD, FeedbackEntry, SUCCESS_UPLOAD};
+
+use crate::fetch::FetchReport;
+
+/// The most runs the tracker takes in one entry.
+const RUNS_MAX: usize = 1_024;
+
+/// Reports in the order they came, as far as it matters: entries of one peer keep their order.
+#[derive(Default)]
+pub(super) struct Batch {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    peer: PeerId,
+    file_hash: FileHash,
+    success: bool,
+    runs: Vec<(u32, u32)>,
+}
+
+impl Batch {
+    /// Adds a report; one about the local disk costs nobody anything and is left out.
+    pub(super) fn add(&mut self, report: FetchReport) {
+        if report.result.is_err_and(|cause: Cause| !cause.is_the_remotes_fault()) {
+            return;
+        }
+        let success = report.result.is_ok();
+        // Only the newest entry of a peer and file may grow: a failure between two successes stays between them.
+        let newest = self.entries.iter_mut().rev().find(|e| e.peer == report.peer && e.file_hash == report.file_hash);
+        let added = newest.is_some_and(|entry| entry.success == success && entry.add(report.chunk.0));
+        if !added {
+            let (peer, file_hash, runs) = (report.peer, report.file_hash, vec![(report.chunk.0, 1)]);
+            self.entries.push(Entry { peer, file_hash, success, runs });
+        }
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All of it, as it travels; the batch is empty again.
+    pub(super) fn take(&mut self) -> Vec<FeedbackEntry> {
+        self.entries.drain(..).map(Entry::into_wire).collect()
+    }
+}
+
+impl Entry {
+    /// False when the entry has no place for another run.
+    fn add(&mut self, chunk: u32) -> bool {
+        let has_place = self.runs.len() < RUNS_MAX;
+        match self.runs.last_mut() {
+            Some((first, count)) if *first + *count == chunk => *count += 1,
+            _ if has_place => self.runs.push((chunk, 1)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn into_wire(self) -> FeedbackEntry {
+        let event_type = if self.success { SUCCESS_UPLOAD } else { FAILED_UPLOAD };
+        FeedbackEntry {
+            target_peer_id: self.peer.to_string(),
+            file_hash: self.file_hash.to_string(),
+            chunks: self.runs,
+            event_type: event_type.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::ids::ChunkIndex;
+
+    use super::*;
+
+    fn check(reports: &[(u32, Result<(), Cause>)], expected: &[(&str, &[(u32, u32)])]) {
+        let mut batch = Batch::default();
+        for (chunk, result) in reports {
+            let (peer, file_hash) = (PeerId::from_random([1; 16]), FileHash([2; 32]));
+            batch.add(FetchReport { peer, file_hash, chunk: ChunkIndex(*chunk), result: *result });
+        }
+        let got = batch.take();
+        let got: Vec<_> = got.iter().map(|e| (e.event_type.as_str(), e.chunks.as_slice())).collect();
+        assert_eq!(got, expected);
+    }
+
+    #[test]
+    fn neighbours_become_runs_and_outcomes_keep_their_order() {
+        let bad = Err(Cause::BadHash);
+        check(&[], &[]);
+        check(&[(0, Ok(())), (1, Ok(())), (3, Ok(()))], &[(SUCCESS_UPLOAD, &[(0, 2), (3, 1)])]);
+        check(
+            &[(0, Ok(())), (1, bad), (2, Ok(()))],
+            &[(SUCCESS_UPLOAD, &[(0, 1)]), (FAILED_UPLOAD, &[(1, 1)]), (SUCCESS_UPLOAD, &[(2, 1)])],
+        );
+        check(&[(0, Err(Cause::LocalDisk))], &[]);
+    }
+
+    #[test]
+    fn an_entry_holds_no_more_runs_than_the_tracker_takes() {
+        let mut batch = Batch::default();
+        for chunk in (0..RUNS_MAX as u32 * 2 + 2).step_by(2) {
+            let (peer, file_hash) = (PeerId::from_random([1; 16]), FileHash([2; 32]));
+            batch.add(FetchReport { peer, file_hash, chunk: ChunkIndex(chunk), result: Ok(()) });
+        }
+        assert_eq!(batch.take().iter().map(|e| e.chunks.len()).collect::<Vec<_>>(), [RUNS_MAX, 1]);
+    }
+}

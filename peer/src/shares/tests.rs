@@ -1,0 +1,153 @@
+//! Shares over restarts, changes and disappearances of their files.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::{ChunkCount, ChunkIndex};
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::hashing::hash_file_identified;
+
+struct World {
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn open(&self) -> Shares {
+        Shares::open(&self.folder.path().join("shares"), Log::silent()).unwrap()
+    }
+
+    fn write(&self, name: impl AsRef<Path>, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn share(&self, shares: &Shares, path: &Path) -> FileHash {
+        let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+        let file_hash = manifest.file_hash();
+        shares.add(Arc::new(manifest), path, identity, "name", None).unwrap();
+        file_hash
+    }
+}
+
+fn states(shares: &Shares) -> Vec<ShareState> {
+    shares.list().into_iter().map(|share| share.state).collect()
+}
+
+#[test]
+fn a_restart_serves_the_same_also_under_names_that_are_not_utf8() {
+    let world = World::new();
+    let shares = world.open();
+    let plain = world.share(&shares, &world.write("plain", "one"));
+    let odd = world.share(&shares, &world.write(OsStr::from_bytes(b"odd-\xff"), "two"));
+    let listed = shares.list();
+    drop(shares);
+    let again = world.open();
+    assert_eq!(again.list(), listed);
+    for file_hash in [plain, odd] {
+        let held = again.held(file_hash, None).expect("served after the restart");
+        held.open().expect("readable");
+    }
+    assert!(again.held(plain, Some(ManifestId([0; 32]))).is_none());
+    for file in fs::read_dir(world.folder.path().join("shares")).unwrap() {
+        assert_eq!(file.unwrap().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn a_changed_file_ends_its_share_for_good() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("f", "before");
+    let file_hash = world.share(&shares, &path);
+    let held = shares.held(file_hash, None).unwrap();
+    world.write("f", "after, and longer");
+    shares.spoiled(&held);
+    assert!(shares.held(file_hash, None).is_none() && held.is_withdrawn());
+    assert_eq!(states(&shares), []);
+    assert_eq!(states(&world.open()), []);
+}
+
+#[test]
+fn a_vanished_file_is_served_again_when_it_is_back() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("f", "text");
+    let file_hash = world.share(&shares, &path);
+    let aside = world.folder.path().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    shares.recheck();
+    assert_eq!(states(&shares), [ShareState::Missing]);
+    assert!(shares.held(file_hash, None).is_none() && shares.offers().is_empty());
+    let again = world.open();
+    assert_eq!(states(&again), [ShareState::Missing]);
+    fs::rename(&aside, &path).unwrap();
+    again.recheck();
+    assert_eq!(states(&again), [ShareState::Ready]);
+    assert!(again.held(file_hash, None).is_some());
+}
+
+#[test]
+fn a_removed_share_is_gone_from_the_disk_and_its_readers_are_refused() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("f", "text");
+    let file_hash = world.share(&shares, &path);
+    let held = shares.held(file_hash, None).unwrap();
+    assert_eq!(shares.shared_from(&path), [file_hash]);
+    assert_eq!(shares.remove(file_hash).unwrap(), [path]);
+    assert!(held.is_withdrawn() && states(&world.open()).is_empty());
+    assert!(matches!(shares.remove(file_hash), Err(NodeError::NotFound(_))));
+}
+
+#[test]
+fn a_damaged_record_is_skipped_and_the_others_are_served() {
+    let world = World::new();
+    let shares = world.open();
+    world.share(&shares, &world.write("f", "text"));
+    let folder = world.folder.path().join("shares");
+    let good = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    fs::copy(&good, folder.join(format!("{}.json", "0".repeat(64)))).unwrap();
+    fs::write(folder.join("junk.json"), "{").unwrap();
+    assert_eq!(states(&world.open()), [ShareState::Ready]);
+}
+
+#[test]
+fn a_download_in_progress_is_on_offer_until_it_ends_and_never_on_disk() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("f", "text");
+    let (manifest, identity) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+    let (file_hash, manifest) = (manifest.file_hash(), Arc::new(manifest));
+    let part = Arc::new(File::open(&path).unwrap());
+    let held = Held::growing(Arc::clone(&manifest), path.clone(), part, Bitmap::empty(ChunkCount(1)), "f".to_owned());
+    shares.begin(Arc::clone(&held));
+    assert_eq!(states(&shares), [ShareState::Downloading { chunks: 0 }]);
+    assert!(shares.is_growing() && states(&world.open()).is_empty());
+    held.add(ChunkIndex(0));
+    assert!(!shares.is_growing());
+    held.finish(&path, identity);
+    shares.end(&held);
+    assert!(shares.held(file_hash, None).is_none() && states(&shares).is_empty());
+}
+
+#[test]
+fn every_change_wakes_the_listener_once() {
+    let world = World::new();
+    let shares = world.open();
+    assert!(shares.changes().is_empty());
+    let a = world.share(&shares, &world.write("a", "1"));
+    world.share(&shares, &world.write("b", "2"));
+    assert_eq!(shares.changes().try_iter().count(), 1);
+    shares.remove(a).unwrap();
+    assert_eq!(shares.changes().try_iter().count(), 1);
+}

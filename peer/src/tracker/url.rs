@@ -1,0 +1,60 @@
+//! Tracker URLs and what goes into them.
+
+use super::TrackerError;
+
+/// No tracker's URL is longer.
+const URL_BYTES_MAX: usize = 2_048;
+
+/// Checks the scheme and that there is a host, and takes slashes off the end, as version 1's users may have typed them.
+pub fn normal_url(url: &str) -> Result<String, TrackerError> {
+    let bad = || TrackerError::BadUrl(url.to_owned());
+    let trimmed = url.trim().trim_end_matches('/');
+    let uri: ureq::http::Uri = trimmed.parse().map_err(|_| bad())?;
+    let good = trimmed.len() <= URL_BYTES_MAX
+        && matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.host().is_some_and(|host| !host.is_empty())
+        // A password in a URL would end up in logs and process lists.
+        && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
+        && uri.query().is_none();
+    if good { Ok(trimmed.to_owned()) } else { Err(bad()) }
+}
+
+/// Escapes everything but RFC 3986's unreserved characters.
+pub fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracker_url_is_http_with_a_host_and_nothing_secret() {
+        for (url, expected) in [
+            ("http://t:8080", Some("http://t:8080")),
+            (" https://t.example/ ", Some("https://t.example")),
+            ("http://t/under/path//", Some("http://t/under/path")),
+            ("http://[::1]:8080/", Some("http://[::1]:8080")),
+            ("t:8080", None),
+            ("ftp://t", None),
+            ("http://", None),
+            ("http://user:pass@t", None),
+            ("http://t?x=1", None),
+            ("", None),
+        ] {
+            assert_eq!(normal_url(url).ok().as_deref(), expected, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn everything_reserved_is_escaped() {
+        assert_eq!(percent_encoded("a b&c=ü/~"), "a%20b%26c%3D%C3%BC%2F~");
+    }
+}

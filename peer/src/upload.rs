@@ -1,0 +1,55 @@
+//! What this peer offers to others: the seam between the server and whoever knows the shared files.
+
+mod held;
+mod identity;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use peernet_engine::ids::{FileHash, ManifestId};
+
+pub use held::{Held, ReadError};
+pub(crate) use held::{Opened, Watcher};
+pub use identity::FileIdentity;
+
+/// Knows the files on offer. Called from the server's disk threads only, so it may take a lock, but not wait long.
+pub trait Shelf: Send + Sync {
+    /// The file, under this manifest where one is named.
+    fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>>;
+
+    /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.
+    fn spoiled(&self, held: &Held);
+}
+
+/// Bounds of one server. What exceeds them is answered (`RESOURCE_EXHAUSTED`, BUSY), never waited for without end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// `Fetch` calls served at once.
+    pub streams_max: usize,
+    /// `DownloadChunk` and `GetManifest` calls that wait for a disk thread; version 1 sends up to 1,024 at once.
+    pub calls_waiting_max: usize,
+    /// How long one of these waits before it is refused. Version 1 gives up after 15 s.
+    pub call_wait_max: Duration,
+    /// Payload read and not yet handed to the network, over all calls, in bytes: the server's memory.
+    pub bytes_in_flight_max: usize,
+    /// Chunk ranges one `Fetch` call may have asked for and not yet received.
+    pub ranges_wanted_max: usize,
+    /// A `Fetch` call that wants nothing for this long is closed.
+    pub stream_idle_max: Duration,
+    /// Threads that read the disk.
+    pub disk_threads: usize,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self {
+            streams_max: 256,
+            calls_waiting_max: 2_048,
+            call_wait_max: Duration::from_secs(15),
+            bytes_in_flight_max: 32 << 20,
+            ranges_wanted_max: 1_024,
+            stream_idle_max: Duration::from_secs(600),
+            disk_threads: 2,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One file on offer: where its bytes are, which chunks of it are there, and who wants to know when there are more.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::ChunkIndex;
+use peernet_engine::manifest::Manifest;
+
+use super::FileIdentity;
+
+/// Why a chunk cannot be read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// The file is not the one that was hashed any more.
+    Changed,
+    /// It was withdrawn.
+    Withdrawn,
+    /// The disk or the file system refused.
+    Io(io::Error),
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Changed => f.write_str("the shared file has changed"),
+            Self::Withdrawn => f.write_str("the file is no longer shared"),
+            Self::Io(error) => write!(f, "the shared file cannot be read: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+/// Told when a [`Held`] grows or is withdrawn. Called with no lock held; must not block.
+pub(crate) trait Watcher: Send + Sync {
+    fn changed(&self);
+}
+
+/// A file on offer, complete or still growing. Invariant: a chunk is in the bitmap only after it was verified and
+/// written.
+pub struct Held {
+    manifest: Arc<Manifest>,
+    file_name: String,
+    state: Mutex<State>,
+}
+
+struct State {
+    place: Place,
+    have: Bitmap,
+    withdrawn: bool,
+    watchers: Vec<Weak<dyn Watcher>>,
+}
+
+enum Place {
+    /// A finished file, opened while someone reads it, and checked to be the one that was hashed.
+    Finished { path: PathBuf, identity: FileIdentity, open: Weak<File> },
+    /// A download in progress: its own open part file, whose times change as it grows.
+    Growing { path: PathBuf, file: Arc<File> },
+}
+
+/// An open file to read chunks from. Holding it keeps the descriptor open.
+#[derive(Clone)]
+pub(crate) struct Opened {
+    file: Arc<File>,
+    identity: Option<FileIdentity>,
+}
+
+impl Opened {
+    /// Fills `buffer` from `offset` on, and only then looks whether the file is still the same.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+        match self.file.read_exact_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(ReadError::Changed),
+            result => result.map_err(ReadError::Io)?,
+        }
+        match self.identity {
+            Some(identity) => check_identity(&self.file, identity),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
+    let now = FileIdentity::of(&file.metadata().map_err(ReadError::Io)?);
+    if now == identity { Ok(()) } else { Err(ReadError::Changed) }
+}
+
+impl Held {
+    /// A finished file. `identity` is what it had when it was hashed; `file_name` is what to call it, as a suggestion.
+    pub fn complete(manifest: Arc<Manifest>, path: PathBuf, identity: FileIdentity, file_name: String) -> Arc<Self> {
+        let have = Bitmap::full(manifest.geometry().chunk_count());
+        Self::with(manifest, file_name, have, Place::Finished { path, identity, open: Weak::new() })
+    }
+
+    /// A download in progress, with the chunks it has so far.
+    pub fn growing(
+        manifest: Arc<Manifest>,
+        path: PathBuf,
+        file: Arc<File>,
+        have: Bitmap,
+        file_name: String,
+    ) -> Arc<Self> {
+        Self::with(manifest, file_name, have, Place::Growing { path, file })
+    }
+
+    fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
+        let state = State { place, have, withdrawn: false, watchers: Vec::new() };
+        Arc::new(Self { manifest, file_name, state: Mutex::new(state) })
+    }
+
+    /// Sizes and hashes.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
+    /// What its owner calls it.
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// Where it lies now.
+    pub fn path(&self) -> PathBuf {
+        match &self.lock().place {
+            Place::Finished { path, .. } | Place::Growing { path, .. } => path.clone(),
+        }
+    }
+
+    /// Which chunks are there.
+    pub fn have(&self) -> Bitmap {
+        self.lock().have.clone()
+    }
+
+    /// Whether every chunk is there.
+    pub fn is_complete(&self) -> bool {
+        self.lock().have.is_full()
+    }
+
+    /// Whether it is no longer on offer.
+    pub fn is_withdrawn(&self) -> bool {
+        self.lock().withdrawn
+    }
+
+    /// Whether `chunk` can be read.
+    pub fn holds(&self, chunk: ChunkIndex) -> bool {
+        let state = self.lock();
+        !state.withdrawn && state.have.contains(chunk)
+    }
+
+    /// A chunk was verified and written; tells everyone who is connected.
+    pub fn add(&self, chunk: ChunkIndex) {
+        let mut state = self.lock();
+        if state.have.insert(chunk) {
+            notify(state);
+        }
+    }
+
+    /// The download is finished and the file has its final name: from now on it is a finished file like any other.
+    pub fn finish(&self, path: &Path, identity: FileIdentity) {
+        let mut state = self.lock();
+        state.place = Place::Finished { path: path.to_owned(), identity, open: Weak::new() };
+        state.have = Bitmap::full(self.manifest.geometry().chunk_count());
+        notify(state);
+    }
+
+    /// Takes it off the offer for good: everyone reading it is refused from the next block on.
+    pub fn withdraw(&self) {
+        let mut state = self.lock();
+        state.withdrawn = true;
+        notify(state);
+    }
+
+    /// Adds someone to tell about changes, until the `Arc` behind `watcher` is dropped.
+    pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>) {
+        let mut state = self.lock();
+        state.watchers.retain(|known| known.strong_count() > 0);
+        state.watchers.push(watcher);
+    }
+
+    /// Opens the file, or shares the descriptor that another reader has open.
+    pub(crate) fn open(&self) -> Result<Opened, ReadError> {
+        let mut state = self.lock();
+        if state.withdrawn {
+            return Err(ReadError::Withdrawn);
+        }
+        match &mut state.place {
+            Place::Growing { file, .. } => Ok(Opened { file: Arc::clone(file), identity: None }),
+            Place::Finished { path, identity, open } => {
+                let file = match open.upgrade() {
+                    Some(file) => file,
+                    None => Arc::new(File::open(path).map_err(ReadError::Io)?),
+                };
+                check_identity(&file, *identity)?;
+                *open = Arc::downgrade(&file);
+                Ok(Opened { file, identity: Some(*identity) })
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").field("file_hash", &self.manifest.file_hash()).field("path", &self.path()).finish()
+    }
+}
+
+/// Tells the watchers after the lock is released, for they read the state again.
+fn notify(mut state: MutexGuard<'_, State>) {
+    state.watchers.retain(|watcher| watcher.strong_count() > 0);
+    let watchers = state.watchers.clone();
+    drop(state);
+    for watcher in watchers.iter().filter_map(Weak::upgrade) {
+        watcher.changed();
+    }
+}

@@ -1,0 +1,28 @@
+//! How a file is known to be the one that was hashed, without reading it again.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// Size and time of the last change. A file with another identity than at its hashing is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// Bytes.
+    pub size: u64,
+    /// Seconds since 1970-01-01 UTC of the last change of its content.
+    pub modified_s: i64,
+    /// Nanoseconds beside them.
+    pub modified_ns: i64,
+}
+
+impl FileIdentity {
+    /// Of an open file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self { size: metadata.size(), modified_s: metadata.mtime(), modified_ns: metadata.mtime_nsec() }
+    }
+
+    /// Of what `path` leads to.
+    pub fn of_path(path: &Path) -> std::io::Result<Self> {
+        Ok(Self::of(&std::fs::metadata(path)?))
+    }
+}

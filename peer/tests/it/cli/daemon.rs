@@ -1,0 +1,76 @@
+//! The daemon over its life: restarts, crashes, and company.
+
+use std::fs;
+
+use super::{PATIENCE, SIGINT, SIGTERM, Stage, ended};
+
+#[test]
+fn a_restarted_daemon_serves_the_same() {
+    let stage = Stage::with(&["alice", "bob"]);
+    let hashes = [stage.file("one.bin", 1), stage.file("two.bin", 2 << 20)];
+    let (mut daemon, _) = stage.daemon("alice");
+    stage.run("alice", &["share", "one.bin", "two.bin"]).ok();
+    daemon.signal(SIGTERM);
+    ended(&mut daemon).ok();
+    assert_eq!(stage.announced("alice"), 0);
+    stage.run("alice", &["list"]).ok().says(&hashes[0]).says(&hashes[1]);
+    // Asked for while nobody is there, it comes as soon as somebody is.
+    let mut early = stage.start("bob", &["download", &hashes[1], "--output", "two.got"]);
+    early.line_with("waiting for somebody", PATIENCE);
+    let (daemon, _) = stage.daemon("alice");
+    ended(&mut early).ok();
+    stage.assert_same("two.bin", "two.got");
+
+    // A crash leaves a lock file and a socket file behind that stop nobody.
+    daemon.kill9();
+    assert!(stage.path("alice/control.sock").exists());
+    stage.run("alice", &["status", "--daemon"]).code(4);
+    let (mut daemon, _) = stage.daemon("alice");
+    stage.run("alice", &["status", "--daemon", "--quiet"]).ok();
+    wait_until_announced(&stage, "alice", 2);
+    stage.run("bob", &["download", &hashes[0], "--output", "one.got"]).ok();
+    daemon.signal(SIGINT);
+    ended(&mut daemon).ok();
+    assert!(!stage.path("alice/control.sock").exists());
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_the_first_goes_on() {
+    let stage = Stage::with(&["alice"]);
+    let (_daemon, address) = stage.daemon("alice");
+    stage.run("alice", &["daemon", "--listen", "127.0.0.1:0"]).code(8).complains("already serves");
+    stage.run("alice", &["status", "--daemon"]).ok().says(&address);
+    // Its port is taken for others too, and they are told.
+    stage.run("bob", &["register"]).ok();
+    stage.run("bob", &["daemon", "--listen", &address]).code(8).complains(&address);
+}
+
+#[test]
+fn the_daemon_tells_why_it_will_not_share() {
+    let stage = Stage::with(&["alice"]);
+    let (_daemon, _) = stage.daemon("alice");
+    stage.run("alice", &["share", "absent.bin"]).code(7).complains("absent.bin");
+    fs::create_dir(stage.path("folder")).unwrap();
+    stage.run("alice", &["share", "folder"]).code(2).complains("folder");
+    stage.run("alice", &["list"]).ok().says("nothing is shared");
+}
+
+#[test]
+fn what_is_noted_down_is_served_by_the_next_daemon() {
+    let stage = Stage::with(&["alice", "bob"]);
+    let hash = stage.file("later.bin", 3);
+    let noted = stage.run("alice", &["share", "--no-serve", "later.bin"]).ok();
+    assert!(!noted.out.iter().any(|line| line.contains("Announced")), "{:?}", noted.out);
+    let (_daemon, _) = stage.daemon("alice");
+    wait_until_announced(&stage, "alice", 1);
+    stage.run("bob", &["download", &hash]).ok();
+    stage.assert_same("later.bin", "downloads/later.bin");
+}
+
+/// The tracker hears of a daemon's shares in the background; each look is a whole process, which is pause enough.
+fn wait_until_announced(stage: &Stage, who: &str, files: u64) {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while stage.announced(who) != files {
+        assert!(std::time::Instant::now() < deadline, "not announced");
+    }
+}

@@ -1,0 +1,12 @@
+//! Integration tests of the peer, one binary: linking gRPC is slow.
+// Clippy knows helpers of tests only by an attribute; here all are.
+#![allow(clippy::unwrap_used)]
+
+mod cli;
+mod fetch;
+mod hashing;
+mod node;
+mod serve;
+mod swarm;
+mod version1;
+mod world;

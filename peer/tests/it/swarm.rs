@@ -1,0 +1,243 @@
+//! A swarm in one process: real servers on free ports, and a directory that is a list.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use peernet::cancel::Cancel;
+use peernet::fetch::{
+    Directory, DirectoryError, FetchError, FetchJob, FetchProgress, FetchReport, Fetched, Plan, PlannedManifest,
+    Source, V1Listing, fetch,
+};
+use peernet::grpc::PeerServer;
+use peernet::hashing::hash_file_identified;
+use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};
+use peernet_engine::download::Has;
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+use peernet_engine::manifest::Manifest;
+
+pub(crate) const MIB: usize = 1 << 20;
+
+/// Bytes that do not repeat and are the same in every run.
+pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        out.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// A shelf that is a list.
+#[derive(Default)]
+pub(crate) struct Library {
+    files: Mutex<Vec<Arc<Held>>>,
+    pub(crate) spoiled: AtomicUsize,
+}
+
+impl Library {
+    pub(crate) fn add(&self, held: Arc<Held>) {
+        self.files.lock().unwrap().push(held);
+    }
+}
+
+impl Shelf for Library {
+    fn held(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<Held>> {
+        let files = self.files.lock().unwrap();
+        let fits = |held: &&Arc<Held>| {
+            held.manifest().file_hash() == file_hash && id.is_none_or(|id| held.manifest().id() == id)
+        };
+        files.iter().find(fits).cloned()
+    }
+
+    fn spoiled(&self, held: &Held) {
+        self.spoiled.fetch_add(1, Ordering::Relaxed);
+        held.withdraw();
+    }
+}
+
+/// A serving peer.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) library: Arc<Library>,
+    pub(crate) server: PeerServer,
+}
+
+impl Peer {
+    pub(crate) fn start() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+        let library = Arc::new(Library::default());
+        let shelf: Arc<dyn Shelf> = Arc::<Library>::clone(&library);
+        let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
+        Self { id: PeerId::from_random(id), library, server }
+    }
+
+    /// A peer that offers what lies at `path` as what `manifest` says, be it so or not.
+    pub(crate) fn sharing(path: &Path, manifest: &Arc<Manifest>) -> Self {
+        let peer = Self::start();
+        peer.share(path, manifest);
+        peer
+    }
+
+    pub(crate) fn share(&self, path: &Path, manifest: &Arc<Manifest>) {
+        let identity = FileIdentity::of_path(path).unwrap();
+        self.library.add(Held::complete(Arc::clone(manifest), path.to_owned(), identity, "name".to_owned()));
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        source(self.id, &self.server.local_addr().to_string())
+    }
+
+    pub(crate) fn v1_source(&self) -> Source {
+        Source { v1: true, ..self.source() }
+    }
+}
+
+pub(crate) fn source(peer: PeerId, address: &str) -> Source {
+    Source { peer, addresses: vec![address.to_owned()], v1: false, has: Has::Complete }
+}
+
+/// A directory that is a list, and remembers what was reported.
+#[derive(Default)]
+pub(crate) struct Catalogue {
+    pub(crate) plan: Mutex<Plan>,
+    pub(crate) manifests: Mutex<BTreeMap<ManifestId, Manifest>>,
+    pub(crate) v1: Mutex<Option<V1Listing>>,
+    pub(crate) reports: Mutex<Vec<FetchReport>>,
+    pub(crate) plans_asked: AtomicUsize,
+}
+
+impl Catalogue {
+    /// Of one manifest and these sources.
+    pub(crate) fn of(manifest: &Manifest, sources: Vec<Source>) -> Self {
+        let catalogue = Self::default();
+        catalogue.list(manifest, sources);
+        catalogue
+    }
+
+    pub(crate) fn list(&self, manifest: &Manifest, sources: Vec<Source>) {
+        let geometry = manifest.geometry();
+        self.plan.lock().unwrap().manifests.push(PlannedManifest {
+            id: manifest.id(),
+            size: geometry.size(),
+            chunk_size: geometry.chunk_size(),
+            sources,
+        });
+        self.manifests.lock().unwrap().insert(manifest.id(), manifest.clone());
+    }
+
+    /// Version 1's listing only.
+    pub(crate) fn of_v1(manifest: &Manifest, sources: Vec<Source>) -> Self {
+        let catalogue = Self::default();
+        catalogue.plan.lock().unwrap().v1_listed = true;
+        let chunk_hashes = manifest.chunk_hashes().to_vec();
+        *catalogue.v1.lock().unwrap() = Some(V1Listing { chunk_hashes, sources });
+        catalogue
+    }
+
+    pub(crate) fn reported(&self) -> Vec<FetchReport> {
+        self.reports.lock().unwrap().clone()
+    }
+}
+
+impl Directory for Catalogue {
+    fn plan(&self, _: FileHash) -> Result<Plan, DirectoryError> {
+        self.plans_asked.fetch_add(1, Ordering::Relaxed);
+        Ok(self.plan.lock().unwrap().clone())
+    }
+
+    fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError> {
+        self.manifests.lock().unwrap().get(&id).cloned().ok_or(DirectoryError::NotFound)
+    }
+
+    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
+        Ok(self.v1.lock().unwrap().clone())
+    }
+
+    fn report(&self, reports: Vec<FetchReport>) {
+        self.reports.lock().unwrap().extend(reports);
+    }
+}
+
+/// A folder with one file to share, and a place to download it to.
+pub(crate) struct Stage {
+    folder: tempfile::TempDir,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) original: PathBuf,
+    pub(crate) manifest: Arc<Manifest>,
+}
+
+impl Stage {
+    pub(crate) fn with(len: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = content(len, len as u64 + 7);
+        let original = folder.path().join("original");
+        std::fs::write(&original, &bytes).unwrap();
+        let (manifest, _) = hash_file_identified(&original, 2, &mut |_| {}, &Cancel::new()).unwrap();
+        Self { folder, bytes, original, manifest: Arc::new(manifest) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        Peer::sharing(&self.original, &self.manifest)
+    }
+
+    /// Another file of the same length under the same manifest.
+    pub(crate) fn liar(&self) -> Peer {
+        let path = self.path("lie");
+        std::fs::write(&path, content(self.bytes.len(), 99)).unwrap();
+        Peer::sharing(&path, &self.manifest)
+    }
+
+    pub(crate) fn final_path(&self) -> PathBuf {
+        self.path("copy")
+    }
+
+    pub(crate) fn part_path(&self) -> PathBuf {
+        self.path("copy.peernet-part")
+    }
+
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.path("copy.peernet-part.journal")
+    }
+
+    pub(crate) fn job(&self) -> FetchJob {
+        let mut job = FetchJob::new(self.manifest.file_hash(), self.part_path(), self.final_path(), 11);
+        job.limits.progress_interval = Duration::ZERO;
+        job
+    }
+
+    pub(crate) fn fetch(&self, directory: &Catalogue) -> Result<Fetched, FetchError> {
+        fetch(self.job(), directory, &mut |_| {}, &Cancel::new())
+    }
+
+    /// Begins a download and cancels it when `enough` says so.
+    pub(crate) fn fetch_some(&self, directory: &Catalogue, enough: impl Fn(&FetchProgress) -> bool) {
+        let cancel = Cancel::new();
+        let mut watch = |progress: &FetchProgress| {
+            if enough(progress) {
+                cancel.cancel();
+            }
+        };
+        let result = fetch(self.job(), directory, &mut watch, &cancel);
+        assert!(matches!(result, Err(FetchError::Cancelled)), "{result:?}");
+    }
+
+    /// The file is there, whole, and nothing else is.
+    pub(crate) fn assert_complete(&self, fetched: &Fetched) {
+        assert!(std::fs::read(&fetched.path).unwrap() == self.bytes, "the copy differs");
+        assert_eq!(*fetched.manifest, *self.manifest);
+        assert_eq!(fetched.path, self.final_path());
+        assert!(!self.part_path().exists() && !self.journal_path().exists());
+        assert_eq!(fetched.bytes_fetched + fetched.bytes_resumed, self.bytes.len() as u64);
+    }
+}
