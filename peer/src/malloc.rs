@@ -28,11 +28,12 @@ pub fn tune_for_transfers() {
 
 /// Keeps gRPC's C core from writing its own lines to standard error (a port in use, a failed handshake), unless the
 /// user set `GRPC_VERBOSITY`: every failure also comes back as an error, and is told once, in our words. Call it first
-/// in `main`, before there are threads.
+/// in `main`: once there are other threads it does nothing.
 pub fn silence_grpc_log() {
     const VARIABLE: &str = "GRPC_VERBOSITY";
-    if std::env::var_os(VARIABLE).is_none() {
-        // SAFETY: the contract of this function is that no other thread runs yet that could read the environment.
+    let alone = std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() == 1);
+    if alone && std::env::var_os(VARIABLE).is_none() {
+        // SAFETY: the only thread of the process is this one, so nobody reads the environment meanwhile.
         unsafe { std::env::set_var(VARIABLE, "NONE") };
     }
 }

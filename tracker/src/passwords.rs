@@ -34,10 +34,9 @@ enum Job {
 }
 
 impl Passwords {
-    /// Starts `max(1, cores / 2)` threads. `cost` is bcrypt's, 4 to 31.
+    /// Starts one thread a core, each giving way to every other thread of the process. `cost` is bcrypt's, 4 to 31.
     pub fn start(cost: u32) -> io::Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = (cores / 2).max(1);
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let pool = Pool::new("bcrypt", threads, threads * QUEUED_PER_THREAD_MAX, || worker(cost))?;
         Ok(Self { pool: Mutex::new(Some(pool)), cost, decoy: decoy(cost)? })
     }

@@ -82,7 +82,7 @@ impl Known {
             ("tracker_error", json!(self.me.as_ref().err())),
             ("reputation_score", json!(me.map(|me| me.reputation_score))),
             ("established", json!(me.map(|me| me.established))),
-            ("token_balance", json!(me.map(|me| tokens(me.balance_mt)))),
+            ("token_balance", json!(me.map(|me| me.balance_mt.div_euclid(1_000)))),
             ("token_balance_mt", json!(me.map(|me| me.balance_mt))),
             ("escrow_mt", json!(me.map(|me| me.escrow_mt))),
             ("files_shared", json!(me.map(|me| me.files_shared))),
