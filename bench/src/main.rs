@@ -16,6 +16,7 @@ const USAGE: &str = "usage: peernet-bench SCENARIO [--rounds N] [--mib N] [--sec
 scenarios:
   transfer   one file, one source, loopback: PeerNet beside curl from nginx and libtorrent, wall, CPU of both sides, peak RSS
   tracker    lookups and announces a second and their p99 at several numbers of connections (needs wrk)
+  uplink     256 MiB from behind a line of 12.5 MB/s (100 Mbit/s), a relay of the bench's own
   small      from nothing to a 1-byte file: both processes' start included
 needs: nginx and curl, python3 with the package libtorrent, ip (for a network namespace), wrk; what is missing is left out and said";
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     };
     let done = match scenario.as_str() {
         "transfer" => transfer::run(&options),
+        "uplink" => transfer::run_uplink(&options),
         "small" => transfer::run_small(&options),
         "tracker" => tracker::run(&options),
         _ => {

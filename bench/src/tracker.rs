@@ -28,6 +28,8 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let mut report = Report::start("tracker", &options.note)?;
     sequential_announces(&tracker.url, &mut report)?;
     let (token, plan, announce) = prepare(&tracker.url, folder.path())?;
+    let v1 = v1_files(&tracker.url)?;
+    registrations(&tracker.url, &mut report)?;
     let nginx = Nginx::start(folder.path(), folder.path())?;
     let pid = tracker.process.id();
     for round in 0..options.rounds {
@@ -53,6 +55,13 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             }
         }
     }
+    for (chunks, peers, path) in &v1 {
+        let load = Load { connections: 16, seconds: options.seconds, token: &token };
+        for round in 0..options.rounds {
+            let who = format!("v1 lookup, {chunks} chunks, {peers} peers");
+            report.add(&who, round, load.run(&format!("{}{path}", tracker.url), None)?)?;
+        }
+    }
     report.summary(&["requests_per_s", "p50_ms", "p99_ms", "errors", "tracker_cpu_s", "tracker_rss_mib"]);
     Ok(())
 }
@@ -70,6 +79,49 @@ fn sequential_announces(url: &str, report: &mut Report) -> io::Result<()> {
     }
     let rate = 1_024.0 / began.elapsed().as_secs_f64();
     report.add("v1 announces, 1 sequential", 0, json!({"requests_per_s": rate}))
+}
+
+/// How many of the old figures' files there are: chunks and peers of each.
+const V1_FILES: [(usize, usize); 6] = [(1, 1), (64, 1), (1_024, 1), (1, 8), (64, 8), (1_024, 8)];
+
+/// Files that version 1 peers announced, and the path of their lookup.
+fn v1_files(url: &str) -> io::Result<Vec<(usize, usize, String)>> {
+    V1_FILES
+        .iter()
+        .map(|(chunks, peers)| {
+            let file_hash = sha256_hex(format!("v1 {chunks} {peers}").as_bytes());
+            for peer in 0..*peers {
+                let mut sharer = V1Tracker::new(url);
+                let address = format!("10.1.{peer}.1:5000");
+                sharer
+                    .register(&address, "bench-password")
+                    .map_err(|answer| io::Error::other(format!("{answer:?}")))?;
+                for index in 0..*chunks {
+                    sharer.announce(&file_hash, "v1.bin", *chunks, index, &sha256_hex(&index.to_be_bytes()));
+                }
+            }
+            Ok((*chunks, *peers, format!("/api/v1/files/lookup/{file_hash}")))
+        })
+        .collect()
+}
+
+/// Registrations a second, 8 clients at once: bcrypt's price at the default cost.
+fn registrations(url: &str, report: &mut Report) -> io::Result<()> {
+    const CLIENTS: usize = 8;
+    const EACH: usize = 10;
+    let began = std::time::Instant::now();
+    let failed: usize = std::thread::scope(|scope| {
+        let register = |client: usize| {
+            let mut tracker = V1Tracker::new(url);
+            (0..EACH)
+                .filter(|n| tracker.register(&format!("10.2.{client}.{n}:5000"), "bench-password").is_err())
+                .count()
+        };
+        let threads: Vec<_> = (0..CLIENTS).map(|client| scope.spawn(move || register(client))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(EACH)).sum()
+    });
+    let rate = (CLIENTS * EACH - failed) as f64 / began.elapsed().as_secs_f64();
+    report.add("registrations, 8 clients", 0, json!({"requests_per_s": rate, "errors": failed}))
 }
 
 /// A file with several sources, and the bodies that load is made of.

@@ -89,6 +89,9 @@ pub struct FetchLimits {
     pub sync_bytes: u64,
     /// ... or after this time, whichever comes first.
     pub sync_interval: Duration,
+    /// Whether what the journal says, and the finished file, survive a power cut. Without, they survive the end of the
+    /// process by any means, and nobody waits for the disk.
+    pub survive_power_cut: bool,
 }
 
 impl Default for FetchLimits {
@@ -100,6 +103,7 @@ impl Default for FetchLimits {
             progress_interval: Duration::from_millis(100),
             sync_bytes: 64 << 20,
             sync_interval: Duration::from_secs(2),
+            survive_power_cut: true,
         }
     }
 }

@@ -81,6 +81,8 @@ pub struct DownloadOptions {
     pub version1_name: bool,
     /// Share it from then on.
     pub share: bool,
+    /// Do not wait for the disk: faster where it is the slowest part, but a power cut may cost what was fetched.
+    pub no_sync: bool,
 }
 
 /// A finished download.

@@ -26,6 +26,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         force: typed.force,
         version1_name: typed.v1_names,
         share: false,
+        no_sync: typed.no_sync,
     };
     let node = context.asking_node(typed.tracker.as_deref())?;
     note_other_tracker(context, &target, node.tracker_url());

@@ -102,7 +102,8 @@ fn resume(
     let failed = || FetchError::local(format!("preparing {}", part.path().display()));
     let found_len = part.file().metadata().map_err(failed())?.len();
     let journal_path = Journal::path_for(part.path());
-    let (mut journal, resumed) = Journal::open(&journal_path, &blueprint.identity()).map_err(failed())?;
+    let (mut journal, resumed) =
+        Journal::open(&journal_path, &blueprint.identity(), context.job.limits.survive_power_cut).map_err(failed())?;
     let wanted_len = blueprint.shape.offset(ChunkIndex(blueprint.count().0));
     let wanted_len = resumed.shape.size().map_or(wanted_len, |size| size.0);
     let (mut held, shape) = (resumed.held, resumed.shape);
@@ -205,7 +206,10 @@ fn finish(context: &mut Context<'_>, blueprint: &Blueprint, part: &Part, pass: P
     let failed = || FetchError::local(format!("finishing {}", part.path().display()));
     let size = manifest.geometry().size().0;
     part.file().set_len(size).map_err(failed())?;
-    part.file().sync_all().map_err(failed())?;
+    let syncs = context.job.limits.survive_power_cut;
+    if syncs {
+        part.file().sync_all().map_err(failed())?;
+    }
     let path = context.job.final_path.clone();
     let mut journal = pass.journal;
     if let Err(error) = rename_new(part.path(), &path) {
@@ -216,7 +220,9 @@ fn finish(context: &mut Context<'_>, blueprint: &Blueprint, part: &Part, pass: P
             _ => FetchError::LocalDisk { doing: format!("renaming the part file to {}", path.display()), error },
         });
     }
-    sync_folder_of(&path).map_err(failed())?;
+    if syncs {
+        sync_folder_of(&path).map_err(failed())?;
+    }
     // The file is complete and named; a journal that cannot be removed is untidy, no failure.
     let _ = journal.remove();
     let identity = FileIdentity::of(&part.file().metadata().map_err(failed())?);

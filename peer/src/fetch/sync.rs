@@ -56,7 +56,7 @@ pub(super) fn keep(
             return journal;
         }
         if (over || window.is_due(limits))
-            && let Err(error) = window.flush(file, &mut journal)
+            && let Err(error) = window.flush(limits.survive_power_cut.then_some(file), &mut journal)
         {
             // After the end nobody listens: then what is not in the journal is fetched again, no more.
             let _ = tell(events, Event::Disk("syncing the part file".to_owned(), error));
@@ -80,11 +80,14 @@ impl Window {
         self.bytes >= limits.sync_bytes || self.since.is_some_and(|since| since.elapsed() >= limits.sync_interval)
     }
 
-    fn flush(&mut self, file: &File, journal: &mut Journal) -> std::io::Result<()> {
+    /// Syncs the part, where the bytes must survive a power cut, and then says in the journal what is there.
+    fn flush(&mut self, part: Option<&File>, journal: &mut Journal) -> std::io::Result<()> {
         if self.chunks.is_empty() {
             return Ok(());
         }
-        file.sync_data()?;
+        if let Some(part) = part {
+            part.sync_data()?;
+        }
         let window = std::mem::take(self);
         journal.held(window.chunks, window.last_len)
     }

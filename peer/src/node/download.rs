@@ -13,7 +13,7 @@ use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchProgress, Fetched, Plan, fetch};
+use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch};
 use crate::hashing::hash_file;
 use crate::reports::ReportQueue;
 use crate::tracker::TrackerDirectory;
@@ -66,6 +66,7 @@ impl Node {
         Ok(FetchJob {
             manifest_id,
             plan: Some(plan),
+            limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             ..FetchJob::new(file_hash, place.part.clone(), last.clone(), u64::from_le_bytes(seed))
         })

@@ -15,6 +15,8 @@ pub(crate) struct Journal {
     file: File,
     path: PathBuf,
     writer: Writer,
+    /// Whether each record is synced before it counts.
+    syncs: bool,
 }
 
 /// What an earlier run left.
@@ -35,34 +37,37 @@ impl Journal {
         name.into()
     }
 
-    /// Opens the journal at `path`, or begins one; one that is damaged, or about something else, is begun anew.
-    pub(crate) fn open(path: &Path, identity: &Identity) -> io::Result<(Self, Resumed)> {
+    /// Opens the journal at `path`, or begins one; one that is damaged, or about something else, is begun anew. With
+    /// `syncs` every record survives a power cut.
+    pub(crate) fn open(path: &Path, identity: &Identity, syncs: bool) -> io::Result<(Self, Resumed)> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
         (&file).take(JOURNAL_LEN_MAX + 1).read_to_end(&mut bytes)?;
         let usable = bytes.len() as u64 <= JOURNAL_LEN_MAX;
         if let Some((decoded, writer)) = resume(&bytes, identity).ok().filter(|_| usable) {
             file.set_len(decoded.valid_len)?;
-            let journal = Self { file, path: path.to_owned(), writer };
+            let journal = Self { file, path: path.to_owned(), writer, syncs };
             return Ok((journal, Resumed { held: decoded.held, shape: decoded.shape, known: true }));
         }
-        let journal = Self::begin(file, path, identity)?;
+        let journal = Self::begin(file, path, identity, syncs)?;
         let held = Bitmap::empty(identity.shape.chunk_count());
         Ok((journal, Resumed { held, shape: identity.shape, known: false }))
     }
 
     /// Forgets everything: begins anew.
     pub(crate) fn restart(self, identity: &Identity) -> io::Result<Self> {
-        let Self { file, path, .. } = self;
-        Self::begin(file, &path, identity)
+        let Self { file, path, syncs, .. } = self;
+        Self::begin(file, &path, identity, syncs)
     }
 
-    fn begin(file: File, path: &Path, identity: &Identity) -> io::Result<Self> {
+    fn begin(file: File, path: &Path, identity: &Identity, syncs: bool) -> io::Result<Self> {
         let (writer, header) = Writer::create(identity);
         file.set_len(0)?;
         file.write_all_at(&header, 0)?;
-        file.sync_data()?;
-        Ok(Self { file, path: path.to_owned(), writer })
+        if syncs {
+            file.sync_data()?;
+        }
+        Ok(Self { file, path: path.to_owned(), writer, syncs })
     }
 
     /// Appends "these are on disk", which must be true by now, and makes it durable.
@@ -75,7 +80,7 @@ impl Journal {
         let mut bytes = last_len.map(|len| self.writer.last_chunk_len(len)).unwrap_or_default();
         bytes.extend(self.writer.held(chunks));
         self.file.write_all_at(&bytes, at)?;
-        self.file.sync_data()
+        if self.syncs { self.file.sync_data() } else { Ok(()) }
     }
 
     /// The download is over.

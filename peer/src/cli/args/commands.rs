@@ -216,6 +216,9 @@ pub(in crate::cli) struct Download {
     /// replace what is there
     #[argh(switch)]
     pub(in crate::cli) force: bool,
+    /// do not wait for the disk: faster, but a power cut may cost what was fetched
+    #[argh(switch)]
+    pub(in crate::cli) no_sync: bool,
     /// name the file <hash>.download, as version 1 did
     #[argh(switch)]
     pub(in crate::cli) v1_names: bool,

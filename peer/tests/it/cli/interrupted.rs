@@ -39,10 +39,19 @@ fn wait_for_bytes(download: &mut Process, bytes: u64) {
 
 #[test]
 fn after_kill_9_and_after_ctrl_c_the_same_command_fetches_only_the_rest() {
+    is_cut_twice_and_goes_on(&[]);
+}
+
+#[test]
+fn without_syncing_a_kill_9_loses_no_more() {
+    is_cut_twice_and_goes_on(&["--no-sync"]);
+}
+
+fn is_cut_twice_and_goes_on(flags: &[&str]) {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("big.bin", SIZE);
     let (_sharer, _relay) = slow_sharer(&stage, "big.bin");
-    let arguments = ["download", &hash, "--output", "got.bin", "--json"];
+    let arguments = [&["download", &hash, "--output", "got.bin", "--json"], flags].concat();
 
     let mut download = stage.start("bob", &arguments);
     wait_for_bytes(&mut download, 11 * MIB);
