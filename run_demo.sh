@@ -32,6 +32,10 @@ case "${1:-}" in
   *) die "unknown option $1; see ./run_demo.sh --help" ;;
 esac
 
+# Only for this run; the containers and their volumes are removed at the end. Compose wants it for every command.
+POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+export POSTGRES_PASSWORD TRACKER_PUBLISH_PORT=${TRACKER_PUBLISH_PORT:-0}
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/peernet-demo.XXXXXX")
 pids=()
 finish() {
@@ -94,9 +98,6 @@ native_clean() { :; }
 
 docker_clean() { compose down -v --remove-orphans >/dev/null 2>&1 || true; }
 docker_build() {
-  # Only for this run; the containers and their volumes are removed at the end.
-  POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n'); export POSTGRES_PASSWORD
-  export TRACKER_PUBLISH_PORT=${TRACKER_PUBLISH_PORT:-0}
   show "${compose_command[*]} build"
   say "    (the first build compiles gRPC's C core: about ten minutes on two cores)"
   compose build >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the images did not build"; }
