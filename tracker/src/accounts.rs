@@ -5,8 +5,6 @@
 
 mod cache;
 
-use std::time::Duration;
-
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::{LoginRequest, PasswordRequest, RegisterRequest};
@@ -16,10 +14,7 @@ use crate::app::{App, Counters};
 use crate::keys::Token;
 use crate::passwords::check_length;
 use crate::store::{Account, Durability, Write, Written};
-use cache::Generations;
-
-/// How long a generation is trusted without asking the store: another tracker on the same database may have raised it.
-const TRUSTED_FOR: Duration = Duration::from_secs(5);
+use cache::{Generations, is_fresh};
 
 /// Generations in memory.
 #[derive(Debug, Default)]
@@ -44,9 +39,13 @@ impl Accounts {
         let now = (app.clock)();
         let remembered = self.generations.find(peer);
         match remembered {
-            Some((generation, read_at)) if now.since(read_at) < TRUSTED_FOR => Ok(Some(generation)),
+            Some((generation, read_at)) if is_fresh(now, read_at) => Ok(Some(generation)),
             _ => self.read_generation(app, now, peer).or_else(|error| match remembered {
-                Some((generation, _)) if error.status == 503 => Ok(Some(generation)),
+                // For a while: while the store is away, not every request may wait to hear that it is.
+                Some((generation, _)) if error.status == 503 => {
+                    self.generations.remember((app.clock)(), peer, generation);
+                    Ok(Some(generation))
+                }
                 _ => Err(error),
             }),
         }

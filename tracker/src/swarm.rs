@@ -42,6 +42,9 @@ const DEPARTED_MAX: usize = 64;
 /// The most unfinished version 1 announces of one file by one peer (they differ in their number of chunks).
 const STAGINGS_MAX: usize = 4;
 
+/// The most manifests of one file that one account announces; a true file has one for each chunk size.
+const MANIFESTS_PER_PEER_MAX: usize = 8;
+
 /// Enough that a lock is seldom contended on a machine of a few cores.
 const SHARDS: usize = 64;
 /// What a record costs beside its bitmap or hashes, in bytes, roughly: for [`Limits::bytes_max`].

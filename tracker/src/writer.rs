@@ -2,6 +2,7 @@
 //!
 //! Under load one commit serves hundreds of requests, and no request is answered before its commit: a 2xx is durable.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -129,7 +130,9 @@ fn commit(transaction: &mut impl Commit, mut jobs: Vec<Job>, counters: &WriterCo
     let sizes: Vec<usize> = jobs.iter().map(|job| job.writes.len()).collect();
     let batch: Vec<Write> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.writes)).collect();
     let durability = strongest(&jobs);
-    match transaction(&batch, durability) {
+    // The transaction was rolled back; the thread goes on, because nobody else commits.
+    let done = catch_unwind(AssertUnwindSafe(|| transaction(&batch, durability)));
+    match done.unwrap_or_else(|_| Err(StoreError::Failed("the transaction panicked".into()))) {
         Ok(written) => {
             counters.batches.fetch_add(1, Ordering::Relaxed);
             counters.writes.fetch_add(batch.len() as u64, Ordering::Relaxed);

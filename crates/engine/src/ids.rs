@@ -119,8 +119,8 @@ impl FromStr for PeerId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let hyphens_in_place = text.len() == 36
-            && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
+        let hyphens_in_place =
+            text.len() == 36 && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
         if !hyphens_in_place {
             return Err(IdError::PeerId);
         }
@@ -160,7 +160,12 @@ mod tests {
     fn a_peer_id_is_a_hyphenated_lower_case_uuid() {
         let good = "123e4567-e89b-42d3-a456-426614174000";
         assert_eq!(good.parse::<PeerId>().map(|id| id.to_string()), Ok(good.to_owned()));
-        for bad in ["", "123e4567e89b42d3a456426614174000", "123E4567-e89b-42d3-a456-426614174000", "------------------------------------"] {
+        for bad in [
+            "",
+            "123e4567e89b42d3a456426614174000",
+            "123E4567-e89b-42d3-a456-426614174000",
+            "------------------------------------",
+        ] {
             assert_eq!(bad.parse::<PeerId>(), Err(IdError::PeerId), "{bad}");
         }
     }

@@ -35,7 +35,9 @@ impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ChunkSize(size) => write!(f, "chunk size {size} is not a power of two from 1 MiB to 16 MiB"),
-            Self::TooLarge(size) => write!(f, "{size} bytes do not fit {CHUNKS_MAX} chunks; a file may have up to 256 GiB"),
+            Self::TooLarge(size) => {
+                write!(f, "{size} bytes do not fit {CHUNKS_MAX} chunks; a file may have up to 256 GiB")
+            }
             Self::ChunkCount { expected, got } => write!(f, "{expected} chunk hashes expected, got {got}"),
         }
     }
@@ -120,7 +122,12 @@ impl Manifest {
     }
 
     /// From chunk hashes as they are stored and travel: 32 bytes each, in order.
-    pub fn from_parts(file_hash: FileHash, size: ByteCount, chunk_size: u32, hashes: &[u8]) -> Result<Self, ManifestError> {
+    pub fn from_parts(
+        file_hash: FileHash,
+        size: ByteCount,
+        chunk_size: u32,
+        hashes: &[u8],
+    ) -> Result<Self, ManifestError> {
         let geometry = Geometry::new(size, chunk_size)?;
         let (whole, rest) = hashes.as_chunks::<32>();
         if !rest.is_empty() {
@@ -206,7 +213,9 @@ mod tests {
             Manifest::new(FileHash([file; 32]), geometry, vec![ChunkHash([hash; 32])]).expect("one chunk").id()
         };
         let base = make(1, 10, 1 << 20, 3);
-        for other in [make(2, 10, 1 << 20, 3), make(1, 11, 1 << 20, 3), make(1, 10, 2 << 20, 3), make(1, 10, 1 << 20, 4)] {
+        for other in
+            [make(2, 10, 1 << 20, 3), make(1, 11, 1 << 20, 3), make(1, 10, 2 << 20, 3), make(1, 10, 1 << 20, 4)]
+        {
             assert_ne!(base, other);
         }
     }

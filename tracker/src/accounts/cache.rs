@@ -2,12 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
+/// How long a generation is trusted without asking the store: another tracker on the same database may have raised it.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
+
 /// How many accounts are remembered at most, about 6 MB; past it all are forgotten at once, and each costs one read.
 const ACCOUNTS_MAX: usize = 100_000;
+
+/// Whether what was read then need not be read again. What was read in the future was read before the clock was set back.
+pub(super) fn is_fresh(now: UnixMillis, read_at: UnixMillis) -> bool {
+    read_at <= now && now.since(read_at) < TRUSTED_FOR
+}
 
 /// Generation and when it was read.
 #[derive(Debug, Default)]
@@ -38,6 +47,13 @@ impl Generations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_read_is_trusted_for_five_seconds_and_never_when_the_clock_goes_back() {
+        for (now, fresh) in [(10_000, true), (14_999, true), (15_000, false), (9_999, false), (0, false)] {
+            assert_eq!(is_fresh(UnixMillis(now), UnixMillis(10_000)), fresh, "{now}");
+        }
+    }
 
     #[test]
     fn an_old_read_cannot_undo_a_new_generation() {

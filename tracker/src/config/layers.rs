@@ -114,7 +114,7 @@ fn read_file(
 
 fn apply_file(config: &mut Config, file: &Option<(String, String)>) -> Result<(), ConfigError> {
     let Some((place, text)) = file else { return Ok(()) };
-    let table: toml::Table = text.parse().map_err(|error| ConfigError(format!("{place}: {error}")))?;
+    let table: toml::Table = text.parse().map_err(|error| unreadable(place, text, &error))?;
     for (key, value) in &table {
         let unknown = || ConfigError(format!("{place}: unknown key {key:?}"));
         let field = Field::find(key).ok_or_else(unknown)?;
@@ -127,6 +127,12 @@ fn apply_file(config: &mut Config, file: &Option<(String, String)>) -> Result<()
         field.apply(config, &format!("{place}: {key}"), &text)?;
     }
     Ok(())
+}
+
+/// Where and why, without the line itself, which toml would quote: there may be a password in it.
+fn unreadable(place: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    ConfigError(format!("{place}: line {}: {}", before.matches('\n').count() + 1, error.message()))
 }
 
 fn read_database_url(config: &mut Config) -> Result<(), ConfigError> {

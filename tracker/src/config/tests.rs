@@ -116,3 +116,13 @@ fn the_operations_listener_is_a_private_place() {
         assert!(address(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_broken_file_is_refused_by_line_and_not_quoted() {
+    for broken in
+        ["database_url = \"postgres://u:s3cret@h/d\n", "database_url = postgres://u:s3cret@h/d\n", "\"s3cret\" 1\n"]
+    {
+        let error = loaded(Some(&format!("# a comment\n{broken}")), &[], Flags::default()).expect_err("is broken");
+        assert!(error.contains("config.toml: line 2: ") && !error.contains("s3cret"), "{error}");
+    }
+}

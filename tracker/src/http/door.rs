@@ -10,6 +10,7 @@ mod exchange;
 mod inbox;
 mod limits;
 mod stats;
+mod waiting;
 mod wire;
 
 use std::convert::Infallible;
@@ -60,10 +61,12 @@ pub struct Door {
     open: Option<Open>,
 }
 
-/// The accept thread, what it accepts from, and what stops it.
+/// The accept thread, what it accepts from, and what stops it; and the thread that watches the clock for those who wait.
 struct Open {
     listener: Arc<TcpListener>,
     accept: JoinHandle<()>,
+    /// Turns away who has waited too long.
+    waiting: JoinHandle<()>,
     /// Never sent to: the accept thread stops waiting when it is dropped.
     stop: Sender<Infallible>,
 }
@@ -85,11 +88,11 @@ impl Door {
     /// Listens on `addr` (the first of its addresses that can be bound; port 0 picks one) and starts answering.
     ///
     /// # Errors
-    /// The address cannot be bound, or the accept thread cannot be started.
+    /// The address cannot be bound, or a thread cannot be started.
     pub fn bind(addr: impl ToSocketAddrs, limits: DoorLimits, service: Arc<dyn Service>) -> io::Result<Self> {
         let listener = Arc::new(listen(addr)?);
         let local_addr = listener.local_addr()?;
-        let admission = Admission::new(limits.connections(), limits.connections_per_address_max);
+        let admission = Admission::new(&limits);
         let shared = Arc::new(Shared {
             limits,
             service,
@@ -98,8 +101,14 @@ impl Door {
             draining: AtomicBool::new(false),
         });
         let (stop, stopped) = bounded(0);
-        let accept = accept::spawn(Arc::clone(&listener), Arc::clone(&shared), stopped)?;
-        Ok(Self { shared, local_addr, open: Some(Open { listener, accept, stop }) })
+        let waiting = accept::spawn_watch(Arc::clone(&shared))?;
+        match accept::spawn(Arc::clone(&listener), Arc::clone(&shared), stopped) {
+            Ok(accept) => Ok(Self { shared, local_addr, open: Some(Open { listener, accept, waiting, stop }) }),
+            Err(error) => {
+                accept::end_waiting(&shared, waiting);
+                Err(error)
+            }
+        }
     }
 
     /// The address listened on, with the port that was picked.
@@ -109,7 +118,7 @@ impl Door {
 
     /// What the door has seen so far.
     pub fn stats(&self) -> DoorStats {
-        self.shared.counters.snapshot(self.shared.admission.open_count())
+        self.shared.counters.snapshot(&self.shared.admission)
     }
 
     /// Stops cleanly: the port is closed and idle connections end at once, requests in flight are answered with
@@ -130,9 +139,9 @@ impl Door {
         DrainReport { idle_closed, in_flight, cut, stuck: admission.open_count() }
     }
 
-    /// Ends the accept thread and the listening socket.
+    /// Ends the accept thread and the listening socket, and turns away who waits.
     fn close_port(&self, open: Open) {
-        let Open { listener, accept, stop } = open;
+        let Open { listener, accept, waiting, stop } = open;
         drop(stop);
         // On Linux this ends a blocked accept and refuses new connections; elsewhere a connection to ourselves does.
         if SockRef::from(&*listener).shutdown(Shutdown::Both).is_err() {
@@ -142,6 +151,7 @@ impl Door {
         drop(listener);
         // A panic in it was counted by nobody, but leaves nothing to clean up: the listener is closed either way.
         let _ = accept.join();
+        accept::end_waiting(&self.shared, waiting);
     }
 }
 

@@ -43,7 +43,16 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         &EncodingKey::from_secret(public.as_bytes()),
     )
     .expect("signs");
+    let signed_for = |iss: &str| {
+        let sub = PeerId([7; 16]).to_string();
+        let claims = AccessClaims { iss: iss.to_owned(), sub, iat: 1, exp: 9_999_999_999, generation: 0 };
+        jsonwebtoken::encode(&keys.header, &claims, &keys.signing).expect("signs")
+    };
     let bad = [
+        // Signed with our own key, for another purpose.
+        signed_for("peernet-grant"),
+        signed_for(""),
+        signed_for(&ISSUER.to_uppercase()),
         String::new(),
         "abc".to_owned(),
         "..".to_owned(),
@@ -60,6 +69,7 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         assert_eq!(keys.verify(NOW, &token), None, "{:.80}", token);
     }
     assert_eq!(keys.remembered(), 0);
+    assert_eq!(keys.verify(NOW, &signed_for(ISSUER)), Some((PeerId([7; 16]), 0)), "only the issuer was wrong");
 }
 
 #[test]

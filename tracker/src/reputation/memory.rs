@@ -19,6 +19,11 @@ const READS_MAX: usize = 64;
 /// After how long an entry is read again, in milliseconds: another tracker may have changed it.
 const FRESH_MS: i64 = 60_000;
 
+/// Whether what was read then need not be read again. What was read in the future was read before the clock was set back.
+fn is_fresh(now: UnixMillis, read_at: UnixMillis) -> bool {
+    (0..=FRESH_MS).contains(&now.0.saturating_sub(read_at.0))
+}
+
 /// A ticket as the lookup after next may use it again.
 #[derive(Debug, Clone)]
 pub struct CachedTicket {
@@ -98,7 +103,7 @@ impl Memory {
 
     fn stale(&self, now: UnixMillis, peers: &[PeerId]) -> Vec<PeerId> {
         let ledgers = self.ledgers.read().unwrap_or_else(PoisonError::into_inner);
-        let is_stale = |peer: &&PeerId| ledgers.get(peer).is_none_or(|(read_at, _)| now.0 - read_at.0 > FRESH_MS);
+        let is_stale = |peer: &&PeerId| ledgers.get(peer).is_none_or(|(read_at, _)| !is_fresh(now, *read_at));
         peers.iter().filter(is_stale).take(READS_MAX).copied().collect()
     }
 
@@ -114,7 +119,7 @@ impl Memory {
         caller: PeerId,
         peers: &[PeerId],
     ) -> Vec<UnixMillis> {
-        let fresh = lock(&self.demotions).get(&caller).is_some_and(|(read_at, _)| now.0 - read_at.0 <= FRESH_MS);
+        let fresh = lock(&self.demotions).get(&caller).is_some_and(|(read_at, _)| is_fresh(now, *read_at));
         if !fresh {
             let read = or_log(store.demotions(caller, now), "complaints could not be read");
             insert_bounded(&mut lock(&self.demotions), caller, (now, read.into_iter().collect()));
@@ -142,4 +147,16 @@ fn insert_bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_trusted_for_a_minute_and_never_when_the_clock_goes_back() {
+        for (now, fresh) in [(90_000, true), (150_000, true), (150_001, false), (89_999, false), (i64::MIN, false)] {
+            assert_eq!(is_fresh(UnixMillis(now), UnixMillis(90_000)), fresh, "{now}");
+        }
+    }
 }

@@ -18,6 +18,7 @@ const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 struct Moody {
     inner: Arc<EmbeddedStore>,
     broken: AtomicBool,
+    panics: AtomicBool,
     elsewhere: AtomicBool,
     settled: AtomicUsize,
 }
@@ -54,6 +55,9 @@ impl Store for Moody {
 
     fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()> {
         self.settled.fetch_add(1, Ordering::SeqCst);
+        if self.panics.load(Ordering::SeqCst) {
+            std::panic::resume_unwind(Box::new("quietly"));
+        }
         if !self.broken.load(Ordering::SeqCst) {
             return self.inner.settle(needs, apply);
         }
@@ -89,8 +93,8 @@ impl Scene {
             Write::CreateAccount(Account { id: peer(n), address: None, password_hash, generation: 0, created_at: NOW })
         };
         inner.write(NOW, &[1, 2, 3, 4].map(account), Durability::Synced).unwrap();
-        let (broken, elsewhere, settled) = Default::default();
-        let store = Arc::new(Moody { inner, broken, elsewhere, settled });
+        let (broken, panics, elsewhere, settled) = Default::default();
+        let store = Arc::new(Moody { inner, broken, panics, elsewhere, settled });
         let (handle, inbox) = channel(Arc::clone(&store) as Arc<dyn Store>, clock, Rules::default());
         Self { _folder: folder, store, handle, inbox: Some(inbox), thread: None }
     }
@@ -243,4 +247,21 @@ fn expired_tickets_give_their_escrow_back() {
     shared.close_expired();
     assert_eq!(scene.balance(1), 20_000);
     assert_eq!(scene.store.audit().unwrap(), Vec::new());
+}
+
+#[test]
+fn a_panic_of_the_rules_or_the_store_does_not_end_the_thread() {
+    let mut scene = Scene::running(noon);
+    scene.store.panics.store(true, Ordering::SeqCst);
+    let event = || Event::OpenTicket {
+        account: peer(1),
+        file_hash: FileHash([1; 32]),
+        geometry: wish(1, 1, &[2]).geometry,
+        sources: vec![peer(2)],
+        new_id: TicketId([1; 16]),
+    };
+    assert_eq!(scene.handle.feedback(vec![event()]).expect_err("panicked").status, 500);
+    scene.store.panics.store(false, Ordering::SeqCst);
+    assert!(scene.handle.feedback(vec![event()]).is_ok());
+    scene.stop();
 }

@@ -3,6 +3,7 @@
 //! Every job has a requester waiting, so a batch is what is queued at the moment, up to its bound: batches grow with load
 //! and nobody waits for company.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,9 @@ impl Shared {
     fn settle(&self, mut batch: Vec<Job>) {
         let sizes: Vec<usize> = batch.iter().map(|job| job.events.len()).collect();
         let events: Vec<Event> = batch.iter_mut().flat_map(|job| std::mem::take(&mut job.events)).collect();
-        match self.commit(&events) {
+        // What panicked was rolled back; the thread goes on, because nobody else settles.
+        let done = catch_unwind(AssertUnwindSafe(|| self.commit(&events)));
+        match done.unwrap_or_else(|_| Err(panicked())) {
             Ok(mut outcomes) => {
                 for (job, size) in batch.into_iter().zip(sizes) {
                     let rest = outcomes.split_off(size.min(outcomes.len()));
@@ -182,6 +185,11 @@ impl Committed {
             demotions: needs.pairs.iter().filter_map(demotion).collect(),
         }
     }
+}
+
+fn panicked() -> ApiError {
+    log::error("reputation", "a batch panicked and was not applied", &[]);
+    ApiError::internal()
 }
 
 fn answer(job: Job, answer: Answer) {

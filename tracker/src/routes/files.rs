@@ -15,7 +15,7 @@ use crate::api::{ApiError, Caller, PathArgs, json_body, peer_address, query_args
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::reputation::TicketWish;
-use crate::store::{Durability, StoreError, V1Chunk, V1Listing, Write};
+use crate::store::{Durability, MANIFESTS_MAX, StoreError, V1Chunk, V1Listing, Write};
 use crate::swarm::sources::{Offer, V1_CHUNK_SIZE, offers};
 use crate::swarm::{FileView, Full, ManifestView, V1Address, V1Step, lookup::choose};
 use crate::wire;
@@ -147,8 +147,11 @@ fn plan_of(
     file: FileHash,
     view: &FileView,
 ) -> PlanReply {
+    let mut known: Vec<&ManifestView> = view.manifests.iter().collect();
+    known.sort_by_key(|manifest| std::cmp::Reverse(manifest.holders.len()));
+    known.truncate(MANIFESTS_MAX);
     let mut ranked: Vec<(PlanManifest, Offered)> =
-        view.manifests.iter().filter_map(|manifest| plan_manifest(app, now, asker, site, view, manifest)).collect();
+        known.into_iter().filter_map(|manifest| plan_manifest(app, now, asker, site, view, manifest)).collect();
     ranked.sort_by_key(|(_, offered)| std::cmp::Reverse(offered.holders));
     let v1_group = choose(view, asker);
     let geometry =

@@ -8,7 +8,8 @@ use peernet_engine::time::UnixMillis;
 
 use super::entry::{Held, Holder, ManifestMeta, Owner};
 use super::index::Shard;
-use super::{Full, Swarm};
+use super::{Full, MANIFESTS_PER_PEER_MAX, Swarm};
+use crate::store::MANIFESTS_MAX;
 
 /// What one peer says of one manifest.
 #[derive(Debug, Clone)]
@@ -51,7 +52,7 @@ impl Swarm {
     pub fn admits(&self, lease: &Lease) -> Result<(), Full> {
         self.usage.take(&self.limits, 1, lease.held.bytes())?;
         self.usage.free(1, lease.held.bytes());
-        Ok(())
+        one_more(&self.shard(lease.file_hash), lease)
     }
 
     /// Inserts or renews a lease. `stored_until` says what the store knows, where it was written just now.
@@ -68,6 +69,7 @@ impl Swarm {
     ) -> Result<(), Full> {
         let mut shard = self.shard(lease.file_hash);
         let (peer, file, manifest_id) = (lease.peer, lease.file_hash, lease.manifest_id);
+        one_more(&shard, &lease)?;
         let before = holder(&shard, file, manifest_id, peer).map(|h| (h.held.bytes(), h.queued_at, h.stored_until));
         self.peer_joins(peer, file)?;
         if let Err(full) = self.usage.take(&self.limits, usize::from(before.is_none()), lease.held.bytes()) {
@@ -94,14 +96,17 @@ impl Swarm {
         Ok(())
     }
 
-    /// Tells the index a manifest's sizes, if it knows the file: version 1 listings of the same chunks serve it too.
+    /// Tells the index a manifest's sizes, if it knows the file: version 1 listings of the same chunks serve it too. Beyond
+    /// [`MANIFESTS_MAX`] of a file only those that somebody holds are known.
     pub fn note_manifest(&self, file: FileHash, id: ManifestId, meta: &ManifestMeta, file_name: &str) {
         let mut shard = self.shard(file);
         let Some(entry) = shard.files.get_mut(&file) else { return };
         if entry.name.is_empty() {
             file_name.clone_into(&mut entry.name);
         }
-        entry.manifests.entry(id).or_default().meta.get_or_insert_with(|| meta.clone());
+        if entry.manifests.len() < MANIFESTS_MAX || entry.manifests.contains_key(&id) {
+            entry.manifests.entry(id).or_default().meta.get_or_insert_with(|| meta.clone());
+        }
     }
 
     /// Notes that every manifest the store has of a file was told to [`Swarm::note_manifest`].
@@ -114,6 +119,15 @@ impl Swarm {
 
 fn holder(shard: &Shard, file: FileHash, manifest: ManifestId, peer: PeerId) -> Option<&Holder> {
     shard.files.get(&file)?.manifests.get(&manifest)?.holders.get(&peer)
+}
+
+/// Whether an account may hold this manifest beside what it holds of the file already: else one account could make every
+/// plan of a file as long as it likes.
+fn one_more(shard: &Shard, lease: &Lease) -> Result<(), Full> {
+    let Some(entry) = shard.files.get(&lease.file_hash) else { return Ok(()) };
+    let others =
+        entry.manifests.iter().filter(|(id, m)| **id != lease.manifest_id && m.holders.contains_key(&lease.peer));
+    if others.count() < MANIFESTS_PER_PEER_MAX { Ok(()) } else { Err(Full::Account) }
 }
 
 fn insert(shard: &mut Shard, lease: Lease, holder: impl FnOnce(Arc<str>, Option<Arc<str>>, Held) -> Holder) {

@@ -7,6 +7,7 @@ use peernet_engine::time::UnixMillis;
 
 use super::entry::{Departed, FileEntry, Held, Owner};
 use super::{DEPARTED_GRACE, DEPARTED_MAX, STAGED_BYTES, Swarm, lock};
+use crate::store::MANIFESTS_MAX;
 
 /// Files of one shard. Invariant: each record has exactly one entry in `deadlines`, at its `queued_at` (departed: `until`).
 #[derive(Debug, Default)]
@@ -92,6 +93,9 @@ impl Swarm {
         let Some(holder) = m.holders.remove(&peer) else { return (None, None) };
         self.usage.free(1, holder.held.bytes());
         let chunks = m.meta.as_ref().map_or(u32::MAX, |meta| meta.chunks);
+        if m.holders.is_empty() && entry.manifests.len() > MANIFESTS_MAX {
+            entry.manifests.remove(&manifest);
+        }
         (Some(holder.queued_at), Some((peer, holder.held, chunks)))
     }
 

@@ -7,7 +7,7 @@ use peernet_engine::ids::{ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestI
 use peernet_engine::time::UnixMillis;
 
 use super::*;
-use crate::store::V1Chunk;
+use crate::store::{MANIFESTS_MAX, V1Chunk};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const MINUTE: i64 = 60_000;
@@ -149,6 +149,36 @@ fn an_account_s_own_bounds_are_answers() {
     assert_eq!(announce_v1(&swarm, NOW, &chunk(2, 9, 10, 3)), Err(Full::Account));
     swarm.leave(NOW, peer(2), None);
     announce_v1(&swarm, NOW, &chunk(2, 9, 10, 3)).expect("room again");
+}
+
+/// A lease on one of many manifests of one file.
+fn variant(peer_number: u8, manifest: usize) -> Lease {
+    let mut id = [0; 32];
+    id[..8].copy_from_slice(&manifest.to_be_bytes());
+    Lease { manifest_id: ManifestId(id), ..lease(peer_number, 1, Held::Complete) }
+}
+
+#[test]
+fn one_account_cannot_make_a_file_s_plan_as_long_as_it_likes() {
+    let swarm = Swarm::new(Limits::default());
+    let announce = |n, manifest| swarm.announce(NOW, variant(n, manifest), None);
+    let known = || swarm.view(NOW, file(1)).unwrap().manifests.len();
+    (0..MANIFESTS_PER_PEER_MAX).for_each(|manifest| announce(1, manifest).unwrap());
+    assert_eq!(announce(1, 99), Err(Full::Account));
+    assert_eq!(swarm.admits(&variant(1, 99)), Err(Full::Account));
+    announce(1, 0).expect("a renewal is no more");
+    let meta = variant(1, 0).meta.unwrap();
+    (0..500).for_each(|manifest| swarm.note_manifest(file(1), variant(1, manifest).manifest_id, &meta, "f"));
+    assert_eq!(known(), MANIFESTS_MAX, "that nobody holds");
+    for round in 0..100 {
+        announce(2, 1_000 + round).expect("what is held is known all the same");
+        assert_eq!(known(), MANIFESTS_MAX + 1);
+        swarm.leave(NOW, peer(2), None);
+    }
+    assert_eq!(known(), MANIFESTS_MAX, "and forgotten afterwards");
+    swarm.leave(NOW, peer(1), None);
+    swarm.expire(at(11));
+    assert_empty(&swarm);
 }
 
 #[test]

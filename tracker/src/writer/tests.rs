@@ -72,6 +72,16 @@ fn one_bad_request_does_not_fail_its_neighbours() {
 }
 
 #[test]
+fn a_panic_in_a_transaction_fails_its_own_request_only() {
+    let panics = |numbers: &[u8]| match numbers.contains(&13) {
+        true => std::panic::resume_unwind(Box::new("quietly")),
+        false => Ok(()),
+    };
+    let (_, answers) = run(&[&[1], &[13], &[4]], panics);
+    assert_eq!(answers, [Ok(1), Err(500), Ok(1)]);
+}
+
+#[test]
 fn while_the_store_is_away_everyone_is_told_to_come_back_and_nothing_is_tried_twice() {
     let (batches, answers) = run(&[&[1], &[2]], |_| Err(StoreError::Unavailable("away".into())));
     assert_eq!((batches.len(), answers), (1, vec![Err(503), Err(503)]));

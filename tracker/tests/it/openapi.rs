@@ -154,6 +154,47 @@ fn bodies_about_the_swarm_and_feedback_have_the_fields_that_the_file_describes()
     check_fields("FeedbackBatchReply", rest::FeedbackBatchReply { status: text(), received: 0 });
 }
 
+/// The word in quotes at the start of `text`.
+fn quoted(text: &str) -> Option<&str> {
+    let word = text.trim_start().strip_prefix('"')?.split('"').next()?;
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (!word.is_empty() && word.bytes().all(plain)).then_some(word)
+}
+
+/// The error codes that a source file mentions: after a constructor of errors, or after a status from 400 on.
+fn codes_in(source: &str, codes: &mut BTreeSet<String>) {
+    for maker in ["bad_request(", "unauthorized(", "not_found(", "conflict("] {
+        codes.extend(source.split(maker).skip(1).filter_map(quoted).map(str::to_owned));
+    }
+    for status in (400..600).map(|status| format!("{status},")) {
+        codes.extend(source.split(&status).skip(1).filter_map(quoted).map(str::to_owned));
+    }
+    let named =
+        source.split('"').filter(|text| text.starts_with("invalid_") && quoted(&format!("\"{text}\"")).is_some());
+    codes.extend(named.map(str::to_owned));
+}
+
+fn codes_below(folder: &std::path::Path, codes: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            codes_below(&entry, codes);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            codes_in(&std::fs::read_to_string(entry).unwrap(), codes);
+        }
+    }
+}
+
+#[test]
+fn the_handbook_names_every_error_code() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("../docs/API.md")).unwrap();
+    let mut codes = BTreeSet::new();
+    codes_below(&root.join("src"), &mut codes);
+    assert!(codes.len() >= 50 && codes.contains("swarm_full") && codes.contains("invalid_chunk_hash"), "{codes:?}");
+    let unnamed: Vec<&String> = codes.iter().filter(|code| !text.contains(&format!("`{code}`"))).collect();
+    assert!(unnamed.is_empty(), "{unnamed:?}");
+}
+
 #[test]
 fn the_handbook_has_a_section_on_every_call() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/API.md");

@@ -94,6 +94,33 @@ fn a_signal_stops_it_cleanly_and_the_port_is_closed() {
 }
 
 #[test]
+fn a_request_in_flight_is_answered_before_a_signal_ends_the_program() {
+    use std::io::{Read as _, Write as _};
+    let folder = tempfile::tempdir().unwrap();
+    let (mut process, url) = serve(folder.path(), None);
+    let address = url.strip_prefix("http://").unwrap();
+    let body = json!({"address": "h:1", "password": "x"}).to_string();
+    let head = "POST /api/v1/peers/register HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length:";
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    write!(stream, "{head} {}\r\n\r\n", body.len()).unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n", "the request is under way");
+    process.signal(SIGTERM);
+    process.line_with("stopping", SOON);
+    stream.write_all(body.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("Connection: close\r\n"), "{answer}");
+    assert_eq!(process.exit_within(SOON).code(), Some(0));
+    assert!(!process.transcript().contains("warn"), "nothing was cut");
+    let (_process, url) = serve(folder.path(), None);
+    let login = Client::new(&url).post("/api/v1/peers/login", &json!({"address": "h:1", "password": "x"}));
+    assert_eq!(login.status, 200, "and it was committed");
+}
+
+#[test]
 fn secrets_stay_out_of_output_and_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
-use super::admission::{Link, TurnedAway};
+use super::admission::{Entry, Link, TurnedAway};
 use super::exchange::Exchange;
 use super::wire::TcpWire;
 use crate::http::print::{Afterwards, print_head};
@@ -18,6 +18,8 @@ use crate::http::refusal::Refusal;
 
 /// The accept thread's name.
 const ACCEPT_NAME: &str = "door-accept";
+/// The name of the thread that watches the clock for those who wait.
+const WATCH_NAME: &str = "door-waiting";
 /// Every connection thread's name; 15 bytes is what Linux shows.
 const CONNECTION_NAME: &str = "door-connection";
 /// How long a failed accept is left alone: out of open files or memory, trying at once again would burn a core.
@@ -54,16 +56,37 @@ fn welcome(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::new(stream, remote.ip()));
     match shared.admission.admit(&link) {
-        Ok(id) => start(Place { id, link: Some(link), shared: Arc::clone(shared) }),
-        Err(why) => {
-            let counter = match why {
-                TurnedAway::Full => &shared.counters.turned_away_full,
-                TurnedAway::Address => &shared.counters.turned_away_address,
-            };
-            counter.add_one();
-            turn_away(&link.stream);
+        Entry::In { id, gives_way } => {
+            gives_way.iter().for_each(|link| turn_away_for(TurnedAway::Address, link, shared));
+            start(Place { id, link: Some(link), shared: Arc::clone(shared) });
         }
+        Entry::Waits => {}
+        Entry::Not(why) => turn_away_for(why, &link, shared),
     }
+}
+
+/// Starts the thread that turns away who has waited too long.
+pub(super) fn spawn_watch(shared: Arc<Shared>) -> io::Result<JoinHandle<()>> {
+    let watch = move || shared.admission.watch_waiting(|link| turn_away_for(TurnedAway::Address, link, &shared));
+    thread::Builder::new().name(WATCH_NAME.to_owned()).spawn(watch)
+}
+
+/// Ends that thread, and turns away who still waits.
+pub(super) fn end_waiting(shared: &Shared, watch: JoinHandle<()>) {
+    let mut waiting = shared.admission.end_waiting();
+    while let Some(link) = waiting.first() {
+        turn_away_for(TurnedAway::Address, &link, shared);
+    }
+    // It panics nowhere; if it did, nothing is left to clean up.
+    let _ = watch.join();
+}
+
+fn turn_away_for(why: TurnedAway, link: &Link, shared: &Shared) {
+    match why {
+        TurnedAway::Full => shared.counters.turned_away_full.add_one(),
+        TurnedAway::Address => shared.counters.turned_away_address.add_one(),
+    }
+    turn_away(&link.stream);
 }
 
 fn start(place: Place) {
@@ -98,11 +121,16 @@ struct Place {
 }
 
 impl Place {
+    /// Serves the connection, and then, in the same place, those that waited for it.
     fn serve(mut self) {
-        let Some(link) = self.link.take() else { return };
-        // A TLS session over the wire is made here, under the head's deadline, once a certificate is configured.
-        let wire = TcpWire::new(Arc::clone(&link));
-        Exchange::new(wire, &link, &self.shared).run();
+        while let Some(link) = self.link.take() {
+            // A TLS session over the wire is made here, under the head's deadline, once a certificate is configured.
+            let wire = TcpWire::new(Arc::clone(&link));
+            Exchange::new(wire, &link, &self.shared).run();
+            drop(link);
+            self.link = self.shared.admission.pass_on(self.id);
+            self.link.iter().for_each(|_| self.shared.counters.connections.add_one());
+        }
     }
 }
 

@@ -8,13 +8,31 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use super::limits::DoorLimits;
+use super::waiting::WaitingRoom;
+
+/// How many times its cap a client may have waiting.
+const WAITING_PER_PLACE: usize = 16;
 
 /// Why a connection was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TurnedAway {
     Full,
     Address,
+}
+
+/// What becomes of a new connection.
+pub(super) enum Entry {
+    /// It has this place. Where none was free, one that waited has to go.
+    In {
+        id: u64,
+        gives_way: Option<Arc<Link>>,
+    },
+    /// It waits until a connection of the same client ends.
+    Waits,
+    Not(TurnedAway),
 }
 
 /// One open connection, as its own thread and a drain see it.
@@ -44,10 +62,17 @@ impl Link {
 pub(super) struct Admission {
     connections_max: usize,
     per_address_max: usize,
+    address_wait: Duration,
     open: Mutex<OpenLinks>,
     emptied: Condvar,
+    /// Somebody waits, or nobody will any more.
+    waiting_changed: Condvar,
+    /// How many wait, so that the busiest path need not take the lock to learn that nobody does.
+    waiting_count: AtomicUsize,
     /// Bytes announced by large bodies that are being read or handled.
     large_bodies_bytes: AtomicUsize,
+    /// Bytes of large answers that are being written.
+    large_answers_bytes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -55,35 +80,118 @@ struct OpenLinks {
     next_id: u64,
     links: HashMap<u64, Arc<Link>>,
     per_client: HashMap<IpAddr, usize>,
+    waiting: WaitingRoom,
+    /// Nobody may wait any more.
+    closed: bool,
 }
 
 impl Admission {
-    pub(super) fn new(connections_max: usize, per_address_max: usize) -> Self {
+    pub(super) fn new(limits: &DoorLimits) -> Self {
         Self {
-            connections_max,
-            per_address_max,
+            connections_max: limits.connections(),
+            per_address_max: limits.connections_per_address_max,
+            address_wait: limits.address_wait,
             open: Mutex::default(),
             emptied: Condvar::new(),
+            waiting_changed: Condvar::new(),
+            waiting_count: AtomicUsize::new(0),
             large_bodies_bytes: AtomicUsize::new(0),
+            large_answers_bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Takes a place for the connection; [`Admission::leave`] gives it back.
-    pub(super) fn admit(&self, link: &Arc<Link>) -> Result<u64, TurnedAway> {
+    /// Takes a place for the connection, which [`Admission::leave`] gives back, or lets it wait for one. Who waits takes
+    /// no place from anyone: he gives way to a connection that is within its client's cap.
+    pub(super) fn admit(&self, link: &Arc<Link>) -> Entry {
         let client = client_of(link.remote);
         let mut open = self.lock();
+        let has_room = open.links.len() + open.waiting.len() < self.connections_max;
+        if open.per_client.get(&client).is_some_and(|count| *count >= self.per_address_max) {
+            let waits = has_room && self.lets_wait(&mut open, client, link);
+            return if waits { Entry::Waits } else { Entry::Not(TurnedAway::Address) };
+        }
         if open.links.len() >= self.connections_max {
-            return Err(TurnedAway::Full);
+            return Entry::Not(TurnedAway::Full);
         }
-        let from_client = open.per_client.entry(client).or_default();
-        if *from_client >= self.per_address_max {
-            return Err(TurnedAway::Address);
-        }
-        *from_client += 1;
+        let gives_way = if has_room { None } else { open.waiting.last() };
+        self.count_waiting(&open);
+        *open.per_client.entry(client).or_default() += 1;
         let id = open.next_id;
         open.next_id += 1;
         open.links.insert(id, Arc::clone(link));
-        Ok(id)
+        Entry::In { id, gives_way }
+    }
+
+    fn lets_wait(&self, open: &mut OpenLinks, client: IpAddr, link: &Arc<Link>) -> bool {
+        let (until, most) =
+            (Instant::now() + self.address_wait, self.per_address_max.saturating_mul(WAITING_PER_PLACE));
+        let waits = !open.closed && !self.address_wait.is_zero() && open.waiting.take_in(client, link, until, most);
+        if waits {
+            self.count_waiting(open);
+            self.waiting_changed.notify_all();
+        }
+        waits
+    }
+
+    /// Ends a connection and gives its place to the next one that waits at the same client; `None`, and the place is given
+    /// back, where there is none. The caller has dropped its own share of the link.
+    pub(super) fn pass_on(&self, id: u64) -> Option<Arc<Link>> {
+        let mut open = self.lock();
+        let client = open.links.get(&id).map(|link| client_of(link.remote))?;
+        let Some(next) = open.waiting.next_of(client) else {
+            drop(open);
+            self.leave(id);
+            return None;
+        };
+        self.count_waiting(&open);
+        let ended = open.links.insert(id, Arc::clone(&next));
+        drop((open, ended));
+        Some(next)
+    }
+
+    /// Whether somebody waits for a place of this connection's client.
+    pub(super) fn is_wanted(&self, link: &Link) -> bool {
+        self.waiting_count() > 0 && self.lock().waiting.has(client_of(link.remote))
+    }
+
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting_count.load(Ordering::Relaxed)
+    }
+
+    /// Has those turned away who have waited too long, until [`Admission::end_waiting`].
+    pub(super) fn watch_waiting(&self, turn_away: impl Fn(&Link)) {
+        let mut open = self.lock();
+        while !open.closed {
+            let left = open.waiting.first_until().map(|until| until.saturating_duration_since(Instant::now()));
+            open = match left {
+                None => self.waiting_changed.wait(open).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => {
+                    let overdue = open.waiting.first();
+                    self.count_waiting(&open);
+                    drop(open);
+                    overdue.iter().for_each(|link| turn_away(link));
+                    self.lock()
+                }
+                Some(left) => {
+                    let waited = self.waiting_changed.wait_timeout(open, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Nobody waits any more; returns who did.
+    pub(super) fn end_waiting(&self) -> WaitingRoom {
+        let mut open = self.lock();
+        open.closed = true;
+        let waiting = std::mem::take(&mut open.waiting);
+        self.count_waiting(&open);
+        self.waiting_changed.notify_all();
+        waiting
+    }
+
+    fn count_waiting(&self, open: &OpenLinks) {
+        self.waiting_count.store(open.waiting.len(), Ordering::Relaxed);
     }
 
     /// Gives a place back. The caller has dropped its own share of the link, so the socket closes here.
@@ -131,9 +239,12 @@ impl Admission {
 
     /// Takes `bytes` of the budget that large bodies share; `None` where it is used up.
     pub(super) fn large_body(&self, bytes: usize, bytes_max: usize) -> Option<LargeBody<'_>> {
-        let taken = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= bytes_max);
-        self.large_bodies_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-        Some(LargeBody { budget: &self.large_bodies_bytes, bytes })
+        LargeBody::take(&self.large_bodies_bytes, bytes, bytes_max)
+    }
+
+    /// The same for answers: clients that read slowly must not fill the memory with what waits for them.
+    pub(super) fn large_answer(&self, bytes: usize, bytes_max: usize) -> Option<LargeBody<'_>> {
+        LargeBody::take(&self.large_answers_bytes, bytes, bytes_max)
     }
 
     /// No invariant can be broken half-way by a panic in here, so a poisoned lock is as good as any.
@@ -142,10 +253,18 @@ impl Admission {
     }
 }
 
-/// A share of the budget for large bodies, given back on drop.
+/// A share of a budget for large bodies, given back on drop.
 pub(super) struct LargeBody<'a> {
     budget: &'a AtomicUsize,
     bytes: usize,
+}
+
+impl<'a> LargeBody<'a> {
+    fn take(budget: &'a AtomicUsize, bytes: usize, bytes_max: usize) -> Option<Self> {
+        let taken = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= bytes_max);
+        budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
+        Some(Self { budget, bytes })
+    }
 }
 
 impl Drop for LargeBody<'_> {
@@ -163,48 +282,4 @@ fn client_of(remote: IpAddr) -> IpAddr {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::{IpAddr, TcpListener, TcpStream};
-    use std::sync::Arc;
-
-    use super::{Admission, Link, TurnedAway, client_of};
-
-    fn links(remotes: &[&str]) -> Vec<Arc<Link>> {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let addr = listener.local_addr().unwrap();
-        let link = |remote: &&str| Arc::new(Link::new(TcpStream::connect(addr).unwrap(), remote.parse().unwrap()));
-        remotes.iter().map(link).collect()
-    }
-
-    #[test]
-    fn caps_count_per_client_and_in_all() {
-        let admission = Admission::new(4, 2);
-        let links = links(&["10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1", "2001:db8::1", "2001:db8::2", "2001:db8::3"]);
-        let admitted: Vec<_> = links.iter().map(|link| admission.admit(link)).collect();
-        let full = Err(TurnedAway::Full);
-        assert_eq!(admitted, [Ok(0), Ok(1), Err(TurnedAway::Address), Ok(2), Ok(3), full]);
-        admission.leave(0);
-        admission.leave(0);
-        assert_eq!(admission.open_count(), 3);
-        assert_eq!(admission.admit(&links[2]), Ok(4));
-        (1..5).for_each(|id| admission.leave(id));
-        assert!(admission.lock().per_client.is_empty());
-    }
-
-    #[test]
-    fn an_ipv6_client_is_its_64() {
-        let client = |text: &str| client_of(text.parse::<IpAddr>().unwrap()).to_string();
-        assert_eq!(client("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(client("10.1.2.3"), "10.1.2.3");
-    }
-
-    #[test]
-    fn large_bodies_share_a_budget() {
-        let admission = Admission::new(1, 1);
-        let first = admission.large_body(60, 100).unwrap();
-        assert!(admission.large_body(41, 100).is_none());
-        assert!(admission.large_body(usize::MAX, 100).is_none());
-        drop(first);
-        assert!(admission.large_body(100, 100).is_some());
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tiny_http::Method;
 
 use super::Shared;
-use super::admission::Link;
+use super::admission::{LargeBody, Link};
 use super::inbox::Inbox;
 use super::wire::Wire;
 use crate::http::print::{Afterwards, has_body, print_head};
@@ -18,6 +18,8 @@ use receive::NoRequest;
 
 /// Answers up to this size are put behind their head, to leave in one write; a connection keeps that much memory.
 const ONE_WRITE_BYTES: usize = 16 * 1024;
+/// Answers up to this size need no share of the budget: all connections together cannot make much of them.
+const SMALL_ANSWER_BYTES: usize = 64 * 1024;
 /// What a closing connection still takes from a client that goes on sending.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -79,7 +81,10 @@ impl<'a, W: Wire> Exchange<'a, W> {
         let request = Request { head: parsed.head, body, remote: Some(self.link.remote) };
         let Some(reply) = self.ask_service(&request) else { return self.refuse(Refusal::Panicked, head_only) };
         drop((request, budget));
-        let afterwards = match (parsed.keep_alive && !shared.draining(), parsed.http_1_0) {
+        let Ok(_writing) = answer_budget(shared, &reply) else { return self.refuse(Refusal::Busy, head_only) };
+        // Who keeps a connection open while others of his wait for one would make them wait until it is idle too long.
+        let stays = parsed.keep_alive && !shared.draining() && !shared.admission.is_wanted(self.link);
+        let afterwards = match (stays, parsed.http_1_0) {
             (false, _) => Afterwards::Closed,
             (true, false) => Afterwards::Open,
             (true, true) => Afterwards::OpenSaid,
@@ -151,4 +156,13 @@ impl<'a, W: Wire> Exchange<'a, W> {
             }
         }
     }
+}
+
+/// A large answer's share of the memory for those that are being written; the error is that there is none left.
+fn answer_budget<'s>(shared: &'s Shared, reply: &Reply) -> Result<Option<LargeBody<'s>>, ()> {
+    let length = reply.body.len();
+    if length <= SMALL_ANSWER_BYTES {
+        return Ok(None);
+    }
+    shared.admission.large_answer(length, shared.limits.large_answers_bytes_max).map(Some).ok_or(())
 }

@@ -17,6 +17,9 @@ pub struct DoorLimits {
     /// Connections at once from one client: an IPv4 address, or the /64 that an IPv6 address is in, because one
     /// machine usually has all of a /64. Raise it where many clients share an address behind NAT.
     pub connections_per_address_max: usize,
+    /// How long a further connection of that client waits for one of its others to end before it is told 503; up to 16
+    /// for each that is open wait, in places that nobody else wants. Zero turns them away at once.
+    pub address_wait: Duration,
     /// The open-file limit to assume; `None` asks the system, and where it does not tell, only `connections_max` counts.
     pub fds_max: Option<u64>,
     /// From the head's first byte to its last; for a connection's first head, from accept.
@@ -33,6 +36,9 @@ pub struct DoorLimits {
     pub head: HeadLimits,
     /// Bytes that bodies larger than 64 KiB may announce together, over all connections; beyond it 503.
     pub large_bodies_bytes_max: usize,
+    /// Bytes that answers larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
+    /// More than one address can claim with the largest lookups.
+    pub large_answers_bytes_max: usize,
     /// Stack of a connection's thread, which the service runs on, in bytes.
     pub stack_bytes: usize,
 }
@@ -42,6 +48,7 @@ impl Default for DoorLimits {
         Self {
             connections_max: 4_096,
             connections_per_address_max: 64,
+            address_wait: Duration::from_secs(10),
             fds_max: None,
             head_deadline: Duration::from_secs(10),
             body_deadline: Duration::from_secs(20),
@@ -50,6 +57,7 @@ impl Default for DoorLimits {
             linger: Duration::from_millis(500),
             head: HeadLimits::default(),
             large_bodies_bytes_max: 256 * 1024 * 1024,
+            large_answers_bytes_max: 512 * 1024 * 1024,
             stack_bytes: 256 * 1024,
         }
     }

@@ -2,16 +2,20 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts since the door was opened, but for `connections_open`, which is a gauge.
+use super::admission::Admission;
+
+/// Counts since the door was opened, but for `connections_open` and `connections_waiting`, which are gauges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DoorStats {
     /// Connections open now, each with a thread.
     pub connections_open: usize,
+    /// Connections that wait now for another one of their client to end.
+    pub connections_waiting: usize,
     /// Connections admitted.
     pub connections: u64,
     /// Connections turned away because the door was full.
     pub turned_away_full: u64,
-    /// Connections turned away because their address had too many.
+    /// Connections turned away because their address had too many, at once or after waiting.
     pub turned_away_address: u64,
     /// Failed accepts and failed thread starts.
     pub accept_errors: u64,
@@ -42,9 +46,10 @@ pub(super) struct Counters {
 }
 
 impl Counters {
-    pub(super) fn snapshot(&self, connections_open: usize) -> DoorStats {
+    pub(super) fn snapshot(&self, admission: &Admission) -> DoorStats {
         DoorStats {
-            connections_open,
+            connections_open: admission.open_count(),
+            connections_waiting: admission.waiting_count(),
             connections: self.connections.value(),
             turned_away_full: self.turned_away_full.value(),
             turned_away_address: self.turned_away_address.value(),

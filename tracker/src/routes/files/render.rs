@@ -39,7 +39,10 @@ pub(super) fn lookup(
     match &group.hashes {
         Hashes::Listed(hashes) => Ok(chunks(hashes, &group.offers, &offered, &orders)),
         Hashes::Manifest(id) => {
-            let known = app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), *id))?;
+            let known = match app.swarm.catalogue().cached(*id) {
+                Some(known) => Some(known),
+                None => app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), *id))?,
+            };
             Ok(known
                 .map_or_else(empty, |known| chunks(known.manifest.chunk_hashes(), &group.offers, &offered, &orders)))
         }

@@ -30,10 +30,11 @@ fn one(kind: &'static str, name: &'static str, help: &'static str, value: u64) -
 fn door(app: &App) -> Vec<Metric<'static>> {
     let door = app.door_stats();
     let classes = (2..=5).map(|class| (format!("{{class=\"{class}xx\"}}"), app.counters.answers(class))).collect();
-    let open = door.connections_open as u64;
+    let (open, waiting) = (door.connections_open as u64, door.connections_waiting as u64);
     vec![
         ("counter", "peernet_answers_total", "Answers of the router by status class.", classes),
         one("gauge", "peernet_connections_open", "Connections open now.", open),
+        one("gauge", "peernet_connections_waiting", "Waiting for another of their address to end.", waiting),
         one("counter", "peernet_connections_total", "Connections admitted.", door.connections),
         one("counter", "peernet_connections_refused_full_total", "Turned away, door full.", door.turned_away_full),
         one(

@@ -3,8 +3,8 @@
 use peernet_tracker::http::DoorLimits;
 
 use super::alone::{alone, assert_memory_flat, resident_bytes};
-use super::client::{Client, post};
-use super::service::BODY_BYTES_MAX;
+use super::client::{Client, get, post};
+use super::service::{BIG_BYTES, BODY_BYTES_MAX};
 use super::{PATIENCE, assert_alive, open, patient, short, wait_for};
 
 #[test]
@@ -98,4 +98,19 @@ fn large_bodies_share_a_budget() {
     assert_eq!(first.ask("b".repeat(BODY_BYTES_MAX)).status, 200);
     assert_eq!(first.ask(format!("{head}{}", "b".repeat(BODY_BYTES_MAX))).status, 200, "the budget came back");
     wait_for(&door, "one refusal", |stats| stats.refused == 1);
+}
+
+#[test]
+fn answers_that_nobody_reads_share_a_budget() {
+    let (door, _) = open(DoorLimits { large_answers_bytes_max: BIG_BYTES + 1, ..patient() });
+    let mut slow = Client::connect(door.local_addr());
+    slow.send(get("/big"));
+    // The first byte of it is here, the rest does not fit between the two of us.
+    assert!(!slow.closes_within(PATIENCE));
+    let refused = Client::connect(door.local_addr()).get("/big");
+    assert_eq!((refused.status, refused.code().as_str(), refused.header("retry-after")), (503, "busy", Some("1")));
+    assert_alive(&door);
+    drop(slow);
+    wait_for(&door, "the slow one's end", |stats| stats.connections_open == 0);
+    assert_eq!(Client::connect(door.local_addr()).get("/big").body.len(), BIG_BYTES);
 }

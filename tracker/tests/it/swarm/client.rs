@@ -87,6 +87,11 @@ impl Api {
         Self { url: url.to_owned(), agent: agent.into() }
     }
 
+    /// `HOST:PORT`.
+    pub(super) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap()
+    }
+
     /// Registers an account that listens at 10.0.0.`n`.
     pub(super) fn peer(&self, n: u8) -> Peer {
         self.peer_at(&format!("10.0.0.{n}:50051"))
@@ -131,6 +136,15 @@ impl Peer {
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Answer {
         self.api.send("POST", path, Some(&self.token), body.to_string().as_bytes())
+    }
+
+    /// The bytes of a POST.
+    pub(super) fn raw_post(&self, path: &str, body: &Value) -> String {
+        let (token, body) = (&self.token, body.to_string());
+        let length = body.len();
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
     }
 
     pub(super) fn put(&self, path: &str, body: &Value) -> Answer {

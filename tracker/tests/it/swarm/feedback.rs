@@ -1,8 +1,12 @@
 //! What feedback moves, and what it does not.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
-use super::client::{File, on_both};
+use super::client::{File, on_both, on_embedded};
 
 const GRANT_MT: i64 = 20_000;
 
@@ -90,5 +94,35 @@ fn many_reporters_at_once_settle_each_once() {
         // Five of the first registrations of an hour had a grant: four of the askers pay, the others are free class.
         assert_eq!(sharer.me()["established"], true);
         assert_eq!(sharer.balance_mt(), GRANT_MT + 80_000 + 4 * 1_900);
+    });
+}
+
+/// A version 1 program opens a connection for each report, all at once, and sends none of them again.
+#[test]
+fn a_thousand_reports_at_once_from_one_address_are_all_taken() {
+    const CHUNKS: usize = 1_024;
+    peernet_testkit::process::raise_open_files();
+    on_embedded(|api| {
+        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, CHUNKS));
+        sharer.announce_v1(&file);
+        asker.lookup(&file);
+        let ask = |index: usize| {
+            let body = json!({
+                "target_peer_id": sharer.id, "file_hash": file.hash, "chunk_index": index, "event_type": "SUCCESS_UPLOAD",
+            });
+            let mut stream = TcpStream::connect(api.address()).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+            stream.write_all(asker.raw_post("/api/v1/peers/feedback", &body).as_bytes()).unwrap();
+            stream
+        };
+        let streams: Vec<TcpStream> = (0..CHUNKS).map(ask).collect();
+        for mut stream in streams {
+            // As Go's client does with all but two connections: closes when it has its answer.
+            let mut answer = [0; 12];
+            stream.read_exact(&mut answer).unwrap();
+            assert_eq!(&answer, b"HTTP/1.1 202");
+        }
+        // The ticket held the grant of 20 tokens; the fee is 5 %. Two sessions would establish, one does not.
+        assert_eq!(sharer.balance_mt(), GRANT_MT + 19_000);
     });
 }
