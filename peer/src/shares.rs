@@ -81,6 +81,8 @@ pub struct Shares {
     /// `None`: nothing is kept on disk.
     folder: Option<PathBuf>,
     entries: Mutex<BTreeMap<Key, Entry>>,
+    /// Held while a record changes in the folder and in `entries`, so that both always say the same. Taken first.
+    changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
     log: Log,
@@ -105,7 +107,8 @@ impl Shares {
     pub fn in_memory(log: Log) -> Self {
         // One place: that something changed is known once, however often it did.
         let (changed, changes) = bounded(1);
-        Self { folder: None, entries: Mutex::new(BTreeMap::new()), changed, changes, log }
+        let (entries, changing) = (Mutex::new(BTreeMap::new()), Mutex::new(()));
+        Self { folder: None, entries, changing, changed, changes, log }
     }
 
     /// Something was shared or withdrawn. For one listener.
@@ -125,6 +128,7 @@ impl Shares {
         let id = manifest.id();
         let record =
             Record { manifest, path: path.to_owned(), identity, file_name: file_name.to_owned(), added_at: unix_now() };
+        let _changing = self.changing();
         if let Some(file) = self.file_of(id) {
             write_atomically(&file, &record.to_bytes()).map_err(NodeError::local("writing", &file))?;
         }
@@ -166,6 +170,7 @@ impl Shares {
 
     /// Ends every share of a file, on disk too; returns the paths it had.
     pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, NodeError> {
+        let _changing = self.changing();
         let keys: Vec<Key> = self.keys_of(file_hash);
         let mut paths = Vec::new();
         for key in keys {
@@ -219,15 +224,29 @@ impl Shares {
         let records: Vec<(Record, bool)> = self.lock().values().filter(at_rest).filter_map(looked_at).collect();
         for (record, served) in records {
             match FileIdentity::of_path(&record.path) {
-                Ok(identity) if identity == record.identity && !served => {
-                    self.log.info(&format!("{} is back and is shared again", record.path.display()));
-                    self.restore(record);
-                    self.tell();
-                }
+                Ok(identity) if identity == record.identity && !served => self.serve_again(record),
                 Ok(identity) if identity == record.identity => {}
                 _ => self.withdraw_if_spoiled(record.key()),
             }
         }
+    }
+
+    fn serve_again(&self, record: Record) {
+        let _changing = self.changing();
+        let is_missing = self.lock().get(&record.key()).is_some_and(|entry| entry.held.is_none());
+        if is_missing && self.is_current(&record) {
+            self.log.info(&format!("{} is back and is shared again", record.path.display()));
+            let held = Some(record.held());
+            self.lock().insert(record.key(), Entry { record: Some(record), held });
+            self.tell();
+        }
+    }
+
+    /// Whether it is still this very share: it may have been ended, or shared anew, since the record was looked at.
+    fn is_current(&self, record: &Record) -> bool {
+        let entries = self.lock();
+        let now = entries.get(&record.key()).and_then(|entry| entry.record.as_ref());
+        now.is_some_and(|now| now.identity == record.identity && now.path == record.path)
     }
 
     fn restore(&self, record: Record) {
@@ -247,7 +266,12 @@ impl Shares {
     fn withdraw_if_spoiled(&self, key: Key) {
         let Some(record) = self.lock().get(&key).and_then(|entry| entry.record.clone()) else { return };
         let path = record.path.display();
-        match FileIdentity::of_path(&record.path) {
+        let found = FileIdentity::of_path(&record.path);
+        let _changing = self.changing();
+        if !self.is_current(&record) {
+            return;
+        }
+        match found {
             Ok(identity) if identity == record.identity => return,
             Ok(_) => {
                 self.log.warn(&format!(
@@ -301,6 +325,10 @@ impl Shares {
 
     fn tell(&self) {
         let _known_already = self.changed.try_send(());
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {

@@ -30,7 +30,8 @@ pub struct UploadLimits {
     pub calls_waiting_max: usize,
     /// How long one of these waits before it is refused. Version 1 gives up after 15 s.
     pub call_wait_max: Duration,
-    /// Payload read and not yet handed to the network, over all calls, in bytes: the server's memory.
+    /// Payload read and not yet handed to the network, over all calls, in bytes: the server's memory. When slow readers
+    /// hold all of it, each `Fetch` call still has one block of 64 KiB beside it.
     pub bytes_in_flight_max: usize,
     /// Chunk ranges one `Fetch` call may have asked for and not yet received.
     pub ranges_wanted_max: usize,

@@ -18,7 +18,7 @@ pub mod link;
 pub mod manifest;
 pub mod names;
 pub mod random;
-pub mod rate;
 pub mod ranking;
+pub mod rate;
 pub mod time;
 pub mod upload;

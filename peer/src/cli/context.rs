@@ -1,13 +1,19 @@
 //! What commands have in common: folders, configuration, which tracker, and a node made of them.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use super::config::Config;
 use super::exit::Failure;
 use super::output::Output;
 use crate::cancel::Cancel;
-use crate::home::{Credentials, Home, Version1Config, parse_version1};
+use crate::control::ControlClient;
+use crate::home::{Credentials, Home, HomeLock, Version1Config, parse_version1};
 use crate::node::{Builder, Node};
+
+/// How long a daemon may take from its lock to its socket, and how often it is looked for meanwhile.
+const DAEMON_START_MAX: Duration = Duration::from_secs(10);
+const DAEMON_LOOK: Duration = Duration::from_millis(50);
 
 /// Set up once per run.
 pub(super) struct Context {
@@ -55,6 +61,25 @@ impl Context {
     /// A node for a command that asks the tracker and serves nothing.
     pub(super) fn asking_node(&self, tracker: Option<&str>) -> Result<Node, Failure> {
         Ok(self.builder(tracker).passing_shares().build()?)
+    }
+
+    /// The daemon of this folder, if there is one. One that is just starting holds the folder's lock before it listens;
+    /// it is waited for, so that a command does not do by itself what the daemon would then know nothing of.
+    pub(super) fn daemon(&self) -> Option<ControlClient> {
+        let (socket, deadline) = (self.home.control_socket(), Instant::now() + DAEMON_START_MAX);
+        let mut told = false;
+        loop {
+            // In this order: a lock that is free after the socket did not answer is no daemon's.
+            let daemon = ControlClient::connect(&socket);
+            let is_starting = daemon.is_none() && HomeLock::is_taken(&self.home) && Instant::now() < deadline;
+            if !is_starting || self.cancel.is_cancelled() {
+                return daemon;
+            }
+            if !std::mem::replace(&mut told, true) {
+                self.output.note("waiting for the daemon that is just starting");
+            }
+            let _cancelled_meanwhile = self.cancel.channel().recv_timeout(DAEMON_LOOK);
+        }
     }
 
     /// Takes over version 1's account when there is neither an account nor a configuration of ours.

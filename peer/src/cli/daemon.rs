@@ -48,8 +48,11 @@ pub(super) fn serve_until_stopped(context: &Context, node: &Node) {
 
 fn start_control(context: &Context, node: &Arc<Node>) -> Result<ControlServer, Failure> {
     let started = Instant::now();
-    let weak = Arc::downgrade(node);
-    let answer = move |request: Request, progress: &mut dyn FnMut(u64, u64), gone: &Cancel| match weak.upgrade() {
+    let (weak, stopping) = (Arc::downgrade(node), context.cancel.clone());
+    let answer = move |request: Request, progress: &mut dyn FnMut(u64, u64), gone: &Cancel| match weak
+        .upgrade()
+        .filter(|_| !stopping.is_cancelled())
+    {
         Some(node) => match answer(&node, started, request, progress, gone) {
             Ok(last) => Line::Done(last),
             Err(error) => {

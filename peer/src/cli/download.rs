@@ -12,7 +12,7 @@ use super::output::{shown, size};
 use super::progress::Meter;
 use super::share::problem;
 use super::signals;
-use crate::control::{ControlClient, Request};
+use crate::control::Request;
 use crate::node::{DownloadOptions, Downloaded};
 
 /// Where version 1 put files.
@@ -85,7 +85,7 @@ fn report(context: &Context, done: &Downloaded) {
 
 /// The daemon shares it, or the next one will.
 fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
-    match ControlClient::connect(&context.home.control_socket()) {
+    match context.daemon() {
         Some(daemon) => {
             let failed = |error: std::io::Error| Failure { exit: Exit::LocalDisk, message: error.to_string() };
             let path = std::fs::canonicalize(&done.path).map_err(failed)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::output::{Output, size};
+use super::output::{Output, shown, size};
 use crate::fetch::{FetchProgress, Phase};
 use crate::hashing::HashProgress;
 
@@ -14,6 +14,9 @@ use crate::hashing::HashProgress;
 const LINE_EVERY: Duration = Duration::from_secs(3);
 /// How often a JSON line is printed.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
+
+/// No note is shown longer.
+const NOTE_CHARS_MAX: usize = 200;
 
 /// Shows one activity.
 pub(super) struct Meter {
@@ -47,7 +50,7 @@ impl Meter {
             Phase::Verifying => "verifying".to_owned(),
             Phase::Finishing => "finishing".to_owned(),
         };
-        let note = progress.note.as_ref().map_or(phase.clone(), |note| format!("{phase}; {note}"));
+        let note = progress.note.as_ref().map_or(phase.clone(), |note| format!("{phase}; {}", remark(note)));
         self.show(progress.bytes_done, progress.bytes_total, &note);
     }
 
@@ -85,8 +88,24 @@ impl Drop for Meter {
     }
 }
 
+/// A note may quote a stranger: the error text of another peer, the address it gave.
+fn remark(note: &str) -> String {
+    shown(&note.chars().take(NOTE_CHARS_MAX).collect::<String>())
+}
+
 fn bar(what: &str) -> ProgressBar {
     let template = "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} {msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(1).with_style(style).with_prefix(what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_peer_says_can_neither_steer_nor_flood_the_terminal() {
+        assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
+        assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
+    }
 }

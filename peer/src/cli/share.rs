@@ -24,7 +24,7 @@ pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
         readable(file)?;
     }
     let from_here = typed.no_daemon || typed.port.is_some() || typed.listen.is_some();
-    if !from_here && ControlClient::connect(&context.home.control_socket()).is_some() {
+    if !from_here && context.daemon().is_some() {
         return through_daemon(context, &typed.files);
     }
     if typed.no_serve {
@@ -42,7 +42,7 @@ pub(super) fn unshare(context: &Context, typed: Unshare) -> Result<Exit, Failure
     let mut removed = Vec::new();
     for file in &typed.files {
         for file_hash in named(&node, file)? {
-            match ControlClient::connect(&context.home.control_socket()) {
+            match context.daemon() {
                 Some(daemon) => {
                     let request = Request::Unshare { file_hash: file_hash.to_string() };
                     daemon.ask(request, &mut |_| {}).map_err(problem)?;

@@ -23,6 +23,8 @@ const QUEUE_MAX: usize = 16;
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often hashing says how far it is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+/// How long to wait after a connection that could not be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the threads may take to end.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -55,8 +57,8 @@ impl ControlServer {
         })
         .map_err(failed())?;
         let mut group = Group::default();
-        let stop = Arc::clone(&stopping);
-        group.spawn("control-accept", move || accept(&listener, pool, &stop)).map_err(failed())?;
+        let (flag, stop) = (Arc::clone(&stopping), cancel.clone());
+        group.spawn("control-accept", move || accept(&listener, pool, &flag, &stop)).map_err(failed())?;
         Ok(Self { path: path.to_owned(), stopping, cancel, group })
     }
 
@@ -73,12 +75,16 @@ impl ControlServer {
     }
 }
 
-fn accept(listener: &UnixListener, pool: Pool<UnixStream>, stopping: &AtomicBool) {
+fn accept(listener: &UnixListener, pool: Pool<UnixStream>, stopping: &AtomicBool, stop: &Cancel) {
     for stream in listener.incoming() {
         if stopping.load(Ordering::Acquire) {
             break;
         }
-        let Ok(stream) = stream else { continue };
+        let Ok(stream) = stream else {
+            // Out of descriptors, say: trying again at once would only burn the processor.
+            let _stopped_meanwhile = stop.channel().recv_timeout(ACCEPT_PAUSE);
+            continue;
+        };
         if let Err(peernet_threads::Full(stream)) = pool.try_submit(stream) {
             send(&stream, &Line::Problem(problem(8, "the daemon is busy with other commands; try again in a moment")));
         }

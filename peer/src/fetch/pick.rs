@@ -66,7 +66,11 @@ pub(super) fn run(
     let (begun, held) = (Instant::now(), None);
     let mut context =
         Context { job, directory, progress, cancel, known, begun, held, bytes_fetched: 0, bytes_resumed: 0 };
-    let result = download(&mut context);
+    let result = download(&mut context).map_err(|error| match error {
+        // A question that was cut short has no answer, which is not what went wrong.
+        FetchError::Directory(_) | FetchError::NoManifest if cancel.is_cancelled() => FetchError::Cancelled,
+        error => error,
+    });
     if result.is_err()
         && let Some(held) = &context.held
     {

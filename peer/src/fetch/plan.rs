@@ -78,7 +78,8 @@ impl fmt::Display for DirectoryError {
 impl std::error::Error for DirectoryError {}
 
 /// Where a download learns about its file: the tracker, or a list of known peers. Each call may block for a few
-/// seconds, has a time-out of its own, and is made from a thread of the download that has nothing else to do.
+/// seconds, has a time-out of its own, and is made from a thread of the download that has nothing else to do. The
+/// download ends only when the call has: an implementation that asks a network gives up when its download is cancelled.
 pub trait Directory: Send + Sync {
     /// Who serves the file now.
     fn plan(&self, file_hash: FileHash) -> Result<Plan, DirectoryError>;

@@ -132,6 +132,7 @@ impl Session {
                 StreamEvent::Reply(reply) => {
                     self.answered = true;
                     self.reply(link, reply)?;
+                    call.drop_wanted(&self.intake.take_untold());
                 }
             }
         }

@@ -2,9 +2,16 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use crossbeam_channel::after;
 
 use super::Home;
 use crate::error::NodeError;
+
+/// How often taking it is tried, and the pause between: [`HomeLock::is_taken`] holds it for a moment.
+const ATTEMPTS: u32 = 5;
+const LOOK_MAX: Duration = Duration::from_millis(20);
 
 /// Held while a node serves the folder's shares.
 #[derive(Debug)]
@@ -13,7 +20,7 @@ pub(crate) struct HomeLock {
 }
 
 impl HomeLock {
-    /// Takes it, or says who has it; never waits.
+    /// Takes it, or says who has it, within a tenth of a second.
     pub(crate) fn take(home: &Home) -> Result<Self, NodeError> {
         home.prepare()?;
         let path = home.lock_file();
@@ -24,14 +31,25 @@ impl HomeLock {
             .mode(0o600)
             .open(&path)
             .map_err(NodeError::local("opening", &path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(NodeError::InUse(format!(
-                "a daemon already serves {}; `peernet status` shows it, or give this one its own PEERNET_HOME",
-                home.state_folder().display()
-            ))),
-            Err(TryLockError::Error(error)) => Err(NodeError::local("locking", &path)(error)),
+        for _ in 0..ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { _file: file }),
+                // It may be no more than someone's look at it.
+                Err(TryLockError::WouldBlock) => drop(after(LOOK_MAX).recv()),
+                Err(TryLockError::Error(error)) => return Err(NodeError::local("locking", &path)(error)),
+            }
         }
+        Err(NodeError::InUse(format!(
+            "a daemon already serves {}; `peernet status` shows it, or give this one its own PEERNET_HOME",
+            home.state_folder().display()
+        )))
+    }
+
+    /// Whether a node serves the folder, or is just about to.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_taken(home: &Home) -> bool {
+        let looked = File::open(home.lock_file()).map(|file| file.try_lock_shared());
+        matches!(looked, Ok(Err(TryLockError::WouldBlock)))
     }
 }
 
@@ -44,8 +62,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
         let first = HomeLock::take(&home).unwrap();
+        #[cfg(feature = "cli")]
+        assert!(HomeLock::is_taken(&home));
         assert!(matches!(HomeLock::take(&home), Err(NodeError::InUse(_))));
         drop(first);
+        #[cfg(feature = "cli")]
+        assert!(!HomeLock::is_taken(&home));
         HomeLock::take(&home).unwrap();
     }
 }

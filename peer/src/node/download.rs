@@ -15,12 +15,15 @@ use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch};
 use crate::hashing::hash_file;
+use crate::part::Journal;
 use crate::reports::ReportQueue;
 use crate::tracker::TrackerDirectory;
 use crate::upload::Held;
 
 /// How long the last feedback of a download may take; then it goes on in the background until the node stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for one that was cancelled, whose caller wants to go.
+const FLUSH_TIMEOUT_CANCELLED: Duration = Duration::from_millis(500);
 
 impl Node {
     /// Downloads a file by its hash or by a link, verified chunk by chunk and as a whole. Goes on where an earlier call
@@ -37,8 +40,11 @@ impl Node {
         let begun = Instant::now();
         let (file_hash, manifest_id) = (target.file_hash(), manifest_of(target));
         let reports = self.running.reports(self)?;
-        let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone());
+        let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone());
         let plan = directory.plan(file_hash).map_err(FetchError::Directory);
+        if cancel.is_cancelled() {
+            return Err(NodeError::Cancelled);
+        }
         // A file at the place that was named needs no source.
         let named = name_in(target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
         let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
@@ -90,7 +96,8 @@ impl Node {
             }));
         }
         let fetched = fetch(job, directory, progress, cancel);
-        if !reports.flush(FLUSH_TIMEOUT) {
+        let patience = if cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
+        if !reports.flush(patience) {
             self.log.warn("the tracker was slow to take feedback; some of it may be lost");
         }
         if fetched.is_err()
@@ -157,7 +164,12 @@ impl Node {
             true => Some(hash_file(&place.last, workers, &mut |_| {}, cancel)?),
             false => None,
         };
-        match manifest.filter(|manifest| manifest.file_hash() == file_hash) {
+        let right = manifest.filter(|manifest| manifest.file_hash() == file_hash);
+        if right.is_some() && !place.part.exists() {
+            // What a crash left between giving the file its name and the end.
+            let _none_usually = fs::remove_file(Journal::path_for(&place.part));
+        }
+        match right {
             Some(manifest) => Ok(Some(Downloaded {
                 path: place.last.clone(),
                 file_hash,

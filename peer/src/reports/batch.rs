@@ -53,8 +53,12 @@ impl Batch {
 }
 
 impl Entry {
-    /// False when the entry has no place for another run.
+    /// False when the entry has no place for another run. A chunk is in it once, however often it went this way: the
+    /// tracker refuses an entry that names one twice, and with it the whole batch.
     fn add(&mut self, chunk: u32) -> bool {
+        if self.runs.iter().any(|(first, count)| chunk.checked_sub(*first).is_some_and(|at| at < *count)) {
+            return true;
+        }
         let has_place = self.runs.len() < RUNS_MAX;
         match self.runs.last_mut() {
             Some((first, count)) if *first + *count == chunk => *count += 1,
@@ -102,6 +106,8 @@ mod tests {
             &[(SUCCESS_UPLOAD, &[(0, 1)]), (FAILED_UPLOAD, &[(1, 1)]), (SUCCESS_UPLOAD, &[(2, 1)])],
         );
         check(&[(0, Err(Cause::LocalDisk))], &[]);
+        let gone = Err(Cause::Transport);
+        check(&[(4, gone), (4, gone), (2, gone), (3, gone), (3, gone)], &[(FAILED_UPLOAD, &[(4, 1), (2, 2)])]);
     }
 
     #[test]

@@ -151,3 +151,19 @@ fn every_change_wakes_the_listener_once() {
     shares.remove(a).unwrap();
     assert_eq!(shares.changes().try_iter().count(), 1);
 }
+
+#[test]
+fn sharing_and_ending_at_once_leave_the_folder_saying_what_is_served() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("file", "content");
+    let (manifest, identity) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+    let manifest = Arc::new(manifest);
+    for round in 0..100 {
+        std::thread::scope(|scope| {
+            scope.spawn(|| shares.add(Arc::clone(&manifest), &path, identity, "name", None).unwrap());
+            scope.spawn(|| shares.remove(manifest.file_hash()));
+        });
+        assert_eq!(states(&shares), states(&world.open()), "{round}");
+    }
+}

@@ -1,37 +1,66 @@
 //! The tracker as a download sees it: who serves a file, what its chunks are, and where to report.
 
 use std::sync::Arc;
+use std::thread;
 
+use crossbeam_channel::{bounded, select};
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
 use super::{TrackerClient, TrackerError};
+use crate::cancel::Cancel;
 use crate::fetch::{Directory, DirectoryError, FetchReport, Plan, V1Listing};
 use crate::reports::ReportQueue;
 
-/// A [`Directory`] over one tracker.
+/// Calls that may be under way at once over one client, those of cancelled downloads included.
+const ASKING_MAX: usize = 256;
+
+/// A [`Directory`] over one tracker, for one download.
 pub struct TrackerDirectory {
     client: Arc<TrackerClient>,
     reports: ReportQueue,
+    cancel: Cancel,
 }
 
 impl TrackerDirectory {
-    pub(crate) fn new(client: Arc<TrackerClient>, reports: ReportQueue) -> Self {
-        Self { client, reports }
+    pub(crate) fn new(client: Arc<TrackerClient>, reports: ReportQueue, cancel: Cancel) -> Self {
+        Self { client, reports, cancel }
+    }
+
+    /// Asks on a thread of its own: an HTTP exchange cannot be interrupted, and a cancelled download must not wait for
+    /// a tracker that does not answer. That thread then ends with the call's own time-outs, and touches nothing.
+    fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&TrackerClient) -> Result<T, TrackerError> + Send + 'static,
+    ) -> Result<T, DirectoryError> {
+        if Arc::strong_count(&self.client) > ASKING_MAX {
+            return Err(DirectoryError::Unreachable("too many calls to the tracker are under way".to_owned()));
+        }
+        let (answer, answered) = bounded(1);
+        let client = Arc::clone(&self.client);
+        let asking = thread::Builder::new().name("tracker-ask".to_owned()).spawn(move || {
+            let _nobody_waits_any_more = answer.send(ask(&client));
+        });
+        asking.map_err(|error| DirectoryError::Unreachable(format!("no thread to ask the tracker on: {error}")))?;
+        let result = select! {
+            recv(answered) -> result => result.unwrap_or(Err(TrackerError::Cancelled)),
+            recv(self.cancel.channel()) -> _ => Err(TrackerError::Cancelled),
+        };
+        result.map_err(DirectoryError::from)
     }
 }
 
 impl Directory for TrackerDirectory {
     fn plan(&self, file_hash: FileHash) -> Result<Plan, DirectoryError> {
-        self.client.plan(file_hash).map_err(DirectoryError::from)
+        self.ask(move |client| client.plan(file_hash))
     }
 
     fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError> {
-        self.client.manifest(id).map(|(manifest, _)| manifest).map_err(DirectoryError::from)
+        self.ask(move |client| client.manifest(id).map(|(manifest, _)| manifest))
     }
 
     fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
-        self.client.lookup_v1(file_hash).map_err(DirectoryError::from)
+        self.ask(move |client| client.lookup_v1(file_hash))
     }
 
     fn report(&self, reports: Vec<FetchReport>) {

@@ -229,3 +229,6 @@ fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
     ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ impl Session {
                 Ok(fresh)
             }
             Err(TrackerError::Answered { status: 401, .. }) => Err(TrackerError::NotLoggedIn),
-            Err(TrackerError::Cancelled) => Err(TrackerError::Cancelled),
+            // Also while the node stops: its last feedback and its good-bye go out with the old one.
             Err(_) => Ok(old.clone()),
         }
     }

@@ -1,9 +1,9 @@
 //! One file on offer: where its bytes are, which chunks of it are there, and who wants to know when there are more.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -82,6 +82,11 @@ impl Opened {
             None => Ok(()),
         }
     }
+}
+
+/// A pipe that has taken the file's place must not hold the thread; for a file the flag means nothing.
+fn open_at_once(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
@@ -182,22 +187,26 @@ impl Held {
 
     /// Opens the file, or shares the descriptor that another reader has open.
     pub(crate) fn open(&self) -> Result<Opened, ReadError> {
-        let mut state = self.lock();
-        if state.withdrawn {
-            return Err(ReadError::Withdrawn);
-        }
-        match &mut state.place {
-            Place::Growing { file, .. } => Ok(Opened { file: Arc::clone(file), identity: None }),
-            Place::Finished { path, identity, open } => {
-                let file = match open.upgrade() {
-                    Some(file) => file,
-                    None => Arc::new(File::open(path).map_err(ReadError::Io)?),
-                };
-                check_identity(&file, *identity)?;
-                *open = Arc::downgrade(&file);
-                Ok(Opened { file, identity: Some(*identity) })
+        let (path, identity, known) = {
+            let state = self.lock();
+            if state.withdrawn {
+                return Err(ReadError::Withdrawn);
             }
+            match &state.place {
+                Place::Growing { file, .. } => return Ok(Opened { file: Arc::clone(file), identity: None }),
+                Place::Finished { path, identity, open } => (path.clone(), *identity, open.upgrade()),
+            }
+        };
+        // Without the lock: a disk that sleeps must not hold up those who only ask what is there.
+        let file = match known {
+            Some(file) => file,
+            None => Arc::new(open_at_once(&path).map_err(ReadError::Io)?),
+        };
+        check_identity(&file, identity)?;
+        if let Place::Finished { open, .. } = &mut self.lock().place {
+            *open = Arc::downgrade(&file);
         }
+        Ok(Opened { file, identity: Some(identity) })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -218,5 +227,31 @@ fn notify(mut state: MutexGuard<'_, State>) {
     drop(state);
     for watcher in watchers.iter().filter_map(Weak::upgrade) {
         watcher.changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use crate::cancel::Cancel;
+    use crate::hashing::hash_file_identified;
+
+    use super::*;
+
+    #[test]
+    fn a_pipe_in_the_files_place_is_a_change_and_holds_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "content").unwrap();
+        let (manifest, identity) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+        let held = Held::complete(Arc::new(manifest), path.clone(), identity, "file".to_owned());
+        std::fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let (told, hears) = crossbeam_channel::bounded(1);
+        std::thread::spawn(move || told.send(held.open().err()));
+        let error = hears.recv_timeout(Duration::from_secs(20)).expect("it does not wait for a writer");
+        assert!(matches!(error, Some(ReadError::Changed)), "{error:?}");
     }
 }

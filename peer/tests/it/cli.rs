@@ -3,10 +3,12 @@
 mod account;
 mod codes;
 mod daemon;
+mod disk;
 mod documents;
 mod flow;
 mod interrupted;
 mod json;
+mod killed;
 mod version1;
 
 use std::path::PathBuf;

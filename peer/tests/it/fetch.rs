@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use peernet::cancel::Cancel;
 use peernet::fetch::{FetchError, FetchProgress, Plan, fetch};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
-use peernet_engine::download::Has;
+use peernet_engine::download::{Has, Why};
 use peernet_engine::ids::{ChunkHash, PeerId};
 use peernet_engine::manifest::Manifest;
 use sha2::{Digest, Sha256};
@@ -360,4 +361,22 @@ fn chunks_travel_on_from_a_download_in_progress() {
         stage.assert_complete(&first.join().unwrap());
     });
     assert!(middle.server.counters().bytes_sent >= stage.bytes.len() as u64);
+}
+
+#[test]
+fn a_file_that_changed_under_its_only_sharer_is_withdrawn_and_a_clear_error() {
+    let stage = Stage::with(4 * MIB);
+    let peer = stage.peer();
+    fs::write(&stage.original, content(stage.bytes.len(), 3)).unwrap();
+    for v1 in [false, true] {
+        let mut source = peer.source();
+        source.v1 = v1;
+        let directory = Catalogue::of(&stage.manifest, vec![source]);
+        let mut job = stage.job();
+        job.limits.scheduler.no_progress = Duration::from_millis(400);
+        let error = fetch(job, &directory, &mut |_| {}, &Cancel::new()).unwrap_err();
+        assert!(matches!(error, FetchError::GaveUp(Why::NoSources { .. } | Why::Incomplete { .. })), "{error:?}");
+        assert!(!stage.final_path().exists() && peer.library.spoiled.load(Ordering::Relaxed) > 0);
+        assert!(directory.reported().iter().all(|report| report.result == Err(Cause::Refused)), "it never lied");
+    }
 }

@@ -1,8 +1,12 @@
 //! The embedding API against a real tracker.
 
 use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
+use peernet::home::Credentials;
 use peernet::{Cancel, DownloadOptions, Node, NodeError, ShareState, Target};
+use peernet_engine::ids::PeerId;
 use peernet_testkit::fixture::sha256_file;
 
 use crate::world::World;
@@ -124,4 +128,55 @@ fn one_folder_is_served_by_one_node_and_passing_shares_leave_nothing_in_it() {
     first.stop();
     assert!(other().build().unwrap().shares().is_empty());
     other().build().unwrap().serve().unwrap();
+}
+
+#[test]
+fn cancelling_does_not_wait_for_a_tracker_that_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let node = Node::builder().home(folder.path()).tracker(&url).build().unwrap();
+    let (peer_id, token) = (PeerId::from_random([1; 16]), "t".to_owned());
+    let credentials = Credentials { tracker: url, peer_id, address: None, token, obtained_at: 0, expires_at: 0 };
+    node.home().credentials().save(&credentials).unwrap();
+    let cancel = Cancel::new();
+    let canceller = std::thread::spawn({
+        let cancel = cancel.clone();
+        move || {
+            let asked = silent.accept().unwrap();
+            cancel.cancel();
+            (Instant::now(), asked)
+        }
+    });
+    let target = Target::parse(&"ab".repeat(32)).unwrap();
+    let result = node.download(&target, &to(folder.path().join("copy")), &mut |_| {}, &cancel);
+    let (cancelled_at, _asked) = canceller.join().unwrap();
+    assert!(matches!(result, Err(NodeError::Cancelled)), "{result:?}");
+    assert!(cancelled_at.elapsed() < Duration::from_secs(1), "{:?}", cancelled_at.elapsed());
+}
+
+#[test]
+fn a_file_that_changes_under_its_sharer_is_withdrawn_and_comes_from_another() {
+    let world = World::new();
+    let (alice, bob, carol) = (world.node("alice"), world.node("bob"), world.node("carol"));
+    let (path, hash) = world.file("f.bin", (24 << 20) + 1);
+    let twin = world.path("twin.bin");
+    fs::copy(&path, &twin).unwrap();
+    for (node, path) in [(&alice, &path), (&carol, &twin)] {
+        node.serve().unwrap();
+        node.share(path, &mut |_| {}, &Cancel::new()).unwrap();
+    }
+    let mut changed = fs::read(&path).unwrap();
+    changed.iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(&path, changed).unwrap();
+    let target = Target::parse(&hash).unwrap();
+    let done = bob.download(&target, &to(world.path("copy.bin")), &mut |_| {}, &Cancel::new()).unwrap();
+    assert_eq!(sha256_file(&done.path).unwrap(), hash);
+    assert!(alice.shares().is_empty(), "{:?}", alice.shares());
+    // The tracker hears of it in the background; each look is a request, which is pause enough.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while alice.me().unwrap().files_shared > 0 {
+        assert!(Instant::now() < deadline, "still announced");
+    }
+    assert_eq!(carol.me().unwrap().files_shared, 1);
 }

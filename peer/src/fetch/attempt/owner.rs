@@ -353,7 +353,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         let verified = self.download.verified();
         let sources = self.download.sources(now);
         let rate = self.download.rate(now);
-        let stuck = rate == 0.0 && !verified.is_full();
+        let stuck = !verified.is_full() && sources.iter().all(|source| source.in_flight == 0);
         FetchProgress {
             phase: if verified.is_full() { Phase::Verifying } else { Phase::Fetching },
             bytes_total: self.shape.size().map(|size| size.0),

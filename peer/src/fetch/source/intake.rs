@@ -1,6 +1,6 @@
 //! Bytes of wanted chunks: written where they belong, hashed on the way, judged when they are all there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,6 +23,10 @@ pub(super) struct Intake {
     part: Arc<Part>,
     events: Sender<Event>,
     expected: BTreeMap<ChunkIndex, Incoming>,
+    /// Given up on this connection before all of it came: its other blocks may still be on their way.
+    given_up: BTreeSet<ChunkIndex>,
+    /// Of these, the ones the source has not been told of.
+    untold: Vec<ChunkIndex>,
 }
 
 struct Incoming {
@@ -30,6 +34,8 @@ struct Incoming {
     received: u32,
     hasher: Sha256,
     place: Option<Place>,
+    /// Blocks of an earlier request may come before those of this one.
+    again: bool,
 }
 
 enum Place {
@@ -52,13 +58,16 @@ enum Outcome {
 
 impl Intake {
     pub(super) fn new(link: LinkId, blueprint: Arc<Blueprint>, part: Arc<Part>, events: Sender<Event>) -> Self {
-        Self { link, writer: WriterId(link.number), blueprint, part, events, expected: BTreeMap::new() }
+        let writer = WriterId(link.number);
+        let (expected, given_up, untold) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Self { link, writer, blueprint, part, events, expected, given_up, untold }
     }
 
     /// From now on these may come.
     pub(super) fn expect(&mut self, chunks: &[ChunkIndex]) {
         for chunk in chunks {
-            let fresh = || Incoming { since: Instant::now(), received: 0, hasher: Sha256::new(), place: None };
+            let again = self.given_up.remove(chunk);
+            let fresh = || Incoming { since: Instant::now(), received: 0, hasher: Sha256::new(), place: None, again };
             self.expected.entry(*chunk).or_insert_with(fresh);
         }
     }
@@ -69,6 +78,8 @@ impl Intake {
         for chunk in &chunks {
             self.forget(*chunk);
         }
+        self.given_up.clear();
+        self.untold.clear();
         self.expect(&chunks);
         chunks
     }
@@ -77,6 +88,11 @@ impl Intake {
     pub(super) fn forget(&mut self, chunk: ChunkIndex) -> bool {
         self.part.release(chunk, self.writer);
         self.expected.remove(&chunk).is_some()
+    }
+
+    /// What the source still sends and need not, since it was last asked.
+    pub(super) fn take_untold(&mut self) -> Vec<ChunkIndex> {
+        std::mem::take(&mut self.untold)
     }
 
     /// `len` bytes of `chunk` in `data`, from `offset` of it on.
@@ -89,6 +105,11 @@ impl Intake {
     ) -> Result<(), OwnerGone> {
         // What was dropped may still be on its way.
         let Some(mut incoming) = self.expected.remove(&chunk) else { return Ok(()) };
+        if incoming.again && offset > 0 {
+            self.expected.insert(chunk, incoming);
+            return Ok(());
+        }
+        incoming.again = false;
         let outcome = match self.total(chunk, offset, last, len) {
             Some(total) if offset == incoming.received => self.take(chunk, &mut incoming, total, len as u32, data),
             _ => Outcome::Wrong,
@@ -104,7 +125,13 @@ impl Intake {
                 tell(&self.events, Event::Verified { link: self.link, chunk, bytes, took: since.elapsed() })
             }
             Outcome::Wrong => self.give_up(chunk, Event::Failed(self.link, chunk, Cause::BadHash)),
-            Outcome::NoMemory => self.give_up(chunk, Event::Busy(self.link, chunk)),
+            Outcome::NoMemory => {
+                if !last {
+                    self.given_up.insert(chunk);
+                    self.untold.push(chunk);
+                }
+                self.give_up(chunk, Event::Busy(self.link, chunk))
+            }
             // The owner has heard from whoever was first.
             Outcome::Beaten => Ok(()),
             Outcome::Disk(error) => {
@@ -193,5 +220,69 @@ impl Drop for Intake {
         for chunk in self.expected.keys() {
             self.part.release(*chunk, self.writer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{Receiver, unbounded};
+    use peernet_engine::download::SourceId;
+    use peernet_engine::ids::{ByteCount, FileHash};
+    use peernet_engine::manifest::{Geometry, Manifest};
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+    const CHUNK: ChunkIndex = ChunkIndex(0);
+    const HALF: usize = MIB / 2;
+    /// As much as second writers may gather.
+    const ALL_SPILL: usize = 32 << 20;
+
+    fn scene() -> (tempfile::TempDir, Arc<Part>, Intake, Receiver<Event>, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Arc::new(Part::open(&folder.path().join("part")).unwrap().unwrap());
+        let bytes: Vec<u8> = (0..MIB).map(|i| (i * 7 + i / 256) as u8).collect();
+        let geometry = Geometry::new(ByteCount(MIB as u64), 1 << 20).unwrap();
+        let hash = ChunkHash(Sha256::digest(&bytes).into());
+        let manifest = Manifest::new(FileHash(Sha256::digest(&bytes).into()), geometry, vec![hash]).unwrap();
+        let (events, happening) = unbounded();
+        let link = LinkId { source: SourceId(0), number: 1 };
+        let intake = Intake::new(link, Arc::new(Blueprint::of_manifest(manifest)), Arc::clone(&part), events);
+        (folder, part, intake, happening, bytes)
+    }
+
+    #[test]
+    fn what_still_comes_of_a_chunk_there_was_no_memory_for_is_not_taken_for_a_lie() {
+        let (_folder, part, mut intake, happening, bytes) = scene();
+        let other = WriterId(99);
+        assert_eq!(part.claim(CHUNK, other), Claimed::Yes);
+        let full = part.spill(ALL_SPILL).unwrap();
+        let send = |intake: &mut Intake, half: usize| {
+            let piece = &bytes[half * HALF..(half + 1) * HALF];
+            intake.block(CHUNK, ((half * HALF) as u32, half == 1), HALF, &mut &*piece).unwrap();
+        };
+        intake.expect(&[CHUNK]);
+        send(&mut intake, 0);
+        assert!(matches!(happening.try_recv(), Ok(Event::Busy(_, CHUNK))));
+        assert_eq!(intake.take_untold(), [CHUNK]);
+        // Asked again, the rest of the first answer comes before the second one.
+        drop(full);
+        part.release(CHUNK, other);
+        intake.expect(&[CHUNK]);
+        send(&mut intake, 1);
+        assert!(happening.is_empty());
+        send(&mut intake, 0);
+        send(&mut intake, 1);
+        let told: Vec<Event> = happening.try_iter().collect();
+        assert!(matches!(told[..], [Event::Progress(..), Event::Progress(..), Event::Verified { .. }]), "{told:?}");
+        assert!(std::fs::read(part.path()).unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_block_in_the_wrong_place_is_a_lie() {
+        let (_folder, _part, mut intake, happening, bytes) = scene();
+        intake.expect(&[CHUNK]);
+        intake.block(CHUNK, (HALF as u32, true), HALF, &mut &bytes[HALF..]).unwrap();
+        assert!(matches!(happening.try_recv(), Ok(Event::Failed(_, CHUNK, Cause::BadHash))));
     }
 }

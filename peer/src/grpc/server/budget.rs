@@ -40,6 +40,17 @@ impl Budget {
         Some(Permit { budget: Arc::clone(self), bytes })
     }
 
+    /// The same without waiting: `None` also while there is not enough.
+    pub(super) fn try_take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
+        let bytes = bytes.min(self.total);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed || state.free < bytes {
+            return None;
+        }
+        state.free -= bytes;
+        Some(Permit { budget: Arc::clone(self), bytes })
+    }
+
     /// Nobody gets anything any more, and nobody waits.
     pub(super) fn close(&self) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

@@ -106,6 +106,8 @@ struct State {
     current: Option<(ChunkIndex, u32)>,
     outgoing: mpsc::Sender<Out>,
     credits: u32,
+    /// There was no memory for another block beside what is on its way; the next [`Stream::sent`] tries again.
+    starved: bool,
     queued: bool,
     ended: bool,
     caller_is_done: bool,
@@ -145,6 +147,7 @@ impl State {
             current: None,
             outgoing,
             credits: CREDITS,
+            starved: false,
             queued: false,
             ended: false,
             caller_is_done: false,
@@ -161,8 +164,13 @@ impl State {
         match self.subject {
             Subject::Unknown => self.caller_is_done && !self.ended,
             Subject::Asked(..) => !self.ended,
-            Subject::Known(..) => !self.ended && self.credits > 0 && more,
+            Subject::Known(..) => !self.ended && more && self.credits > 0 && (!self.starved || self.is_bare()),
         }
+    }
+
+    /// Nothing of it is on its way.
+    fn is_bare(&self) -> bool {
+        self.credits == CREDITS
     }
 
     fn news_are_due(&self) -> bool {
@@ -273,6 +281,7 @@ impl Stream {
         state.last_sent = now;
         state.active = now;
         state.credits += 1;
+        state.starved = false;
         self.queue(&mut state);
     }
 
@@ -352,13 +361,13 @@ impl Stream {
 
     fn send_block(&self, core: &Core, held: &Held, opened: Option<Opened>, place: (ChunkIndex, u32, u32)) {
         let (chunk, offset, len) = place;
-        let Some(permit) = core.stream_budget.take(len as usize) else { return };
+        let Some((len, permit)) = self.memory_for(core, len) else { return };
         match block::read(held, opened, chunk, offset, len) {
             Ok((reply, opened)) => {
                 block::count(core, len);
                 let mut state = self.lock();
-                state.advance(held, opened, place);
-                state.put(Some(reply), Some(permit));
+                state.advance(held, opened, (chunk, offset, len));
+                state.put(Some(reply), permit);
             }
             Err(error) => {
                 drop(permit);
@@ -367,6 +376,18 @@ impl Stream {
                 self.refuse(core, chunk, Reason::READ_FAILED);
             }
         }
+    }
+
+    /// How long the block may be, and the memory taken for it. Never waits: callers who take nothing hold what they were
+    /// given, and must hold up neither the disk threads nor anyone else. So a small block at a time is everyone's right,
+    /// whatever the budget says; there are at most [`UploadLimits::streams_max`] of these.
+    fn memory_for(&self, core: &Core, len: u32) -> Option<(u32, Option<Permit>)> {
+        if let Some(permit) = core.stream_budget.try_take(len as usize) {
+            return Some((len, Some(permit)));
+        }
+        let mut state = self.lock();
+        state.starved = true;
+        state.is_bare().then_some((len.min(BLOCK_BYTES_MIN), None))
     }
 
     fn queue(&self, state: &mut State) {

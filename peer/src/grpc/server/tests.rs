@@ -38,6 +38,10 @@ struct Scene {
 }
 
 fn scene(len: usize, chunk_size: u32) -> Scene {
+    scene_with(len, chunk_size, UploadLimits::default())
+}
+
+fn scene_with(len: usize, chunk_size: u32, limits: UploadLimits) -> Scene {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let bytes: Vec<u8> = (0..len).map(|i| (i * 31 + i / 251) as u8).collect();
@@ -48,7 +52,7 @@ fn scene(len: usize, chunk_size: u32) -> Scene {
     let identity = FileIdentity::of_path(&path).unwrap();
     let held = Held::complete(Arc::new(manifest), path, identity, "file".to_owned());
     let shelf = Arc::new(One(Arc::clone(&held)));
-    let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
+    let server = PeerServer::start("127.0.0.1:0", shelf, limits).unwrap();
     Scene { _folder: folder, bytes, held, server }
 }
 
@@ -267,6 +271,38 @@ fn a_caller_that_does_not_read_holds_little_memory_and_no_one_up() {
     let unread = scene.server.counters().bytes_sent - 64 * MIB as u64;
     assert!(unread < 24 * MIB as u64, "{unread} bytes were read for a caller that takes none");
     drop(receiver);
+    scene.server.stop(SECOND);
+}
+
+#[test]
+fn callers_that_do_not_read_and_hold_all_the_memory_hold_up_nobody() {
+    let limits = UploadLimits { bytes_in_flight_max: MIB, ..UploadLimits::default() };
+    let scene = scene_with(16 * MIB, 1 << 20, limits);
+    let method = raw(FETCH, MethodType::Duplex);
+    let stuck: Vec<_> = (0..4)
+        .map(|_| {
+            let client = scene.client();
+            let option = CallOption::default().timeout(60 * SECOND);
+            let (mut sender, receiver) = client.duplex_streaming(&method, option).unwrap();
+            let message = (wanted(&scene, &[(0, 16)]), grpcio::WriteFlags::default());
+            block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
+            (client, sender, receiver)
+        })
+        .collect();
+    // Until nothing moves any more.
+    let (mut before, deadline) = (0, std::time::Instant::now() + 30 * SECOND);
+    loop {
+        let _a_moment = crossbeam_channel::after(SECOND / 2).recv();
+        let now = scene.server.counters().blocks_sent;
+        if now == before && now > 0 {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "callers that do not read get ever more");
+        before = now;
+    }
+    let replies = scene.fetch(vec![wanted(&scene, &[(0, 2)])]).unwrap();
+    assert_eq!(replies.iter().map(|reply| reply.data.len()).sum::<usize>(), 2 * MIB);
+    drop(stuck);
     scene.server.stop(SECOND);
 }
 

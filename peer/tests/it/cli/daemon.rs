@@ -74,3 +74,30 @@ fn wait_until_announced(stage: &Stage, who: &str, files: u64) {
         assert!(std::time::Instant::now() < deadline, "not announced");
     }
 }
+
+#[test]
+fn commands_wait_for_a_daemon_that_is_just_starting() {
+    let stage = Stage::with(&["alice"]);
+    let hash = stage.file("a.bin", 5);
+    stage.file("b.bin", 6);
+    // What a daemon has between taking its folder and listening for commands.
+    let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(stage.path("alice/serving.lock"));
+    let lock = lock.unwrap();
+    let begin = |arguments: &[&str]| {
+        lock.lock().unwrap();
+        let mut command = stage.start("alice", arguments);
+        command.line_with("just starting", PATIENCE);
+        lock.unlock().unwrap();
+        command
+    };
+    let mut sharing = begin(&["share", "a.bin", "b.bin"]);
+    let (mut daemon, _) = stage.daemon("alice");
+    ended(&mut sharing).ok().says("Announced all 1 chunks");
+    assert_eq!(stage.announced("alice"), 2);
+    daemon.signal(SIGTERM);
+    ended(&mut daemon).ok();
+    let mut ending = begin(&["unshare", &hash]);
+    let (_daemon, _) = stage.daemon("alice");
+    ended(&mut ending).ok();
+    wait_until_announced(&stage, "alice", 1);
+}

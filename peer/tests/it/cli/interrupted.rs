@@ -14,7 +14,7 @@ const SIZE: u64 = 24 * MIB + 5;
 const RATE: u64 = 4 * MIB;
 
 /// A sharer behind a slow line.
-fn slow_sharer(stage: &Stage, file: &str) -> (Process, Relay) {
+pub(super) fn slow_sharer(stage: &Stage, file: &str) -> (Process, Relay) {
     let relay = Relay::start_unaimed(Faults { bytes_per_second: RATE, ..Faults::default() }).unwrap();
     let address = relay.address().to_string();
     let mut sharer =
@@ -27,7 +27,7 @@ fn slow_sharer(stage: &Stage, file: &str) -> (Process, Relay) {
 }
 
 /// Waits until the download says that it has this many bytes.
-fn wait_for_bytes(download: &mut Process, bytes: u64) {
+pub(super) fn wait_for_bytes(download: &mut Process, bytes: u64) {
     loop {
         let line = download.line_with("\"bytes_done\"", PATIENCE);
         let event: Value = serde_json::from_str(&line).unwrap();

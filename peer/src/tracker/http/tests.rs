@@ -1,0 +1,196 @@
+//! Retries, against a server that plays a script.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use peernet_engine::ids::PeerId;
+use serde_json::{Value, json};
+
+use super::super::session::Session;
+use super::*;
+use crate::home::{Credentials, Home};
+
+const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"good\": 1}";
+const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"good\":";
+const NOTHING: &str = "";
+
+/// An answer with this status line, these further header lines and an error body.
+fn answer(status: &str, headers: &str) -> String {
+    let body = "{\"error\": \"so it is\", \"code\": \"word\"}";
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
+}
+
+/// Answers one connection after the other with what stands in the script, and returns the heads of the requests. A
+/// connection beyond the script gets an answer that no case expects.
+struct Server {
+    address: SocketAddr,
+    thread: JoinHandle<Vec<String>>,
+}
+
+impl Server {
+    fn playing(script: Vec<String>, seen: impl Fn(usize) + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let play = move || {
+            let mut heads = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let head = request(&stream);
+                if head.starts_with("END") {
+                    break;
+                }
+                let beyond = answer("418 beyond the script", "");
+                let _client_gone = stream.write_all(script.get(heads.len()).unwrap_or(&beyond).as_bytes());
+                heads.push(head);
+                seen(heads.len());
+            }
+            heads
+        };
+        Self { address, thread: std::thread::spawn(play) }
+    }
+
+    fn http(&self, stop: Cancel) -> Http {
+        Http::new(format!("http://{}", self.address), stop)
+    }
+
+    /// The heads of the requests that came.
+    fn end(self) -> Vec<String> {
+        TcpStream::connect(self.address).unwrap().write_all(b"END\r\n\r\n").unwrap();
+        self.thread.join().unwrap()
+    }
+}
+
+/// Reads all of it, so that closing the connection resets nothing.
+fn request(stream: &TcpStream) -> String {
+    let mut lines = BufReader::new(stream);
+    let (mut head, mut body_len) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        if let Some(len) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            body_len = len.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head.push_str(&line);
+    }
+    lines.take(body_len).read_to_end(&mut Vec::new()).unwrap();
+    head
+}
+
+fn get() -> Call<'static> {
+    Call::get("/x")
+}
+
+/// Not repeatable.
+fn post() -> Call<'static> {
+    Call::post("/x", &json!({"a": 1}))
+}
+
+/// Plays `script`, asks `call`, and expects this outcome after so many requests.
+#[track_caller]
+fn check(call: &Call<'_>, script: &[&str], requests: usize, expected: &dyn Fn(Result<Value, TrackerError>) -> bool) {
+    let server = Server::playing(script.iter().map(ToString::to_string).collect(), |_| {});
+    let outcome = server.http(Cancel::new()).json::<Value>(call);
+    let shown = format!("{outcome:?}");
+    assert!(expected(outcome), "{script:?}: {shown}");
+    assert_eq!(server.end().len(), requests, "{script:?}: {shown}");
+}
+
+fn is_good(outcome: Result<Value, TrackerError>) -> bool {
+    outcome.is_ok_and(|value| value["good"] == 1)
+}
+
+#[test]
+fn what_a_tracker_puts_off_is_asked_again_whatever_it_is() {
+    let later = answer("503 later", "");
+    let soon = answer("503 later", "retry-after: 1\r\n");
+    for call in [get(), post()] {
+        check(&call, &[&later, &answer("429 slowly", ""), GOOD], 3, &is_good);
+        let begun = Instant::now();
+        check(&call, &[&soon, GOOD], 2, &is_good);
+        assert!(begun.elapsed() >= Duration::from_secs(1), "it asked for a second: {:?}", begun.elapsed());
+    }
+    let busy = |outcome| matches!(outcome, Err(TrackerError::Busy { why, .. }) if why == "so it is");
+    check(&get(), &[&later, &later, &later, &later, GOOD], 4, &busy);
+    // Longer than a caller is made to wait.
+    check(&get(), &[&answer("503 later", "retry-after: 3600\r\n"), GOOD], 1, &busy);
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_only_where_twice_does_no_harm() {
+    for lost in [CUT, NOTHING] {
+        check(&get(), &[lost, GOOD], 2, &is_good);
+        let unreachable = |outcome| matches!(outcome, Err(TrackerError::Unreachable { .. }));
+        check(&post(), &[lost, GOOD], 1, &unreachable);
+    }
+}
+
+#[test]
+fn a_final_answer_is_final() {
+    for status in ["400 no", "401 no", "404 no", "409 no", "422 no", "500 no"] {
+        let number: u16 = status[..3].parse().unwrap();
+        let answered = move |outcome| match outcome {
+            Err(TrackerError::Answered { status, code, message }) => {
+                (status, code.as_str(), message.as_str()) == (number, "word", "so it is")
+            }
+            _ => false,
+        };
+        check(&get(), &[&answer(status, ""), GOOD], 1, &answered);
+    }
+    let malformed = |outcome| matches!(outcome, Err(TrackerError::Malformed(_)));
+    check(&get(), &[&answer("302 go", "location: http://127.0.0.1:1/\r\n"), GOOD], 1, &malformed);
+    check(&get(), &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{!"], 1, &malformed);
+    check(&get(), &["220 mail.example ESMTP\r\n\r\n"], 1, &malformed);
+    let short = Call { answer_max: 5, ..get() };
+    check(&short, &[GOOD, GOOD], 1, &malformed);
+}
+
+#[test]
+fn a_refused_connection_is_tried_again_and_then_told() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for call in [get(), post()] {
+        let begun = Instant::now();
+        let outcome = Http::new(format!("http://{address}"), Cancel::new()).json::<Value>(&call);
+        assert!(
+            matches!(&outcome, Err(TrackerError::Unreachable { why, .. }) if why.contains("refused")),
+            "{outcome:?}"
+        );
+        let pauses = PAUSE_START * 7;
+        assert!(begun.elapsed() >= pauses && begun.elapsed() < pauses * 4, "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_stop_ends_the_pause() {
+    let stop = Cancel::new();
+    let stopped = stop.clone();
+    let server = Server::playing(vec![answer("503 later", "retry-after: 9\r\n")], move |_| stopped.cancel());
+    let begun = Instant::now();
+    let outcome = server.http(stop).json::<Value>(&get());
+    assert_eq!(outcome, Err(TrackerError::Cancelled));
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(server.end().len(), 1);
+}
+
+#[test]
+fn while_the_node_stops_its_last_words_go_out_with_a_token_that_is_due_for_renewal() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = Home::at(folder.path()).credentials();
+    let server = Server::playing(vec![GOOD.to_owned()], |_| {});
+    let stop = Cancel::new();
+    let http = server.http(stop.clone());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (tracker, peer_id, token) = (http.base().to_owned(), PeerId::from_random([1; 16]), "the-token".to_owned());
+    let credentials =
+        Credentials { tracker, peer_id, address: None, token, obtained_at: now - 900, expires_at: now + 100 };
+    file.save(&credentials).unwrap();
+    stop.cancel();
+    let session = Session::new(http.base().to_owned(), file);
+    assert!(is_good(session.run(&http, post())));
+    let heads = server.end();
+    assert!(heads.len() == 1 && heads[0].contains("Bearer the-token"), "{heads:?}");
+}
