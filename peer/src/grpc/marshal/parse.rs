@@ -177,14 +177,14 @@ pub(crate) fn fetch_reply<R: BufRead>(reader: R, len: usize) -> Result<Reply<R>,
     Ok(seen.reply(data))
 }
 
-/// [`chunk_payload`] over plain bytes, read to its end: for fuzzing and tests.
+/// `chunk_payload` over plain bytes, read to its end: for fuzzing and tests.
 pub fn parse_chunk_response(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::new();
     chunk_payload(bytes, bytes.len())?.read_to_end(&mut out)?;
     Ok(out)
 }
 
-/// [`fetch_reply`] over plain bytes; the payload, where there is one, read to its end: for fuzzing and tests.
+/// `fetch_reply` over plain bytes; the payload, where there is one, read to its end: for fuzzing and tests.
 pub fn parse_fetch_reply(bytes: &[u8]) -> Result<(Reply<&[u8]>, Vec<u8>), Malformed> {
     let mut reply = fetch_reply(bytes, bytes.len())?;
     let mut out = Vec::new();
