@@ -31,6 +31,7 @@ mod announce;
 pub mod cancel;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod clock;
 #[cfg(feature = "cli")]
 mod control;
 pub mod error;

@@ -11,13 +11,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::download::Has;
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
+use crate::clock::unix_now;
 use crate::error::NodeError;
 use crate::home::{private_folder, write_atomically};
 use crate::log::Log;
@@ -383,11 +383,6 @@ fn info(entry: &Entry) -> Option<ShareInfo> {
         state,
         added_at: record.map_or(0, |r| r.added_at),
     })
-}
-
-/// Seconds since 1970-01-01 UTC.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
 }
 
 #[cfg(test)]

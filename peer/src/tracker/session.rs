@@ -2,13 +2,13 @@
 //! logged in meanwhile.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use peernet_protos::rest::TokenReply;
 use serde::de::DeserializeOwned;
 
 use super::TrackerError;
 use super::http::{Call, Http};
+use crate::clock::unix_now;
 use crate::home::{Credentials, CredentialsFile};
 
 const REFRESH: &str = "/api/v1/peers/refresh";
@@ -123,9 +123,4 @@ impl Session {
     fn lock(&self) -> MutexGuard<'_, Option<Credentials>> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Seconds since 1970-01-01 UTC.
-fn unix_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
 }

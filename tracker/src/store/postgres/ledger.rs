@@ -10,6 +10,7 @@ use peernet_engine::economy::{
 };
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
+use postgres::types::ToSql;
 
 use crate::store::columns::{self, ledger_columns, pair_columns, ticket_columns, treasury_columns};
 use crate::store::{Durability, Result as StoreResult, StoreError};
@@ -148,6 +149,19 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: &LedgerRow) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// In the order of `treasury_columns!`.
+fn treasury_values(row: &TreasuryRow) -> [&(dyn ToSql + Sync); 7] {
+    [
+        &row.balance_mt,
+        &row.hour,
+        &row.granted_in_hour_mt,
+        &row.fees_day,
+        &row.fees_mt,
+        &row.fees_before_mt,
+        &row.dividend_day,
+    ]
+}
+
 /// Makes the treasury, unless it is there.
 pub(super) fn insert_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), Trouble> {
     tx.execute(
@@ -157,15 +171,7 @@ pub(super) fn insert_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), 
             ") VALUES (1, $1, $2, $3, $4, $5, $6, $7) \
          ON CONFLICT DO NOTHING"
         ),
-        &[
-            &row.balance_mt,
-            &row.hour,
-            &row.granted_in_hour_mt,
-            &row.fees_day,
-            &row.fees_mt,
-            &row.fees_before_mt,
-            &row.dividend_day,
-        ],
+        &treasury_values(row),
     )?;
     Ok(())
 }
@@ -181,15 +187,7 @@ pub(super) fn save_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), Tr
     tx.execute(
         "UPDATE treasury SET balance_mt = $1, hour = $2, granted_in_hour_mt = $3, fees_day = $4, fees_mt = $5, \
          fees_before_mt = $6, dividend_day = $7 WHERE id = 1",
-        &[
-            &row.balance_mt,
-            &row.hour,
-            &row.granted_in_hour_mt,
-            &row.fees_day,
-            &row.fees_mt,
-            &row.fees_before_mt,
-            &row.dividend_day,
-        ],
+        &treasury_values(row),
     )?;
     Ok(())
 }

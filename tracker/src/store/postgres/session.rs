@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use postgres::types::ToSql;
 use postgres::{Client, Config, NoTls, Row, Statement};
 use r2d2::ManageConnection;
+use r2d2_postgres::PostgresConnectionManager;
 
 use super::trouble::{Trouble, describe};
 
@@ -35,8 +36,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn connect(config: &Config, losses: u64) -> Result<Self, postgres::Error> {
-        let mut client = config.connect(NoTls)?;
+    fn new(mut client: Client, losses: u64) -> Result<Self, postgres::Error> {
         client.batch_execute(SESSION_SETTINGS)?;
         Ok(Self { client, statements: HashMap::new(), broken: false, losses, used_at: Instant::now() })
     }
@@ -116,9 +116,9 @@ impl Drop for Tx<'_> {
     }
 }
 
-/// Makes sessions for the pool.
+/// Makes sessions for the pool, of the connections that r2d2_postgres makes.
 pub(super) struct Manager {
-    config: Config,
+    clients: PostgresConnectionManager<NoTls>,
     losses: Arc<AtomicU64>,
 }
 
@@ -130,12 +130,12 @@ impl Manager {
         if config.get_application_name().is_none() {
             config.application_name("peernet-tracker");
         }
-        Self { config, losses }
+        Self { clients: PostgresConnectionManager::new(config, NoTls), losses }
     }
 
     /// Connects outside the pool.
     pub(super) fn session(&self) -> Result<Session, postgres::Error> {
-        Session::connect(&self.config, self.losses.load(Ordering::Relaxed))
+        Session::new(self.clients.connect()?, self.losses.load(Ordering::Relaxed))
     }
 }
 
@@ -164,6 +164,6 @@ impl ManageConnection for Manager {
     }
 
     fn has_broken(&self, session: &mut Session) -> bool {
-        session.broken || session.client.is_closed()
+        session.broken || self.clients.has_broken(&mut session.client)
     }
 }
