@@ -229,6 +229,31 @@ fn arrows_point_downwards() {
 }
 
 #[test]
+fn every_declared_dependency_is_used() {
+    let sources = sources();
+    for (member, _) in ARROWS {
+        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        let of_member = || sources.iter().filter(|(path, _)| path.starts_with(&format!("{member}/")));
+        for name in dependencies(&manifest) {
+            let word = name.replace('-', "_");
+            assert!(of_member().any(|(_, text)| text.contains(&word)), "{member} declares {name} and never uses it");
+        }
+    }
+}
+
+/// The names below every heading that ends in `dependencies]`.
+fn dependencies(manifest: &str) -> Vec<&str> {
+    let sections = manifest
+        .split("\n[")
+        .filter(|section| section.lines().next().is_some_and(|heading| heading.ends_with("dependencies]")));
+    let lines = sections.flat_map(|section| section.lines().skip(1));
+    lines
+        .filter(|line| line.starts_with(|c: char| c.is_ascii_lowercase()))
+        .filter_map(|line| line.split(['.', ' ', '=']).next())
+        .collect()
+}
+
+#[test]
 fn the_tracker_compiles_no_grpc() {
     let manifest = fs::read_to_string(root().join("tracker/Cargo.toml")).unwrap();
     assert!(!manifest.contains("grpc"), "cargo build -p peernet-tracker must compile no gRPC");
