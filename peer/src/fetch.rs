@@ -33,6 +33,7 @@ use crate::upload::{FileIdentity, Held};
 pub use error::FetchError;
 pub use plan::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
 pub use progress::{FetchProgress, Phase, SourceProgress};
+pub use whole::Sink;
 
 /// What to download and where to.
 pub struct FetchJob {
@@ -55,6 +56,9 @@ pub struct FetchJob {
     /// Called once with the growing file, when its manifest is known, for the shelf of a server: it is served while it
     /// is fetched. It becomes a finished one by itself, or is withdrawn when the download ends otherwise.
     pub on_growing: Option<Box<dyn FnOnce(Arc<Held>) + Send>>,
+    /// Gets the file's bytes in order as they are verified: safe from the first byte with `manifest_id`, and otherwise
+    /// proven only by the end of the download, like the file itself.
+    pub sink: Option<Sink>,
 }
 
 impl FetchJob {
@@ -70,6 +74,7 @@ impl FetchJob {
             own_peer: None,
             seed,
             on_growing: None,
+            sink: None,
         }
     }
 }

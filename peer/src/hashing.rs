@@ -1,8 +1,9 @@
 //! The manifest of a local file, from one read of it.
 //!
-//! One thread reads, one computes the SHA-256 of the whole, and the others those of the chunks, all over the same
-//! buffers, so that a byte is read once and hashed twice on as many cores as there are.
+//! One thread reads and others hash the same buffers, so that a byte is read once and hashed twice: in one pass where the
+//! processor can, see `digest`, and otherwise on as many cores as there are.
 
+pub(crate) mod digest;
 mod pipeline;
 
 use std::fmt;
@@ -59,7 +60,8 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
-/// Hashes the file at `path` with up to `workers` threads for its chunks beside one for the whole (0 is taken as 1).
+/// Hashes the file at `path`: where both digests of a byte cannot be had in one pass, with up to `workers` threads for its
+/// chunks beside one for the whole (0 is taken as 1).
 /// `progress` is called on this thread, at most once per chunk.
 pub fn hash_file(
     path: &Path,

@@ -2,6 +2,7 @@
 
 mod owner;
 
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +18,7 @@ use self::owner::Owner;
 use super::blueprint::Blueprint;
 use super::event::EVENTS_MAX;
 use super::pick::Context;
-use super::whole::Frontier;
+use super::whole::{Follow, Frontier};
 use super::{FetchError, Phase, Source, check, sync, whole};
 use crate::cancel::Cancel;
 use crate::part::{Journal, Part, allocate, rename_new, sync_folder_of};
@@ -109,7 +110,9 @@ fn resume(
     let (mut held, shape) = (resumed.held, resumed.shape);
     let cut_short = resumed.known && found_len < wanted_len && !held.is_empty();
     let unknown = !resumed.known && found_len > 0;
-    if cut_short || unknown {
+    // What was handed on cannot be taken back.
+    let in_order = context.job.sink.is_some() && !held.is_empty();
+    if cut_short || unknown || in_order {
         let candidates = if unknown { Bitmap::full(blueprint.count()) } else { held };
         held = check_again(context, &Blueprint::with_shape(blueprint, shape), part, &candidates)?;
         journal = restart(journal, blueprint, shape, &held)?;
@@ -153,19 +156,21 @@ fn transfer(
     part: &Arc<Part>,
     (journal, held): (Journal, Bitmap),
 ) -> Result<Pass, FetchError> {
-    let (frontier, over, skip_last) = (Frontier::default(), Cancel::new(), AtomicBool::new(false));
+    let (over, skip_last) = (Cancel::new(), AtomicBool::new(false));
+    let follow = Follow::Hash(context.job.sink.take());
+    let frontier = Frontier::new(&follow);
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
     thread::scope(|scope| {
         let (events, happening) = bounded(EVENTS_MAX);
         // One message a chunk at most, so it is never full.
         let (written, to_sync) = bounded(blueprint.count().0 as usize + 1);
-        let hash_events = events.clone();
+        let (hash_events, front) = (events.clone(), &frontier);
         let hasher = thread::Builder::new().name("fetch-hash".to_owned());
         hasher
-            .spawn_scoped(scope, || {
-                let events = hash_events;
-                whole::hash_behind(part.file(), &frontier, &events);
+            .spawn_scoped(scope, move || {
+                let read_at = |buffer: &mut [u8], at: u64| part.file().read_exact_at(buffer, at);
+                whole::follow(&read_at, front, follow, &hash_events);
             })
             .map_err(thread_failed())?;
         let sync_events = events.clone();

@@ -17,6 +17,7 @@ use self::intake::Intake;
 use super::FetchLimits;
 use super::blueprint::Blueprint;
 use super::event::{Event, LinkId, OwnerGone, tell};
+use super::whole::Frontier;
 use crate::cancel::Cancel;
 use crate::grpc::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
@@ -33,6 +34,7 @@ pub(super) struct Link {
     pub(super) v1: bool,
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) part: Arc<Part>,
+    pub(super) frontier: Arc<Frontier>,
     pub(super) events: Sender<Event>,
     pub(super) orders: Orders,
     pub(super) limits: FetchLimits,
@@ -69,7 +71,8 @@ pub(super) fn run(mut link: Link) {
 }
 
 fn connection(link: &mut Link) -> End {
-    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), Arc::clone(&link.part), link.events.clone());
+    let (part, frontier) = (Arc::clone(&link.part), Arc::clone(&link.frontier));
+    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), part, frontier, link.events.clone());
     Session { intake, answered: false }.over_addresses(link)
 }
 

@@ -1,33 +1,68 @@
-//! The whole file's SHA-256, computed in order right behind the writes, so that it is ready when the last chunk is.
+//! The whole file's SHA-256, ready when the last chunk is.
+//!
+//! Whoever receives the very chunk that the digest has come to takes the digest along, since a second digest of the same
+//! bytes costs next to nothing ([`Taken`]). What comes out of order is read again by one thread, in order behind the
+//! writes, which also feeds whoever wants the bytes in order.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::Sender;
 use peernet_engine::ids::FileHash;
-use sha2::{Digest, Sha256};
 
 use super::event::{Event, tell};
+use crate::hashing::digest::Digest;
 
 /// Read at once: small enough to stay in the cache between reading and hashing.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// How far the hash may go: every byte before it is verified.
-#[derive(Default)]
+/// Takes verified bytes in the file's order. An error ends the download.
+pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
+
+/// Fills a buffer from an offset of what is written.
+pub(super) type ReadAt<'a> = &'a (dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync);
+
+/// What becomes of the bytes in order.
+pub(super) enum Follow {
+    /// They are hashed, and go to the sink where there is one.
+    Hash(Option<Sink>),
+    /// Nothing: other hashes prove them. This is told in the end.
+    Trust(FileHash),
+}
+
+/// How far the digest may go, and how far it is.
 pub(super) struct Frontier {
     state: Mutex<State>,
     moved: Condvar,
+    /// Whether receivers may take the digest along.
+    lends: bool,
 }
 
-#[derive(Default, Clone, Copy)]
 struct State {
+    /// Every byte before it is verified.
     ready: u64,
     complete: bool,
     stopped: bool,
+    /// The digest is of every byte before it.
+    at: u64,
+    /// `None` while a receiver has it.
+    digest: Option<Digest>,
+}
+
+/// What the thread does next.
+enum Next {
+    Read(u64, usize, Digest),
+    Done(Digest),
+    Stopped,
 }
 
 impl Frontier {
+    /// At the start of the file.
+    pub(super) fn new(follow: &Follow) -> Arc<Self> {
+        let state = State { ready: 0, complete: false, stopped: false, at: 0, digest: Some(Digest::new()) };
+        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new(), lends: matches!(follow, Follow::Hash(None)) })
+    }
+
     /// All bytes before `ready` are there; `complete` when that is the whole file.
     pub(super) fn advance(&self, ready: u64, complete: bool) {
         let mut state = self.lock();
@@ -41,13 +76,48 @@ impl Frontier {
         self.moved.notify_all();
     }
 
-    /// Waits for something beyond `at`, or for the end.
-    fn beyond(&self, at: u64) -> State {
+    /// The digest, for a receiver of the bytes from `offset` on, if that is what it needs next.
+    pub(super) fn take(self: &Arc<Self>, offset: u64) -> Option<Taken> {
         let mut state = self.lock();
-        while state.ready <= at && !state.complete && !state.stopped {
+        if !self.lends || state.at != offset || state.stopped {
+            return None;
+        }
+        let digest = state.digest.take()?;
+        Some(Taken { frontier: Arc::clone(self), before: digest.clone(), digest, kept: None })
+    }
+
+    /// Waits until there is something to read or nothing more to come. The digest is the caller's from then on.
+    fn next(&self) -> Next {
+        let mut state = self.lock();
+        loop {
+            if state.stopped {
+                return Next::Stopped;
+            }
+            let (at, ready) = (state.at, state.ready);
+            if (at < ready || state.complete)
+                && let Some(digest) = state.digest.take()
+            {
+                let left = ready.saturating_sub(at);
+                let len = PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES));
+                return if len == 0 { Next::Done(digest) } else { Next::Read(at, len, digest) };
+            }
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        *state
+    }
+
+    fn give_back(&self, digest: Digest, more: u64) {
+        let mut state = self.lock();
+        state.at += more;
+        state.digest = Some(digest);
+        self.moved.notify_all();
+    }
+
+    fn wait_until_complete(&self) -> bool {
+        let mut state = self.lock();
+        while !state.complete && !state.stopped {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        !state.stopped
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -55,27 +125,140 @@ impl Frontier {
     }
 }
 
-/// The thread: hashes `file` up to the frontier until that is the whole, then tells.
-pub(super) fn hash_behind(file: &File, frontier: &Frontier, events: &Sender<Event>) {
-    let mut hasher = Sha256::new();
+/// The whole file's digest in the hands of the receiver of the next bytes. Dropping it gives it back as it was.
+pub(super) struct Taken {
+    frontier: Arc<Frontier>,
+    before: Digest,
+    digest: Digest,
+    /// How many bytes it is further for good.
+    kept: Option<u64>,
+}
+
+impl Taken {
+    /// `bytes` go into `chunk` and into the whole file's digest.
+    pub(super) fn update_both(&mut self, chunk: &mut Digest, bytes: &[u8]) {
+        chunk.update_both(&mut self.digest, bytes);
+    }
+
+    /// The `len` bytes that were shown are verified and written.
+    pub(super) fn keep(mut self, len: u64) {
+        self.kept = Some(len);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        match self.kept {
+            Some(len) => self.frontier.give_back(self.digest.clone(), len),
+            None => self.frontier.give_back(self.before.clone(), 0),
+        }
+    }
+}
+
+/// The thread: takes what is written up to the frontier until that is the whole, then tells.
+pub(super) fn follow(read_at: ReadAt<'_>, frontier: &Frontier, follow: Follow, events: &Sender<Event>) {
+    let last = match follow {
+        Follow::Trust(hash) => frontier.wait_until_complete().then_some(Event::Whole(hash)),
+        Follow::Hash(sink) => hash_behind(read_at, frontier, sink),
+    };
+    if let Some(last) = last {
+        // The owner may have gone.
+        let _ = tell(events, last);
+    }
+}
+
+fn hash_behind(read_at: ReadAt<'_>, frontier: &Frontier, mut sink: Option<Sink>) -> Option<Event> {
     let mut buffer = vec![0; PIECE_BYTES];
-    let mut at = 0;
     loop {
-        let state = frontier.beyond(at);
-        if state.stopped {
-            return;
+        let (at, len, mut digest) = match frontier.next() {
+            Next::Stopped => return None,
+            Next::Done(digest) => return Some(Event::Whole(FileHash(digest.finish()))),
+            Next::Read(at, len, digest) => (at, len, digest),
+        };
+        let piece = &mut buffer[..len];
+        if let Err(error) = read_at(piece, at) {
+            return Some(Event::Disk("reading the part file again".to_owned(), error));
         }
-        if at == state.ready && state.complete {
-            // The owner may have gone.
-            let _ = tell(events, Event::Whole(FileHash(hasher.finalize().into())));
-            return;
+        if let Some(sink) = &mut sink
+            && let Err(error) = sink(piece)
+        {
+            return Some(Event::Disk("writing the output".to_owned(), error));
         }
-        let piece = &mut buffer[..PIECE_BYTES.min(usize::try_from(state.ready - at).unwrap_or(PIECE_BYTES))];
-        if let Err(error) = file.read_exact_at(piece, at) {
-            let _ = tell(events, Event::Disk("reading the part file again".to_owned(), error));
-            return;
+        digest.update(piece);
+        frontier.give_back(digest, len as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sha2::{Digest as _, Sha256};
+
+    use super::*;
+
+    const LEN: usize = 3 * PIECE_BYTES + 100;
+
+    fn content() -> Vec<u8> {
+        (0..LEN).map(|i| (i / 3 + i / 1_000) as u8).collect()
+    }
+
+    /// The hash that is told when `before` has happened and all of the file is ready then.
+    fn check(follow_how: Follow, before: impl FnOnce(&Arc<Frontier>, &[u8])) -> Option<FileHash> {
+        let (bytes, frontier) = (content(), Frontier::new(&follow_how));
+        before(&frontier, &bytes);
+        frontier.advance(LEN as u64, true);
+        let (events, told) = crossbeam_channel::bounded(1);
+        let read_at = |buffer: &mut [u8], at: u64| {
+            buffer.copy_from_slice(&bytes[at as usize..][..buffer.len()]);
+            Ok(())
+        };
+        follow(&read_at, &frontier, follow_how, &events);
+        match told.try_recv() {
+            Ok(Event::Whole(hash)) => Some(hash),
+            _ => None,
         }
-        hasher.update(&*piece);
-        at += piece.len() as u64;
+    }
+
+    fn right() -> Option<FileHash> {
+        Some(FileHash(Sha256::digest(content()).into()))
+    }
+
+    #[test]
+    fn the_digest_is_right_whoever_took_it_along_and_gave_it_up() {
+        let take = |frontier: &Arc<Frontier>, bytes: &[u8], at: usize, len: usize, keep: bool| {
+            let (mut taken, mut chunk) = (frontier.take(at as u64).expect("it is there"), Digest::new());
+            taken.update_both(&mut chunk, &bytes[at..][..len]);
+            assert!(frontier.take(at as u64).is_none(), "only one has it");
+            assert_eq!(chunk.finish(), <[u8; 32]>::from(Sha256::digest(&bytes[at..][..len])));
+            if keep {
+                taken.keep(len as u64);
+            }
+        };
+        assert_eq!(check(Follow::Hash(None), |_, _| {}), right());
+        let some = |frontier: &Arc<Frontier>, bytes: &[u8]| {
+            take(frontier, bytes, 0, PIECE_BYTES, true);
+            assert!(frontier.take(0).is_none(), "it has gone on");
+            take(frontier, bytes, PIECE_BYTES, 77, false);
+            take(frontier, bytes, PIECE_BYTES, PIECE_BYTES, true);
+        };
+        assert_eq!(check(Follow::Hash(None), some), right());
+        assert_eq!(check(Follow::Hash(None), |frontier, bytes| take(frontier, bytes, 0, LEN, true)), right());
+    }
+
+    #[test]
+    fn a_sink_gets_every_byte_in_order_and_its_error_ends_it() {
+        let (out, bytes) = crossbeam_channel::unbounded();
+        let sink: Sink = Box::new(move |piece| out.send(piece.to_vec()).map_err(io::Error::other));
+        let follow_how = Follow::Hash(Some(sink));
+        assert_eq!(check(follow_how, |frontier, _| assert!(frontier.take(0).is_none())), right());
+        assert!(bytes.try_iter().flatten().eq(content()));
+        let broken: Sink = Box::new(|_| Err(io::ErrorKind::BrokenPipe.into()));
+        assert_eq!(check(Follow::Hash(Some(broken)), |_, _| {}), None);
+    }
+
+    #[test]
+    fn what_other_hashes_prove_is_not_read() {
+        let hash = FileHash([7; 32]);
+        assert_eq!(check(Follow::Trust(hash), |_, _| {}), Some(hash));
+        assert_eq!(check(Follow::Hash(None), |frontier, _| frontier.stop()), None);
     }
 }

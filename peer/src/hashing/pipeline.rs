@@ -10,8 +10,8 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::ids::{ChunkHash, ChunkIndex, FileHash};
 use peernet_engine::manifest::{Geometry, Manifest};
-use sha2::{Digest, Sha256};
 
+use super::digest::{self, Digest};
 use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
 
@@ -38,14 +38,17 @@ impl Failure {
     }
 }
 
-/// A piece of one chunk.
+/// A piece of one chunk, and whether it is the chunk's last.
 struct Piece {
     bytes: Arc<Vec<u8>>,
+    chunk: ChunkIndex,
+    last: bool,
 }
 
-struct Chunks {
-    workers: Vec<Sender<(ChunkIndex, Piece, bool)>>,
-    results: Receiver<(ChunkIndex, ChunkHash)>,
+/// What the hashing threads found.
+struct Hashes {
+    whole: FileHash,
+    chunks: Vec<ChunkHash>,
 }
 
 /// Reads `file` from the start to the size in `geometry`.
@@ -56,68 +59,92 @@ pub(super) fn manifest_of(
     progress: &mut dyn FnMut(HashProgress),
     cancel: &Cancel,
 ) -> Result<Manifest, Failure> {
-    let count = geometry.chunk_count().0 as usize;
-    let workers = workers.min(count.max(1));
-    let (whole, whole_pieces) = bounded::<Piece>(AHEAD_MAX);
-    let (result, results) = bounded(count.max(1));
+    let mut source = Source { file, geometry, progress, cancel };
+    let hashes = if digest::is_fast() { in_one_pass(&mut source) } else { side_by_side(&mut source, workers) }?;
+    Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(|error| Failure::Io(io::Error::other(error)))
+}
+
+/// One thread computes both digests of every byte.
+fn in_one_pass(source: &mut Source<'_>) -> Result<Hashes, Failure> {
+    let (pieces, waiting) = bounded(AHEAD_MAX);
     thread::scope(|scope| {
-        let whole_thread = thread::Builder::new()
-            .name("hash-whole".to_owned())
-            .spawn_scoped(scope, move || hash_whole(&whole_pieces))
-            .map_err(Failure::Thread)?;
-        let mut chunks = Chunks { workers: Vec::new(), results };
-        for number in 0..workers {
-            let (pieces, waiting) = bounded(AHEAD_MAX);
-            let result = result.clone();
-            thread::Builder::new()
-                .name(format!("hash-chunk-{number}"))
-                .spawn_scoped(scope, move || hash_chunks(&waiting, &result))
-                .map_err(Failure::Thread)?;
-            chunks.workers.push(pieces);
-        }
-        drop(result);
-        read_all(file, geometry, &whole, &chunks, progress, cancel)?;
-        // The hashers end when their senders are gone.
-        drop(whole);
-        chunks.workers.clear();
-        let mut hashes = vec![ChunkHash([0; 32]); count];
-        for (chunk, hash) in &chunks.results {
-            hashes[chunk.0 as usize] = hash;
-        }
-        let file_hash =
-            whole_thread.join().map_err(|_| Failure::Thread(io::Error::other("a hashing thread panicked")))?;
-        Manifest::new(file_hash, geometry, hashes).map_err(|error| Failure::Io(io::Error::other(error)))
+        let hasher = thread::Builder::new().name("hash-both".to_owned());
+        let hasher = hasher.spawn_scoped(scope, move || hash_both(&waiting)).map_err(Failure::Thread)?;
+        source.read_all(&mut |piece| pieces.send(piece).map_err(|_| ended()))?;
+        // The hasher ends when its sender is gone.
+        drop(pieces);
+        hasher.join().map_err(|_| panicked())
     })
 }
 
-fn read_all(
-    file: &File,
-    geometry: Geometry,
-    whole: &Sender<Piece>,
-    chunks: &Chunks,
-    progress: &mut dyn FnMut(HashProgress),
-    cancel: &Cancel,
-) -> Result<(), Failure> {
-    let ended = |_| Failure::Thread(io::Error::other("a hashing thread ended early"));
-    let total = geometry.size().0;
-    let mut pool = Pool::default();
-    for index in 0..geometry.chunk_count().0 {
-        let chunk = ChunkIndex(index);
-        let (start, len) = (geometry.offset(chunk), geometry.chunk_len(chunk) as usize);
-        // One worker takes a whole chunk; the next chunk goes to the next worker.
-        let worker = &chunks.workers[index as usize % chunks.workers.len()];
-        for at in (0..len).step_by(PIECE_BYTES) {
-            if cancel.is_cancelled() {
-                return Err(Failure::Cancelled);
-            }
-            let piece_len = PIECE_BYTES.min(len - at);
-            let bytes = pool.fill(file, start + at as u64, piece_len)?;
-            whole.send(Piece { bytes: Arc::clone(&bytes) }).map_err(|_| ended(()))?;
-            worker.send((chunk, Piece { bytes }, at + piece_len == len)).map_err(|_| ended(()))?;
+/// One thread computes the digest of the whole, and `workers` those of the chunks.
+fn side_by_side(source: &mut Source<'_>, workers: usize) -> Result<Hashes, Failure> {
+    let count = source.geometry.chunk_count().0 as usize;
+    let (whole, whole_pieces) = bounded::<Arc<Vec<u8>>>(AHEAD_MAX);
+    let (result, results) = bounded(count.max(1));
+    thread::scope(|scope| {
+        let named = |name: String| thread::Builder::new().name(name);
+        let whole_thread = named("hash-whole".to_owned()).spawn_scoped(scope, move || hash_whole(&whole_pieces));
+        let whole_thread = whole_thread.map_err(Failure::Thread)?;
+        let mut chunks = Vec::new();
+        for number in 0..workers.clamp(1, count.max(1)) {
+            let (pieces, waiting) = bounded(AHEAD_MAX);
+            let result = result.clone();
+            let thread = named(format!("hash-chunk-{number}"));
+            thread.spawn_scoped(scope, move || hash_chunks(&waiting, &result)).map_err(Failure::Thread)?;
+            chunks.push(pieces);
         }
-        progress(HashProgress { done: start + len as u64, total });
+        drop(result);
+        source.read_all(&mut |piece| {
+            whole.send(Arc::clone(&piece.bytes)).map_err(|_| ended())?;
+            // One worker takes a whole chunk; the next chunk goes to the next worker.
+            let worker = &chunks[piece.chunk.0 as usize % chunks.len()];
+            worker.send(piece).map_err(|_| ended())
+        })?;
+        // The hashers end when their senders are gone.
+        drop((whole, chunks));
+        let mut hashes = vec![ChunkHash([0; 32]); count];
+        for (chunk, hash) in &results {
+            hashes[chunk.0 as usize] = hash;
+        }
+        Ok(Hashes { whole: whole_thread.join().map_err(|_| panicked())?, chunks: hashes })
+    })
+}
+
+fn ended() -> Failure {
+    Failure::Thread(io::Error::other("a hashing thread ended early"))
+}
+
+fn panicked() -> Failure {
+    Failure::Thread(io::Error::other("a hashing thread panicked"))
+}
+
+/// What is read, and who hears of it.
+struct Source<'a> {
+    file: &'a File,
+    geometry: Geometry,
+    progress: &'a mut dyn FnMut(HashProgress),
+    cancel: &'a Cancel,
+}
+
+impl Source<'_> {
+    fn read_all(&mut self, hand_over: &mut dyn FnMut(Piece) -> Result<(), Failure>) -> Result<(), Failure> {
+        let total = self.geometry.size().0;
+        let mut pool = Pool::default();
+        for chunk in (0..self.geometry.chunk_count().0).map(ChunkIndex) {
+            let (start, len) = (self.geometry.offset(chunk), self.geometry.chunk_len(chunk) as usize);
+            for at in (0..len).step_by(PIECE_BYTES) {
+                if self.cancel.is_cancelled() {
+                    return Err(Failure::Cancelled);
+                }
+                let piece_len = PIECE_BYTES.min(len - at);
+                let bytes = pool.fill(self.file, start + at as u64, piece_len)?;
+                hand_over(Piece { bytes, chunk, last: at + piece_len == len })?;
+            }
+            (self.progress)(HashProgress { done: start + len as u64, total });
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Buffers that come back by themselves: one is free when no hasher holds it any more. There are at most as many as the
@@ -142,23 +169,58 @@ impl Pool {
     }
 }
 
-fn hash_whole(pieces: &Receiver<Piece>) -> FileHash {
-    let mut hasher = Sha256::new();
+fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
+    let (mut whole, mut chunk, mut chunks) = (Digest::new(), Digest::new(), Vec::new());
     for piece in pieces {
-        hasher.update(piece.bytes.as_slice());
+        whole.update_both(&mut chunk, &piece.bytes);
+        if piece.last {
+            chunks.push(ChunkHash(std::mem::replace(&mut chunk, Digest::new()).finish()));
+        }
     }
-    FileHash(hasher.finalize().into())
+    Hashes { whole: FileHash(whole.finish()), chunks }
 }
 
-fn hash_chunks(pieces: &Receiver<(ChunkIndex, Piece, bool)>, results: &Sender<(ChunkIndex, ChunkHash)>) {
-    let mut hasher = Sha256::new();
-    for (chunk, piece, last) in pieces {
-        hasher.update(piece.bytes.as_slice());
-        if last {
-            let hash = ChunkHash(std::mem::take(&mut hasher).finalize().into());
-            if results.send((chunk, hash)).is_err() {
+fn hash_whole(pieces: &Receiver<Arc<Vec<u8>>>) -> FileHash {
+    let mut hasher = Digest::new();
+    for piece in pieces {
+        hasher.update(&piece);
+    }
+    FileHash(hasher.finish())
+}
+
+fn hash_chunks(pieces: &Receiver<Piece>, results: &Sender<(ChunkIndex, ChunkHash)>) {
+    let mut hasher = Digest::new();
+    for piece in pieces {
+        hasher.update(&piece.bytes);
+        if piece.last {
+            let hash = ChunkHash(std::mem::replace(&mut hasher, Digest::new()).finish());
+            if results.send((piece.chunk, hash)).is_err() {
                 return;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use peernet_engine::ids::ByteCount;
+
+    use super::*;
+
+    #[test]
+    fn both_ways_give_the_same_manifest() {
+        for size in [0_u64, 1, 1 << 20, (5 << 20) + 77] {
+            let mut file = tempfile::tempfile().unwrap();
+            let bytes: Vec<u8> = (0..size).map(|i| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+            file.write_all(&bytes).unwrap();
+            let geometry = Geometry::new(ByteCount(size), 1 << 20).unwrap();
+            let cancel = Cancel::new();
+            let mut source = Source { file: &file, geometry, progress: &mut |_| {}, cancel: &cancel };
+            let (one, other) = (in_one_pass(&mut source), side_by_side(&mut source, 3));
+            let (Ok(one), Ok(other)) = (one, other) else { panic!("{size} bytes") };
+            assert_eq!((one.whole, one.chunks), (other.whole, other.chunks), "{size} bytes");
         }
     }
 }

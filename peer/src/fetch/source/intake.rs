@@ -9,10 +9,11 @@ use crossbeam_channel::Sender;
 use peernet_engine::assembly::ChunkLen;
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::{ChunkHash, ChunkIndex};
-use sha2::{Digest, Sha256};
 
 use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, OwnerGone, tell};
+use super::super::whole::{Frontier, Taken};
+use crate::hashing::digest::Digest;
 use crate::part::{Claimed, Part, Spill, WriterId};
 
 /// One connection's wanted chunks. Dropping it gives up what is half done.
@@ -21,6 +22,7 @@ pub(super) struct Intake {
     writer: WriterId,
     blueprint: Arc<Blueprint>,
     part: Arc<Part>,
+    frontier: Arc<Frontier>,
     events: Sender<Event>,
     expected: BTreeMap<ChunkIndex, Incoming>,
     /// Given up on this connection before all of it came: its other blocks may still be on their way.
@@ -32,10 +34,26 @@ pub(super) struct Intake {
 struct Incoming {
     since: Instant,
     received: u32,
-    hasher: Sha256,
+    digest: Digest,
+    /// The whole file's digest, where this chunk is what it needs next.
+    whole: Option<Taken>,
     place: Option<Place>,
     /// Blocks of an earlier request may come before those of this one.
     again: bool,
+}
+
+impl Incoming {
+    fn new(again: bool) -> Self {
+        Self { since: Instant::now(), received: 0, digest: Digest::new(), whole: None, place: None, again }
+    }
+
+    /// Takes in what was written, or gathered, of it.
+    fn see(&mut self, bytes: &[u8]) {
+        match &mut self.whole {
+            Some(whole) => whole.update_both(&mut self.digest, bytes),
+            None => self.digest.update(bytes),
+        }
+    }
 }
 
 enum Place {
@@ -57,17 +75,23 @@ enum Outcome {
 }
 
 impl Intake {
-    pub(super) fn new(link: LinkId, blueprint: Arc<Blueprint>, part: Arc<Part>, events: Sender<Event>) -> Self {
+    pub(super) fn new(
+        link: LinkId,
+        blueprint: Arc<Blueprint>,
+        part: Arc<Part>,
+        frontier: Arc<Frontier>,
+        events: Sender<Event>,
+    ) -> Self {
         let writer = WriterId(link.number);
         let (expected, given_up, untold) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self { link, writer, blueprint, part, events, expected, given_up, untold }
+        Self { link, writer, blueprint, part, frontier, events, expected, given_up, untold }
     }
 
     /// From now on these may come.
     pub(super) fn expect(&mut self, chunks: &[ChunkIndex]) {
         for chunk in chunks {
             let again = self.given_up.remove(chunk);
-            let fresh = || Incoming { since: Instant::now(), received: 0, hasher: Sha256::new(), place: None, again };
+            let fresh = || Incoming::new(again);
             self.expected.entry(*chunk).or_insert_with(fresh);
         }
     }
@@ -168,16 +192,18 @@ impl Intake {
         let offset = self.blueprint.shape.offset(chunk) + u64::from(incoming.received);
         if incoming.place.is_none() {
             incoming.place = match self.part.claim(chunk, self.writer) {
-                Claimed::Yes => Some(Place::File),
+                Claimed::Yes => {
+                    incoming.whole = self.frontier.take(offset);
+                    Some(Place::File)
+                }
                 Claimed::Taken => self.part.spill(total as usize).map(Place::Memory),
                 Claimed::Done => return Outcome::Beaten,
             };
         }
-        let Incoming { hasher, place, received, .. } = incoming;
-        match place {
+        match &mut incoming.place {
             None => return Outcome::NoMemory,
             Some(Place::File) => {
-                match self.part.write(chunk, self.writer, offset, data, &mut |piece| hasher.update(piece)) {
+                match self.part.write(chunk, self.writer, offset, data, &mut |piece| incoming.see(piece)) {
                     Ok(true) => {}
                     Ok(false) => return Outcome::Beaten,
                     Err(error) => return Outcome::Disk(error),
@@ -188,15 +214,15 @@ impl Intake {
                 if let Err(error) = data.read_to_end(&mut spill.bytes) {
                     return Outcome::Disk(error);
                 }
-                hasher.update(&spill.bytes[before..]);
+                incoming.digest.update(&spill.bytes[before..]);
             }
         }
-        *received += len;
-        if *received < total { Outcome::More } else { self.judge(chunk, incoming) }
+        incoming.received += len;
+        if incoming.received < total { Outcome::More } else { self.judge(chunk, incoming) }
     }
 
     fn judge(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> Outcome {
-        let hash = ChunkHash(std::mem::take(&mut incoming.hasher).finalize().into());
+        let hash = ChunkHash(std::mem::replace(&mut incoming.digest, Digest::new()).finish());
         if self.blueprint.hash(chunk) != Some(hash) {
             return Outcome::Wrong;
         }
@@ -209,7 +235,12 @@ impl Intake {
                     Err(error) => Outcome::Disk(error),
                 }
             }
-            _ if self.part.done(chunk, self.writer) => Outcome::Right,
+            _ if self.part.done(chunk, self.writer) => {
+                if let Some(whole) = incoming.whole.take() {
+                    whole.keep(incoming.received.into());
+                }
+                Outcome::Right
+            }
             _ => Outcome::Beaten,
         }
     }
@@ -229,7 +260,9 @@ mod tests {
     use peernet_engine::download::SourceId;
     use peernet_engine::ids::{ByteCount, FileHash};
     use peernet_engine::manifest::{Geometry, Manifest};
+    use sha2::{Digest as _, Sha256};
 
+    use super::super::super::whole::Follow;
     use super::*;
 
     const MIB: usize = 1 << 20;
@@ -247,7 +280,9 @@ mod tests {
         let manifest = Manifest::new(FileHash(Sha256::digest(&bytes).into()), geometry, vec![hash]).unwrap();
         let (events, happening) = unbounded();
         let link = LinkId { source: SourceId(0), number: 1 };
-        let intake = Intake::new(link, Arc::new(Blueprint::of_manifest(manifest)), Arc::clone(&part), events);
+        let blueprint = Arc::new(Blueprint::of_manifest(manifest));
+        let frontier = Frontier::new(&Follow::Hash(None));
+        let intake = Intake::new(link, blueprint, Arc::clone(&part), frontier, events);
         (folder, part, intake, happening, bytes)
     }
 
