@@ -53,7 +53,10 @@ fn agrees(theirs: &FetchReply, ours: &str, payload: &[u8]) {
     let (chunk, reason) = (theirs.chunk_index, theirs.reason.enum_value_or_default());
     let expected = match theirs.kind.value() {
         0 => format!("Block {{ chunk: {chunk}, offset: {}, last: {}, ", theirs.offset, theirs.last),
-        1 => format!("Available({:?})", (!theirs.complete).then_some(&theirs.bitmap)),
+        1 => {
+            let (have, given) = ((!theirs.complete).then_some(&theirs.bitmap), Some(&theirs.given));
+            format!("Available {{ have: {have:?}, given: {:?} }}", given.filter(|given| !given.is_empty()))
+        }
         2 => format!("Refused {{ chunk: {chunk}, reason: {reason:?} }}"),
         _ => "Unknown".to_owned(),
     };
@@ -67,6 +70,7 @@ fn fetch_examples() -> Vec<Vec<u8>> {
         b"\x7a\x03abc\x10\x07".to_vec(),
         b"\x08\x01\x30\x01".to_vec(),
         b"\x08\x01\x3a\x02\xff\xc0".to_vec(),
+        b"\x08\x01\x30\x01\x42\x02\xf0\x40".to_vec(),
         b"\x08\x02\x10\x03\x28\x02".to_vec(),
     ]
 }

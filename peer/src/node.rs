@@ -8,7 +8,7 @@ mod share;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
@@ -19,7 +19,7 @@ use crate::home::{Credentials, Home};
 use crate::log::Log;
 use crate::shares::{ShareInfo, Shares};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
-use crate::upload::UploadLimits;
+use crate::upload::{Held, UploadLimits};
 
 pub use builder::Builder;
 use running::Running;
@@ -38,6 +38,7 @@ pub struct Node {
     log: Log,
     stop: Cancel,
     running: Running,
+    lingering: Mutex<Vec<Arc<Held>>>,
 }
 
 /// How a node serves.
@@ -81,6 +82,9 @@ pub struct DownloadOptions {
     pub version1_name: bool,
     /// Share it from then on.
     pub share: bool,
+    /// Offer what is there to others while the rest is fetched, and then until [`Node::linger`] or [`Node::stop`]. A node
+    /// that does not serve yet begins to, for files that are worth it.
+    pub offer: bool,
     /// Do not wait for the disk: faster where it is the slowest part, but a power cut may cost what was fetched.
     pub no_sync: bool,
 }
@@ -182,6 +186,16 @@ impl Node {
     /// The tracker's URL.
     pub fn tracker_url(&self) -> &str {
         self.tracker.url()
+    }
+
+    /// Goes on offering what [`DownloadOptions::offer`] asked for as long as somebody is in the middle of fetching it, at most
+    /// `longest`, and no longer than until `cancel`; then ends the offer. Calls `begins` if there is somebody.
+    pub fn linger(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
+        let held = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
+        if !held.is_empty() {
+            self.running.wait_until_idle(longest, cancel, begins);
+        }
+        held.iter().for_each(|held| self.shares.end(held));
     }
 
     /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. What was shared

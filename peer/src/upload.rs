@@ -1,5 +1,6 @@
 //! What this peer offers to others: the seam between the server and whoever knows the shared files.
 
+mod callers;
 mod held;
 mod identity;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::{FileHash, ManifestId};
 
+pub(crate) use callers::Caller;
 pub use held::{Held, ReadError};
 pub(crate) use held::{Opened, Watcher};
 pub use identity::FileIdentity;

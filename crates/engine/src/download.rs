@@ -57,6 +57,8 @@ pub struct Download {
     chunk_bytes: u64,
     /// When to look for someone to rescue again; `None` while nobody is idle.
     rescue_at: Option<Instant>,
+    /// When a source may be asked for what it gave to others.
+    repeat_at: Option<Instant>,
     /// Since when every source there was is banned.
     forsaken_since: Option<Instant>,
     meter: RateMeter,
@@ -80,6 +82,7 @@ impl Download {
             lookup: health::Lookup::new(now, &limits),
             chunk_bytes: CHUNK_BYTES_GUESS,
             rescue_at: None,
+            repeat_at: None,
             forsaken_since: None,
             meter: RateMeter::new(now),
             fetched: 0,
@@ -117,6 +120,7 @@ impl Download {
         }
         let sources = self.sources.values().filter_map(|source| self.source_deadline(source));
         sources
+            .chain(self.repeat_at)
             .chain(self.rescue_at)
             .chain(self.lookup.deadline())
             .chain(self.forsaken_since.map(|since| since + self.limits.forsaken_after))

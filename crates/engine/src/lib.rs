@@ -11,6 +11,7 @@ pub mod bitmap;
 pub mod cause;
 pub mod download;
 pub mod economy;
+pub mod giving;
 pub mod ids;
 pub mod journal;
 pub mod lease;

@@ -1,6 +1,7 @@
 //! `download`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use peernet_engine::link::Target;
 use serde_json::json;
@@ -17,6 +18,8 @@ use crate::node::{DownloadOptions, Downloaded};
 
 /// Where version 1 put files.
 const OUTPUT_DEFAULT: &str = "./downloads/";
+/// How long a download that is done goes on for those who are in the middle of fetching from it.
+const LINGER_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
@@ -26,6 +29,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         force: typed.force,
         version1_name: typed.v1_names,
         share: false,
+        offer: !typed.no_serve,
         no_sync: typed.no_sync,
     };
     let node = context.asking_node(typed.tracker.as_deref())?;
@@ -45,6 +49,8 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         share_on(context, &done)?;
     }
     report(context, &done);
+    let mut note = || context.output.note("others are still fetching from here, a moment (Ctrl-C ends it)");
+    node.linger(LINGER_MAX, &context.cancel, &mut note);
     node.stop();
     Ok(Exit::Ok)
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
+use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Has, SourceId};
 use peernet_engine::ids::{ChunkIndex, FileHash};
@@ -26,6 +27,8 @@ pub(super) struct LinkId {
 pub(super) enum Event {
     /// A source says what it holds.
     Has(LinkId, Has),
+    /// What a source gave to others.
+    Gave(LinkId, Option<Bitmap>),
     /// Bytes of a wanted chunk came.
     Progress(LinkId, u32),
     /// A chunk is right and written.

@@ -162,12 +162,17 @@ impl Session {
                 let len = data.len();
                 self.intake.block(ChunkIndex(chunk), (offset, last), len, &mut data)
             }
-            Reply::Available(None) => tell(&link.events, Event::Has(link.id, Has::Complete)),
-            Reply::Available(Some(bytes)) => match Bitmap::from_bytes(&bytes, link.blueprint.count()) {
-                Some(bitmap) => tell(&link.events, Event::Has(link.id, Has::Chunks(bitmap))),
+            Reply::Available { have, given } => {
                 // A bitmap of another length says nothing about this file.
-                None => Ok(()),
-            },
+                let bitmap = |bytes: Vec<u8>| Bitmap::from_bytes(&bytes, link.blueprint.count());
+                // This first: what is asked next depends on it.
+                tell(&link.events, Event::Gave(link.id, given.and_then(bitmap)))?;
+                match have.map(bitmap) {
+                    None => tell(&link.events, Event::Has(link.id, Has::Complete)),
+                    Some(Some(bitmap)) => tell(&link.events, Event::Has(link.id, Has::Chunks(bitmap))),
+                    Some(None) => Ok(()),
+                }
+            }
             Reply::Refused { chunk, reason } => self.refused(link, ChunkIndex(chunk), reason),
             Reply::Unknown => Ok(()),
         }

@@ -198,6 +198,11 @@ impl PeerServer {
         }
     }
 
+    /// Whether no caller is owed a chunk at the moment.
+    pub fn is_idle(&self) -> bool {
+        self.core.streams.all().iter().all(|stream| stream.owes_nothing())
+    }
+
     /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and ends its threads. `Fetch`
     /// calls are told at once that this peer leaves.
     pub fn stop(mut self, grace: Duration) {

@@ -1,7 +1,7 @@
 //! Describing a node.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::running::Running;
 use super::{Node, Settings};
@@ -140,6 +140,7 @@ impl Builder {
             log: self.log,
             stop: self.stop,
             running: Running::default(),
+            lingering: Mutex::default(),
         })
     }
 }

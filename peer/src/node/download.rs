@@ -20,6 +20,9 @@ use crate::reports::ReportQueue;
 use crate::tracker::TrackerDirectory;
 use crate::upload::Held;
 
+/// A node that serves nothing yet begins to for the sake of a download of at least this size, in bytes: smaller ones are
+/// over before anyone hears of them.
+const OFFER_BYTES_MIN: u64 = 8 << 20;
 /// How long the last feedback of a download may take; then it goes on in the background until the node stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for one that was cancelled, whose caller wants to go.
@@ -53,9 +56,23 @@ impl Node {
         }
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
         fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
+        if options.offer {
+            self.begin_to_offer(&plan);
+        }
         let job = self.job(file_hash, manifest_id, plan, &place, options)?;
         let fetched = self.fetch(job, &directory, progress, cancel, &reports)?;
         self.finish(fetched, &place, options, begun)
+    }
+
+    /// Serves from now on, so that what is there can be passed on; a download does not fail for the lack of that.
+    fn begin_to_offer(&self, plan: &Plan) {
+        let is_worth_it = plan.manifests.iter().any(|manifest| manifest.size.0 >= OFFER_BYTES_MIN);
+        if is_worth_it
+            && self.listen_address().is_none()
+            && let Err(error) = self.serve()
+        {
+            self.log.info(&format!("nothing is passed on to others meanwhile: {error}"));
+        }
     }
 
     fn job(
@@ -126,8 +143,12 @@ impl Node {
         if options.share {
             self.add_share(Arc::clone(&manifest), &real, fetched.identity, kept)?;
         }
-        if let Some(held) = fetched.held.filter(|_| renamed || !options.share) {
-            self.shares.end(&held);
+        match fetched.held.filter(|_| renamed || !options.share) {
+            Some(held) if options.offer && !renamed => {
+                self.lingering.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+            }
+            Some(held) => self.shares.end(&held),
+            None => {}
         }
         if options.share {
             self.running.settle()?;

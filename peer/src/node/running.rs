@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peernet_threads::Group;
 
 use super::Node;
 use crate::announce::{Announcer, Setup};
+use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::grpc::PeerServer;
 use crate::home::HomeLock;
@@ -20,6 +21,8 @@ use crate::upload::Shelf;
 const UPLOAD_GRACE: Duration = Duration::from_secs(2);
 /// How long the node's threads may take to end: a last batch of feedback, a last good-bye.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often it is looked whether anyone still fetches something.
+const IDLE_LOOK: Duration = Duration::from_millis(50);
 /// How long the tracker may take for an announce, retries included.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -73,6 +76,20 @@ impl Running {
 
     pub(super) fn bytes_sent(&self) -> u64 {
         self.lock().serving.as_ref().map_or(0, |serving| serving.server.counters().bytes_sent)
+    }
+
+    /// Waits until nobody is owed a chunk; for at most `longest`, and until `cancel`. Calls `begins` where that is not so
+    /// at once.
+    pub(super) fn wait_until_idle(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
+        let deadline = Instant::now() + longest;
+        let is_idle = || self.lock().serving.as_ref().is_none_or(|serving| serving.server.is_idle());
+        if is_idle() {
+            return;
+        }
+        begins();
+        while !is_idle() && Instant::now() < deadline && !cancel.is_cancelled() {
+            let _cancelled_meanwhile = cancel.channel().recv_timeout(IDLE_LOOK);
+        }
     }
 
     /// Waits until the tracker knows what is shared; at once where nothing is served.

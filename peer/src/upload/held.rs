@@ -12,6 +12,7 @@ use peernet_engine::ids::ChunkIndex;
 use peernet_engine::manifest::Manifest;
 
 use super::FileIdentity;
+use super::callers::{Caller, Callers};
 
 /// Why a chunk cannot be read.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub struct Held {
     manifest: Arc<Manifest>,
     file_name: String,
     state: Mutex<State>,
+    callers: Arc<Callers>,
 }
 
 struct State {
@@ -114,7 +116,8 @@ impl Held {
 
     fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
         let state = State { place, have, withdrawn: false, watchers: Vec::new() };
-        Arc::new(Self { manifest, file_name, state: Mutex::new(state) })
+        let callers = Callers::new(manifest.geometry().chunk_count());
+        Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers })
     }
 
     /// Sizes and hashes.
@@ -176,6 +179,11 @@ impl Held {
         let mut state = self.lock();
         state.withdrawn = true;
         notify(state);
+    }
+
+    /// One more caller who will ask for chunks.
+    pub(crate) fn join(&self) -> Caller {
+        self.callers.join()
     }
 
     /// Adds someone to tell about changes, until the `Arc` behind `watcher` is dropped.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use peernet_engine::ids::{ByteCount, FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
-use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::{AnnounceChunkRequest, PlanManifest, PlanReply, PlanSource, StatusReply, TicketBody};
 
 use crate::api::{ApiError, Caller, PathArgs, json_body, peer_address, query_args};
@@ -20,7 +19,7 @@ use crate::swarm::sources::{Offer, V1_CHUNK_SIZE, offers};
 use crate::swarm::{FileView, Full, ManifestView, V1Address, V1Step, lookup::choose};
 use crate::wire;
 
-use offered::{Offered, order_plan};
+use offered::{Offered, order_plan, shown};
 
 /// When to ask for the next plan where sources were found, in seconds.
 const ASK_AGAIN_S: u64 = 60;
@@ -148,7 +147,7 @@ fn plan_of(
     view: &FileView,
 ) -> PlanReply {
     let mut known: Vec<&ManifestView> = view.manifests.iter().collect();
-    known.sort_by_key(|manifest| std::cmp::Reverse(manifest.holders.len()));
+    known.sort_by_key(|manifest| std::cmp::Reverse(manifest.useful()));
     known.truncate(MANIFESTS_MAX);
     let mut ranked: Vec<(PlanManifest, Offered)> =
         known.into_iter().filter_map(|manifest| plan_manifest(app, now, asker, site, view, manifest)).collect();
@@ -185,8 +184,8 @@ fn plan_manifest(
     let meta = manifest.meta.as_ref()?;
     let offers = offers(view, manifest, meta);
     let offered = order_plan(app, now, asker, site, meta.chunks, &offers);
-    let shown = offered.order.iter().take(SOURCES_PER_PLAN);
-    let sources = shown.map(|place| plan_source(&offers[*place], offered.scores[*place])).collect();
+    let shown = shown(meta.chunks, &offers, &offered.order);
+    let sources = shown.into_iter().map(|place| plan_source(&offers[place], offered.scores[place])).collect();
     let id = manifest.id.to_string();
     Some((PlanManifest { manifest_id: id, size: meta.size, chunk_size: meta.chunk_size, sources }, offered))
 }

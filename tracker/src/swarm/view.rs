@@ -29,8 +29,15 @@ pub struct ManifestView {
     pub id: ManifestId,
     /// Its sizes, where they are known already.
     pub meta: Option<ManifestMeta>,
-    /// Who holds at least one chunk of it.
+    /// Who holds some of it, or fetches it and holds nothing yet.
     pub holders: Vec<HolderView>,
+}
+
+impl ManifestView {
+    /// How many hold at least one chunk.
+    pub fn useful(&self) -> usize {
+        self.holders.iter().filter(|holder| !holder.held.is_nothing()).count()
+    }
 }
 
 /// A live version 2 lease.
@@ -105,7 +112,7 @@ impl FileEntry {
 
     fn manifest_view(&self, now: UnixMillis, id: ManifestId) -> ManifestView {
         let entry = &self.manifests[&id];
-        let live = entry.holders.iter().filter(|(_, h)| is_live(h.expires_at, now) && !h.held.is_nothing());
+        let live = entry.holders.iter().filter(|(_, h)| is_live(h.expires_at, now));
         let holders = live
             .map(|(peer, h)| HolderView {
                 peer: *peer,

@@ -24,15 +24,19 @@ impl Download {
             turn.retain(|id| self.assign_one(now, *id, order, &mut requests) && self.has_room(now, *id, cap));
         }
         self.rescue(now, cap, &mut requests);
+        let repeats = self.with_room(now, cap).into_iter().filter_map(|id| self.sources[&id].repeats_at(&self.limits));
+        self.repeat_at = repeats.filter(|at| *at > now).min();
         for (source, chunks) in requests {
             self.outputs.push_back(Output::Request { source, chunks });
         }
     }
 
-    /// In order as long as nobody holds a mere part: then there is no other downloader known to complement.
+    /// In order as long as nobody holds a mere part, or asks our sources for parts: then there is no other downloader
+    /// known to complement.
     fn order(&self) -> Order {
-        let partial = self.sources.values().any(|source| source.has.is_some() && !source.is_complete());
-        if partial { Order::RarestFirst } else { Order::InOrder }
+        let partial = |source: &Source| source.has.is_some() && !source.is_complete();
+        let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
+        if crowd { Order::RarestFirst } else { Order::InOrder }
     }
 
     /// An even share of the flights there may be, so that nobody's window crowds the others out.
@@ -62,6 +66,15 @@ impl Download {
             source.dry = true;
             return false;
         };
+        // The rarest comes first: when that one is spoken for, all are.
+        if source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
+            source.repeats_since.get_or_insert(now);
+            if !source.may_repeat(now, &self.limits) {
+                return false;
+            }
+        } else {
+            source.repeats_since = None;
+        }
         self.may_fly_more(id) && self.start(now, id, chunk, requests)
     }
 
@@ -89,6 +102,7 @@ impl Download {
     fn rescue(&mut self, now: Instant, cap: usize, requests: &mut Requests) {
         let mut idle = self.with_room(now, cap.min(self.limits.window_min));
         idle.sort_by(|a, b| self.sources[b].meter.rate(now).total_cmp(&self.sources[a].meter.rate(now)));
+        idle.retain(|id| self.sources[id].may_repeat(now, &self.limits));
         for id in &idle {
             if let Some(chunk) = self.worst_held(now, *id).filter(|_| self.may_fly_more(*id)) {
                 self.start(now, *id, chunk, requests);
@@ -107,8 +121,8 @@ impl Download {
             if !rescuer.holds(chunk) || rescuer.has_flight(chunk) {
                 continue;
             }
-            let theirs = self.secs_held(now, chunk);
-            if theirs > mine * f64::from(self.limits.rescue_factor) && worst.is_none_or(|(secs, _)| theirs > secs) {
+            let (theirs, factor) = self.secs_held(now, chunk);
+            if theirs > mine * f64::from(factor) && worst.is_none_or(|(secs, _)| theirs > secs) {
                 worst = Some((theirs, chunk));
             }
         }
@@ -121,22 +135,26 @@ impl Download {
         if secs.is_finite() { secs } else { self.limits.rescue_after.as_secs_f64() }
     }
 
-    /// How long the quickest of those asked for `chunk` will still take; 0 when it shall not be asked of more.
-    fn secs_held(&self, now: Instant, chunk: ChunkIndex) -> f64 {
+    /// How long the quickest of those asked for `chunk` will still take, and how many times longer than the rescuer that
+    /// must be; 0 when it shall not be asked of more.
+    fn secs_held(&self, now: Instant, chunk: ChunkIndex) -> (f64, u32) {
         let holders = self.chunks.holders(chunk);
         if holders.len() >= self.limits.holders_max {
-            return 0.0;
+            return (0.0, self.limits.rescue_factor);
         }
         let secs = holders.iter().map(|holder| self.secs_at(now, &self.sources[holder], chunk));
-        secs.fold(f64::INFINITY, f64::min)
+        secs.min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((f64::INFINITY, self.limits.rescue_factor))
     }
 
-    fn secs_at(&self, now: Instant, holder: &Source, chunk: ChunkIndex) -> f64 {
+    fn secs_at(&self, now: Instant, holder: &Source, chunk: ChunkIndex) -> (f64, u32) {
         let place = holder.flights.iter().position(|flight| flight.chunk == chunk).unwrap_or(0);
         let asked = holder.flights.get(place).map_or(now, |flight| flight.since);
-        if now.saturating_duration_since(asked) < self.limits.rescue_after {
-            return 0.0;
+        let age = now.saturating_duration_since(asked);
+        if age < self.limits.rescue_after {
+            return (0.0, self.limits.rescue_factor);
         }
-        holder.secs_until(now, place, self.chunk_bytes)
+        let is_late = age >= self.limits.rescue_late_after;
+        let factor = if is_late { self.limits.rescue_factor_late } else { self.limits.rescue_factor };
+        (holder.secs_until(now, place, self.chunk_bytes), factor)
     }
 }

@@ -16,6 +16,7 @@ impl Download {
         match input {
             Input::SourceAdded { source, rank, v1 } => self.source_added(now, source, rank, v1),
             Input::SourceHas { source, has } => self.source_has(source, has),
+            Input::SourceGave { source, others } => self.source_gave(now, source, others),
             Input::ChunkVerified { source, chunk, bytes, .. } => self.chunk_verified(now, source, chunk, bytes.0),
             Input::ChunkFailed { source, chunk, cause } => self.chunk_failed(now, source, chunk, cause),
             Input::SourceBusy { source, chunk } => self.source_busy(now, source, chunk),
@@ -49,17 +50,41 @@ impl Download {
             Has::Chunks(bitmap) if bitmap.is_full() => Has::Complete,
             other => other,
         };
-        let old = source.has.replace(has.clone());
+        let before = source.spread();
+        source.has = Some(has);
         source.dry = false;
-        self.recount(old.as_ref(), Some(&has), count);
+        let after = source.spread();
+        self.recount(before, after, count);
     }
 
-    /// Keeps the rarities true when a source's part of the file changes.
-    fn recount(&mut self, old: Option<&Has>, new: Option<&Has>, count: ChunkCount) {
+    fn source_gave(&mut self, now: Instant, id: SourceId, others: Option<Bitmap>) {
+        let count = self.chunks.verified().count();
+        let Some(source) = self.sources.get_mut(&id) else { return };
+        if others.as_ref().is_some_and(|others| others.count() != count) {
+            return;
+        }
+        if others.is_some() {
+            self.lookup.crowd(now, &self.limits);
+        }
+        let stale = others.as_ref().filter(|_| source.is_complete()).map(|others| source.newly_given(others));
+        let before = source.spread();
+        source.given = others;
+        let after = source.spread();
+        self.recount(before, after, count);
+        // They are to be had from whoever got them, soon; here something else is worth more.
+        let chunks: Vec<_> = stale.into_iter().flatten().filter(|chunk| self.release(now, id, *chunk)).collect();
+        if !chunks.is_empty() {
+            self.outputs.push_back(Output::Drop { source: id, chunks });
+        }
+    }
+
+    /// Keeps the rarities true when a source's part of the file changes, or what it gives to others.
+    fn recount(&mut self, before: Option<Bitmap>, after: Option<Bitmap>, count: ChunkCount) {
+        let is_in = |bitmap: &Option<Bitmap>, chunk| bitmap.as_ref().is_some_and(|bitmap| bitmap.contains(chunk));
         for chunk in (0..count.0).map(ChunkIndex) {
-            let (before, after) = (is_part(old, chunk), is_part(new, chunk));
-            if before != after {
-                self.chunks.holder_changed(chunk, after);
+            let (was, is) = (is_in(&before, chunk), is_in(&after, chunk));
+            if was != is {
+                self.chunks.holder_changed(chunk, is);
             }
         }
     }
@@ -183,7 +208,7 @@ impl Download {
     fn forget(&mut self, now: Instant, id: SourceId) {
         self.release_all(now, id);
         if let Some(source) = self.sources.remove(&id) {
-            self.recount(source.has.as_ref(), None, self.chunks.verified().count());
+            self.recount(source.spread(), None, self.chunks.verified().count());
         }
     }
 
@@ -224,9 +249,4 @@ impl Download {
         self.chunks.release(chunk, id);
         self.sources.values_mut().for_each(|source| source.dry = false);
     }
-}
-
-/// Whether `chunk` is in a part of the file. A complete source holds all alike and makes none less rare.
-fn is_part(has: Option<&Has>, chunk: ChunkIndex) -> bool {
-    matches!(has, Some(Has::Chunks(bitmap)) if bitmap.contains(chunk))
 }

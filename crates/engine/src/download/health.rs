@@ -22,19 +22,29 @@ pub(super) struct Lookup {
     is_first: bool,
     /// There was no usable source when last seen.
     is_dry: bool,
+    /// Others fetch the same file: there is someone to be found.
+    in_crowd: bool,
 }
 
 impl Lookup {
     /// The first is due at once, unless a source comes before.
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
-        Self { due: now, pause: limits.lookup_pause_start, wanted: true, is_first: true, is_dry: true }
+        Self { due: now, pause: limits.lookup_pause_start, wanted: true, is_first: true, is_dry: true, in_crowd: false }
     }
 
     /// A source came: the last lookup was worth it, and the first one need not be asked for.
     pub(super) fn brought_something(&mut self, now: Instant, limits: &Limits) {
-        self.pause = limits.lookup_pause_start;
+        self.pause = if self.in_crowd { limits.lookup_pause_crowd } else { limits.lookup_pause_start };
         if self.is_first {
             self.put_off(now);
+        }
+    }
+
+    /// Others were seen for the first time: they are worth finding soon.
+    pub(super) fn crowd(&mut self, now: Instant, limits: &Limits) {
+        if !std::mem::replace(&mut self.in_crowd, true) {
+            self.pause = limits.lookup_pause_crowd;
+            self.due = self.due.min(now + self.pause);
         }
     }
 

@@ -31,16 +31,25 @@ pub struct Limits {
     pub backoff_start: Duration,
     /// The longest back-off.
     pub backoff_max: Duration,
-    /// A chunk is asked of a second source when its own would take this many times longer.
+    /// A chunk is asked of a second source when its own would take this many times longer,
     pub rescue_factor: u32,
-    /// ... and its own has had it for at least this long.
+    /// and its own has had it for at least this long;
     pub rescue_after: Duration,
+    /// or when it would take this many times longer,
+    pub rescue_factor_late: u32,
+    /// and its own has had it for so long.
+    pub rescue_late_after: Duration,
+    /// When a complete source has nothing left for us that others have not asked it for: how long these get to pass it
+    /// on before it is asked to send the same again.
+    pub repeat_after: Duration,
     /// The most sources one chunk is asked of at once.
     pub holders_max: usize,
     /// With fewer usable sources than this, more are asked for.
     pub sources_wanted: usize,
     /// The first pause between two `NeedSources`; it doubles while they bring nothing.
     pub lookup_pause_start: Duration,
+    /// The first pause when a source says that others fetch the same file, who are then worth finding soon.
+    pub lookup_pause_crowd: Duration,
     /// The longest pause between two `NeedSources`.
     pub lookup_pause_max: Duration,
     /// When every source there was is banned and none delivered anything: wait this long for another.
@@ -65,11 +74,15 @@ impl Default for Limits {
             chunk_timeout: Duration::from_secs(300),
             backoff_start: Duration::from_secs(1),
             backoff_max: Duration::from_secs(30),
-            rescue_factor: 4,
+            rescue_factor: 10,
             rescue_after: Duration::from_millis(500),
+            rescue_factor_late: 3,
+            rescue_late_after: Duration::from_secs(2),
+            repeat_after: Duration::from_millis(1_500),
             holders_max: 4,
-            sources_wanted: 4,
+            sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),
+            lookup_pause_crowd: Duration::from_millis(400),
             lookup_pause_max: Duration::from_secs(60),
             forsaken_after: Duration::from_secs(8),
             no_progress: Duration::from_secs(60),

@@ -40,6 +40,14 @@ pub enum Input {
         /// What.
         has: Has,
     },
+    /// What a source has given, or is giving, to others; `None` while it serves nobody else. What a complete source gives
+    /// to others is left to them to pass on, for a while (see [`crate::giving`]).
+    SourceGave {
+        /// Who.
+        source: SourceId,
+        /// To others than us; ignored when it is the bitmap of another number of chunks.
+        others: Option<Bitmap>,
+    },
     /// A chunk's bytes had the right hash and were written (synced or not). Counts whoever sent it.
     ChunkVerified {
         /// From whom.

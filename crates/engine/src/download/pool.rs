@@ -19,7 +19,8 @@ pub(super) enum Order {
 pub(super) struct Pool {
     by_index: BTreeSet<ChunkIndex>,
     by_rarity: BTreeSet<(u32, u32, ChunkIndex)>,
-    /// How many sources with a part of the file hold each chunk; complete sources raise all alike and are left out.
+    /// How many sources with a part of the file hold each chunk, or complete ones are giving it to others who will;
+    /// complete sources themselves raise all alike and are left out.
     holders: Vec<u32>,
     /// The lot of each chunk.
     lots: Vec<u32>,
@@ -63,6 +64,11 @@ impl Pool {
             Order::InOrder => self.by_index.iter().copied().find(|chunk| wanted(*chunk)),
             Order::RarestFirst => self.by_rarity.iter().map(|key| key.2).find(|chunk| wanted(*chunk)),
         }
+    }
+
+    /// How many have `chunk` or will, as far as is known.
+    pub(super) fn rarity(&self, chunk: ChunkIndex) -> u32 {
+        self.holders.get(chunk.0 as usize).copied().unwrap_or(0)
     }
 
     /// How many unassigned chunks no source with a part of the file holds.

@@ -2,10 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::bitmap::Bitmap;
 use crate::cause::Cause;
 use crate::download::{Has, Limits};
 use crate::ids::ChunkIndex;
 use crate::rate::RateMeter;
+
+/// The most in flight at a source that serves others too: enough to leave it a choice, and what is best to ask for
+/// changes with what they get.
+const WINDOW_IN_DEMAND: usize = 4;
 
 /// One chunk asked of one source.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +36,10 @@ pub(super) struct Source {
     pub(super) link: Link,
     /// `None` until it told.
     pub(super) has: Option<Has>,
+    /// What it has given to others; `None` while it serves us alone.
+    pub(super) given: Option<Bitmap>,
+    /// Since when there is nothing for us at it that it has not given to others.
+    pub(super) repeats_since: Option<Instant>,
     /// In the order of the requests, which is the order a version-2 source serves them in.
     pub(super) flights: Vec<Flight>,
     /// How many flights it may have.
@@ -62,6 +71,8 @@ impl Source {
             v1,
             link: Link::Open(now),
             has: None,
+            given: None,
+            repeats_since: None,
             flights: Vec::new(),
             window,
             meter: RateMeter::new(now),
@@ -88,6 +99,40 @@ impl Source {
         matches!(self.has, Some(Has::Complete))
     }
 
+    /// What this source makes less rare: the part of the file it holds. A complete one holds all alike; then it is what
+    /// others get from it.
+    pub(super) fn spread(&self) -> Option<Bitmap> {
+        match &self.has {
+            Some(Has::Chunks(bitmap)) => Some(bitmap.clone()),
+            Some(Has::Complete) => self.given.clone(),
+            None => None,
+        }
+    }
+
+    /// It holds everything and serves others too: what they get from it they can pass on.
+    pub(super) fn is_in_demand(&self) -> bool {
+        self.is_complete() && self.given.is_some()
+    }
+
+    /// In flight here and, as is known now and was not before, given to others by it.
+    pub(super) fn newly_given(&self, others: &Bitmap) -> Vec<ChunkIndex> {
+        let is_news = |chunk: &ChunkIndex| self.given.as_ref().is_none_or(|given| !given.contains(*chunk));
+        let in_flight = self.flights.iter().map(|flight| flight.chunk);
+        in_flight.filter(|chunk| others.contains(*chunk)).filter(is_news).collect()
+    }
+
+    /// Whether it may be asked for what others get from it: only after a while, and for one chunk at a time.
+    pub(super) fn may_repeat(&self, now: Instant, limits: &Limits) -> bool {
+        let waited = self.repeats_since.is_some_and(|since| now >= since + limits.repeat_after);
+        !self.is_in_demand() || (waited && self.flights.is_empty())
+    }
+
+    /// When [`Source::may_repeat`] begins to hold, where time is all that is wanting.
+    pub(super) fn repeats_at(&self, limits: &Limits) -> Option<Instant> {
+        let since = self.repeats_since.filter(|_| self.is_in_demand() && self.flights.is_empty())?;
+        Some(since + limits.repeat_after)
+    }
+
     /// Connected and not resting.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         matches!(self.link, Link::Open(_)) && self.hold_until.is_none_or(|until| until <= now)
@@ -95,7 +140,8 @@ impl Source {
 
     /// Whether it can take one more request.
     pub(super) fn has_room(&self, now: Instant, cap: usize) -> bool {
-        self.is_usable(now) && self.has.is_some() && self.flights.len() < self.window.min(cap)
+        let window = if self.is_in_demand() { self.window.min(WINDOW_IN_DEMAND) } else { self.window };
+        self.is_usable(now) && self.has.is_some() && self.flights.len() < window.min(cap)
     }
 
     pub(super) fn has_flight(&self, chunk: ChunkIndex) -> bool {

@@ -222,6 +222,9 @@ pub(in crate::cli) struct Download {
     /// name the file <hash>.download, as version 1 did
     #[argh(switch)]
     pub(in crate::cli) v1_names: bool,
+    /// do not pass on to others what is there while the rest is fetched
+    #[argh(switch)]
+    pub(in crate::cli) no_serve: bool,
     /// share the file from then on: through the daemon, or noted down for the next one
     #[argh(switch)]
     pub(in crate::cli) share: bool,

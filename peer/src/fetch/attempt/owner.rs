@@ -23,6 +23,8 @@ use crate::cancel::Cancel;
 use crate::grpc::{Command, Commands, commands};
 use crate::part::Part;
 
+/// A file of so few chunks is asked for without waiting a round trip for what the source says first.
+const ASKED_AT_ONCE_MAX: u32 = 4;
 /// Reports handed over at once.
 const REPORTS_MAX: usize = 256;
 
@@ -144,7 +146,10 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             let (v1, has) = (source.v1, source.has.clone());
             let Some(id) = self.context.known.meet(source) else { continue };
             let added = Input::SourceAdded { source: id, rank: rank as u32, v1 };
-            for input in [added, Input::SourceHas { source: id, has }] {
+            // A source of this version tells by itself first thing, and who else asks it, which decides what to ask for.
+            let waits = !v1 && self.blueprint.manifest.is_some() && self.blueprint.count().0 > ASKED_AT_ONCE_MAX;
+            let told = (!waits).then_some(Input::SourceHas { source: id, has });
+            for input in std::iter::once(added).chain(told) {
                 if verdict.is_none() {
                     *verdict = self.feed(input);
                 }
@@ -185,6 +190,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
     fn take(&mut self, event: Event) -> Verdict {
         match event {
             Event::Has(link, has) => self.if_current(link, Input::SourceHas { source: link.source, has }),
+            Event::Gave(link, others) => self.if_current(link, Input::SourceGave { source: link.source, others }),
             Event::Progress(link, bytes) => {
                 let bytes = ByteCount(bytes.into());
                 self.if_current(link, Input::ProgressBytes { source: link.source, bytes })

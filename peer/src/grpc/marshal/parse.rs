@@ -20,6 +20,7 @@ const LAST: u64 = 4;
 const REASON: u64 = 5;
 const COMPLETE: u64 = 6;
 const BITMAP: u64 = 7;
+const GIVEN: u64 = 8;
 const DATA: u64 = 15;
 
 const KIND_BLOCK: u64 = 0;
@@ -58,8 +59,13 @@ pub enum Reply<R> {
         /// The bytes.
         data: Payload<R>,
     },
-    /// What the sender holds now: `None` for every chunk.
-    Available(Option<Vec<u8>>),
+    /// What the sender holds now.
+    Available {
+        /// A bit a chunk; `None` for every chunk.
+        have: Option<Vec<u8>>,
+        /// What it has given to other callers, likewise; `None` where there are none.
+        given: Option<Vec<u8>>,
+    },
     /// A chunk will not come.
     Refused {
         /// Which chunk.
@@ -164,6 +170,7 @@ pub(crate) fn fetch_reply<R: BufRead>(reader: R, len: usize) -> Result<Reply<R>,
                 seen.set(field, fields.varint()?)?;
             }
             (BITMAP, Wire::Bytes) => seen.bitmap = fields.bytes(BITMAP_BYTES_MAX)?,
+            (GIVEN, Wire::Bytes) => seen.given = fields.bytes(BITMAP_BYTES_MAX)?,
             (DATA, Wire::Bytes) => match fields.payload()? {
                 Found::AtTheEnd(count) => {
                     let payload = fields.rest_as_payload(count);
@@ -204,6 +211,7 @@ struct Seen {
     reason: u64,
     complete: bool,
     bitmap: Vec<u8>,
+    given: Vec<u8>,
 }
 
 impl Seen {
@@ -228,7 +236,10 @@ impl Seen {
                 last: self.last,
                 data: data.unwrap_or_else(|| Payload::copied(Vec::new())),
             },
-            KIND_AVAILABLE => Reply::Available((!self.complete).then_some(self.bitmap)),
+            KIND_AVAILABLE => Reply::Available {
+                have: (!self.complete).then_some(self.bitmap),
+                given: (!self.given.is_empty()).then_some(self.given),
+            },
             KIND_REFUSED => Reply::Refused { chunk: self.chunk, reason: reason(self.reason) },
             _ => Reply::Unknown,
         }
@@ -383,6 +394,7 @@ mod tests {
             last: flags[0],
             reason: EnumOrUnknown::new(fetch_reply::Reason::BUSY),
             complete: flags[1],
+            given: bitmap.iter().rev().copied().collect(),
             bitmap,
             data,
             ..FetchReply::default()
@@ -396,8 +408,10 @@ mod tests {
                     && (*chunk, *offset, *last) == (theirs.chunk_index, theirs.offset, theirs.last)
                     && payload == theirs.data
             }
-            Reply::Available(bitmap) => {
-                theirs.kind.value() == 1 && *bitmap == (!theirs.complete).then(|| theirs.bitmap.clone())
+            Reply::Available { have, given } => {
+                theirs.kind.value() == 1
+                    && *have == (!theirs.complete).then(|| theirs.bitmap.clone())
+                    && given.clone().unwrap_or_default() == theirs.given
             }
             Reply::Refused { chunk, reason } => {
                 theirs.kind.value() == 2

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use grpcio::{RpcStatus, RpcStatusCode};
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::giving::Choice;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
@@ -22,7 +24,7 @@ use super::budget::Permit;
 use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
 use super::disk::Pump;
 use super::upkeep::Upkeep;
-use crate::upload::{Held, Opened, UploadLimits, Watcher};
+use crate::upload::{Caller, Held, Opened, UploadLimits, Watcher};
 
 /// Messages made and not yet taken by gRPC: one on its way, one behind it, one being made.
 const CREDITS: u32 = 3;
@@ -35,8 +37,10 @@ const BLOCK_BYTES_MIN: u32 = 64 << 10;
 const BLOCK_BYTES_MAX: u32 = peernet_protos::limits::BLOCK_BYTES_MAX;
 const BLOCK_TIME_FAST: Duration = Duration::from_millis(20);
 const BLOCK_TIME_SLOW: Duration = Duration::from_millis(400);
-/// News of new chunks are put together for this long.
+/// News of new chunks, and of what others got, are put together for this long,
 const NEWS_INTERVAL: Duration = Duration::from_millis(100);
+/// and so many times longer for every so many bytes of bitmap, so that they stay a small part of what is sent.
+const NEWS_BYTES: usize = 512;
 
 /// What the completion-queue thread sends.
 pub(super) enum Out {
@@ -104,6 +108,11 @@ struct State {
     subject: Subject,
     wanted: Wanted,
     current: Option<(ChunkIndex, u32)>,
+    /// Its place among those who fetch the same complete file, and what it was told last of what these got.
+    caller: Option<Caller>,
+    told: (u64, bool),
+    /// It only wants what others got, and may change its mind until then.
+    held_until: Option<Instant>,
     outgoing: mpsc::Sender<Out>,
     credits: u32,
     /// There was no memory for another block beside what is on its way; the next [`Stream::sent`] tries again.
@@ -145,6 +154,9 @@ impl State {
             subject: Subject::Unknown,
             wanted: Wanted::new(ranges_max),
             current: None,
+            caller: None,
+            told: (0, false),
+            held_until: None,
             outgoing,
             credits: CREDITS,
             starved: false,
@@ -160,7 +172,8 @@ impl State {
     }
 
     fn has_work(&self) -> bool {
-        let more = self.current.is_some() || !self.wanted.is_empty() || self.caller_is_done || self.news_are_due();
+        let wanted = !self.wanted.is_empty() && !self.is_held();
+        let more = self.current.is_some() || wanted || self.caller_is_done || self.news_are_due();
         match self.subject {
             Subject::Unknown => self.caller_is_done && !self.ended,
             Subject::Asked(..) => !self.ended,
@@ -174,7 +187,46 @@ impl State {
     }
 
     fn news_are_due(&self) -> bool {
-        self.news && self.last_news.is_none_or(|last| last.elapsed() >= NEWS_INTERVAL)
+        (self.news || self.others_changed()) && self.last_news.is_none_or(|last| last.elapsed() >= self.news_interval())
+    }
+
+    fn others_changed(&self) -> bool {
+        let Some(caller) = &self.caller else { return false };
+        let ((told, had_others), (version, has_others)) = (self.told, caller.version());
+        version != told && (had_others || has_others)
+    }
+
+    fn news_interval(&self) -> Duration {
+        let Subject::Known(held, _) = &self.subject else { return NEWS_INTERVAL };
+        let bytes = held.manifest().geometry().chunk_count().0 as usize / 8;
+        NEWS_INTERVAL * (1 + bytes / NEWS_BYTES) as u32
+    }
+
+    /// What others got, to be told now.
+    fn others(&mut self) -> Option<Bitmap> {
+        let (others, version) = self.caller.as_ref()?.tell();
+        self.told = (version, others.is_some());
+        others
+    }
+
+    /// Takes the next chunk to send out of what is wanted; `None` when there is none for now.
+    fn next_chunk(&mut self) -> Option<ChunkIndex> {
+        let Some(caller) = &self.caller else { return self.wanted.next() };
+        match caller.choose(Instant::now(), self.wanted.iter()) {
+            Choice::Give(chunk) => {
+                self.wanted.remove(chunk);
+                Some(chunk)
+            }
+            Choice::Hold(until) => {
+                self.held_until = Some(until);
+                None
+            }
+            Choice::Nothing => None,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.held_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Puts the last word in and takes nothing more.
@@ -184,6 +236,7 @@ impl State {
         }
         self.ended = true;
         self.current = None;
+        self.caller = None;
         self.wanted.clear();
         // The descriptor must not stay open for a caller who is gone.
         self.subject = Subject::Unknown;
@@ -209,7 +262,9 @@ impl State {
             return Some(Act::News(held));
         }
         if self.current.is_none() {
-            let Some(chunk) = self.wanted.next() else { return self.caller_is_done.then_some(Act::End) };
+            let Some(chunk) = self.next_chunk() else {
+                return (self.caller_is_done && self.wanted.is_empty()).then_some(Act::End);
+            };
             if !held.holds(chunk) {
                 return Some(Act::Refuse(chunk, Reason::NOT_HELD));
             }
@@ -237,10 +292,18 @@ impl State {
         }
         self.active = Instant::now();
         self.wanted.drop_ranges(&request.dropped)?;
+        if let Some(caller) = &self.caller {
+            caller.take_back(wanted::chunks(&request.dropped));
+        }
         if self.current.is_some_and(|(chunk, _)| wanted::covers(&request.dropped, chunk)) {
             self.current = None;
         }
-        self.wanted.append(&request.wanted)
+        self.wanted.append(&request.wanted)?;
+        if let Some(caller) = &self.caller {
+            caller.ask(wanted::chunks(&request.wanted));
+        }
+        self.held_until = None;
+        Ok(())
     }
 }
 
@@ -283,6 +346,12 @@ impl Stream {
         state.credits += 1;
         state.starved = false;
         self.queue(&mut state);
+    }
+
+    /// Everything its caller asked for was handed to gRPC.
+    pub(super) fn owes_nothing(&self) -> bool {
+        let state = self.lock();
+        state.ended || (state.wanted.is_empty() && state.current.is_none() && state.is_bare())
     }
 
     /// Nobody is there any more to send to.
@@ -334,6 +403,8 @@ impl Stream {
         held.watch(me);
         let mut state = self.lock();
         if !state.ended {
+            // Only of a complete file does each get something else: what someone has of a part is for everyone.
+            state.caller = held.is_complete().then(|| held.join());
             state.subject = Subject::Known(held, None);
         }
     }
@@ -348,8 +419,10 @@ impl Stream {
         let have = held.have();
         let complete = have.is_full();
         let bitmap = if complete { Vec::new() } else { have.as_bytes().to_vec() };
-        let reply = FetchReply { kind: Kind::AVAILABLE.into(), complete, bitmap, ..FetchReply::default() };
-        self.lock().put(Rendered::plain(&reply), None);
+        let mut state = self.lock();
+        let given = state.others().map(|others| others.as_bytes().to_vec()).unwrap_or_default();
+        let reply = FetchReply { kind: Kind::AVAILABLE.into(), complete, bitmap, given, ..FetchReply::default() };
+        state.put(Rendered::plain(&reply), None);
     }
 
     fn refuse(&self, core: &Core, chunk: ChunkIndex, reason: Reason) {

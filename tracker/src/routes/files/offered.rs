@@ -7,7 +7,7 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 
 use crate::app::App;
-use crate::swarm::sources::{Facts, Offer, candidates, cover};
+use crate::swarm::sources::{Facts, Offer, candidates, cover, covers};
 
 /// A version 1 lookup holds this many orders, used chunk by chunk in turn: its clients ask the first peer of each list only,
 /// and so spread over all equals.
@@ -21,7 +21,7 @@ pub(super) struct Offered {
     pub(super) scores: Vec<f64>,
     /// The peers of `order`: who a ticket lists.
     pub(super) kept: Vec<PeerId>,
-    /// How many offers there were, the asker's own not counted.
+    /// How many offers of at least one chunk there were, the asker's own not counted.
     pub(super) holders: usize,
 }
 
@@ -63,6 +63,25 @@ pub(super) fn order_v1(
     (offered(app, now, asker, offers, first, scores), orders)
 }
 
+/// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
+/// something; then who only begins to fetch it and will hold something soon.
+pub(super) fn shown(chunks: u32, offers: &[Offer], order: &[usize]) -> Vec<usize> {
+    let (nothing, something): (Vec<usize>, Vec<usize>) =
+        order.iter().partition(|place| offers[**place].held.is_nothing());
+    let first = &something[..something.len().min(SOURCES_PER_PLAN)];
+    let mut shown = Vec::new();
+    if !covers(chunks, offers, first) {
+        cover(chunks, offers, |place| something.contains(&place), &mut shown);
+    }
+    for place in something.into_iter().chain(nothing) {
+        if !shown.contains(&place) {
+            shown.push(place);
+        }
+    }
+    shown.truncate(SOURCES_PER_PLAN);
+    shown
+}
+
 fn look_up(
     app: &App,
     now: UnixMillis,
@@ -90,6 +109,46 @@ fn offered(
 ) -> Offered {
     let kept: Vec<PeerId> = order.iter().map(|place| offers[*place].peer).collect();
     kept.iter().take(SOURCES_PER_PLAN).for_each(|peer| app.swarm.note_offered(now, *peer));
-    let holders = offers.iter().filter(|offer| offer.peer != asker).count();
+    let holders = offers.iter().filter(|offer| offer.peer != asker && !offer.held.is_nothing()).count();
     Offered { order, scores, kept, holders }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use peernet_engine::bitmap::Bitmap;
+    use peernet_engine::ids::{ChunkCount, ChunkIndex};
+
+    use super::*;
+    use crate::swarm::Held;
+
+    const CHUNKS: u32 = 4;
+
+    /// One letter an offer: `*` holds all, a digit that chunk, `-` nothing.
+    fn offer(letter: char) -> Offer {
+        let mut bitmap = Bitmap::empty(ChunkCount(CHUNKS));
+        letter.to_digit(10).into_iter().for_each(|chunk| assert!(bitmap.insert(ChunkIndex(chunk))));
+        let held = if letter == '*' { Held::Complete } else { Held::Chunks(Arc::new(bitmap)) };
+        let (peer, expires_at) = (PeerId([0; 16]), UnixMillis(1));
+        Offer { peer, address: "a:1".into(), v1: false, site: None, held, expires_at }
+    }
+
+    fn check(offers: &str, expected: &str) {
+        let letters: Vec<char> = offers.chars().collect();
+        let offers: Vec<Offer> = letters.iter().map(|letter| offer(*letter)).collect();
+        let order: Vec<usize> = (0..offers.len()).collect();
+        let shown: String = shown(CHUNKS, &offers, &order).into_iter().map(|place| letters[place]).collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_plan_shows_who_is_needed_then_who_is_useful_then_who_only_begins() {
+        check("", "");
+        check("-1*-", "1*--");
+        check("0000000000000*-", "*000000000");
+        check("11111111111023-", "0123111111");
+        check("------------*", "*---------");
+        check("11111111111-", "1111111111");
+    }
 }

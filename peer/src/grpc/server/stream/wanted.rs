@@ -28,6 +28,27 @@ impl Wanted {
         self.ranges.clear();
     }
 
+    /// Takes one out, wherever it stands.
+    pub(super) fn remove(&mut self, chunk: ChunkIndex) {
+        if self.ranges.front().is_some_and(|(first, _)| *first == chunk.0) {
+            let _the_same = self.next();
+            return;
+        }
+        let Some(place) = self.ranges.iter().position(|(first, end)| (*first..*end).contains(&chunk.0)) else { return };
+        let (first, end) = self.ranges[place];
+        self.ranges.remove(place);
+        for range in [(chunk.0 + 1, end), (first, chunk.0)] {
+            if range.0 < range.1 {
+                self.ranges.insert(place, range);
+            }
+        }
+    }
+
+    /// All of it, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = ChunkIndex> + Clone + '_ {
+        self.ranges.iter().flat_map(|(first, end)| *first..*end).map(ChunkIndex)
+    }
+
     pub(super) fn next(&mut self) -> Option<ChunkIndex> {
         let (first, end) = self.ranges.front_mut()?;
         let chunk = ChunkIndex(*first);
@@ -65,6 +86,11 @@ impl Wanted {
     }
 }
 
+/// The chunks of ranges that were found to be within bounds.
+pub(super) fn chunks(ranges: &[ChunkRange]) -> impl Iterator<Item = ChunkIndex> + '_ {
+    ranges.iter().flat_map(|range| range.first..range.first.saturating_add(range.count)).map(ChunkIndex)
+}
+
 /// Whether `chunk` is in one of `ranges`.
 pub(super) fn covers(ranges: &[ChunkRange], chunk: ChunkIndex) -> bool {
     ranges.iter().any(|range| chunk.0 >= range.first && chunk.0 - range.first < range.count)
@@ -100,6 +126,18 @@ mod tests {
         wanted.drop_ranges(&ranges(&[(6, 1), (2, 1), (100, 5)])).unwrap();
         let order: Vec<u32> = std::iter::from_fn(|| wanted.next()).map(|chunk| chunk.0).collect();
         assert_eq!(order, [5, 7, 8, 9, 0, 1, 3]);
+    }
+
+    #[test]
+    fn a_chunk_can_be_taken_out_of_the_middle() {
+        for (chunk, left) in
+            [(5, vec![6, 7, 0, 1]), (6, vec![5, 7, 0, 1]), (7, vec![5, 6, 0, 1]), (1, vec![5, 6, 7, 0])]
+        {
+            let mut wanted = Wanted::new(10);
+            wanted.append(&ranges(&[(5, 3), (0, 2)])).unwrap();
+            wanted.remove(ChunkIndex(chunk));
+            assert_eq!(wanted.iter().map(|chunk| chunk.0).collect::<Vec<_>>(), left);
+        }
     }
 
     #[test]
