@@ -146,7 +146,7 @@ mod tests {
     fn a_plan_shows_who_is_needed_then_who_is_useful_then_who_only_begins() {
         check("", "");
         check("-1*-", "1*--");
-        check("0000000000000*-", "*000000000");
+        check("0000000000000*-", "0*00000000");
         check("11111111111023-", "0123111111");
         check("------------*", "*---------");
         check("11111111111-", "1111111111");
