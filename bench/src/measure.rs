@@ -24,20 +24,31 @@ impl Cost {
     pub(crate) fn json(&self) -> Value {
         json!({"wall_s": self.wall.as_secs_f64(), "cpu_s": self.cpu.as_secs_f64(), "peak_rss_mib": self.peak_rss_kib as f64 / 1024.0})
     }
+
+    /// Of a process that goes on, which needed this long for what was asked of it.
+    pub(crate) fn of_running(pid: u32, wall: Duration) -> io::Result<Self> {
+        Ok(Self { wall, cpu: cpu_so_far(pid)?, peak_rss_kib: peak_rss_kib(pid)? })
+    }
 }
 
 /// Runs a command to its end; an error unless it exits with 0.
 pub(crate) fn run(command: &mut Command) -> io::Result<Cost> {
+    let (status, cost) = run_to_any_end(command)?;
+    if status != 0 {
+        return Err(io::Error::other(format!("{command:?} ended with wait status {status}")));
+    }
+    Ok(cost)
+}
+
+/// Runs a command to its end; also gives the wait status, which is the signal's number where one ended it.
+pub(crate) fn run_to_any_end(command: &mut Command) -> io::Result<(i32, Cost)> {
     let began = Instant::now();
     let child = command.spawn()?;
     let (status, usage) = wait4(&child)?;
     let wall = began.elapsed();
-    if status != 0 {
-        return Err(io::Error::other(format!("{command:?} ended with wait status {status}")));
-    }
     let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
     let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
-    Ok(Cost { wall, cpu, peak_rss_kib: usage.ru_maxrss as u64 })
+    Ok((status, Cost { wall, cpu, peak_rss_kib: usage.ru_maxrss as u64 }))
 }
 
 fn wait4(child: &Child) -> io::Result<(i32, libc::rusage)> {

@@ -1,13 +1,18 @@
-//! PeerNet's own processes for a scenario: a tracker with the embedded store, and accounts in homes of their own.
+//! PeerNet's own processes for a scenario: a tracker with the embedded store, accounts in homes of their own, and sharers.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use peernet_testkit::process::Process;
 
+use crate::host::Host;
+
 const START: Duration = Duration::from_secs(30);
+/// How long hashing what is shared may take.
+const HASHING: Duration = Duration::from_secs(600);
 
 /// Where the programs are: beside this one.
 pub(crate) fn program(name: &str) -> io::Result<PathBuf> {
@@ -26,11 +31,17 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// With the embedded store in `folder`, or on the database of `DATABASE_URL` where that is set.
+    /// On loopback, with the embedded store in `folder`, or on the database of `DATABASE_URL` where that is set.
     pub(crate) fn start(folder: &Path) -> io::Result<Self> {
-        let mut command = Command::new(program("peernet-tracker")?);
+        Self::start_on(&Host::here(), folder)
+    }
+
+    /// The same on some host.
+    pub(crate) fn start_on(host: &Host, folder: &Path) -> io::Result<Self> {
+        let mut command = host.command(program("peernet-tracker")?);
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--connections-per-address-max", "4096", "--dialback", "false"])
+            .args(["serve", "--listen", &format!("{}:0", host.address())])
+            .args(["--connections-per-address-max", "4096", "--dialback", "false"])
             .env("PEERNET_TRACKER_DATA_DIR", folder.join("tracker"));
         let mut process = Process::start(&mut command)?;
         let line = process.line_with("listening on http://", START);
@@ -39,20 +50,56 @@ impl Tracker {
     }
 }
 
-/// The `peernet` command of one account.
-pub(crate) fn peernet(home: &Path, tracker: &str) -> io::Result<Command> {
-    let mut command = Command::new(program("peernet")?);
-    command.env("PEERNET_HOME", home).env("PEERNET_TRACKER", tracker).env("PEERNET_PASSWORD", "bench-password");
-    command.stdin(Stdio::null());
-    Ok(command)
+/// One person at one machine: an account, with its home.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    host: Host,
+    home: PathBuf,
+    tracker: String,
 }
 
-/// Makes an account.
-pub(crate) fn register(home: &Path, tracker: &str) -> io::Result<()> {
-    let output = peernet(home, tracker)?.args(["register", "--tracker", tracker]).output()?;
-    if output.status.success() {
-        Ok(())
-    } else {
-        Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+impl Peer {
+    /// Makes the account; its home becomes `folder/name`.
+    pub(crate) fn register(host: &Host, folder: &Path, name: &str, tracker: &str) -> io::Result<Self> {
+        let peer = Self { host: host.clone(), home: folder.join(name), tracker: tracker.to_owned() };
+        let output = peer.peernet()?.args(["register", "--tracker", tracker]).output()?;
+        if output.status.success() {
+            Ok(peer)
+        } else {
+            Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()))
+        }
     }
+
+    /// The `peernet` command of this account, on its host.
+    pub(crate) fn peernet(&self) -> io::Result<Command> {
+        let mut command = self.host.command(program("peernet")?);
+        command.env("PEERNET_HOME", &self.home).env("PEERNET_TRACKER", &self.tracker);
+        command.env("PEERNET_PASSWORD", "bench-password").stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// `download` of a hash or link to a path. What it prints is of no interest unless it fails.
+    pub(crate) fn download(&self, target: &str, output: &Path) -> io::Result<Command> {
+        let mut command = self.peernet()?;
+        command.args(["download", target, "--quiet", "--output"]).arg(output).stdout(Stdio::null());
+        Ok(command)
+    }
+
+    /// Serves files from here on until it is dropped; comes back when they are announced.
+    pub(crate) fn share(&self, paths: &[&Path], flags: &[&str]) -> io::Result<Sharer> {
+        let mut command = self.peernet()?;
+        command.args(["share", "--no-daemon", "--listen", &format!("{}:0", self.host.address())]);
+        let mut process = Process::start(command.args(flags).args(paths))?;
+        let line = process.line_with("serving on ", HASHING);
+        let listen = line.split("serving on ").nth(1).and_then(|rest| rest.split([',', ' ']).next()?.parse().ok());
+        let listen = listen.ok_or_else(|| io::Error::other(format!("no address in {line:?}")))?;
+        Ok(Sharer { process, listen })
+    }
+}
+
+/// A running `share`.
+pub(crate) struct Sharer {
+    pub(crate) process: Process,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
 }

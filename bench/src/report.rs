@@ -13,6 +13,21 @@ pub(crate) struct Report {
     rows: Vec<(String, BTreeMap<String, f64>)>,
 }
 
+/// Which pass over everybody a measurement belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Fills caches and wakes clocks; it does not count.
+    WarmUp,
+    /// Counts.
+    Number(usize),
+}
+
+impl From<usize> for Round {
+    fn from(number: usize) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl Report {
     /// Starts `bench/runs/<scenario>-<unix seconds>.jsonl` with a line about this machine.
     pub(crate) fn start(scenario: &str, note: &str) -> io::Result<Self> {
@@ -29,44 +44,56 @@ impl Report {
         Ok(report)
     }
 
-    /// One measurement: who, which round, what.
-    pub(crate) fn add(&mut self, who: &str, round: usize, record: Value) -> io::Result<()> {
+    /// One measurement: who, which round, what. A warm-up is kept in the raw record and out of the medians.
+    pub(crate) fn add(&mut self, who: &str, round: impl Into<Round>, record: Value) -> io::Result<()> {
+        let round = round.into();
         let numbers =
             record.as_object().into_iter().flatten().filter_map(|(k, v)| Some((k.clone(), v.as_f64()?))).collect();
-        self.rows.push((who.to_owned(), numbers));
+        if round != Round::WarmUp {
+            self.rows.push((who.to_owned(), numbers));
+        }
         let mut line = record;
         line["who"] = json!(who);
-        line["round"] = json!(round);
+        line["round"] = match round {
+            Round::WarmUp => json!("warm-up"),
+            Round::Number(number) => json!(number),
+        };
         println!("{line}");
         self.line(&line)
     }
 
     /// Prints the medians of every number, a row for each who.
     pub(crate) fn summary(&self, columns: &[&str]) {
-        print!("\n{:<26}", "median");
+        print!("\n{:<30}", "median");
         columns.iter().for_each(|column| print!("{column:>16}"));
         println!();
         let mut seen: Vec<&str> = Vec::new();
         for (who, _) in &self.rows {
             if !seen.contains(&who.as_str()) {
                 seen.push(who);
-                print!("{who:<26}");
-                columns.iter().for_each(|column| print!("{:>16}", self.median(who, column)));
+                print!("{who:<30}");
+                columns.iter().for_each(|column| print!("{:>16}", shown(self.median(who, column))));
                 println!();
             }
         }
     }
 
-    fn median(&self, who: &str, column: &str) -> String {
+    /// The median of one number of one who.
+    pub(crate) fn median(&self, who: &str, column: &str) -> Option<f64> {
         let mut values: Vec<f64> =
             self.rows.iter().filter(|(w, _)| w == who).filter_map(|(_, n)| n.get(column).copied()).collect();
         values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+        values.get(values.len() / 2).copied()
     }
 
     fn line(&mut self, value: &Value) -> io::Result<()> {
         writeln!(self.file, "{value}")
     }
+}
+
+/// For the table.
+pub(crate) fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
 }
 
 fn cores() -> usize {

@@ -12,7 +12,8 @@ use peernet_testkit::v1::V1Tracker;
 use serde_json::{Value, json};
 
 use crate::report::Report;
-use crate::rivals::{Nginx, has};
+use crate::rivals::has;
+use crate::rivals::nginx::Nginx;
 use crate::{Options, measure, parts};
 
 /// How many sources the looked-up file has.

@@ -2,18 +2,23 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use peernet_testkit::fixture;
-use peernet_testkit::process::Process;
 use peernet_testkit::relay::{Faults, Relay};
 
-use crate::report::Report;
-use crate::rivals::{Libtorrent, Nginx, both_sides};
-use crate::{Options, measure, parts};
+use crate::host::{Host, OneLoopback};
+use crate::parts::{Peer, Sharer, Tracker};
+use crate::report::{Report, Round, shown};
+use crate::rivals::bittorrent::{Program, Swarm};
+use crate::rivals::both_sides;
+use crate::rivals::nginx::Nginx;
+use crate::{Options, measure, unavoidable};
 
-const START: Duration = Duration::from_secs(60);
+const FILE: &str = "bench.bin";
+const OURS: &str = "peernet";
+const OURS_UNSYNCED: &str = "peernet --no-sync";
 const COLUMNS: &[&str] = &["wall_s", "cpu_s", "fetch_cpu_s", "source_cpu_s", "fetch_rss_mib", "source_rss_mib"];
 
 /// The scenario `transfer`.
@@ -23,44 +28,95 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let files = folder.path().join("files");
     fs::create_dir_all(&dest)?;
     fs::create_dir_all(&files)?;
-    let file = files.join("bench.bin");
-    let hash = fixture::write_file(&file, options.mib << 20, 1)?;
+    let file = files.join(FILE);
+    let hash = fixture::write_file(&file, options.mib.unwrap_or(1_024) << 20, 1)?;
     // The file's own dirty pages must not be written back while somebody is measured.
     fs::File::open(&file)?.sync_all()?;
     let mut report = Report::start("transfer", &options.note)?;
     let ours = Ours::start(folder.path(), &file, &[], &mut report)?;
     let nginx = Nginx::start(folder.path(), &files)?;
-    let libtorrent = Libtorrent::start(folder.path(), &file)?;
-    for round in 0..options.rounds {
-        one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), libtorrent.as_ref()))?;
+    let torrents = Torrents::start(folder.path())?;
+    for round in options.rounds_and_a_warm_up() {
+        one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), torrents.as_ref()))?;
     }
     report.summary(COLUMNS);
+    compare(&report);
     Ok(())
 }
 
 fn one_round(
-    round: usize,
+    round: Round,
     report: &mut Report,
     dest: &Path,
     hash: &str,
-    (ours, nginx, libtorrent): (&Ours, Option<&Nginx>, Option<&Libtorrent>),
+    (ours, nginx, torrents): (&Ours, Option<&Nginx>, Option<&Torrents>),
 ) -> io::Result<()> {
-    let target = dest.join("bench.bin");
-    report.add("peernet", round, ours.fetch(hash, &target, &[])?)?;
+    let target = dest.join(FILE);
+    report.add(OURS, round, ours.fetch(hash, &target, &[])?)?;
     take(&target, hash)?;
-    report.add("peernet --no-sync", round, ours.fetch(hash, &target, &["--no-sync"])?)?;
+    report.add(OURS_UNSYNCED, round, ours.fetch(hash, &target, &["--no-sync"])?)?;
     take(&target, hash)?;
     if let Some(nginx) = nginx {
-        report.add("curl from nginx", round, nginx.fetch("bench.bin", &target)?)?;
+        report.add("curl from nginx", round, nginx.fetch(&Host::here(), FILE, &target)?)?;
         take(&target, hash)?;
     }
-    if let Some(libtorrent) = libtorrent {
-        report.add("libtorrent v1, TCP", round, libtorrent.fetch(dest)?)?;
+    for program in torrents.iter().flat_map(|torrents| &torrents.programs) {
+        let record = torrents.map(|torrents| torrents.fetch(*program, &ours.file, dest)).transpose()?;
+        report.add(program.name(), round, record.unwrap_or_default())?;
         take(&target, hash)?;
     }
     let copy = measure::run(std::process::Command::new("cp").arg(ours.file.as_path()).arg(&target))?;
     report.add("cp", round, both_sides(copy, Duration::ZERO, 0))?;
-    take(&target, hash)
+    take(&target, hash)?;
+    unavoidable::measure_all(report, round, &ours.file, &target)
+}
+
+/// The ratios that are promised, from the medians.
+fn compare(report: &Report) {
+    for (who, synced) in [(OURS, true), (OURS_UNSYNCED, false)] {
+        let Some(wall) = report.median(who, "wall_s") else { continue };
+        println!("\n{who}:");
+        if let Some(allowed) = unavoidable::allowed(report, synced) {
+            let percent = 100.0 * allowed.as_secs_f64() / wall;
+            println!("  {percent:.0} % of what the parts allow, {:.3} s", allowed.as_secs_f64());
+        }
+        let faster = [Program::LibtorrentV1, Program::LibtorrentV2]
+            .into_iter()
+            .min_by(|a, b| wall_or_for_ever(report, a.name()).total_cmp(&wall_or_for_ever(report, b.name())));
+        let others = Program::ALL.map(Program::name);
+        for other in faster.map(Program::name).into_iter().chain(others).chain(["curl from nginx"]) {
+            let ratio = |column| Some(report.median(who, column)? / report.median(other, column)?);
+            let (wall, cpu) = (shown(ratio("wall_s")), shown(ratio("cpu_s")));
+            let note = if Some(other) == faster.map(Program::name) { " (libtorrent's faster one)" } else { "" };
+            println!("  {wall} x the wall and {cpu} x the CPU of {other}{note}");
+        }
+    }
+}
+
+fn wall_or_for_ever(report: &Report, who: &str) -> f64 {
+    report.median(who, "wall_s").unwrap_or(f64::INFINITY)
+}
+
+/// The BitTorrent programs that are installed, and addresses for them.
+struct Torrents {
+    lan: OneLoopback,
+    programs: Vec<Program>,
+    scratch: PathBuf,
+}
+
+impl Torrents {
+    fn start(folder: &Path) -> io::Result<Option<Self>> {
+        let scratch = folder.join("torrents");
+        fs::create_dir_all(&scratch)?;
+        Ok(OneLoopback::start(3).map(|lan| Self { lan, programs: Program::installed(&Program::ALL), scratch }))
+    }
+
+    /// A fresh seeder, which is ready before the time begins, and one download.
+    fn fetch(&self, program: Program, file: &Path, dest: &Path) -> io::Result<serde_json::Value> {
+        let [seeder, fetcher, tracker] = self.lan.hosts() else { return Err(io::Error::other("three were asked for")) };
+        let fetchers = std::slice::from_ref(fetcher);
+        Swarm::start(program, &self.scratch, file, (tracker, seeder, fetchers))?.fetch(dest)
+    }
 }
 
 /// Checks the bytes after the timing, and takes the file away, with its dirty pages.
@@ -98,7 +154,7 @@ pub(crate) fn run_uplink(options: &Options) -> io::Result<()> {
     let address = relay.address().to_string();
     let mut report = Report::start("uplink", &options.note)?;
     let ours = Ours::start(folder.path(), &file, &["--address", &address], &mut report)?;
-    relay.aim(ours.listen);
+    relay.aim(ours.sharer.listen);
     for round in 0..options.rounds {
         let target = folder.path().join("got.bin");
         let mut record = ours.fetch(&hash, &target, &[])?;
@@ -114,42 +170,29 @@ pub(crate) fn run_uplink(options: &Options) -> io::Result<()> {
 
 /// A tracker, a sharer and a downloader's account.
 struct Ours {
-    tracker: parts::Tracker,
-    sharer: Process,
-    listen: std::net::SocketAddr,
-    bob: std::path::PathBuf,
-    file: std::path::PathBuf,
+    sharer: Sharer,
+    bob: Peer,
+    file: PathBuf,
+    _tracker: Tracker,
 }
 
 impl Ours {
     fn start(folder: &Path, file: &Path, flags: &[&str], report: &mut Report) -> io::Result<Self> {
-        let tracker = parts::Tracker::start(folder)?;
-        let (alice, bob) = (folder.join("alice"), folder.join("bob"));
-        parts::register(&alice, &tracker.url)?;
-        parts::register(&bob, &tracker.url)?;
+        let tracker = Tracker::start(folder)?;
+        let alice = Peer::register(&Host::here(), folder, "alice", &tracker.url)?;
+        let bob = Peer::register(&Host::here(), folder, "bob", &tracker.url)?;
         let began = std::time::Instant::now();
-        let mut command = parts::peernet(&alice, &tracker.url)?;
-        command.args(["share", "--no-daemon", "--listen", "127.0.0.1:0"]).args(flags).arg(file);
-        let mut sharer = Process::start(&mut command)?;
-        let line = sharer.line_with("listening on ", START);
-        let listen = line.split("listening on ").nth(1).and_then(|rest| rest.split(',').next()?.parse().ok());
-        let listen = listen.ok_or_else(|| io::Error::other(format!("no address in {line:?}")))?;
-        sharer.line_with("Announced", START);
-        let wall = began.elapsed();
-        let cost = measure::Cost {
-            wall,
-            cpu: measure::cpu_so_far(sharer.id())?,
-            peak_rss_kib: measure::peak_rss_kib(sharer.id())?,
-        };
+        let sharer = alice.share(&[file], flags)?;
+        let cost = measure::Cost::of_running(sharer.process.id(), began.elapsed())?;
         report.add("peernet share (hashing)", 0, cost.json())?;
-        Ok(Self { tracker, sharer, listen, bob, file: file.to_owned() })
+        Ok(Self { sharer, bob, file: file.to_owned(), _tracker: tracker })
     }
 
     fn fetch(&self, hash: &str, target: &Path, flags: &[&str]) -> io::Result<serde_json::Value> {
-        let before = measure::cpu_so_far(self.sharer.id())?;
-        let mut command = parts::peernet(&self.bob, &self.tracker.url)?;
-        let cost = measure::run(command.args(["download", hash, "--quiet", "--output"]).arg(target).args(flags))?;
-        let source = measure::cpu_so_far(self.sharer.id())?.saturating_sub(before);
-        Ok(both_sides(cost, source, measure::peak_rss_kib(self.sharer.id())?))
+        let sharer = self.sharer.process.id();
+        let before = measure::cpu_so_far(sharer)?;
+        let cost = measure::run(self.bob.download(hash, target)?.args(flags))?;
+        let source = measure::cpu_so_far(sharer)?.saturating_sub(before);
+        Ok(both_sides(cost, source, measure::peak_rss_kib(sharer)?))
     }
 }
