@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let stage = Stage { folder: folder.path(), file: &file, hash: &hash, lan: &lan };
     let ours = Ours::start(&stage)?;
     let rivals = Program::installed(&RIVALS);
-    for round in options.rounds_and_a_warm_up() {
+    for round in options.rounds_and_a_warm_up(1) {
         report.add(&format!("peernet, {} hosts", options.hosts), round, ours.round(&stage)?)?;
         for rival in &rivals {
             report.add(&format!("{}, {} hosts", rival.name(), options.hosts), round, stage.rival(*rival)?)?;

@@ -3,13 +3,17 @@
 //! Every number is from one run on one machine, rivals interleaved; raw records go to bench/runs/. Build the programs first:
 //! `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
 
+mod collection;
 mod fanout;
+mod hash;
 mod host;
 mod measure;
 mod parts;
 mod race;
 mod report;
 mod rivals;
+mod share_to_had;
+mod slow_source;
 mod tracker;
 mod transfer;
 mod unavoidable;
@@ -25,6 +29,10 @@ scenarios:
   uplink     256 MiB from behind a line of 12.5 MB/s (100 Mbit/s), a relay of the bench's own
   small      from nothing to a 1-byte file: both processes' start included
   fanout     128 MiB from one seeder to --hosts downloaders at once, every host behind 100 Mbit/s (needs root)
+  share-to-had  a fresh 1 KiB file: from the start of `share` to the end of another peer's `download`
+  slow-source   3 good sources of 256 MiB, and beside them one 100 times slower, and one that never answers
+  collection    10,000 files of 4 KiB beside one file of 40 MiB
+  hash          `share --no-serve` of 2 GiB beside what SHA-256 on all cores allows
 needs: nginx and curl, python3 with the package libtorrent, aria2, transmission-cli, rqbit, ip and tc (for network namespaces), wrk
        (bench/rivals/install.sh installs them); what is missing is left out and said";
 
@@ -40,9 +48,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// One pass that does not count, then those that do.
-    pub(crate) fn rounds_and_a_warm_up(&self) -> impl Iterator<Item = Round> {
-        std::iter::once(Round::WarmUp).chain((0..self.rounds).map(Round::Number))
+    /// One pass that does not count, then those that do, at least so many.
+    pub(crate) fn rounds_and_a_warm_up(&self, at_least: usize) -> impl Iterator<Item = Round> {
+        std::iter::once(Round::WarmUp).chain((0..self.rounds.max(at_least)).map(Round::Number))
     }
 }
 
@@ -65,6 +73,10 @@ fn main() -> ExitCode {
         "small" => transfer::run_small(&options),
         "tracker" => tracker::run(&options),
         "fanout" => fanout::run(&options),
+        "share-to-had" => share_to_had::run(&options),
+        "slow-source" => slow_source::run(&options),
+        "collection" => collection::run(&options),
+        "hash" => hash::run(&options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

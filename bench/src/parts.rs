@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use peernet_testkit::process::Process;
+use serde_json::Value;
 
 use crate::host::Host;
 
@@ -88,12 +89,15 @@ impl Peer {
     /// Serves files from here on until it is dropped; comes back when they are announced.
     pub(crate) fn share(&self, paths: &[&Path], flags: &[&str]) -> io::Result<Sharer> {
         let mut command = self.peernet()?;
-        command.args(["share", "--no-daemon", "--listen", &format!("{}:0", self.host.address())]);
+        command.args(["share", "--json", "--no-daemon", "--listen", &format!("{}:0", self.host.address())]);
         let mut process = Process::start(command.args(flags).args(paths))?;
-        let line = process.line_with("serving on ", HASHING);
-        let listen = line.split("serving on ").nth(1).and_then(|rest| rest.split([',', ' ']).next()?.parse().ok());
+        let line = process.line_with("\"served_by\"", HASHING);
+        let said: Value = serde_json::from_str(&line).map_err(io::Error::other)?;
+        let listen = said["listen"].as_str().and_then(|address| address.parse().ok());
         let listen = listen.ok_or_else(|| io::Error::other(format!("no address in {line:?}")))?;
-        Ok(Sharer { process, listen })
+        // Of several files none is the one.
+        let link = said["link"].as_str().unwrap_or_default().to_owned();
+        Ok(Sharer { process, listen, link })
     }
 }
 
@@ -102,4 +106,6 @@ pub(crate) struct Sharer {
     pub(crate) process: Process,
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// The link of what it shares, when that is one file or one folder.
+    pub(crate) link: String,
 }

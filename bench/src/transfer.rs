@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let ours = Ours::start(folder.path(), &file, &[], &mut report)?;
     let nginx = Nginx::start(folder.path(), &files)?;
     let torrents = Torrents::start(folder.path())?;
-    for round in options.rounds_and_a_warm_up() {
+    for round in options.rounds_and_a_warm_up(1) {
         one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), torrents.as_ref()))?;
     }
     report.summary(COLUMNS);
@@ -84,7 +84,7 @@ fn compare(report: &Report) {
             .into_iter()
             .min_by(|a, b| wall_or_for_ever(report, a.name()).total_cmp(&wall_or_for_ever(report, b.name())));
         let others = Program::ALL.map(Program::name);
-        for other in faster.map(Program::name).into_iter().chain(others).chain(["curl from nginx"]) {
+        for other in others.into_iter().chain(["curl from nginx"]) {
             let ratio = |column| Some(report.median(who, column)? / report.median(other, column)?);
             let (wall, cpu) = (shown(ratio("wall_s")), shown(ratio("cpu_s")));
             let note = if Some(other) == faster.map(Program::name) { " (libtorrent's faster one)" } else { "" };

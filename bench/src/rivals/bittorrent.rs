@@ -82,7 +82,7 @@ impl Program {
         match self {
             Self::LibtorrentV1 | Self::LibtorrentV2 => {
                 let mut command = libtorrent("libtorrent_fetch.py", torrent, host, folder);
-                command.arg("leave").args(peers.iter().map(|peer| peer.address()));
+                command.arg("leave").args(peers.iter().map(|peer| peer.address())).stdout(Stdio::null());
                 Ok(command)
             }
             Self::Aria2 => {
