@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use peernet_engine::journal;
 use peernet_testkit::process::Process;
 use peernet_testkit::relay::{Faults, Relay};
 
@@ -67,6 +68,129 @@ fn whoever_is_killed_whenever_the_same_commands_end_with_the_right_bytes() {
         stage.assert_same(name, &copy);
         for left in [".peernet-part", ".peernet-part.journal"] {
             assert!(!stage.path(&format!("{copy}{left}")).exists(), "seed {seed}: {copy}{left} is left");
+        }
+    }
+}
+
+/// How many kills, where the default of continuous integration is not enough.
+const KILLS: &str = "PEERNET_KILLS";
+const KILLS_DEFAULT: u32 = 12;
+/// Longer than the times between two syncs together make, so that a run that is killed has something to lose and something
+/// to keep.
+const WINDOW_SPAN_MS: u64 = 6_000;
+const WINDOW_RATE: u64 = 8 * MIB;
+const WINDOW_SIZE: u64 = 48 * MIB;
+/// What is written is made durable every 2 s at the latest, and that itself takes its time.
+const WINDOW_SECONDS: u64 = 2 + 2;
+/// Chunks on their way when somebody dies: they are not whole, so they do not count.
+const ON_THE_WAY: u64 = 4 * MIB;
+
+/// What came through the line, and what of it the journal keeps.
+struct Account {
+    passed: u64,
+    held: u64,
+    sharers_killed: u64,
+}
+
+impl Account {
+    fn open(relay: &Relay, held: u64) -> Self {
+        Self { passed: relay.passed(), held, sharers_killed: 0 }
+    }
+
+    /// Bytes that came since and are not held; a fiftieth of what came may be the line's own words.
+    fn lost(&self, relay: &Relay, held: u64) -> u64 {
+        let came = relay.passed() - self.passed;
+        (came - came / 50 + self.held).saturating_sub(held)
+    }
+
+    /// As much as may be lost with `downloaders` killed, 1 or none.
+    fn bound(&self, downloaders: u64) -> u64 {
+        downloaders * WINDOW_SECONDS * WINDOW_RATE + (1 + self.sharers_killed) * ON_THE_WAY
+    }
+}
+
+/// What the journal beside `copy` says is there, in bytes.
+fn journaled(stage: &Stage, copy: &str) -> u64 {
+    let Ok(bytes) = std::fs::read(stage.path(&format!("{copy}.peernet-part.journal"))) else { return 0 };
+    journal::decode(&bytes).map_or(0, |decoded| u64::from(decoded.held.len()) * MIB)
+}
+
+/// A world in which anybody may die.
+struct Arena {
+    stage: Stage,
+    relay: Relay,
+    sharer: Option<Process>,
+    listen: String,
+    lot: Lot,
+    seed: u64,
+}
+
+impl Arena {
+    fn new() -> Self {
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
+        let stage = Stage::with(&["alice", "bob"]);
+        let relay = Relay::start_unaimed(Faults { bytes_per_second: WINDOW_RATE, ..Faults::default() }).unwrap();
+        let (sharer, listen) = daemon(&stage, &relay, "127.0.0.1:0");
+        relay.aim(listen.parse::<SocketAddr>().unwrap());
+        Self { stage, relay, sharer: Some(sharer), listen, lot: Lot(seed), seed }
+    }
+
+    fn kill_the_sharer(&mut self) {
+        self.sharer.take().unwrap().kill9();
+        self.sharer = Some(daemon(&self.stage, &self.relay, &self.listen).0);
+    }
+
+    /// One file, until it is there or so many kills are over; how many there were.
+    fn transfer(&mut self, number: u32, kills_max: u32) -> u32 {
+        let (name, copy) = (format!("{number}.bin"), format!("{number}.copy"));
+        let size = WINDOW_SIZE + u64::from(number);
+        let hash = self.stage.file(&name, size);
+        self.stage.run("alice", &["share", &name]).ok();
+        let arguments = ["download", &hash, "--output", &copy];
+        let mut account = Account::open(&self.relay, 0);
+        let mut download = Some(self.stage.start("bob", &arguments));
+        let mut kills = 0;
+        while kills < kills_max {
+            let moment = self.lot.below(WINDOW_SPAN_MS);
+            let _a_random_moment = crossbeam_channel::after(Duration::from_millis(moment)).recv();
+            if self.stage.path(&copy).exists() {
+                break;
+            }
+            let (downloader, sharer) = [(true, false), (false, true), (true, true)][self.lot.below(3) as usize];
+            eprintln!("seed {}, {name}, kill after {moment} ms: downloader {downloader}, sharer {sharer}", self.seed);
+            kills += 1;
+            if downloader {
+                download.take().unwrap().kill9();
+                let held = journaled(&self.stage, &copy);
+                let lost = account.lost(&self.relay, held);
+                let done = self.stage.path(&copy).exists();
+                assert!(done || lost <= account.bound(1), "seed {}: {lost} bytes lost, {held} held", self.seed);
+                account = Account::open(&self.relay, held);
+            }
+            if sharer {
+                account.sharers_killed += 1;
+                self.kill_the_sharer();
+            }
+            download = download.or_else(|| Some(self.stage.start("bob", &arguments)));
+        }
+        ended(&mut download.unwrap()).ok();
+        let lost = account.lost(&self.relay, size);
+        assert!(lost <= account.bound(0), "seed {}: {lost} bytes came twice without a cause", self.seed);
+        self.stage.assert_same(&name, &copy);
+        kills
+    }
+}
+
+#[test]
+fn what_is_fetched_twice_is_at_most_the_last_sync_window_of_each_kill() {
+    let kills = std::env::var(KILLS).map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
+    let mut arena = Arena::new();
+    let (mut left, mut number) = (kills, 0);
+    while left > 0 {
+        number += 1;
+        left -= arena.transfer(number, left);
+        for name in [format!("{number}.bin"), format!("{number}.copy")] {
+            std::fs::remove_file(arena.stage.path(&name)).unwrap();
         }
     }
 }
