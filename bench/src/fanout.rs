@@ -21,6 +21,8 @@ use crate::{Options, measure};
 const RATE: &str = "100mbit";
 const RATE_BYTES_PER_SECOND: f64 = 12_500_000.0;
 const FILE: &str = "fanout.bin";
+const OURS: &str = "peernet";
+const CURL: &str = "curl alone";
 const RIVALS: [Program; 2] = [Program::LibtorrentV1, Program::Aria2];
 
 /// The scenario `fanout`.
@@ -36,15 +38,20 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let rates: Vec<_> = (0..options.hosts + 2).map(|number| (number > 0).then_some(RATE)).collect();
     let lan = Lan::start(&rates)?;
     let stage = Stage { folder: folder.path(), file: &file, hash: &hash, lan: &lan };
-    let ours = Ours::start(&stage)?;
-    let rivals = Program::installed(&RIVALS);
+    let ours = options.wants(OURS).then(|| Ours::start(&stage)).transpose()?;
+    let mut rivals = Program::installed(&RIVALS);
+    rivals.retain(|rival| options.wants(rival.name()));
     for round in options.rounds_and_a_warm_up(1) {
-        report.add(&format!("peernet, {} hosts", options.hosts), round, ours.round(&stage)?)?;
+        if let Some(ours) = &ours {
+            report.add(&format!("{OURS}, {} hosts", options.hosts), round, ours.round(&stage)?)?;
+        }
         for rival in &rivals {
             report.add(&format!("{}, {} hosts", rival.name(), options.hosts), round, stage.rival(*rival)?)?;
         }
-        if let Some(record) = stage.curl()? {
-            report.add("curl alone", round, record)?;
+        if options.wants(CURL)
+            && let Some(record) = stage.curl()?
+        {
+            report.add(CURL, round, record)?;
         }
     }
     report.summary(&["last_s", "first_s", "of_ideal", "cpu_s", "source_cpu_s", "fetch_rss_mib", "source_rss_mib"]);

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use report::Round;
 
-const USAGE: &str = "usage: peernet-bench SCENARIO [--rounds N] [--mib N] [--hosts N] [--seconds N] [--connections N,N…] [--dest FOLDER] [--note TEXT]
+const USAGE: &str = "usage: peernet-bench SCENARIO [--rounds N] [--mib N] [--hosts N] [--seconds N] [--connections N,N…] [--dest FOLDER] [--note TEXT] [--only PART-OF-NAME]
 scenarios:
   transfer   one file, one source, loopback: PeerNet beside curl from nginx and libtorrent, wall, CPU of both sides, peak RSS
   tracker    lookups and announces a second and their p99 at several numbers of connections (needs wrk)
@@ -45,12 +45,18 @@ pub(crate) struct Options {
     pub(crate) connections: Vec<usize>,
     pub(crate) dest: Option<std::path::PathBuf>,
     pub(crate) note: String,
+    pub(crate) only: Option<String>,
 }
 
 impl Options {
     /// One pass that does not count, then those that do, at least so many.
     pub(crate) fn rounds_and_a_warm_up(&self, at_least: usize) -> impl Iterator<Item = Round> {
         std::iter::once(Round::WarmUp).chain((0..self.rounds.max(at_least)).map(Round::Number))
+    }
+
+    /// Whether this one takes part.
+    pub(crate) fn wants(&self, who: &str) -> bool {
+        self.only.as_ref().is_none_or(|part| who.contains(part.as_str()))
     }
 }
 
@@ -100,6 +106,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
         connections: vec![1, 64, 1_000],
         dest: None,
         note: String::new(),
+        only: None,
     };
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} wants a value"))?;
@@ -118,6 +125,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             }
             "--dest" => options.dest = Some(value.into()),
             "--note" => options.note = value,
+            "--only" => options.only = Some(value),
             _ => return Err(format!("unknown option {name}")),
         }
     }

@@ -18,6 +18,7 @@ use crate::{Options, measure, unavoidable};
 
 const FILE: &str = "bench.bin";
 const OURS: &str = "peernet";
+const CURL: &str = "curl from nginx";
 const OURS_UNSYNCED: &str = "peernet --no-sync";
 const COLUMNS: &[&str] = &["wall_s", "cpu_s", "fetch_cpu_s", "source_cpu_s", "fetch_rss_mib", "source_rss_mib"];
 
@@ -34,8 +35,8 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     fs::File::open(&file)?.sync_all()?;
     let mut report = Report::start("transfer", &options.note)?;
     let ours = Ours::start(folder.path(), &file, &[], &mut report)?;
-    let nginx = Nginx::start(folder.path(), &files)?;
-    let torrents = Torrents::start(folder.path())?;
+    let nginx = if options.wants(CURL) { Nginx::start(folder.path(), &files)? } else { None };
+    let torrents = Torrents::start(folder.path(), options)?;
     for round in options.rounds_and_a_warm_up(1) {
         one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), torrents.as_ref()))?;
     }
@@ -57,7 +58,7 @@ fn one_round(
     report.add(OURS_UNSYNCED, round, ours.fetch(hash, &target, &["--no-sync"])?)?;
     take(&target, hash)?;
     if let Some(nginx) = nginx {
-        report.add("curl from nginx", round, nginx.fetch(&Host::here(), FILE, &target)?)?;
+        report.add(CURL, round, nginx.fetch(&Host::here(), FILE, &target)?)?;
         take(&target, hash)?;
     }
     for program in torrents.iter().flat_map(|torrents| &torrents.programs) {
@@ -84,7 +85,7 @@ fn compare(report: &Report) {
             .into_iter()
             .min_by(|a, b| wall_or_for_ever(report, a.name()).total_cmp(&wall_or_for_ever(report, b.name())));
         let others = Program::ALL.map(Program::name);
-        for other in others.into_iter().chain(["curl from nginx"]) {
+        for other in others.into_iter().chain([CURL]) {
             let ratio = |column| Some(report.median(who, column)? / report.median(other, column)?);
             let (wall, cpu) = (shown(ratio("wall_s")), shown(ratio("cpu_s")));
             let note = if Some(other) == faster.map(Program::name) { " (libtorrent's faster one)" } else { "" };
@@ -105,10 +106,12 @@ struct Torrents {
 }
 
 impl Torrents {
-    fn start(folder: &Path) -> io::Result<Option<Self>> {
+    fn start(folder: &Path, options: &Options) -> io::Result<Option<Self>> {
         let scratch = folder.join("torrents");
         fs::create_dir_all(&scratch)?;
-        Ok(OneLoopback::start(3).map(|lan| Self { lan, programs: Program::installed(&Program::ALL), scratch }))
+        let mut programs = Program::installed(&Program::ALL);
+        programs.retain(|program| options.wants(program.name()));
+        Ok(OneLoopback::start(3).map(|lan| Self { lan, programs, scratch }))
     }
 
     /// A fresh seeder, which is ready before the time begins, and one download.

@@ -1,7 +1,7 @@
 //! Bad sources among good ones, each behind a line of its own: who delivers how much, and that nobody waits for the bad one.
 //!
-//! A source that has the wrong kind of fault is dropped after a while whatever else happens; here that while is an hour, so
-//! only a scheduler that asks others for what the bad one owes ends these downloads at all.
+//! A source with such a fault is dropped after a while whatever else happens: by a time-out of ours, which is an hour here, or
+//! by gRPC's. A download that had waited for that would have it among its reports, or more of the file from it.
 
 use std::fs;
 use std::sync::Mutex;
@@ -39,6 +39,7 @@ fn check(faults: Faults, bad_bytes_max: u64) {
     let mut job = stage.job();
     job.limits.scheduler.stall_timeout = NEVER;
     job.limits.scheduler.chunk_timeout = NEVER;
+    job.limits.connect_timeout = NEVER;
     let fetched = fetch(job, &directory, &mut |_| {}, &Cancel::new()).unwrap();
     stage.assert_complete(&fetched);
     let bad = delivered(&fetched, peers[0].id);
@@ -47,7 +48,9 @@ fn check(faults: Faults, bad_bytes_max: u64) {
         let good = delivered(&fetched, peer.id);
         assert!(good > 3 * MIB as u64 && good > bad, "{faults:?}: {:?}", fetched.bytes_by_source);
     }
-    assert!(directory.reported().iter().all(|report| report.result != Err(Cause::BadHash)), "{faults:?}");
+    let reports = directory.reported();
+    let blamed = reports.iter().any(|report| report.result.is_err());
+    assert!(!blamed || faults.vanish_after_bytes > 0, "{faults:?}: {reports:?}");
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn a_source_that_falls_silent_midway_holds_nobody_up() {
 
 #[test]
 fn a_source_a_hundred_times_slower_holds_nobody_up() {
-    check(Faults { bytes_per_second: RATE / 100, ..Faults::default() }, 4 << 20);
+    check(Faults { bytes_per_second: RATE / 100, ..Faults::default() }, 2 << 20);
 }
 
 #[test]
