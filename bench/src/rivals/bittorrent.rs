@@ -98,7 +98,13 @@ impl Program {
             }
             Self::Rqbit => {
                 let mut command = rqbit(torrent, host, folder);
-                command.arg("--exit-on-finish").stdout(Stdio::null()).stderr(Stdio::null());
+                let peers: Vec<String> = peers.iter().map(|peer| format!("{}:{PORT}", peer.address())).collect();
+                command
+                    .arg("--initial-peers")
+                    .arg(peers.join(","))
+                    .arg("--exit-on-finish")
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
                 Ok(command)
             }
         }
@@ -163,7 +169,8 @@ impl Swarm {
         tracker.line_with("READY", PATIENCE);
         let folder = file.parent().unwrap_or(scratch);
         let seeding = Process::start(&mut program.seed(&torrent, seeder, folder, scratch)?)?;
-        tracker.line_with(&format!("{} left=0", seeder.address()), PATIENCE);
+        // Nobody else runs yet.
+        tracker.line_with(" left=0", PATIENCE);
         let (seeder, fetchers, scratch) = (seeder.clone(), fetchers.to_vec(), scratch.to_owned());
         Ok(Self { program, torrent, seeder, fetchers, scratch, seeding, _tracker: tracker })
     }
@@ -227,8 +234,9 @@ fn transmission(torrent: &Path, host: &Host, folder: &Path, scratch: &Path) -> i
 
 fn rqbit(torrent: &Path, host: &Host, folder: &Path) -> Command {
     let mut command = host.command("rqbit");
-    command.args(["--disable-dht", "--disable-lsd", "--disable-upnp-port-forward"]);
-    command.arg("--listen-port").arg(PORT.to_string());
-    command.args(["download", "--overwrite", "--output-folder"]).arg(folder).arg(torrent);
+    command.args(["--disable-dht", "--disable-dht-persistence", "--disable-lsd", "--ipv4-only"]);
+    command.args(["--listen-ip", host.address(), "--listen-port", &PORT.to_string()]);
+    // --overwrite: what is there is looked at; a seeder finds its file.
+    command.args(["download", "--disable-http-api", "--overwrite", "--output-folder"]).arg(folder).arg(torrent);
     command
 }

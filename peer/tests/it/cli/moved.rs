@@ -1,6 +1,8 @@
-//! What changes around a running download: where its source is, and whether the tracker answers.
+//! What changes around a running download: where its source is, what became of the file there, and whether the tracker answers.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use peernet_testkit::process::Process;
 use peernet_testkit::relay::{Faults, Relay};
@@ -50,4 +52,34 @@ fn a_download_under_way_ends_well_without_the_tracker() {
     let done = ended(&mut download).ok().json();
     assert_eq!(done["bytes_fetched"], SIZE, "{done}");
     stage.assert_same("big.bin", "got.bin");
+}
+
+#[test]
+fn a_file_deleted_under_its_sharer_comes_from_another_in_the_same_run() {
+    goes_on_elsewhere(|path| fs::remove_file(path).unwrap());
+}
+
+#[test]
+fn a_file_changed_under_its_sharer_comes_from_another_in_the_same_run() {
+    goes_on_elsewhere(|path| {
+        let mut changed = fs::read(path).unwrap();
+        changed.iter_mut().for_each(|byte| *byte ^= 1);
+        fs::write(path, changed).unwrap();
+    });
+}
+
+/// Midway this happens to what the only sharer shares; then somebody comes who has the file too.
+fn goes_on_elsewhere(happens: impl Fn(&Path)) {
+    let stage = Stage::with(&["alice", "bob", "carol"]);
+    let hash = stage.file("big.bin", SIZE);
+    fs::copy(stage.path("big.bin"), stage.path("twin.bin")).unwrap();
+    let (_sharer, line) = slow_sharer(&stage, "big.bin");
+    let mut download = stage.start("bob", &["download", &hash, "--output", "got.bin", "--json"]);
+    wait_for_bytes(&mut download, 3 * MIB);
+    happens(&stage.path("big.bin"));
+    let _twin = stage.sharer("carol", "twin.bin");
+    let done = ended(&mut download).ok().json();
+    assert_eq!(done["bytes_fetched"], SIZE, "{done}");
+    assert!(line.passed() < SIZE, "{} of {SIZE} came from the first", line.passed());
+    stage.assert_same("twin.bin", "got.bin");
 }
