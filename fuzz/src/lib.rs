@@ -9,7 +9,7 @@ mod engine;
 mod peer;
 mod tracker;
 
-pub use engine::{bitmap, ids, journal, link, manifest, names};
+pub use engine::{bitmap, collection, ids, journal, link, manifest, names};
 #[cfg(feature = "peer")]
 pub use peer::{chunk_response, fetch_reply, host_port, version1_config};
 pub use tracker::{address, config, http_head, query, rest_body, token};

@@ -9,6 +9,7 @@
 pub mod assembly;
 pub mod bitmap;
 pub mod cause;
+pub mod collection;
 pub mod download;
 pub mod economy;
 pub mod giving;
