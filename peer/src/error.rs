@@ -79,7 +79,9 @@ impl From<HashError> for NodeError {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Io { path, error } => Self::Local { doing: format!("reading {}", path.display()), error },
-            HashError::NotAFile(_) | HashError::TooLarge(_) => Self::Invalid(error.to_string()),
+            HashError::NotAFile(_) | HashError::TooLarge(_) | HashError::Name { .. } | HashError::Collection(_) => {
+                Self::Invalid(error.to_string())
+            }
             HashError::Changed(_) => Self::Failed(format!("{error}; try again when it is at rest")),
             HashError::Cancelled => Self::Cancelled,
         }

@@ -1,21 +1,27 @@
-//! The manifest of a local file, from one read of it.
+//! The manifest of a local file, or of a directory's files as one, from one read of it.
 //!
 //! One thread reads and others hash the same buffers, so that a byte is read once and hashed twice: in one pass where the
 //! processor can, see `digest`, and otherwise on as many cores as there are.
 
 pub(crate) mod digest;
 mod pipeline;
+mod tree;
+mod walk;
 
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use peernet_engine::collection::{CollectionError, PathError};
 use peernet_engine::ids::ByteCount;
 use peernet_engine::manifest::{Geometry, Manifest, ManifestError};
 
 use crate::cancel::Cancel;
 use crate::upload::FileIdentity;
+
+pub(crate) use tree::{HashedTree, hash_tree, manifest_of_bytes};
+pub(crate) use walk::{Found, Walked, walk};
 
 /// How far a hashing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +48,15 @@ pub enum HashError {
     Changed(PathBuf),
     /// It does not fit a manifest.
     TooLarge(ManifestError),
+    /// It lies in a directory that is to be shared, and cannot be part of a collection under this name.
+    Name {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What is wrong with its name.
+        why: PathError,
+    },
+    /// The directory does not fit a collection.
+    Collection(CollectionError),
     /// [`Cancel::cancel`] was called.
     Cancelled,
 }
@@ -53,6 +68,8 @@ impl fmt::Display for HashError {
             Self::NotAFile(path) => write!(f, "{}: not a regular file", path.display()),
             Self::Changed(path) => write!(f, "{}: the file changed while it was read", path.display()),
             Self::TooLarge(error) => write!(f, "{error}"),
+            Self::Name { path, why } => write!(f, "{path:?}: {why}"),
+            Self::Collection(error) => write!(f, "{error}"),
             Self::Cancelled => f.write_str("cancelled"),
         }
     }

@@ -3,6 +3,7 @@
 mod callers;
 mod held;
 mod identity;
+mod pack;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,9 @@ pub(crate) use callers::Caller;
 pub use held::{Held, ReadError};
 pub(crate) use held::{Opened, Watcher};
 pub use identity::FileIdentity;
+pub(crate) use identity::Look;
+pub use pack::PackFiles;
+pub(crate) use pack::{OpenPack, PackError};
 
 /// Knows the files on offer. Called from the server's disk threads only, so it may take a lock, but not wait long.
 pub trait Shelf: Send + Sync {

@@ -24,7 +24,7 @@ use crate::ids::{ByteCount, FileHash, ManifestId};
 use crate::manifest::Geometry;
 
 pub use self::layout::{Layout, Piece, Segment};
-pub use self::path::PathError;
+pub use self::path::{PathError, check as check_path};
 
 /// The longest listing, in bytes.
 pub const LISTING_BYTES_MAX: usize = 64 << 20;

@@ -14,11 +14,12 @@ use peernet_engine::manifest::{Geometry, Manifest};
 use super::digest::{self, Digest};
 use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
+use crate::upload::{PackError, ReadError};
 
 /// Bytes read at once; chunks are whole multiples of it.
 const PIECE_BYTES: usize = 1 << 20;
 /// Pieces between the reader and the hash of the whole: what one thread may run ahead of another.
-const AHEAD_MAX: usize = 4;
+pub(super) const AHEAD_MAX: usize = 4;
 
 /// Why [`manifest_of`] has none; the caller knows the path.
 pub(super) enum Failure {
@@ -26,6 +27,8 @@ pub(super) enum Failure {
     Shorter,
     Cancelled,
     Thread(io::Error),
+    /// One of a directory's files.
+    OneOf(PackError),
 }
 
 impl Failure {
@@ -34,21 +37,25 @@ impl Failure {
             Self::Io(error) | Self::Thread(error) => HashError::Io { path: path.to_owned(), error },
             Self::Shorter => HashError::Changed(path.to_owned()),
             Self::Cancelled => HashError::Cancelled,
+            Self::OneOf(PackError { path, error: ReadError::Io(error) }) => HashError::Io { path, error },
+            Self::OneOf(PackError { path, .. }) => HashError::Changed(path),
         }
     }
 }
 
-/// A piece of one chunk, and whether it is the chunk's last.
-struct Piece {
-    bytes: Arc<Vec<u8>>,
+/// A piece of one chunk, where it lies, and whether it is the chunk's last.
+#[derive(Clone)]
+pub(super) struct Piece {
+    pub(super) bytes: Arc<Vec<u8>>,
+    pub(super) offset: u64,
     chunk: ChunkIndex,
     last: bool,
 }
 
 /// What the hashing threads found.
-struct Hashes {
-    whole: FileHash,
-    chunks: Vec<ChunkHash>,
+pub(super) struct Hashes {
+    pub(super) whole: FileHash,
+    pub(super) chunks: Vec<ChunkHash>,
 }
 
 /// Reads `file` from the start to the size in `geometry`.
@@ -59,7 +66,8 @@ pub(super) fn manifest_of(
     progress: &mut dyn FnMut(HashProgress),
     cancel: &Cancel,
 ) -> Result<Manifest, Failure> {
-    let mut source = Source { file, geometry, progress, cancel };
+    let mut read = |offset, bytes: &mut [u8]| read_exact(file, offset, bytes);
+    let mut source = Source { read: &mut read, geometry, progress, cancel };
     let hashes = if digest::is_fast() { in_one_pass(&mut source) } else { side_by_side(&mut source, workers) }?;
     Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(|error| Failure::Io(io::Error::other(error)))
 }
@@ -111,24 +119,34 @@ fn side_by_side(source: &mut Source<'_>, workers: usize) -> Result<Hashes, Failu
     })
 }
 
-fn ended() -> Failure {
+fn read_exact(file: &File, offset: u64, bytes: &mut [u8]) -> Result<(), Failure> {
+    file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => Failure::Shorter,
+        _ => Failure::Io(error),
+    })
+}
+
+pub(super) fn ended() -> Failure {
     Failure::Thread(io::Error::other("a hashing thread ended early"))
 }
 
-fn panicked() -> Failure {
+pub(super) fn panicked() -> Failure {
     Failure::Thread(io::Error::other("a hashing thread panicked"))
 }
 
+/// Fills a buffer from an offset on.
+type Read<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), Failure> + 'a;
+
 /// What is read, and who hears of it.
-struct Source<'a> {
-    file: &'a File,
-    geometry: Geometry,
-    progress: &'a mut dyn FnMut(HashProgress),
-    cancel: &'a Cancel,
+pub(super) struct Source<'a> {
+    pub(super) read: &'a mut Read<'a>,
+    pub(super) geometry: Geometry,
+    pub(super) progress: &'a mut dyn FnMut(HashProgress),
+    pub(super) cancel: &'a Cancel,
 }
 
 impl Source<'_> {
-    fn read_all(&mut self, hand_over: &mut dyn FnMut(Piece) -> Result<(), Failure>) -> Result<(), Failure> {
+    pub(super) fn read_all(&mut self, hand_over: &mut dyn FnMut(Piece) -> Result<(), Failure>) -> Result<(), Failure> {
         let total = self.geometry.size().0;
         let mut pool = Pool::default();
         for chunk in (0..self.geometry.chunk_count().0).map(ChunkIndex) {
@@ -137,9 +155,9 @@ impl Source<'_> {
                 if self.cancel.is_cancelled() {
                     return Err(Failure::Cancelled);
                 }
-                let piece_len = PIECE_BYTES.min(len - at);
-                let bytes = pool.fill(self.file, start + at as u64, piece_len)?;
-                hand_over(Piece { bytes, chunk, last: at + piece_len == len })?;
+                let (piece_len, offset) = (PIECE_BYTES.min(len - at), start + at as u64);
+                let bytes = pool.fill(piece_len, &mut |bytes| (self.read)(offset, bytes))?;
+                hand_over(Piece { bytes, offset, chunk, last: at + piece_len == len })?;
             }
             (self.progress)(HashProgress { done: start + len as u64, total });
         }
@@ -155,21 +173,22 @@ struct Pool {
 }
 
 impl Pool {
-    fn fill(&mut self, file: &File, offset: u64, len: usize) -> Result<Arc<Vec<u8>>, Failure> {
+    fn fill(
+        &mut self,
+        len: usize,
+        read: &mut dyn FnMut(&mut [u8]) -> Result<(), Failure>,
+    ) -> Result<Arc<Vec<u8>>, Failure> {
         let free = self.buffers.iter().position(|buffer| Arc::strong_count(buffer) == 1);
         let mut buffer = free.map_or_else(Arc::default, |position| self.buffers.swap_remove(position));
         let bytes: &mut Vec<u8> = Arc::make_mut(&mut buffer);
         bytes.resize(len, 0);
-        file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Failure::Shorter,
-            _ => Failure::Io(error),
-        })?;
+        read(bytes)?;
         self.buffers.push(Arc::clone(&buffer));
         Ok(buffer)
     }
 }
 
-fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
+pub(super) fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
     let (mut whole, mut chunk, mut chunks) = (Digest::new(), Digest::new(), Vec::new());
     for piece in pieces {
         whole.update_both(&mut chunk, &piece.bytes);
@@ -217,7 +236,8 @@ mod tests {
             file.write_all(&bytes).unwrap();
             let geometry = Geometry::new(ByteCount(size), 1 << 20).unwrap();
             let cancel = Cancel::new();
-            let mut source = Source { file: &file, geometry, progress: &mut |_| {}, cancel: &cancel };
+            let mut read = |offset, bytes: &mut [u8]| read_exact(&file, offset, bytes);
+            let mut source = Source { read: &mut read, geometry, progress: &mut |_| {}, cancel: &cancel };
             let (one, other) = (in_one_pass(&mut source), side_by_side(&mut source, 3));
             let (Ok(one), Ok(other)) = (one, other) else { panic!("{size} bytes") };
             assert_eq!((one.whole, one.chunks), (other.whole, other.chunks), "{size} bytes");

@@ -13,6 +13,7 @@ use peernet_engine::manifest::Manifest;
 
 use super::FileIdentity;
 use super::callers::{Caller, Callers};
+use super::pack::{OpenPack, PackFiles};
 
 /// Why a chunk cannot be read.
 #[derive(Debug)]
@@ -63,27 +64,55 @@ enum Place {
     Finished { path: PathBuf, identity: FileIdentity, open: Weak<File> },
     /// A download in progress: its own open part file, whose times change as it grows.
     Growing { path: PathBuf, file: Arc<File> },
+    /// A shared directory's files, as one; some are open while someone reads them.
+    Pack { files: Arc<PackFiles>, open: Weak<OpenPack> },
+    /// A shared directory's listing.
+    Memory { path: PathBuf, bytes: Arc<[u8]> },
 }
 
-/// An open file to read chunks from. Holding it keeps the descriptor open.
+/// Something to read chunks from. Holding it keeps descriptors open.
 #[derive(Clone)]
-pub(crate) struct Opened {
-    file: Arc<File>,
-    identity: Option<FileIdentity>,
+pub(crate) enum Opened {
+    /// A file, with what it has to be if it is finished.
+    File(Arc<File>, Option<FileIdentity>),
+    /// The files of a directory.
+    Pack(Arc<OpenPack>),
+    /// A listing.
+    Memory(Arc<[u8]>),
 }
 
 impl Opened {
-    /// Fills `buffer` from `offset` on, and only then looks whether the file is still the same.
+    /// Fills `buffer` from `offset` on, and only then looks whether what was read is still the same.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        match self.file.read_exact_at(buffer, offset) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(ReadError::Changed),
-            result => result.map_err(ReadError::Io)?,
-        }
-        match self.identity {
-            Some(identity) => check_identity(&self.file, identity),
-            None => Ok(()),
+        match self {
+            Self::File(file, identity) => {
+                read_exact(file, offset, buffer)?;
+                identity.map_or(Ok(()), |identity| check_identity(file, identity))
+            }
+            Self::Pack(pack) => pack.read(offset, buffer).map_err(|failure| failure.error),
+            Self::Memory(bytes) => {
+                let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)?.get(..buffer.len()));
+                buffer.copy_from_slice(from.ok_or(ReadError::Changed)?);
+                Ok(())
+            }
         }
     }
+}
+
+/// Fills `buffer`; a file that ends before has changed.
+pub(super) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
+    match file.read_exact_at(buffer, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ReadError::Changed),
+        result => result.map_err(ReadError::Io),
+    }
+}
+
+fn open_pack(files: &Arc<PackFiles>, open: &mut Weak<OpenPack>) -> Arc<OpenPack> {
+    open.upgrade().unwrap_or_else(|| {
+        let fresh = Arc::new(OpenPack::new(Arc::clone(files)));
+        *open = Arc::downgrade(&fresh);
+        fresh
+    })
 }
 
 /// A pipe that has taken the file's place must not hold the thread; for a file the flag means nothing.
@@ -91,7 +120,7 @@ fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
+pub(super) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
     let now = FileIdentity::of(&file.metadata().map_err(ReadError::Io)?);
     if now == identity { Ok(()) } else { Err(ReadError::Changed) }
 }
@@ -114,6 +143,18 @@ impl Held {
         Self::with(manifest, file_name, have, Place::Growing { path, file })
     }
 
+    /// A shared directory's files as one, whose manifest this is.
+    pub fn pack(manifest: Arc<Manifest>, files: Arc<PackFiles>, file_name: String) -> Arc<Self> {
+        let have = Bitmap::full(manifest.geometry().chunk_count());
+        Self::with(manifest, file_name, have, Place::Pack { files, open: Weak::new() })
+    }
+
+    /// A shared directory's listing. `path` is the directory.
+    pub(crate) fn listing(manifest: Arc<Manifest>, path: PathBuf, bytes: Arc<[u8]>, file_name: String) -> Arc<Self> {
+        let have = Bitmap::full(manifest.geometry().chunk_count());
+        Self::with(manifest, file_name, have, Place::Memory { path, bytes })
+    }
+
     fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
         let state = State { place, have, withdrawn: false, watchers: Vec::new() };
         let callers = Callers::new(manifest.geometry().chunk_count());
@@ -133,7 +174,8 @@ impl Held {
     /// Where it lies now.
     pub fn path(&self) -> PathBuf {
         match &self.lock().place {
-            Place::Finished { path, .. } | Place::Growing { path, .. } => path.clone(),
+            Place::Finished { path, .. } | Place::Growing { path, .. } | Place::Memory { path, .. } => path.clone(),
+            Place::Pack { files, .. } => files.root().to_owned(),
         }
     }
 
@@ -168,8 +210,17 @@ impl Held {
 
     /// The download is finished and the file has its final name: from now on it is a finished file like any other.
     pub fn finish(&self, path: &Path, identity: FileIdentity) {
+        self.finish_as(Place::Finished { path: path.to_owned(), identity, open: Weak::new() });
+    }
+
+    /// The same for the pack of a directory that has its final name.
+    pub fn finish_pack(&self, files: Arc<PackFiles>) {
+        self.finish_as(Place::Pack { files, open: Weak::new() });
+    }
+
+    fn finish_as(&self, place: Place) {
         let mut state = self.lock();
-        state.place = Place::Finished { path: path.to_owned(), identity, open: Weak::new() };
+        state.place = place;
         state.have = Bitmap::full(self.manifest.geometry().chunk_count());
         notify(state);
     }
@@ -193,15 +244,18 @@ impl Held {
         state.watchers.push(watcher);
     }
 
-    /// Opens the file, or shares the descriptor that another reader has open.
+    /// Opens the file, or shares what another reader has open.
     pub(crate) fn open(&self) -> Result<Opened, ReadError> {
         let (path, identity, known) = {
-            let state = self.lock();
+            let mut state = self.lock();
             if state.withdrawn {
                 return Err(ReadError::Withdrawn);
             }
-            match &state.place {
-                Place::Growing { file, .. } => return Ok(Opened { file: Arc::clone(file), identity: None }),
+            match &mut state.place {
+                Place::Growing { file, .. } => return Ok(Opened::File(Arc::clone(file), None)),
+                Place::Memory { bytes, .. } => return Ok(Opened::Memory(Arc::clone(bytes))),
+                // Its files are opened and checked as they are read.
+                Place::Pack { files, open } => return Ok(Opened::Pack(open_pack(files, open))),
                 Place::Finished { path, identity, open } => (path.clone(), *identity, open.upgrade()),
             }
         };
@@ -214,7 +268,7 @@ impl Held {
         if let Place::Finished { open, .. } = &mut self.lock().place {
             *open = Arc::downgrade(&file);
         }
-        Ok(Opened { file, identity: Some(identity) })
+        Ok(Opened::File(file, Some(identity)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -33,7 +33,7 @@ impl fmt::Display for PathError {
 impl std::error::Error for PathError {}
 
 /// Whether `path` may stand in a listing.
-pub(super) fn check(path: &str) -> Result<(), PathError> {
+pub fn check(path: &str) -> Result<(), PathError> {
     if path.len() > PATH_BYTES_MAX {
         return Err(PathError::TooLong);
     }

@@ -1,0 +1,255 @@
+//! The pack of a shared directory: one file for others, whose bytes lie in many files here.
+//!
+//! Every file is checked to be the one that was hashed each time some of it was read, as single files are. Few files are
+//! open at once, however many there are.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use peernet_engine::collection::{Collection, Layout, Segment};
+
+use super::identity::{FileIdentity, Look};
+use super::{ReadError, held};
+
+/// Files of one pack open at once beside those being read: opening one again costs microseconds, and descriptors are few.
+const OPEN_FILES_MAX: usize = 4;
+
+/// The files of a shared directory, by the place of each entry in its listing.
+pub struct PackFiles {
+    root: PathBuf,
+    files: Vec<PackFile>,
+    layout: Layout,
+}
+
+/// A file, or an empty folder, which has no bytes and no identity.
+struct PackFile {
+    path: Box<str>,
+    identity: Option<FileIdentity>,
+}
+
+/// Why bytes of a pack cannot be read, and which file's they are.
+#[derive(Debug)]
+pub(crate) struct PackError {
+    pub(crate) path: PathBuf,
+    pub(crate) error: ReadError,
+}
+
+impl PackFiles {
+    /// Of these entries, each with its path and, for a file, what it was when it was hashed; and of the pack's chunk size.
+    pub(crate) fn new(
+        root: PathBuf,
+        entries: impl IntoIterator<Item = (Box<str>, Option<FileIdentity>)>,
+        chunk_size: u32,
+    ) -> Self {
+        let files: Vec<_> = entries.into_iter().map(|(path, identity)| PackFile { path, identity }).collect();
+        let sizes = files.iter().map(|file| file.identity.map_or(0, |identity| identity.size));
+        let layout = Layout::new(sizes, chunk_size);
+        Self { root, files, layout }
+    }
+
+    /// Of a directory that was just made what the listing says, as it lies there now.
+    pub fn of(root: &Path, collection: &Collection) -> io::Result<Self> {
+        let one = |entry: &peernet_engine::collection::Entry| {
+            let identity = match entry.file() {
+                Some(file) => Some(identity_of(&root.join(&entry.path), file.size.0)?),
+                None => None,
+            };
+            Ok((entry.path.as_str().into(), identity))
+        };
+        let entries = collection.entries().iter().map(one).collect::<io::Result<Vec<_>>>()?;
+        Ok(Self::new(root.to_owned(), entries, collection.pack.chunk_size))
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where each file's bytes are in the pack.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// What each file was when it was hashed; `None` for a folder.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = Option<FileIdentity>> + '_ {
+        self.files.iter().map(|file| file.identity)
+    }
+
+    /// What became of the files: the first that has changed, or else the first that is not there.
+    pub(crate) fn look(&self) -> Look {
+        let mut missing = None;
+        for file in &self.files {
+            let Some(identity) = file.identity else { continue };
+            let path = self.root.join(&*file.path);
+            match Look::at(&path, identity, fs::symlink_metadata(&path)) {
+                Look::Same => {}
+                Look::Changed(path) => return Look::Changed(path),
+                gone => missing = missing.or(Some(gone)),
+            }
+        }
+        missing.unwrap_or(Look::Same)
+    }
+}
+
+fn identity_of(path: &Path, size: u64) -> io::Result<FileIdentity> {
+    let metadata = fs::symlink_metadata(path)?;
+    match metadata.is_file() && metadata.len() == size {
+        true => Ok(FileIdentity::of(&metadata)),
+        false => Err(io::Error::other(format!("{} is not the file that was written", path.display()))),
+    }
+}
+
+/// A pack to read from, with a few of its files open. Shared by all who read it at the same time.
+pub(crate) struct OpenPack {
+    files: Arc<PackFiles>,
+    open: Mutex<Vec<(usize, Arc<File>)>>,
+}
+
+impl OpenPack {
+    pub(crate) fn new(files: Arc<PackFiles>) -> Self {
+        Self { files, open: Mutex::default() }
+    }
+
+    /// Fills `buffer` from `offset` of the pack on.
+    pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PackError> {
+        let mut rest = buffer;
+        for segment in self.files.layout.segments(offset, rest.len() as u64) {
+            // No longer than the buffer.
+            let (bytes, after) = rest.split_at_mut(segment.len as usize);
+            self.read_segment(segment, bytes).map_err(|error| PackError { path: self.path(segment.entry), error })?;
+            rest = after;
+        }
+        match rest.is_empty() {
+            true => Ok(()),
+            false => {
+                let error = ReadError::Io(io::ErrorKind::UnexpectedEof.into());
+                Err(PackError { path: self.files.root.clone(), error })
+            }
+        }
+    }
+
+    fn read_segment(&self, segment: Segment, bytes: &mut [u8]) -> Result<(), ReadError> {
+        let identity = self.files.files[segment.entry].identity.ok_or(ReadError::Changed)?;
+        let file = match self.known(segment.entry) {
+            Some(file) => file,
+            None => Arc::new(open_here(&self.path(segment.entry)).map_err(ReadError::Io)?),
+        };
+        held::read_exact(&file, segment.offset, bytes)?;
+        held::check_identity(&file, identity)?;
+        self.keep(segment, file, identity.size);
+        Ok(())
+    }
+
+    fn path(&self, entry: usize) -> PathBuf {
+        self.files.root.join(&*self.files.files[entry].path)
+    }
+
+    fn known(&self, entry: usize) -> Option<Arc<File>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.iter().find(|(known, _)| *known == entry).map(|(_, file)| Arc::clone(file))
+    }
+
+    /// Keeps a file open whose end was not read yet.
+    fn keep(&self, segment: Segment, file: Arc<File>, size: u64) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|(known, _)| *known != segment.entry);
+        if segment.offset + segment.len < size {
+            open.push((segment.entry, file));
+        }
+        if open.len() > OPEN_FILES_MAX {
+            open.remove(0);
+        }
+    }
+}
+
+/// Opens a file and nothing else: a pipe in its place must not hold the thread, and a link leads somewhere else.
+fn open_here(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    const CHUNK: usize = 1 << 20;
+
+    struct Tree {
+        folder: tempfile::TempDir,
+        files: Vec<(&'static str, Vec<u8>)>,
+    }
+
+    impl Tree {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let bytes = |seed: usize, len: usize| (0..len).map(|i| (i * 31 + seed) as u8).collect::<Vec<u8>>();
+            let files = vec![("a", bytes(1, 5)), ("b", bytes(2, 2 * CHUNK + 3)), ("c", vec![]), ("d", bytes(3, CHUNK))];
+            files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).unwrap());
+            Self { folder, files }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn open(&self) -> OpenPack {
+            let identity = |name: &str| FileIdentity::of_path(&self.path(name)).unwrap();
+            let entries = self.files.iter().map(|(name, _)| ((*name).into(), Some(identity(name))));
+            OpenPack::new(Arc::new(PackFiles::new(self.folder.path().to_owned(), entries, CHUNK as u32)))
+        }
+
+        /// What the layout promises, put together by hand.
+        fn pack(&self) -> Vec<u8> {
+            let [a, b, c, d] = [0, 1, 2, 3].map(|i| &self.files[i].1[..]);
+            [&b[..2 * CHUNK], d, a, &b[2 * CHUNK..], c].concat()
+        }
+    }
+
+    fn read(pack: &OpenPack, at: usize, len: usize) -> Result<Vec<u8>, PackError> {
+        let mut buffer = vec![0; len];
+        pack.read(at as u64, &mut buffer).map(|()| buffer)
+    }
+
+    #[test]
+    fn any_range_is_put_together_from_the_files_it_lies_in() {
+        let tree = Tree::new();
+        let (pack, expected) = (tree.open(), tree.pack());
+        assert!(read(&pack, 0, expected.len()).unwrap() == expected);
+        for (at, len) in [(0, 0), (1, 7), (CHUNK - 1, 2), (2 * CHUNK - 1, 3), (3 * CHUNK - 2, 9), (3 * CHUNK + 7, 1)] {
+            assert!(read(&pack, at, len).unwrap() == expected[at..at + len], "{at} {len}");
+        }
+        assert!(read(&pack, expected.len(), 1).is_err());
+        assert!(pack.open.lock().unwrap().len() <= OPEN_FILES_MAX);
+    }
+
+    #[test]
+    fn a_file_that_changed_vanished_or_became_a_link_is_named() {
+        let tree = Tree::new();
+        let aside = tree.path("aside");
+        let check = |spoil: &dyn Fn(&Path), looks: fn(Look) -> Option<PathBuf>| {
+            let (pack, path) = (tree.open(), tree.path("a"));
+            assert!(matches!(pack.files.look(), Look::Same));
+            spoil(&path);
+            let error = read(&pack, 3 * CHUNK, 8).unwrap_err();
+            assert_eq!((error.path, looks(pack.files.look())), (path.clone(), Some(path.clone())));
+            assert!(read(&pack, 0, CHUNK).is_ok(), "the others are as they were");
+            fs::remove_file(&path).ok();
+            fs::write(&path, &tree.files[0].1).unwrap();
+        };
+        let changed = |look| if let Look::Changed(path) = look { Some(path) } else { None };
+        let gone = |look| if let Look::Gone(path) = look { Some(path) } else { None };
+        check(&|path| fs::write(path, "other and longer").unwrap(), changed);
+        check(&|path| fs::remove_file(path).unwrap(), gone);
+        check(
+            &|path| {
+                fs::rename(path, &aside).unwrap();
+                symlink(&aside, path).unwrap();
+            },
+            changed,
+        );
+    }
+}
