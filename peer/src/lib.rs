@@ -55,5 +55,5 @@ pub use hashing::HashProgress;
 pub use log::{Level, Log};
 pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
 pub use peernet_engine::link::{Link, Target};
-pub use shares::{ShareInfo, ShareState};
+pub use shares::{DirectoryInfo, ShareInfo, ShareState};
 pub use tracker::{Hit, Hits, LoginName, Me};

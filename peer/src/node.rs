@@ -17,7 +17,7 @@ use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::log::Log;
-use crate::shares::{ShareInfo, Shares};
+use crate::shares::{DirectoryInfo, ShareInfo, Shares};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
 use crate::upload::{Held, UploadLimits};
 
@@ -51,23 +51,27 @@ struct Settings {
     lasting: bool,
 }
 
-/// A file on offer.
+/// A file or directory on offer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
     /// Where it lies, absolute.
     pub path: PathBuf,
-    /// SHA-256 of the file.
+    /// SHA-256 of the file; of a directory its listing's.
     pub file_hash: FileHash,
     /// What stands for its chunk hashes.
     pub manifest_id: ManifestId,
     /// What others see as its name.
     pub file_name: String,
-    /// Bytes.
+    /// Bytes; of a directory those of all its files.
     pub size: u64,
-    /// How many chunks it has.
+    /// How many chunks it has; of a directory those of listing and pack.
     pub chunks: u32,
     /// For others to download it with.
     pub link: String,
+    /// What there is to know about a directory; `None` for a file.
+    pub directory: Option<DirectoryInfo>,
+    /// Symbolic links and special files in a directory, which are not part of the share.
+    pub left_out: u64,
 }
 
 /// How to download.
@@ -171,11 +175,6 @@ impl Node {
     /// Everything shared, ordered by path.
     pub fn shares(&self) -> Vec<ShareInfo> {
         self.shares.list()
-    }
-
-    /// The link others download a share with.
-    pub fn link(&self, share: &ShareInfo) -> String {
-        share::link(share.file_hash, share.manifest_id, &share.file_name, share.size, self.tracker.url())
     }
 
     /// The folders it lives in.

@@ -2,13 +2,17 @@
 //! which are on offer while they last.
 //!
 //! A share is served only while its file is the one that was hashed. A changed file ends its share; one that is gone is
-//! kept in mind and served again when it is back, because disks are unplugged and networks mounted late.
+//! kept in mind and served again when it is back, because disks are unplugged and networks mounted late. A directory is
+//! one share with two files on offer, its listing and its pack, and any of its files decides over both.
 
+mod known;
+// Downloads that copy what is here are to use it.
+#[allow(dead_code)]
+mod local;
 mod record;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,10 +23,16 @@ use peernet_engine::manifest::Manifest;
 
 use crate::clock::unix_now;
 use crate::error::NodeError;
-use crate::home::{private_folder, write_atomically};
+use crate::hashing::HashedTree;
+use crate::home::private_folder;
 use crate::log::Log;
-use crate::upload::{FileIdentity, Held, Shelf};
-use record::Record;
+use crate::upload::{FileIdentity, Held, Look, PackFiles, Shelf};
+use known::{Entry, Known};
+use record::{FileRecord, Record, TreeRecord};
+
+pub(crate) use known::directory_name;
+#[allow(unused_imports)]
+pub(crate) use local::{Local, LocalChunk, LocalFile};
 
 /// How a share is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +51,7 @@ pub enum ShareState {
 /// One share, for lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareInfo {
-    /// The file.
+    /// The file; of a directory its listing.
     pub file_hash: FileHash,
     /// Its manifest.
     pub manifest_id: ManifestId,
@@ -49,14 +59,39 @@ pub struct ShareInfo {
     pub path: PathBuf,
     /// What it is called for others.
     pub file_name: String,
-    /// Bytes.
+    /// Bytes; of a directory those of all its files.
     pub size: u64,
-    /// How many chunks it has.
+    /// How many chunks it has; of a directory those of listing and pack.
     pub chunks: u32,
     /// How it is.
     pub state: ShareState,
     /// Since when, seconds since 1970-01-01 UTC.
     pub added_at: u64,
+    /// What there is to know about a directory; `None` for a file.
+    pub directory: Option<DirectoryInfo>,
+}
+
+/// What a shared directory has beside what a file has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryInfo {
+    /// What it is called for others.
+    pub name: String,
+    /// Files in it.
+    pub files: usize,
+    /// Bytes of its listing.
+    pub listing_size: u64,
+    /// The bytes of all its files as one.
+    pub pack_hash: FileHash,
+}
+
+/// A directory to share.
+pub(crate) struct NewTree {
+    /// What was hashed, or downloaded.
+    pub(crate) hashed: HashedTree,
+    /// What others see as its name: see [`directory_name`].
+    pub(crate) name: String,
+    /// The pack as a download left it, where it did.
+    pub(crate) pack: Option<Arc<Held>>,
 }
 
 /// What is to be announced about one share.
@@ -67,21 +102,14 @@ pub(crate) struct Offer {
     pub(crate) has: Has,
 }
 
-struct Entry {
-    /// `None` for a download in progress.
-    record: Option<Record>,
-    /// `None` while the file is missing.
-    held: Option<Arc<Held>>,
-}
-
 type Key = (FileHash, ManifestId);
 
 /// All shares of a node. A [`Shelf`] for its server.
 pub struct Shares {
     /// `None`: nothing is kept on disk.
     folder: Option<PathBuf>,
-    entries: Mutex<BTreeMap<Key, Entry>>,
-    /// Held while a record changes in the folder and in `entries`, so that both always say the same. Taken first.
+    known: Mutex<Known>,
+    /// Held while a record changes in the folder and in `known`, so that both always say the same. Taken first.
     changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
@@ -94,10 +122,11 @@ impl Shares {
         private_folder(folder)?;
         let shares = Self { folder: Some(folder.to_owned()), ..Self::in_memory(log) };
         let listing = fs::read_dir(folder).map_err(NodeError::local("reading", folder))?;
-        for file in listing.filter_map(Result::ok).filter(|f| f.path().extension().is_some_and(|e| e == "json")) {
+        for file in listing.filter_map(Result::ok) {
             match Record::load(&file.path()) {
-                Ok(record) => shares.restore(record),
-                Err(why) => shares.log.warn(&format!("{}: {why}; share the file again", file.path().display())),
+                None => {}
+                Some(Ok(record)) => shares.restore(record),
+                Some(Err(why)) => shares.log.warn(&format!("{}: {why}; share it again", file.path().display())),
             }
         }
         Ok(shares)
@@ -107,8 +136,8 @@ impl Shares {
     pub fn in_memory(log: Log) -> Self {
         // One place: that something changed is known once, however often it did.
         let (changed, changes) = bounded(1);
-        let (entries, changing) = (Mutex::new(BTreeMap::new()), Mutex::new(()));
-        Self { folder: None, entries, changing, changed, changes, log }
+        let (known, changing) = (Mutex::default(), Mutex::default());
+        Self { folder: None, known, changing, changed, changes, log }
     }
 
     /// Something was shared or withdrawn. For one listener.
@@ -126,201 +155,240 @@ impl Shares {
         held: Option<Arc<Held>>,
     ) -> Result<ManifestId, NodeError> {
         let id = manifest.id();
-        let record =
-            Record { manifest, path: path.to_owned(), identity, file_name: file_name.to_owned(), added_at: unix_now() };
-        let _changing = self.changing();
-        if let Some(file) = self.file_of(id) {
-            write_atomically(&file, &record.to_bytes()).map_err(NodeError::local("writing", &file))?;
-        }
+        let (path, file_name) = (path.to_owned(), file_name.to_owned());
+        let record = Record::File(FileRecord { manifest, path, identity, file_name, added_at: unix_now() });
         let held = held.filter(|held| !held.is_withdrawn()).unwrap_or_else(|| record.held());
-        let old = self.lock().insert(record.key(), Entry { record: Some(record), held: Some(Arc::clone(&held)) });
-        if let Some(old) = old.and_then(|old| old.held).filter(|old| !Arc::ptr_eq(old, &held)) {
-            old.withdraw();
+        self.put(Entry { record: Some(record), held: Some(held), pack: None })?;
+        Ok(id)
+    }
+
+    /// Shares a directory from now on. What was shared from the same directory before ends, whatever it was.
+    pub(crate) fn add_tree(&self, new: NewTree) -> Result<ManifestId, NodeError> {
+        let NewTree { hashed: HashedTree { listing, listing_manifest, pack_manifest, files }, name, pack } = new;
+        let (id, root) = (listing_manifest.id(), files.root().to_owned());
+        let key = (listing_manifest.file_hash(), id);
+        let pack = pack.filter(|held| !held.is_withdrawn());
+        if let Some(held) = &pack {
+            held.finish_pack(Arc::clone(&files));
+            self.adopt(held);
+        }
+        let tree = TreeRecord { listing, listing_manifest, pack_manifest, files, name, added_at: unix_now() };
+        let entry = Entry::of(Record::Tree(Arc::new(tree)));
+        self.put(Entry { pack: pack.or(entry.pack), ..entry })?;
+        let earlier = self.lock().shared_from(&root);
+        for old in earlier.into_iter().filter(|old| *old != key) {
+            self.remove_one(old)?;
+        }
+        Ok(id)
+    }
+
+    /// What a download has on offer becomes part of a share.
+    fn adopt(&self, held: &Arc<Held>) {
+        let key = (held.manifest().file_hash(), held.manifest().id());
+        let mut known = self.lock();
+        if known.get(key).is_some_and(|e| e.record.is_none() && e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
+            known.remove(key);
+        }
+    }
+
+    /// Puts a share in the place of what was shared under its key.
+    fn put(&self, entry: Entry) -> Result<(), NodeError> {
+        let record = entry.record.clone().expect("only what lasts is put");
+        let kept: Vec<Arc<Held>> = entry.helds().cloned().collect();
+        let _changing = self.changing();
+        if let Some(folder) = &self.folder {
+            record.save(folder)?;
+        }
+        let old = self.lock().insert(record.key(), entry);
+        if let Some(old) = old {
+            old.helds().filter(|old| !kept.iter().any(|kept| Arc::ptr_eq(kept, old))).for_each(|old| old.withdraw());
+            // The same bytes were shared as a file and are now as a listing, or the other way round.
+            if let (Some(folder), Some(before)) = (&self.folder, &old.record)
+                && before.tree().is_some() != record.tree().is_some()
+            {
+                before.forget(folder)?;
+            }
         }
         self.tell();
-        Ok(id)
+        Ok(())
     }
 
     /// Offers a download in progress, unless the same file is shared already.
     pub(crate) fn begin(&self, held: Arc<Held>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
-        let mut entries = self.lock();
-        if entries.get(&key).is_none_or(|known| known.held.is_none()) {
-            let record = entries.remove(&key).and_then(|missing| missing.record);
-            entries.insert(key, Entry { record, held: Some(held) });
+        let mut known = self.lock();
+        if known.held(key.0, Some(key.1)).is_none() {
+            let record = known.remove(key).and_then(|missing| missing.record);
+            known.insert(key, Entry { record, held: Some(held), pack: None });
         }
-        drop(entries);
+        drop(known);
         self.tell();
     }
 
     /// A download is over and its file is not to be shared: ends its offer. A share that was there before stays.
     pub(crate) fn end(&self, held: &Arc<Held>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
-        let mut entries = self.lock();
-        if let Some(entry) = entries.get_mut(&key).filter(|e| e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
+        let mut known = self.lock();
+        if let Some(entry) = known.get_mut(key).filter(|e| e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
             entry.held = None;
             if entry.record.is_none() {
-                entries.remove(&key);
+                known.remove(key);
             }
         }
-        drop(entries);
+        drop(known);
         held.withdraw();
         self.tell();
     }
 
-    /// Ends every share of a file, on disk too; returns the paths it had.
+    /// Ends every share of a file, or of a directory by its listing or pack, on disk too; returns the paths they had.
     pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, NodeError> {
-        let _changing = self.changing();
-        let keys: Vec<Key> = self.keys_of(file_hash);
-        let mut paths = Vec::new();
-        for key in keys {
-            self.forget(key)?;
-            if let Some(entry) = self.lock().remove(&key) {
-                paths.extend(entry.record.map(|record| record.path));
-                if let Some(held) = entry.held {
-                    held.withdraw();
-                }
-            }
+        let owners = self.lock().owners(file_hash, None);
+        let mut removed = Vec::new();
+        for key in owners {
+            removed.extend(self.remove_one(key)?);
         }
-        self.tell();
-        if paths.is_empty() { Err(NodeError::not_shared(file_hash)) } else { Ok(paths) }
+        if removed.is_empty() { Err(NodeError::not_shared(file_hash)) } else { Ok(removed) }
     }
 
-    /// The files shared under this path, as it was given or as it really is.
+    fn remove_one(&self, key: Key) -> Result<Option<PathBuf>, NodeError> {
+        let _changing = self.changing();
+        let record = self.lock().record(key).cloned();
+        if let (Some(folder), Some(record)) = (&self.folder, &record) {
+            record.forget(folder)?;
+        }
+        let entry = self.lock().remove(key);
+        if let Some(mut entry) = entry {
+            entry.withdraw();
+        }
+        self.tell();
+        Ok(record.map(|record| record.path().to_owned()))
+    }
+
+    /// The files and listings shared under this path, as it was given or as it really is.
     pub fn shared_from(&self, path: &Path) -> Vec<FileHash> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let entries = self.lock();
-        let from = |entry: &Entry| entry.record.as_ref().is_some_and(|r| r.path == real || r.path == path);
-        entries.iter().filter(|(_, entry)| from(entry)).map(|(key, _)| key.0).collect()
+        let known = self.lock();
+        let keys: BTreeSet<Key> = [path, &real].into_iter().flat_map(|path| known.shared_from(path)).collect();
+        keys.into_iter().map(|key| key.0).collect()
+    }
+
+    /// The listing of the directory shared from here, and its files, if they are as they were.
+    pub(crate) fn tree_at(&self, root: &Path) -> Option<(Arc<[u8]>, Arc<PackFiles>)> {
+        let known = self.lock();
+        let served = known.entries().filter(|entry| entry.held.is_some()).filter_map(|entry| entry.record.as_ref());
+        let tree = served.filter(|record| record.path() == root).find_map(Record::tree)?;
+        Some((Arc::clone(&tree.listing), Arc::clone(&tree.files)))
     }
 
     /// Everything, ordered by path.
     pub fn list(&self) -> Vec<ShareInfo> {
-        let mut all: Vec<ShareInfo> = self.lock().values().filter_map(info).collect();
-        all.sort_by(|a, b| a.path.cmp(&b.path));
-        all
+        self.lock().list()
     }
 
     /// What can be served now.
     pub(crate) fn offers(&self) -> Vec<Offer> {
-        self.lock()
-            .values()
-            .filter_map(|entry| entry.held.as_deref())
-            .filter(|held| !held.is_withdrawn())
-            .map(offer)
-            .collect()
+        self.lock().offers()
     }
 
     /// Whether a download in progress is on offer, whose bitmap grows.
     pub(crate) fn is_growing(&self) -> bool {
-        self.lock().values().filter_map(|entry| entry.held.as_deref()).any(|held| !held.is_complete())
+        self.lock().entries().flat_map(Entry::helds).any(|held| !held.is_complete())
     }
 
     /// Looks at every file: what is back is served again, what is gone or changed is not any more.
     pub fn recheck(&self) {
         // A file that is being downloaded anew into its old place is no finished one yet.
-        let at_rest = |entry: &&Entry| entry.held.as_ref().is_none_or(|held| held.is_complete());
+        let at_rest = |entry: &&Entry| entry.helds().all(|held| held.is_complete());
         let looked_at = |entry: &Entry| Some((entry.record.clone()?, entry.held.is_some()));
-        let records: Vec<(Record, bool)> = self.lock().values().filter(at_rest).filter_map(looked_at).collect();
+        let records: Vec<(Record, bool)> = self.lock().entries().filter(at_rest).filter_map(looked_at).collect();
         for (record, served) in records {
-            match FileIdentity::of_path(&record.path) {
-                Ok(identity) if identity == record.identity && !served => self.serve_again(record),
-                Ok(identity) if identity == record.identity => {}
-                _ => self.withdraw_if_spoiled(record.key()),
+            match record.look() {
+                Look::Same if !served => self.serve_again(record),
+                Look::Same => {}
+                // It was said when it went.
+                Look::Gone(_) | Look::Unreadable(..) if !served => {}
+                spoiled => self.withdraw_as(&record, spoiled),
             }
         }
     }
 
     fn serve_again(&self, record: Record) {
         let _changing = self.changing();
-        let is_missing = self.lock().get(&record.key()).is_some_and(|entry| entry.held.is_none());
+        let is_missing = self.lock().get(record.key()).is_some_and(|entry| entry.held.is_none());
         if is_missing && self.is_current(&record) {
-            self.log.info(&format!("{} is back and is shared again", record.path.display()));
-            let held = Some(record.held());
-            self.lock().insert(record.key(), Entry { record: Some(record), held });
+            self.log.info(&format!("{} is back and is shared again", record.path().display()));
+            self.lock().insert(record.key(), Entry::of(record));
             self.tell();
         }
     }
 
     /// Whether it is still this very share: it may have been ended, or shared anew, since the record was looked at.
     fn is_current(&self, record: &Record) -> bool {
-        let entries = self.lock();
-        let now = entries.get(&record.key()).and_then(|entry| entry.record.as_ref());
-        now.is_some_and(|now| now.identity == record.identity && now.path == record.path)
+        self.lock().record(record.key()).is_some_and(|now| now.is(record))
     }
 
     fn restore(&self, record: Record) {
-        let key = record.key();
-        let held = match FileIdentity::of_path(&record.path) {
-            Ok(identity) if identity == record.identity => Some(record.held()),
-            _ => None,
-        };
-        let spoiled = held.is_none();
-        self.lock().insert(key, Entry { record: Some(record), held });
-        if spoiled {
-            self.withdraw_if_spoiled(key);
+        match record.look() {
+            Look::Same => drop(self.lock().insert(record.key(), Entry::of(record))),
+            spoiled => {
+                self.lock().insert(record.key(), Entry::missing(record.clone()));
+                self.withdraw_as(&record, spoiled);
+            }
         }
     }
 
-    /// Looks at the file of one share, and ends the share or puts it aside.
+    /// Looks at the files of one share, and ends the share or puts it aside.
     fn withdraw_if_spoiled(&self, key: Key) {
-        let Some(record) = self.lock().get(&key).and_then(|entry| entry.record.clone()) else { return };
-        let path = record.path.display();
-        let found = FileIdentity::of_path(&record.path);
+        let Some(record) = self.lock().record(key).cloned() else { return };
+        match record.look() {
+            Look::Same => {}
+            spoiled => self.withdraw_as(&record, spoiled),
+        }
+    }
+
+    fn withdraw_as(&self, record: &Record, spoiled: Look) {
         let _changing = self.changing();
-        if !self.is_current(&record) {
+        if !self.is_current(record) {
             return;
         }
-        match found {
-            Ok(identity) if identity == record.identity => return,
-            Ok(_) => {
+        // For a directory, what its file did to it.
+        let shared =
+            if record.tree().is_some() { format!(", so {} is", record.path().display()) } else { " and is".to_owned() };
+        match spoiled {
+            Look::Same => return,
+            Look::Changed(path) => {
                 self.log.warn(&format!(
-                    "{path} has changed and is no longer shared; share it again to share what it is now"
+                    "{} has changed{shared} no longer shared; share it again to share what it is now",
+                    path.display()
                 ));
-                if let Err(error) = self.forget(key) {
+                if let Some(Err(error)) = self.folder.as_ref().map(|folder| record.forget(folder)) {
                     self.log.warn(&error.to_string());
                 }
-                self.take_off(key, true);
+                self.take_off(record.key(), true);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.log.warn(&format!("{path} is gone and is not shared until it is back"));
-                self.take_off(key, false);
+            Look::Gone(path) => {
+                self.log.warn(&format!("{} is gone{shared} not shared until it is back", path.display()));
+                self.take_off(record.key(), false);
             }
-            Err(error) => {
-                self.log.warn(&format!("{path} cannot be read and is not shared until it can: {error}"));
-                self.take_off(key, false);
+            Look::Unreadable(path, error) => {
+                self.log.warn(&format!("{} cannot be read{shared} not shared until it can: {error}", path.display()));
+                self.take_off(record.key(), false);
             }
         }
         self.tell();
     }
 
     fn take_off(&self, key: Key, for_good: bool) {
-        let mut entries = self.lock();
-        let held = entries.get_mut(&key).and_then(|entry| entry.held.take());
+        let mut known = self.lock();
+        let mut helds = Vec::new();
+        if let Some(entry) = known.get_mut(key) {
+            helds.extend(entry.held.take().into_iter().chain(entry.pack.take()));
+        }
         if for_good {
-            entries.remove(&key);
+            known.remove(key);
         }
-        drop(entries);
-        if let Some(held) = held {
-            held.withdraw();
-        }
-    }
-
-    fn forget(&self, key: Key) -> Result<(), NodeError> {
-        let Some(file) = self.file_of(key.1) else { return Ok(()) };
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(NodeError::local("removing", &file)(error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn file_of(&self, id: ManifestId) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.join(format!("{id}.json")))
-    }
-
-    fn keys_of(&self, file_hash: FileHash) -> Vec<Key> {
-        let all = (file_hash, ManifestId([0; 32]))..=(file_hash, ManifestId([0xff; 32]));
-        self.lock().range(all).map(|(key, _)| *key).collect()
+        drop(known);
+        helds.iter().for_each(|held| held.withdraw());
     }
 
     fn tell(&self) {
@@ -331,58 +399,23 @@ impl Shares {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shelf for Shares {
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
-        let keys = match manifest_id {
-            Some(id) => vec![(file_hash, id)],
-            None => self.keys_of(file_hash),
-        };
-        let entries = self.lock();
-        let served = keys.iter().filter_map(|key| entries.get(key)?.held.clone());
         // A complete one first: version 1 asks for a file, not for a manifest.
-        served.max_by_key(|held| held.is_complete())
+        self.lock().held(file_hash, manifest_id)
     }
 
     fn spoiled(&self, held: &Held) {
-        self.withdraw_if_spoiled((held.manifest().file_hash(), held.manifest().id()));
+        let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
+        for key in owners {
+            self.withdraw_if_spoiled(key);
+        }
     }
-}
-
-fn offer(held: &Held) -> Offer {
-    let have = held.have();
-    let has = if have.is_full() { Has::Complete } else { Has::Chunks(have) };
-    Offer { manifest: Arc::clone(held.manifest()), file_name: held.file_name().to_owned(), has }
-}
-
-fn info(entry: &Entry) -> Option<ShareInfo> {
-    let manifest = match (&entry.record, &entry.held) {
-        (Some(record), _) => Arc::clone(&record.manifest),
-        (None, Some(held)) => Arc::clone(held.manifest()),
-        (None, None) => return None,
-    };
-    let have = entry.held.as_ref().map(|held| held.have());
-    let state = match have {
-        None => ShareState::Missing,
-        Some(have) if have.is_full() => ShareState::Ready,
-        Some(have) => ShareState::Downloading { chunks: have.len() },
-    };
-    let record = entry.record.as_ref();
-    let held = entry.held.as_ref();
-    Some(ShareInfo {
-        file_hash: manifest.file_hash(),
-        manifest_id: manifest.id(),
-        path: record.map(|r| r.path.clone()).or_else(|| held.map(|h| h.path()))?,
-        file_name: record.map(|r| r.file_name.clone()).or_else(|| held.map(|h| h.file_name().to_owned()))?,
-        size: manifest.geometry().size().0,
-        chunks: manifest.geometry().chunk_count().0,
-        state,
-        added_at: record.map_or(0, |r| r.added_at),
-    })
 }
 
 #[cfg(test)]

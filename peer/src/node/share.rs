@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
+use peernet_engine::collection::{Collection, LISTING_SUFFIX};
 use peernet_engine::ids::{ByteCount, FileHash, ManifestId};
 use peernet_engine::link::{Kind, Link};
 use peernet_engine::manifest::Manifest;
@@ -13,14 +14,17 @@ use peernet_engine::names::sanitise;
 use super::{Node, Shared};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::hashing::{HashProgress, hash_file_identified};
-use crate::shares::{ShareInfo, ShareState};
+use crate::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
+use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
 use crate::upload::FileIdentity;
 
 impl Node {
-    /// Hashes a file and shares it where it lies. When the node serves, returns after the tracker has taken the announce;
-    /// where that fails, the file stays shared and is announced as soon as the tracker answers. A file that is shared
+    /// Hashes a file or a directory and shares it where it lies. When the node serves, returns after the tracker has taken
+    /// the announce; where that fails, it stays shared and is announced as soon as the tracker answers. What is shared
     /// already and has not changed is not hashed again. `progress` is called on this thread.
+    ///
+    /// Of a directory, symbolic links and special files are left out, and a name that cannot travel is an error. It is
+    /// shared as it is now: what is added later is not part of it until it is shared again.
     pub fn share(
         &self,
         path: impl AsRef<Path>,
@@ -29,9 +33,9 @@ impl Node {
     ) -> Result<Shared, NodeError> {
         let path = path.as_ref();
         let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
-        let shared = match self.already_shared(&real) {
-            Some(info) => self.shared(&info),
-            None => self.hash_and_add(&real, progress, cancel)?,
+        let shared = match real.is_dir() {
+            true => self.share_directory(&real, progress, cancel)?,
+            false => self.share_file(&real, progress, cancel)?,
         };
         self.running.settle().map_err(|error| match error {
             NodeError::Unreachable(why) => {
@@ -42,7 +46,7 @@ impl Node {
         Ok(shared)
     }
 
-    /// Ends the share of a file, named by its hash.
+    /// Ends the share of a file, or of a directory, named by its hash.
     pub fn unshare(&self, file_hash: FileHash) -> Result<(), NodeError> {
         self.shares.remove(file_hash)?;
         self.running.settle()
@@ -57,11 +61,13 @@ impl Node {
     pub fn link_of(&self, file_hash: FileHash) -> Result<String, NodeError> {
         let plan = self.tracker.plan(file_hash)?;
         let manifest = plan.manifests.first();
+        let (kind, name) = kind_and_name(&plan.file_name);
         let link = Link {
             manifest: manifest.map(|manifest| manifest.id),
-            name: Some(plan.file_name).filter(|name| !name.is_empty()),
+            name,
             size: manifest.map(|manifest| manifest.size),
             trackers: vec![self.tracker.url().to_owned()],
+            kind,
             ..Link::new(file_hash)
         };
         Ok(link.to_string())
@@ -70,7 +76,37 @@ impl Node {
     /// The link of a file that was hashed, shared or not.
     pub fn link_for(&self, manifest: &Manifest, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        link(manifest.file_hash(), manifest.id(), &name, manifest.geometry().size().0, self.tracker.url())
+        link(manifest, &name, Kind::File, self.tracker.url())
+    }
+
+    /// The link of a directory, shared or not, from hashing it.
+    pub fn link_for_directory(
+        &self,
+        path: &Path,
+        progress: &mut dyn FnMut(HashProgress),
+        cancel: &Cancel,
+    ) -> Result<String, NodeError> {
+        let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
+        let manifest = hash_tree(&real, &walk(&real, cancel)?, progress, cancel)?.listing_manifest;
+        let name = directory_name(&real, &manifest.file_hash().to_string());
+        Ok(link(&manifest, &name, Kind::Collection, self.tracker.url()))
+    }
+
+    /// The link of a share.
+    pub fn link(&self, share: &ShareInfo) -> String {
+        let (kind, name, size) = match &share.directory {
+            None => (Kind::File, &share.file_name, share.size),
+            Some(directory) => (Kind::Collection, &directory.name, directory.listing_size),
+        };
+        let link = Link {
+            file_hash: share.file_hash,
+            manifest: Some(share.manifest_id),
+            name: Some(name.clone()),
+            size: Some(ByteCount(size)),
+            trackers: vec![self.tracker.url().to_owned()],
+            kind,
+        };
+        link.to_string()
     }
 
     fn already_shared(&self, real: &Path) -> Option<ShareInfo> {
@@ -79,12 +115,15 @@ impl Node {
         self.shares().into_iter().find(|share| share.path == real && share.state == ShareState::Ready)
     }
 
-    fn hash_and_add(
+    fn share_file(
         &self,
         real: &Path,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
+        if let Some(info) = self.already_shared(real) {
+            return Ok(self.shared(&info));
+        }
         let workers = available_parallelism().map_or(1, |n| n.get());
         let (manifest, identity) = hash_file_identified(real, workers, progress, cancel)?;
         self.add_share(Arc::new(manifest), real, identity, None)
@@ -97,13 +136,66 @@ impl Node {
         identity: FileIdentity,
         held: Option<Arc<crate::upload::Held>>,
     ) -> Result<Shared, NodeError> {
-        let file_hash = manifest.file_hash();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let file_name = sanitise(&name, &file_hash.to_string());
-        let (size, chunks) = (manifest.geometry().size().0, manifest.geometry().chunk_count().0);
-        let manifest_id = self.shares.add(manifest, path, identity, &file_name, held)?;
-        let link = link(file_hash, manifest_id, &file_name, size, self.tracker.url());
-        Ok(Shared { path: path.to_owned(), file_hash, manifest_id, file_name, size, chunks, link })
+        let file_name = sanitise(&name, &manifest.file_hash().to_string());
+        let id = self.shares.add(manifest, path, identity, &file_name, held)?;
+        self.shared_as(id)
+    }
+
+    fn share_directory(
+        &self,
+        root: &Path,
+        progress: &mut dyn FnMut(HashProgress),
+        cancel: &Cancel,
+    ) -> Result<Shared, NodeError> {
+        self.has_no_secrets_of_ours(root)?;
+        let walked = walk(root, cancel)?;
+        let known = self.already_shared(root).filter(|_| self.is_as_shared(root, &walked));
+        let shared = match known {
+            Some(info) => self.shared(&info),
+            None => {
+                let hashed = hash_tree(root, &walked, progress, cancel)?;
+                let name = directory_name(root, &hashed.listing_manifest.file_hash().to_string());
+                self.add_tree(NewTree { hashed, name, pack: None })?
+            }
+        };
+        Ok(Shared { left_out: walked.left_out, ..shared })
+    }
+
+    /// Shares a directory whose listing and pack are known, hashed here or downloaded.
+    pub(super) fn add_tree(&self, new: NewTree) -> Result<Shared, NodeError> {
+        let id = self.shares.add_tree(new)?;
+        self.shared_as(id)
+    }
+
+    /// Whoever gets this node's token is this node, so a share never has it.
+    fn has_no_secrets_of_ours(&self, root: &Path) -> Result<(), NodeError> {
+        let state = self.home.state_folder();
+        let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
+        if state.starts_with(root) {
+            let (root, state) = (root.display(), state.display());
+            return Err(NodeError::Invalid(format!(
+                "{root} has this account's own folder in it, {state}: share another"
+            )));
+        }
+        Ok(())
+    }
+
+    fn is_as_shared(&self, root: &Path, walked: &Walked) -> bool {
+        let Some((listing, files)) = self.shares.tree_at(root) else { return false };
+        let Ok(collection) = Collection::decode(&listing) else { return false };
+        let known = collection.entries().iter().zip(files.identities()).map(|(entry, identity)| Found {
+            path: entry.path.clone(),
+            identity,
+            executable: entry.file().is_some_and(|file| file.executable),
+        });
+        known.eq(walked.entries.iter().cloned())
+    }
+
+    fn shared_as(&self, id: ManifestId) -> Result<Shared, NodeError> {
+        let info = self.shares().into_iter().find(|share| share.manifest_id == id);
+        let info = info.ok_or_else(|| NodeError::NotFound("its share was ended while it was made".to_owned()))?;
+        Ok(self.shared(&info))
     }
 
     fn shared(&self, info: &ShareInfo) -> Shared {
@@ -115,6 +207,8 @@ impl Node {
             size: info.size,
             chunks: info.chunks,
             link: self.link(info),
+            directory: info.directory.clone(),
+            left_out: 0,
         }
     }
 }
@@ -122,24 +216,34 @@ impl Node {
 /// The link of a search result.
 #[cfg(feature = "cli")]
 pub(crate) fn link_to_hit(hit: &crate::tracker::Hit, tracker: &str) -> String {
+    let (kind, name) = kind_and_name(&hit.file_name);
     let link = Link {
         manifest: hit.manifest_id,
-        name: Some(hit.file_name.clone()).filter(|name| !name.is_empty()),
+        name,
         size: hit.size.map(ByteCount),
         trackers: vec![tracker.to_owned()],
+        kind,
         ..Link::new(hit.file_hash)
     };
     link.to_string()
 }
 
-pub(super) fn link(file_hash: FileHash, manifest: ManifestId, name: &str, size: u64, tracker: &str) -> String {
+/// What a file of the swarm is by its name: a listing stands for its directory.
+fn kind_and_name(file_name: &str) -> (Kind, Option<String>) {
+    match file_name.strip_suffix(LISTING_SUFFIX) {
+        Some(directory) => (Kind::Collection, Some(directory.to_owned()).filter(|name| !name.is_empty())),
+        None => (Kind::File, Some(file_name.to_owned()).filter(|name| !name.is_empty())),
+    }
+}
+
+fn link(manifest: &Manifest, name: &str, kind: Kind, tracker: &str) -> String {
     let link = Link {
-        file_hash,
-        manifest: Some(manifest),
+        file_hash: manifest.file_hash(),
+        manifest: Some(manifest.id()),
         name: Some(name.to_owned()),
-        size: Some(ByteCount(size)),
+        size: Some(manifest.geometry().size()),
         trackers: vec![tracker.to_owned()],
-        kind: Kind::File,
+        kind,
     };
     link.to_string()
 }

@@ -1,122 +1,184 @@
-//! One share as it lies on the disk: JSON, readable and self-checking, for its manifest must have the id the file is named
-//! after.
+//! One share as it lasts: a file, or a directory, whose listing and pack live and die together.
+
+mod file;
+mod tree;
 
 use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use data_encoding::BASE64;
-use peernet_engine::ids::{ByteCount, FileHash, ManifestId};
+use data_encoding::{BASE64, DecodeError};
+use peernet_engine::ids::ManifestId;
 use peernet_engine::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
-use crate::upload::{FileIdentity, Held};
+use super::Key;
+use crate::error::NodeError;
+use crate::home::write_atomically;
+use crate::upload::{Held, Look};
 
-/// 16,384 chunk hashes in base64 are 700 KB.
-const RECORD_BYTES_MAX: u64 = 2 << 20;
-const VERSION: u32 = 1;
+pub(super) use file::FileRecord;
+pub(super) use tree::TreeRecord;
 
-/// A share and what its file was when it was hashed.
-#[derive(Debug, Clone)]
-pub(super) struct Record {
-    pub(super) manifest: Arc<Manifest>,
-    pub(super) path: PathBuf,
-    pub(super) identity: FileIdentity,
-    pub(super) file_name: String,
-    pub(super) added_at: u64,
+/// What the records of files end with.
+const FILE_EXTENSION: &str = "json";
+/// What the records of directories end with. Versions that know only files pass them over.
+const TREE_EXTENSION: &str = "collection";
+
+/// A share and what its files were when they were hashed.
+#[derive(Clone)]
+pub(super) enum Record {
+    File(FileRecord),
+    Tree(Arc<TreeRecord>),
 }
 
+impl Record {
+    /// Of the file, or of the listing.
+    pub(super) fn manifest(&self) -> &Arc<Manifest> {
+        match self {
+            Self::File(file) => &file.manifest,
+            Self::Tree(tree) => &tree.listing_manifest,
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        key(self.manifest())
+    }
+
+    /// Of a directory's pack.
+    pub(super) fn pack_key(&self) -> Option<Key> {
+        self.tree().map(|tree| key(&tree.pack_manifest))
+    }
+
+    pub(super) fn tree(&self) -> Option<&Arc<TreeRecord>> {
+        match self {
+            Self::File(_) => None,
+            Self::Tree(tree) => Some(tree),
+        }
+    }
+
+    /// Of the file or directory.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::File(file) => &file.path,
+            Self::Tree(tree) => tree.files.root(),
+        }
+    }
+
+    pub(super) fn added_at(&self) -> u64 {
+        match self {
+            Self::File(file) => file.added_at,
+            Self::Tree(tree) => tree.added_at,
+        }
+    }
+
+    /// What others see as the name of the file or listing.
+    pub(super) fn file_name(&self) -> String {
+        match self {
+            Self::File(file) => file.file_name.clone(),
+            Self::Tree(tree) => tree.listing_name(),
+        }
+    }
+
+    /// The file or listing, on offer.
+    pub(super) fn held(&self) -> Arc<Held> {
+        match self {
+            Self::File(file) => file.held(),
+            Self::Tree(tree) => tree.held(),
+        }
+    }
+
+    /// The pack, on offer.
+    pub(super) fn pack(&self) -> Option<Arc<Held>> {
+        self.tree().map(|tree| tree.pack())
+    }
+
+    /// What became of the files.
+    pub(super) fn look(&self) -> Look {
+        match self {
+            Self::File(file) => Look::at(&file.path, file.identity, fs::metadata(&file.path)),
+            Self::Tree(tree) => tree.files.look(),
+        }
+    }
+
+    /// Whether it is the very same share, not only one of the same content.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one.identity == other.identity && one.path == other.path,
+            (Self::Tree(one), Self::Tree(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// Writes it into `folder`.
+    pub(super) fn save(&self, folder: &Path) -> Result<(), NodeError> {
+        let file = self.file_in(folder);
+        let bytes = match self {
+            Self::File(record) => record.to_bytes(),
+            Self::Tree(record) => record.to_bytes(),
+        };
+        write_atomically(&file, &bytes).map_err(NodeError::local("writing", &file))
+    }
+
+    /// Removes it from `folder`, where it need not be.
+    pub(super) fn forget(&self, folder: &Path) -> Result<(), NodeError> {
+        let file = self.file_in(folder);
+        match fs::remove_file(&file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(NodeError::local("removing", &file)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn file_in(&self, folder: &Path) -> PathBuf {
+        let extension = match self {
+            Self::File(_) => FILE_EXTENSION,
+            Self::Tree(_) => TREE_EXTENSION,
+        };
+        folder.join(format!("{}.{extension}", self.manifest().id()))
+    }
+
+    /// Reads one back; `None` if the file is none. The error is a clause for a message.
+    pub(super) fn load(file: &Path) -> Option<Result<Self, String>> {
+        let record = match file.extension()?.to_str()? {
+            FILE_EXTENSION => FileRecord::load(file).map(Self::File),
+            TREE_EXTENSION => TreeRecord::load(file).map(|tree| Self::Tree(Arc::new(tree))),
+            _ => return None,
+        };
+        Some(record)
+    }
+}
+
+fn key(manifest: &Manifest) -> Key {
+    (manifest.file_hash(), manifest.id())
+}
+
+/// The id that a record's file is named after.
+fn id_in_name(file: &Path) -> Option<ManifestId> {
+    file.file_stem()?.to_str()?.parse().ok()
+}
+
+/// A path in JSON.
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    version: u32,
+struct StoredPath {
     /// For people; `path_bytes` is what counts where the path is not UTF-8.
     path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,
-    file_name: String,
-    size: u64,
-    modified_s: i64,
-    modified_ns: i64,
-    added_at: u64,
-    file_hash: String,
-    chunk_size: u32,
-    chunk_hashes: String,
 }
 
-impl Record {
-    pub(super) fn key(&self) -> (FileHash, ManifestId) {
-        (self.manifest.file_hash(), self.manifest.id())
+impl StoredPath {
+    fn of(path: &Path) -> Self {
+        let bytes = path.to_str().is_none().then(|| BASE64.encode(path.as_os_str().as_bytes()));
+        Self { path: path.to_string_lossy().into_owned(), path_bytes: bytes }
     }
 
-    /// The file, on offer.
-    pub(super) fn held(&self) -> Arc<Held> {
-        Held::complete(Arc::clone(&self.manifest), self.path.clone(), self.identity, self.file_name.clone())
-    }
-
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let utf8 = self.path.to_str();
-        let stored = Stored {
-            version: VERSION,
-            path: self.path.to_string_lossy().into_owned(),
-            path_bytes: utf8.is_none().then(|| BASE64.encode(self.path.as_os_str().as_bytes())),
-            file_name: self.file_name.clone(),
-            size: self.manifest.geometry().size().0,
-            modified_s: self.identity.modified_s,
-            modified_ns: self.identity.modified_ns,
-            added_at: self.added_at,
-            file_hash: self.manifest.file_hash().to_string(),
-            chunk_size: self.manifest.geometry().chunk_size(),
-            chunk_hashes: BASE64.encode(&self.manifest.hash_bytes()),
-        };
-        let mut bytes = serde_json::to_vec_pretty(&stored).expect("strings and numbers only");
-        bytes.push(b'\n');
-        bytes
-    }
-
-    /// Reads a record back; the error is a clause for a message.
-    pub(super) fn load(file: &Path) -> Result<Self, String> {
-        if fs::metadata(file).map_err(|e| e.to_string())?.len() > RECORD_BYTES_MAX {
-            return Err("too large to be the record of a share".to_owned());
+    fn parse(&self) -> Result<PathBuf, DecodeError> {
+        match &self.path_bytes {
+            Some(text) => Ok(OsString::from_vec(BASE64.decode(text.as_bytes())?).into()),
+            None => Ok(PathBuf::from(&self.path)),
         }
-        let bytes = fs::read(file).map_err(|e| e.to_string())?;
-        let record = Self::from_bytes(&bytes)?;
-        let named = file.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-        if named == Some(record.manifest.id()) {
-            Ok(record)
-        } else {
-            Err("the record of a share is damaged".to_owned())
-        }
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let stored: Stored =
-            serde_json::from_slice(bytes).map_err(|e| format!("the record of a share is damaged: {e}"))?;
-        if stored.version != VERSION {
-            return Err(format!(
-                "the record of a share has version {}, which this program does not know",
-                stored.version
-            ));
-        }
-        let damaged = |error: &dyn std::fmt::Display| format!("the record of a share is damaged: {error}");
-        let hashes = BASE64.decode(stored.chunk_hashes.as_bytes()).map_err(|e| damaged(&e))?;
-        let file_hash = stored.file_hash.parse().map_err(|e| damaged(&e))?;
-        let manifest = Manifest::from_parts(file_hash, ByteCount(stored.size), stored.chunk_size, &hashes);
-        let path = match &stored.path_bytes {
-            Some(text) => OsString::from_vec(BASE64.decode(text.as_bytes()).map_err(|e| damaged(&e))?).into(),
-            None => PathBuf::from(&stored.path),
-        };
-        Ok(Self {
-            manifest: Arc::new(manifest.map_err(|e| damaged(&e))?),
-            path,
-            identity: FileIdentity {
-                size: stored.size,
-                modified_s: stored.modified_s,
-                modified_ns: stored.modified_ns,
-            },
-            file_name: stored.file_name,
-            added_at: stored.added_at,
-        })
     }
 }

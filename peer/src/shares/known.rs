@@ -1,0 +1,192 @@
+//! All shares by what others ask for: file or listing by its own hash, a pack by its hash though its directory's share is
+//! kept under the listing's. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use peernet_engine::collection::{LISTING_SUFFIX, PACK_SUFFIX};
+use peernet_engine::download::Has;
+use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::names::{NAME_LEN_MAX, sanitise_within};
+
+use super::record::Record;
+use super::{DirectoryInfo, Key, Offer, ShareInfo, ShareState};
+use crate::upload::Held;
+
+/// A share, or a download in progress.
+pub(super) struct Entry {
+    /// `None` for a download in progress.
+    pub(super) record: Option<Record>,
+    /// The file or listing; `None` while something is missing.
+    pub(super) held: Option<Arc<Held>>,
+    /// A directory's pack, there exactly when its listing is.
+    pub(super) pack: Option<Arc<Held>>,
+}
+
+impl Entry {
+    /// A share whose files are as they were.
+    pub(super) fn of(record: Record) -> Self {
+        Self { held: Some(record.held()), pack: record.pack(), record: Some(record) }
+    }
+
+    /// A share whose files are not all there.
+    pub(super) fn missing(record: Record) -> Self {
+        Self { record: Some(record), held: None, pack: None }
+    }
+
+    /// What is on offer.
+    pub(super) fn helds(&self) -> impl Iterator<Item = &Arc<Held>> {
+        self.held.iter().chain(&self.pack)
+    }
+
+    /// Nothing of it is on offer from now on.
+    pub(super) fn withdraw(&mut self) {
+        for held in self.held.take().into_iter().chain(self.pack.take()) {
+            held.withdraw();
+        }
+    }
+}
+
+/// Invariant: `packs` has exactly the directories in `entries`, each under the key of its pack. Several may have the same
+/// pack, and a pack may be the same as a file that is shared alone.
+#[derive(Default)]
+pub(super) struct Known {
+    entries: BTreeMap<Key, Entry>,
+    packs: BTreeMap<Key, BTreeSet<Key>>,
+}
+
+impl Known {
+    pub(super) fn get(&self, key: Key) -> Option<&Entry> {
+        self.entries.get(&key)
+    }
+
+    pub(super) fn record(&self, key: Key) -> Option<&Record> {
+        self.get(key)?.record.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut Entry> {
+        self.entries.get_mut(&key)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Returns what was there.
+    pub(super) fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
+        let old = self.remove(key);
+        if let Some(pack) = entry.record.as_ref().and_then(Record::pack_key) {
+            self.packs.entry(pack).or_default().insert(key);
+        }
+        self.entries.insert(key, entry);
+        old
+    }
+
+    pub(super) fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.entries.remove(&key)?;
+        if let Some(pack) = entry.record.as_ref().and_then(Record::pack_key)
+            && let Some(owners) = self.packs.get_mut(&pack)
+        {
+            owners.remove(&key);
+            if owners.is_empty() {
+                self.packs.remove(&pack);
+            }
+        }
+        Some(entry)
+    }
+
+    /// The shares that offer this: as a file, as a listing, or as a pack.
+    pub(super) fn owners(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> BTreeSet<Key> {
+        let (first, last) = match manifest_id {
+            Some(id) => (id, id),
+            None => (ManifestId([0; 32]), ManifestId([0xff; 32])),
+        };
+        let range = (file_hash, first)..=(file_hash, last);
+        let own = self.entries.range(range.clone()).map(|(key, _)| *key);
+        own.chain(self.packs.range(range).flat_map(|(_, owners)| owners.iter().copied())).collect()
+    }
+
+    /// What can be read under this name, the complete ones first.
+    pub(super) fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
+        let owners = self.owners(file_hash, manifest_id);
+        let fits = |held: &&Arc<Held>| {
+            let manifest = held.manifest();
+            manifest.file_hash() == file_hash && manifest_id.is_none_or(|id| manifest.id() == id)
+        };
+        let all = owners.iter().filter_map(|key| self.entries.get(key)).flat_map(Entry::helds);
+        all.filter(fits).max_by_key(|held| held.is_complete()).cloned()
+    }
+
+    /// For lists, ordered by path.
+    pub(super) fn list(&self) -> Vec<ShareInfo> {
+        let mut all: Vec<ShareInfo> = self.entries().filter_map(info).collect();
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        all
+    }
+
+    /// The shares from this path.
+    pub(super) fn shared_from(&self, path: &Path) -> Vec<Key> {
+        let records = self.entries().filter_map(|entry| entry.record.as_ref());
+        records.filter(|record| record.path() == path).map(Record::key).collect()
+    }
+
+    /// What is on offer now, each once.
+    pub(super) fn offers(&self) -> Vec<Offer> {
+        let mut offers: BTreeMap<Key, Offer> = BTreeMap::new();
+        for held in self.entries().flat_map(Entry::helds).filter(|held| !held.is_withdrawn()) {
+            let key = (held.manifest().file_hash(), held.manifest().id());
+            let better = offers.get(&key).is_none_or(|known| known.has != Has::Complete);
+            if better {
+                offers.insert(key, offer(held));
+            }
+        }
+        offers.into_values().collect()
+    }
+}
+
+fn offer(held: &Held) -> Offer {
+    let have = held.have();
+    let has = if have.is_full() { Has::Complete } else { Has::Chunks(have) };
+    Offer { manifest: Arc::clone(held.manifest()), file_name: held.file_name().to_owned(), has }
+}
+
+fn info(entry: &Entry) -> Option<ShareInfo> {
+    let (record, held) = (entry.record.as_ref(), entry.held.as_ref());
+    let manifest = record.map(Record::manifest).or_else(|| held.map(|held| held.manifest()))?;
+    let state = match held.map(|held| held.have()) {
+        None => ShareState::Missing,
+        Some(have) if have.is_full() => ShareState::Ready,
+        Some(have) => ShareState::Downloading { chunks: have.len() },
+    };
+    let geometry = manifest.geometry();
+    let mut info = ShareInfo {
+        file_hash: manifest.file_hash(),
+        manifest_id: manifest.id(),
+        path: record.map(|record| record.path().to_owned()).or_else(|| held.map(|held| held.path()))?,
+        file_name: record.map(Record::file_name).or_else(|| held.map(|held| held.file_name().to_owned()))?,
+        size: geometry.size().0,
+        chunks: geometry.chunk_count().0,
+        state,
+        added_at: record.map_or(0, Record::added_at),
+        directory: None,
+    };
+    if let Some(tree) = record.and_then(Record::tree) {
+        let pack = &tree.pack_manifest;
+        info.directory = Some(DirectoryInfo {
+            name: tree.name.clone(),
+            files: tree.files.identities().flatten().count(),
+            listing_size: info.size,
+            pack_hash: pack.file_hash(),
+        });
+        info.size = pack.geometry().size().0;
+        info.chunks += pack.geometry().chunk_count().0;
+    }
+    Some(info)
+}
+
+/// What to call a directory, with room for what its two files are called.
+pub(crate) fn directory_name(root: &Path, default: &str) -> String {
+    let name = root.file_name().unwrap_or_default().to_string_lossy();
+    sanitise_within(&name, default, NAME_LEN_MAX - LISTING_SUFFIX.len().max(PACK_SUFFIX.len()))
+}
