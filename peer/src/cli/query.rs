@@ -87,6 +87,11 @@ pub(super) fn link(context: &Context, typed: Link) -> Result<Exit, Failure> {
     let link = match (known, Target::parse(&typed.file)) {
         (Some(share), _) => node.link(&share),
         (None, Ok(target)) if !path.exists() => node.link_of(target.file_hash())?,
+        (None, _) if path.is_dir() => {
+            let _watch = signals::watch(&context.cancel, &context.output)?;
+            let mut meter = Meter::new(&context.output, format!("hashing {}", typed.file));
+            node.link_for_directory(path, &mut |progress| meter.hashing(progress), &context.cancel)?
+        }
         (None, _) => {
             let _watch = signals::watch(&context.cancel, &context.output)?;
             node.link_for(&hash(context, &typed.file)?, path)
@@ -144,6 +149,8 @@ pub(super) fn shares_json(node: &Node, shares: &[ShareInfo]) -> Value {
             "chunks_done": chunks_done,
             "state": state,
             "link": node.link(share),
+            "kind": if share.directory.is_some() { "collection" } else { "file" },
+            "files": share.directory.as_ref().map_or(1, |directory| directory.files),
         })
     };
     shares.iter().map(one).collect()
@@ -155,7 +162,12 @@ fn row(share: &Value) -> String {
         "ready" => String::new(),
         state => format!("  [{state}]"),
     };
-    format!("{}  {:>10}  {}{state}", text("file_hash"), size(share["size"].as_u64().unwrap_or(0)), shown(&text("path")))
+    let files = match (share["kind"].as_str(), share["files"].as_u64()) {
+        (Some("collection"), Some(files)) => format!("  ({files} files)"),
+        _ => String::new(),
+    };
+    let bytes = size(share["size"].as_u64().unwrap_or(0));
+    format!("{}  {bytes:>10}  {}{files}{state}", text("file_hash"), shown(&text("path")))
 }
 
 fn hit_row(hit: &Hit) -> String {

@@ -18,7 +18,7 @@ use crate::node::{Node, Shared};
 
 pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
     if typed.files.is_empty() {
-        return Err(Failure::usage("share what? Name one or more files"));
+        return Err(Failure::usage("share what? Name files or directories"));
     }
     for file in &typed.files {
         readable(file)?;
@@ -73,11 +73,8 @@ fn named(node: &Node, text: &str) -> Result<Vec<FileHash>, Failure> {
 
 fn readable(file: &str) -> Result<(), Failure> {
     match fs::metadata(file) {
-        Ok(metadata) if metadata.is_file() => Ok(()),
-        Ok(metadata) if metadata.is_dir() => {
-            Err(Failure::usage(format!("{file} is a folder: name files, or pack it with tar first")))
-        }
-        Ok(_) => Err(Failure::usage(format!("{file} is not a regular file"))),
+        Ok(metadata) if metadata.is_file() || metadata.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::usage(format!("{file} is neither a regular file nor a directory"))),
         Err(error) => Err(Failure { exit: Exit::LocalDisk, message: format!("{file}: {error}") }),
     }
 }
@@ -166,6 +163,10 @@ fn share_all(context: &Context, node: &Node, files: &[String]) -> Result<Vec<(St
 fn report(context: &Context, shared: &[(String, SharedMessage)], served_by: &str, listen: Option<String>) {
     let mut people = String::new();
     for (typed, share) in shared {
+        if share.left_out > 0 {
+            let left_out = share.left_out;
+            context.output.note(&format!("{typed}: {left_out} symbolic links and special files in it are not shared"));
+        }
         people.push_str(&format!("File '{typed}' chunked successfully. File Hash: {}\n", share.file_hash));
         if served_by != "nobody" {
             people.push_str(&format!("Announced all {} chunks to tracker.\n", share.chunks));
@@ -186,6 +187,9 @@ fn programs(shared: &[(String, SharedMessage)], served_by: &str, listen: Option<
             "size": share.size,
             "chunks": share.chunks,
             "link": share.link,
+            "kind": if share.files.is_some() { "collection" } else { "file" },
+            "files": share.files.unwrap_or(1),
+            "left_out": share.left_out,
         })
     };
     let mut top = match shared {

@@ -97,6 +97,11 @@ pub(crate) struct SharedMessage {
     pub(crate) size: u64,
     pub(crate) chunks: u32,
     pub(crate) link: String,
+    /// Of a directory.
+    #[serde(default)]
+    pub(crate) files: Option<usize>,
+    #[serde(default)]
+    pub(crate) left_out: u64,
 }
 
 impl From<Shared> for SharedMessage {
@@ -109,6 +114,8 @@ impl From<Shared> for SharedMessage {
             size: shared.size,
             chunks: shared.chunks,
             link: shared.link,
+            files: shared.directory.map(|directory| directory.files),
+            left_out: shared.left_out,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Shares over restarts, changes and disappearances of their files.
 
+mod tree;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;

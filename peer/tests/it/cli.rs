@@ -3,6 +3,7 @@
 mod account;
 mod codes;
 mod daemon;
+mod directory;
 mod disk;
 mod documents;
 mod flow;

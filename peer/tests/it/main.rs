@@ -8,6 +8,7 @@ mod fetch;
 mod hashing;
 mod node;
 mod serve;
+mod share_directory;
 mod swarm;
 mod version1;
 mod world;

@@ -140,12 +140,13 @@ pub(in crate::cli) struct Password {
     pub(in crate::cli) quiet: bool,
 }
 
-/// Share files where they lie: through the daemon when one runs, else from here until stopped with Ctrl-C.
+/// Share files and directories where they lie: through the daemon when one runs, else from here until stopped with Ctrl-C.
+/// A directory is shared as it is now; shared again, as it is then.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "share",
-    example = "peernet share model.bin data.tar\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin"
+    example = "peernet share model.bin data.tar\npeernet share dataset/\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin"
 )]
 pub(in crate::cli) struct Share {
     /// serve from here, on this port of all interfaces
@@ -166,7 +167,7 @@ pub(in crate::cli) struct Share {
     /// only note the files down for the next daemon
     #[argh(switch)]
     pub(in crate::cli) no_serve: bool,
-    /// what to share
+    /// what to share: files and directories
     #[argh(positional)]
     pub(in crate::cli) files: Vec<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
@@ -177,7 +178,7 @@ pub(in crate::cli) struct Share {
     pub(in crate::cli) quiet: bool,
 }
 
-/// Stop sharing files through the daemon. The files stay where they are.
+/// Stop sharing files and directories through the daemon. They stay where they are.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
@@ -188,7 +189,7 @@ pub(in crate::cli) struct Unshare {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
-    /// a shared file, its hash or its link
+    /// a shared file or directory, its hash or its link
     #[argh(positional)]
     pub(in crate::cli) files: Vec<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
@@ -318,14 +319,14 @@ pub(in crate::cli) struct Verify {
     pub(in crate::cli) quiet: bool,
 }
 
-/// Print the link of a file: of one shared here, of one the tracker knows by its hash, or of any file.
+/// Print the link of a file or directory: of one shared here, of one the tracker knows by its hash, or of any.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "link", example = "peernet link model.bin\npeernet link 0f343b09...2d4c5f60")]
 pub(in crate::cli) struct Link {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
-    /// a file or a hash
+    /// a file, a directory or a hash
     #[argh(positional)]
     pub(in crate::cli) file: String,
     /// print the result as one JSON document, and progress as JSON lines on standard error

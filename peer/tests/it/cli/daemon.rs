@@ -51,7 +51,9 @@ fn the_daemon_tells_why_it_will_not_share() {
     let (_daemon, _) = stage.daemon("alice");
     stage.run("alice", &["share", "absent.bin"]).code(7).complains("absent.bin");
     fs::create_dir(stage.path("folder")).unwrap();
-    stage.run("alice", &["share", "folder"]).code(2).complains("folder");
+    fs::write(stage.path("folder/back\\slash"), "").unwrap();
+    stage.run("alice", &["share", "folder"]).code(2).complains("slash");
+    stage.run("alice", &["share", "alice"]).code(2).complains("own folder");
     stage.run("alice", &["list"]).ok().says("nothing is shared");
 }
 

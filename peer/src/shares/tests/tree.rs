@@ -1,0 +1,271 @@
+//! Shared directories: two files on offer, one share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use peernet_engine::collection::Collection;
+use peernet_engine::ids::ChunkHash;
+
+use super::*;
+use crate::hashing::{hash_tree, manifest_of_bytes, walk};
+
+const CHUNK: usize = 1 << 20;
+
+/// A directory with a large file, small ones, an empty one and an empty folder.
+struct Tree {
+    world: World,
+    root: PathBuf,
+}
+
+impl Tree {
+    fn new() -> Self {
+        let world = World::new();
+        let root = world.folder.path().join("dir");
+        let tree = Self { world, root };
+        fs::create_dir_all(tree.root.join("sub/empty")).unwrap();
+        for (path, len) in [("big", 2 * CHUNK + 9), ("none", 0), ("sub/ä", 5), ("x", 7)] {
+            fs::write(tree.root.join(path), content(path, len)).unwrap();
+        }
+        tree
+    }
+
+    fn hashed(&self, root: &Path) -> HashedTree {
+        let cancel = Cancel::new();
+        hash_tree(root, &walk(root, &cancel).unwrap(), &mut |_| {}, &cancel).unwrap()
+    }
+
+    /// The keys of listing and pack.
+    fn share(&self, shares: &Shares) -> (Key, Key) {
+        self.share_from(shares, &self.root)
+    }
+
+    fn share_from(&self, shares: &Shares, root: &Path) -> (Key, Key) {
+        let hashed = self.hashed(root);
+        let key = |manifest: &Manifest| (manifest.file_hash(), manifest.id());
+        let keys = (key(&hashed.listing_manifest), key(&hashed.pack_manifest));
+        shares.add_tree(NewTree { hashed, name: "dir".to_owned(), pack: None }).unwrap();
+        keys
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.root.join(path), text).unwrap();
+    }
+}
+
+fn content(seed: &str, len: usize) -> Vec<u8> {
+    let seed = seed.bytes().map(u64::from).sum::<u64>();
+    (0..len as u64).map(|i| ((i + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect()
+}
+
+fn read(shares: &Shares, key: Key) -> Option<Vec<u8>> {
+    let held = shares.held(key.0, Some(key.1))?;
+    let mut bytes = vec![0; held.manifest().geometry().size().0 as usize];
+    held.open().unwrap().read(0, &mut bytes).unwrap();
+    Some(bytes)
+}
+
+fn is_right(shares: &Shares, key: Key) -> bool {
+    read(shares, key).is_some_and(|bytes| manifest_of_bytes(&bytes).unwrap().id() == key.1)
+}
+
+#[test]
+fn listing_and_pack_are_served_the_same_after_a_restart() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let (listing, pack) = tree.share(&shares);
+    let listed = shares.list();
+    assert_eq!(listed.len(), 1, "a directory is one share");
+    let directory = listed[0].directory.as_ref().unwrap();
+    assert_eq!((listed[0].path.as_path(), listed[0].file_hash), (tree.root.as_path(), listing.0));
+    assert_eq!((directory.files, directory.pack_hash, directory.name.as_str()), (4, pack.0, "dir"));
+    assert_eq!((listed[0].size, listed[0].chunks), ((2 * CHUNK + 21) as u64, 4));
+    let again = tree.world.open();
+    assert_eq!(again.list(), listed);
+    for shares in [&shares, &again] {
+        assert!(is_right(shares, listing) && is_right(shares, pack));
+        let names: BTreeSet<String> = shares.offers().into_iter().map(|offer| offer.file_name).collect();
+        assert_eq!(names, ["dir.peernet-collection", "dir.peernet-pack"].map(str::to_owned).into());
+    }
+    let paths = Collection::decode(&read(&again, listing).unwrap()).unwrap();
+    let paths: Vec<_> = paths.entries().iter().map(|entry| entry.path.as_str()).collect();
+    assert_eq!(paths, ["big", "none", "sub/empty", "sub/ä", "x"]);
+    assert_eq!(fs::read_dir(tree.world.folder.path().join("shares")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_changed_file_ends_the_whole_share_for_good_and_is_named() {
+    let tree = Tree::new();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&said);
+    let log = Log::new(move |_, text| hears.lock().unwrap().push(text.to_owned()));
+    let shares = Shares::open(&tree.world.folder.path().join("shares"), log).unwrap();
+    let (listing, pack) = tree.share(&shares);
+    let held = [listing, pack].map(|key| shares.held(key.0, Some(key.1)).unwrap());
+    tree.write("sub/ä", "other");
+    let mut buffer = vec![0; 21];
+    held[1].open().unwrap().read(2 * CHUNK as u64, &mut buffer).unwrap_err();
+    shares.spoiled(&held[1]);
+    assert!(held.iter().all(|held| held.is_withdrawn()));
+    assert_eq!((states(&shares), states(&tree.world.open())), (vec![], vec![]));
+    let said = said.lock().unwrap();
+    assert!(said.len() == 1 && said[0].contains("sub/ä has changed, so"), "{said:?}");
+}
+
+#[test]
+fn a_vanished_file_takes_the_directory_away_until_it_is_back() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let (listing, pack) = tree.share(&shares);
+    let aside = tree.world.folder.path().join("aside");
+    for gone in [tree.root.join("x"), tree.root.clone()] {
+        fs::rename(&gone, &aside).unwrap();
+        shares.recheck();
+        assert_eq!((states(&shares), shares.offers().len()), (vec![ShareState::Missing], 0));
+        assert!(shares.held(pack.0, None).is_none());
+        let again = tree.world.open();
+        assert_eq!(states(&again), [ShareState::Missing]);
+        fs::rename(&aside, &gone).unwrap();
+        for shares in [&shares, &again] {
+            shares.recheck();
+            assert_eq!(states(shares), [ShareState::Ready]);
+            assert!(is_right(shares, listing) && is_right(shares, pack));
+        }
+    }
+}
+
+#[test]
+fn what_is_added_later_changes_nothing_until_the_directory_is_shared_again() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let before = tree.share(&shares);
+    tree.write("new", "file");
+    shares.recheck();
+    assert_eq!(states(&shares), [ShareState::Ready]);
+    let after = tree.share(&shares);
+    assert_ne!(before.0, after.0);
+    assert_eq!(shares.shared_from(&tree.root), [after.0.0], "the earlier share ended");
+    assert!(shares.held(before.1.0, None).is_none() && is_right(&shares, after.1));
+    assert_eq!(tree.world.open().list(), shares.list());
+}
+
+#[test]
+fn a_directory_is_no_longer_shared_by_its_listing_or_by_its_pack() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    for by_pack in [false, true] {
+        let (listing, pack) = tree.share(&shares);
+        let held = shares.held(pack.0, None).unwrap();
+        let named = if by_pack { pack.0 } else { listing.0 };
+        assert_eq!(shares.remove(named).unwrap(), [tree.root.clone()]);
+        assert!(held.is_withdrawn() && shares.held(listing.0, None).is_none() && shares.held(pack.0, None).is_none());
+        assert!(states(&tree.world.open()).is_empty());
+    }
+}
+
+#[test]
+fn the_same_pack_in_two_directories_or_as_a_file_lives_as_long_as_one_of_them() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let (one, other) = (tree.world.folder.path().join("one"), tree.world.folder.path().join("other"));
+    for (root, name) in [(&one, "a"), (&other, "b")] {
+        fs::create_dir(root).unwrap();
+        fs::write(root.join(name), "the same bytes").unwrap();
+    }
+    let (first, second) = (tree.share_from(&shares, &one), tree.share_from(&shares, &other));
+    assert!(first.0 != second.0 && first.1 == second.1);
+    let file = tree.world.share(&shares, &one.join("a"));
+    assert_eq!((file, shares.offers().len()), (first.1.0, 3), "one file alone is its own pack");
+    for remaining in [2, 1] {
+        let gone = if remaining == 2 { one.as_path() } else { &other };
+        let key = if remaining == 2 { first.0 } else { second.0 };
+        shares.remove(key.0).unwrap();
+        assert!(shares.shared_from(gone).is_empty());
+        assert!(is_right(&shares, first.1), "{remaining} left");
+        assert_eq!(shares.list().len(), remaining);
+    }
+    shares.remove(file).unwrap();
+    assert!(shares.held(file, None).is_none() && tree.world.open().list().is_empty());
+}
+
+#[test]
+fn a_damaged_record_of_a_directory_is_passed_over() {
+    let tree = Tree::new();
+    tree.share(&tree.world.open());
+    let folder = tree.world.folder.path().join("shares");
+    let record = fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    let good = fs::read(&record).unwrap();
+    let listing = good.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for (what, bytes) in [
+        ("cut off", good[..good.len() - 1].to_vec()),
+        ("no listing", good[..listing].to_vec()),
+        ("no line", good[..listing - 1].to_vec()),
+        ("another name in the listing", [&good[..good.len() - 80], b"y", &good[good.len() - 79..]].concat()),
+        ("a time less", String::from_utf8_lossy(&good[..listing]).replace("\"times\":\"", "\"times\":\"AAAA").into()),
+        ("nothing", Vec::new()),
+    ] {
+        fs::write(&record, bytes).unwrap();
+        assert_eq!(states(&tree.world.open()), [], "{what}");
+    }
+    fs::write(&record, good).unwrap();
+    assert_eq!(states(&tree.world.open()), [ShareState::Ready]);
+}
+
+#[test]
+fn a_downloaded_pack_goes_on_being_served_as_part_of_its_directory() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let hashed = tree.hashed(&tree.root);
+    let manifest = Arc::clone(&hashed.pack_manifest);
+    let part = Arc::new(File::open(tree.root.join("big")).unwrap());
+    let have = Bitmap::empty(manifest.geometry().chunk_count());
+    let held = Held::growing(Arc::clone(&manifest), tree.root.clone(), part, have, "dir.peernet-pack".to_owned());
+    shares.begin(Arc::clone(&held));
+    assert!(shares.is_growing());
+    shares.add_tree(NewTree { hashed, name: "dir".to_owned(), pack: Some(Arc::clone(&held)) }).unwrap();
+    assert!(!shares.is_growing() && held.is_complete());
+    assert_eq!((shares.list().len(), states(&shares)), (1, vec![ShareState::Ready]));
+    let served = shares.held(manifest.file_hash(), None).unwrap();
+    assert!(Arc::ptr_eq(&served, &held), "whoever is connected to it stays so");
+    assert!(is_right(&shares, (manifest.file_hash(), manifest.id())));
+}
+
+#[test]
+fn chunks_and_files_that_lie_here_are_found_and_readable() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let alone = tree.world.write("alone", "a file alone");
+    let alone = (tree.world.share(&shares, &alone), "a file alone".len());
+    tree.share(&shares);
+    let hash = |bytes: &[u8]| manifest_of_bytes(bytes).unwrap();
+    let (big, x) = (content("big", 2 * CHUNK + 9), content("x", 7));
+    let chunks: BTreeMap<ChunkHash, u32> = [
+        (hash(&big).chunk_hashes()[1], CHUNK as u32),
+        (ChunkHash(alone.0.0), alone.1 as u32),
+        // Right by hash, and yet no such chunk; and one that is nowhere.
+        (hash(&big).chunk_hashes()[0], 5),
+        (ChunkHash([7; 32]), 1),
+    ]
+    .into();
+    let nothing = hash(b"").file_hash();
+    let files: BTreeSet<FileHash> =
+        [hash(&big).file_hash(), hash(&x).file_hash(), nothing, alone.0, FileHash([7; 32])].into();
+    let found = shares.find_local(&chunks, &files);
+    let lens: Vec<_> = found.chunks.keys().map(|hash| chunks[hash] as usize).collect();
+    assert!(lens.len() == 2 && lens.contains(&CHUNK) && lens.contains(&alone.1), "{lens:?}");
+    for (wanted, at) in &found.chunks {
+        let mut bytes = vec![0; chunks[wanted] as usize];
+        at.held.open().unwrap().read(at.offset, &mut bytes).unwrap();
+        assert_eq!(hash(&bytes).chunk_hashes(), [*wanted]);
+    }
+    assert_eq!(found.files.keys().copied().collect::<BTreeSet<_>>(), &files - &[FileHash([7; 32])].into());
+    for (wanted, at) in &found.files {
+        let mut bytes = vec![0; at.pieces.iter().map(|piece| piece.len as usize).sum()];
+        for piece in &at.pieces {
+            let place = &mut bytes[piece.file_offset as usize..][..piece.len as usize];
+            at.held.open().unwrap().read(piece.pack_offset, place).unwrap();
+        }
+        assert_eq!(hash(&bytes).file_hash(), *wanted);
+    }
+    shares.remove(alone.0).unwrap();
+    assert_eq!(shares.find_local(&chunks, &files).chunks.len(), 1, "what is no longer shared is not looked at");
+}
