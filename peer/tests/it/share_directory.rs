@@ -179,6 +179,10 @@ fn a_directory_is_served_by_the_next_node_of_its_folder_until_it_is_unshared() {
     assert_eq!(again.shares()[0].state, ShareState::Ready);
     assert_eq!(again.link(&again.shares()[0]), shared.link);
     again.serve().unwrap();
+    // Announced in the background; sharing it again waits for that and hashes nothing.
+    let mut hashed = false;
+    again.share(&root, &mut |_| hashed = true, &Cancel::new()).unwrap();
+    assert!(!hashed);
     let pack = fetched(&world, &bob, shared.directory.unwrap().pack_hash);
     assert_eq!(pack.len(), (0..20).map(|i| 1_000 * i).sum::<usize>());
     again.unshare(shared.file_hash).unwrap();

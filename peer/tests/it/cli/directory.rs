@@ -69,7 +69,7 @@ fn a_directory_can_be_shared_from_here_and_its_bytes_are_those_of_its_files() {
     let pack = fs::read(stage.path("pack.bin")).unwrap();
     let layout = listing.layout();
     for (place, entry) in listing.entries().iter().enumerate() {
-        let mut bytes = Vec::new();
+        let mut bytes: Vec<u8> = Vec::new();
         layout.pieces_of(place).for_each(|p| bytes.extend(&pack[p.pack_offset as usize..][..p.len as usize]));
         if entry.file().is_some() {
             assert!(bytes == fs::read(stage.path("data").join(&entry.path)).unwrap(), "{}", entry.path);
