@@ -240,11 +240,11 @@ impl Shares {
         self.tell();
     }
 
-    /// Ends every share of a file, or of a directory by its listing or pack, on disk too; returns the paths they had.
+    /// Ends every share of a file, or of a directory by its listing or else its pack, on disk too; returns their paths.
     pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, NodeError> {
-        let owners = self.lock().owners(file_hash, None);
+        let named = self.lock().named(file_hash);
         let mut removed = Vec::new();
-        for key in owners {
+        for key in named {
             removed.extend(self.remove_one(key)?);
         }
         if removed.is_empty() { Err(NodeError::not_shared(file_hash)) } else { Ok(removed) }

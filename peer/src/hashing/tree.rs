@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, bounded};
-use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Pack};
+use peernet_engine::collection::{Collection, CollectionError, Entry, EntryKind, FileEntry, Pack};
 use peernet_engine::ids::{ByteCount, ChunkHash, ChunkIndex, FileHash, ManifestId};
-use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_engine::manifest::{Geometry, Manifest, ManifestError};
 
 use super::digest::Digest;
 use super::pipeline::{self, AHEAD_MAX, Failure, Hashes, Piece, Source};
@@ -33,7 +33,7 @@ pub(crate) struct HashedTree {
     pub(crate) files: Arc<PackFiles>,
 }
 
-/// What a listing says of a file.
+/// What a listing says of a file, or of the pack.
 type OfFile = (FileHash, ManifestId);
 
 /// Hashes what was found below `root`. `progress` is called on this thread, at most once per chunk of the pack.
@@ -46,11 +46,15 @@ pub(crate) fn hash_tree(
     let size = |found: &Found| found.identity.map_or(0, |identity| identity.size);
     let total = walked.entries.iter().fold(0_u64, |total, found| total.saturating_add(size(found)));
     let geometry = Geometry::for_size(ByteCount(total)).map_err(HashError::TooLarge)?;
+    // Whether it fits a listing does not depend on hashes, and hashing takes a while.
+    let no_hashes = vec![(FileHash([0; 32]), ManifestId([0; 32])); walked.entries.len()];
+    listing(walked, (FileHash([0; 32]), ManifestId([0; 32])), geometry, no_hashes).map_err(HashError::Collection)?;
     let entries = walked.entries.iter().map(|found| (found.path.as_str().into(), found.identity));
     let files = Arc::new(PackFiles::new(root.to_owned(), entries, geometry.chunk_size()));
     let (hashes, of_files) = hash_files(&files, geometry, progress, cancel).map_err(|failure| failure.at(root))?;
     let pack_manifest = Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(HashError::TooLarge)?;
-    let listing = listing(walked, &pack_manifest, of_files).map_err(HashError::Collection)?.encode();
+    let of_pack = (pack_manifest.file_hash(), pack_manifest.id());
+    let listing = listing(walked, of_pack, geometry, of_files).map_err(HashError::Collection)?.encode();
     let listing_manifest = manifest_of_bytes(&listing).map_err(HashError::TooLarge)?;
     Ok(HashedTree {
         listing: listing.into(),
@@ -61,7 +65,7 @@ pub(crate) fn hash_tree(
 }
 
 /// The manifest of what is in memory.
-pub(crate) fn manifest_of_bytes(bytes: &[u8]) -> Result<Manifest, peernet_engine::manifest::ManifestError> {
+pub(crate) fn manifest_of_bytes(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let geometry = Geometry::for_size(ByteCount(bytes.len() as u64))?;
     let mut hasher = FileHasher::new(geometry);
     hasher.update(bytes);
@@ -70,15 +74,11 @@ pub(crate) fn manifest_of_bytes(bytes: &[u8]) -> Result<Manifest, peernet_engine
 
 fn listing(
     walked: &Walked,
-    pack: &Manifest,
+    (file_hash, manifest_id): OfFile,
+    geometry: Geometry,
     of_files: Vec<OfFile>,
-) -> Result<Collection, peernet_engine::collection::CollectionError> {
-    let pack = Pack {
-        file_hash: pack.file_hash(),
-        manifest_id: pack.id(),
-        size: pack.geometry().size(),
-        chunk_size: pack.geometry().chunk_size(),
-    };
+) -> Result<Collection, CollectionError> {
+    let pack = Pack { file_hash, manifest_id, size: geometry.size(), chunk_size: geometry.chunk_size() };
     let entry = |(found, (file_hash, manifest_id)): (&Found, OfFile)| {
         let file = |size| FileEntry { size: ByteCount(size), executable: found.executable, file_hash, manifest_id };
         let kind = found.identity.map_or(EntryKind::Folder, |identity| EntryKind::File(file(identity.size)));
@@ -171,7 +171,7 @@ impl FileHasher {
         }
     }
 
-    fn finish(self) -> Result<Manifest, peernet_engine::manifest::ManifestError> {
+    fn finish(self) -> Result<Manifest, ManifestError> {
         Manifest::new(FileHash(self.whole.finish()), self.geometry, self.chunks)
     }
 
@@ -237,6 +237,16 @@ mod tests {
         assert!(seen.is_sorted() && seen.last() == Some(&(6 * CHUNK as u64 + 11)), "{seen:?}");
         let cancelled = hash_tree(folder.path(), &walked, &mut |_| cancel.cancel(), &cancel);
         assert!(matches!(cancelled, Err(HashError::Cancelled)));
+    }
+
+    #[test]
+    fn what_fits_no_listing_is_found_out_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = |i: usize| Found { path: format!("{i:06}{}", "/n".repeat(60)), identity: None, executable: false };
+        let long = |i| Found { path: format!("{}/{}", found(i).path, "n".repeat(255)), ..found(i) };
+        let walked = Walked { entries: (0..200_000).map(long).collect(), left_out: 0 };
+        let result = hash_tree(folder.path(), &walked, &mut |_| panic!("nothing is hashed"), &Cancel::new());
+        assert!(matches!(result, Err(HashError::Collection(CollectionError::TooLong(_)))));
     }
 
     #[test]

@@ -96,6 +96,13 @@ impl Known {
         Some(entry)
     }
 
+    /// The shares that are known by this hash; only where there is none, those with a pack of this hash.
+    pub(super) fn named(&self, file_hash: FileHash) -> BTreeSet<Key> {
+        let owners = self.owners(file_hash, None);
+        let own: BTreeSet<Key> = owners.iter().filter(|key| key.0 == file_hash).copied().collect();
+        if own.is_empty() { owners } else { own }
+    }
+
     /// The shares that offer this: as a file, as a listing, or as a pack.
     pub(super) fn owners(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> BTreeSet<Key> {
         let (first, last) = match manifest_id {
