@@ -69,9 +69,16 @@ pub struct Download {
 impl Download {
     /// Begins, or goes on after a restart: `held` says what was verified before, and how many chunks there are.
     pub fn new(now: Instant, seed: u64, limits: Limits, held: Bitmap) -> Self {
+        let all = Bitmap::full(held.count());
+        Self::of_some(now, seed, limits, held, &all)
+    }
+
+    /// The same for a part of the file: chunks that are not in `wanted` are never asked for, and the download is finished
+    /// when the others are there. A bitmap of another number of chunks wants what it can of them.
+    pub fn of_some(now: Instant, seed: u64, limits: Limits, held: Bitmap, wanted: &Bitmap) -> Self {
         let mut rng = Rng::new(seed);
         let mut download = Self {
-            chunks: Chunks::new(held, &mut rng),
+            chunks: Chunks::new(held, wanted, &mut rng),
             rng,
             sources: BTreeMap::new(),
             banned: BTreeSet::new(),
@@ -129,7 +136,7 @@ impl Download {
     }
 
     fn finish_if_complete(&mut self) {
-        if self.chunks.verified().is_full() {
+        if self.chunks.is_complete() {
             self.end(Output::Finished);
         }
     }

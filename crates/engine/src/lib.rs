@@ -13,6 +13,7 @@ pub mod collection;
 pub mod download;
 pub mod economy;
 pub mod giving;
+pub mod glob;
 pub mod ids;
 pub mod journal;
 pub mod lease;

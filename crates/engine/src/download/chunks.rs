@@ -1,5 +1,5 @@
-//! Where every chunk of a download stands. Invariant: a chunk is in exactly one state: unassigned, in flight at one or
-//! more sources, or verified. It moves only by the three verbs here, and is never lost.
+//! Where every chunk of a download stands. Invariant: a chunk is in exactly one state: not wanted, unassigned, in flight at
+//! one or more sources, or verified. It moves only by the three verbs here, and is never lost.
 
 use crate::bitmap::Bitmap;
 use crate::download::SourceId;
@@ -9,6 +9,8 @@ use crate::random::Rng;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
+    /// Nobody is ever asked for it.
+    Unwanted,
     Unassigned,
     /// At these sources; never empty.
     InFlight(Vec<SourceId>),
@@ -24,16 +26,28 @@ pub(super) struct Chunks {
     /// Exactly the verified ones.
     verified: Bitmap,
     in_flight: usize,
+    unwanted: usize,
 }
 
 impl Chunks {
-    /// With some verified in an earlier run.
-    pub(super) fn new(verified: Bitmap, rng: &mut Rng) -> Self {
+    /// With some verified in an earlier run, and some wanted: of the same number of chunks.
+    pub(super) fn new(verified: Bitmap, wanted: &Bitmap, rng: &mut Rng) -> Self {
         let count = verified.count();
         let mut pool = Pool::new(count, rng);
-        verified.missing().for_each(|chunk| pool.insert(chunk));
-        let state = |i| if verified.contains(ChunkIndex(i)) { State::Verified } else { State::Unassigned };
-        Self { states: (0..count.0).map(state).collect(), pool, verified, in_flight: 0 }
+        verified.missing().filter(|chunk| wanted.contains(*chunk)).for_each(|chunk| pool.insert(chunk));
+        let state = |i| match (verified.contains(ChunkIndex(i)), wanted.contains(ChunkIndex(i))) {
+            (true, _) => State::Verified,
+            (false, true) => State::Unassigned,
+            (false, false) => State::Unwanted,
+        };
+        let states: Vec<State> = (0..count.0).map(state).collect();
+        let unwanted = states.iter().filter(|state| **state == State::Unwanted).count();
+        Self { states, pool, verified, in_flight: 0, unwanted }
+    }
+
+    /// Whether every wanted chunk is verified.
+    pub(super) fn is_complete(&self) -> bool {
+        self.verified.len() as usize + self.unwanted == self.states.len()
     }
 
     pub(super) fn verified(&self) -> &Bitmap {
@@ -64,7 +78,8 @@ impl Chunks {
         }
     }
 
-    /// Asks `source` for `chunk`, beside those already asked. Nothing for a verified chunk or one past the end.
+    /// Asks `source` for `chunk`, beside those already asked. Nothing for a chunk that is verified or not
+    /// wanted, or one past the end.
     pub(super) fn assign(&mut self, chunk: ChunkIndex, source: SourceId) -> bool {
         match self.states.get_mut(chunk.0 as usize) {
             Some(State::InFlight(holders)) if !holders.contains(&source) => holders.push(source),
@@ -97,6 +112,11 @@ impl Chunks {
         let state = self.states.get_mut(chunk.0 as usize)?;
         let asked = match std::mem::replace(state, State::Verified) {
             State::Verified => return None,
+            // It came unasked, and is right.
+            State::Unwanted => {
+                self.unwanted -= 1;
+                Vec::new()
+            }
             State::Unassigned => {
                 self.pool.remove(chunk);
                 Vec::new()
@@ -112,7 +132,7 @@ impl Chunks {
 
     /// The invariant, as far as it can be seen from the counts alone.
     pub(super) fn assert_counts(&self) {
-        let counted = self.pool.len() + self.in_flight + self.verified.len() as usize;
+        let counted = self.unwanted + self.pool.len() + self.in_flight + self.verified.len() as usize;
         assert_eq!(counted, self.states.len(), "every chunk is in exactly one state");
     }
 }

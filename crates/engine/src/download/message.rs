@@ -138,7 +138,7 @@ pub enum Output {
         /// How it went.
         result: Result<(), Cause>,
     },
-    /// Every chunk is verified. The last output.
+    /// Every wanted chunk is verified. The last output.
     Finished,
     /// Given up. The last output; what is verified stays, and a new `Download` goes on from it.
     Failed {

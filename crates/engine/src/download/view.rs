@@ -42,6 +42,11 @@ impl Download {
         self.chunks.verified()
     }
 
+    /// Whether every wanted chunk is verified.
+    pub fn is_complete(&self) -> bool {
+        self.chunks.is_complete()
+    }
+
     /// Bytes a second over all sources.
     pub fn rate(&self, now: Instant) -> f64 {
         self.meter.rate(now)

@@ -230,3 +230,34 @@ fn what_only_a_source_that_left_held_is_held_by_nobody() {
     let waited = Limits::default().no_progress;
     assert_eq!(outputs.last(), Some(&Output::Failed { why: Why::Incomplete { missing: 11, waited } }));
 }
+
+#[test]
+fn unwanted_chunks_are_never_asked_for_and_the_rest_is_enough() {
+    let (now, source) = (start(), SourceId(1));
+    let mut wanted = Bitmap::empty(COUNT);
+    assert!([2, 5, 6].into_iter().all(|chunk| wanted.insert(ChunkIndex(chunk))));
+    let mut held = Bitmap::empty(COUNT);
+    // One that is wanted is there, and one that is not.
+    assert!([5, 0].into_iter().all(|chunk| held.insert(ChunkIndex(chunk))));
+    let mut download = Download::of_some(now, 1, Limits::default(), held, &wanted);
+    download.handle(now, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(now, Input::SourceHas { source, has: Has::Complete });
+    let mut asked = BTreeSet::new();
+    while let Some(output) = download.poll() {
+        if let Output::Request { chunks, .. } = output {
+            asked.extend(chunks);
+        }
+    }
+    assert_eq!(asked.iter().map(|chunk| chunk.0).collect::<Vec<_>>(), [2, 6]);
+    let verified = |chunk| Input::ChunkVerified { source, chunk, bytes: ByteCount(9), took: Duration::ZERO };
+    // One that nobody asked for is taken as it comes.
+    for chunk in [ChunkIndex(1), ChunkIndex(2)] {
+        download.handle(now, verified(chunk));
+        assert!(!download.is_complete());
+    }
+    download.handle(now, verified(ChunkIndex(6)));
+    assert!(download.is_complete() && download.is_ended());
+    assert!(std::iter::from_fn(|| download.poll()).any(|output| output == Output::Finished));
+    let nothing = Download::of_some(now, 1, Limits::default(), Bitmap::empty(COUNT), &Bitmap::empty(COUNT));
+    assert!(nothing.is_ended());
+}
