@@ -11,6 +11,7 @@ mod check;
 mod error;
 mod event;
 mod known;
+mod local;
 mod pick;
 mod plan;
 mod progress;
@@ -28,9 +29,12 @@ use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use crate::cancel::Cancel;
+use crate::part::Selected;
 use crate::upload::{FileIdentity, Held};
 
+pub(crate) use attempt::without_bytes;
 pub use error::FetchError;
+pub(crate) use local::Nearby;
 pub use plan::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
 pub use progress::{FetchProgress, Phase, SourceProgress};
 pub use whole::Sink;
@@ -59,6 +63,12 @@ pub struct FetchJob {
     /// Gets the file's bytes in order as they are verified: safe from the first byte with `manifest_id`, and otherwise
     /// proven only by the end of the download, like the file itself.
     pub sink: Option<Sink>,
+    /// The file is the pack of a directory, of which these files are wanted: `part_path` and `final_path` are folders.
+    pub(crate) selected: Option<Selected>,
+    /// Where bytes of it may lie already.
+    pub(crate) nearby: Option<Box<dyn Nearby>>,
+    /// A file that turns out to be larger is not fetched.
+    pub(crate) size_max: Option<u64>,
 }
 
 impl FetchJob {
@@ -75,6 +85,9 @@ impl FetchJob {
             seed,
             on_growing: None,
             sink: None,
+            selected: None,
+            nearby: None,
+            size_max: None,
         }
     }
 }
@@ -130,6 +143,8 @@ pub struct Fetched {
     pub bytes_fetched: u64,
     /// Bytes that an earlier run had left.
     pub bytes_resumed: u64,
+    /// Bytes that were copied from elsewhere on this machine.
+    pub bytes_copied: u64,
     /// Right bytes per source, in the order the sources were met.
     pub bytes_by_source: Vec<(PeerId, u64)>,
     /// From the call to the end.

@@ -1,16 +1,18 @@
-//! A download in progress on the disk: the part file, which chunks of it are whole, and the journal beside it.
+//! A download in progress on the disk: the part, a file or a tree of them, which chunks of it are whole, and the journal
+//! beside it.
 //!
 //! Two sources may send the same chunk at once when one is slow. So that a wrong byte of one never lands in what the
 //! other got right, one writer at a time has the chunk's claim; another gathers its bytes in memory, within a bound, and
 //! writes them in one go if it is done first.
 
 mod journal;
+mod storage;
 mod sys;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peernet_engine::ids::ChunkIndex;
 
 pub(crate) use journal::Journal;
-pub(crate) use sys::{allocate, rename_new, try_lock};
+pub(crate) use storage::Storage;
+pub(crate) use sys::{exchange, rename_new, try_lock};
+pub(crate) use tree::{Proof, Selected, Tree};
 
 /// Locks over claims; enough that two sources rarely meet at one.
 const STRIPES: usize = 32;
@@ -46,9 +50,9 @@ pub(crate) enum Claimed {
     Done,
 }
 
-/// The part file. Invariant: the bytes of a chunk that is done never change.
+/// The part. Invariant: the bytes of a chunk that is done never change.
 pub(crate) struct Part {
-    file: Arc<File>,
+    storage: Storage,
     path: PathBuf,
     stripes: Vec<Mutex<BTreeMap<ChunkIndex, Claim>>>,
     spilled: AtomicUsize,
@@ -61,12 +65,22 @@ impl Part {
         if !try_lock(&file)? {
             return Ok(None);
         }
-        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Ok(Some(Self { file: Arc::new(file), path: path.to_owned(), stripes, spilled: AtomicUsize::new(0) }))
+        Ok(Some(Self::with(path, Storage::File(Arc::new(file)))))
     }
 
-    pub(crate) fn file(&self) -> &Arc<File> {
-        &self.file
+    /// The same for the folder of a directory's download.
+    pub(crate) fn open_tree(path: &Path, selected: Selected) -> io::Result<Option<Self>> {
+        let tree = Tree::open(path, selected)?;
+        Ok(tree.map(|tree| Self::with(path, Storage::Tree(Arc::new(tree)))))
+    }
+
+    fn with(path: &Path, storage: Storage) -> Self {
+        let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
+        Self { storage, path: path.to_owned(), stripes, spilled: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -92,7 +106,7 @@ impl Part {
         }
     }
 
-    /// Reads `from` to its end into `chunk` at `offset` of the file, showing each piece to `see`; as long as the claim
+    /// Reads `from` to its end into `chunk` at `offset` of the whole, showing each piece to `see`; as long as the claim
     /// is `writer`'s. False, and some of it unread, when it is not.
     pub(crate) fn write(
         &self,
@@ -113,7 +127,7 @@ impl Part {
             if piece.is_empty() {
                 return Ok(true);
             }
-            self.file.write_all_at(piece, at)?;
+            self.storage.write_all_at(piece, at)?;
             see(piece);
             let count = piece.len();
             from.consume(count);
@@ -137,7 +151,7 @@ impl Part {
         if claims.get(&chunk) == Some(&Claim::Done) {
             return Ok(false);
         }
-        self.file.write_all_at(bytes, offset)?;
+        self.storage.write_all_at(bytes, offset)?;
         claims.insert(chunk, Claim::Done);
         Ok(true)
     }

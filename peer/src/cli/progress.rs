@@ -43,6 +43,7 @@ impl Meter {
         let phase = match progress.phase {
             Phase::LookingUp => "looking for sources".to_owned(),
             Phase::CheckingPart => "checking what is there".to_owned(),
+            Phase::Copying => "copying what is here already".to_owned(),
             Phase::Fetching if progress.sources.is_empty() => "nobody offers it now, waiting for somebody".to_owned(),
             Phase::Fetching => {
                 format!("{}/s from {busy} of {} peers", size(progress.rate as u64), progress.sources.len())

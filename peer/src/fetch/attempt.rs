@@ -1,8 +1,8 @@
 //! One manifest, from what is on the disk to a verified file or the proof that the manifest is false.
 
+mod finish;
 mod owner;
 
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +19,22 @@ use super::blueprint::Blueprint;
 use super::event::EVENTS_MAX;
 use super::pick::Context;
 use super::whole::{Follow, Frontier};
-use super::{FetchError, Phase, Source, check, sync, whole};
+use super::{FetchError, Phase, Source, check, local, sync, whole};
 use crate::cancel::Cancel;
-use crate::part::{Journal, Part, allocate, rename_new, sync_folder_of};
+use crate::part::{Journal, Part, Proof, Storage};
 use crate::upload::{FileIdentity, Held};
+
+pub(crate) use self::finish::without_bytes;
 
 /// How an attempt ended.
 pub(super) enum Outcome {
     /// The file is there.
     Finished(Arc<Manifest>, PathBuf, FileIdentity),
-    /// Every chunk is right and the file is not the one asked for.
-    ManifestFalse,
+    /// Every chunk is right and the file is not the one asked for; of a directory, this file is not.
+    ManifestFalse(Option<String>),
 }
 
-/// One pass: every chunk is there.
+/// One pass: every wanted chunk is there.
 struct Pass {
     hash: FileHash,
     shape: Shape,
@@ -51,27 +53,57 @@ pub(super) fn run(
     context.bytes_resumed = bytes_of(&held, shape);
     // Once all of it was read again there is nothing left to doubt but the manifest.
     let mut doubted = !held.is_empty();
+    local::copy(context, &blueprint, part, &mut held, &mut journal)?;
     offer(context, &blueprint, part, &held);
     loop {
         part.reset(held.iter());
         let pass = transfer(context, (&blueprint, shape), &sources, part, (journal, held))?;
-        if pass.hash == blueprint.file_hash {
-            return finish(context, &blueprint, part, pass);
-        }
+        let wrong = match prove(context, &blueprint, part, &pass)? {
+            None => return finish::finish(context, &blueprint, part, pass),
+            Some(wrong) => wrong,
+        };
         if !doubted {
             withdraw(context);
-            return Ok(Outcome::ManifestFalse);
+            return Ok(Outcome::ManifestFalse(wrong.file));
         }
         doubted = false;
         let sized = Blueprint::with_shape(&blueprint, pass.shape);
-        let right = check_again(context, &sized, part, &Bitmap::full(blueprint.count()))?;
-        if right.is_full() {
+        let right = check_again(context, &sized, part, &blueprint.wanted)?;
+        if right == blueprint.wanted {
             withdraw(context);
-            return Ok(Outcome::ManifestFalse);
+            return Ok(Outcome::ManifestFalse(wrong.file));
         }
         context.bytes_resumed = context.bytes_resumed.min(bytes_of(&right, pass.shape));
         journal = restart(pass.journal, &blueprint, pass.shape, &right)?;
         (shape, held) = (pass.shape, right);
+    }
+}
+
+/// What is wrong though every chunk is right.
+struct Wrong {
+    /// Which file of a directory.
+    file: Option<String>,
+}
+
+/// Whether it is what was asked for: the file by the hash that was computed behind the transfer; of a directory every file
+/// by its own, because nobody has proven that the listing says the truth about the pack.
+fn prove(
+    context: &mut Context<'_>,
+    blueprint: &Blueprint,
+    part: &Part,
+    pass: &Pass,
+) -> Result<Option<Wrong>, FetchError> {
+    let Some(tree) = part.storage().tree() else {
+        return Ok((pass.hash != blueprint.file_hash).then_some(Wrong { file: None }));
+    };
+    let count = blueprint.wanted.len();
+    context.show(Phase::Verifying, (count, count));
+    let failed = || FetchError::local(format!("verifying {}", part.path().display()));
+    tree.make_empty_ones().map_err(failed())?;
+    match tree.prove(context.cancel).map_err(failed())? {
+        Proof::Right => Ok(None),
+        Proof::Wrong(file) => Ok(Some(Wrong { file: Some(file) })),
+        Proof::Cancelled => Err(FetchError::Cancelled),
     }
 }
 
@@ -101,23 +133,21 @@ fn resume(
     part: &Arc<Part>,
 ) -> Result<(Journal, Shape, Bitmap), FetchError> {
     let failed = || FetchError::local(format!("preparing {}", part.path().display()));
-    let found_len = part.file().metadata().map_err(failed())?.len();
+    let was_empty = part.storage().is_empty().map_err(failed())?;
     let journal_path = Journal::path_for(part.path());
     let (mut journal, resumed) =
         Journal::open(&journal_path, &blueprint.identity(), context.job.limits.survive_power_cut).map_err(failed())?;
-    let wanted_len = blueprint.shape.offset(ChunkIndex(blueprint.count().0));
-    let wanted_len = resumed.shape.size().map_or(wanted_len, |size| size.0);
     let (mut held, shape) = (resumed.held, resumed.shape);
-    let cut_short = resumed.known && found_len < wanted_len && !held.is_empty();
-    let unknown = !resumed.known && found_len > 0;
+    let cut_short = resumed.known && !part.storage().is_long_enough(&held, shape).map_err(failed())?;
+    let unknown = !resumed.known && !was_empty;
     // What was handed on cannot be taken back.
     let in_order = context.job.sink.is_some() && !held.is_empty();
     if cut_short || unknown || in_order {
-        let candidates = if unknown { Bitmap::full(blueprint.count()) } else { held };
+        let candidates = if unknown { blueprint.wanted.clone() } else { held };
         held = check_again(context, &Blueprint::with_shape(blueprint, shape), part, &candidates)?;
         journal = restart(journal, blueprint, shape, &held)?;
     }
-    allocate(part.file(), wanted_len).map_err(failed())?;
+    part.storage().reserve(shape).map_err(failed())?;
     Ok((journal, shape, held))
 }
 
@@ -129,7 +159,7 @@ fn check_again(
 ) -> Result<Bitmap, FetchError> {
     let (total, cancel) = (candidates.len(), context.cancel);
     let show = &mut |looked_at| context.show(Phase::CheckingPart, (looked_at, total));
-    check::right_chunks(part.file(), blueprint, candidates, show, cancel)
+    check::right_chunks(part.storage(), blueprint, candidates, show, cancel)
 }
 
 fn bytes_of(held: &Bitmap, shape: Shape) -> u64 {
@@ -143,7 +173,10 @@ fn offer(context: &mut Context<'_>, blueprint: &Blueprint, part: &Part, held: &B
     let path = part.path().to_owned();
     // What the journal claims is not offered before the whole file has proven it.
     let have = Bitmap::empty(held.count());
-    let growing = Held::growing(Arc::clone(manifest), path, Arc::clone(part.file()), have, String::new());
+    let growing = match part.storage() {
+        Storage::File(file) => Held::growing(Arc::clone(manifest), path, Arc::clone(file), have, String::new()),
+        Storage::Tree(tree) => Held::growing_pack(Arc::clone(manifest), path, Arc::clone(tree), have),
+    };
     context.held = Some(Arc::clone(&growing));
     on_growing(growing);
 }
@@ -157,7 +190,11 @@ fn transfer(
     (journal, held): (Journal, Bitmap),
 ) -> Result<Pass, FetchError> {
     let (over, skip_last) = (Cancel::new(), AtomicBool::new(false));
-    let follow = Follow::Hash(context.job.sink.take());
+    let follow = match part.storage() {
+        Storage::File(_) => Follow::Hash(context.job.sink.take()),
+        // The manifest is the one the listing names, and every file is read again in the end.
+        Storage::Tree(_) => Follow::Trust(blueprint.file_hash),
+    };
     let frontier = Frontier::new(&follow);
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
@@ -169,15 +206,15 @@ fn transfer(
         let hasher = thread::Builder::new().name("fetch-hash".to_owned());
         hasher
             .spawn_scoped(scope, move || {
-                let read_at = |buffer: &mut [u8], at: u64| part.file().read_exact_at(buffer, at);
+                let read_at = |buffer: &mut [u8], at: u64| part.storage().read_exact_at(buffer, at);
                 whole::follow(&read_at, front, follow, &hash_events);
             })
             .map_err(thread_failed())?;
         let sync_events = events.clone();
         let (limits, skip_last) = (&limits, &skip_last);
-        let syncer = thread::Builder::new()
-            .name("fetch-sync".to_owned())
-            .spawn_scoped(scope, move || sync::keep(part.file(), journal, &to_sync, skip_last, &sync_events, limits));
+        let syncer = thread::Builder::new().name("fetch-sync".to_owned()).spawn_scoped(scope, move || {
+            sync::keep(part.storage(), journal, &to_sync, skip_last, &sync_events, limits)
+        });
         let syncer = match syncer {
             Ok(syncer) => syncer,
             Err(error) => {
@@ -201,38 +238,4 @@ fn transfer(
             .map_err(|_| FetchError::local("syncing the part file")(std::io::Error::other("the thread panicked")))?;
         Ok(Pass { hash: result?, shape, journal })
     })
-}
-
-/// The whole hash matches: make it durable and give it its name.
-fn finish(context: &mut Context<'_>, blueprint: &Blueprint, part: &Part, pass: Pass) -> Result<Outcome, FetchError> {
-    let count = blueprint.count().0;
-    context.show(Phase::Finishing, (count, count));
-    let manifest = blueprint.manifest_as(pass.shape)?;
-    let failed = || FetchError::local(format!("finishing {}", part.path().display()));
-    let size = manifest.geometry().size().0;
-    part.file().set_len(size).map_err(failed())?;
-    let syncs = context.job.limits.survive_power_cut;
-    if syncs {
-        part.file().sync_all().map_err(failed())?;
-    }
-    let path = context.job.final_path.clone();
-    let mut journal = pass.journal;
-    if let Err(error) = rename_new(part.path(), &path) {
-        // All of it is on the disk, and the next run shall know; if that fails too, it reads the part again.
-        let _ = journal.held(Bitmap::full(blueprint.count()).iter(), last_len(blueprint, pass.shape));
-        return Err(match error.kind() {
-            std::io::ErrorKind::AlreadyExists => FetchError::Exists(path),
-            _ => FetchError::LocalDisk { doing: format!("renaming the part file to {}", path.display()), error },
-        });
-    }
-    if syncs {
-        sync_folder_of(&path).map_err(failed())?;
-    }
-    // The file is complete and named; a journal that cannot be removed is untidy, no failure.
-    let _ = journal.remove();
-    let identity = FileIdentity::of(&part.file().metadata().map_err(failed())?);
-    if let Some(held) = &context.held {
-        held.finish(&path, identity);
-    }
-    Ok(Outcome::Finished(manifest, path, identity))
 }

@@ -1,8 +1,6 @@
 //! Reading again what an earlier run left, chunk by chunk, against what it should be.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 
 use peernet_engine::assembly::ChunkLen;
 use peernet_engine::bitmap::Bitmap;
@@ -12,12 +10,13 @@ use sha2::{Digest, Sha256};
 use super::FetchError;
 use super::blueprint::Blueprint;
 use crate::cancel::Cancel;
+use crate::part::Storage;
 
 const PIECE_BYTES: usize = 256 << 10;
 
-/// Which of `candidates` are right in `file`. Tells `progress` how many it has looked at.
+/// Which of `candidates` are right in the part. Tells `progress` how many it has looked at.
 pub(super) fn right_chunks(
-    file: &File,
+    part: &Storage,
     blueprint: &Blueprint,
     candidates: &Bitmap,
     progress: &mut dyn FnMut(u32),
@@ -28,7 +27,7 @@ pub(super) fn right_chunks(
         if cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
-        if is_right(file, blueprint, chunk).map_err(FetchError::local("reading the part file"))? {
+        if is_right(part, blueprint, chunk).map_err(FetchError::local("reading the part file"))? {
             right.insert(chunk);
         }
         progress(looked_at as u32 + 1);
@@ -36,7 +35,7 @@ pub(super) fn right_chunks(
     Ok(right)
 }
 
-fn is_right(file: &File, blueprint: &Blueprint, chunk: ChunkIndex) -> io::Result<bool> {
+fn is_right(part: &Storage, blueprint: &Blueprint, chunk: ChunkIndex) -> io::Result<bool> {
     // A last chunk of unknown length is not worth guessing at.
     let ChunkLen::Exactly(len) = blueprint.shape.chunk_len(chunk) else { return Ok(false) };
     let start = blueprint.shape.offset(chunk);
@@ -46,7 +45,7 @@ fn is_right(file: &File, blueprint: &Blueprint, chunk: ChunkIndex) -> io::Result
     while at < len as usize {
         let piece_len = buffer.len().min(len as usize - at);
         let piece = &mut buffer[..piece_len];
-        match file.read_exact_at(piece, start + at as u64) {
+        match part.read_exact_at(piece, start + at as u64) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
             result => result?,
         }

@@ -31,6 +31,10 @@ pub enum FetchError {
     InUse(PathBuf),
     /// Every manifest on offer was proven false: its chunks are right, and the file they make has another hash.
     WrongFile,
+    /// Of a directory: every chunk is the one that was promised, and this file of it is not.
+    FalseListing(String),
+    /// It is larger than it may be, in bytes.
+    TooLarge(u64),
     /// No manifest could be had, neither from the directory nor from a source.
     NoManifest,
 }
@@ -45,6 +49,10 @@ impl fmt::Display for FetchError {
             Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
             Self::InUse(path) => write!(f, "{} is in use by another download", path.display()),
             Self::WrongFile => f.write_str("what the sources offer under this hash is another file"),
+            Self::FalseListing(file) => {
+                write!(f, "the listing is false: {file:?} is not the file that it promises; ask for the link again")
+            }
+            Self::TooLarge(size) => write!(f, "its {size} bytes are too many for what it should be"),
             Self::NoManifest => f.write_str("no source could say what the file's chunks are"),
         }
     }

@@ -34,6 +34,7 @@ pub(super) struct Context<'a> {
     pub(super) held: Option<Arc<Held>>,
     pub(super) bytes_fetched: u64,
     pub(super) bytes_resumed: u64,
+    pub(super) bytes_copied: u64,
 }
 
 impl Context<'_> {
@@ -64,8 +65,9 @@ pub(super) fn run(
 ) -> Result<Fetched, FetchError> {
     let known = Known::new(job.own_peer);
     let (begun, held) = (Instant::now(), None);
+    let (bytes_fetched, bytes_resumed, bytes_copied) = (0, 0, 0);
     let mut context =
-        Context { job, directory, progress, cancel, known, begun, held, bytes_fetched: 0, bytes_resumed: 0 };
+        Context { job, directory, progress, cancel, known, begun, held, bytes_fetched, bytes_resumed, bytes_copied };
     let result = download(&mut context).map_err(|error| match error {
         // A question that was cut short has no answer, which is not what went wrong.
         FetchError::Directory(_) | FetchError::NoManifest if cancel.is_cancelled() => FetchError::Cancelled,
@@ -88,11 +90,7 @@ fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
     }
     context.show(Phase::LookingUp, (0, 0));
     let plan = plan(context)?;
-    let part_path = context.job.part_path.clone();
-    let doing = format!("opening {}", part_path.display());
-    let part = Part::open(&part_path).map_err(FetchError::local(doing))?;
-    let part = Arc::new(part.ok_or_else(|| FetchError::InUse(part_path.clone()))?);
-    let _ = sync_folder_of(&part_path);
+    let part = open_part(&context.job)?;
     let mut tried = false;
     let mut last_error = FetchError::NoManifest;
     for candidate in candidates(context, &plan) {
@@ -111,10 +109,23 @@ fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
             Outcome::Finished(manifest, path, identity) => {
                 return Ok(fetched(context, plan, (manifest, path, identity)));
             }
-            Outcome::ManifestFalse => continue,
+            Outcome::ManifestFalse(Some(file)) => return Err(FetchError::FalseListing(file)),
+            Outcome::ManifestFalse(None) => continue,
         }
     }
     Err(if tried { FetchError::WrongFile } else { last_error })
+}
+
+fn open_part(job: &FetchJob) -> Result<Arc<Part>, FetchError> {
+    let path = &job.part_path;
+    let part = match &job.selected {
+        None => Part::open(path),
+        Some(selected) => Part::open_tree(path, selected.clone()),
+    };
+    let part = part.map_err(FetchError::local(format!("opening {}", path.display())))?;
+    let part = part.ok_or_else(|| FetchError::InUse(path.clone()))?;
+    let _ = sync_folder_of(path);
+    Ok(Arc::new(part))
 }
 
 type Finished = (Arc<Manifest>, std::path::PathBuf, crate::upload::FileIdentity);
@@ -128,6 +139,7 @@ fn fetched(context: &mut Context<'_>, plan: Plan, (manifest, path, identity): Fi
         file_name: plan.file_name,
         bytes_fetched: context.bytes_fetched,
         bytes_resumed: context.bytes_resumed,
+        bytes_copied: context.bytes_copied,
         bytes_by_source: context.known.bytes_by_source(),
         took: context.begun.elapsed(),
     }
@@ -169,7 +181,15 @@ impl Candidate {
         match self {
             Self::Manifest(id, sources) => {
                 let manifest = manifest(context, id, &sources)?;
-                Ok((Blueprint::of_manifest(manifest), sources))
+                let size = manifest.geometry().size().0;
+                if context.job.size_max.is_some_and(|most| size > most) {
+                    return Err(FetchError::TooLarge(size));
+                }
+                let blueprint = match &context.job.selected {
+                    None => Some(Blueprint::of_manifest(manifest)),
+                    Some(selected) => Blueprint::of_pack(manifest, selected),
+                };
+                Ok((blueprint.ok_or(FetchError::NoManifest)?, sources))
             }
             Self::V1 => {
                 let listing = context.directory.v1_listing(context.job.file_hash).map_err(FetchError::Directory)?;

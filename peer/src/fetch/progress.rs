@@ -11,6 +11,8 @@ pub enum Phase {
     LookingUp,
     /// Reading again what an earlier run left, because something about it was not right.
     CheckingPart,
+    /// Copying what lies elsewhere on this machine.
+    Copying,
     /// Fetching chunks.
     Fetching,
     /// Every chunk is there; the whole file's hash is being finished.

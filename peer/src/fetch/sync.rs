@@ -1,6 +1,5 @@
 //! Makes what is written durable, a window at a time, and only then says so in the journal.
 
-use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -9,7 +8,7 @@ use peernet_engine::ids::ChunkIndex;
 
 use super::FetchLimits;
 use super::event::{Event, tell};
-use crate::part::Journal;
+use crate::part::{Journal, Storage};
 
 /// A chunk that was written.
 pub(super) struct Written {
@@ -30,7 +29,7 @@ struct Window {
 /// The thread: until the sender is dropped. Then one last time, unless `skip_last` says that the whole file is about to
 /// be synced anyway. Returns the journal.
 pub(super) fn keep(
-    file: &File,
+    part: &Storage,
     mut journal: Journal,
     written: &Receiver<Written>,
     skip_last: &AtomicBool,
@@ -56,7 +55,7 @@ pub(super) fn keep(
             return journal;
         }
         if (over || window.is_due(limits))
-            && let Err(error) = window.flush(limits.survive_power_cut.then_some(file), &mut journal)
+            && let Err(error) = window.flush(limits.survive_power_cut.then_some(part), &mut journal)
         {
             // After the end nobody listens: then what is not in the journal is fetched again, no more.
             let _ = tell(events, Event::Disk("syncing the part file".to_owned(), error));
@@ -81,12 +80,12 @@ impl Window {
     }
 
     /// Syncs the part, where the bytes must survive a power cut, and then says in the journal what is there.
-    fn flush(&mut self, part: Option<&File>, journal: &mut Journal) -> std::io::Result<()> {
+    fn flush(&mut self, part: Option<&Storage>, journal: &mut Journal) -> std::io::Result<()> {
         if self.chunks.is_empty() {
             return Ok(());
         }
         if let Some(part) = part {
-            part.sync_data()?;
+            part.sync()?;
         }
         let window = std::mem::take(self);
         journal.held(window.chunks, window.last_len)

@@ -14,6 +14,7 @@ use peernet_engine::manifest::Manifest;
 use super::FileIdentity;
 use super::callers::{Caller, Callers};
 use super::pack::{OpenPack, PackFiles};
+use crate::part::Tree;
 
 /// Why a chunk cannot be read.
 #[derive(Debug)]
@@ -64,6 +65,8 @@ enum Place {
     Finished { path: PathBuf, identity: FileIdentity, open: Weak<File> },
     /// A download in progress: its own open part file, whose times change as it grows.
     Growing { path: PathBuf, file: Arc<File> },
+    /// A directory's download in progress.
+    GrowingPack { path: PathBuf, tree: Arc<Tree> },
     /// A shared directory's files, as one; some are open while someone reads them.
     Pack { files: Arc<PackFiles>, open: Weak<OpenPack> },
     /// A shared directory's listing.
@@ -77,6 +80,8 @@ pub(crate) enum Opened {
     File(Arc<File>, Option<FileIdentity>),
     /// The files of a directory.
     Pack(Arc<OpenPack>),
+    /// The files of a directory that is being downloaded.
+    Tree(Arc<Tree>),
     /// A listing.
     Memory(Arc<[u8]>),
 }
@@ -90,6 +95,7 @@ impl Opened {
                 identity.map_or(Ok(()), |identity| check_identity(file, identity))
             }
             Self::Pack(pack) => pack.read(offset, buffer).map_err(|failure| failure.error),
+            Self::Tree(tree) => tree.read_exact_at(buffer, offset).map_err(ReadError::Io),
             Self::Memory(bytes) => {
                 let from = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)?.get(..buffer.len()));
                 buffer.copy_from_slice(from.ok_or(ReadError::Changed)?);
@@ -143,6 +149,11 @@ impl Held {
         Self::with(manifest, file_name, have, Place::Growing { path, file })
     }
 
+    /// A directory's download in progress, with the chunks of the pack it has so far.
+    pub(crate) fn growing_pack(manifest: Arc<Manifest>, path: PathBuf, tree: Arc<Tree>, have: Bitmap) -> Arc<Self> {
+        Self::with(manifest, String::new(), have, Place::GrowingPack { path, tree })
+    }
+
     /// A shared directory's files as one, whose manifest this is.
     pub fn pack(manifest: Arc<Manifest>, files: Arc<PackFiles>, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
@@ -174,7 +185,10 @@ impl Held {
     /// Where it lies now.
     pub fn path(&self) -> PathBuf {
         match &self.lock().place {
-            Place::Finished { path, .. } | Place::Growing { path, .. } | Place::Memory { path, .. } => path.clone(),
+            Place::Finished { path, .. }
+            | Place::Growing { path, .. }
+            | Place::GrowingPack { path, .. }
+            | Place::Memory { path, .. } => path.clone(),
             Place::Pack { files, .. } => files.root().to_owned(),
         }
     }
@@ -253,6 +267,7 @@ impl Held {
             }
             match &mut state.place {
                 Place::Growing { file, .. } => return Ok(Opened::File(Arc::clone(file), None)),
+                Place::GrowingPack { tree, .. } => return Ok(Opened::Tree(Arc::clone(tree))),
                 Place::Memory { bytes, .. } => return Ok(Opened::Memory(Arc::clone(bytes))),
                 // Its files are opened and checked as they are read.
                 Place::Pack { files, open } => return Ok(Opened::Pack(open_pack(files, open))),

@@ -42,7 +42,7 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     download: Download,
     links: BTreeMap<SourceId, Open>,
     next_link: u64,
-    /// Every chunk before this one is verified.
+    /// Every chunk before this one is verified, or not wanted.
     front: u32,
     looking_up: bool,
     reports: Vec<FetchReport>,
@@ -75,7 +75,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
     ) -> Self {
         let scheduler = context.job.limits.scheduler.clone();
         let directory = context.directory;
-        let download = Download::new(Instant::now(), context.job.seed, scheduler, held);
+        let download = Download::of_some(Instant::now(), context.job.seed, scheduler, held, &blueprint.wanted);
         Self {
             context,
             scope,
@@ -240,7 +240,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
     fn advance_front(&mut self) {
         let verified = self.download.verified();
         let count = verified.count().0;
-        while self.front < count && verified.contains(ChunkIndex(self.front)) {
+        let wanted = &self.blueprint.wanted;
+        let is_past = |chunk| verified.contains(chunk) || !wanted.contains(chunk);
+        while self.front < count && is_past(ChunkIndex(self.front)) {
             self.front += 1;
         }
         let whole = self.front == count;
@@ -360,13 +362,14 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         let verified = self.download.verified();
         let sources = self.download.sources(now);
         let rate = self.download.rate(now);
-        let stuck = !verified.is_full() && sources.iter().all(|source| source.in_flight == 0);
+        let whole = self.download.is_complete();
+        let stuck = !whole && sources.iter().all(|source| source.in_flight == 0);
         FetchProgress {
-            phase: if verified.is_full() { Phase::Verifying } else { Phase::Fetching },
-            bytes_total: self.shape.size().map(|size| size.0),
+            phase: if whole { Phase::Verifying } else { Phase::Fetching },
+            bytes_total: self.shape.size().map(|_| bytes_of(&self.blueprint.wanted, self.shape)),
             bytes_done: bytes_of(verified, self.shape),
             bytes_resumed: self.context.bytes_resumed,
-            chunks_total: verified.count().0,
+            chunks_total: self.blueprint.wanted.len(),
             chunks_done: verified.len(),
             rate,
             elapsed: self.context.begun.elapsed(),

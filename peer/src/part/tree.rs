@@ -1,0 +1,391 @@
+//! The part of a directory's download: a folder in which every file grows at its place, so that its bytes are written once.
+//!
+//! To the download it is one file, the pack; the listing's layout says what lies where. Nothing in the folder is trusted to
+//! be what this program made: folders and files are opened one component at a time and never through a symbolic link, and
+//! a file that has a second name is not written to. What the pack's chunks have of files that are not wanted goes into a
+//! sparse file beside the folder, so that every chunk can be read again, and is removed in the end.
+
+mod proof;
+mod sweep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::collection::{Collection, Entry, EntryKind, Layout};
+use peernet_engine::ids::{ByteCount, ChunkIndex};
+use peernet_engine::manifest::Geometry;
+
+pub(crate) use self::proof::Proof;
+use super::sys::{allocate, make_folder_at, open_at, sync_file_system, try_lock};
+
+/// Files open at once; opening one again costs microseconds, and descriptors are few.
+const OPEN_FILES_MAX: usize = 64;
+/// Folders open at once, for files that are opened in them.
+const OPEN_FOLDERS_MAX: usize = 64;
+/// Files synced one by one; for more, the file system is synced as a whole.
+const SYNCED_ALONE_MAX: usize = 32;
+/// Files larger than this have their space reserved when they are made.
+const RESERVED_FROM: u64 = 1 << 20;
+/// What is put after the folder's name for bytes of files that are not wanted.
+const SPARE_SUFFIX: &str = ".spare";
+
+/// Which files of a collection are wanted. Invariant: one flag for each entry.
+#[derive(Clone)]
+pub(crate) struct Selected {
+    pub(crate) collection: Arc<Collection>,
+    flags: Arc<[bool]>,
+}
+
+impl Selected {
+    /// Those whose path `wants`.
+    pub(crate) fn of(collection: Arc<Collection>, wants: impl Fn(&str) -> bool) -> Self {
+        let flags = collection.entries().iter().map(|entry| wants(&entry.path)).collect();
+        Self { collection, flags }
+    }
+
+    pub(crate) fn is_everything(&self) -> bool {
+        self.flags.iter().all(|flag| *flag)
+    }
+
+    pub(crate) fn has(&self, entry: usize) -> bool {
+        self.flags.get(entry).is_some_and(|flag| *flag)
+    }
+
+    /// The wanted entries with their places.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> + '_ {
+        self.collection.entries().iter().enumerate().filter(|(place, _)| self.has(*place))
+    }
+
+    /// How many files these are.
+    pub(crate) fn file_count(&self) -> usize {
+        self.entries().filter(|(_, entry)| entry.file().is_some()).count()
+    }
+
+    /// How many bytes they have.
+    pub(crate) fn size(&self) -> u64 {
+        self.entries().map(|(_, entry)| entry.size()).sum()
+    }
+
+    /// The pack's chunks that have bytes of them.
+    pub(crate) fn chunks(&self) -> Bitmap {
+        let (pack, layout) = (&self.collection.pack, self.collection.layout());
+        let geometry = Geometry::new(ByteCount(pack.size.0), pack.chunk_size).expect("checked with the listing");
+        if self.is_everything() {
+            return Bitmap::full(geometry.chunk_count());
+        }
+        let mut chunks = Bitmap::empty(geometry.chunk_count());
+        for chunk in self.entries().flat_map(|(place, _)| layout.chunks_of(place)).collect::<BTreeSet<ChunkIndex>>() {
+            chunks.insert(chunk);
+        }
+        chunks
+    }
+
+    /// Stands for the choice, where it is not everything.
+    pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
+        (!self.is_everything()).then(|| self.flags.iter().map(|flag| u8::from(*flag)).collect())
+    }
+}
+
+/// The folder and what is open of it. See the module.
+pub(crate) struct Tree {
+    selected: Selected,
+    layout: Layout,
+    path: PathBuf,
+    root: Arc<File>,
+    /// `None` where everything is wanted, or nothing is written.
+    spare: Option<File>,
+    writable: bool,
+    folders: Mutex<BTreeMap<String, Arc<File>>>,
+    files: Mutex<BTreeMap<usize, Arc<File>>>,
+    unsynced: Mutex<Unsynced>,
+}
+
+#[derive(Default)]
+struct Unsynced {
+    files: BTreeSet<usize>,
+    /// Files were made, or there are too many to sync each.
+    many: bool,
+    spare: bool,
+}
+
+impl Tree {
+    /// Opens or makes the folder and locks it against other processes. `None` when another one has it.
+    pub(crate) fn open(path: &Path, selected: Selected) -> io::Result<Option<Self>> {
+        match fs::create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let root = open_folder(path)?;
+        if !try_lock(&root)? {
+            return Ok(None);
+        }
+        let spare = if selected.is_everything() { None } else { Some(open_spare(path)?) };
+        Ok(Some(Self::with(path, root, selected, spare, true)))
+    }
+
+    /// A folder that is only read.
+    pub(crate) fn at(path: &Path, selected: Selected) -> io::Result<Self> {
+        Ok(Self::with(path, open_folder(path)?, selected, None, false))
+    }
+
+    fn with(path: &Path, root: File, selected: Selected, spare: Option<File>, writable: bool) -> Self {
+        Self {
+            layout: selected.collection.layout(),
+            selected,
+            path: path.to_owned(),
+            root: Arc::new(root),
+            spare,
+            writable,
+            folders: Mutex::default(),
+            files: Mutex::default(),
+            unsynced: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn selected(&self) -> &Selected {
+        &self.selected
+    }
+
+    pub(super) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let (mut rest, mut at) = (bytes, at);
+        for segment in self.layout.segments(at, bytes.len() as u64) {
+            let (piece, after) = rest.split_at(segment.len as usize);
+            match &self.spare {
+                Some(spare) if !self.selected.has(segment.entry) => {
+                    spare.write_all_at(piece, at)?;
+                    lock(&self.unsynced).spare = true;
+                }
+                _ => {
+                    let file = self.file(segment.entry, true)?;
+                    file.write_all_at(piece, segment.offset)?;
+                    self.keep(segment.entry, segment.len, file);
+                    self.wrote(segment.entry);
+                }
+            }
+            (rest, at) = (after, at + segment.len);
+        }
+        if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        let len = buffer.len() as u64;
+        let (mut rest, mut at) = (buffer, at);
+        for segment in self.layout.segments(at, len) {
+            let (piece, after) = rest.split_at_mut(segment.len as usize);
+            match &self.spare {
+                Some(spare) if !self.selected.has(segment.entry) => spare.read_exact_at(piece, at)?,
+                _ => {
+                    let file = self.file(segment.entry, false).map_err(as_end)?;
+                    file.read_exact_at(piece, segment.offset)?;
+                    self.keep(segment.entry, segment.len, file);
+                }
+            }
+            (rest, at) = (after, at + segment.len);
+        }
+        if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    pub(super) fn is_empty(&self) -> io::Result<bool> {
+        let spare_len = self.spare.as_ref().map_or(Ok(0), |spare| spare.metadata().map(|metadata| metadata.len()))?;
+        Ok(spare_len == 0 && fs::read_dir(&self.path)?.next().is_none())
+    }
+
+    /// Whether each of these ranges lies within the files as they are.
+    pub(super) fn is_long_enough(&self, ranges: impl Iterator<Item = (u64, u64)>) -> io::Result<bool> {
+        let spare_len = self.spare.as_ref().map_or(Ok(0), |spare| spare.metadata().map(|metadata| metadata.len()))?;
+        let mut last: Option<(usize, u64)> = None;
+        for (mut at, len) in ranges {
+            for segment in self.layout.segments(at, len) {
+                at += segment.len;
+                let long_enough = if self.spare.is_some() && !self.selected.has(segment.entry) {
+                    spare_len >= at
+                } else {
+                    let len = last.filter(|(entry, _)| *entry == segment.entry).map(|(_, len)| len);
+                    let len = len.unwrap_or_else(|| self.len_of(segment.entry));
+                    last = Some((segment.entry, len));
+                    len >= segment.offset + segment.len
+                };
+                if !long_enough {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn len_of(&self, entry: usize) -> u64 {
+        let path = self.path.join(&self.entry(entry).path);
+        fs::symlink_metadata(path).ok().filter(|metadata| metadata.is_file()).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Syncs what was written since the last time.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let Unsynced { files, many, spare } = std::mem::take(&mut *lock(&self.unsynced));
+        if let Some(file) = self.spare.as_ref().filter(|_| spare) {
+            file.sync_data()?;
+        }
+        if many {
+            return sync_file_system(&self.root);
+        }
+        for entry in files {
+            self.file(entry, true)?.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Makes what has no bytes: empty files and empty folders.
+    pub(crate) fn make_empty_ones(&self) -> io::Result<()> {
+        for (place, entry) in self.selected.entries() {
+            match entry.kind {
+                EntryKind::Folder => drop(self.folder(&entry.path, true)?),
+                EntryKind::File(file) if file.size.0 == 0 => drop(self.file(place, true)?),
+                EntryKind::File(_) => {}
+            }
+        }
+        lock(&self.unsynced).many = true;
+        Ok(())
+    }
+
+    /// The bytes that were not wanted are not needed any more. One that cannot be removed is untidy, no failure.
+    pub(crate) fn remove_spare(&self) {
+        if self.spare.is_some() {
+            let _untidy = fs::remove_file(spare_path(&self.path));
+        }
+    }
+
+    fn entry(&self, place: usize) -> &Entry {
+        &self.selected.collection.entries()[place]
+    }
+
+    fn wrote(&self, entry: usize) {
+        let mut unsynced = lock(&self.unsynced);
+        if !unsynced.many {
+            unsynced.files.insert(entry);
+            unsynced.many = unsynced.files.len() > SYNCED_ALONE_MAX;
+        }
+    }
+
+    /// The file of an entry, made where it is to be written to and is not there.
+    fn file(&self, place: usize, make: bool) -> io::Result<Arc<File>> {
+        if let Some(file) = lock(&self.files).get(&place) {
+            return Ok(Arc::clone(file));
+        }
+        let entry = self.entry(place);
+        let (parent, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));
+        let folder = self.folder(parent, make)?;
+        let how = if self.writable { libc::O_RDWR } else { libc::O_RDONLY };
+        let making = if make { libc::O_CREAT } else { 0 };
+        let executable = entry.file().is_some_and(|file| file.executable);
+        let file = open_at(&folder, name, how | making, if executable { 0o777 } else { 0o666 });
+        let file = file.map_err(|error| in_the_way(error, &entry.path))?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || (make && metadata.nlink() != 1) {
+            return Err(io::Error::other(format!("{} is not a file of this download", entry.path)));
+        }
+        if make {
+            self.fit(&file, metadata.len(), entry.size())?;
+        }
+        Ok(Arc::new(file))
+    }
+
+    /// Makes room in a file that is new, and cuts one that is too long.
+    fn fit(&self, file: &File, len: u64, size: u64) -> io::Result<()> {
+        if len == 0 {
+            lock(&self.unsynced).many = true;
+        }
+        match len {
+            0 if size > RESERVED_FROM => allocate(file, size),
+            len if len > size => file.set_len(size),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a file open for the next piece of it, if there can be one.
+    fn keep(&self, entry: usize, len: u64, file: Arc<File>) {
+        if len < self.entry(entry).size() {
+            let mut files = lock(&self.files);
+            if files.len() >= OPEN_FILES_MAX && !files.contains_key(&entry) {
+                files.clear();
+            }
+            files.insert(entry, file);
+        }
+    }
+
+    /// The folder at a relative path, from the root on.
+    fn folder(&self, path: &str, make: bool) -> io::Result<Arc<File>> {
+        if path.is_empty() {
+            return Ok(Arc::clone(&self.root));
+        }
+        if let Some(folder) = lock(&self.folders).get(path) {
+            return Ok(Arc::clone(folder));
+        }
+        let mut folder = Arc::clone(&self.root);
+        for name in path.split('/') {
+            folder = Arc::new(step_into(&folder, name, make).map_err(|error| in_the_way(error, path))?);
+        }
+        let mut folders = lock(&self.folders);
+        if folders.len() >= OPEN_FOLDERS_MAX {
+            folders.clear();
+        }
+        folders.insert(path.to_owned(), Arc::clone(&folder));
+        Ok(folder)
+    }
+}
+
+fn step_into(folder: &File, name: &str, make: bool) -> io::Result<File> {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    match open_at(folder, name, flags, 0) {
+        Err(error) if make && error.kind() == io::ErrorKind::NotFound => {
+            make_folder_at(folder, name)?;
+            open_at(folder, name, flags, 0)
+        }
+        result => result,
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn spare_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SPARE_SUFFIX);
+    name.into()
+}
+
+fn open_spare(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).custom_flags(libc::O_NOFOLLOW);
+    options.open(spare_path(path))
+}
+
+/// A link, or a file in a folder's place.
+fn in_the_way(error: io::Error, path: &str) -> io::Error {
+    match error.raw_os_error() {
+        Some(libc::ELOOP | libc::ENOTDIR) => {
+            io::Error::other(format!("a symbolic link or a file is in the way of {path}"))
+        }
+        _ => error,
+    }
+}
+
+/// A file that is not there has no bytes.
+fn as_end(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => io::ErrorKind::UnexpectedEof.into(),
+        _ => error,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Whether every wanted file is the one the listing names: read once more, on all cores.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, available_parallelism};
+
+use peernet_engine::collection::FileEntry;
+use peernet_engine::ids::FileHash;
+
+use super::Tree;
+use crate::cancel::Cancel;
+use crate::hashing::digest::Digest;
+
+/// Read at once: small enough to stay in the cache between reading and hashing.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// What became of the reading.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Every file is right.
+    Right,
+    /// This one is not, among others perhaps.
+    Wrong(String),
+    Cancelled,
+}
+
+impl Tree {
+    /// Reads every wanted file. In a part, gives files the executable bit they should have.
+    pub(crate) fn prove(&self, cancel: &Cancel) -> io::Result<Proof> {
+        let files: Vec<(usize, FileEntry)> =
+            self.selected().entries().filter_map(|(place, entry)| Some((place, *entry.file()?))).collect();
+        let next = AtomicUsize::new(0);
+        let found: Mutex<io::Result<Proof>> = Mutex::new(Ok(Proof::Right));
+        let work = || {
+            let mut buffer = vec![0; PIECE_BYTES];
+            while let Some((place, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let result = self.prove_one(*place, file, &mut buffer, cancel);
+                if !matches!(result, Ok(Proof::Right)) {
+                    *found.lock().unwrap_or_else(PoisonError::into_inner) = result;
+                    next.store(files.len(), Ordering::Relaxed);
+                }
+            }
+        };
+        let workers = available_parallelism().map_or(1, |n| n.get()).min(files.len());
+        thread::scope(|scope| {
+            for number in 1..workers {
+                // One thread fewer is slower, no failure.
+                let _ = thread::Builder::new().name(format!("prove-{number}")).spawn_scoped(scope, work);
+            }
+            work();
+        });
+        found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn prove_one(&self, place: usize, file: &FileEntry, buffer: &mut [u8], cancel: &Cancel) -> io::Result<Proof> {
+        let wrong = || Ok(Proof::Wrong(self.entry(place).path.clone()));
+        let open = match self.file(place, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return wrong(),
+            result => result?,
+        };
+        let metadata = open.metadata()?;
+        if metadata.len() != file.size.0 {
+            return wrong();
+        }
+        if self.writable {
+            set_executable(&open, metadata.permissions().mode(), file.executable)?;
+        }
+        match hash_of(&open, file.size.0, buffer, cancel)? {
+            None => Ok(Proof::Cancelled),
+            Some(hash) if hash == file.file_hash => Ok(Proof::Right),
+            Some(_) => wrong(),
+        }
+    }
+}
+
+fn hash_of(file: &File, size: u64, buffer: &mut [u8], cancel: &Cancel) -> io::Result<Option<FileHash>> {
+    let (mut digest, mut at) = (Digest::new(), 0);
+    while at < size {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        let piece_len = (buffer.len() as u64).min(size - at);
+        let piece = &mut buffer[..piece_len as usize];
+        file.read_exact_at(piece, at)?;
+        digest.update(piece);
+        at += piece_len;
+    }
+    Ok(Some(FileHash(digest.finish())))
+}
+
+/// Whoever may read it may run it, or nobody; as it would be if it had been made so.
+fn set_executable(file: &File, mode: u32, executable: bool) -> io::Result<()> {
+    let is = mode & 0o100 != 0;
+    if is == executable {
+        return Ok(());
+    }
+    let mode = if executable { mode | (mode & 0o444) >> 2 } else { mode & !0o111 };
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
