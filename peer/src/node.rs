@@ -89,25 +89,34 @@ pub struct DownloadOptions {
     /// Offer what is there to others while the rest is fetched, and then until [`Node::linger`] or [`Node::stop`]. A node
     /// that does not serve yet begins to, for files that are worth it.
     pub offer: bool,
+    /// Of a directory, only the files and empty folders whose relative path one of these patterns names: see
+    /// [`peernet_engine::glob`]. Empty for all.
+    pub include: Vec<String>,
+    /// Of a directory, not those that one of these names.
+    pub exclude: Vec<String>,
     /// Do not wait for the disk: faster where it is the slowest part, but a power cut may cost what was fetched.
     pub no_sync: bool,
 }
 
-/// A finished download.
+/// A finished download: of a file, or of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloaded {
     /// Where it is.
     pub path: PathBuf,
-    /// SHA-256 of its bytes, verified.
+    /// SHA-256 of its bytes, verified; of a directory that of its listing, with which every file was verified.
     pub file_hash: FileHash,
     /// What stands for its chunk hashes.
     pub manifest_id: ManifestId,
-    /// Bytes.
+    /// Bytes; of a directory those of the files that were wanted.
     pub size: u64,
+    /// How many files these are: 1, or of a directory those that were wanted.
+    pub files: usize,
     /// Bytes that came over the network and were right.
     pub bytes_fetched: u64,
     /// Bytes that an earlier run had left.
     pub bytes_resumed: u64,
+    /// Bytes that were copied from elsewhere on this machine: from what is shared here, or from what was replaced.
+    pub bytes_copied: u64,
     /// Who sent how many right bytes.
     pub sources: Vec<(PeerId, u64)>,
     /// The file was there already, whole and right; nothing was fetched.

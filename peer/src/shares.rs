@@ -6,8 +6,6 @@
 //! one share with two files on offer, its listing and its pack, and any of its files decides over both.
 
 mod known;
-// Downloads that copy what is here are to use it.
-#[allow(dead_code)]
 mod local;
 mod record;
 
@@ -31,7 +29,6 @@ use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
 
 pub(crate) use known::directory_name;
-#[allow(unused_imports)]
 pub(crate) use local::{Local, LocalChunk, LocalFile};
 
 /// How a share is at the moment.

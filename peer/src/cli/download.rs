@@ -23,6 +23,7 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
+    whole_to_share(&typed)?;
     let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
     let options = DownloadOptions {
         output: Some(PathBuf::from(output)),
@@ -30,6 +31,8 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         version1_name: typed.v1_names,
         share: false,
         offer: !typed.no_serve,
+        include: typed.include,
+        exclude: typed.exclude,
         no_sync: typed.no_sync,
     };
     let node = context.asking_node(typed.tracker.as_deref())?;
@@ -55,6 +58,14 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
     Ok(Exit::Ok)
 }
 
+/// Said before anything is downloaded.
+fn whole_to_share(typed: &Download) -> Result<(), Failure> {
+    match typed.share && !(typed.include.is_empty() && typed.exclude.is_empty()) {
+        true => Err(Failure::usage("--share takes a whole directory, without --include and --exclude")),
+        false => Ok(()),
+    }
+}
+
 fn report(context: &Context, done: &Downloaded) {
     let seconds = done.took.as_secs_f64();
     let sources: Vec<_> =
@@ -63,8 +74,9 @@ fn report(context: &Context, done: &Downloaded) {
     let people = match done.was_there {
         true => format!("{path} was there already, whole and right"),
         false => format!(
-            "downloaded {} ({} in {seconds:.1} s from {} {}{}), SHA-256 verified",
+            "downloaded {} ({}{} in {seconds:.1} s from {} {}{}{}), SHA-256 verified",
             shown(&path.to_string()),
+            files(done),
             size(done.size),
             sources.len(),
             if sources.len() == 1 { "peer" } else { "peers" },
@@ -72,7 +84,8 @@ fn report(context: &Context, done: &Downloaded) {
                 format!(", {} of an earlier run", size(done.bytes_resumed))
             } else {
                 String::new()
-            }
+            },
+            if done.bytes_copied > 0 { format!(", {} copied here", size(done.bytes_copied)) } else { String::new() }
         ),
     };
     let programs = json!({
@@ -81,12 +94,23 @@ fn report(context: &Context, done: &Downloaded) {
         "manifest_id": done.manifest_id.to_string(),
         "size": done.size,
         "bytes_fetched": done.bytes_fetched,
+        "files": done.files,
         "bytes_resumed": done.bytes_resumed,
+        "bytes_copied": done.bytes_copied,
         "was_there": done.was_there,
         "seconds": seconds,
         "sources": sources,
     });
     context.output.result(&people, &programs);
+}
+
+/// How many files, where it is a directory.
+fn files(done: &Downloaded) -> String {
+    match done.files {
+        _ if !done.path.is_dir() => String::new(),
+        1 => "1 file, ".to_owned(),
+        files => format!("{files} files, "),
+    }
 }
 
 /// The daemon shares it, or the next one will.

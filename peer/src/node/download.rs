@@ -1,4 +1,7 @@
-//! Downloading: where to, what is there already, the fetch itself, and what follows it.
+//! Downloading a file: where to, what is there already, the fetch itself, and what follows it.
+
+mod collection;
+mod nearby;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,13 +11,15 @@ use std::time::{Duration, Instant};
 
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::link::Target;
+use peernet_engine::manifest::Manifest;
 
+use self::nearby::Here;
 use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch};
-use crate::hashing::hash_file;
+use crate::hashing::hash_file_identified;
 use crate::part::Journal;
 use crate::reports::ReportQueue;
 use crate::tracker::TrackerDirectory;
@@ -28,9 +33,29 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for one that was cancelled, whose caller wants to go.
 const FLUSH_TIMEOUT_CANCELLED: Duration = Duration::from_millis(500);
 
+/// What one call of [`Node::download`] is about.
+struct Call<'a> {
+    target: &'a Target,
+    options: &'a DownloadOptions,
+    directory: &'a TrackerDirectory,
+    reports: &'a ReportQueue,
+    begun: Instant,
+    cancel: &'a Cancel,
+}
+
+/// What is at the final path.
+enum There {
+    Nothing,
+    /// What was asked for.
+    Right(Downloaded),
+    /// Another file, which is to be replaced.
+    Other(Arc<Held>),
+}
+
 impl Node {
-    /// Downloads a file by its hash or by a link, verified chunk by chunk and as a whole. Goes on where an earlier call
-    /// with the same output stopped. While the node serves, what is there already is offered to others.
+    /// Downloads a file or a directory by its hash or by a link, verified chunk by chunk and every file as a whole. Goes on
+    /// where an earlier call with the same output stopped. While the node serves, what is there already is offered to
+    /// others. What lies on this machine already, in something this node shares or in what is replaced, is not fetched.
     ///
     /// `progress` is called on this thread, about ten times a second. After `cancel`, returns within about a second.
     pub fn download(
@@ -41,27 +66,51 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Downloaded, NodeError> {
         let begun = Instant::now();
-        let (file_hash, manifest_id) = (target.file_hash(), manifest_of(target));
         let reports = self.running.reports(self)?;
         let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone());
-        let plan = directory.plan(file_hash).map_err(FetchError::Directory);
+        let plan = directory.plan(target.file_hash()).map_err(FetchError::Directory);
         if cancel.is_cancelled() {
             return Err(NodeError::Cancelled);
         }
-        // A file at the place that was named needs no source.
-        let named = name_in(target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
-        let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
-        if let Some(there) = self.already_there(&place, file_hash, options, begun, cancel)? {
-            return Ok(there);
+        let call = Call { target, options, directory: &directory, reports: &reports, begun, cancel };
+        match collection::name(target, plan.as_ref().ok()) {
+            Some(name) => self.download_collection(&call, &name, plan, progress),
+            None => self.download_file(&call, plan, progress),
         }
+    }
+
+    fn download_file(
+        &self,
+        call: &Call<'_>,
+        plan: Result<Plan, FetchError>,
+        progress: &mut dyn FnMut(&FetchProgress),
+    ) -> Result<Downloaded, NodeError> {
+        let (options, file_hash) = (call.options, call.target.file_hash());
+        if !options.include.is_empty() || !options.exclude.is_empty() {
+            return Err(NodeError::Invalid("patterns choose files of a directory, and this is a file".to_owned()));
+        }
+        // A file at the place that was named needs no source.
+        let named = name_in(call.target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
+        let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
+        let old = match self.already_there(&place, file_hash, options, call.begun, call.cancel)? {
+            There::Right(there) => return Ok(there),
+            There::Other(old) => Some(old),
+            There::Nothing => None,
+        };
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
         fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
         if options.offer {
             self.begin_to_offer(&plan);
         }
-        let job = self.job(file_hash, manifest_id, plan, &place, options)?;
-        let fetched = self.fetch(job, &directory, progress, cancel, &reports)?;
-        self.finish(fetched, &place, options, begun)
+        let last = if options.force { &place.beside } else { &place.last };
+        let job = FetchJob {
+            manifest_id: manifest_of(call.target),
+            plan: Some(plan),
+            nearby: Some(Box::new(Here::of_file(Arc::clone(&self.shares), old))),
+            ..self.job(file_hash, &place.part, last, options)?
+        };
+        let fetched = self.fetch(job, call, progress)?;
+        self.finish(fetched, &place, options, call.begun)
     }
 
     /// Serves from now on, so that what is there can be passed on; a download does not fail for the lack of that.
@@ -78,20 +127,16 @@ impl Node {
     fn job(
         &self,
         file_hash: FileHash,
-        manifest_id: Option<ManifestId>,
-        plan: Plan,
-        place: &Place,
+        part: &Path,
+        last: &Path,
         options: &DownloadOptions,
     ) -> Result<FetchJob, NodeError> {
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
-        let last = if options.force { &place.beside } else { &place.last };
         Ok(FetchJob {
-            manifest_id,
-            plan: Some(plan),
             limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
-            ..FetchJob::new(file_hash, place.part.clone(), last.clone(), u64::from_le_bytes(seed))
+            ..FetchJob::new(file_hash, part.to_owned(), last.to_owned(), u64::from_le_bytes(seed))
         })
     }
 
@@ -99,10 +144,8 @@ impl Node {
     fn fetch(
         &self,
         mut job: FetchJob,
-        directory: &TrackerDirectory,
+        call: &Call<'_>,
         progress: &mut dyn FnMut(&FetchProgress),
-        cancel: &Cancel,
-        reports: &ReportQueue,
     ) -> Result<Fetched, NodeError> {
         let growing: Arc<Mutex<Option<Arc<Held>>>> = Arc::default();
         if self.listen_address().is_some() {
@@ -112,9 +155,9 @@ impl Node {
                 shares.begin(held);
             }));
         }
-        let fetched = fetch(job, directory, progress, cancel);
-        let patience = if cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
-        if !reports.flush(patience) {
+        let fetched = fetch(job, call.directory, progress, call.cancel);
+        let patience = if call.cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
+        if !call.reports.flush(patience) {
             self.log.warn("the tracker was slow to take feedback; some of it may be lost");
         }
         if fetched.is_err()
@@ -158,8 +201,10 @@ impl Node {
             file_hash: manifest.file_hash(),
             manifest_id: manifest.id(),
             size: manifest.geometry().size().0,
+            files: 1,
             bytes_fetched: fetched.bytes_fetched,
             bytes_resumed: fetched.bytes_resumed,
+            bytes_copied: fetched.bytes_copied,
             sources: fetched.bytes_by_source,
             was_there: false,
             took: begun.elapsed(),
@@ -174,36 +219,31 @@ impl Node {
         options: &DownloadOptions,
         begun: Instant,
         cancel: &Cancel,
-    ) -> Result<Option<Downloaded>, NodeError> {
+    ) -> Result<There, NodeError> {
         if options.force {
             // What a crash left between two renames is fetched into its place again.
             let _none_usually = fs::remove_file(&place.beside);
         }
-        let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(None) };
+        let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(There::Nothing) };
         let workers = available_parallelism().map_or(1, |n| n.get());
-        let manifest = match metadata.is_file() {
-            true => Some(hash_file(&place.last, workers, &mut |_| {}, cancel)?),
+        let hashed = match metadata.is_file() {
+            true => Some(hash_file_identified(&place.last, workers, &mut |_| {}, cancel)?),
             false => None,
         };
-        let right = manifest.filter(|manifest| manifest.file_hash() == file_hash);
-        if right.is_some() && !place.part.exists() {
-            // What a crash left between giving the file its name and the end.
-            let _none_usually = fs::remove_file(Journal::path_for(&place.part));
-        }
-        match right {
-            Some(manifest) => Ok(Some(Downloaded {
-                path: place.last.clone(),
-                file_hash,
-                manifest_id: manifest.id(),
-                size: metadata.len(),
-                bytes_fetched: 0,
-                bytes_resumed: 0,
-                sources: Vec::new(),
-                was_there: true,
-                took: begun.elapsed(),
-            })),
-            None if options.force && !metadata.is_dir() => Ok(None),
-            None => Err(NodeError::Exists(place.last.clone())),
+        match hashed {
+            Some((manifest, _)) if manifest.file_hash() == file_hash => {
+                if !place.part.exists() {
+                    // What a crash left between giving the file its name and the end.
+                    let _none_usually = fs::remove_file(Journal::path_for(&place.part));
+                }
+                Ok(There::Right(was_there(place, &manifest, (metadata.len(), 1), begun)))
+            }
+            Some((manifest, identity)) if options.force => {
+                let (manifest, path) = (Arc::new(manifest), place.last.clone());
+                Ok(There::Other(Held::complete(manifest, path, identity, String::new())))
+            }
+            None if options.force && !metadata.is_dir() => Ok(There::Nothing),
+            _ => Err(NodeError::Exists(place.last.clone())),
         }
     }
 
@@ -216,6 +256,22 @@ impl Node {
             }
             (error, _) => error.into(),
         }
+    }
+}
+
+fn was_there(place: &Place, manifest: &Manifest, (size, files): (u64, usize), begun: Instant) -> Downloaded {
+    Downloaded {
+        path: place.last.clone(),
+        file_hash: manifest.file_hash(),
+        manifest_id: manifest.id(),
+        size,
+        files,
+        bytes_fetched: 0,
+        bytes_resumed: 0,
+        bytes_copied: 0,
+        sources: Vec::new(),
+        was_there: true,
+        took: begun.elapsed(),
     }
 }
 

@@ -9,8 +9,12 @@ use super::DownloadOptions;
 
 /// What is put after the name of an unfinished download.
 const PART_SUFFIX: &str = ".peernet-part";
-/// Room for that and for what is put after it again (the journal).
-const SUFFIXES_LEN: usize = PART_SUFFIX.len() + 16;
+/// The same for the listing of a directory, which lies beside the part while that is unfinished.
+const LISTING_SUFFIX: &str = ".peernet-listing";
+/// The same for that while it is unfinished itself.
+const LISTING_PART_SUFFIX: &str = ".peernet-listing-part";
+/// Room for the longest of these and for what is put after it again (the journal).
+const SUFFIXES_LEN: usize = LISTING_PART_SUFFIX.len() + 8;
 
 /// The paths of one download.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +27,10 @@ pub(super) struct Place {
     pub(super) part: PathBuf,
     /// Where it appears first when something at `last` is to be replaced.
     pub(super) beside: PathBuf,
+    /// Where the listing of a directory lies meanwhile.
+    pub(super) listing: PathBuf,
+    /// Where that gathers.
+    pub(super) listing_part: PathBuf,
 }
 
 /// A folder to put a file into, or the file itself.
@@ -70,7 +78,14 @@ impl Place {
             name.push(suffix);
             last.with_file_name(name)
         };
-        Self { folder: folder.to_owned(), last: last.to_owned(), part: with(PART_SUFFIX), beside: with(".peernet-new") }
+        Self {
+            folder: folder.to_owned(),
+            last: last.to_owned(),
+            part: with(PART_SUFFIX),
+            beside: with(".peernet-new"),
+            listing: with(LISTING_SUFFIX),
+            listing_part: with(LISTING_PART_SUFFIX),
+        }
     }
 }
 

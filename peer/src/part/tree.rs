@@ -190,6 +190,20 @@ impl Tree {
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    /// Fills `buffer` from `offset` of one file.
+    pub(crate) fn read_of(&self, entry: usize, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let file = self.file(entry, false)?;
+        file.read_exact_at(buffer, offset)?;
+        self.keep(entry, buffer.len() as u64, file);
+        Ok(())
+    }
+
+    /// Whether every wanted empty folder is there.
+    pub(crate) fn has_its_folders(&self) -> bool {
+        let mut folders = self.selected.entries().filter(|(_, entry)| entry.file().is_none());
+        folders.all(|(_, entry)| self.folder(&entry.path, false).is_ok())
+    }
+
     pub(super) fn is_empty(&self) -> io::Result<bool> {
         let spare_len = self.spare.as_ref().map_or(Ok(0), |spare| spare.metadata().map(|metadata| metadata.len()))?;
         Ok(spare_len == 0 && fs::read_dir(&self.path)?.next().is_none())

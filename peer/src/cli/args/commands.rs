@@ -200,12 +200,12 @@ pub(in crate::cli) struct Unshare {
     pub(in crate::cli) quiet: bool,
 }
 
-/// Download a file. The same command goes on where an earlier one stopped.
+/// Download a file or a directory. The same command goes on where an earlier one stopped.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
     name = "download",
-    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force"
+    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?...&kind=collection' --include 'train/**' --exclude '**/*.log'"
 )]
 pub(in crate::cli) struct Download {
     /// a folder (by default ./downloads) or a file; what does not exist is a folder if it ends with / or has no extension
@@ -214,6 +214,12 @@ pub(in crate::cli) struct Download {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// of a directory, only what this pattern names: * and ? within a name, ** over folders; may be repeated
+    #[argh(option, arg_name = "glob")]
+    pub(in crate::cli) include: Vec<String>,
+    /// of a directory, not what this pattern names; may be repeated
+    #[argh(option, arg_name = "glob")]
+    pub(in crate::cli) exclude: Vec<String>,
     /// replace what is there
     #[argh(switch)]
     pub(in crate::cli) force: bool,
@@ -226,10 +232,10 @@ pub(in crate::cli) struct Download {
     /// do not pass on to others what is there while the rest is fetched
     #[argh(switch)]
     pub(in crate::cli) no_serve: bool,
-    /// share the file from then on: through the daemon, or noted down for the next one
+    /// share it from then on: through the daemon, or noted down for the next one
     #[argh(switch)]
     pub(in crate::cli) share: bool,
-    /// the file's hash or a link
+    /// its hash or a link
     #[argh(positional)]
     pub(in crate::cli) target: String,
     /// print the result as one JSON document, and progress as JSON lines on standard error

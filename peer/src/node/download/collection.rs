@@ -1,0 +1,329 @@
+//! Downloading a directory: its listing first, which is small; then its pack, whose bytes gather in a folder beside the
+//! place where the directory appears when every file in it is proven.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use peernet_engine::collection::{Collection, LISTING_BYTES_MAX, LISTING_SUFFIX};
+use peernet_engine::glob::Selection;
+use peernet_engine::ids::PeerId;
+use peernet_engine::link::{Kind, Target};
+use peernet_engine::manifest::{Geometry, Manifest};
+
+use super::nearby::Here;
+use super::{Call, Node, manifest_of, name_in, was_there};
+use crate::cancel::Cancel;
+use crate::error::NodeError;
+use crate::fetch::{Directory, FetchError, FetchJob, FetchProgress, Fetched, Plan, without_bytes};
+use crate::hashing::{HashedTree, hash_file_identified};
+use crate::node::Downloaded;
+use crate::node::place::{Output, Place};
+use crate::part::{Proof, Selected, Tree, exchange};
+use crate::shares::{NewTree, directory_name};
+use crate::upload::{Held, PackFiles};
+
+/// A listing that is here.
+struct Listing {
+    bytes: Arc<[u8]>,
+    manifest: Arc<Manifest>,
+    collection: Arc<Collection>,
+    /// Of its own fetch; `None` when it was here.
+    fetched: Option<Fetched>,
+    /// On offer while the pack is fetched.
+    held: Option<Arc<Held>>,
+}
+
+/// The name of the directory, if the target is one: by its link, or by what its sources call the file.
+pub(super) fn name(target: &Target, plan: Option<&Plan>) -> Option<String> {
+    let called = plan.and_then(|plan| plan.file_name.strip_suffix(LISTING_SUFFIX));
+    match target {
+        Target::Link(link) if link.kind == Kind::Collection => {
+            Some(name_in(target).or_else(|| called.map(str::to_owned)).unwrap_or_default())
+        }
+        Target::Link(_) => None,
+        Target::Hash(_) => called.map(str::to_owned),
+    }
+}
+
+impl Node {
+    pub(super) fn download_collection(
+        &self,
+        call: &Call<'_>,
+        name: &str,
+        plan: Result<Plan, FetchError>,
+        progress: &mut dyn FnMut(&FetchProgress),
+    ) -> Result<Downloaded, NodeError> {
+        let options = call.options;
+        let selection = Selection::parse(&options.include, &options.exclude);
+        let selection = selection.map_err(|error| NodeError::Invalid(error.to_string()))?;
+        if options.share && !selection.is_everything() {
+            return Err(NodeError::Invalid(
+                "only a whole directory can be shared on, not some of its files".to_owned(),
+            ));
+        }
+        let place = Place::of(Output::of(options), options, call.target.file_hash(), name);
+        let kept = plan.as_ref().ok().cloned();
+        let listing = match self.listing(call, &place, plan, progress) {
+            // A file may be called like a listing.
+            Err(NodeError::Verification(_)) if matches!(call.target, Target::Hash(_)) && kept.is_some() => {
+                return self.download_file(call, kept.ok_or(FetchError::NoManifest), progress);
+            }
+            result => result?,
+        };
+        let selected = Selected::of(Arc::clone(&listing.collection), |path| selection.selects(path));
+        let done = match selected.entries().next() {
+            None if !selection.is_everything() => {
+                let count = listing.collection.entries().len();
+                Err(NodeError::Invalid(format!("the patterns choose none of the {count} files and folders")))
+            }
+            _ => self.download_tree(call, &place, &listing, &selected, progress),
+        };
+        if let Some(held) = &listing.held {
+            self.shares.end(held);
+        }
+        if done.is_ok() {
+            // Untidy where it cannot be removed, no failure.
+            let _untidy = fs::remove_file(&place.listing);
+        }
+        done
+    }
+
+    /// What an earlier run left, or fetched.
+    fn listing(
+        &self,
+        call: &Call<'_>,
+        place: &Place,
+        plan: Result<Plan, FetchError>,
+        progress: &mut dyn FnMut(&FetchProgress),
+    ) -> Result<Listing, NodeError> {
+        if let Some(listing) = self.kept_listing(call, place)? {
+            return Ok(listing);
+        }
+        let file_hash = call.target.file_hash();
+        let plan = plan.map_err(|error| self.explained(error, file_hash))?;
+        fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
+        let job = FetchJob {
+            manifest_id: manifest_of(call.target),
+            plan: Some(plan),
+            size_max: Some(LISTING_BYTES_MAX as u64),
+            ..self.job(file_hash, &place.listing_part, &place.listing, call.options)?
+        };
+        let fetched = self.fetch(job, call, progress)?;
+        let (manifest, held) = (Arc::clone(&fetched.manifest), fetched.held.clone());
+        let listing = read_listing(&place.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
+        match listing {
+            Ok((collection, bytes)) => Ok(Listing { bytes, manifest, collection, fetched: Some(fetched), held }),
+            Err(error) => {
+                held.iter().for_each(|held| self.shares.end(held));
+                let _useless = fs::remove_file(&place.listing);
+                Err(error)
+            }
+        }
+    }
+
+    /// The listing that an interrupted download left, if it is the one that is asked for; anything else is removed.
+    fn kept_listing(&self, call: &Call<'_>, place: &Place) -> Result<Option<Listing>, NodeError> {
+        let Ok(metadata) = fs::symlink_metadata(&place.listing) else { return Ok(None) };
+        if metadata.is_file() && metadata.len() <= LISTING_BYTES_MAX as u64 {
+            let workers = available_parallelism().map_or(1, |n| n.get());
+            let (manifest, identity) = hash_file_identified(&place.listing, workers, &mut |_| {}, call.cancel)?;
+            let bytes = read_listing(&place.listing)?;
+            if manifest.file_hash() == call.target.file_hash()
+                && let Ok(collection) = decoded(&bytes)
+            {
+                let manifest = Arc::new(manifest);
+                let held = self.listen_address().map(|_| {
+                    let (manifest, path) = (Arc::clone(&manifest), place.listing.clone());
+                    let held = Held::complete(manifest, path, identity, String::new());
+                    self.shares.begin(Arc::clone(&held));
+                    held
+                });
+                return Ok(Some(Listing { bytes, manifest, collection, fetched: None, held }));
+            }
+        }
+        fs::remove_file(&place.listing).map_err(NodeError::local("removing", &place.listing))?;
+        Ok(None)
+    }
+
+    fn download_tree(
+        &self,
+        call: &Call<'_>,
+        place: &Place,
+        listing: &Listing,
+        selected: &Selected,
+        progress: &mut dyn FnMut(&FetchProgress),
+    ) -> Result<Downloaded, NodeError> {
+        if is_there(place, selected, call)? {
+            let of = (selected.size(), selected.file_count());
+            return Ok(was_there(place, &listing.manifest, of, call.begun));
+        }
+        let last = if call.options.force { &place.beside } else { &place.last };
+        let fetched = match selected.chunks().is_empty() {
+            true => {
+                without_bytes(&place.part, last, selected.clone(), !call.options.no_sync)?;
+                None
+            }
+            false => Some(self.fetch_pack(call, place, listing, selected, progress)?),
+        };
+        self.finish_tree(call, place, listing, selected, fetched)
+    }
+
+    fn fetch_pack(
+        &self,
+        call: &Call<'_>,
+        place: &Place,
+        listing: &Listing,
+        selected: &Selected,
+        progress: &mut dyn FnMut(&FetchProgress),
+    ) -> Result<Fetched, NodeError> {
+        let pack = &listing.collection.pack;
+        let plan = call.directory.plan(pack.file_hash).map_err(FetchError::Directory)?;
+        if call.options.offer {
+            self.begin_to_offer(&plan);
+        }
+        let (old, last) = match call.options.force {
+            true => (Some(place.last.as_path()), &place.beside),
+            false => (None, &place.last),
+        };
+        let job = FetchJob {
+            manifest_id: Some(pack.manifest_id),
+            plan: Some(plan),
+            nearby: Some(Box::new(Here::of_pack(Arc::clone(&self.shares), selected.clone(), old))),
+            selected: Some(selected.clone()),
+            ..self.job(pack.file_hash, &place.part, last, call.options)?
+        };
+        self.fetch(job, call, progress)
+    }
+
+    fn finish_tree(
+        &self,
+        call: &Call<'_>,
+        place: &Place,
+        listing: &Listing,
+        selected: &Selected,
+        fetched: Option<Fetched>,
+    ) -> Result<Downloaded, NodeError> {
+        if call.options.force {
+            replace(place).map_err(NodeError::local("replacing", &place.last))?;
+        }
+        let held = fetched.as_ref().and_then(|fetched| fetched.held.clone());
+        if call.options.share {
+            self.share_tree(place, listing, fetched.as_ref(), held)?;
+            self.running.settle()?;
+        } else if let Some(held) = held {
+            self.shares.end(&held);
+        }
+        let both = [listing.fetched.as_ref(), fetched.as_ref()];
+        let sum = |of: fn(&Fetched) -> u64| both.iter().flatten().map(|fetched| of(fetched)).sum::<u64>();
+        let (bytes_fetched, bytes_resumed) = (sum(|f| f.bytes_fetched), sum(|f| f.bytes_resumed));
+        Ok(Downloaded {
+            bytes_fetched,
+            bytes_resumed,
+            bytes_copied: sum(|fetched| fetched.bytes_copied),
+            sources: sources(&both),
+            was_there: false,
+            ..was_there(place, &listing.manifest, (selected.size(), selected.file_count()), call.begun)
+        })
+    }
+
+    fn share_tree(
+        &self,
+        place: &Place,
+        listing: &Listing,
+        fetched: Option<&Fetched>,
+        pack: Option<Arc<Held>>,
+    ) -> Result<(), NodeError> {
+        let looking = || NodeError::local("looking at", &place.last);
+        let real = fs::canonicalize(&place.last).map_err(looking())?;
+        let pack_manifest = match fetched {
+            Some(fetched) => Arc::clone(&fetched.manifest),
+            None => Arc::new(empty_pack(&listing.collection)?),
+        };
+        let hashed = HashedTree {
+            listing: Arc::clone(&listing.bytes),
+            listing_manifest: Arc::clone(&listing.manifest),
+            pack_manifest,
+            files: Arc::new(PackFiles::of(&real, &listing.collection).map_err(looking())?),
+        };
+        let name = directory_name(&real, &listing.manifest.file_hash().to_string());
+        self.add_tree(NewTree { hashed, name, pack }).map(drop)
+    }
+}
+
+/// Who sent what, of listing and pack together.
+fn sources(both: &[Option<&Fetched>]) -> Vec<(PeerId, u64)> {
+    let mut sources: Vec<(PeerId, u64)> = Vec::new();
+    for (peer, bytes) in both.iter().flatten().flat_map(|fetched| &fetched.bytes_by_source) {
+        match sources.iter_mut().find(|(known, _)| known == peer) {
+            Some((_, sum)) => *sum += bytes,
+            None => sources.push((*peer, *bytes)),
+        }
+    }
+    sources
+}
+
+fn read_listing(path: &Path) -> Result<Arc<[u8]>, NodeError> {
+    Ok(fs::read(path).map_err(NodeError::local("reading", path))?.into())
+}
+
+fn decoded(bytes: &[u8]) -> Result<Arc<Collection>, NodeError> {
+    let collection = Collection::decode(bytes);
+    collection.map(Arc::new).map_err(|error| NodeError::Verification(format!("the listing is false: {error}")))
+}
+
+/// Of a directory without bytes, all of which is wanted.
+fn empty_pack(collection: &Collection) -> Result<Manifest, NodeError> {
+    let pack = &collection.pack;
+    let manifest =
+        Geometry::for_size(pack.size).and_then(|geometry| Manifest::new(pack.file_hash, geometry, Vec::new()));
+    let right = manifest.ok().filter(|manifest| manifest.id() == pack.manifest_id);
+    right.ok_or_else(|| NodeError::Verification("the listing is false: its pack has another manifest".to_owned()))
+}
+
+/// Whether every wanted file is in the directory at the final path already; what else is in it is the user's. Something
+/// else there is refused here, before a byte of the pack is fetched.
+fn is_there(place: &Place, selected: &Selected, call: &Call<'_>) -> Result<bool, NodeError> {
+    if call.options.force {
+        // What a crash left between two renames is fetched into its place again.
+        let _none_usually = remove(&place.beside);
+    }
+    let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(false) };
+    if metadata.is_dir() && holds_all(&place.last, selected, call.cancel)? {
+        return Ok(true);
+    }
+    if call.options.force { Ok(false) } else { Err(NodeError::Exists(place.last.clone())) }
+}
+
+fn holds_all(path: &Path, selected: &Selected, cancel: &Cancel) -> Result<bool, NodeError> {
+    let Ok(tree) = Tree::at(path, selected.clone()) else { return Ok(false) };
+    match tree.prove(cancel) {
+        Ok(Proof::Right) => Ok(tree.has_its_folders()),
+        Ok(Proof::Cancelled) => Err(NodeError::Cancelled),
+        // What cannot be read, like a link in a folder's place, is not what was asked for.
+        Ok(Proof::Wrong(_)) | Err(_) => Ok(false),
+    }
+}
+
+/// Puts the new directory, which is whole, into the place of whatever is there.
+fn replace(place: &Place) -> io::Result<()> {
+    if fs::symlink_metadata(&place.last).is_err() {
+        fs::rename(&place.beside, &place.last)?;
+    } else if exchange(&place.beside, &place.last)? {
+        remove(&place.beside)?;
+    } else {
+        remove(&place.last)?;
+        fs::rename(&place.beside, &place.last)?;
+    }
+    fs::File::open(&place.folder)?.sync_all()
+}
+
+/// A file, a link or a folder with all that is in it.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path)?.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    }
+}
