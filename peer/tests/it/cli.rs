@@ -2,6 +2,7 @@
 
 mod account;
 mod codes;
+mod collection;
 mod daemon;
 mod directory;
 mod disk;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cli;
+mod collection;
 mod faults;
 mod fetch;
 mod hashing;

@@ -63,7 +63,10 @@ fn every_command_prints_one_document_of_a_known_shape() {
     check(&hits, "files next");
     check(&hits["files"][0], "file_hash name size manifest_id sources created_at link");
     let got = json("bob", &["download", &one]);
-    check(&got, "path file_hash manifest_id size bytes_fetched bytes_resumed was_there seconds sources");
+    check(
+        &got,
+        "path file_hash manifest_id size files bytes_fetched bytes_resumed bytes_copied was_there seconds sources",
+    );
     assert_eq!((got["bytes_fetched"].as_u64(), got["bytes_resumed"].as_u64()), (Some(100), Some(0)));
     check(&got["sources"][0], "peer_id bytes");
     check(&json("bob", &["verify", "one.bin", &one]), "path file_hash manifest_id size matches");
