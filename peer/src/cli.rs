@@ -10,6 +10,7 @@ mod context;
 mod daemon;
 mod download;
 mod exit;
+mod limits;
 mod output;
 mod password;
 mod progress;
@@ -71,6 +72,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Verify(typed) => query::verify(context, typed),
         Command::Link(typed) => query::link(context, typed),
         Command::Daemon(typed) => daemon::daemon(context, typed),
+        Command::Limit(typed) => limits::limit(context, &typed),
         Command::Completions(typed) => completions::completions(context, typed),
     }
 }

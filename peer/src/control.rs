@@ -8,5 +8,5 @@ mod message;
 mod server;
 
 pub(crate) use client::ControlClient;
-pub(crate) use message::{DaemonStatus, Last, Line, Problem, Request, SharedMessage};
+pub(crate) use message::{DaemonStatus, Last, LimitsMessage, Line, Problem, Request, SharedMessage};
 pub(crate) use server::ControlServer;

@@ -28,6 +28,7 @@ use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use crate::cancel::Cancel;
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::upload::{FileIdentity, Held};
 
 pub use error::FetchError;
@@ -53,6 +54,8 @@ pub struct FetchJob {
     pub own_peer: Option<PeerId>,
     /// Decides among equals; give random bits.
     pub seed: u64,
+    /// The limits it shares with the rest of the node; by default none.
+    pub throttle: Arc<Throttle>,
     /// Called once with the growing file, when its manifest is known, for the shelf of a server: it is served while it
     /// is fetched. It becomes a finished one by itself, or is withdrawn when the download ends otherwise.
     pub on_growing: Option<Box<dyn FnOnce(Arc<Held>) + Send>>,
@@ -73,6 +76,7 @@ impl FetchJob {
             limits: FetchLimits::default(),
             own_peer: None,
             seed,
+            throttle: Throttle::new(&SpeedLimits::default()),
             on_growing: None,
             sink: None,
         }

@@ -45,6 +45,7 @@ pub mod node;
 mod part;
 mod reports;
 pub mod shares;
+pub mod throttle;
 pub mod tracker;
 pub mod upload;
 
@@ -55,5 +56,7 @@ pub use hashing::HashProgress;
 pub use log::{Level, Log};
 pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
 pub use peernet_engine::link::{Link, Target};
+pub use peernet_engine::rate_limit::Rate;
 pub use shares::{ShareInfo, ShareState};
+pub use throttle::SpeedLimits;
 pub use tracker::{Hit, Hits, LoginName, Me};

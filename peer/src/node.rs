@@ -18,6 +18,7 @@ use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::log::Log;
 use crate::shares::{ShareInfo, Shares};
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
 use crate::upload::{Held, UploadLimits};
 
@@ -39,6 +40,8 @@ pub struct Node {
     stop: Cancel,
     running: Running,
     lingering: Mutex<Vec<Arc<Held>>>,
+    throttle: Arc<Throttle>,
+    limits: Mutex<SpeedLimits>,
 }
 
 /// How a node serves.
@@ -166,6 +169,17 @@ impl Node {
     /// Payload bytes sent to others since it began to serve.
     pub fn bytes_sent(&self) -> u64 {
         self.running.bytes_sent()
+    }
+
+    /// How much it may use.
+    pub fn limits(&self) -> SpeedLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes how much it may use, from now on. Connections over a new limit go on to their end.
+    pub fn set_limits(&self, limits: SpeedLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.running.apply_limits(self);
     }
 
     /// Everything shared, ordered by path.

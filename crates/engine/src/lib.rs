@@ -21,5 +21,6 @@ pub mod names;
 pub mod random;
 pub mod ranking;
 pub mod rate;
+pub mod rate_limit;
 pub mod time;
 pub mod upload;

@@ -91,6 +91,7 @@ mod tests {
             "verify",
             "link",
             "daemon",
+            "limit",
             "completions",
         ] {
             let help = parsed(&format!("{command} --help")).expect_err("help is text");

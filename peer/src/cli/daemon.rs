@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::Daemon;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::limits::{self, Typed};
 use super::query::shares_json;
 use super::signals;
 use crate::cancel::Cancel;
@@ -17,7 +18,7 @@ use crate::error::NodeError;
 use crate::node::Node;
 
 pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {
-    let mut builder = context.builder(typed.tracker.as_deref());
+    let mut builder = context.builder(typed.tracker.as_deref()).limits(Typed::from(&typed).limits(&context.config)?);
     if let Some(listen) = &typed.listen {
         builder = builder.listen(listen);
     }
@@ -83,6 +84,10 @@ fn answer(
         Request::Unshare { file_hash } => {
             node.unshare(file_hash.parse().map_err(|error| NodeError::Invalid(format!("{file_hash}: {error}")))?)?;
             Ok(Last::Unshared)
+        }
+        Request::Limit { max_upload, max_download, max_connections } => {
+            node.set_limits(limits::changed(node.limits(), max_upload, max_download, max_connections)?);
+            Ok(Last::Limits(node.limits().into()))
         }
     }
 }

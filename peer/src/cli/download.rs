@@ -9,6 +9,7 @@ use serde_json::json;
 use super::args::Download;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::limits::Typed;
 use super::output::{shown, size};
 use super::progress::Meter;
 use super::share::problem;
@@ -23,6 +24,7 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
+    let limits = Typed::from(&typed).limits(&context.config)?;
     let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
     let options = DownloadOptions {
         output: Some(PathBuf::from(output)),
@@ -32,7 +34,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         offer: !typed.no_serve,
         no_sync: typed.no_sync,
     };
-    let node = context.asking_node(typed.tracker.as_deref())?;
+    let node = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits).build()?;
     note_other_tracker(context, &target, node.tracker_url());
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let mut meter = Meter::new(&context.output, format!("downloading {}", short(&target)));

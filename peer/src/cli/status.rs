@@ -8,7 +8,7 @@ use super::args::Status;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::size;
-use super::query::{daemon_status, own_shares};
+use super::query::{daemon_status, no_daemon, own_shares};
 use crate::control::DaemonStatus;
 use crate::error::NodeError;
 use crate::tracker::Me;
@@ -41,13 +41,7 @@ pub(super) fn status(context: &Context, typed: Status) -> Result<Exit, Failure> 
 
 /// For health checks: asks neither the tracker nor the account.
 fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
-    let daemon = daemon_status(context).ok_or_else(|| Failure {
-        exit: Exit::NotFound,
-        message: format!(
-            "no daemon answers for {}; `peernet daemon` starts one",
-            context.home.state_folder().display()
-        ),
-    })?;
+    let daemon = daemon_status(context).ok_or_else(|| no_daemon(context))?;
     context.output.result(&daemon_line(Some(&daemon)), &daemon_json(Some(&daemon)));
     Ok(Exit::Ok)
 }

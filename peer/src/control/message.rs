@@ -1,8 +1,12 @@
 //! The lines of the control socket.
 
+use std::num::NonZeroU32;
+
+use peernet_engine::rate_limit::Rate;
 use serde::{Deserialize, Serialize};
 
 use crate::node::Shared;
+use crate::throttle::SpeedLimits;
 
 /// Both sides say it; another one is refused with words.
 pub(crate) const VERSION: u32 = 1;
@@ -26,6 +30,15 @@ pub(crate) enum Request {
     Unshare {
         /// Which, in hex.
         file_hash: String,
+    },
+    /// Change limits, as they are typed; those that are absent stay. Answered with all of them.
+    Limit {
+        /// Bytes a second.
+        max_upload: Option<String>,
+        /// Bytes a second.
+        max_download: Option<String>,
+        /// A number.
+        max_connections: Option<String>,
     },
 }
 
@@ -61,6 +74,8 @@ pub(crate) enum Last {
     Shared(SharedMessage),
     /// To [`Request::Unshare`].
     Unshared,
+    /// To [`Request::Limit`].
+    Limits(LimitsMessage),
 }
 
 /// Why not: the exit code of the command line's table and a sentence.
@@ -85,6 +100,24 @@ pub(crate) struct DaemonStatus {
     pub(crate) bytes_sent: u64,
     /// What it shares, as `list --json` prints it.
     pub(crate) shares: serde_json::Value,
+}
+
+/// [`SpeedLimits`] as they travel; `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitsMessage {
+    pub(crate) max_upload: Option<u64>,
+    pub(crate) max_download: Option<u64>,
+    pub(crate) max_connections: Option<u32>,
+}
+
+impl From<SpeedLimits> for LimitsMessage {
+    fn from(limits: SpeedLimits) -> Self {
+        Self {
+            max_upload: limits.max_upload.map(Rate::bytes_per_second),
+            max_download: limits.max_download.map(Rate::bytes_per_second),
+            max_connections: limits.max_connections.map(NonZeroU32::get),
+        }
+    }
 }
 
 /// [`Shared`] as it travels.

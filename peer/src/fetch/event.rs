@@ -37,6 +37,8 @@ pub(super) enum Event {
     Failed(LinkId, ChunkIndex, Cause),
     /// A chunk was turned away for now.
     Busy(LinkId, ChunkIndex),
+    /// Our own limit keeps us from reading on.
+    HeldBack(LinkId),
     /// A connection is over; why, in the scheduler's words and in a user's.
     Ended(LinkId, Cause, String),
     /// Our own disk failed while this was done.

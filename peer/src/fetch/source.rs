@@ -1,10 +1,12 @@
 //! The thread of one connection to one source: connects, takes the owner's orders, receives, writes, verifies.
 
 mod intake;
+mod pay;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use peernet_engine::bitmap::Bitmap;
@@ -23,6 +25,7 @@ use crate::grpc::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
 };
 use crate::part::Part;
+use crate::throttle::{Connected, Throttle};
 
 /// Addresses of one source that are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -38,6 +41,9 @@ pub(super) struct Link {
     pub(super) events: Sender<Event>,
     pub(super) orders: Orders,
     pub(super) limits: FetchLimits,
+    pub(super) throttle: Arc<Throttle>,
+    /// Counted as long as the thread lives.
+    pub(super) _connected: Connected,
     /// Set when the attempt ends, whatever the thread waits for.
     pub(super) over: Cancel,
 }
@@ -73,12 +79,14 @@ pub(super) fn run(mut link: Link) {
 fn connection(link: &mut Link) -> End {
     let (part, frontier) = (Arc::clone(&link.part), Arc::clone(&link.frontier));
     let intake = Intake::new(link.id, Arc::clone(&link.blueprint), part, frontier, link.events.clone());
-    Session { intake, answered: false }.over_addresses(link)
+    Session { intake, answered: false, held_back: None }.over_addresses(link)
 }
 
 struct Session {
     intake: Intake,
     answered: bool,
+    /// When the owner was last told that our own limit is at work.
+    held_back: Option<Instant>,
 }
 
 impl Session {
@@ -134,8 +142,10 @@ impl Session {
                 StreamEvent::Command(command) => self.order_stream(&mut call, command),
                 StreamEvent::Reply(reply) => {
                     self.answered = true;
+                    let len = reply.payload_len();
                     self.reply(link, reply)?;
                     call.drop_wanted(&self.intake.take_untold());
+                    self.pay(link, &mut call, len)?;
                 }
             }
         }
@@ -208,6 +218,9 @@ impl Session {
                     self.answered = true;
                     let len = data.len();
                     self.intake.block(chunk, (0, true), len, &mut data)?;
+                    if let Some(error) = self.pay_for_call(link, &mut calls, len)? {
+                        return Ok(error);
+                    }
                 }
                 ChunkEvent::Chunk(_, Err(error @ (CallError::Transport(_) | CallError::Cancelled))) => {
                     return Ok(error);

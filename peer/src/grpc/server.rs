@@ -7,6 +7,7 @@ mod budget;
 mod calls;
 mod disk;
 mod handlers;
+mod pace;
 mod stream;
 mod upkeep;
 mod waiting;
@@ -18,14 +19,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
+use peernet_engine::rate_limit::Rate;
 
 use self::budget::Budget;
 use self::disk::Disk;
+use self::pace::Pace;
 use self::stream::Streams;
 use self::waiting::Waiting;
 use super::address::{AddressError, HostPort};
 use super::{environment, marshal};
 use crate::cancel::Cancel;
+use crate::throttle::Connections;
 use crate::upload::{Shelf, UploadLimits};
 
 /// Largest request: 2,048 ranges of at most 12 bytes each, and the rest of a `FetchRequest`.
@@ -102,6 +106,9 @@ struct Core {
     stream_budget: Arc<Budget>,
     streams: Streams,
     waiting: Arc<Waiting>,
+    pace: Pace,
+    /// Shared with the downloads of the same node.
+    connections: Connections,
     counters: Counters,
 }
 
@@ -115,7 +122,7 @@ struct Counters {
 }
 
 impl Core {
-    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Self {
+    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits, connections: Connections) -> Self {
         let half = limits.bytes_in_flight_max / 2;
         Self {
             shelf,
@@ -124,6 +131,8 @@ impl Core {
             stream_budget: Arc::new(Budget::new(half)),
             streams: Streams::new(limits.streams_max),
             waiting: Arc::new(Waiting::new(&limits)),
+            pace: Pace::new(limits.rate_max),
+            connections,
             counters: Counters::default(),
             limits,
         }
@@ -151,8 +160,18 @@ pub struct PeerServer {
 impl PeerServer {
     /// Listens on `listen` (`host:port`, port 0 for any free one; `[::]` also takes IPv4) and serves what is on `shelf`.
     pub fn start(listen: &str, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
+        Self::start_among(listen, shelf, limits, Connections::new(None))
+    }
+
+    /// The same with a bound on connections that others count towards too: a `Fetch` call that has no room is refused.
+    pub fn start_among(
+        listen: &str,
+        shelf: Arc<dyn Shelf>,
+        limits: UploadLimits,
+        connections: Connections,
+    ) -> Result<Self, ServeError> {
         let address = numeric(listen)?;
-        let core = Arc::new(Core::new(shelf, limits));
+        let core = Arc::new(Core::new(shelf, limits, connections));
         let disk = Disk::start(&core).map_err(ServeError::Threads)?;
         let service = ServiceBuilder::new()
             .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
@@ -203,6 +222,11 @@ impl PeerServer {
         self.core.streams.all().iter().all(|stream| stream.owes_nothing())
     }
 
+    /// Changes the limit on payload bytes a second, over all calls, from now on; `None` lifts it.
+    pub fn set_rate_max(&self, rate: Option<Rate>) {
+        self.core.pace.set_rate(rate);
+    }
+
     /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and ends its threads. `Fetch`
     /// calls are told at once that this peer leaves.
     pub fn stop(mut self, grace: Duration) {
@@ -216,6 +240,7 @@ impl PeerServer {
         if let Some(disk) = &self.disk {
             disk.end_streams();
         }
+        self.core.pace.close();
         let mut shutdown = server.shutdown();
         if environment::wait_for(&mut shutdown, grace).is_none() {
             server.cancel_all_calls();

@@ -90,6 +90,7 @@ impl Node {
             manifest_id,
             plan: Some(plan),
             limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
+            throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             ..FetchJob::new(file_hash, place.part.clone(), last.clone(), u64::from_le_bytes(seed))
         })

@@ -54,7 +54,9 @@ impl Running {
         let account = node.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
         let lock = if node.settings.lasting { Some(HomeLock::take(&node.home)?) } else { None };
         let shelf = Arc::clone(&node.shares) as Arc<dyn Shelf>;
-        let server = PeerServer::start(&node.settings.listen, shelf, node.settings.upload.clone())?;
+        let connections = node.throttle.connections().clone();
+        let server = PeerServer::start_among(&node.settings.listen, shelf, node.settings.upload.clone(), connections)?;
+        server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
         node.log.info(&format!("listening on {local}, announced as {address}"));
@@ -89,6 +91,16 @@ impl Running {
         begins();
         while !is_idle() && Instant::now() < deadline && !cancel.is_cancelled() {
             let _cancelled_meanwhile = cancel.channel().recv_timeout(IDLE_LOOK);
+        }
+    }
+
+    /// Under the lock, so that of two callers the later one's limits stand, and a server that just starts gets them.
+    pub(super) fn apply_limits(&self, node: &Node) {
+        let state = self.lock();
+        let limits = node.limits();
+        node.throttle.set(&limits);
+        if let Some(serving) = &state.serving {
+            serving.server.set_rate_max(limits.max_upload);
         }
     }
 

@@ -9,6 +9,7 @@ mod flow;
 mod interrupted;
 mod json;
 mod killed;
+mod limits;
 mod version1;
 
 use std::path::PathBuf;

@@ -8,5 +8,6 @@ mod hashing;
 mod node;
 mod serve;
 mod swarm;
+mod throttle;
 mod version1;
 mod world;

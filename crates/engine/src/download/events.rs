@@ -23,6 +23,7 @@ impl Download {
             Input::SourceFailed { source, cause } => self.source_failed(now, source, cause),
             Input::SourceGone { source } => self.forget(now, source),
             Input::ProgressBytes { source, bytes } => self.progress_bytes(now, source, bytes.0),
+            Input::HeldBack { source } => self.held_back(now, source),
             Input::Tick => {}
         }
     }
@@ -220,6 +221,13 @@ impl Download {
         if self.progress_bytes >= self.limits.stall_bytes {
             self.got_on(now);
         }
+    }
+
+    fn held_back(&mut self, now: Instant, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.restart_watch(now);
+        }
+        self.got_on(now);
     }
 
     fn got_on(&mut self, now: Instant) {

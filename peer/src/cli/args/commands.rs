@@ -15,6 +15,9 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--output",
     "--limit",
     "--after",
+    "--max-upload",
+    "--max-download",
+    "--max-connections",
 ];
 
 /// Share large files and download them from other peers.
@@ -53,6 +56,7 @@ pub(in crate::cli) enum Command {
     Verify(Verify),
     Link(Link),
     Daemon(Daemon),
+    Limit(Limit),
     Completions(Completions),
 }
 
@@ -145,7 +149,7 @@ pub(in crate::cli) struct Password {
 #[argh(
     subcommand,
     name = "share",
-    example = "peernet share model.bin data.tar\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin"
+    example = "peernet share model.bin data.tar\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin\npeernet share model.bin --max-upload 10M"
 )]
 pub(in crate::cli) struct Share {
     /// serve from here, on this port of all interfaces
@@ -160,6 +164,15 @@ pub(in crate::cli) struct Share {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// serve from here even if a daemon runs
     #[argh(switch)]
     pub(in crate::cli) no_daemon: bool,
@@ -213,6 +226,15 @@ pub(in crate::cli) struct Download {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// replace what is there
     #[argh(switch)]
     pub(in crate::cli) force: bool,
@@ -338,7 +360,7 @@ pub(in crate::cli) struct Link {
 
 /// Serve everything shared, in the foreground, until stopped. Started again, it serves the same.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "daemon", example = "peernet daemon\npeernet daemon --listen 0.0.0.0:50051")]
+#[argh(subcommand, name = "daemon", example = "peernet daemon\npeernet daemon --listen 0.0.0.0:50051 --max-upload 10M")]
 pub(in crate::cli) struct Daemon {
     /// where to listen, host:port; by default any port of all interfaces
     #[argh(option, arg_name = "host:port")]
@@ -346,9 +368,43 @@ pub(in crate::cli) struct Daemon {
     /// the address others reach this peer at, host:port, where it is another
     #[argh(option, arg_name = "host:port")]
     pub(in crate::cli) address: Option<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Show or change the limits of the running daemon, at once and until it stops.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "limit",
+    example = "peernet limit\npeernet limit --max-upload 10M\npeernet limit --max-upload none --max-download 1.5M --max-connections 50"
+)]
+pub(in crate::cli) struct Limit {
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -392,6 +448,7 @@ macro_rules! of_any {
             Command::Verify(command) => command.$field,
             Command::Link(command) => command.$field,
             Command::Daemon(command) => command.$field,
+            Command::Limit(command) => command.$field,
             Command::Completions(command) => command.$field,
         }
     };

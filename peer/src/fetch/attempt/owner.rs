@@ -1,5 +1,7 @@
 //! The owner of the scheduler: one event in, what the scheduler then wants done out.
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, Scope};
@@ -12,6 +14,7 @@ use peernet_engine::cause::Cause;
 use peernet_engine::download::{Download, Input, Output, SourceId};
 use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash};
 
+use self::waiting::Waiting;
 use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, tell};
 use super::super::pick::Context;
@@ -45,6 +48,8 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     /// Every chunk before this one is verified.
     front: u32,
     looking_up: bool,
+    /// Those there was no connection free for.
+    waiting: Waiting,
     reports: Vec<FetchReport>,
     shown: Option<Instant>,
     note: Option<String>,
@@ -92,6 +97,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             next_link: 0,
             front: 0,
             looking_up: false,
+            waiting: Waiting::default(),
             reports: Vec::new(),
             shown: None,
             note: None,
@@ -113,6 +119,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         loop {
             if let Some(verdict) = verdict {
                 return verdict;
+            }
+            if let Some(decided) = self.connect_waiting() {
+                return decided;
             }
             self.show(false);
             let wait = self.wait();
@@ -177,7 +186,10 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             Output::Connect { source } => self.connect(source),
             Output::Request { source, chunks } => self.command(source, Command::Request(chunks)),
             Output::Drop { source, chunks } => self.command(source, Command::Drop(chunks)),
-            Output::Disconnect { source, .. } => drop(self.links.remove(&source)),
+            Output::Disconnect { source, .. } => {
+                self.waiting.forget(source);
+                drop(self.links.remove(&source));
+            }
             Output::NeedSources => self.look_up(),
             Output::Report { source, chunk, result } => self.report(source, chunk, result),
             // The hash of the whole still decides.
@@ -198,6 +210,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             Event::Verified { link, chunk, bytes, took } => self.verified(link, chunk, bytes, took),
             Event::Failed(link, chunk, cause) => self.feed(Input::ChunkFailed { source: link.source, chunk, cause }),
             Event::Busy(link, chunk) => self.if_current(link, Input::SourceBusy { source: link.source, chunk }),
+            Event::HeldBack(link) => self.if_current(link, Input::HeldBack { source: link.source }),
             Event::Ended(link, cause, text) => self.ended(link, cause, text),
             Event::Disk(doing, error) => Some(Err(FetchError::LocalDisk { doing, error })),
             Event::Whole(hash) => Some(Ok(hash)),
@@ -253,6 +266,10 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
 
     fn connect(&mut self, source: SourceId) {
         let Some(known) = self.context.known.get(source) else { return };
+        let Some(connected) = self.context.job.throttle.connections().begin() else {
+            self.links.remove(&source);
+            return self.waiting.turned_away(source);
+        };
         let number = self.next_link;
         self.next_link += 1;
         let (commands, orders) = commands();
@@ -266,6 +283,8 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             events: self.events.clone(),
             orders,
             limits: self.context.job.limits.clone(),
+            throttle: Arc::clone(&self.context.job.throttle),
+            _connected: connected,
             over: self.over.clone(),
         };
         // An old connection ends with its commands.
@@ -371,7 +390,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             rate,
             elapsed: self.context.begun.elapsed(),
             sources: sources.iter().filter_map(|view| self.source_progress(view)).collect(),
-            note: self.note.clone().or_else(|| self.last_trouble.clone().filter(|_| stuck)),
+            note: self.waiting.note().or(self.note.clone()).or_else(|| self.last_trouble.clone().filter(|_| stuck)),
         }
     }
 
