@@ -18,6 +18,7 @@ mod query;
 mod share;
 mod signals;
 mod status;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -38,8 +39,8 @@ pub fn main() -> ExitCode {
             output::print_line(text.trim_end());
             Exit::Ok
         }
-        args::Parsed::Usage { message, json } => {
-            Output::new(json, false).failure(&Failure { exit: Exit::Usage, message });
+        args::Parsed::Usage { message, json, streams } => {
+            Output::new(json, false).beside_a_stream(streams).failure(&Failure { exit: Exit::Usage, message });
             Exit::Usage
         }
     };
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(Peernet { command }: Peernet) -> Exit {
-    let output = Output::new(command.json(), command.quiet());
+    let output = Output::new(command.json(), command.quiet()).beside_a_stream(command.streams());
     let result = Context::new(output.clone()).and_then(|context| dispatch(&context, command));
     match result {
         Ok(exit) => exit,

@@ -95,9 +95,10 @@ impl From<FetchError> for NodeError {
             }
             FetchError::Directory(DirectoryError::Refused(why)) => Self::Refused(why),
             FetchError::Directory(DirectoryError::Unreachable(why)) => Self::Unreachable(why),
-            FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. }) | FetchError::WrongFile => {
-                Self::Verification(error.to_string())
-            }
+            FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. })
+            | FetchError::WrongFile
+            | FetchError::DeliveredWrong => Self::Verification(error.to_string()),
+            FetchError::Sink(error) => Self::Local { doing: "writing the output".to_owned(), error },
             FetchError::GaveUp(peernet_engine::download::Why::LocalDisk) => {
                 Self::Local { doing: "writing the download".to_owned(), error: io::Error::other(error.to_string()) }
             }

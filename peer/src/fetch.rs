@@ -60,8 +60,11 @@ pub struct FetchJob {
     /// is fetched. It becomes a finished one by itself, or is withdrawn when the download ends otherwise.
     pub on_growing: Option<Box<dyn FnOnce(Arc<Held>) + Send>>,
     /// Gets the file's bytes in order as they are verified: safe from the first byte with `manifest_id`, and otherwise
-    /// proven only by the end of the download, like the file itself.
+    /// proven only by the end of the download ([`FetchError::DeliveredWrong`]). While it blocks, the download cannot end.
     pub sink: Option<Sink>,
+    /// Leave no file: what is at `part_path` has no name from the moment it is opened, and is gone with the process however
+    /// that ends. There is no resuming, and `final_path` is not used.
+    pub passing: bool,
 }
 
 impl FetchJob {
@@ -79,6 +82,7 @@ impl FetchJob {
             throttle: Throttle::new(&SpeedLimits::default()),
             on_growing: None,
             sink: None,
+            passing: false,
         }
     }
 }

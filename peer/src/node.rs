@@ -5,6 +5,7 @@ mod download;
 mod place;
 mod running;
 mod share;
+mod stream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

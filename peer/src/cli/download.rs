@@ -13,7 +13,7 @@ use super::limits::Typed;
 use super::output::{shown, size};
 use super::progress::Meter;
 use super::share::problem;
-use super::signals;
+use super::{signals, stream};
 use crate::control::Request;
 use crate::node::{DownloadOptions, Downloaded};
 
@@ -24,6 +24,9 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
+    if typed.stdout {
+        return stream::download(context, &target, &typed);
+    }
     let limits = Typed::from(&typed).limits(&context.config)?;
     let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
     let options = DownloadOptions {
@@ -57,16 +60,16 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
     Ok(Exit::Ok)
 }
 
-fn report(context: &Context, done: &Downloaded) {
+pub(super) fn report(context: &Context, done: &Downloaded) {
     let seconds = done.took.as_secs_f64();
     let sources: Vec<_> =
         done.sources.iter().map(|(peer, bytes)| json!({"peer_id": peer.to_string(), "bytes": bytes})).collect();
     let path = done.path.display();
+    let what = if done.path.as_os_str().is_empty() { "the whole file".to_owned() } else { shown(&path.to_string()) };
     let people = match done.was_there {
         true => format!("{path} was there already, whole and right"),
         false => format!(
-            "downloaded {} ({} in {seconds:.1} s from {} {}{}), SHA-256 verified",
-            shown(&path.to_string()),
+            "downloaded {what} ({} in {seconds:.1} s from {} {}{}), SHA-256 verified",
             size(done.size),
             sources.len(),
             if sources.len() == 1 { "peer" } else { "peers" },
@@ -78,7 +81,7 @@ fn report(context: &Context, done: &Downloaded) {
         ),
     };
     let programs = json!({
-        "path": path.to_string(),
+        "path": Some(path.to_string()).filter(|path| !path.is_empty()),
         "file_hash": done.file_hash.to_string(),
         "manifest_id": done.manifest_id.to_string(),
         "size": done.size,
@@ -109,7 +112,7 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
     }
 }
 
-fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
+pub(super) fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     if let Target::Link(link) = target
         && !link.trackers.is_empty()
         && !link.trackers.iter().any(|url| crate::tracker::normal_url(url).is_ok_and(|url| url == ours))
@@ -121,7 +124,7 @@ fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     }
 }
 
-fn short(target: &Target) -> String {
+pub(super) fn short(target: &Target) -> String {
     match target {
         Target::Link(link) if link.name.is_some() => shown(link.name.as_deref().unwrap_or_default()),
         _ => target.file_hash().to_string()[..12].to_owned(),

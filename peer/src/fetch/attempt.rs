@@ -6,9 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, Scope};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use peernet_engine::assembly::Shape;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkIndex, FileHash};
@@ -16,9 +16,9 @@ use peernet_engine::manifest::Manifest;
 
 use self::owner::Owner;
 use super::blueprint::Blueprint;
-use super::event::EVENTS_MAX;
+use super::event::{EVENTS_MAX, Event};
 use super::pick::Context;
-use super::whole::{Follow, Frontier};
+use super::whole::{Follow, Frontier, Sink};
 use super::{FetchError, Phase, Source, check, sync, whole};
 use crate::cancel::Cancel;
 use crate::part::{Journal, Part, allocate, rename_new, sync_folder_of};
@@ -51,12 +51,16 @@ pub(super) fn run(
     context.bytes_resumed = bytes_of(&held, shape);
     // Once all of it was read again there is nothing left to doubt but the manifest.
     let mut doubted = !held.is_empty();
+    let delivers = context.job.sink.is_some();
     offer(context, &blueprint, part, &held);
     loop {
         part.reset(held.iter());
         let pass = transfer(context, (&blueprint, shape), &sources, part, (journal, held))?;
         if pass.hash == blueprint.file_hash {
             return finish(context, &blueprint, part, pass);
+        }
+        if delivers {
+            return Err(FetchError::DeliveredWrong);
         }
         if !doubted {
             withdraw(context);
@@ -107,6 +111,9 @@ fn resume(
         Journal::open(&journal_path, &blueprint.identity(), context.job.limits.survive_power_cut).map_err(failed())?;
     let wanted_len = blueprint.shape.offset(ChunkIndex(blueprint.count().0));
     let wanted_len = resumed.shape.size().map_or(wanted_len, |size| size.0);
+    if context.job.passing {
+        std::fs::remove_file(&journal_path).map_err(failed())?;
+    }
     let (mut held, shape) = (resumed.held, resumed.shape);
     let cut_short = resumed.known && found_len < wanted_len && !held.is_empty();
     let unknown = !resumed.known && found_len > 0;
@@ -157,7 +164,7 @@ fn transfer(
     (journal, held): (Journal, Bitmap),
 ) -> Result<Pass, FetchError> {
     let (over, skip_last) = (Cancel::new(), AtomicBool::new(false));
-    let follow = Follow::Hash(context.job.sink.take());
+    let (follow, sink) = (Follow::Hash, context.job.sink.take());
     let frontier = Frontier::new(&follow);
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
@@ -173,6 +180,12 @@ fn transfer(
                 whole::follow(&read_at, front, follow, &hash_events);
             })
             .map_err(thread_failed())?;
+        let delivers = sink.is_some();
+        let spawned = sink.map_or(Ok(()), |sink| spawn_delivery(scope, part, &frontier, sink, events.clone()));
+        if let Err(error) = spawned {
+            frontier.stop();
+            return Err(thread_failed()(error));
+        }
         let sync_events = events.clone();
         let (limits, skip_last) = (&limits, &skip_last);
         let syncer = thread::Builder::new()
@@ -186,6 +199,9 @@ fn transfer(
             }
         };
         let mut owner = Owner::new(context, scope, (blueprint, shape), part, &frontier, events, written, held, &over);
+        if delivers {
+            owner.wait_for_delivery();
+        }
         let result = owner.run(sources, &happening);
         let shape = owner.shape();
         if matches!(&result, Ok(hash) if *hash == blueprint.file_hash) {
@@ -203,19 +219,39 @@ fn transfer(
     })
 }
 
+fn spawn_delivery<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    part: &Arc<Part>,
+    frontier: &Arc<Frontier>,
+    sink: Sink,
+    events: Sender<Event>,
+) -> std::io::Result<()> {
+    let (part, frontier) = (Arc::clone(part), Arc::clone(frontier));
+    let deliverer = thread::Builder::new().name("fetch-deliver".to_owned());
+    let deliver = move || {
+        let read_at = |buffer: &mut [u8], at: u64| part.file().read_exact_at(buffer, at);
+        whole::deliver(&read_at, &frontier, sink, &events);
+    };
+    deliverer.spawn_scoped(scope, deliver).map(drop)
+}
+
 /// The whole hash matches: make it durable and give it its name.
 fn finish(context: &mut Context<'_>, blueprint: &Blueprint, part: &Part, pass: Pass) -> Result<Outcome, FetchError> {
     let count = blueprint.count().0;
     context.show(Phase::Finishing, (count, count));
     let manifest = blueprint.manifest_as(pass.shape)?;
     let failed = || FetchError::local(format!("finishing {}", part.path().display()));
+    let path = context.job.final_path.clone();
+    if context.job.passing {
+        let identity = FileIdentity::of(&part.file().metadata().map_err(failed())?);
+        return Ok(Outcome::Finished(manifest, path, identity));
+    }
     let size = manifest.geometry().size().0;
     part.file().set_len(size).map_err(failed())?;
     let syncs = context.job.limits.survive_power_cut;
     if syncs {
         part.file().sync_all().map_err(failed())?;
     }
-    let path = context.job.final_path.clone();
     let mut journal = pass.journal;
     if let Err(error) = rename_new(part.path(), &path) {
         // All of it is on the disk, and the next run shall know; if that fails too, it reads the part again.

@@ -45,6 +45,10 @@ pub(super) enum Event {
     Disk(String, io::Error),
     /// The whole file is hashed.
     Whole(FileHash),
+    /// Every byte went to the sink.
+    Delivered,
+    /// The sink takes no more.
+    Sink(io::Error),
     /// A lookup came back with sources of this blueprint.
     Sources(Result<Vec<Source>, DirectoryError>),
 }

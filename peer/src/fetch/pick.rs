@@ -80,7 +80,7 @@ pub(super) fn run(
 }
 
 fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
-    if context.job.final_path.symlink_metadata().is_ok() {
+    if !context.job.passing && context.job.final_path.symlink_metadata().is_ok() {
         return Err(FetchError::Exists(context.job.final_path.clone()));
     }
     if context.cancel.is_cancelled() {
@@ -92,7 +92,11 @@ fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
     let doing = format!("opening {}", part_path.display());
     let part = Part::open(&part_path).map_err(FetchError::local(doing))?;
     let part = Arc::new(part.ok_or_else(|| FetchError::InUse(part_path.clone()))?);
-    let _ = sync_folder_of(&part_path);
+    if context.job.passing {
+        std::fs::remove_file(&part_path).map_err(FetchError::local(format!("unlinking {}", part_path.display())))?;
+    } else {
+        let _ = sync_folder_of(&part_path);
+    }
     let mut tried = false;
     let mut last_error = FetchError::NoManifest;
     for candidate in candidates(context, &plan) {

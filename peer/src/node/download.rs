@@ -83,8 +83,7 @@ impl Node {
         place: &Place,
         options: &DownloadOptions,
     ) -> Result<FetchJob, NodeError> {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
+        let seed = random_seed()?;
         let last = if options.force { &place.beside } else { &place.last };
         Ok(FetchJob {
             manifest_id,
@@ -92,12 +91,12 @@ impl Node {
             limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
             throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
-            ..FetchJob::new(file_hash, place.part.clone(), last.clone(), u64::from_le_bytes(seed))
+            ..FetchJob::new(file_hash, place.part.clone(), last.clone(), seed)
         })
     }
 
     /// The fetch, with what is there on offer meanwhile, and its feedback sent.
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         mut job: FetchJob,
         directory: &TrackerDirectory,
@@ -106,7 +105,7 @@ impl Node {
         reports: &ReportQueue,
     ) -> Result<Fetched, NodeError> {
         let growing: Arc<Mutex<Option<Arc<Held>>>> = Arc::default();
-        if self.listen_address().is_some() {
+        if self.listen_address().is_some() && !job.passing {
             let (slot, shares) = (Arc::clone(&growing), Arc::clone(&self.shares));
             job.on_growing = Some(Box::new(move |held| {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
@@ -209,7 +208,7 @@ impl Node {
     }
 
     /// A file only we share looks like one that nobody shares.
-    fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
+    pub(super) fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
         let own = self.shares().into_iter().find(|share| share.file_hash == file_hash);
         match (error, own) {
             (FetchError::Directory(DirectoryError::NotFound), Some(share)) => {
@@ -220,7 +219,13 @@ impl Node {
     }
 }
 
-fn manifest_of(target: &Target) -> Option<ManifestId> {
+pub(super) fn random_seed() -> Result<u64, NodeError> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
+    Ok(u64::from_le_bytes(seed))
+}
+
+pub(super) fn manifest_of(target: &Target) -> Option<ManifestId> {
     match target {
         Target::Hash(_) => None,
         Target::Link(link) => link.manifest,

@@ -10,6 +10,7 @@ mod interrupted;
 mod json;
 mod killed;
 mod limits;
+mod stdout;
 mod version1;
 
 use std::path::PathBuf;

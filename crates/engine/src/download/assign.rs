@@ -34,6 +34,9 @@ impl Download {
     /// In order as long as nobody holds a mere part, or asks our sources for parts: then there is no other downloader
     /// known to complement.
     fn order(&self) -> Order {
+        if let Some(ahead) = self.limits.read_ahead {
+            return Order::Before(ChunkIndex(self.chunks.front().0.saturating_add(ahead.0.max(1))));
+        }
         let partial = |source: &Source| source.has.is_some() && !source.is_complete();
         let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
         if crowd { Order::RarestFirst } else { Order::InOrder }

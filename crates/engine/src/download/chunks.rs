@@ -24,6 +24,8 @@ pub(super) struct Chunks {
     /// Exactly the verified ones.
     verified: Bitmap,
     in_flight: usize,
+    /// Every chunk before it is verified.
+    front: ChunkIndex,
 }
 
 impl Chunks {
@@ -33,7 +35,10 @@ impl Chunks {
         let mut pool = Pool::new(count, rng);
         verified.missing().for_each(|chunk| pool.insert(chunk));
         let state = |i| if verified.contains(ChunkIndex(i)) { State::Verified } else { State::Unassigned };
-        Self { states: (0..count.0).map(state).collect(), pool, verified, in_flight: 0 }
+        let states = (0..count.0).map(state).collect();
+        let mut chunks = Self { states, pool, verified, in_flight: 0, front: ChunkIndex(0) };
+        chunks.advance_front();
+        chunks
     }
 
     pub(super) fn verified(&self) -> &Bitmap {
@@ -42,6 +47,17 @@ impl Chunks {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// The first chunk that is not verified; past the end when all are.
+    pub(super) fn front(&self) -> ChunkIndex {
+        self.front
+    }
+
+    fn advance_front(&mut self) {
+        while self.verified.contains(self.front) {
+            self.front.0 += 1;
+        }
     }
 
     /// How many chunks are in flight, each counted once.
@@ -107,6 +123,7 @@ impl Chunks {
             }
         };
         self.verified.insert(chunk);
+        self.advance_front();
         Some(asked)
     }
 

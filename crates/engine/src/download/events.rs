@@ -91,7 +91,12 @@ impl Download {
     }
 
     fn chunk_verified(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, bytes: u64) {
+        let front = self.chunks.front();
         let Some(asked) = self.chunks.verify(chunk) else { return };
+        if self.limits.read_ahead.is_some() && self.chunks.front() > front {
+            // More is within reach now.
+            self.sources.values_mut().for_each(|source| source.dry = false);
+        }
         self.chunk_bytes = if self.fetched == 0 { bytes.max(1) } else { self.chunk_bytes.max(bytes) };
         self.fetched = self.fetched.saturating_add(1);
         self.got_on(now);

@@ -10,6 +10,8 @@ use crate::random::Rng;
 pub(super) enum Order {
     /// By index, which keeps the whole-file hash right behind the writes: where every source holds everything.
     InOrder,
+    /// By index too, and none from this one on: where a reader follows.
+    Before(ChunkIndex),
     /// The chunk held by the fewest, ties by lot, so that downloaders of one file get different chunks.
     RarestFirst,
 }
@@ -61,6 +63,7 @@ impl Pool {
     /// The first chunk in `order` that `wanted` accepts.
     pub(super) fn first(&self, order: Order, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
         match order {
+            Order::Before(end) => self.by_index.range(..end).copied().find(|chunk| wanted(*chunk)),
             Order::InOrder => self.by_index.iter().copied().find(|chunk| wanted(*chunk)),
             Order::RarestFirst => self.by_rarity.iter().map(|key| key.2).find(|chunk| wanted(*chunk)),
         }
@@ -103,6 +106,12 @@ mod tests {
     #[test]
     fn in_order_goes_by_index() {
         assert_eq!(drain(&mut pool(5), Order::InOrder), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn nothing_from_the_horizon_on_is_taken() {
+        assert_eq!(drain(&mut pool(5), Order::Before(ChunkIndex(3))), [0, 1, 2]);
+        assert_eq!(pool(8).first(Order::Before(ChunkIndex(5)), |chunk| chunk.0 > 4), None);
     }
 
     #[test]

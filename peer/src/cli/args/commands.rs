@@ -34,6 +34,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     error_code(6, "the tracker or the sources cannot be reached or do not deliver"),
     error_code(7, "the local disk or file system refused"),
     error_code(8, "a file exists already, or another process uses the folder or port"),
+    error_code(141, "the reader of --stdout went away"),
     error_code(130, "stopped by Ctrl-C or SIGTERM; a download goes on with the same command")
 )]
 pub(in crate::cli) struct Peernet {
@@ -217,7 +218,8 @@ pub(in crate::cli) struct Unshare {
 #[argh(
     subcommand,
     name = "download",
-    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force"
+    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?xt=urn:sha256:...' --stdout | tar x\npeernet download 0f343b09...2d4c5f60 --max-download 10M",
+    note = "With --stdout the bytes come in order as they are verified. With a link every one of them is right; with a bare hash\nonly the end proves them: exit code 5 says that they were not the file. Meanwhile they gather in a file without a\nname in the --output folder, by default the state folder, that is gone however the command ends."
 )]
 pub(in crate::cli) struct Download {
     /// a folder (by default ./downloads) or a file; what does not exist is a folder if it ends with / or has no extension
@@ -235,6 +237,9 @@ pub(in crate::cli) struct Download {
     /// serve and use at most this many connections at once; none or 0 for no limit
     #[argh(option, arg_name = "number")]
     pub(in crate::cli) max_connections: Option<String>,
+    /// write the file's bytes to standard output instead of a file; the result with --json goes to standard error
+    #[argh(switch)]
+    pub(in crate::cli) stdout: bool,
     /// replace what is there
     #[argh(switch)]
     pub(in crate::cli) force: bool,
@@ -455,6 +460,11 @@ macro_rules! of_any {
 }
 
 impl Command {
+    /// Whether standard output is for the file's bytes alone.
+    pub(in crate::cli) fn streams(&self) -> bool {
+        matches!(self, Command::Download(Download { stdout: true, .. }))
+    }
+
     pub(in crate::cli) fn json(&self) -> bool {
         of_any!(self, json)
     }

@@ -48,6 +48,9 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     /// Every chunk before this one is verified.
     front: u32,
     looking_up: bool,
+    /// A sink has not got all bytes yet; then the whole hash waits here.
+    delivering: bool,
+    whole: Option<FileHash>,
     /// Those there was no connection free for.
     waiting: Waiting,
     reports: Vec<FetchReport>,
@@ -97,12 +100,19 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             next_link: 0,
             front: 0,
             looking_up: false,
+            delivering: false,
+            whole: None,
             waiting: Waiting::default(),
             reports: Vec::new(),
             shown: None,
             note: None,
             last_trouble: None,
         }
+    }
+
+    /// There is a sink: the download ends when it has got everything.
+    pub(super) fn wait_for_delivery(&mut self) {
+        self.delivering = true;
     }
 
     /// The sizes as known by now.
@@ -213,7 +223,16 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             Event::HeldBack(link) => self.if_current(link, Input::HeldBack { source: link.source }),
             Event::Ended(link, cause, text) => self.ended(link, cause, text),
             Event::Disk(doing, error) => Some(Err(FetchError::LocalDisk { doing, error })),
+            Event::Sink(error) => Some(Err(FetchError::Sink(error))),
+            Event::Whole(hash) if self.delivering => {
+                self.whole = Some(hash);
+                None
+            }
             Event::Whole(hash) => Some(Ok(hash)),
+            Event::Delivered => {
+                self.delivering = false;
+                self.whole.take().map(Ok)
+            }
             Event::Sources(result) => self.looked_up(result),
         }
     }

@@ -281,7 +281,7 @@ mod tests {
         let (events, happening) = unbounded();
         let link = LinkId { source: SourceId(0), number: 1 };
         let blueprint = Arc::new(Blueprint::of_manifest(manifest));
-        let frontier = Frontier::new(&Follow::Hash(None));
+        let frontier = Frontier::new(&Follow::Hash);
         let intake = Intake::new(link, blueprint, Arc::clone(&part), frontier, events);
         (folder, part, intake, happening, bytes)
     }
