@@ -15,6 +15,7 @@ mod pick;
 mod plan;
 mod progress;
 mod source;
+mod spent;
 mod sync;
 mod whole;
 

@@ -55,6 +55,7 @@ pub use fetch::{FetchProgress, Phase, SourceProgress};
 pub use hashing::HashProgress;
 pub use log::{Level, Log};
 pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
+pub use peernet_engine::bottleneck::Bottleneck;
 pub use peernet_engine::link::{Link, Target};
 pub use peernet_engine::rate_limit::Rate;
 pub use shares::{ShareInfo, ShareState};

@@ -8,6 +8,7 @@
 
 pub mod assembly;
 pub mod bitmap;
+pub mod bottleneck;
 pub mod cause;
 pub mod download;
 pub mod economy;

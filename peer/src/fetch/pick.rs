@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::ids::ManifestId;
 use peernet_engine::manifest::Manifest;
 
@@ -49,6 +50,8 @@ impl Context<'_> {
             rate: 0.0,
             elapsed: self.begun.elapsed(),
             sources: Vec::new(),
+            eta: None,
+            bottleneck: Bottleneck::None,
             note: None,
         };
         (self.progress)(&progress);

@@ -19,6 +19,7 @@ use self::intake::Intake;
 use super::FetchLimits;
 use super::blueprint::Blueprint;
 use super::event::{Event, LinkId, OwnerGone, tell};
+use super::spent::SpentCounters;
 use super::whole::Frontier;
 use crate::cancel::Cancel;
 use crate::grpc::{
@@ -42,6 +43,7 @@ pub(super) struct Link {
     pub(super) orders: Orders,
     pub(super) limits: FetchLimits,
     pub(super) throttle: Arc<Throttle>,
+    pub(super) spent: Arc<SpentCounters>,
     /// Counted as long as the thread lives.
     pub(super) _connected: Connected,
     /// Set when the attempt ends, whatever the thread waits for.
@@ -78,7 +80,8 @@ pub(super) fn run(mut link: Link) {
 
 fn connection(link: &mut Link) -> End {
     let (part, frontier) = (Arc::clone(&link.part), Arc::clone(&link.frontier));
-    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), part, frontier, link.events.clone());
+    let spent = Arc::clone(&link.spent);
+    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), (part, frontier), link.events.clone(), spent);
     Session { intake, answered: false, held_back: None }.over_addresses(link)
 }
 
@@ -135,7 +138,11 @@ impl Session {
         };
         call.want(&self.intake.expected());
         loop {
-            match call.next(&mut link.orders) {
+            let event = match self.intake.is_idle() {
+                true => call.next(&mut link.orders),
+                false => link.spent.while_waiting(|| call.next(&mut link.orders)),
+            };
+            match event {
                 StreamEvent::Stopped => return Err(End::Stopped),
                 StreamEvent::Ended(Err(error)) => return Ok(error),
                 StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
@@ -207,7 +214,11 @@ impl Session {
             }
         }
         loop {
-            match calls.next(&mut link.orders) {
+            let event = match self.intake.is_idle() {
+                true => calls.next(&mut link.orders),
+                false => link.spent.while_waiting(|| calls.next(&mut link.orders)),
+            };
+            match event {
                 ChunkEvent::Stopped => return Err(End::Stopped),
                 ChunkEvent::Command(command) => {
                     if let Err(error) = self.order_calls(&mut calls, command) {

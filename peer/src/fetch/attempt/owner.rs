@@ -10,15 +10,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use peernet_engine::assembly::Shape;
 use peernet_engine::bitmap::Bitmap;
+use peernet_engine::bottleneck::{Bottleneck, BottleneckMeter};
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Download, Input, Output, SourceId};
 use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash};
+use peernet_engine::rate::eta;
 
 use self::waiting::Waiting;
 use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, tell};
 use super::super::pick::Context;
 use super::super::source::{self, Link};
+use super::super::spent::SpentCounters;
 use super::super::sync::Written;
 use super::super::whole::Frontier;
 use super::super::{Directory, DirectoryError, FetchError, FetchProgress, FetchReport, Phase, Source, SourceProgress};
@@ -55,6 +58,8 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     waiting: Waiting,
     reports: Vec<FetchReport>,
     shown: Option<Instant>,
+    spent: Arc<SpentCounters>,
+    bottleneck: BottleneckMeter,
     note: Option<String>,
     /// The last failure of a connection, for when nothing else explains why nothing comes.
     last_trouble: Option<String>,
@@ -105,6 +110,8 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             waiting: Waiting::default(),
             reports: Vec::new(),
             shown: None,
+            spent: Arc::default(),
+            bottleneck: BottleneckMeter::new(Instant::now()),
             note: None,
             last_trouble: None,
         }
@@ -303,6 +310,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             orders,
             limits: self.context.job.limits.clone(),
             throttle: Arc::clone(&self.context.job.throttle),
+            spent: Arc::clone(&self.spent),
             _connected: connected,
             over: self.over.clone(),
         };
@@ -390,23 +398,28 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         if self.reports.len() >= REPORTS_MAX / 4 {
             self.hand_over_reports();
         }
-        let progress = self.progress(now);
+        let bottleneck = self.bottleneck.look(now, self.spent.sums());
+        let progress = self.progress(now, bottleneck);
         (self.context.progress)(&progress);
     }
 
-    fn progress(&self, now: Instant) -> FetchProgress {
+    fn progress(&self, now: Instant, bottleneck: Bottleneck) -> FetchProgress {
         let verified = self.download.verified();
         let sources = self.download.sources(now);
         let rate = self.download.rate(now);
+        let bytes_done = bytes_of(verified, self.shape);
+        let rest = self.shape.size().map(|size| ByteCount(size.0.saturating_sub(bytes_done)));
         let stuck = !verified.is_full() && sources.iter().all(|source| source.in_flight == 0);
         FetchProgress {
             phase: if verified.is_full() { Phase::Verifying } else { Phase::Fetching },
             bytes_total: self.shape.size().map(|size| size.0),
-            bytes_done: bytes_of(verified, self.shape),
+            bytes_done,
             bytes_resumed: self.context.bytes_resumed,
             chunks_total: verified.count().0,
             chunks_done: verified.len(),
             rate,
+            eta: rest.and_then(|rest| eta(rest, rate)),
+            bottleneck,
             elapsed: self.context.begun.elapsed(),
             sources: sources.iter().filter_map(|view| self.source_progress(view)).collect(),
             note: self.waiting.note().or(self.note.clone()).or_else(|| self.last_trouble.clone().filter(|_| stuck)),

@@ -15,7 +15,7 @@ impl Session {
         let Some(debt) = link.throttle.received(len as u64) else { return Ok(()) };
         while let Some(wait) = link.throttle.wait(debt) {
             self.tell_held_back(link)?;
-            match call.pause(&mut link.orders, wait) {
+            match link.spent.while_held_back(|| call.pause(&mut link.orders, wait)) {
                 None => {}
                 Some(StreamEvent::Command(command)) => self.order_stream(call, command),
                 Some(_) => return Err(End::Stopped),
@@ -34,7 +34,7 @@ impl Session {
         let Some(debt) = link.throttle.received(len as u64) else { return Ok(None) };
         while let Some(wait) = link.throttle.wait(debt) {
             self.tell_held_back(link)?;
-            match calls.pause(&mut link.orders, wait) {
+            match link.spent.while_held_back(|| calls.pause(&mut link.orders, wait)) {
                 None => {}
                 Some(ChunkEvent::Command(command)) => {
                     if let Err(error) = self.order_calls(calls, command) {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::{PATIENCE, Stage, ended};
 
 const MIB: u64 = 1 << 20;
@@ -47,6 +49,12 @@ fn a_download_keeps_to_its_limit_and_to_that_of_its_source() {
         assert!(begun.elapsed() > least, "{name}: {:?}", begun.elapsed());
         stage.assert_same("a.bin", name);
     }
+    let slow = ["download", &hash, "--output", "json.bin", "--max-download", "700K", "--json"];
+    let told = stage.run("bob", &slow).ok().err;
+    let events: Vec<Value> = told.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let event = events.iter().find(|event| event["bottleneck"] == "own_limit").unwrap_or_else(|| panic!("{told:?}"));
+    assert!(event["phase"] == "fetching" && event["sources"][0]["in_flight"].as_u64().unwrap() > 0, "{event}");
+    assert!(event["rate"].as_u64().unwrap() > 0 && event["eta_s"].is_u64(), "{event}");
     stage.run("bob", &["download", &hash, "--max-download", "x"]).code(2).complains("max-download");
     sharer.signal(super::SIGTERM);
     ended(&mut sharer).ok();
