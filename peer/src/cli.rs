@@ -19,6 +19,7 @@ mod share;
 mod signals;
 mod status;
 mod stream;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -47,6 +47,7 @@ mod reports;
 pub mod shares;
 pub mod throttle;
 pub mod tracker;
+pub mod transfers;
 pub mod upload;
 
 pub use cancel::Cancel;
@@ -61,3 +62,4 @@ pub use peernet_engine::rate_limit::Rate;
 pub use shares::{ShareInfo, ShareState};
 pub use throttle::SpeedLimits;
 pub use tracker::{Hit, Hits, LoginName, Me};
+pub use transfers::Transfers;

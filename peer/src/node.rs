@@ -21,6 +21,7 @@ use crate::log::Log;
 use crate::shares::{ShareInfo, Shares};
 use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
+use crate::transfers::{Downloads, Transfers};
 use crate::upload::{Held, UploadLimits};
 
 pub use builder::Builder;
@@ -42,6 +43,7 @@ pub struct Node {
     running: Running,
     lingering: Mutex<Vec<Arc<Held>>>,
     throttle: Arc<Throttle>,
+    downloads: Arc<Downloads>,
     limits: Mutex<SpeedLimits>,
 }
 
@@ -170,6 +172,12 @@ impl Node {
     /// Payload bytes sent to others since it began to serve.
     pub fn bytes_sent(&self) -> u64 {
         self.running.bytes_sent()
+    }
+
+    /// What it is sending and receiving.
+    pub fn transfers(&self) -> Transfers {
+        let (uploads, calls) = self.running.uploads();
+        Transfers { uploads, calls, downloads: self.downloads.list(), connections: self.throttle.connections().count() }
     }
 
     /// How much it may use.

@@ -18,8 +18,13 @@ pub(super) struct Output {
 
 /// Prints a line; a reader that has gone away (`| head`) is no error of ours.
 pub(super) fn print_line(text: &str) {
+    let _reader_gone = try_print_line(text);
+}
+
+/// Prints a line; false when nobody reads any more.
+pub(super) fn try_print_line(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    let _reader_gone = writeln!(out, "{text}").and_then(|()| out.flush());
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
 fn note_line(text: &str) {

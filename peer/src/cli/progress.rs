@@ -1,17 +1,21 @@
 //! Progress, as it fits: a bar on a terminal with a line for each source, a line now and then elsewhere, JSON lines for
 //! programs, or nothing.
 
+mod lines;
 mod text;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar};
 use serde_json::{Value, json};
 
 use super::output::{Output, size};
 use crate::fetch::{FetchProgress, Phase, SourceProgress};
 use crate::hashing::HashProgress;
+pub(super) use lines::Lines;
+use lines::styled;
+pub(super) use text::span;
 use text::{fetching_event, fetching_text, source_text};
 
 /// How often a line is printed where there is no terminal.
@@ -31,9 +35,8 @@ pub(super) struct Meter {
 
 /// What is on the terminal.
 struct Bars {
-    all: MultiProgress,
     main: ProgressBar,
-    sources: Vec<ProgressBar>,
+    sources: Lines,
 }
 
 impl Meter {
@@ -87,7 +90,7 @@ impl Bars {
         let all = MultiProgress::new();
         let main = all.add(styled("{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}"));
         main.set_prefix(what.to_owned());
-        Self { all, main, sources: Vec::new() }
+        Self { main, sources: Lines::below(all) }
     }
 
     fn show(&mut self, (done, total): (u64, Option<u64>), note: &str, sources: &[SourceProgress]) {
@@ -97,25 +100,12 @@ impl Bars {
         }
         self.main.set_position(if total == Some(0) { 1 } else { done });
         self.main.set_message(note.to_owned());
-        let lines = source_lines(sources);
-        while self.sources.len() > lines.len() {
-            if let Some(bar) = self.sources.pop() {
-                bar.finish_and_clear();
-                self.all.remove(&bar);
-            }
-        }
-        while self.sources.len() < lines.len() {
-            self.sources.push(self.all.add(styled("  {msg}")));
-        }
-        for (bar, line) in self.sources.iter().zip(lines) {
-            bar.set_message(line);
-        }
+        self.sources.set(source_lines(sources));
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.sources.iter().for_each(ProgressBar::finish_and_clear);
         self.main.finish_and_clear();
     }
 }
@@ -129,11 +119,6 @@ fn source_lines(sources: &[SourceProgress]) -> Vec<String> {
     shown.truncate(SOURCES_SHOWN_MAX);
     shown.sort_by_key(|(place, _)| *place);
     shown.into_iter().map(|(_, source)| source_text(source)).collect()
-}
-
-fn styled(template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(1).with_style(style)
 }
 
 #[cfg(test)]
@@ -156,7 +141,7 @@ mod tests {
         let all: Vec<_> = (0..20).map(source).collect();
         let lines = source_lines(&all);
         assert_eq!(lines.len(), SOURCES_SHOWN_MAX);
-        let hosts: Vec<&str> = lines.iter().map(|line| line.split(':').next().unwrap()).collect();
+        let hosts: Vec<&str> = lines.iter().map(|line| line.trim_start().split(':').next().unwrap()).collect();
         assert_eq!(hosts, ["host3", "host4", "host5", "host11", "host12", "host13", "host18", "host19"]);
         assert!(source_lines(&[]).is_empty());
     }

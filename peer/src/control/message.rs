@@ -1,5 +1,7 @@
 //! The lines of the control socket.
 
+mod transfers;
+
 use std::num::NonZeroU32;
 
 use peernet_engine::rate_limit::Rate;
@@ -7,6 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::Shared;
 use crate::throttle::SpeedLimits;
+
+#[cfg(test)]
+pub(crate) use transfers::CallsMessage;
+pub(crate) use transfers::{DownloadMessage, TransfersMessage, UploadMessage};
 
 /// Both sides say it; another one is refused with words.
 pub(crate) const VERSION: u32 = 1;
@@ -31,6 +37,8 @@ pub(crate) enum Request {
         /// Which, in hex.
         file_hash: String,
     },
+    /// What are you transferring?
+    Transfers,
     /// Change limits, as they are typed; those that are absent stay. Answered with all of them.
     Limit {
         /// Bytes a second.
@@ -74,6 +82,8 @@ pub(crate) enum Last {
     Shared(SharedMessage),
     /// To [`Request::Unshare`].
     Unshared,
+    /// To [`Request::Transfers`].
+    Transfers(TransfersMessage),
     /// To [`Request::Limit`].
     Limits(LimitsMessage),
 }
@@ -98,6 +108,12 @@ pub(crate) struct DaemonStatus {
     pub(crate) uptime_s: u64,
     /// Bytes it has sent to others since then.
     pub(crate) bytes_sent: u64,
+    /// `Fetch` calls it serves, and bytes a second that go out, version 1's included.
+    pub(crate) uploads: usize,
+    pub(crate) upload_rate: u64,
+    /// Downloads that run in it, and bytes a second that come in.
+    pub(crate) downloads: usize,
+    pub(crate) download_rate: u64,
     /// What it shares, as `list --json` prints it.
     pub(crate) shares: serde_json::Value,
 }

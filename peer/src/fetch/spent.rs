@@ -97,7 +97,9 @@ mod tests {
     fn a_wait_that_goes_on_is_counted_and_once() {
         let counters = SpentCounters::default();
         let pause = Duration::from_millis(30);
-        let a_while = || drop(crossbeam_channel::after(pause).recv());
+        let a_while = || {
+            let _a_moment = crossbeam_channel::after(pause).recv();
+        };
         let within = counters.while_waiting(|| {
             a_while();
             counters.sums().sources

@@ -6,6 +6,7 @@
 mod budget;
 mod calls;
 mod disk;
+mod flow;
 mod handlers;
 mod pace;
 mod stream;
@@ -15,7 +16,7 @@ mod waiting;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
@@ -23,6 +24,7 @@ use peernet_engine::rate_limit::Rate;
 
 use self::budget::Budget;
 use self::disk::Disk;
+use self::flow::Flow;
 use self::pace::Pace;
 use self::stream::Streams;
 use self::waiting::Waiting;
@@ -30,6 +32,7 @@ use super::address::{AddressError, HostPort};
 use super::{environment, marshal};
 use crate::cancel::Cancel;
 use crate::throttle::Connections;
+use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
 
 /// Largest request: 2,048 ranges of at most 12 bytes each, and the rest of a `FetchRequest`.
@@ -110,6 +113,8 @@ struct Core {
     /// Shared with the downloads of the same node.
     connections: Connections,
     counters: Counters,
+    /// Of `DownloadChunk`.
+    calls_flow: Mutex<Flow>,
 }
 
 #[derive(Default)]
@@ -134,12 +139,17 @@ impl Core {
             pace: Pace::new(limits.rate_max),
             connections,
             counters: Counters::default(),
+            calls_flow: Mutex::new(Flow::new()),
             limits,
         }
     }
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    fn calls_flow(&self) -> MutexGuard<'_, Flow> {
+        self.calls_flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count_refused(&self) {
@@ -220,6 +230,15 @@ impl PeerServer {
     /// Whether no caller is owed a chunk at the moment.
     pub fn is_idle(&self) -> bool {
         self.core.streams.all().iter().all(|stream| stream.owes_nothing())
+    }
+
+    /// The `Fetch` calls that have a file, oldest first, and version 1's calls together.
+    pub fn uploads(&self) -> (Vec<Upload>, Calls) {
+        let streams = self.core.streams.all();
+        let running = self.core.waiting.running();
+        let flow = self.core.calls_flow();
+        let calls = Calls { running, rate: flow.rate(), bytes: flow.bytes() };
+        (streams.iter().filter_map(|stream| stream.upload()).collect(), calls)
     }
 
     /// Changes the limit on payload bytes a second, over all calls, from now on; `None` lifts it.

@@ -152,6 +152,7 @@ impl Builder {
             running: Running::default(),
             lingering: Mutex::default(),
             throttle: Throttle::new(&self.limits),
+            downloads: Arc::default(),
             limits: Mutex::new(self.limits),
         })
     }

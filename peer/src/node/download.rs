@@ -112,7 +112,14 @@ impl Node {
                 shares.begin(held);
             }));
         }
-        let fetched = fetch(job, directory, progress, cancel);
+        let name = job.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let entry = self.downloads.begin(job.file_hash, name);
+        let mut watched = |now: &FetchProgress| {
+            entry.update(now);
+            progress(now);
+        };
+        let fetched = fetch(job, directory, &mut watched, cancel);
+        drop(entry);
         let patience = if cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
         if !reports.flush(patience) {
             self.log.warn("the tracker was slow to take feedback; some of it may be lost");

@@ -15,6 +15,7 @@ use crate::home::HomeLock;
 use crate::log::Log;
 use crate::reports::{self, ReportQueue};
 use crate::tracker::TrackerError;
+use crate::transfers::{Calls, Upload};
 use crate::upload::Shelf;
 
 /// How long a running upload may take to end when the node stops.
@@ -92,6 +93,10 @@ impl Running {
         while !is_idle() && Instant::now() < deadline && !cancel.is_cancelled() {
             let _cancelled_meanwhile = cancel.channel().recv_timeout(IDLE_LOOK);
         }
+    }
+
+    pub(super) fn uploads(&self) -> (Vec<Upload>, Calls) {
+        self.lock().serving.as_ref().map(|serving| serving.server.uploads()).unwrap_or_default()
     }
 
     /// Under the lock, so that of two callers the later one's limits stand, and a server that just starts gets them.

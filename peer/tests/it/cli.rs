@@ -12,6 +12,7 @@ mod killed;
 mod limits;
 mod stdout;
 mod version1;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::Command;

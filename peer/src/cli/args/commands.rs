@@ -15,6 +15,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--output",
     "--limit",
     "--after",
+    "--interval",
     "--max-upload",
     "--max-download",
     "--max-connections",
@@ -307,8 +308,18 @@ pub(in crate::cli) struct Search {
 
 /// Show the account, its balance and reputation, what is shared, and the daemon.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "status", example = "peernet status\npeernet status --json\npeernet status --daemon --quiet")]
+#[argh(
+    subcommand,
+    name = "status",
+    example = "peernet status\npeernet status --json\npeernet status --watch --interval 5\npeernet status --daemon --quiet"
+)]
 pub(in crate::cli) struct Status {
+    /// show the daemon's transfers, again and again until Ctrl-C; with --json a line of JSON each time
+    #[argh(switch)]
+    pub(in crate::cli) watch: bool,
+    /// seconds between two looks, by default 1
+    #[argh(option, arg_name = "seconds")]
+    pub(in crate::cli) interval: Option<String>,
     /// only ask whether the daemon answers: ends with 0 if it does, else with 4
     #[argh(switch)]
     pub(in crate::cli) daemon: bool,

@@ -40,7 +40,7 @@ pub(super) fn fetching_text(progress: &FetchProgress) -> String {
 pub(super) fn source_text(source: &SourceProgress) -> String {
     let SourceProgress { address, rate, chunks, bytes, in_flight, .. } = source;
     let (rate, bytes) = (size(*rate as u64), size(*bytes));
-    format!("{}  {rate}/s  {chunks} chunks, {bytes}, {in_flight} asked for", remark(address))
+    format!("  {}  {rate}/s  {chunks} chunks, {bytes}, {in_flight} asked for", remark(address))
 }
 
 /// A line of standard error with `--json`; docs/OPERATING.md has the fields.
@@ -60,7 +60,7 @@ pub(super) fn fetching_event(what: &str, progress: &FetchProgress, note: &str) -
 }
 
 /// One source for programs.
-pub(in crate::cli) fn source_json(source: &SourceProgress) -> Value {
+fn source_json(source: &SourceProgress) -> Value {
     json!({
         "peer_id": source.peer.to_string(),
         "address": source.address,
@@ -72,7 +72,7 @@ pub(in crate::cli) fn source_json(source: &SourceProgress) -> Value {
 }
 
 /// The stable word of a phase.
-pub(in crate::cli) fn phase_word(phase: Phase) -> &'static str {
+fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::LookingUp => "looking_up",
         Phase::CheckingPart => "checking_part",
@@ -103,7 +103,7 @@ fn why(bottleneck: Bottleneck) -> Option<&'static str> {
 }
 
 /// A span for people: two units at most.
-fn span(seconds: u64) -> String {
+pub(in crate::cli) fn span(seconds: u64) -> String {
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
         (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
@@ -185,6 +185,6 @@ mod tests {
         assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
         assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
         let line = source_text(&progress(Bottleneck::None, None).sources[0]);
-        assert_eq!(line, "\u{fffd}[2Jh:1  2.0 KiB/s  2 chunks, 2.0 MiB, 3 asked for");
+        assert_eq!(line, "  \u{fffd}[2Jh:1  2.0 KiB/s  2 chunks, 2.0 MiB, 3 asked for");
     }
 }

@@ -128,6 +128,7 @@ fn chunk(core: &Core, request: &ChunkRequest) -> Result<(Rendered, Option<Permit
     let reply =
         Rendered::chunk(len, |buffer| opened.read(offset, buffer)).map_err(|error| unreadable(core, &held, &error))?;
     core.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
+    core.calls_flow().add(geometry.chunk_len(index));
     Ok((reply, Some(permit)))
 }
 

@@ -17,7 +17,7 @@ use super::Core;
 use super::calls::{Answer, Call, Question, Reply};
 use super::disk::Disk;
 use super::stream::{Out, Stream};
-use super::waiting::without_port;
+use super::waiting::{readable, without_port};
 
 /// A call whose caller does not take the answer is given up after this time, and its memory is free again.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(120);
@@ -74,7 +74,11 @@ pub(super) fn fetch(
     let (core, pump) = (Arc::clone(core), disk.pump());
     move |context, requests, sink| {
         guarded(|| {
-            let begun = if core.is_stopping() { None } else { core.streams.begin(pump.clone(), &core) };
+            let begun = if core.is_stopping() {
+                None
+            } else {
+                core.streams.begin(pump.clone(), &core, readable(&context.peer()))
+            };
             let Some((stream, outgoing)) = begun else {
                 core.count_refused();
                 return refuse_stream(&context, requests, sink, busy());

@@ -24,8 +24,10 @@ use super::Core;
 use super::budget::Permit;
 use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
 use super::disk::Pump;
+use super::flow::Flow;
 use super::upkeep::Upkeep;
 use crate::throttle::Connected;
+use crate::transfers::Upload;
 use crate::upload::{Caller, Held, Opened, Watcher};
 
 /// Messages made and not yet taken by gRPC: one on its way, one behind it, one being made.
@@ -68,7 +70,12 @@ impl Streams {
     }
 
     /// `None` when there are as many as may be.
-    pub(super) fn begin(&self, pump: Pump, core: &Arc<Core>) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
+    pub(super) fn begin(
+        &self,
+        pump: Pump,
+        core: &Arc<Core>,
+        caller: String,
+    ) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
         let mut all = self.lock();
         all.retain(|stream| stream.strong_count() > 0);
         if all.len() >= self.max {
@@ -79,7 +86,7 @@ impl Streams {
         let state = Mutex::new(State::new(outgoing, core.limits.ranges_wanted_max));
         let (upkeep, number) = (self.upkeep.clone(), self.next.fetch_add(1, Ordering::Relaxed));
         let ticket = Ticket { core: Arc::downgrade(core), number, _connected: connected };
-        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, state });
+        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, caller, state });
         all.push(Arc::downgrade(&stream));
         Some((stream, receiver))
     }
@@ -106,6 +113,8 @@ pub(super) struct Stream {
     pump: Pump,
     upkeep: Upkeep,
     ticket: Ticket,
+    /// Where the caller is.
+    caller: String,
     state: Mutex<State>,
 }
 
@@ -143,6 +152,7 @@ struct State {
     waits_for_turn: bool,
     /// Bytes the limit allows it to send.
     allowed: u32,
+    flow: Flow,
     ended: bool,
     caller_is_done: bool,
     news: bool,
@@ -188,6 +198,7 @@ impl State {
             queued: false,
             waits_for_turn: false,
             allowed: 0,
+            flow: Flow::new(),
             ended: false,
             caller_is_done: false,
             news: false,
@@ -343,6 +354,20 @@ impl Stream {
         self.upkeep.clone()
     }
 
+    /// What it sends; `None` while that is not known or it has ended.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        let state = self.lock();
+        let Subject::Known(held, _) = &state.subject else { return None };
+        Some(Upload {
+            file_hash: held.manifest().file_hash(),
+            file_name: held.file_name().to_owned(),
+            address: self.caller.clone(),
+            rate: state.flow.rate(),
+            bytes: state.flow.bytes(),
+            age: state.flow.age(),
+        })
+    }
+
     /// A message of the caller.
     pub(super) fn request(&self, request: FetchRequest) {
         let mut state = self.lock();
@@ -471,6 +496,7 @@ impl Stream {
             Ok((reply, opened)) => {
                 block::count(core, len);
                 let mut state = self.lock();
+                state.flow.add(len);
                 let unused = std::mem::take(&mut state.allowed).saturating_sub(len);
                 core.pace.give_back(unused);
                 state.advance(held, opened, (chunk, offset, len));

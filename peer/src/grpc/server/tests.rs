@@ -379,6 +379,13 @@ fn under_a_limit_all_readers_get_the_same_and_together_no_more_than_it_allows() 
         // The calls' chunks come whole, and the readers did not begin at the same moment.
         let even = sent / got.len() as u64;
         assert!(got.iter().all(|got| got.abs_diff(even) <= 5 * MIB as u64 / 2), "{got:?}");
+        let (uploads, calls) = scene.server.uploads();
+        let sums: u64 = uploads.iter().map(|upload| upload.bytes).sum();
+        assert!(uploads.len() == 4 && calls.running == 8 && sums + calls.bytes >= sent, "{uploads:?} {calls:?}");
+        for upload in &uploads {
+            assert!(upload.address.starts_with("127.0.0.1:") && upload.file_name == "file", "{upload:?}");
+            assert!(upload.rate > 0.0 && upload.bytes > 0 && upload.age <= begun.elapsed(), "{upload:?}");
+        }
         stop.store(true, Ordering::Release);
         // Everyone is let go at once.
         scene.server.set_rate_max(None);

@@ -85,6 +85,11 @@ impl Waiting {
         Some((call, Running { waiting: Arc::clone(self), job }))
     }
 
+    /// How many calls are served now.
+    pub(super) fn running(&self) -> usize {
+        self.lock().admission.running()
+    }
+
     /// A running call goes on.
     pub(super) fn resume(&self, call: Call, running: Running) {
         self.lock().resumed.push_back((call, running));
@@ -122,7 +127,29 @@ impl Drop for Running {
     }
 }
 
+/// The caller as people write it.
+pub(super) fn readable(peer: &str) -> String {
+    let address = peer.split_once(':').map_or(peer, |(_, address)| address);
+    address.replace("%5B", "[").replace("%5D", "]")
+}
+
 /// gRPC names a caller `ipv4:1.2.3.4:567` or `ipv6:%5B::1%5D:567`.
 pub(super) fn without_port(peer: &str) -> &str {
     peer.rsplit_once(':').map_or(peer, |(host, _)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_apart_by_address_and_shown_as_people_write_them() {
+        for (peer, without, shown) in [
+            ("ipv4:1.2.3.4:567", "ipv4:1.2.3.4", "1.2.3.4:567"),
+            ("ipv6:%5B::1%5D:567", "ipv6:%5B::1%5D", "[::1]:567"),
+            ("", "", ""),
+        ] {
+            assert_eq!((without_port(peer), readable(peer).as_str()), (without, shown));
+        }
+    }
 }
