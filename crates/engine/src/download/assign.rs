@@ -34,9 +34,6 @@ impl Download {
     /// In order as long as nobody holds a mere part, or asks our sources for parts: then there is no other downloader
     /// known to complement.
     fn order(&self) -> Order {
-        if let Some(ahead) = self.limits.read_ahead {
-            return Order::Before(ChunkIndex(self.chunks.front().0.saturating_add(ahead.0.max(1))));
-        }
         let partial = |source: &Source| source.has.is_some() && !source.is_complete();
         let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
         if crowd { Order::RarestFirst } else { Order::InOrder }
@@ -65,12 +62,18 @@ impl Download {
         if source.dry {
             return false;
         }
-        let Some(chunk) = self.chunks.pool().first(order, |chunk| source.holds(chunk)) else {
+        let holds = |chunk| source.holds(chunk);
+        let found = match self.limits.read_ahead {
+            Some(ahead) => self.chunks.first_within(ahead, holds),
+            None => self.chunks.pool().first(order, holds),
+        };
+        let Some(chunk) = found else {
             source.dry = true;
             return false;
         };
-        // The rarest comes first: when that one is spoken for, all are.
-        if source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
+        // The rarest comes first: when that one is spoken for, all are. A reader cannot wait for others to get it.
+        let may_wait = self.limits.read_ahead.is_none();
+        if may_wait && source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
             if !source.may_repeat(now, &self.limits) {
                 return false;

@@ -4,7 +4,7 @@
 use crate::bitmap::Bitmap;
 use crate::download::SourceId;
 use crate::download::pool::Pool;
-use crate::ids::ChunkIndex;
+use crate::ids::{ChunkCount, ChunkIndex};
 use crate::random::Rng;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,11 @@ impl Chunks {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// The first unassigned chunk by index, not as far as `ahead` past the first missing one, that `wanted` accepts.
+    pub(super) fn first_within(&self, ahead: ChunkCount, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
+        self.pool.first_before(ChunkIndex(self.front.0.saturating_add(ahead.0.max(1))), wanted)
     }
 
     /// The first chunk that is not verified; past the end when all are.

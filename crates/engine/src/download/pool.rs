@@ -10,8 +10,6 @@ use crate::random::Rng;
 pub(super) enum Order {
     /// By index, which keeps the whole-file hash right behind the writes: where every source holds everything.
     InOrder,
-    /// By index too, and none from this one on: where a reader follows.
-    Before(ChunkIndex),
     /// The chunk held by the fewest, ties by lot, so that downloaders of one file get different chunks.
     RarestFirst,
 }
@@ -63,7 +61,6 @@ impl Pool {
     /// The first chunk in `order` that `wanted` accepts.
     pub(super) fn first(&self, order: Order, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
         match order {
-            Order::Before(end) => self.by_index.range(..end).copied().find(|chunk| wanted(*chunk)),
             Order::InOrder => self.by_index.iter().copied().find(|chunk| wanted(*chunk)),
             Order::RarestFirst => self.by_rarity.iter().map(|key| key.2).find(|chunk| wanted(*chunk)),
         }
@@ -72,6 +69,11 @@ impl Pool {
     /// How many have `chunk` or will, as far as is known.
     pub(super) fn rarity(&self, chunk: ChunkIndex) -> u32 {
         self.holders.get(chunk.0 as usize).copied().unwrap_or(0)
+    }
+
+    /// The first chunk by index, and before `end`, that `wanted` accepts.
+    pub(super) fn first_before(&self, end: ChunkIndex, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
+        self.by_index.range(..end).copied().find(|chunk| wanted(*chunk))
     }
 
     /// How many unassigned chunks no source with a part of the file holds.
@@ -110,8 +112,8 @@ mod tests {
 
     #[test]
     fn nothing_from_the_horizon_on_is_taken() {
-        assert_eq!(drain(&mut pool(5), Order::Before(ChunkIndex(3))), [0, 1, 2]);
-        assert_eq!(pool(8).first(Order::Before(ChunkIndex(5)), |chunk| chunk.0 > 4), None);
+        assert_eq!(pool(8).first_before(ChunkIndex(5), |chunk| chunk.0 > 2), Some(ChunkIndex(3)));
+        assert_eq!(pool(8).first_before(ChunkIndex(5), |chunk| chunk.0 > 4), None);
     }
 
     #[test]
