@@ -10,6 +10,7 @@ mod context;
 mod daemon;
 mod download;
 mod exit;
+mod limits;
 mod output;
 mod password;
 mod progress;
@@ -17,6 +18,8 @@ mod query;
 mod share;
 mod signals;
 mod status;
+mod stream;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -37,8 +40,8 @@ pub fn main() -> ExitCode {
             output::print_line(text.trim_end());
             Exit::Ok
         }
-        args::Parsed::Usage { message, json } => {
-            Output::new(json, false).failure(&Failure { exit: Exit::Usage, message });
+        args::Parsed::Usage { message, json, streams } => {
+            Output::new(json, false).beside_a_stream(streams).failure(&Failure { exit: Exit::Usage, message });
             Exit::Usage
         }
     };
@@ -46,7 +49,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(Peernet { command }: Peernet) -> Exit {
-    let output = Output::new(command.json(), command.quiet());
+    let output = Output::new(command.json(), command.quiet()).beside_a_stream(command.streams());
     let result = Context::new(output.clone()).and_then(|context| dispatch(&context, command));
     match result {
         Ok(exit) => exit,
@@ -71,6 +74,7 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Verify(typed) => query::verify(context, typed),
         Command::Link(typed) => query::link(context, typed),
         Command::Daemon(typed) => daemon::daemon(context, typed),
+        Command::Limit(typed) => limits::limit(context, &typed),
         Command::Completions(typed) => completions::completions(context, typed),
     }
 }

@@ -8,5 +8,10 @@ mod message;
 mod server;
 
 pub(crate) use client::ControlClient;
-pub(crate) use message::{DaemonStatus, Last, Line, Problem, Request, SharedMessage};
+#[cfg(test)]
+pub(crate) use message::CallsMessage;
+pub(crate) use message::{
+    DaemonStatus, DownloadMessage, Last, LimitsMessage, Line, Problem, Request, SharedMessage, TransfersMessage,
+    UploadMessage,
+};
 pub(crate) use server::ControlServer;

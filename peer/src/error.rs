@@ -100,7 +100,9 @@ impl From<FetchError> for NodeError {
             FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. })
             | FetchError::WrongFile
             | FetchError::FalseListing(_)
-            | FetchError::TooLarge(_) => Self::Verification(error.to_string()),
+            | FetchError::TooLarge(_)
+            | FetchError::DeliveredWrong => Self::Verification(error.to_string()),
+            FetchError::Sink(error) => Self::Local { doing: "writing the output".to_owned(), error },
             FetchError::GaveUp(peernet_engine::download::Why::LocalDisk) => {
                 Self::Local { doing: "writing the download".to_owned(), error: io::Error::other(error.to_string()) }
             }

@@ -16,6 +16,7 @@ mod pick;
 mod plan;
 mod progress;
 mod source;
+mod spent;
 mod sync;
 mod whole;
 
@@ -30,6 +31,7 @@ use peernet_engine::manifest::Manifest;
 
 use crate::cancel::Cancel;
 use crate::part::Selected;
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::upload::{FileIdentity, Held};
 
 pub(crate) use attempt::without_bytes;
@@ -57,11 +59,13 @@ pub struct FetchJob {
     pub own_peer: Option<PeerId>,
     /// Decides among equals; give random bits.
     pub seed: u64,
+    /// The limits it shares with the rest of the node; by default none.
+    pub throttle: Arc<Throttle>,
     /// Called once with the growing file, when its manifest is known, for the shelf of a server: it is served while it
     /// is fetched. It becomes a finished one by itself, or is withdrawn when the download ends otherwise.
     pub on_growing: Option<Box<dyn FnOnce(Arc<Held>) + Send>>,
     /// Gets the file's bytes in order as they are verified: safe from the first byte with `manifest_id`, and otherwise
-    /// proven only by the end of the download, like the file itself.
+    /// proven only by the end of the download ([`FetchError::DeliveredWrong`]). While it blocks, the download cannot end.
     pub sink: Option<Sink>,
     /// The file is the pack of a directory, of which these files are wanted: `part_path` and `final_path` are folders.
     pub(crate) selected: Option<Selected>,
@@ -69,6 +73,9 @@ pub struct FetchJob {
     pub(crate) nearby: Option<Box<dyn Nearby>>,
     /// A file that turns out to be larger is not fetched.
     pub(crate) size_max: Option<u64>,
+    /// Leave no file: what is at `part_path` has no name from the moment it is opened, and is gone with the process however
+    /// that ends. There is no resuming, and `final_path` is not used.
+    pub passing: bool,
 }
 
 impl FetchJob {
@@ -83,11 +90,13 @@ impl FetchJob {
             limits: FetchLimits::default(),
             own_peer: None,
             seed,
+            throttle: Throttle::new(&SpeedLimits::default()),
             on_growing: None,
             sink: None,
             selected: None,
             nearby: None,
             size_max: None,
+            passing: false,
         }
     }
 }

@@ -5,6 +5,7 @@ mod download;
 mod place;
 mod running;
 mod share;
+mod stream;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,7 +19,9 @@ use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::log::Log;
 use crate::shares::{DirectoryInfo, ShareInfo, Shares};
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
+use crate::transfers::{Downloads, Transfers};
 use crate::upload::{Held, UploadLimits};
 
 pub use builder::Builder;
@@ -39,6 +42,9 @@ pub struct Node {
     stop: Cancel,
     running: Running,
     lingering: Mutex<Vec<Arc<Held>>>,
+    throttle: Arc<Throttle>,
+    downloads: Arc<Downloads>,
+    limits: Mutex<SpeedLimits>,
 }
 
 /// How a node serves.
@@ -179,6 +185,23 @@ impl Node {
     /// Payload bytes sent to others since it began to serve.
     pub fn bytes_sent(&self) -> u64 {
         self.running.bytes_sent()
+    }
+
+    /// What it is sending and receiving.
+    pub fn transfers(&self) -> Transfers {
+        let (uploads, calls) = self.running.uploads();
+        Transfers { uploads, calls, downloads: self.downloads.list(), connections: self.throttle.connections().count() }
+    }
+
+    /// How much it may use.
+    pub fn limits(&self) -> SpeedLimits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes how much it may use, from now on. Connections over a new limit go on to their end.
+    pub fn set_limits(&self, limits: SpeedLimits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        self.running.apply_limits(self);
     }
 
     /// Everything shared, ordered by path.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::rate_limit::Rate;
 
 pub(crate) use callers::Caller;
 pub use held::{Held, ReadError};
@@ -45,6 +46,9 @@ pub struct UploadLimits {
     pub stream_idle_max: Duration,
     /// Threads that read the disk.
     pub disk_threads: usize,
+    /// Payload bytes a second over all calls, shared equally by those who want more; changed later with
+    /// [`crate::grpc::PeerServer::set_rate_max`].
+    pub rate_max: Option<Rate>,
 }
 
 impl Default for UploadLimits {
@@ -57,6 +61,7 @@ impl Default for UploadLimits {
             ranges_wanted_max: 1_024,
             stream_idle_max: Duration::from_secs(600),
             disk_threads: 2,
+            rate_max: None,
         }
     }
 }

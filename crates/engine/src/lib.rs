@@ -8,6 +8,7 @@
 
 pub mod assembly;
 pub mod bitmap;
+pub mod bottleneck;
 pub mod cause;
 pub mod collection;
 pub mod download;
@@ -23,5 +24,6 @@ pub mod names;
 pub mod random;
 pub mod ranking;
 pub mod rate;
+pub mod rate_limit;
 pub mod time;
 pub mod upload;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Limits, SourceId, Why};
+use peernet_engine::ids::ChunkCount;
 use peernet_engine::random::Rng;
 
 use self::world::{Ended, Habit, SourceSpec, World};
@@ -272,4 +273,18 @@ fn a_source_that_falls_silent_is_dropped_one_time_out_later() {
     // 20 chunks take 21 s.
     let ms: u64 = dropped.split(' ').next().expect("a time").parse().expect("a number");
     assert!((40_000..43_000).contains(&ms), "{dropped}");
+}
+
+#[test]
+fn with_a_reader_behind_it_a_download_stays_within_its_horizon_and_still_uses_all() {
+    let limits = || Limits { read_ahead: Some(ChunkCount(64)), ..Limits::default() };
+    for seed in 0..100 {
+        let (count, specs) = mixed_crowd(seed);
+        let freely = run(seed, count, specs.clone());
+        let ended = World::new(seed, Limits { read_ahead: Some(ChunkCount(5)), ..limits() }, count, specs).run();
+        assert_eq!(ended.result, freely.result, "{seed}: {:#?}", ended.trace);
+    }
+    let ideal = 400.0 * world::CHUNK_BYTES as f64 / 40e6;
+    let ended = World::new(1, limits(), 400, vec![SourceSpec::honest(10 * MB); 4]).run();
+    assert!(ended.took.as_secs_f64() < ideal * 1.1, "{:?} of {ideal} s", ended.took);
 }

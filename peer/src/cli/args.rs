@@ -16,13 +16,16 @@ pub(super) enum Parsed {
     Usage {
         message: String,
         json: bool,
+        /// Standard output was meant for a file's bytes.
+        streams: bool,
     },
 }
 
 /// Reads the arguments. `--option=value` is `--option value`, as everywhere else.
 pub(super) fn parse(typed: &[OsString]) -> Parsed {
-    let json = typed.iter().any(|argument| argument == "--json");
-    let usage = |message: String| Parsed::Usage { message, json };
+    let has = |option: &str| typed.iter().any(|argument| argument == option);
+    let (json, streams) = (has("--json"), has("--stdout"));
+    let usage = |message: String| Parsed::Usage { message, json, streams };
     let mut texts = Vec::with_capacity(typed.len());
     for argument in typed {
         match argument.to_str() {
@@ -91,6 +94,7 @@ mod tests {
             "verify",
             "link",
             "daemon",
+            "limit",
             "completions",
         ] {
             let help = parsed(&format!("{command} --help")).expect_err("help is text");

@@ -1,5 +1,6 @@
 //! `config.toml`: what need not be typed every time.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -25,6 +26,31 @@ pub struct Config {
     pub site: Option<String>,
     /// Where `download` puts files.
     pub output: Option<String>,
+    /// Bytes a second of all uploads, like `10M`.
+    pub max_upload: Option<Amount>,
+    /// Bytes a second of all downloads.
+    pub max_download: Option<Amount>,
+    /// Connections at once.
+    pub max_connections: Option<Amount>,
+}
+
+/// A number, or one with a suffix in quotes. Its meaning is looked at where it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A plain number.
+    Number(u64),
+    /// As it would be typed.
+    Text(String),
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
 }
 
 /// Every key and what it means, for docs/OPERATING.md.
@@ -34,6 +60,9 @@ pub const CONFIG_KEYS: &[(&str, &str)] = &[
     ("address", "the address others reach this peer at, host:port, where it is another than it listens on"),
     ("site", "a label of this machine's site; downloads prefer sources with their own"),
     ("output", "where download puts files; by default ./downloads"),
+    ("max_upload", "bytes a second of all uploads together, like \"10M\"; by default no limit"),
+    ("max_download", "bytes a second of all downloads together, like \"10M\"; by default no limit"),
+    ("max_connections", "sources used and calls served at once, together; by default no limit"),
 ];
 
 /// Every environment variable that is looked at and what it means, for docs/OPERATING.md.

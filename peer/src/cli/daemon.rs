@@ -9,15 +9,16 @@ use serde_json::json;
 use super::args::Daemon;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::limits::{self, Typed};
 use super::query::shares_json;
 use super::signals;
 use crate::cancel::Cancel;
-use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request};
+use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
 use crate::error::NodeError;
 use crate::node::Node;
 
 pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {
-    let mut builder = context.builder(typed.tracker.as_deref());
+    let mut builder = context.builder(typed.tracker.as_deref()).limits(Typed::from(&typed).limits(&context.config)?);
     if let Some(listen) = &typed.listen {
         builder = builder.listen(listen);
     }
@@ -84,15 +85,25 @@ fn answer(
             node.unshare(file_hash.parse().map_err(|error| NodeError::Invalid(format!("{file_hash}: {error}")))?)?;
             Ok(Last::Unshared)
         }
+        Request::Transfers => Ok(Last::Transfers(TransfersMessage::new(&node.transfers(), node.bytes_sent()))),
+        Request::Limit { max_upload, max_download, max_connections } => {
+            node.set_limits(limits::changed(node.limits(), max_upload, max_download, max_connections)?);
+            Ok(Last::Limits(node.limits().into()))
+        }
     }
 }
 
 fn status(node: &Node, uptime: Duration) -> DaemonStatus {
+    let transfers = node.transfers();
     DaemonStatus {
         pid: process::id(),
         listen: node.listen_address().map_or_else(String::new, |address| address.to_string()),
         uptime_s: uptime.as_secs(),
         bytes_sent: node.bytes_sent(),
+        uploads: transfers.uploads.len(),
+        upload_rate: transfers.upload_rate() as u64,
+        downloads: transfers.downloads.len(),
+        download_rate: transfers.download_rate() as u64,
         shares: shares_json(node, &node.shares()),
     }
 }

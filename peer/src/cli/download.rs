@@ -9,10 +9,11 @@ use serde_json::json;
 use super::args::Download;
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::limits::Typed;
 use super::output::{shown, size};
 use super::progress::Meter;
 use super::share::problem;
-use super::signals;
+use super::{signals, stream};
 use crate::control::Request;
 use crate::node::{DownloadOptions, Downloaded};
 
@@ -24,6 +25,10 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
     whole_to_share(&typed)?;
+    if typed.stdout {
+        return stream::download(context, &target, &typed);
+    }
+    let limits = Typed::from(&typed).limits(&context.config)?;
     let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
     let options = DownloadOptions {
         output: Some(PathBuf::from(output)),
@@ -35,7 +40,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         exclude: typed.exclude,
         no_sync: typed.no_sync,
     };
-    let node = context.asking_node(typed.tracker.as_deref())?;
+    let node = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits).build()?;
     note_other_tracker(context, &target, node.tracker_url());
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let mut meter = Meter::new(&context.output, format!("downloading {}", short(&target)));
@@ -66,16 +71,16 @@ fn whole_to_share(typed: &Download) -> Result<(), Failure> {
     }
 }
 
-fn report(context: &Context, done: &Downloaded) {
+pub(super) fn report(context: &Context, done: &Downloaded) {
     let seconds = done.took.as_secs_f64();
     let sources: Vec<_> =
         done.sources.iter().map(|(peer, bytes)| json!({"peer_id": peer.to_string(), "bytes": bytes})).collect();
     let path = done.path.display();
+    let what = if done.path.as_os_str().is_empty() { "the whole file".to_owned() } else { shown(&path.to_string()) };
     let people = match done.was_there {
         true => format!("{path} was there already, whole and right"),
         false => format!(
-            "downloaded {} ({}{} in {seconds:.1} s from {} {}{}{}), SHA-256 verified",
-            shown(&path.to_string()),
+            "downloaded {what} ({}{} in {seconds:.1} s from {} {}{}{}), SHA-256 verified",
             files(done),
             size(done.size),
             sources.len(),
@@ -89,7 +94,7 @@ fn report(context: &Context, done: &Downloaded) {
         ),
     };
     let programs = json!({
-        "path": path.to_string(),
+        "path": Some(path.to_string()).filter(|path| !path.is_empty()),
         "file_hash": done.file_hash.to_string(),
         "manifest_id": done.manifest_id.to_string(),
         "size": done.size,
@@ -131,7 +136,7 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
     }
 }
 
-fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
+pub(super) fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     if let Target::Link(link) = target
         && !link.trackers.is_empty()
         && !link.trackers.iter().any(|url| crate::tracker::normal_url(url).is_ok_and(|url| url == ours))
@@ -143,7 +148,7 @@ fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     }
 }
 
-fn short(target: &Target) -> String {
+pub(super) fn short(target: &Target) -> String {
     match target {
         Target::Link(link) if link.name.is_some() => shown(link.name.as_deref().unwrap_or_default()),
         _ => target.file_hash().to_string()[..12].to_owned(),

@@ -18,6 +18,7 @@ pub(super) enum Exit {
     LocalDisk,
     InTheWay,
     Interrupted,
+    PipeClosed,
 }
 
 /// Every exit code, its stable word and its meaning: the table in `--help` and in docs/OPERATING.md.
@@ -32,6 +33,7 @@ pub const EXIT_CODES: &[(u8, &str, &str)] = &[
     (7, "local_disk", "the local disk or file system refused"),
     (8, "in_the_way", "a file exists already, or another process uses the folder or port"),
     (130, "interrupted", "stopped by Ctrl-C or SIGTERM; a download goes on with the same command"),
+    (141, "pipe_closed", "the reader of --stdout went away"),
 ];
 
 impl Exit {
@@ -47,6 +49,7 @@ impl Exit {
             Self::LocalDisk => 7,
             Self::InTheWay => 8,
             Self::Interrupted => 130,
+            Self::PipeClosed => 141,
         }
     }
 
@@ -61,7 +64,7 @@ impl Exit {
         Self::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failure)
     }
 
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Ok,
         Self::Failure,
         Self::Usage,
@@ -72,6 +75,7 @@ impl Exit {
         Self::LocalDisk,
         Self::InTheWay,
         Self::Interrupted,
+        Self::PipeClosed,
     ];
 }
 

@@ -12,12 +12,19 @@ use crate::log::{Level, Log};
 pub(super) struct Output {
     json: bool,
     quiet: bool,
+    /// Standard output is for a file's bytes: results go to standard error, and only those for programs.
+    streams: bool,
 }
 
 /// Prints a line; a reader that has gone away (`| head`) is no error of ours.
 pub(super) fn print_line(text: &str) {
+    let _reader_gone = try_print_line(text);
+}
+
+/// Prints a line; false when nobody reads any more.
+pub(super) fn try_print_line(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    let _reader_gone = writeln!(out, "{text}").and_then(|()| out.flush());
+    writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
 }
 
 fn note_line(text: &str) {
@@ -26,7 +33,12 @@ fn note_line(text: &str) {
 
 impl Output {
     pub(super) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet }
+        Self { json, quiet, streams: false }
+    }
+
+    /// Keeps standard output free for a file's bytes.
+    pub(super) fn beside_a_stream(self, streams: bool) -> Self {
+        Self { streams, ..self }
     }
 
     pub(super) fn is_json(&self) -> bool {
@@ -39,9 +51,11 @@ impl Output {
 
     /// The result, for people or for programs.
     pub(super) fn result(&self, people: &str, programs: &Value) {
-        match self.json {
-            true => print_line(&programs.to_string()),
-            false => print_line(people.trim_end()),
+        match (self.json, self.streams) {
+            (true, false) => print_line(&programs.to_string()),
+            (true, true) => note_line(&programs.to_string()),
+            (false, false) => print_line(people.trim_end()),
+            (false, true) => self.note(people.trim_end()),
         }
     }
 
@@ -69,7 +83,8 @@ impl Output {
         note_line(&format!("peernet: error: {}", failure.message));
         if self.json {
             let (code, exit_code) = (failure.exit.word(), failure.exit.code());
-            print_line(&json!({"error": failure.message, "code": code, "exit_code": exit_code}).to_string());
+            let document = json!({"error": failure.message, "code": code, "exit_code": exit_code}).to_string();
+            if self.streams { note_line(&document) } else { print_line(&document) }
         }
     }
 

@@ -1,69 +1,75 @@
-//! Progress, as it fits: a bar on a terminal, a line now and then elsewhere, JSON lines for programs, or nothing.
+//! Progress, as it fits: a bar on a terminal with a line for each source, a line now and then elsewhere, JSON lines for
+//! programs, or nothing.
+
+mod lines;
+mod text;
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use indicatif::{MultiProgress, ProgressBar};
+use serde_json::{Value, json};
 
-use super::output::{Output, shown, size};
-use crate::fetch::{FetchProgress, Phase};
+use super::output::{Output, size};
+use crate::fetch::{FetchProgress, Phase, SourceProgress};
 use crate::hashing::HashProgress;
+pub(super) use lines::Lines;
+use lines::styled;
+pub(super) use text::span;
+use text::{fetching_event, fetching_text, source_text};
 
 /// How often a line is printed where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(3);
 /// How often a JSON line is printed.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
-
-/// No note is shown longer.
-const NOTE_CHARS_MAX: usize = 200;
+/// Sources shown below the bar: the fastest.
+const SOURCES_SHOWN_MAX: usize = 8;
 
 /// Shows one activity.
 pub(super) struct Meter {
     output: Output,
     what: String,
-    bar: Option<ProgressBar>,
+    bars: Option<Bars>,
     due: Instant,
+}
+
+/// What is on the terminal.
+struct Bars {
+    main: ProgressBar,
+    sources: Lines,
 }
 
 impl Meter {
     /// `what` names the activity, like `hashing model.bin`.
     pub(super) fn new(output: &Output, what: String) -> Self {
         let on_terminal = std::io::stderr().is_terminal() && !output.is_quiet() && !output.is_json();
+        let bars = on_terminal.then(|| Bars::new(&what));
         // The first line comes after a pause too: what is quick needs none.
-        Self { output: output.clone(), bar: on_terminal.then(|| bar(&what)), what, due: Instant::now() + EVENT_EVERY }
+        Self { output: output.clone(), bars, what, due: Instant::now() + EVENT_EVERY }
     }
 
     pub(super) fn hashing(&mut self, progress: HashProgress) {
-        self.show(progress.done, Some(progress.total), "");
+        let (done, total) = (progress.done, Some(progress.total));
+        let event = |what: &str| json!({"event": "progress", "what": what, "phase": "hashing", "bytes_done": done, "bytes_total": total, "note": ""});
+        self.show((done, total), "", &[], event);
     }
 
     pub(super) fn fetching(&mut self, progress: &FetchProgress) {
-        let busy = progress.sources.iter().filter(|source| source.in_flight > 0).count();
-        let phase = match progress.phase {
-            Phase::LookingUp => "looking for sources".to_owned(),
-            Phase::CheckingPart => "checking what is there".to_owned(),
-            Phase::Copying => "copying what is here already".to_owned(),
-            Phase::Fetching if progress.sources.is_empty() => "nobody offers it now, waiting for somebody".to_owned(),
-            Phase::Fetching => {
-                format!("{}/s from {busy} of {} peers", size(progress.rate as u64), progress.sources.len())
-            }
-            Phase::Verifying => "verifying".to_owned(),
-            Phase::Finishing => "finishing".to_owned(),
-        };
-        let note = progress.note.as_ref().map_or(phase.clone(), |note| format!("{phase}; {}", remark(note)));
-        self.show(progress.bytes_done, progress.bytes_total, &note);
+        let sources: &[SourceProgress] = if progress.phase == Phase::Fetching { &progress.sources } else { &[] };
+        let text = fetching_text(progress);
+        let event = |what: &str| fetching_event(what, progress, &text);
+        self.show((progress.bytes_done, progress.bytes_total), &text, sources, event);
     }
 
-    fn show(&mut self, done: u64, total: Option<u64>, note: &str) {
-        if let Some(bar) = &self.bar {
-            match total {
-                Some(total) => bar.set_length(total.max(1)),
-                None => bar.unset_length(),
-            }
-            bar.set_position(if total == Some(0) { 1 } else { done });
-            bar.set_message(note.to_owned());
-            return;
+    fn show(
+        &mut self,
+        (done, total): (u64, Option<u64>),
+        note: &str,
+        sources: &[SourceProgress],
+        event: impl FnOnce(&str) -> Value,
+    ) {
+        if let Some(bars) = &mut self.bars {
+            return bars.show((done, total), note, sources);
         }
         let now = Instant::now();
         if now < self.due {
@@ -75,38 +81,68 @@ impl Meter {
             |total| format!("{} of {} ({} %)", size(done), size(total), done * 100 / total.max(1)),
         );
         self.output.note(&format!("{}: {of}{}{note}", self.what, if note.is_empty() { "" } else { ", " }));
-        self.output.event(
-            &json!({"event": "progress", "what": self.what, "bytes_done": done, "bytes_total": total, "note": note}),
-        );
+        self.output.event(&event(&self.what));
     }
 }
 
-impl Drop for Meter {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+impl Bars {
+    fn new(what: &str) -> Self {
+        let all = MultiProgress::new();
+        let main = all.add(styled("{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}"));
+        main.set_prefix(what.to_owned());
+        Self { main, sources: Lines::below(all) }
+    }
+
+    fn show(&mut self, (done, total): (u64, Option<u64>), note: &str, sources: &[SourceProgress]) {
+        match total {
+            Some(total) => self.main.set_length(total.max(1)),
+            None => self.main.unset_length(),
         }
+        self.main.set_position(if total == Some(0) { 1 } else { done });
+        self.main.set_message(note.to_owned());
+        self.sources.set(source_lines(sources));
     }
 }
 
-/// A note may quote a stranger: the error text of another peer, the address it gave.
-fn remark(note: &str) -> String {
-    shown(&note.chars().take(NOTE_CHARS_MAX).collect::<String>())
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.main.finish_and_clear();
+    }
 }
 
-fn bar(what: &str) -> ProgressBar {
-    let template = "{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {eta} {msg}";
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(1).with_style(style).with_prefix(what.to_owned())
+/// The fastest ones, in a fixed order so that they do not jump about.
+fn source_lines(sources: &[SourceProgress]) -> Vec<String> {
+    let mut shown: Vec<(usize, &SourceProgress)> = sources.iter().enumerate().collect();
+    shown.sort_by(|(_, a), (_, b)| {
+        (b.in_flight > 0, b.rate).partial_cmp(&(a.in_flight > 0, a.rate)).unwrap_or(std::cmp::Ordering::Equal)
+    });
+    shown.truncate(SOURCES_SHOWN_MAX);
+    shown.sort_by_key(|(place, _)| *place);
+    shown.into_iter().map(|(_, source)| source_text(source)).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use peernet_engine::ids::PeerId;
+
     use super::*;
 
     #[test]
-    fn what_another_peer_says_can_neither_steer_nor_flood_the_terminal() {
-        assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
-        assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
+    fn the_fastest_sources_are_shown_in_the_order_they_are_known() {
+        let source = |n: u32| SourceProgress {
+            peer: PeerId::from_random([n as u8; 16]),
+            address: format!("host{n}:1"),
+            v1: false,
+            rate: f64::from(n % 7),
+            in_flight: u32::from(n != 6),
+            chunks: n,
+            bytes: 0,
+        };
+        let all: Vec<_> = (0..20).map(source).collect();
+        let lines = source_lines(&all);
+        assert_eq!(lines.len(), SOURCES_SHOWN_MAX);
+        let hosts: Vec<&str> = lines.iter().map(|line| line.trim_start().split(':').next().unwrap()).collect();
+        assert_eq!(hosts, ["host3", "host4", "host5", "host11", "host12", "host13", "host18", "host19"]);
+        assert!(source_lines(&[]).is_empty());
     }
 }

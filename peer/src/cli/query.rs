@@ -121,6 +121,12 @@ pub(super) fn daemon_status(context: &Context) -> Option<DaemonStatus> {
     }
 }
 
+/// There is none.
+pub(super) fn no_daemon(context: &Context) -> Failure {
+    let folder = context.home.state_folder().display();
+    Failure { exit: Exit::NotFound, message: format!("no daemon answers for {folder}; `peernet daemon` starts one") }
+}
+
 /// What this folder shares, read without a daemon.
 pub(super) fn own_shares(context: &Context, tracker: Option<&str>) -> Result<Value, Failure> {
     let node = match context.builder(tracker).build() {

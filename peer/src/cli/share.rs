@@ -11,6 +11,7 @@ use super::args::{Share, Unshare};
 use super::context::Context;
 use super::daemon::serve_until_stopped;
 use super::exit::{Exit, Failure};
+use super::limits::Typed;
 use super::progress::Meter;
 use super::signals;
 use crate::control::{ControlClient, Last, Line, Problem, Request, SharedMessage};
@@ -25,6 +26,9 @@ pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
     }
     let from_here = typed.no_daemon || typed.port.is_some() || typed.listen.is_some();
     if !from_here && context.daemon().is_some() {
+        if !Typed::from(&typed).is_empty() {
+            return Err(Failure::usage("a daemon serves, with its own limits: `peernet limit` changes them"));
+        }
         return through_daemon(context, &typed.files);
     }
     if typed.no_serve {
@@ -126,7 +130,8 @@ fn note_down(context: &Context, typed: &Share) -> Result<Exit, Failure> {
 }
 
 fn serve_from_here(context: &Context, typed: &Share) -> Result<Exit, Failure> {
-    let mut builder = context.builder(typed.tracker.as_deref()).passing_shares();
+    let limits = Typed::from(typed).limits(&context.config)?;
+    let mut builder = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits);
     match (typed.port, &typed.listen) {
         (Some(_), Some(_)) => return Err(Failure::usage("give either --port or --listen")),
         (Some(port), None) => builder = builder.listen(format!("0.0.0.0:{port}")),

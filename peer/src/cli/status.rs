@@ -8,7 +8,8 @@ use super::args::Status;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::size;
-use super::query::{daemon_status, own_shares};
+use super::query::{daemon_status, no_daemon, own_shares};
+use super::watch;
 use crate::control::DaemonStatus;
 use crate::error::NodeError;
 use crate::tracker::Me;
@@ -25,6 +26,12 @@ struct Known {
 }
 
 pub(super) fn status(context: &Context, typed: Status) -> Result<Exit, Failure> {
+    if typed.watch {
+        return watch::watch(context, typed.interval.as_deref());
+    }
+    if typed.interval.is_some() {
+        return Err(Failure::usage("--interval goes with --watch"));
+    }
     if typed.daemon {
         return daemon_answers(context);
     }
@@ -41,13 +48,7 @@ pub(super) fn status(context: &Context, typed: Status) -> Result<Exit, Failure> 
 
 /// For health checks: asks neither the tracker nor the account.
 fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
-    let daemon = daemon_status(context).ok_or_else(|| Failure {
-        exit: Exit::NotFound,
-        message: format!(
-            "no daemon answers for {}; `peernet daemon` starts one",
-            context.home.state_folder().display()
-        ),
-    })?;
+    let daemon = daemon_status(context).ok_or_else(|| no_daemon(context))?;
     context.output.result(&daemon_line(Some(&daemon)), &daemon_json(Some(&daemon)));
     Ok(Exit::Ok)
 }
@@ -122,13 +123,21 @@ fn daemon_json(daemon: Option<&DaemonStatus>) -> Value {
         "daemon_listen": daemon.map(|daemon| &daemon.listen),
         "daemon_uptime_s": daemon.map(|daemon| daemon.uptime_s),
         "daemon_bytes_sent": daemon.map(|daemon| daemon.bytes_sent),
+        "daemon_uploads": daemon.map(|daemon| daemon.uploads),
+        "daemon_upload_rate": daemon.map(|daemon| daemon.upload_rate),
+        "daemon_downloads": daemon.map(|daemon| daemon.downloads),
+        "daemon_download_rate": daemon.map(|daemon| daemon.download_rate),
     })
 }
 
 fn daemon_line(daemon: Option<&DaemonStatus>) -> String {
     match daemon {
-        Some(DaemonStatus { pid, listen, bytes_sent, .. }) => {
-            format!("daemon      running as process {pid} on {listen}, {} sent", size(*bytes_sent))
+        Some(DaemonStatus { pid, listen, bytes_sent, uploads, upload_rate, downloads, download_rate, .. }) => {
+            let (sent, up, down) = (size(*bytes_sent), size(*upload_rate), size(*download_rate));
+            format!(
+                "daemon      running as process {pid} on {listen}, {sent} sent\n\
+                 transfers   {uploads} uploads at {up}/s, {downloads} downloads at {down}/s"
+            )
         }
         None => "daemon      not running".to_owned(),
     }

@@ -1,8 +1,18 @@
 //! The lines of the control socket.
 
+mod transfers;
+
+use std::num::NonZeroU32;
+
+use peernet_engine::rate_limit::Rate;
 use serde::{Deserialize, Serialize};
 
 use crate::node::Shared;
+use crate::throttle::SpeedLimits;
+
+#[cfg(test)]
+pub(crate) use transfers::CallsMessage;
+pub(crate) use transfers::{DownloadMessage, TransfersMessage, UploadMessage};
 
 /// Both sides say it; another one is refused with words.
 pub(crate) const VERSION: u32 = 1;
@@ -26,6 +36,17 @@ pub(crate) enum Request {
     Unshare {
         /// Which, in hex.
         file_hash: String,
+    },
+    /// What are you transferring?
+    Transfers,
+    /// Change limits, as they are typed; those that are absent stay. Answered with all of them.
+    Limit {
+        /// Bytes a second.
+        max_upload: Option<String>,
+        /// Bytes a second.
+        max_download: Option<String>,
+        /// A number.
+        max_connections: Option<String>,
     },
 }
 
@@ -61,6 +82,10 @@ pub(crate) enum Last {
     Shared(SharedMessage),
     /// To [`Request::Unshare`].
     Unshared,
+    /// To [`Request::Transfers`].
+    Transfers(TransfersMessage),
+    /// To [`Request::Limit`].
+    Limits(LimitsMessage),
 }
 
 /// Why not: the exit code of the command line's table and a sentence.
@@ -83,8 +108,32 @@ pub(crate) struct DaemonStatus {
     pub(crate) uptime_s: u64,
     /// Bytes it has sent to others since then.
     pub(crate) bytes_sent: u64,
+    /// `Fetch` calls it serves, and bytes a second that go out, version 1's included.
+    pub(crate) uploads: usize,
+    pub(crate) upload_rate: u64,
+    /// Downloads that run in it, and bytes a second that come in.
+    pub(crate) downloads: usize,
+    pub(crate) download_rate: u64,
     /// What it shares, as `list --json` prints it.
     pub(crate) shares: serde_json::Value,
+}
+
+/// [`SpeedLimits`] as they travel; `None` is no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LimitsMessage {
+    pub(crate) max_upload: Option<u64>,
+    pub(crate) max_download: Option<u64>,
+    pub(crate) max_connections: Option<u32>,
+}
+
+impl From<SpeedLimits> for LimitsMessage {
+    fn from(limits: SpeedLimits) -> Self {
+        Self {
+            max_upload: limits.max_upload.map(Rate::bytes_per_second),
+            max_download: limits.max_download.map(Rate::bytes_per_second),
+            max_connections: limits.max_connections.map(NonZeroU32::get),
+        }
+    }
 }
 
 /// [`Shared`] as it travels.

@@ -6,9 +6,9 @@ mod owner;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, Scope};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use peernet_engine::assembly::Shape;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkIndex, FileHash};
@@ -16,9 +16,9 @@ use peernet_engine::manifest::Manifest;
 
 use self::owner::Owner;
 use super::blueprint::Blueprint;
-use super::event::EVENTS_MAX;
+use super::event::{EVENTS_MAX, Event};
 use super::pick::Context;
-use super::whole::{Follow, Frontier};
+use super::whole::{Follow, Frontier, Sink};
 use super::{FetchError, Phase, Source, check, local, sync, whole};
 use crate::cancel::Cancel;
 use crate::part::{Journal, Part, Proof, Storage};
@@ -54,12 +54,14 @@ pub(super) fn run(
     // Once all of it was read again there is nothing left to doubt but the manifest.
     let mut doubted = !held.is_empty();
     local::copy(context, &blueprint, part, &mut held, &mut journal)?;
+    let delivers = context.job.sink.is_some();
     offer(context, &blueprint, part, &held);
     loop {
         part.reset(held.iter());
         let pass = transfer(context, (&blueprint, shape), &sources, part, (journal, held))?;
         let wrong = match prove(context, &blueprint, part, &pass)? {
             None => return finish::finish(context, &blueprint, part, pass),
+            Some(_) if delivers => return Err(FetchError::DeliveredWrong),
             Some(wrong) => wrong,
         };
         if !doubted {
@@ -137,6 +139,9 @@ fn resume(
     let journal_path = Journal::path_for(part.path());
     let (mut journal, resumed) =
         Journal::open(&journal_path, &blueprint.identity(), context.job.limits.survive_power_cut).map_err(failed())?;
+    if context.job.passing {
+        std::fs::remove_file(&journal_path).map_err(failed())?;
+    }
     let (mut held, shape) = (resumed.held, resumed.shape);
     let cut_short = resumed.known && !part.storage().is_long_enough(&held, shape).map_err(failed())?;
     let unknown = !resumed.known && !was_empty;
@@ -191,10 +196,11 @@ fn transfer(
 ) -> Result<Pass, FetchError> {
     let (over, skip_last) = (Cancel::new(), AtomicBool::new(false));
     let follow = match part.storage() {
-        Storage::File(_) => Follow::Hash(context.job.sink.take()),
+        Storage::File(_) => Follow::Hash,
         // The manifest is the one the listing names, and every file is read again in the end.
         Storage::Tree(_) => Follow::Trust(blueprint.file_hash),
     };
+    let sink = context.job.sink.take();
     let frontier = Frontier::new(&follow);
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
@@ -210,6 +216,12 @@ fn transfer(
                 whole::follow(&read_at, front, follow, &hash_events);
             })
             .map_err(thread_failed())?;
+        let delivers = sink.is_some();
+        let spawned = sink.map_or(Ok(()), |sink| spawn_delivery(scope, part, &frontier, sink, events.clone()));
+        if let Err(error) = spawned {
+            frontier.stop();
+            return Err(thread_failed()(error));
+        }
         let sync_events = events.clone();
         let (limits, skip_last) = (&limits, &skip_last);
         let syncer = thread::Builder::new().name("fetch-sync".to_owned()).spawn_scoped(scope, move || {
@@ -223,6 +235,9 @@ fn transfer(
             }
         };
         let mut owner = Owner::new(context, scope, (blueprint, shape), part, &frontier, events, written, held, &over);
+        if delivers {
+            owner.wait_for_delivery();
+        }
         let result = owner.run(sources, &happening);
         let shape = owner.shape();
         if matches!(&result, Ok(hash) if *hash == blueprint.file_hash) {
@@ -238,4 +253,20 @@ fn transfer(
             .map_err(|_| FetchError::local("syncing the part file")(std::io::Error::other("the thread panicked")))?;
         Ok(Pass { hash: result?, shape, journal })
     })
+}
+
+fn spawn_delivery<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    part: &Arc<Part>,
+    frontier: &Arc<Frontier>,
+    sink: Sink,
+    events: Sender<Event>,
+) -> std::io::Result<()> {
+    let (part, frontier) = (Arc::clone(part), Arc::clone(frontier));
+    let deliverer = thread::Builder::new().name("fetch-deliver".to_owned());
+    let deliver = move || {
+        let read_at = |buffer: &mut [u8], at: u64| part.storage().read_exact_at(buffer, at);
+        whole::deliver(&read_at, &frontier, sink, &events);
+    };
+    deliverer.spawn_scoped(scope, deliver).map(drop)
 }

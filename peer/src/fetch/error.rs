@@ -25,6 +25,10 @@ pub enum FetchError {
         /// What the system says.
         error: io::Error,
     },
+    /// The reader of the bytes ([`super::FetchJob::sink`]) takes no more.
+    Sink(io::Error),
+    /// The bytes that went to the reader are those of a manifest that proved false. They cannot be taken back.
+    DeliveredWrong,
     /// Something is at the final path already; it was not touched.
     Exists(PathBuf),
     /// Another process downloads into the same part file.
@@ -46,6 +50,10 @@ impl fmt::Display for FetchError {
             Self::Directory(error) => write!(f, "{error}"),
             Self::GaveUp(why) => write!(f, "{why}"),
             Self::LocalDisk { doing, error } => write!(f, "{doing}: {error}"),
+            Self::Sink(error) => write!(f, "writing the output: {error}"),
+            Self::DeliveredWrong => f.write_str(
+                "the bytes that were written are not the file asked for: throw them away (a link with xm is safe from the first byte)",
+            ),
             Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
             Self::InUse(path) => write!(f, "{} is in use by another download", path.display()),
             Self::WrongFile => f.write_str("what the sources offer under this hash is another file"),

@@ -37,12 +37,18 @@ pub(super) enum Event {
     Failed(LinkId, ChunkIndex, Cause),
     /// A chunk was turned away for now.
     Busy(LinkId, ChunkIndex),
+    /// Our own limit keeps us from reading on.
+    HeldBack(LinkId),
     /// A connection is over; why, in the scheduler's words and in a user's.
     Ended(LinkId, Cause, String),
     /// Our own disk failed while this was done.
     Disk(String, io::Error),
     /// The whole file is hashed.
     Whole(FileHash),
+    /// Every byte went to the sink.
+    Delivered,
+    /// The sink takes no more.
+    Sink(io::Error),
     /// A lookup came back with sources of this blueprint.
     Sources(Result<Vec<Source>, DirectoryError>),
 }

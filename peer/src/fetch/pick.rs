@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::ids::ManifestId;
 use peernet_engine::manifest::Manifest;
 
@@ -50,6 +51,8 @@ impl Context<'_> {
             rate: 0.0,
             elapsed: self.begun.elapsed(),
             sources: Vec::new(),
+            eta: None,
+            bottleneck: Bottleneck::None,
             note: None,
         };
         (self.progress)(&progress);
@@ -82,7 +85,7 @@ pub(super) fn run(
 }
 
 fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
-    if context.job.final_path.symlink_metadata().is_ok() {
+    if !context.job.passing && context.job.final_path.symlink_metadata().is_ok() {
         return Err(FetchError::Exists(context.job.final_path.clone()));
     }
     if context.cancel.is_cancelled() {
@@ -124,7 +127,11 @@ fn open_part(job: &FetchJob) -> Result<Arc<Part>, FetchError> {
     };
     let part = part.map_err(FetchError::local(format!("opening {}", path.display())))?;
     let part = part.ok_or_else(|| FetchError::InUse(path.clone()))?;
-    let _ = sync_folder_of(path);
+    if job.passing {
+        std::fs::remove_file(path).map_err(FetchError::local(format!("unlinking {}", path.display())))?;
+    } else {
+        let _ = sync_folder_of(path);
+    }
     Ok(Arc::new(part))
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::ids::PeerId;
 
 /// What a download is busy with.
@@ -42,6 +43,10 @@ pub struct FetchProgress {
     pub elapsed: Duration,
     /// Everyone asked or to be asked.
     pub sources: Vec<SourceProgress>,
+    /// How long it will still take at this rate, where that can be said.
+    pub eta: Option<Duration>,
+    /// What slowed it in the last seconds.
+    pub bottleneck: Bottleneck,
     /// A sentence about what slows or blocks it, when something does.
     pub note: Option<String>,
 }

@@ -1,10 +1,12 @@
 //! The thread of one connection to one source: connects, takes the owner's orders, receives, writes, verifies.
 
 mod intake;
+mod pay;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use peernet_engine::bitmap::Bitmap;
@@ -17,12 +19,14 @@ use self::intake::Intake;
 use super::FetchLimits;
 use super::blueprint::Blueprint;
 use super::event::{Event, LinkId, OwnerGone, tell};
+use super::spent::SpentCounters;
 use super::whole::Frontier;
 use crate::cancel::Cancel;
 use crate::grpc::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
 };
 use crate::part::Part;
+use crate::throttle::{Connected, Throttle};
 
 /// Addresses of one source that are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -38,6 +42,10 @@ pub(super) struct Link {
     pub(super) events: Sender<Event>,
     pub(super) orders: Orders,
     pub(super) limits: FetchLimits,
+    pub(super) throttle: Arc<Throttle>,
+    pub(super) spent: Arc<SpentCounters>,
+    /// Counted as long as the thread lives.
+    pub(super) _connected: Connected,
     /// Set when the attempt ends, whatever the thread waits for.
     pub(super) over: Cancel,
 }
@@ -72,13 +80,16 @@ pub(super) fn run(mut link: Link) {
 
 fn connection(link: &mut Link) -> End {
     let (part, frontier) = (Arc::clone(&link.part), Arc::clone(&link.frontier));
-    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), part, frontier, link.events.clone());
-    Session { intake, answered: false }.over_addresses(link)
+    let spent = Arc::clone(&link.spent);
+    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), (part, frontier), link.events.clone(), spent);
+    Session { intake, answered: false, held_back: None }.over_addresses(link)
 }
 
 struct Session {
     intake: Intake,
     answered: bool,
+    /// When the owner was last told that our own limit is at work.
+    held_back: Option<Instant>,
 }
 
 impl Session {
@@ -127,15 +138,21 @@ impl Session {
         };
         call.want(&self.intake.expected());
         loop {
-            match call.next(&mut link.orders) {
+            let event = match self.intake.is_idle() {
+                true => call.next(&mut link.orders),
+                false => link.spent.while_waiting(|| call.next(&mut link.orders)),
+            };
+            match event {
                 StreamEvent::Stopped => return Err(End::Stopped),
                 StreamEvent::Ended(Err(error)) => return Ok(error),
                 StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
                 StreamEvent::Command(command) => self.order_stream(&mut call, command),
                 StreamEvent::Reply(reply) => {
                     self.answered = true;
+                    let len = reply.payload_len();
                     self.reply(link, reply)?;
                     call.drop_wanted(&self.intake.take_untold());
+                    self.pay(link, &mut call, len)?;
                 }
             }
         }
@@ -197,7 +214,11 @@ impl Session {
             }
         }
         loop {
-            match calls.next(&mut link.orders) {
+            let event = match self.intake.is_idle() {
+                true => calls.next(&mut link.orders),
+                false => link.spent.while_waiting(|| calls.next(&mut link.orders)),
+            };
+            match event {
                 ChunkEvent::Stopped => return Err(End::Stopped),
                 ChunkEvent::Command(command) => {
                     if let Err(error) = self.order_calls(&mut calls, command) {
@@ -208,6 +229,9 @@ impl Session {
                     self.answered = true;
                     let len = data.len();
                     self.intake.block(chunk, (0, true), len, &mut data)?;
+                    if let Some(error) = self.pay_for_call(link, &mut calls, len)? {
+                        return Ok(error);
+                    }
                 }
                 ChunkEvent::Chunk(_, Err(error @ (CallError::Transport(_) | CallError::Cancelled))) => {
                     return Ok(error);

@@ -2,7 +2,7 @@
 //!
 //! Whoever receives the very chunk that the digest has come to takes the digest along, since a second digest of the same
 //! bytes costs next to nothing ([`Taken`]). What comes out of order is read again by one thread, in order behind the
-//! writes, which also feeds whoever wants the bytes in order.
+//! writes. Whoever wants the bytes in order is fed by another ([`deliver`]), so that a slow reader holds up no hash.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -24,8 +24,8 @@ pub(super) type ReadAt<'a> = &'a (dyn Fn(&mut [u8], u64) -> io::Result<()> + Syn
 
 /// What becomes of the bytes in order.
 pub(super) enum Follow {
-    /// They are hashed, and go to the sink where there is one.
-    Hash(Option<Sink>),
+    /// They are hashed.
+    Hash,
     /// Nothing: other hashes prove them. This is told in the end.
     Trust(FileHash),
 }
@@ -60,7 +60,7 @@ impl Frontier {
     /// At the start of the file.
     pub(super) fn new(follow: &Follow) -> Arc<Self> {
         let state = State { ready: 0, complete: false, stopped: false, at: 0, digest: Some(Digest::new()) };
-        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new(), lends: matches!(follow, Follow::Hash(None)) })
+        Arc::new(Self { state: Mutex::new(state), moved: Condvar::new(), lends: matches!(follow, Follow::Hash) })
     }
 
     /// All bytes before `ready` are there; `complete` when that is the whole file.
@@ -84,6 +84,19 @@ impl Frontier {
         }
         let digest = state.digest.take()?;
         Some(Taken { frontier: Arc::clone(self), before: digest.clone(), digest, kept: None })
+    }
+
+    /// Waits until there are bytes past `at`, and says up to where; `None` when nothing more comes.
+    fn wait_past(&self, at: u64) -> Option<u64> {
+        let mut state = self.lock();
+        while !state.stopped && !state.complete && state.ready <= at {
+            state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        (!state.stopped && state.ready > at).then_some(state.ready)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.lock().stopped
     }
 
     /// Waits until there is something to read or nothing more to come. The digest is the caller's from then on.
@@ -159,7 +172,7 @@ impl Drop for Taken {
 pub(super) fn follow(read_at: ReadAt<'_>, frontier: &Frontier, follow: Follow, events: &Sender<Event>) {
     let last = match follow {
         Follow::Trust(hash) => frontier.wait_until_complete().then_some(Event::Whole(hash)),
-        Follow::Hash(sink) => hash_behind(read_at, frontier, sink),
+        Follow::Hash => hash_behind(read_at, frontier),
     };
     if let Some(last) = last {
         // The owner may have gone.
@@ -167,7 +180,31 @@ pub(super) fn follow(read_at: ReadAt<'_>, frontier: &Frontier, follow: Follow, e
     }
 }
 
-fn hash_behind(read_at: ReadAt<'_>, frontier: &Frontier, mut sink: Option<Sink>) -> Option<Event> {
+/// The thread that feeds a sink: every byte in order, each as soon as all before it are verified; then it tells.
+pub(super) fn deliver(read_at: ReadAt<'_>, frontier: &Frontier, sink: Sink, events: &Sender<Event>) {
+    let last = match hand_on(read_at, frontier, sink) {
+        // What was cut short was not delivered.
+        Ok(()) if frontier.is_stopped() => return,
+        Ok(()) => Event::Delivered,
+        Err(event) => event,
+    };
+    // The owner may have gone.
+    let _ = tell(events, last);
+}
+
+fn hand_on(read_at: ReadAt<'_>, frontier: &Frontier, mut sink: Sink) -> Result<(), Event> {
+    let (mut buffer, mut at) = (vec![0; PIECE_BYTES], 0);
+    while let Some(ready) = frontier.wait_past(at) {
+        let len = PIECE_BYTES.min(usize::try_from(ready - at).unwrap_or(PIECE_BYTES));
+        let piece = &mut buffer[..len];
+        read_at(piece, at).map_err(|error| Event::Disk("reading the part file again".to_owned(), error))?;
+        sink(piece).map_err(Event::Sink)?;
+        at += len as u64;
+    }
+    Ok(())
+}
+
+fn hash_behind(read_at: ReadAt<'_>, frontier: &Frontier) -> Option<Event> {
     let mut buffer = vec![0; PIECE_BYTES];
     loop {
         let (at, len, mut digest) = match frontier.next() {
@@ -178,11 +215,6 @@ fn hash_behind(read_at: ReadAt<'_>, frontier: &Frontier, mut sink: Option<Sink>)
         let piece = &mut buffer[..len];
         if let Err(error) = read_at(piece, at) {
             return Some(Event::Disk("reading the part file again".to_owned(), error));
-        }
-        if let Some(sink) = &mut sink
-            && let Err(error) = sink(piece)
-        {
-            return Some(Event::Disk("writing the output".to_owned(), error));
         }
         digest.update(piece);
         frontier.give_back(digest, len as u64);
@@ -218,6 +250,20 @@ mod tests {
         }
     }
 
+    /// What is told of a sink when all of the file is ready and then `after` happens.
+    fn delivered(sink: Sink, after: impl FnOnce(&Frontier)) -> Option<Event> {
+        let (bytes, frontier) = (content(), Frontier::new(&Follow::Hash));
+        frontier.advance(LEN as u64, true);
+        after(&frontier);
+        let (events, told) = crossbeam_channel::bounded(1);
+        let read_at = |buffer: &mut [u8], at: u64| {
+            buffer.copy_from_slice(&bytes[at as usize..][..buffer.len()]);
+            Ok(())
+        };
+        deliver(&read_at, &frontier, sink, &events);
+        told.try_recv().ok()
+    }
+
     fn right() -> Option<FileHash> {
         Some(FileHash(Sha256::digest(content()).into()))
     }
@@ -233,32 +279,33 @@ mod tests {
                 taken.keep(len as u64);
             }
         };
-        assert_eq!(check(Follow::Hash(None), |_, _| {}), right());
+        assert_eq!(check(Follow::Hash, |_, _| {}), right());
         let some = |frontier: &Arc<Frontier>, bytes: &[u8]| {
             take(frontier, bytes, 0, PIECE_BYTES, true);
             assert!(frontier.take(0).is_none(), "it has gone on");
             take(frontier, bytes, PIECE_BYTES, 77, false);
             take(frontier, bytes, PIECE_BYTES, PIECE_BYTES, true);
         };
-        assert_eq!(check(Follow::Hash(None), some), right());
-        assert_eq!(check(Follow::Hash(None), |frontier, bytes| take(frontier, bytes, 0, LEN, true)), right());
+        assert_eq!(check(Follow::Hash, some), right());
+        assert_eq!(check(Follow::Hash, |frontier, bytes| take(frontier, bytes, 0, LEN, true)), right());
     }
 
     #[test]
     fn a_sink_gets_every_byte_in_order_and_its_error_ends_it() {
         let (out, bytes) = crossbeam_channel::unbounded();
         let sink: Sink = Box::new(move |piece| out.send(piece.to_vec()).map_err(io::Error::other));
-        let follow_how = Follow::Hash(Some(sink));
-        assert_eq!(check(follow_how, |frontier, _| assert!(frontier.take(0).is_none())), right());
+        assert!(matches!(delivered(sink, |_| {}), Some(Event::Delivered)));
         assert!(bytes.try_iter().flatten().eq(content()));
         let broken: Sink = Box::new(|_| Err(io::ErrorKind::BrokenPipe.into()));
-        assert_eq!(check(Follow::Hash(Some(broken)), |_, _| {}), None);
+        assert!(matches!(delivered(broken, |_| {}), Some(Event::Sink(_))));
+        let unused: Sink = Box::new(|_| Ok(()));
+        assert!(delivered(unused, Frontier::stop).is_none());
     }
 
     #[test]
     fn what_other_hashes_prove_is_not_read() {
         let hash = FileHash([7; 32]);
         assert_eq!(check(Follow::Trust(hash), |_, _| {}), Some(hash));
-        assert_eq!(check(Follow::Hash(None), |frontier, _| frontier.stop()), None);
+        assert_eq!(check(Follow::Hash, |frontier, _| frontier.stop()), None);
     }
 }

@@ -7,9 +7,12 @@ mod fetch_call;
 use std::ffi::CString;
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
+use futures_util::Stream as _;
 use grpcio::{CallOption, ChannelBuilder, Error, RpcStatusCode};
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash, ManifestId};
@@ -114,6 +117,13 @@ pub(crate) struct Orders(mpsc::Receiver<Command>);
 pub(crate) fn commands() -> (Commands, Orders) {
     let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
     (Commands(sender), Orders(receiver))
+}
+
+impl Orders {
+    /// The next command; `None` when the owner wants nothing more.
+    fn poll_command(&mut self, context: &mut Context<'_>) -> Poll<Option<Command>> {
+        Pin::new(&mut self.0).poll_next(context)
+    }
 }
 
 impl Commands {

@@ -6,7 +6,9 @@
 mod budget;
 mod calls;
 mod disk;
+mod flow;
 mod handlers;
+mod pace;
 mod stream;
 mod upkeep;
 mod waiting;
@@ -14,18 +16,23 @@ mod waiting;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
+use peernet_engine::rate_limit::Rate;
 
 use self::budget::Budget;
 use self::disk::Disk;
+use self::flow::Flow;
+use self::pace::Pace;
 use self::stream::Streams;
 use self::waiting::Waiting;
 use super::address::{AddressError, HostPort};
 use super::{environment, marshal};
 use crate::cancel::Cancel;
+use crate::throttle::Connections;
+use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
 
 /// Largest request: 2,048 ranges of at most 12 bytes each, and the rest of a `FetchRequest`.
@@ -102,7 +109,12 @@ struct Core {
     stream_budget: Arc<Budget>,
     streams: Streams,
     waiting: Arc<Waiting>,
+    pace: Pace,
+    /// Shared with the downloads of the same node.
+    connections: Connections,
     counters: Counters,
+    /// Of `DownloadChunk`.
+    calls_flow: Mutex<Flow>,
 }
 
 #[derive(Default)]
@@ -115,7 +127,7 @@ struct Counters {
 }
 
 impl Core {
-    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Self {
+    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits, connections: Connections) -> Self {
         let half = limits.bytes_in_flight_max / 2;
         Self {
             shelf,
@@ -124,13 +136,20 @@ impl Core {
             stream_budget: Arc::new(Budget::new(half)),
             streams: Streams::new(limits.streams_max),
             waiting: Arc::new(Waiting::new(&limits)),
+            pace: Pace::new(limits.rate_max),
+            connections,
             counters: Counters::default(),
+            calls_flow: Mutex::new(Flow::new()),
             limits,
         }
     }
 
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    fn calls_flow(&self) -> MutexGuard<'_, Flow> {
+        self.calls_flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn count_refused(&self) {
@@ -151,8 +170,18 @@ pub struct PeerServer {
 impl PeerServer {
     /// Listens on `listen` (`host:port`, port 0 for any free one; `[::]` also takes IPv4) and serves what is on `shelf`.
     pub fn start(listen: &str, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
+        Self::start_among(listen, shelf, limits, Connections::new(None))
+    }
+
+    /// The same with a bound on connections that others count towards too: a `Fetch` call that has no room is refused.
+    pub fn start_among(
+        listen: &str,
+        shelf: Arc<dyn Shelf>,
+        limits: UploadLimits,
+        connections: Connections,
+    ) -> Result<Self, ServeError> {
         let address = numeric(listen)?;
-        let core = Arc::new(Core::new(shelf, limits));
+        let core = Arc::new(Core::new(shelf, limits, connections));
         let disk = Disk::start(&core).map_err(ServeError::Threads)?;
         let service = ServiceBuilder::new()
             .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
@@ -203,6 +232,20 @@ impl PeerServer {
         self.core.streams.all().iter().all(|stream| stream.owes_nothing())
     }
 
+    /// The `Fetch` calls that have a file, oldest first, and version 1's calls together.
+    pub fn uploads(&self) -> (Vec<Upload>, Calls) {
+        let streams = self.core.streams.all();
+        let running = self.core.waiting.running();
+        let flow = self.core.calls_flow();
+        let calls = Calls { running, rate: flow.rate(), bytes: flow.bytes() };
+        (streams.iter().filter_map(|stream| stream.upload()).collect(), calls)
+    }
+
+    /// Changes the limit on payload bytes a second, over all calls, from now on; `None` lifts it.
+    pub fn set_rate_max(&self, rate: Option<Rate>) {
+        self.core.pace.set_rate(rate);
+    }
+
     /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and ends its threads. `Fetch`
     /// calls are told at once that this peer leaves.
     pub fn stop(mut self, grace: Duration) {
@@ -216,6 +259,7 @@ impl PeerServer {
         if let Some(disk) = &self.disk {
             disk.end_streams();
         }
+        self.core.pace.close();
         let mut shutdown = server.shutdown();
         if environment::wait_for(&mut shutdown, grace).is_none() {
             server.cancel_all_calls();

@@ -10,6 +10,7 @@ use crate::error::NodeError;
 use crate::home::Home;
 use crate::log::Log;
 use crate::shares::Shares;
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::TrackerClient;
 use crate::upload::UploadLimits;
 
@@ -22,6 +23,7 @@ pub struct Builder {
     address: Option<String>,
     site: Option<String>,
     upload: UploadLimits,
+    limits: SpeedLimits,
     lasting: bool,
     log: Log,
     stop: Cancel,
@@ -36,6 +38,7 @@ impl Default for Builder {
             address: None,
             site: None,
             upload: UploadLimits::default(),
+            limits: SpeedLimits::default(),
             lasting: true,
             log: Log::silent(),
             stop: Cancel::new(),
@@ -87,7 +90,14 @@ impl Builder {
         self
     }
 
-    /// Bounds of the server.
+    /// How much it may use of the network; none by default. [`Node::set_limits`] changes it later.
+    #[must_use]
+    pub fn limits(mut self, limits: SpeedLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Bounds of the server. Its rate is [`Builder::limits`]' to say.
     #[must_use]
     pub fn upload_limits(mut self, limits: UploadLimits) -> Self {
         self.upload = limits;
@@ -141,6 +151,9 @@ impl Builder {
             stop: self.stop,
             running: Running::default(),
             lingering: Mutex::default(),
+            throttle: Throttle::new(&self.limits),
+            downloads: Arc::default(),
+            limits: Mutex::new(self.limits),
         })
     }
 }

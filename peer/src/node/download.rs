@@ -34,13 +34,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 const FLUSH_TIMEOUT_CANCELLED: Duration = Duration::from_millis(500);
 
 /// What one call of [`Node::download`] is about.
-struct Call<'a> {
-    target: &'a Target,
-    options: &'a DownloadOptions,
-    directory: &'a TrackerDirectory,
-    reports: &'a ReportQueue,
-    begun: Instant,
-    cancel: &'a Cancel,
+pub(super) struct Call<'a> {
+    pub(super) target: &'a Target,
+    pub(super) options: &'a DownloadOptions,
+    pub(super) directory: &'a TrackerDirectory,
+    pub(super) reports: &'a ReportQueue,
+    pub(super) begun: Instant,
+    pub(super) cancel: &'a Cancel,
 }
 
 /// What is at the final path.
@@ -131,31 +131,38 @@ impl Node {
         last: &Path,
         options: &DownloadOptions,
     ) -> Result<FetchJob, NodeError> {
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
+        let seed = random_seed()?;
         Ok(FetchJob {
             limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
+            throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
-            ..FetchJob::new(file_hash, part.to_owned(), last.to_owned(), u64::from_le_bytes(seed))
+            ..FetchJob::new(file_hash, part.to_owned(), last.to_owned(), seed)
         })
     }
 
     /// The fetch, with what is there on offer meanwhile, and its feedback sent.
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         mut job: FetchJob,
         call: &Call<'_>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Fetched, NodeError> {
         let growing: Arc<Mutex<Option<Arc<Held>>>> = Arc::default();
-        if self.listen_address().is_some() {
+        if self.listen_address().is_some() && !job.passing {
             let (slot, shares) = (Arc::clone(&growing), Arc::clone(&self.shares));
             job.on_growing = Some(Box::new(move |held| {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
                 shares.begin(held);
             }));
         }
-        let fetched = fetch(job, call.directory, progress, call.cancel);
+        let name = job.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let entry = self.downloads.begin(job.file_hash, name);
+        let mut watched = |now: &FetchProgress| {
+            entry.update(now);
+            progress(now);
+        };
+        let fetched = fetch(job, call.directory, &mut watched, call.cancel);
+        drop(entry);
         let patience = if call.cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
         if !call.reports.flush(patience) {
             self.log.warn("the tracker was slow to take feedback; some of it may be lost");
@@ -248,7 +255,7 @@ impl Node {
     }
 
     /// A file only we share looks like one that nobody shares.
-    fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
+    pub(super) fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
         let own = self.shares().into_iter().find(|share| share.file_hash == file_hash);
         match (error, own) {
             (FetchError::Directory(DirectoryError::NotFound), Some(share)) => {
@@ -275,7 +282,13 @@ fn was_there(place: &Place, manifest: &Manifest, (size, files): (u64, usize), be
     }
 }
 
-fn manifest_of(target: &Target) -> Option<ManifestId> {
+pub(super) fn random_seed() -> Result<u64, NodeError> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| NodeError::Failed(format!("no randomness: {error}")))?;
+    Ok(u64::from_le_bytes(seed))
+}
+
+pub(super) fn manifest_of(target: &Target) -> Option<ManifestId> {
     match target {
         Target::Hash(_) => None,
         Target::Link(link) => link.manifest,

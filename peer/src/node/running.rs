@@ -15,6 +15,7 @@ use crate::home::HomeLock;
 use crate::log::Log;
 use crate::reports::{self, ReportQueue};
 use crate::tracker::TrackerError;
+use crate::transfers::{Calls, Upload};
 use crate::upload::Shelf;
 
 /// How long a running upload may take to end when the node stops.
@@ -54,7 +55,9 @@ impl Running {
         let account = node.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
         let lock = if node.settings.lasting { Some(HomeLock::take(&node.home)?) } else { None };
         let shelf = Arc::clone(&node.shares) as Arc<dyn Shelf>;
-        let server = PeerServer::start(&node.settings.listen, shelf, node.settings.upload.clone())?;
+        let connections = node.throttle.connections().clone();
+        let server = PeerServer::start_among(&node.settings.listen, shelf, node.settings.upload.clone(), connections)?;
+        server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
         node.log.info(&format!("listening on {local}, announced as {address}"));
@@ -89,6 +92,20 @@ impl Running {
         begins();
         while !is_idle() && Instant::now() < deadline && !cancel.is_cancelled() {
             let _cancelled_meanwhile = cancel.channel().recv_timeout(IDLE_LOOK);
+        }
+    }
+
+    pub(super) fn uploads(&self) -> (Vec<Upload>, Calls) {
+        self.lock().serving.as_ref().map(|serving| serving.server.uploads()).unwrap_or_default()
+    }
+
+    /// Under the lock, so that of two callers the later one's limits stand, and a server that just starts gets them.
+    pub(super) fn apply_limits(&self, node: &Node) {
+        let state = self.lock();
+        let limits = node.limits();
+        node.throttle.set(&limits);
+        if let Some(serving) = &state.serving {
+            serving.server.set_rate_max(limits.max_upload);
         }
     }
 

@@ -11,8 +11,11 @@ mod flow;
 mod interrupted;
 mod json;
 mod killed;
+mod limits;
 mod moved;
+mod stdout;
 mod version1;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -119,6 +119,13 @@ fn a_false_manifest_is_dropped_for_the_true_one() {
     let alone = Catalogue::of(&invented, vec![liar.source()]);
     let result = stage.fetch(&alone);
     assert!(matches!(result, Err(FetchError::WrongFile)), "{result:?}");
+    // What a reader got cannot be taken back: it is told so, and no other manifest is tried.
+    let (got, pieces) = crossbeam_channel::unbounded();
+    let mut job = stage.job();
+    job.sink = Some(Box::new(move |piece: &[u8]| got.send(piece.to_vec()).map_err(std::io::Error::other)));
+    let result = fetch(job, &directory, &mut |_| {}, &Cancel::new());
+    assert!(matches!(result, Err(FetchError::DeliveredWrong)), "{result:?}");
+    assert!(pieces.iter().flatten().eq(lie));
     assert!(!stage.final_path().exists());
 }
 

@@ -11,5 +11,6 @@ mod node;
 mod serve;
 mod share_directory;
 mod swarm;
+mod throttle;
 mod version1;
 mod world;

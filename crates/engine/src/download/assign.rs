@@ -62,12 +62,18 @@ impl Download {
         if source.dry {
             return false;
         }
-        let Some(chunk) = self.chunks.pool().first(order, |chunk| source.holds(chunk)) else {
+        let holds = |chunk| source.holds(chunk);
+        let found = match self.limits.read_ahead {
+            Some(ahead) => self.chunks.first_within(ahead, holds),
+            None => self.chunks.pool().first(order, holds),
+        };
+        let Some(chunk) = found else {
             source.dry = true;
             return false;
         };
-        // The rarest comes first: when that one is spoken for, all are.
-        if source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
+        // The rarest comes first: when that one is spoken for, all are. A reader cannot wait for others to get it.
+        let may_wait = self.limits.read_ahead.is_none();
+        if may_wait && source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
             if !source.may_repeat(now, &self.limits) {
                 return false;

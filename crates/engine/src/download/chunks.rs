@@ -4,7 +4,7 @@
 use crate::bitmap::Bitmap;
 use crate::download::SourceId;
 use crate::download::pool::Pool;
-use crate::ids::ChunkIndex;
+use crate::ids::{ChunkCount, ChunkIndex};
 use crate::random::Rng;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Chunks {
     verified: Bitmap,
     in_flight: usize,
     unwanted: usize,
+    /// Every chunk before it is verified.
+    front: ChunkIndex,
 }
 
 impl Chunks {
@@ -42,7 +44,9 @@ impl Chunks {
         };
         let states: Vec<State> = (0..count.0).map(state).collect();
         let unwanted = states.iter().filter(|state| **state == State::Unwanted).count();
-        Self { states, pool, verified, in_flight: 0, unwanted }
+        let mut chunks = Self { states, pool, verified, in_flight: 0, unwanted, front: ChunkIndex(0) };
+        chunks.advance_front();
+        chunks
     }
 
     /// Whether every wanted chunk is verified.
@@ -56,6 +60,22 @@ impl Chunks {
 
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// The first unassigned chunk by index, not as far as `ahead` past the first missing one, that `wanted` accepts.
+    pub(super) fn first_within(&self, ahead: ChunkCount, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
+        self.pool.first_before(ChunkIndex(self.front.0.saturating_add(ahead.0.max(1))), wanted)
+    }
+
+    /// The first chunk that is not verified; past the end when all are.
+    pub(super) fn front(&self) -> ChunkIndex {
+        self.front
+    }
+
+    fn advance_front(&mut self) {
+        while self.verified.contains(self.front) {
+            self.front.0 += 1;
+        }
     }
 
     /// How many chunks are in flight, each counted once.
@@ -127,6 +147,7 @@ impl Chunks {
             }
         };
         self.verified.insert(chunk);
+        self.advance_front();
         Some(asked)
     }
 

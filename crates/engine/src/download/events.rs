@@ -23,6 +23,7 @@ impl Download {
             Input::SourceFailed { source, cause } => self.source_failed(now, source, cause),
             Input::SourceGone { source } => self.forget(now, source),
             Input::ProgressBytes { source, bytes } => self.progress_bytes(now, source, bytes.0),
+            Input::HeldBack { source } => self.held_back(now, source),
             Input::Tick => {}
         }
     }
@@ -90,7 +91,12 @@ impl Download {
     }
 
     fn chunk_verified(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, bytes: u64) {
+        let front = self.chunks.front();
         let Some(asked) = self.chunks.verify(chunk) else { return };
+        if self.limits.read_ahead.is_some() && self.chunks.front() > front {
+            // More is within reach now.
+            self.sources.values_mut().for_each(|source| source.dry = false);
+        }
         self.chunk_bytes = if self.fetched == 0 { bytes.max(1) } else { self.chunk_bytes.max(bytes) };
         self.fetched = self.fetched.saturating_add(1);
         self.got_on(now);
@@ -220,6 +226,13 @@ impl Download {
         if self.progress_bytes >= self.limits.stall_bytes {
             self.got_on(now);
         }
+    }
+
+    fn held_back(&mut self, now: Instant, id: SourceId) {
+        if let Some(source) = self.sources.get_mut(&id) {
+            source.restart_watch(now);
+        }
+        self.got_on(now);
     }
 
     fn got_on(&mut self, now: Instant) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::ids::ChunkCount;
+
 /// Bounds and times of one download. The defaults suit 1 MiB chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -54,6 +56,9 @@ pub struct Limits {
     pub lookup_pause_max: Duration,
     /// When every source there was is banned and none delivered anything: wait this long for another.
     pub forsaken_after: Duration,
+    /// In order, and at most this many chunks past the first one that is missing: for a reader that follows. It also
+    /// bounds how much is fetched that the reader cannot have yet. `None`: in whatever order is quickest.
+    pub read_ahead: Option<ChunkCount>,
     /// No progress from anyone for this long ends the download.
     pub no_progress: Duration,
 }
@@ -85,6 +90,7 @@ impl Default for Limits {
             lookup_pause_crowd: Duration::from_millis(400),
             lookup_pause_max: Duration::from_secs(60),
             forsaken_after: Duration::from_secs(8),
+            read_ahead: None,
             no_progress: Duration::from_secs(60),
         }
     }

@@ -94,6 +94,12 @@ pub enum Input {
         /// How many, this time.
         bytes: ByteCount,
     },
+    /// Our own limit, not the source, is why nothing comes from it now: its watch, and that of the whole download, begin
+    /// anew. Say so at least every few seconds while it lasts.
+    HeldBack {
+        /// Who is held back; one that is not known here stands for those that are kept out.
+        source: SourceId,
+    },
     /// Time passed. Extra ticks are harmless.
     Tick,
 }

@@ -71,6 +71,11 @@ impl Pool {
         self.holders.get(chunk.0 as usize).copied().unwrap_or(0)
     }
 
+    /// The first chunk by index, and before `end`, that `wanted` accepts.
+    pub(super) fn first_before(&self, end: ChunkIndex, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
+        self.by_index.range(..end).copied().find(|chunk| wanted(*chunk))
+    }
+
     /// How many unassigned chunks no source with a part of the file holds.
     pub(super) fn held_by_none(&self) -> usize {
         self.by_rarity.range(..(1, 0, ChunkIndex(0))).count()
@@ -103,6 +108,12 @@ mod tests {
     #[test]
     fn in_order_goes_by_index() {
         assert_eq!(drain(&mut pool(5), Order::InOrder), [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn nothing_from_the_horizon_on_is_taken() {
+        assert_eq!(pool(8).first_before(ChunkIndex(5), |chunk| chunk.0 > 2), Some(ChunkIndex(3)));
+        assert_eq!(pool(8).first_before(ChunkIndex(5), |chunk| chunk.0 > 4), None);
     }
 
     #[test]

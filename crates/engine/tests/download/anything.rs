@@ -41,6 +41,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => (source(), any_cause()).prop_map(|(source, cause)| Input::SourceFailed { source, cause }),
         1 => source().prop_map(|source| Input::SourceGone { source }),
         2 => (source(), bytes()).prop_map(|(source, bytes)| Input::ProgressBytes { source, bytes }),
+        1 => source().prop_map(|source| Input::HeldBack { source }),
         3 => Just(Input::Tick),
     ]
 }
@@ -260,4 +261,24 @@ fn unwanted_chunks_are_never_asked_for_and_the_rest_is_enough() {
     assert!(std::iter::from_fn(|| download.poll()).any(|output| output == Output::Finished));
     let nothing = Download::of_some(now, 1, Limits::default(), Bitmap::empty(COUNT), &Bitmap::empty(COUNT));
     assert!(nothing.is_ended());
+}
+
+#[test]
+fn a_source_that_our_own_limit_holds_back_is_not_blamed() {
+    let (begin, source) = (start(), SourceId(1));
+    let mut download = Download::new(begin, 1, Limits::default(), Bitmap::empty(COUNT));
+    download.handle(begin, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(begin, Input::SourceHas { source, has: Has::Complete });
+    let mut outputs: Vec<Output> = Vec::new();
+    let mut feed = |secs: u64, input: Input| {
+        download.handle(begin + Duration::from_secs(secs), input);
+        outputs.extend(std::iter::from_fn(|| download.poll()));
+        outputs.iter().any(|output| matches!(output, Output::Disconnect { .. } | Output::Failed { .. }))
+    };
+    // Far longer than any time-out of a source, a chunk or the whole download.
+    for secs in (0..1_000).step_by(2) {
+        assert!(!feed(secs, Input::HeldBack { source }), "{secs}");
+    }
+    // From then on the source is as answerable as any other.
+    assert!((1_000..1_030).step_by(2).any(|secs| feed(secs, Input::Tick)));
 }

@@ -78,6 +78,7 @@ pub(crate) struct World {
     events: BTreeMap<(Instant, u64), Event>,
     sequence: u64,
     count: ChunkCount,
+    read_ahead: Option<ChunkCount>,
     pub(crate) trace: Vec<String>,
 }
 
@@ -95,11 +96,12 @@ impl World {
     pub(crate) fn new(seed: u64, limits: Limits, count: u32, specs: Vec<SourceSpec>) -> Self {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
         let start = Instant::now();
-        let count = ChunkCount(count);
+        let (count, read_ahead) = (ChunkCount(count), limits.read_ahead);
         let download = Download::new(start, seed, limits, Bitmap::empty(count));
         let new = |spec| Source { spec, queue: VecDeque::new(), sent: 0, started: 0, epoch: 0, is_sending: false };
         let sources = specs.into_iter().enumerate().map(|(i, spec)| (SourceId(i as u64), new(spec))).collect();
-        Self { start, now: start, download, sources, events: BTreeMap::new(), sequence: 0, count, trace: Vec::new() }
+        let (events, trace) = (BTreeMap::new(), Vec::new());
+        Self { start, now: start, download, sources, events, sequence: 0, count, read_ahead, trace }
     }
 
     /// Runs to the end.
@@ -170,6 +172,12 @@ impl World {
             Output::Connect { source } => self.connect(source),
             Output::Request { source, chunks } => {
                 assert!(!chunks.is_empty());
+                if let (Some(ahead), Some(front)) = (self.read_ahead, self.download.verified().missing().next()) {
+                    assert!(
+                        chunks.iter().all(|chunk| chunk.0 < front.0 + ahead.0),
+                        "{chunks:?} with {front:?} missing"
+                    );
+                }
                 ended.requests.extend(chunks.iter().map(|chunk| (source, *chunk)));
                 self.source(source).queue.extend(chunks);
                 self.send_on(source, true);

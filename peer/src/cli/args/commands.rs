@@ -15,6 +15,10 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--output",
     "--limit",
     "--after",
+    "--interval",
+    "--max-upload",
+    "--max-download",
+    "--max-connections",
 ];
 
 /// Share large files and download them from other peers.
@@ -31,6 +35,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     error_code(6, "the tracker or the sources cannot be reached or do not deliver"),
     error_code(7, "the local disk or file system refused"),
     error_code(8, "a file exists already, or another process uses the folder or port"),
+    error_code(141, "the reader of --stdout went away"),
     error_code(130, "stopped by Ctrl-C or SIGTERM; a download goes on with the same command")
 )]
 pub(in crate::cli) struct Peernet {
@@ -53,6 +58,7 @@ pub(in crate::cli) enum Command {
     Verify(Verify),
     Link(Link),
     Daemon(Daemon),
+    Limit(Limit),
     Completions(Completions),
 }
 
@@ -146,7 +152,7 @@ pub(in crate::cli) struct Password {
 #[argh(
     subcommand,
     name = "share",
-    example = "peernet share model.bin data.tar\npeernet share dataset/\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin"
+    example = "peernet share model.bin data.tar\npeernet share dataset/\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin\npeernet share model.bin --max-upload 10M"
 )]
 pub(in crate::cli) struct Share {
     /// serve from here, on this port of all interfaces
@@ -161,6 +167,15 @@ pub(in crate::cli) struct Share {
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// serve from here even if a daemon runs
     #[argh(switch)]
     pub(in crate::cli) no_daemon: bool,
@@ -205,7 +220,8 @@ pub(in crate::cli) struct Unshare {
 #[argh(
     subcommand,
     name = "download",
-    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?...&kind=collection' --include 'train/**' --exclude '**/*.log'"
+    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?xt=urn:sha256:...' --stdout | tar x\npeernet download 0f343b09...2d4c5f60 --max-download 10M\npeernet download 'peernet:?...&kind=collection' --include 'train/**' --exclude '**/*.log'",
+    note = "With --stdout the bytes come in order as they are verified. With a link every one of them is right; with a bare hash\nonly the end proves them: exit code 5 says that they were not the file. Meanwhile they gather in a file without a\nname in the --output folder, by default the state folder, that is gone however the command ends."
 )]
 pub(in crate::cli) struct Download {
     /// a folder (by default ./downloads) or a file; what does not exist is a folder if it ends with / or has no extension
@@ -220,6 +236,18 @@ pub(in crate::cli) struct Download {
     /// of a directory, not what this pattern names; may be repeated
     #[argh(option, arg_name = "glob")]
     pub(in crate::cli) exclude: Vec<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
+    /// write the file's bytes to standard output instead of a file; the result with --json goes to standard error
+    #[argh(switch)]
+    pub(in crate::cli) stdout: bool,
     /// replace what is there
     #[argh(switch)]
     pub(in crate::cli) force: bool,
@@ -287,8 +315,18 @@ pub(in crate::cli) struct Search {
 
 /// Show the account, its balance and reputation, what is shared, and the daemon.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "status", example = "peernet status\npeernet status --json\npeernet status --daemon --quiet")]
+#[argh(
+    subcommand,
+    name = "status",
+    example = "peernet status\npeernet status --json\npeernet status --watch --interval 5\npeernet status --daemon --quiet"
+)]
 pub(in crate::cli) struct Status {
+    /// show the daemon's transfers, again and again until Ctrl-C; with --json a line of JSON each time
+    #[argh(switch)]
+    pub(in crate::cli) watch: bool,
+    /// seconds between two looks, by default 1
+    #[argh(option, arg_name = "seconds")]
+    pub(in crate::cli) interval: Option<String>,
     /// only ask whether the daemon answers: ends with 0 if it does, else with 4
     #[argh(switch)]
     pub(in crate::cli) daemon: bool,
@@ -345,7 +383,7 @@ pub(in crate::cli) struct Link {
 
 /// Serve everything shared, in the foreground, until stopped. Started again, it serves the same.
 #[derive(FromArgs, ArgsInfo, Debug)]
-#[argh(subcommand, name = "daemon", example = "peernet daemon\npeernet daemon --listen 0.0.0.0:50051")]
+#[argh(subcommand, name = "daemon", example = "peernet daemon\npeernet daemon --listen 0.0.0.0:50051 --max-upload 10M")]
 pub(in crate::cli) struct Daemon {
     /// where to listen, host:port; by default any port of all interfaces
     #[argh(option, arg_name = "host:port")]
@@ -353,9 +391,43 @@ pub(in crate::cli) struct Daemon {
     /// the address others reach this peer at, host:port, where it is another
     #[argh(option, arg_name = "host:port")]
     pub(in crate::cli) address: Option<String>,
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Show or change the limits of the running daemon, at once and until it stops.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "limit",
+    example = "peernet limit\npeernet limit --max-upload 10M\npeernet limit --max-upload none --max-download 1.5M --max-connections 50"
+)]
+pub(in crate::cli) struct Limit {
+    /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_upload: Option<String>,
+    /// receive at most this many bytes a second, likewise
+    #[argh(option, arg_name = "rate")]
+    pub(in crate::cli) max_download: Option<String>,
+    /// serve and use at most this many connections at once; none or 0 for no limit
+    #[argh(option, arg_name = "number")]
+    pub(in crate::cli) max_connections: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -399,12 +471,18 @@ macro_rules! of_any {
             Command::Verify(command) => command.$field,
             Command::Link(command) => command.$field,
             Command::Daemon(command) => command.$field,
+            Command::Limit(command) => command.$field,
             Command::Completions(command) => command.$field,
         }
     };
 }
 
 impl Command {
+    /// Whether standard output is for the file's bytes alone.
+    pub(in crate::cli) fn streams(&self) -> bool {
+        matches!(self, Command::Download(Download { stdout: true, .. }))
+    }
+
     pub(in crate::cli) fn json(&self) -> bool {
         of_any!(self, json)
     }

@@ -1,5 +1,7 @@
 //! The owner of the scheduler: one event in, what the scheduler then wants done out.
 
+mod waiting;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::{self, Scope};
@@ -8,14 +10,18 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender};
 use peernet_engine::assembly::Shape;
 use peernet_engine::bitmap::Bitmap;
+use peernet_engine::bottleneck::{Bottleneck, BottleneckMeter};
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Download, Input, Output, SourceId};
 use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash};
+use peernet_engine::rate::eta;
 
+use self::waiting::Waiting;
 use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, tell};
 use super::super::pick::Context;
 use super::super::source::{self, Link};
+use super::super::spent::SpentCounters;
 use super::super::sync::Written;
 use super::super::whole::Frontier;
 use super::super::{Directory, DirectoryError, FetchError, FetchProgress, FetchReport, Phase, Source, SourceProgress};
@@ -45,8 +51,15 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     /// Every chunk before this one is verified, or not wanted.
     front: u32,
     looking_up: bool,
+    /// A sink has not got all bytes yet; then the whole hash waits here.
+    delivering: bool,
+    whole: Option<FileHash>,
+    /// Those there was no connection free for.
+    waiting: Waiting,
     reports: Vec<FetchReport>,
     shown: Option<Instant>,
+    spent: Arc<SpentCounters>,
+    bottleneck: BottleneckMeter,
     note: Option<String>,
     /// The last failure of a connection, for when nothing else explains why nothing comes.
     last_trouble: Option<String>,
@@ -92,11 +105,21 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             next_link: 0,
             front: 0,
             looking_up: false,
+            delivering: false,
+            whole: None,
+            waiting: Waiting::default(),
             reports: Vec::new(),
             shown: None,
+            spent: Arc::default(),
+            bottleneck: BottleneckMeter::new(Instant::now()),
             note: None,
             last_trouble: None,
         }
+    }
+
+    /// There is a sink: the download ends when it has got everything.
+    pub(super) fn wait_for_delivery(&mut self) {
+        self.delivering = true;
     }
 
     /// The sizes as known by now.
@@ -113,6 +136,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         loop {
             if let Some(verdict) = verdict {
                 return verdict;
+            }
+            if let Some(decided) = self.connect_waiting() {
+                return decided;
             }
             self.show(false);
             let wait = self.wait();
@@ -177,7 +203,10 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             Output::Connect { source } => self.connect(source),
             Output::Request { source, chunks } => self.command(source, Command::Request(chunks)),
             Output::Drop { source, chunks } => self.command(source, Command::Drop(chunks)),
-            Output::Disconnect { source, .. } => drop(self.links.remove(&source)),
+            Output::Disconnect { source, .. } => {
+                self.waiting.forget(source);
+                drop(self.links.remove(&source));
+            }
             Output::NeedSources => self.look_up(),
             Output::Report { source, chunk, result } => self.report(source, chunk, result),
             // The hash of the whole still decides.
@@ -198,9 +227,19 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             Event::Verified { link, chunk, bytes, took } => self.verified(link, chunk, bytes, took),
             Event::Failed(link, chunk, cause) => self.feed(Input::ChunkFailed { source: link.source, chunk, cause }),
             Event::Busy(link, chunk) => self.if_current(link, Input::SourceBusy { source: link.source, chunk }),
+            Event::HeldBack(link) => self.if_current(link, Input::HeldBack { source: link.source }),
             Event::Ended(link, cause, text) => self.ended(link, cause, text),
             Event::Disk(doing, error) => Some(Err(FetchError::LocalDisk { doing, error })),
+            Event::Sink(error) => Some(Err(FetchError::Sink(error))),
+            Event::Whole(hash) if self.delivering => {
+                self.whole = Some(hash);
+                None
+            }
             Event::Whole(hash) => Some(Ok(hash)),
+            Event::Delivered => {
+                self.delivering = false;
+                self.whole.take().map(Ok)
+            }
             Event::Sources(result) => self.looked_up(result),
         }
     }
@@ -255,6 +294,10 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
 
     fn connect(&mut self, source: SourceId) {
         let Some(known) = self.context.known.get(source) else { return };
+        let Some(connected) = self.context.job.throttle.connections().begin() else {
+            self.links.remove(&source);
+            return self.waiting.turned_away(source);
+        };
         let number = self.next_link;
         self.next_link += 1;
         let (commands, orders) = commands();
@@ -268,6 +311,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             events: self.events.clone(),
             orders,
             limits: self.context.job.limits.clone(),
+            throttle: Arc::clone(&self.context.job.throttle),
+            spent: Arc::clone(&self.spent),
+            _connected: connected,
             over: self.over.clone(),
         };
         // An old connection ends with its commands.
@@ -354,27 +400,33 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         if self.reports.len() >= REPORTS_MAX / 4 {
             self.hand_over_reports();
         }
-        let progress = self.progress(now);
+        let bottleneck = self.bottleneck.look(now, self.spent.sums());
+        let progress = self.progress(now, bottleneck);
         (self.context.progress)(&progress);
     }
 
-    fn progress(&self, now: Instant) -> FetchProgress {
+    fn progress(&self, now: Instant, bottleneck: Bottleneck) -> FetchProgress {
         let verified = self.download.verified();
         let sources = self.download.sources(now);
         let rate = self.download.rate(now);
         let whole = self.download.is_complete();
+        let bytes_done = bytes_of(verified, self.shape);
+        let bytes_total = self.shape.size().map(|_| bytes_of(&self.blueprint.wanted, self.shape));
+        let rest = bytes_total.map(|total| ByteCount(total.saturating_sub(bytes_done)));
         let stuck = !whole && sources.iter().all(|source| source.in_flight == 0);
         FetchProgress {
             phase: if whole { Phase::Verifying } else { Phase::Fetching },
-            bytes_total: self.shape.size().map(|_| bytes_of(&self.blueprint.wanted, self.shape)),
-            bytes_done: bytes_of(verified, self.shape),
+            bytes_total,
+            bytes_done,
             bytes_resumed: self.context.bytes_resumed,
             chunks_total: self.blueprint.wanted.len(),
             chunks_done: verified.len(),
             rate,
+            eta: rest.and_then(|rest| eta(rest, rate)),
+            bottleneck,
             elapsed: self.context.begun.elapsed(),
             sources: sources.iter().filter_map(|view| self.source_progress(view)).collect(),
-            note: self.note.clone().or_else(|| self.last_trouble.clone().filter(|_| stuck)),
+            note: self.waiting.note().or(self.note.clone()).or_else(|| self.last_trouble.clone().filter(|_| stuck)),
         }
     }
 

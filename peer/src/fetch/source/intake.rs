@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use peernet_engine::assembly::ChunkLen;
@@ -12,6 +12,7 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex};
 
 use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, OwnerGone, tell};
+use super::super::spent::SpentCounters;
 use super::super::whole::{Frontier, Taken};
 use crate::hashing::digest::Digest;
 use crate::part::{Claimed, Part, Spill, WriterId};
@@ -24,6 +25,7 @@ pub(super) struct Intake {
     part: Arc<Part>,
     frontier: Arc<Frontier>,
     events: Sender<Event>,
+    spent: Arc<SpentCounters>,
     expected: BTreeMap<ChunkIndex, Incoming>,
     /// Given up on this connection before all of it came: its other blocks may still be on their way.
     given_up: BTreeSet<ChunkIndex>,
@@ -78,13 +80,18 @@ impl Intake {
     pub(super) fn new(
         link: LinkId,
         blueprint: Arc<Blueprint>,
-        part: Arc<Part>,
-        frontier: Arc<Frontier>,
+        (part, frontier): (Arc<Part>, Arc<Frontier>),
         events: Sender<Event>,
+        spent: Arc<SpentCounters>,
     ) -> Self {
         let writer = WriterId(link.number);
         let (expected, given_up, untold) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self { link, writer, blueprint, part, frontier, events, expected, given_up, untold }
+        Self { link, writer, blueprint, part, frontier, events, spent, expected, given_up, untold }
+    }
+
+    /// Nothing is expected.
+    pub(super) fn is_idle(&self) -> bool {
+        self.expected.is_empty()
     }
 
     /// From now on these may come.
@@ -202,13 +209,11 @@ impl Intake {
         }
         match &mut incoming.place {
             None => return Outcome::NoMemory,
-            Some(Place::File) => {
-                match self.part.write(chunk, self.writer, offset, data, &mut |piece| incoming.see(piece)) {
-                    Ok(true) => {}
-                    Ok(false) => return Outcome::Beaten,
-                    Err(error) => return Outcome::Disk(error),
-                }
-            }
+            Some(Place::File) => match self.write(chunk, offset, incoming, data) {
+                Ok(true) => {}
+                Ok(false) => return Outcome::Beaten,
+                Err(error) => return Outcome::Disk(error),
+            },
             Some(Place::Memory(spill)) => {
                 let before = spill.bytes.len();
                 if let Err(error) = data.read_to_end(&mut spill.bytes) {
@@ -219,6 +224,26 @@ impl Intake {
         }
         incoming.received += len;
         if incoming.received < total { Outcome::More } else { self.judge(chunk, incoming) }
+    }
+
+    /// Writes and hashes, and counts how long each takes.
+    fn write(
+        &self,
+        chunk: ChunkIndex,
+        offset: u64,
+        incoming: &mut Incoming,
+        data: &mut impl BufRead,
+    ) -> std::io::Result<bool> {
+        let (begun, mut hashing) = (Instant::now(), Duration::ZERO);
+        let mut see = |piece: &[u8]| {
+            let begun = Instant::now();
+            incoming.see(piece);
+            hashing += begun.elapsed();
+        };
+        let written = self.part.write(chunk, self.writer, offset, data, &mut see);
+        self.spent.hashing(hashing);
+        self.spent.disk(begun.elapsed().saturating_sub(hashing));
+        written
     }
 
     fn judge(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> Outcome {
@@ -281,8 +306,8 @@ mod tests {
         let (events, happening) = unbounded();
         let link = LinkId { source: SourceId(0), number: 1 };
         let blueprint = Arc::new(Blueprint::of_manifest(manifest));
-        let frontier = Frontier::new(&Follow::Hash(None));
-        let intake = Intake::new(link, blueprint, Arc::clone(&part), frontier, events);
+        let frontier = Frontier::new(&Follow::Hash);
+        let intake = Intake::new(link, blueprint, (Arc::clone(&part), frontier), events, Arc::default());
         (folder, part, intake, happening, bytes)
     }
 

@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_executor::block_on;
-use futures_util::Stream;
 use futures_util::future::poll_fn;
 use grpcio::{CallOption, ClientUnaryReceiver, MessageReader};
 use peernet_engine::ids::{ChunkIndex, FileHash};
 use peernet_protos::grpc::ChunkRequest;
 
+use super::super::environment;
 use super::super::marshal::{CALL_CHUNK, Payload};
 use super::{CallError, Command, Orders};
 
@@ -58,8 +58,15 @@ impl ChunkCalls {
         block_on(poll_fn(|context| self.poll_next(context, orders)))
     }
 
+    /// Takes no answer for `span`, unless a command comes first. Calls that were started go on meanwhile.
+    pub(crate) fn pause(&mut self, orders: &mut Orders, span: Duration) -> Option<ChunkEvent> {
+        let mut commanded = poll_fn(|context| orders.poll_command(context));
+        let command = environment::wait_for(&mut commanded, span)?;
+        Some(command.map_or(ChunkEvent::Stopped, ChunkEvent::Command))
+    }
+
     fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<ChunkEvent> {
-        if let Poll::Ready(command) = Pin::new(&mut orders.0).poll_next(context) {
+        if let Poll::Ready(command) = orders.poll_command(context) {
             return Poll::Ready(command.map_or(ChunkEvent::Stopped, ChunkEvent::Command));
         }
         for position in 0..self.running.len() {

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use futures_util::future::poll_fn;
-use futures_util::{Sink, Stream};
+use futures_util::{Sink, Stream as _};
 use grpcio::{CallOption, ClientDuplexReceiver, ClientDuplexSender, MessageReader, WriteFlags};
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_protos::grpc::{ChunkRange, FetchRequest};
 use peernet_protos::limits::RANGES_PER_REQUEST_MAX;
 
+use super::super::environment;
 use super::super::marshal::{CALL_FETCH, Reply};
 use super::{CallError, Command, Orders};
 
@@ -69,8 +70,18 @@ impl FetchCall {
         block_on(poll_fn(|context| self.poll_next(context, orders)))
     }
 
+    /// Takes no reply for `span`: what the other peer sends meanwhile waits in the network. A command ends that early.
+    pub(crate) fn pause(&mut self, orders: &mut Orders, span: Duration) -> Option<StreamEvent> {
+        let mut commanded = poll_fn(|context| {
+            self.poll_send(context);
+            orders.poll_command(context)
+        });
+        let command = environment::wait_for(&mut commanded, span)?;
+        Some(command.map_or(StreamEvent::Stopped, StreamEvent::Command))
+    }
+
     fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<StreamEvent> {
-        if let Poll::Ready(command) = Pin::new(&mut orders.0).poll_next(context) {
+        if let Poll::Ready(command) = orders.poll_command(context) {
             return Poll::Ready(command.map_or(StreamEvent::Stopped, StreamEvent::Command));
         }
         self.poll_send(context);

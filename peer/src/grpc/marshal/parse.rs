@@ -77,6 +77,16 @@ pub enum Reply<R> {
     Unknown,
 }
 
+impl<R> Reply<R> {
+    /// Bytes of the file in it.
+    pub(crate) fn payload_len(&self) -> usize {
+        match self {
+            Self::Block { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Payload bytes where gRPC received them. Read them with [`BufRead`]; there are exactly [`Payload::len`].
 #[derive(Debug)]
 pub struct Payload<R> {

@@ -34,11 +34,19 @@ pub(super) enum Question {
 pub(super) struct Call {
     pub(super) question: Question,
     pub(super) deadline: Deadline,
+    /// The caller's address without its port.
+    pub(super) caller: String,
+    /// Bytes the upload limit has allowed for the answer.
+    pub(super) paid: u32,
 }
 
 /// Answers one call, on a disk thread. Nothing is read for a caller that stopped waiting.
 pub(super) fn answer(core: &Core, call: Call, running: Running) {
+    let Some((call, running)) = paced(core, call, running) else { return };
     let late = call.deadline.exceeded();
+    if late {
+        core.pace.give_back(call.paid);
+    }
     match call.question {
         Question::Chunk(request, reply) => {
             let result = if late { Err(too_late()) } else { chunk(core, &request) };
@@ -50,6 +58,26 @@ pub(super) fn answer(core: &Core, call: Call, running: Running) {
             hand_over(reply, result.map(|reply| (reply, None)), running);
         }
     }
+}
+
+/// The call, unless it has to wait for the upload limit. Then it comes here again when its bytes are allowed.
+fn paced(core: &Core, call: Call, running: Running) -> Option<(Call, Running)> {
+    let Question::Chunk(request, _) = &call.question else { return Some((call, running)) };
+    if call.paid > 0 || !core.pace.is_limited() {
+        return Some((call, running));
+    }
+    match wanted_len(core, request) {
+        Some(len) => core.pace.ask_for_call(call, running, len),
+        // Its answer is an error, which costs nothing.
+        None => Some((call, running)),
+    }
+}
+
+fn wanted_len(core: &Core, request: &ChunkRequest) -> Option<u32> {
+    let held = core.shelf.held(request.file_hash.parse().ok()?, None)?;
+    let geometry = held.manifest().geometry();
+    let index = u32::try_from(request.chunk_index).ok().filter(|index| *index < geometry.chunk_count().0)?;
+    Some(geometry.chunk_len(ChunkIndex(index)))
 }
 
 /// Tells a caller that its turn did not come in time.
@@ -100,6 +128,7 @@ fn chunk(core: &Core, request: &ChunkRequest) -> Result<(Rendered, Option<Permit
     let reply =
         Rendered::chunk(len, |buffer| opened.read(offset, buffer)).map_err(|error| unreadable(core, &held, &error))?;
     core.counters.bytes_sent.fetch_add(len as u64, Ordering::Relaxed);
+    core.calls_flow().add(geometry.chunk_len(index));
     Ok((reply, Some(permit)))
 }
 

@@ -1,5 +1,5 @@
-//! The server's own threads: some answer single calls, some feed streams, one keeps time. All are started here and
-//! joined by [`Disk::stop`].
+//! The server's own threads: some answer single calls, some feed streams, one keeps time, one keeps to the upload limit.
+//! All are started here and joined by [`Disk::stop`].
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Core;
 use super::calls;
+use super::pace;
 use super::stream::Stream;
 
 /// How often overdue sends, idle streams and postponed news are looked at.
@@ -36,6 +37,8 @@ impl Disk {
             let (core_of_streams, waiting, stop) = (Arc::clone(core), waiting_streams.clone(), stopped.clone());
             disk.spawn(format!("serve-stream-{number}"), move || serve_streams(&core_of_streams, &waiting, &stop))?;
         }
+        let (of_pace, stop) = (Arc::clone(core), stopped.clone());
+        disk.spawn("serve-pace".to_owned(), move || pace::keep(&of_pace, &stop))?;
         let upkeep = Arc::clone(core);
         disk.spawn("serve-upkeep".to_owned(), move || keep_up(&upkeep, &stopped))?;
         Ok(disk)
@@ -64,6 +67,7 @@ impl Disk {
             // A thread that panicked has said so; the others are still joined.
             let _ = thread.join();
         }
+        self.core.waiting.close();
     }
 }
 

@@ -17,6 +17,7 @@ use super::Core;
 use super::calls::{Answer, Call, Question, Reply};
 use super::disk::Disk;
 use super::stream::{Out, Stream};
+use super::waiting::{readable, without_port};
 
 /// A call whose caller does not take the answer is given up after this time, and its memory is free again.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(120);
@@ -47,8 +48,9 @@ fn answer_later<T: Send + 'static>(
     question: impl FnOnce(Reply<T>) -> Question,
 ) {
     let (reply, answered) = oneshot::channel();
-    let call = Call { question: question(reply), deadline: context.deadline() };
-    if core.is_stopping() || core.waiting.enqueue(call, &context.peer()).is_err() {
+    let caller = without_port(&context.peer()).to_owned();
+    let call = Call { question: question(reply), deadline: context.deadline(), caller, paid: 0 };
+    if core.is_stopping() || core.waiting.enqueue(call).is_err() {
         core.count_refused();
         return fail_unary(context, sink, busy());
     }
@@ -72,7 +74,11 @@ pub(super) fn fetch(
     let (core, pump) = (Arc::clone(core), disk.pump());
     move |context, requests, sink| {
         guarded(|| {
-            let begun = if core.is_stopping() { None } else { core.streams.begin(pump.clone(), &core.limits) };
+            let begun = if core.is_stopping() {
+                None
+            } else {
+                core.streams.begin(pump.clone(), &core, readable(&context.peer()))
+            };
             let Some((stream, outgoing)) = begun else {
                 core.count_refused();
                 return refuse_stream(&context, requests, sink, busy());

@@ -6,6 +6,7 @@
 
 mod wanted;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,11 @@ use super::Core;
 use super::budget::Permit;
 use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
 use super::disk::Pump;
+use super::flow::Flow;
 use super::upkeep::Upkeep;
-use crate::upload::{Caller, Held, Opened, UploadLimits, Watcher};
+use crate::throttle::Connected;
+use crate::transfers::Upload;
+use crate::upload::{Caller, Held, Opened, Watcher};
 
 /// Messages made and not yet taken by gRPC: one on its way, one behind it, one being made.
 const CREDITS: u32 = 3;
@@ -55,26 +59,34 @@ pub(super) enum Out {
 /// All `Fetch` calls of one server.
 pub(super) struct Streams {
     all: Mutex<Vec<Weak<Stream>>>,
+    next: AtomicU64,
     max: usize,
     upkeep: Upkeep,
 }
 
 impl Streams {
     pub(super) fn new(max: usize) -> Self {
-        Self { all: Mutex::new(Vec::new()), max, upkeep: Upkeep::default() }
+        Self { all: Mutex::new(Vec::new()), next: AtomicU64::new(0), max, upkeep: Upkeep::default() }
     }
 
     /// `None` when there are as many as may be.
-    pub(super) fn begin(&self, pump: Pump, limits: &UploadLimits) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
+    pub(super) fn begin(
+        &self,
+        pump: Pump,
+        core: &Arc<Core>,
+        caller: String,
+    ) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
         let mut all = self.lock();
         all.retain(|stream| stream.strong_count() > 0);
         if all.len() >= self.max {
             return None;
         }
+        let connected = core.connections.begin()?;
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
-        let state = Mutex::new(State::new(outgoing, limits.ranges_wanted_max));
-        let upkeep = self.upkeep.clone();
-        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, state });
+        let state = Mutex::new(State::new(outgoing, core.limits.ranges_wanted_max));
+        let (upkeep, number) = (self.upkeep.clone(), self.next.fetch_add(1, Ordering::Relaxed));
+        let ticket = Ticket { core: Arc::downgrade(core), number, _connected: connected };
+        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, caller, state });
         all.push(Arc::downgrade(&stream));
         Some((stream, receiver))
     }
@@ -100,7 +112,25 @@ pub(super) struct Stream {
     me: Weak<Stream>,
     pump: Pump,
     upkeep: Upkeep,
+    ticket: Ticket,
+    /// Where the caller is.
+    caller: String,
     state: Mutex<State>,
+}
+
+/// What a stream holds of its server, given back when it is dropped.
+struct Ticket {
+    core: Weak<Core>,
+    number: u64,
+    _connected: Connected,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(core) = self.core.upgrade() {
+            core.pace.forget(self.number);
+        }
+    }
 }
 
 /// Invariant: `queued` is true exactly while the stream is in the pump or in a disk thread's hands.
@@ -118,6 +148,11 @@ struct State {
     /// There was no memory for another block beside what is on its way; the next [`Stream::sent`] tries again.
     starved: bool,
     queued: bool,
+    /// It waits for the upload limit; [`Stream::turn`] ends that.
+    waits_for_turn: bool,
+    /// Bytes the limit allows it to send.
+    allowed: u32,
+    flow: Flow,
     ended: bool,
     caller_is_done: bool,
     news: bool,
@@ -161,6 +196,9 @@ impl State {
             credits: CREDITS,
             starved: false,
             queued: false,
+            waits_for_turn: false,
+            allowed: 0,
+            flow: Flow::new(),
             ended: false,
             caller_is_done: false,
             news: false,
@@ -173,7 +211,8 @@ impl State {
 
     fn has_work(&self) -> bool {
         let wanted = !self.wanted.is_empty() && !self.is_held();
-        let more = self.current.is_some() || wanted || self.caller_is_done || self.news_are_due();
+        let asked = self.current.is_some() || wanted || self.caller_is_done;
+        let more = (asked && !self.waits_for_turn) || self.news_are_due();
         match self.subject {
             Subject::Unknown => self.caller_is_done && !self.ended,
             Subject::Asked(..) => !self.ended,
@@ -261,6 +300,9 @@ impl State {
         if self.news_are_due() {
             return Some(Act::News(held));
         }
+        if self.waits_for_turn {
+            return None;
+        }
         if self.current.is_none() {
             let Some(chunk) = self.next_chunk() else {
                 return (self.caller_is_done && self.wanted.is_empty()).then_some(Act::End);
@@ -310,6 +352,20 @@ impl State {
 impl Stream {
     pub(super) fn upkeep(&self) -> Upkeep {
         self.upkeep.clone()
+    }
+
+    /// What it sends; `None` while that is not known or it has ended.
+    pub(super) fn upload(&self) -> Option<Upload> {
+        let state = self.lock();
+        let Subject::Known(held, _) = &state.subject else { return None };
+        Some(Upload {
+            file_hash: held.manifest().file_hash(),
+            file_name: held.file_name().to_owned(),
+            address: self.caller.clone(),
+            rate: state.flow.rate(),
+            bytes: state.flow.bytes(),
+            age: state.flow.age(),
+        })
     }
 
     /// A message of the caller.
@@ -434,26 +490,56 @@ impl Stream {
 
     fn send_block(&self, core: &Core, held: &Held, opened: Option<Opened>, place: (ChunkIndex, u32, u32)) {
         let (chunk, offset, len) = place;
+        let Some(len) = self.allowance(core, len) else { return };
         let Some((len, permit)) = self.memory_for(core, len) else { return };
         match block::read(held, opened, chunk, offset, len) {
             Ok((reply, opened)) => {
                 block::count(core, len);
                 let mut state = self.lock();
+                state.flow.add(len);
+                let unused = std::mem::take(&mut state.allowed).saturating_sub(len);
+                core.pace.give_back(unused);
                 state.advance(held, opened, (chunk, offset, len));
                 state.put(Some(reply), permit);
             }
             Err(error) => {
                 drop(permit);
                 let _ = unreadable(core, held, &error);
-                self.lock().current = None;
+                let mut state = self.lock();
+                state.current = None;
+                core.pace.give_back(std::mem::take(&mut state.allowed));
+                drop(state);
                 self.refuse(core, chunk, Reason::READ_FAILED);
             }
         }
     }
 
+    /// How much of `len` the upload limit allows. `None`: not its turn yet, and it is queued again when it is.
+    fn allowance(&self, core: &Core, len: u32) -> Option<u32> {
+        let mut state = self.lock();
+        if state.allowed == 0 {
+            // Before it asks: its turn may come at once, and then waits for this lock.
+            state.waits_for_turn = true;
+            state.allowed = core.pace.ask(self.ticket.number, &self.me, len)?;
+            state.waits_for_turn = false;
+        }
+        Some(len.min(state.allowed))
+    }
+
+    /// Its turn came: it may send so many bytes.
+    pub(super) fn turn(&self, core: &Core, len: u32) {
+        let mut state = self.lock();
+        state.waits_for_turn = false;
+        if state.ended {
+            return core.pace.give_back(len);
+        }
+        state.allowed = len;
+        self.queue(&mut state);
+    }
+
     /// How long the block may be, and the memory taken for it. Never waits: callers who take nothing hold what they were
     /// given, and must hold up neither the disk threads nor anyone else. So a small block at a time is everyone's right,
-    /// whatever the budget says; there are at most [`UploadLimits::streams_max`] of these.
+    /// whatever the budget says; there are at most `UploadLimits::streams_max` of these.
     fn memory_for(&self, core: &Core, len: u32) -> Option<(u32, Option<Permit>)> {
         if let Some(permit) = core.stream_budget.try_take(len as usize) {
             return Some((len, Some(permit)));

@@ -322,3 +322,114 @@ fn a_stop_ends_idle_streams_at_once_and_cuts_stuck_ones_after_the_grace() {
     let end = block_on(receiver.next()).unwrap().map_err(text);
     assert!(end.as_ref().is_err_and(|text| text.contains("stopping")), "{end:?}");
 }
+
+/// Bytes that came to each reader, as they come.
+type Tally = Vec<Arc<AtomicU64>>;
+
+/// Streams that read all of the file, and one version 1 caller that asks for eight chunks at once, until told to stop.
+fn readers<'a>(scope: &'a std::thread::Scope<'a, '_>, scene: &'a Scene, count: usize, stop: &'a AtomicBool) -> Tally {
+    let tally: Tally = (0..=count).map(|_| Arc::default()).collect();
+    for got in &tally[..count] {
+        let got = Arc::clone(got);
+        scope.spawn(move || {
+            let client = scene.client();
+            let option = CallOption::default().timeout(60 * SECOND);
+            let (mut sender, mut receiver) = client.duplex_streaming(&raw(FETCH, MethodType::Duplex), option).unwrap();
+            let message = (wanted(scene, &[(0, 64)]), grpcio::WriteFlags::default());
+            block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
+            while let (false, Some(Ok(reply))) = (stop.load(Ordering::Acquire), block_on(receiver.next())) {
+                let reply = FetchReply::parse_from_bytes(&reply).unwrap();
+                got.fetch_add(reply.data.len() as u64, Ordering::AcqRel);
+            }
+        });
+    }
+    let got = Arc::clone(&tally[count]);
+    scope.spawn(move || {
+        let (client, hash) = (scene.client(), scene.file_hash().to_string());
+        std::thread::scope(|calls| {
+            for _ in 0..8 {
+                calls.spawn(|| {
+                    while !stop.load(Ordering::Acquire) {
+                        let len = scene.chunk(&client, &hash, 0).unwrap().len();
+                        got.fetch_add(len as u64, Ordering::AcqRel);
+                    }
+                });
+            }
+        });
+    });
+    tally
+}
+
+#[test]
+fn under_a_limit_all_readers_get_the_same_and_together_no_more_than_it_allows() {
+    const RATE: u64 = 8 << 20;
+    let limits = UploadLimits { rate_max: Rate::new(RATE), ..UploadLimits::default() };
+    let scene = scene_with(64 * MIB, 1 << 20, limits);
+    let (stop, begun) = (AtomicBool::new(false), std::time::Instant::now());
+    std::thread::scope(|scope| {
+        let tally = readers(scope, &scene, 4, &stop);
+        let sum = |tally: &Tally| tally.iter().map(|got| got.load(Ordering::Acquire)).sum::<u64>();
+        while sum(&tally) < 24 << 20 {
+            let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
+            assert!(begun.elapsed() < 60 * SECOND, "{tally:?}");
+        }
+        let (sent, took) = (scene.server.counters().bytes_sent, begun.elapsed().as_secs_f64());
+        let got: Vec<u64> = tally.iter().map(|got| got.load(Ordering::Acquire)).collect();
+        assert!(sent as f64 <= RATE as f64 * (took + 0.1) + MIB as f64, "{sent} in {took} s");
+        // The calls' chunks come whole, and the readers did not begin at the same moment.
+        let even = sent / got.len() as u64;
+        assert!(got.iter().all(|got| got.abs_diff(even) <= 5 * MIB as u64 / 2), "{got:?}");
+        let (uploads, calls) = scene.server.uploads();
+        let sums: u64 = uploads.iter().map(|upload| upload.bytes).sum();
+        assert!(uploads.len() == 4 && calls.running == 8 && sums + calls.bytes >= sent, "{uploads:?} {calls:?}");
+        for upload in &uploads {
+            assert!(upload.address.starts_with("127.0.0.1:") && upload.file_name == "file", "{upload:?}");
+            assert!(upload.rate > 0.0 && upload.bytes > 0 && upload.age <= begun.elapsed(), "{upload:?}");
+        }
+        stop.store(true, Ordering::Release);
+        // Everyone is let go at once.
+        scene.server.set_rate_max(None);
+    });
+}
+
+#[test]
+fn connections_are_counted_with_those_of_others_and_one_too_many_is_told_so() {
+    let connections = Connections::new(std::num::NonZeroU32::new(2));
+    let scene = scene(MIB, 1 << 20);
+    let shelf = Arc::new(One(Arc::clone(&scene.held)));
+    let server = PeerServer::start_among("127.0.0.1:0", shelf, UploadLimits::default(), connections.clone()).unwrap();
+    let scene = Scene { server, ..scene };
+    let elsewhere = connections.begin().unwrap();
+    assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)])]).is_ok());
+    let _more = (0..2).map_while(|_| connections.begin()).collect::<Vec<_>>();
+    let error = scene.fetch(vec![wanted(&scene, &[(0, 1)])]).unwrap_err();
+    assert!(error.starts_with("8-RESOURCE_EXHAUSTED"), "{error}");
+    drop(elsewhere);
+    scene.fetch(vec![wanted(&scene, &[(0, 1)])]).unwrap();
+}
+
+#[test]
+fn a_stop_does_not_wait_for_those_whom_the_limit_keeps_waiting() {
+    let limits = UploadLimits { rate_max: Rate::new(1), ..UploadLimits::default() };
+    let scene = scene_with(4 * MIB, 1 << 20, limits);
+    let client = scene.client();
+    let file_hash = scene.file_hash().to_string();
+    let request = peernet_protos::grpc::ChunkRequest { file_hash, ..Default::default() }.write_to_bytes().unwrap();
+    let call = std::thread::spawn(move || unary(&client, DOWNLOAD_CHUNK, &request));
+    let method = raw(FETCH, MethodType::Duplex);
+    let client = scene.client();
+    let (mut sender, receiver) = client.duplex_streaming(&method, CallOption::default().timeout(60 * SECOND)).unwrap();
+    let message = (wanted(&scene, &[(0, 4)]), grpcio::WriteFlags::default());
+    block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
+    let begun = std::time::Instant::now();
+    while scene.server.core.pace.waiting() < 2 {
+        let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
+        assert!(begun.elapsed() < 30 * SECOND);
+    }
+    let begun = std::time::Instant::now();
+    scene.server.stop(20 * SECOND);
+    assert!(begun.elapsed() < 5 * SECOND, "{:?}", begun.elapsed());
+    for error in [call.join().unwrap().unwrap_err(), replies(receiver).unwrap_err()] {
+        assert!(error.contains("stopping"), "{error}");
+    }
+}

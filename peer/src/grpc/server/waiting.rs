@@ -1,7 +1,7 @@
 //! The queue of single calls in front of the disk threads: who is served next is the engine's to say, fairly between
 //! callers, so that one that asks for a thousand chunks does not hold up one that asks for one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Waiting {
 struct State {
     admission: Admission,
     calls: BTreeMap<JobId, Call>,
+    /// Running ones that waited for the upload limit and may go on. No more than may run.
+    resumed: VecDeque<(Call, Running)>,
     next: u64,
 }
 
@@ -41,15 +43,19 @@ impl Waiting {
             wait_max: limits.call_wait_max,
             ..of_engine
         });
-        Self { state: Mutex::new(State { admission, calls: BTreeMap::new(), next: 0 }), wake, woken }
+        Self {
+            state: Mutex::new(State { admission, calls: BTreeMap::new(), resumed: VecDeque::new(), next: 0 }),
+            wake,
+            woken,
+        }
     }
 
-    /// Queues a call of the caller at `peer`; gives it back when there is no room.
-    pub(super) fn enqueue(&self, call: Call, peer: &str) -> Result<(), Call> {
+    /// Queues a call; gives it back when there is no room.
+    pub(super) fn enqueue(&self, call: Call) -> Result<(), Call> {
         let mut state = self.lock();
         let job = JobId(state.next);
         state.next += 1;
-        match state.admission.enqueue(Instant::now(), job, PeerKey(without_port(peer).to_owned())) {
+        match state.admission.enqueue(Instant::now(), job, PeerKey(call.caller.clone())) {
             Verdict::Full => Err(call),
             Verdict::Accepted => {
                 state.calls.insert(job, call);
@@ -68,12 +74,33 @@ impl Waiting {
     /// The next call to serve now.
     pub(super) fn next(self: &Arc<Self>) -> Option<(Call, Running)> {
         let mut state = self.lock();
+        if let Some(resumed) = state.resumed.pop_front() {
+            return Some(resumed);
+        }
         let job = state.admission.next(Instant::now())?;
         let call = state.calls.remove(&job)?;
         drop(state);
         // There may be one for another disk thread as well.
         self.wake();
         Some((call, Running { waiting: Arc::clone(self), job }))
+    }
+
+    /// How many calls are served now.
+    pub(super) fn running(&self) -> usize {
+        self.lock().admission.running()
+    }
+
+    /// A running call goes on.
+    pub(super) fn resume(&self, call: Call, running: Running) {
+        self.lock().resumed.push_back((call, running));
+        self.wake();
+    }
+
+    /// Drops the calls that nobody is there any more to resume: they know this queue, and would keep it for ever.
+    pub(super) fn close(&self) {
+        let resumed = std::mem::take(&mut self.lock().resumed);
+        // Without the lock, which their end takes.
+        drop(resumed);
     }
 
     /// The calls that waited too long.
@@ -100,7 +127,29 @@ impl Drop for Running {
     }
 }
 
+/// The caller as people write it.
+pub(super) fn readable(peer: &str) -> String {
+    let address = peer.split_once(':').map_or(peer, |(_, address)| address);
+    address.replace("%5B", "[").replace("%5D", "]")
+}
+
 /// gRPC names a caller `ipv4:1.2.3.4:567` or `ipv6:%5B::1%5D:567`.
-fn without_port(peer: &str) -> &str {
+pub(super) fn without_port(peer: &str) -> &str {
     peer.rsplit_once(':').map_or(peer, |(host, _)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_are_told_apart_by_address_and_shown_as_people_write_them() {
+        for (peer, without, shown) in [
+            ("ipv4:1.2.3.4:567", "ipv4:1.2.3.4", "1.2.3.4:567"),
+            ("ipv6:%5B::1%5D:567", "ipv6:%5B::1%5D", "[::1]:567"),
+            ("", "", ""),
+        ] {
+            assert_eq!((without_port(peer), readable(peer).as_str()), (without, shown));
+        }
+    }
 }

@@ -15,7 +15,8 @@ fn check(value: &Value, keys: &str) {
 
 const SHARED: &str = "path file_hash manifest_id name size chunks link kind files left_out";
 const LISTED: &str = "path file_hash manifest_id name size chunks chunks_done state link kind files";
-const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_uptime_s daemon_bytes_sent";
+const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_uptime_s daemon_bytes_sent daemon_uploads \
+     daemon_upload_rate daemon_downloads daemon_download_rate";
 const STATUS: &str = "peer_id address tracker tracker_error reputation_score established token_balance token_balance_mt \
      escrow_mt files_shared created_at shares";
 

@@ -1,0 +1,206 @@
+//! How many bytes a second may flow: the rate a user sets, and the token bucket that keeps to it.
+//!
+//! Arithmetic is exact, in billionths of a byte: over any span a bucket lets through at most `rate x span` and the larger
+//! of its burst and the largest single request, however often and whenever its rate is changed.
+
+mod turns;
+
+use std::fmt;
+use std::num::NonZeroU64;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+pub use self::turns::{Turns, Verdict};
+
+/// What a bucket saves up while nothing flows: so much of a second's worth.
+const BURST_PER_SECOND: u64 = 10;
+/// No burst is smaller, in bytes: less would be all overhead.
+const BURST_BYTES_MIN: u64 = 16 << 10;
+const NANOS: i128 = 1_000_000_000;
+
+/// Bytes a second, more than none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rate(NonZeroU64);
+
+impl Rate {
+    /// `None` for zero.
+    pub fn new(bytes_per_second: u64) -> Option<Self> {
+        NonZeroU64::new(bytes_per_second).map(Self)
+    }
+
+    /// Bytes a second.
+    pub fn bytes_per_second(self) -> u64 {
+        self.0.get()
+    }
+
+    fn burst(self) -> u64 {
+        (self.0.get() / BURST_PER_SECOND).max(BURST_BYTES_MIN)
+    }
+}
+
+impl fmt::Display for Rate {
+    /// As it is typed: with the largest suffix that leaves a whole number.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.0.get();
+        let suffix = SUFFIXES.iter().rev().find(|(_, unit)| rate.is_multiple_of(*unit));
+        match suffix {
+            Some((letter, unit)) => write!(f, "{}{letter}", rate / unit),
+            None => write!(f, "{rate}"),
+        }
+    }
+}
+
+const SUFFIXES: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
+
+/// What is not a rate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateError(String);
+
+impl fmt::Display for RateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text: String = self.0.chars().take(40).collect();
+        write!(f, "{text:?} is no rate: give bytes a second like 500K, 10M or 1.5G, or none for no limit")
+    }
+}
+
+impl std::error::Error for RateError {}
+
+/// A rate as a user gives it, or that there is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateSetting(pub Option<Rate>);
+
+impl FromStr for RateSetting {
+    type Err = RateError;
+
+    /// `0` and `none` are no limit; else a number of bytes a second, with `K`, `M`, `G` or `T` in powers of 1024.
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let failed = || RateError(text.to_owned());
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let last = text.chars().next_back().ok_or_else(failed)?;
+        let suffix = SUFFIXES.iter().find(|(letter, _)| letter.eq_ignore_ascii_case(&last));
+        let (digits, unit) = match suffix {
+            Some((_, unit)) => (&text[..text.len() - 1], *unit),
+            None => (text, 1),
+        };
+        let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+        let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // Nobody needs finer parts, and so they cannot overflow.
+        if !are_digits(whole) || !are_digits(part) || part.len() > 3 {
+            return Err(failed());
+        }
+        let number = |text: &str| text.parse::<u64>().map_err(|_| failed());
+        let parts = number(part)? * unit / 10_u64.pow(part.len() as u32);
+        let bytes = number(whole)?.checked_mul(unit).and_then(|bytes| bytes.checked_add(parts)).ok_or_else(failed)?;
+        Ok(Self(Rate::new(bytes)))
+    }
+}
+
+/// A receipt for bytes that flowed before they were paid for; see [`Bucket::owe`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Debt(u64);
+
+/// A token bucket. Without a rate everything passes.
+#[derive(Debug)]
+pub struct Bucket {
+    rate: Option<Rate>,
+    /// What may pass, in billionths of a byte; negative when bytes are owed. Never over the burst.
+    level: i128,
+    last: Instant,
+    /// Bytes taken and owed since the beginning: the clock that debts are paid by.
+    passed: u64,
+}
+
+impl Bucket {
+    /// Full.
+    pub fn new(now: Instant, rate: Option<Rate>) -> Self {
+        let mut bucket = Self { rate, level: 0, last: now, passed: 0 };
+        bucket.level = bucket.full();
+        bucket
+    }
+
+    /// The rate it keeps to.
+    pub fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
+    /// Changes the rate from now on. What is owed stays owed; what was saved up is cut to the new burst.
+    pub fn set_rate(&mut self, now: Instant, rate: Option<Rate>) {
+        self.refill(now);
+        let was_unlimited = self.rate.is_none();
+        self.rate = rate;
+        self.level = if was_unlimited { self.full() } else { self.level.min(self.full()) };
+    }
+
+    /// Takes `bytes`, or says how long to wait before it is worth asking again. More than the burst is given when the
+    /// bucket is full, and owed from then on.
+    pub fn take(&mut self, now: Instant, bytes: u64) -> Option<Duration> {
+        self.refill(now);
+        let rate = self.rate?;
+        let needed = i128::from(bytes.min(rate.burst())) * NANOS;
+        if self.level < needed {
+            return Some(span(needed - self.level, rate));
+        }
+        self.pass(bytes);
+        None
+    }
+
+    /// Gives back what was taken and then not used.
+    pub fn give_back(&mut self, now: Instant, bytes: u64) {
+        self.refill(now);
+        self.level = self.level.saturating_add(i128::from(bytes) * NANOS).min(self.full());
+    }
+
+    /// Takes `bytes` that have come already, be there enough or not. Whoever brought them takes no more before
+    /// [`Bucket::wait`] says so; debts are paid in the order they were made.
+    pub fn owe(&mut self, now: Instant, bytes: u64) -> Debt {
+        self.refill(now);
+        self.pass(bytes);
+        Debt(self.passed)
+    }
+
+    /// How long until `debt` is paid, at the present rate; `None` when it is. Ask again now and then: the rate may change.
+    pub fn wait(&mut self, now: Instant, debt: Debt) -> Option<Duration> {
+        self.refill(now);
+        let rate = self.rate?;
+        let later = i128::from(self.passed.saturating_sub(debt.0)) * NANOS;
+        let missing = -self.level - later;
+        (missing > 0).then(|| span(missing, rate))
+    }
+
+    /// The most that [`Bucket::take`] gives without running into debt; `None` without a limit.
+    pub fn burst(&self) -> Option<u64> {
+        self.rate.map(Rate::burst)
+    }
+
+    fn pass(&mut self, bytes: u64) {
+        self.passed = self.passed.saturating_add(bytes);
+        if self.rate.is_some() {
+            self.level = self.level.saturating_sub(i128::from(bytes) * NANOS);
+        }
+    }
+
+    fn full(&self) -> i128 {
+        self.rate.map_or(0, |rate| i128::from(rate.burst()) * NANOS)
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.last).as_nanos().min(u128::from(u64::MAX)) as i128;
+        self.last = self.last.max(now);
+        if let Some(rate) = self.rate {
+            let more = nanos.saturating_mul(i128::from(rate.0.get()));
+            self.level = self.level.saturating_add(more).min(self.full());
+        }
+    }
+}
+
+/// How long `missing` billionths of a byte take, rounded up.
+fn span(missing: i128, rate: Rate) -> Duration {
+    let rate = i128::from(rate.0.get());
+    let nanos = (missing + rate - 1) / rate;
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The limits of one node: bytes a second each way, and connections. They hold for all of its uploads and downloads
+//! together and can be changed at any moment.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use peernet_engine::rate_limit::{Bucket, Debt, Rate};
+
+/// No wait is longer before the limit is looked at again: it may have been changed.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a node may use; `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SpeedLimits {
+    /// Payload of all uploads together, bytes a second.
+    pub max_upload: Option<Rate>,
+    /// Payload of all downloads together, bytes a second. What comes beyond it waits in the network; memory stays bounded.
+    pub max_download: Option<Rate>,
+    /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up, others
+    /// are told to come back, and downloads go on with the sources they have.
+    pub max_connections: Option<NonZeroU32>,
+}
+
+/// A number of connections as a user gives it; `0` and `none` are no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionsSetting(pub Option<NonZeroU32>);
+
+/// What is not a number of connections.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionsError;
+
+impl fmt::Display for ConnectionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("give a number of connections, or none for no limit")
+    }
+}
+
+impl std::error::Error for ConnectionsError {}
+
+impl FromStr for ConnectionsSetting {
+    type Err = ConnectionsError;
+
+    fn from_str(text: &str) -> Result<Self, ConnectionsError> {
+        match text {
+            "none" => Ok(Self(None)),
+            number if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                number.parse().map(|number| Self(NonZeroU32::new(number))).map_err(|_| ConnectionsError)
+            }
+            _ => Err(ConnectionsError),
+        }
+    }
+}
+
+/// What all downloads and the server of one node share.
+#[derive(Debug)]
+pub struct Throttle {
+    download: Mutex<Bucket>,
+    connections: Connections,
+}
+
+impl Throttle {
+    /// With these limits. That of uploads is the server's own.
+    pub fn new(limits: &SpeedLimits) -> Arc<Self> {
+        let download = Mutex::new(Bucket::new(Instant::now(), limits.max_download));
+        Arc::new(Self { download, connections: Connections::new(limits.max_connections) })
+    }
+
+    /// Changes them from now on. Connections over a new limit go on to their end.
+    pub fn set(&self, limits: &SpeedLimits) {
+        self.bucket().set_rate(Instant::now(), limits.max_download);
+        self.connections.set_max(limits.max_connections);
+    }
+
+    /// The connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Notes down bytes that came; `None` where nobody has to wait for that.
+    pub(crate) fn received(&self, bytes: u64) -> Option<Debt> {
+        let mut bucket = self.bucket();
+        bucket.rate()?;
+        Some(bucket.owe(Instant::now(), bytes))
+    }
+
+    /// How long to wait before asking again; `None` when the bytes fit by now.
+    pub(crate) fn wait(&self, debt: Debt) -> Option<Duration> {
+        self.bucket().wait(Instant::now(), debt).map(|wait| wait.min(LOOK))
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Bucket> {
+        self.download.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A count with a bound. All clones are one.
+#[derive(Debug, Clone)]
+pub struct Connections(Arc<Counts>);
+
+#[derive(Debug)]
+struct Counts {
+    now: AtomicU32,
+    /// `u32::MAX` for no limit.
+    max: AtomicU32,
+}
+
+/// One connection; dropping it makes room for another.
+#[derive(Debug)]
+pub(crate) struct Connected(Arc<Counts>);
+
+impl Connections {
+    /// None yet.
+    pub fn new(max: Option<NonZeroU32>) -> Self {
+        Self(Arc::new(Counts { now: AtomicU32::new(0), max: AtomicU32::new(number(max)) }))
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u32 {
+        self.0.now.load(Ordering::Acquire)
+    }
+
+    /// Whether [`Connections::begin`] would find room now.
+    pub(crate) fn has_room(&self) -> bool {
+        self.count() < self.0.max.load(Ordering::Acquire)
+    }
+
+    /// One more, unless there are as many as may be.
+    pub(crate) fn begin(&self) -> Option<Connected> {
+        let max = self.0.max.load(Ordering::Acquire);
+        let more = |now: u32| (now < max).then(|| now + 1);
+        self.0.now.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).ok()?;
+        Some(Connected(Arc::clone(&self.0)))
+    }
+
+    fn set_max(&self, max: Option<NonZeroU32>) {
+        self.0.max.store(number(max), Ordering::Release);
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn number(max: Option<NonZeroU32>) -> u32 {
+    max.map_or(u32::MAX, NonZeroU32::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_counted_and_a_lower_bound_lets_running_ones_end() {
+        let connections = Connections::new(NonZeroU32::new(2));
+        let (one, two) = (connections.begin().unwrap(), connections.begin().unwrap());
+        assert!(connections.begin().is_none());
+        connections.set_max(NonZeroU32::new(1));
+        drop(one);
+        assert!(connections.begin().is_none());
+        drop(two);
+        let _one = connections.begin().unwrap();
+        connections.set_max(None);
+        assert!(connections.begin().is_some());
+        assert_eq!(connections.count(), 1);
+    }
+
+    #[test]
+    fn a_number_of_connections_is_digits_or_none() {
+        for (text, number) in [("0", None), ("none", None), ("7", NonZeroU32::new(7))] {
+            assert_eq!(text.parse(), Ok(ConnectionsSetting(number)), "{text}");
+        }
+        for text in ["", "-1", "+1", "x", "1.0", "99999999999"] {
+            assert_eq!(text.parse::<ConnectionsSetting>(), Err(ConnectionsError), "{text}");
+        }
+    }
+
+    #[test]
+    fn lifting_the_limit_ends_a_wait() {
+        let mut limits = SpeedLimits { max_download: Rate::new(1), ..SpeedLimits::default() };
+        let throttle = Throttle::new(&limits);
+        let debt = throttle.received(1 << 20).unwrap();
+        assert_eq!(throttle.wait(debt), Some(LOOK));
+        limits.max_download = None;
+        throttle.set(&limits);
+        assert_eq!((throttle.wait(debt), throttle.received(1)), (None, None));
+    }
+}
