@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,8 +46,11 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
         if let Some(ours) = &ours {
             report.add(&format!("{OURS}, {} hosts", options.hosts), round, ours.round(&stage)?)?;
         }
-        for rival in &rivals {
-            report.add(&format!("{}, {} hosts", rival.name(), options.hosts), round, stage.rival(*rival)?)?;
+        for rival in mem::take(&mut rivals) {
+            let who = format!("{}, {} hosts", rival.name(), options.hosts);
+            if report.attempt(&who, round, stage.rival(rival))? {
+                rivals.push(rival);
+            }
         }
         if options.wants(CURL)
             && let Some(record) = stage.curl()?

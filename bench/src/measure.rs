@@ -4,9 +4,14 @@
 use std::fs;
 use std::io;
 use std::process::{Child, Command};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+
+/// Whoever runs longer is stuck.
+const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// The cost of one finished process, or of a running one between two looks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,18 +45,31 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Cost> {
     Ok(cost)
 }
 
-/// Runs a command to its end; also gives the wait status, which is the signal's number where one ended it.
+/// Runs a command to its end, which is made to come after [`LIMIT`]; also gives the wait status, which is the signal's number
+/// where one ended it.
 pub(crate) fn run_to_any_end(command: &mut Command) -> io::Result<(i32, Cost)> {
     let began = Instant::now();
-    let child = command.spawn()?;
-    let (status, usage) = wait4(&child)?;
+    let mut child = command.spawn()?;
+    let pid = child.id();
+    let (ended, end) = sync_channel::<()>(1);
+    let (status, usage) = thread::scope(|scope| {
+        scope.spawn(move || {
+            // Dropped when the process is gone.
+            if end.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                let _gone = Command::new("kill").args(["-9", &pid.to_string()]).status();
+            }
+        });
+        let waited = wait4(&mut child);
+        drop(ended);
+        waited
+    })?;
     let wall = began.elapsed();
     let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1_000);
     let cpu = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     Ok((status, Cost { wall, cpu, peak_rss_kib: usage.ru_maxrss as u64 }))
 }
 
-fn wait4(child: &Child) -> io::Result<(i32, libc::rusage)> {
+fn wait4(child: &mut Child) -> io::Result<(i32, libc::rusage)> {
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
     let mut status = 0;
     // SAFETY: rusage is plain data for which all zero is valid.

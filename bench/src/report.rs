@@ -62,6 +62,18 @@ impl Report {
         self.line(&line)
     }
 
+    /// The same of somebody whose failure shall not cost the others their run. False when it failed, which is said and noted down.
+    pub(crate) fn attempt(&mut self, who: &str, round: Round, record: io::Result<Value>) -> io::Result<bool> {
+        match record {
+            Ok(record) => self.add(who, round, record).map(|()| true),
+            Err(error) => {
+                println!("{who} failed and is left out from here on: {error}");
+                self.line(&json!({"who": who, "failed": error.to_string()}))?;
+                Ok(false)
+            }
+        }
+    }
+
     /// Prints the medians of every number, a row for each who.
     pub(crate) fn summary(&self, columns: &[&str]) {
         print!("\n{:<30}", "median");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,9 +37,9 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     let mut report = Report::start("transfer", &options.note)?;
     let ours = Ours::start(folder.path(), &file, &[], &mut report)?;
     let nginx = if options.wants(CURL) { Nginx::start(folder.path(), &files)? } else { None };
-    let torrents = Torrents::start(folder.path(), options)?;
+    let mut torrents = Torrents::start(folder.path(), options)?;
     for round in options.rounds_and_a_warm_up(1) {
-        one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), torrents.as_ref()))?;
+        one_round(round, &mut report, &dest, &hash, (&ours, nginx.as_ref(), torrents.as_mut()))?;
     }
     report.summary(COLUMNS);
     compare(&report);
@@ -50,7 +51,7 @@ fn one_round(
     report: &mut Report,
     dest: &Path,
     hash: &str,
-    (ours, nginx, torrents): (&Ours, Option<&Nginx>, Option<&Torrents>),
+    (ours, nginx, torrents): (&Ours, Option<&Nginx>, Option<&mut Torrents>),
 ) -> io::Result<()> {
     let target = dest.join(FILE);
     report.add(OURS, round, ours.fetch(hash, &target, &[])?)?;
@@ -61,10 +62,8 @@ fn one_round(
         report.add(CURL, round, nginx.fetch(&Host::here(), FILE, &target)?)?;
         take(&target, hash)?;
     }
-    for program in torrents.iter().flat_map(|torrents| &torrents.programs) {
-        let record = torrents.map(|torrents| torrents.fetch(*program, &ours.file, dest)).transpose()?;
-        report.add(program.name(), round, record.unwrap_or_default())?;
-        take(&target, hash)?;
+    if let Some(torrents) = torrents {
+        torrents.one_round(round, report, &ours.file, (dest, hash))?;
     }
     let copy = measure::run(std::process::Command::new("cp").arg(ours.file.as_path()).arg(&target))?;
     report.add("cp", round, both_sides(copy, Duration::ZERO, 0))?;
@@ -112,6 +111,25 @@ impl Torrents {
         let mut programs = Program::installed(&Program::ALL);
         programs.retain(|program| options.wants(program.name()));
         Ok(OneLoopback::start(3).map(|lan| Self { lan, programs, scratch }))
+    }
+
+    fn one_round(
+        &mut self,
+        round: Round,
+        report: &mut Report,
+        file: &Path,
+        (dest, hash): (&Path, &str),
+    ) -> io::Result<()> {
+        let target = dest.join(FILE);
+        for program in mem::take(&mut self.programs) {
+            let fetched = self.fetch(program, file, dest).and_then(|record| take(&target, hash).map(|()| record));
+            if report.attempt(program.name(), round, fetched)? {
+                self.programs.push(program);
+            } else {
+                let _nothing_there = fs::remove_file(&target);
+            }
+        }
+        Ok(())
     }
 
     /// A fresh seeder, which is ready before the time begins, and one download.

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use peernet_testkit::process::Process;
@@ -18,8 +19,8 @@ use crate::measure::{self, Cost};
 /// Where every program listens on its host.
 const PORT: u16 = 6_881;
 const TRACKER_PORT: u16 = 6_969;
-/// How long a seeder may check its file before it seeds, and a download may take before it is called stuck.
-const PATIENCE: Duration = Duration::from_secs(900);
+/// How long a seeder may check its file before it seeds.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Which program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,12 +166,11 @@ impl Swarm {
         let mut serve = tracker.command("python3");
         serve.arg(script("bt_tracker.py")).arg(tracker.address()).arg(TRACKER_PORT.to_string()).arg(PORT.to_string());
         serve.arg(seeder.address()).args(fetchers.iter().map(Host::address));
-        let mut tracker = Process::start(&mut serve)?;
-        tracker.line_with("READY", PATIENCE);
+        let tracker = until_line(Process::start(&mut serve)?, "READY")?;
         let folder = file.parent().unwrap_or(scratch);
         let seeding = Process::start(&mut program.seed(&torrent, seeder, folder, scratch)?)?;
         // Nobody else runs yet.
-        tracker.line_with(" left=0", PATIENCE);
+        let tracker = until_line(tracker, " left=0")?;
         let (seeder, fetchers, scratch) = (seeder.clone(), fetchers.to_vec(), scratch.to_owned());
         Ok(Self { program, torrent, seeder, fetchers, scratch, seeding, _tracker: tracker })
     }
@@ -193,6 +193,15 @@ impl Swarm {
         let source = self.seeder_cost()?;
         Ok(both_sides(cost, source.cpu.saturating_sub(before), source.peak_rss_kib))
     }
+}
+
+/// Waits for the line; a rival from which it does not come is an error, not the end of the run.
+fn until_line(mut process: Process, part: &'static str) -> io::Result<Process> {
+    let waiting = thread::spawn(move || {
+        process.line_with(part, PATIENCE);
+        process
+    });
+    waiting.join().map_err(|_| io::Error::other(format!("no line with {part:?} within {PATIENCE:?}")))
 }
 
 fn libtorrent(name: &str, torrent: &Path, host: &Host, folder: &Path) -> Command {
