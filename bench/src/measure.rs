@@ -1,4 +1,6 @@
 //! What a run of a process cost: wall clock, user and system time, peak memory.
+//!
+//! Linux counts what the parent had in memory at the spawn into its child's peak; so scenarios keep no files in memory.
 #![allow(unsafe_code)]
 
 use std::fs;
