@@ -6,7 +6,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use peernet::{Cancel, DownloadOptions, Downloaded, Link, Node, NodeError, Phase, ShareState, Shared, Target};
+use peernet::{
+    Cancel, DownloadOptions, Downloaded, Link, Node, NodeError, Phase, Rate, ShareState, Shared, SpeedLimits, Target,
+};
 use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Pack};
 use peernet_engine::ids::{ByteCount, FileHash};
 use peernet_engine::link::Kind;
@@ -110,6 +112,8 @@ impl Two {
     /// Begins a download and stops it when two chunks are there.
     fn download_some(&self, options: &DownloadOptions) {
         let cancel = Cancel::new();
+        // So that it is seen on the way, however fast the machine is.
+        self.bob.set_limits(unhurried());
         let mut watch = |progress: &peernet::FetchProgress| {
             if progress.phase == Phase::Fetching && progress.chunks_done >= 2 {
                 cancel.cancel();
@@ -117,7 +121,12 @@ impl Two {
         };
         let result = self.bob.download(&Target::parse(&self.shared.link).unwrap(), options, &mut watch, &cancel);
         assert!(matches!(result, Err(NodeError::Cancelled)), "{result:?}");
+        self.bob.set_limits(SpeedLimits::default());
     }
+}
+
+fn unhurried() -> SpeedLimits {
+    SpeedLimits { max_download: Rate::new(8 << 20), ..SpeedLimits::default() }
 }
 
 #[test]
@@ -321,6 +330,7 @@ fn a_growing_pack_is_served_while_it_is_fetched() {
         root
     });
     two.bob.serve().unwrap();
+    two.bob.set_limits(unhurried());
     let carol = two.world.node("carol");
     let target = Target::parse(&two.shared.link).unwrap();
     let (bobs_end, carols_end) = (Cancel::new(), Cancel::new());
