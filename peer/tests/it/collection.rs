@@ -492,3 +492,19 @@ fn ten_thousand_small_files_come_like_one_large_one() {
         assert!(fs::read(done.path.join(format!("{:02}/{i}", i % 100))).unwrap() == content(4_096, i as u64));
     }
 }
+
+#[test]
+fn a_directory_that_arrived_may_stay_on_offer_for_a_while() {
+    let two = Two::with(|world| {
+        let root = directory(world, "data");
+        write(&root, "huge.bin", &content(9 * MIB, 5));
+        root
+    });
+    two.download(&DownloadOptions { offer: true, ..to(two.out()) }).unwrap();
+    two.alice.stop();
+    let carol = two.world.node("carol");
+    let done = download(&carol, &two.shared.link, &to(two.world.path("carol's"))).unwrap();
+    assert_eq!(found(&done.path), found(&two.root));
+    two.bob.linger(Duration::from_secs(20), &Cancel::new(), &mut || {});
+    assert!(two.bob.shares().is_empty(), "{:?}", two.bob.shares());
+}

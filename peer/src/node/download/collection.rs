@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread::available_parallelism;
 
 use peernet_engine::collection::{Collection, LISTING_BYTES_MAX, LISTING_SUFFIX};
@@ -18,7 +18,7 @@ use super::{Call, Node, manifest_of, name_in, was_there};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::fetch::{Directory, FetchError, FetchJob, FetchProgress, Fetched, Plan, without_bytes};
-use crate::hashing::{HashedTree, hash_file_identified};
+use crate::hashing::{HashedTree, hash_file};
 use crate::node::Downloaded;
 use crate::node::place::{Output, Place};
 use crate::part::{Proof, Selected, Tree, exchange};
@@ -32,8 +32,13 @@ struct Listing {
     collection: Arc<Collection>,
     /// Of its own fetch; `None` when it was here.
     fetched: Option<Fetched>,
-    /// On offer while the pack is fetched.
-    held: Option<Arc<Held>>,
+}
+
+/// A pack that is here.
+struct Arrived {
+    fetched: Fetched,
+    /// The listing, on offer since the pack's fetch began.
+    listing: Option<Arc<Held>>,
 }
 
 /// The name of the directory, if the target is one: by its link, or by what its sources call the file.
@@ -81,9 +86,6 @@ impl Node {
             }
             _ => self.download_tree(call, &place, &listing, &selected, progress),
         };
-        if let Some(held) = &listing.held {
-            self.shares.end(held);
-        }
         if done.is_ok() {
             // Untidy where it cannot be removed, no failure.
             let _untidy = fs::remove_file(&place.listing);
@@ -112,12 +114,13 @@ impl Node {
             ..self.job(file_hash, &place.listing_part, &place.listing, call.options)?
         };
         let fetched = self.fetch(job, call, progress)?;
-        let (manifest, held) = (Arc::clone(&fetched.manifest), fetched.held.clone());
+        // From now on it is served from memory.
+        fetched.held.iter().for_each(|held| self.shares.end(held));
+        let manifest = Arc::clone(&fetched.manifest);
         let listing = read_listing(&place.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
         match listing {
-            Ok((collection, bytes)) => Ok(Listing { bytes, manifest, collection, fetched: Some(fetched), held }),
+            Ok((collection, bytes)) => Ok(Listing { bytes, manifest, collection, fetched: Some(fetched) }),
             Err(error) => {
-                held.iter().for_each(|held| self.shares.end(held));
                 let _useless = fs::remove_file(&place.listing);
                 Err(error)
             }
@@ -129,19 +132,12 @@ impl Node {
         let Ok(metadata) = fs::symlink_metadata(&place.listing) else { return Ok(None) };
         if metadata.is_file() && metadata.len() <= LISTING_BYTES_MAX as u64 {
             let workers = available_parallelism().map_or(1, |n| n.get());
-            let (manifest, identity) = hash_file_identified(&place.listing, workers, &mut |_| {}, call.cancel)?;
+            let manifest = hash_file(&place.listing, workers, &mut |_| {}, call.cancel)?;
             let bytes = read_listing(&place.listing)?;
             if manifest.file_hash() == call.target.file_hash()
                 && let Ok(collection) = decoded(&bytes)
             {
-                let manifest = Arc::new(manifest);
-                let held = self.listen_address().map(|_| {
-                    let (manifest, path) = (Arc::clone(&manifest), place.listing.clone());
-                    let held = Held::complete(manifest, path, identity, String::new());
-                    self.shares.begin(Arc::clone(&held));
-                    held
-                });
-                return Ok(Some(Listing { bytes, manifest, collection, fetched: None, held }));
+                return Ok(Some(Listing { bytes, manifest: Arc::new(manifest), collection, fetched: None }));
             }
         }
         fs::remove_file(&place.listing).map_err(NodeError::local("removing", &place.listing))?;
@@ -171,6 +167,15 @@ impl Node {
         self.finish_tree(call, place, listing, selected, fetched)
     }
 
+    /// The listing on offer, where this node serves: whoever wants the pack needs it first.
+    fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<Held>> {
+        self.listen_address()?;
+        let (manifest, bytes) = (Arc::clone(&listing.manifest), Arc::clone(&listing.bytes));
+        let held = Held::listing(manifest, place.last.clone(), bytes, String::new());
+        self.shares.begin(Arc::clone(&held));
+        Some(held)
+    }
+
     fn fetch_pack(
         &self,
         call: &Call<'_>,
@@ -178,7 +183,7 @@ impl Node {
         listing: &Listing,
         selected: &Selected,
         progress: &mut dyn FnMut(&FetchProgress),
-    ) -> Result<Fetched, NodeError> {
+    ) -> Result<Arrived, NodeError> {
         let pack = &listing.collection.pack;
         let plan = call.directory.plan(pack.file_hash).map_err(FetchError::Directory)?;
         if call.options.offer {
@@ -195,7 +200,14 @@ impl Node {
             selected: Some(selected.clone()),
             ..self.job(pack.file_hash, &place.part, last, call.options)?
         };
-        self.fetch(job, call, progress)
+        let listing = self.offer_listing(place, listing);
+        match self.fetch(job, call, progress) {
+            Ok(fetched) => Ok(Arrived { fetched, listing }),
+            Err(error) => {
+                listing.iter().for_each(|held| self.shares.end(held));
+                Err(error)
+            }
+        }
     }
 
     fn finish_tree(
@@ -204,17 +216,24 @@ impl Node {
         place: &Place,
         listing: &Listing,
         selected: &Selected,
-        fetched: Option<Fetched>,
+        arrived: Option<Arrived>,
     ) -> Result<Downloaded, NodeError> {
         if call.options.force {
             replace(place).map_err(NodeError::local("replacing", &place.last))?;
         }
-        let held = fetched.as_ref().and_then(|fetched| fetched.held.clone());
+        let (fetched, offered) = arrived.map_or((None, None), |Arrived { fetched, listing }| (Some(fetched), listing));
+        let pack = fetched.as_ref().and_then(|fetched| fetched.held.clone());
+        let helds: Vec<Arc<Held>> = offered.into_iter().chain(pack.clone()).collect();
+        let kept = match call.options.share {
+            true => self.share_tree(place, listing, fetched.as_ref(), pack),
+            false => self.after_offer(call, place, listing, selected.is_everything(), &helds),
+        };
+        if kept.is_err() {
+            helds.iter().for_each(|held| self.shares.end(held));
+        }
+        kept?;
         if call.options.share {
-            self.share_tree(place, listing, fetched.as_ref(), held)?;
             self.running.settle()?;
-        } else if let Some(held) = held {
-            self.shares.end(&held);
         }
         let both = [listing.fetched.as_ref(), fetched.as_ref()];
         let sum = |of: fn(&Fetched) -> u64| both.iter().flatten().map(|fetched| of(fetched)).sum::<u64>();
@@ -227,6 +246,27 @@ impl Node {
             was_there: false,
             ..was_there(place, &listing.manifest, (selected.size(), selected.file_count()), call.begun)
         })
+    }
+
+    /// A whole directory may stay on offer for those who are in the middle of it; anything else does not.
+    fn after_offer(
+        &self,
+        call: &Call<'_>,
+        place: &Place,
+        listing: &Listing,
+        whole: bool,
+        helds: &[Arc<Held>],
+    ) -> Result<(), NodeError> {
+        if !call.options.offer || !whole {
+            helds.iter().for_each(|held| self.shares.end(held));
+            return Ok(());
+        }
+        let files = PackFiles::of(&place.last, &listing.collection);
+        let files = Arc::new(files.map_err(NodeError::local("looking at", &place.last))?);
+        let of_pack = |held: &&Arc<Held>| held.manifest().file_hash() == listing.collection.pack.file_hash;
+        helds.iter().filter(of_pack).for_each(|held| held.finish_pack(Arc::clone(&files)));
+        self.lingering.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(helds);
+        Ok(())
     }
 
     fn share_tree(
