@@ -74,7 +74,7 @@ impl Streams {
         &self,
         pump: Pump,
         core: &Arc<Core>,
-        caller: String,
+        remote: String,
     ) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
         let mut all = self.lock();
         all.retain(|stream| stream.strong_count() > 0);
@@ -86,7 +86,7 @@ impl Streams {
         let state = Mutex::new(State::new(outgoing, core.limits.ranges_wanted_max));
         let (upkeep, number) = (self.upkeep.clone(), self.next.fetch_add(1, Ordering::Relaxed));
         let ticket = Ticket { core: Arc::downgrade(core), number, _connected: connected };
-        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, caller, state });
+        let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, remote, state });
         all.push(Arc::downgrade(&stream));
         Some((stream, receiver))
     }
@@ -114,21 +114,23 @@ pub(super) struct Stream {
     upkeep: Upkeep,
     ticket: Ticket,
     /// Where the caller is.
-    caller: String,
+    remote: String,
     state: Mutex<State>,
 }
 
-/// What a stream holds of its server, given back when it is dropped.
+/// What a stream holds of its server.
 struct Ticket {
     core: Weak<Core>,
     number: u64,
     _connected: Connected,
 }
 
-impl Drop for Ticket {
+impl Drop for Stream {
     fn drop(&mut self) {
-        if let Some(core) = self.core.upgrade() {
-            core.pace.forget(self.number);
+        let allowed = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).allowed;
+        if let Some(core) = self.ticket.core.upgrade() {
+            core.pace.forget(self.ticket.number);
+            core.pace.give_back(allowed);
         }
     }
 }
@@ -361,7 +363,7 @@ impl Stream {
         Some(Upload {
             file_hash: held.manifest().file_hash(),
             file_name: held.file_name().to_owned(),
-            address: self.caller.clone(),
+            address: self.remote.clone(),
             rate: state.flow.rate(),
             bytes: state.flow.bytes(),
             age: state.flow.age(),
