@@ -76,6 +76,8 @@ fn interrupted() -> Failure {
 /// then. It is left behind only when the program ends with it.
 struct Writer {
     pieces: Option<Sender<Vec<u8>>>,
+    /// Buffers whose bytes are written: making new ones would cost as much as writing them.
+    spare: Receiver<Vec<u8>>,
     ended: Receiver<io::Result<()>>,
     cancel: Cancel,
     _group: Group,
@@ -87,25 +89,34 @@ impl Writer {
         // Unbuffered: the pieces are large.
         let mut out = File::from(io::stdout().as_fd().try_clone_to_owned().map_err(failed)?);
         let (pieces, to_write) = bounded::<Vec<u8>>(PIECES_MAX);
+        let (give_back, spare) = bounded(PIECES_MAX);
         let (tell, ended) = bounded(1);
         let mut group = Group::default();
         let write = move || {
-            let result = to_write.iter().try_for_each(|piece| out.write_all(&piece));
+            let result = to_write.iter().try_for_each(|piece| {
+                let written = out.write_all(&piece);
+                // Where there is no room for it, it is one too many.
+                let _spare = give_back.try_send(piece);
+                written
+            });
             // There is room for the one word.
             let _nobody_listens = tell.try_send(result);
         };
         group.spawn("stdout", write).map_err(failed)?;
-        Ok(Self { pieces: Some(pieces), ended, cancel: cancel.clone(), _group: group })
+        Ok(Self { pieces: Some(pieces), spare, ended, cancel: cancel.clone(), _group: group })
     }
 
     fn sink(&mut self) -> Sink {
-        let (pieces, ended) = (self.pieces.take(), self.ended.clone());
+        let (pieces, spare, ended) = (self.pieces.take(), self.spare.clone(), self.ended.clone());
         let cancelled = self.cancel.channel().clone();
         Box::new(move |piece| {
             let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
             let Some(pieces) = &pieces else { return Err(gone()) };
+            let mut copy = spare.try_recv().unwrap_or_default();
+            copy.clear();
+            copy.extend_from_slice(piece);
             crossbeam_channel::select! {
-                send(pieces, piece.to_vec()) -> sent => sent.map_err(|_| ended.try_recv().ok().and_then(Result::err).unwrap_or_else(gone)),
+                send(pieces, copy) -> sent => sent.map_err(|_| ended.try_recv().ok().and_then(Result::err).unwrap_or_else(gone)),
                 recv(cancelled) -> _ => Err(io::ErrorKind::Interrupted.into()),
             }
         })
