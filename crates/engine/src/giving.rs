@@ -169,7 +169,7 @@ mod tests {
         Instant::now()
     }
 
-    fn chunks(list: &[u32]) -> impl Iterator<Item = ChunkIndex> + Clone {
+    fn chunks(list: &[u32]) -> impl Iterator<Item = ChunkIndex> + Clone + use<> {
         list.iter().copied().map(ChunkIndex).collect::<Vec<_>>().into_iter()
     }
 
