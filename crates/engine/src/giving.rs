@@ -13,8 +13,10 @@ use std::time::{Duration, Instant};
 use crate::bitmap::Bitmap;
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// How long a caller is kept waiting who only wants what was given to others.
-pub const HOLD_MAX: Duration = Duration::from_millis(1_500);
+/// How long a caller is kept waiting who only wants what was given to others, where nobody else is given anything new,
+pub const HOLD: Duration = Duration::from_millis(1_500);
+/// and at most, however long others are: what it is told may be long on its way behind what it is sent.
+pub const HOLD_MAX: Duration = Duration::from_secs(8);
 
 /// One caller, numbered by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,13 +50,15 @@ pub struct Giving {
     count: ChunkCount,
     callers: BTreeMap<CallerId, Caller>,
     given: Vec<u16>,
+    /// When somebody was last given what nobody had.
+    new_at: Option<Instant>,
     version: u64,
 }
 
 impl Giving {
     /// Nobody calls, for a file of `count` chunks.
     pub fn new(count: ChunkCount) -> Self {
-        Self { count, callers: BTreeMap::new(), given: Vec::new(), version: 0 }
+        Self { count, callers: BTreeMap::new(), given: Vec::new(), new_at: None, version: 0 }
     }
 
     /// One more caller.
@@ -111,9 +115,10 @@ impl Giving {
         let chunk = match chosen {
             Some(chunk) => chunk,
             None => {
-                let until = *caller.held_since.get_or_insert(now) + HOLD_MAX;
-                if now < until {
-                    return Choice::Hold(until);
+                let since = *caller.held_since.get_or_insert(now);
+                let until = self.new_at.map_or(since, |new_at| new_at.max(since)) + HOLD;
+                if now < until.min(since + HOLD_MAX) {
+                    return Choice::Hold(until.min(since + HOLD_MAX));
                 }
                 first
             }
@@ -123,6 +128,9 @@ impl Giving {
         if caller.got.insert(chunk) {
             self.given[chunk.0 as usize] += 1;
             self.version += 1;
+            if self.given[chunk.0 as usize] == 1 {
+                self.new_at = Some(now);
+            }
         }
         Choice::Give(chunk)
     }
@@ -207,7 +215,11 @@ mod tests {
         giving.join(A);
         giving.join(B);
         assert_eq!(giving.choose(now, A, chunks(&[0])), give(0));
-        assert_eq!(giving.choose(now, B, chunks(&[0])), Choice::Hold(now + HOLD_MAX));
+        assert_eq!(giving.choose(now, B, chunks(&[0])), Choice::Hold(now + HOLD));
+        // As long as others get something new the line is put to better use.
+        let later = now + HOLD;
+        assert_eq!(giving.choose(later, A, chunks(&[2])), give(2));
+        assert_eq!(giving.choose(later, B, chunks(&[0])), Choice::Hold(later + HOLD));
         assert_eq!(giving.choose(now + HOLD_MAX, B, chunks(&[0])), give(0));
         assert_eq!(giving.choose(now, A, chunks(&[1])), give(1));
         let _heard = giving.tell(B);
@@ -244,7 +256,7 @@ mod tests {
                     _ => {
                         now += Duration::from_millis(100);
                         if let Choice::Hold(until) = giving.choose(now, caller, one.clone()) {
-                            prop_assert!(until > now && until <= now + HOLD_MAX);
+                            prop_assert!(until > now && until <= now + HOLD);
                             prop_assert_eq!(giving.choose(until, caller, one), give(chunk));
                         }
                     }

@@ -83,7 +83,7 @@ impl Default for Limits {
             rescue_after: Duration::from_millis(500),
             rescue_factor_late: 3,
             rescue_late_after: Duration::from_secs(2),
-            repeat_after: Duration::from_millis(1_500),
+            repeat_after: Duration::from_secs(3),
             holders_max: 4,
             sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),

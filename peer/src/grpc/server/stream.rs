@@ -40,7 +40,7 @@ const BLOCK_BYTES_START: u32 = 256 << 10;
 const BLOCK_BYTES_MIN: u32 = 64 << 10;
 const BLOCK_BYTES_MAX: u32 = peernet_protos::limits::BLOCK_BYTES_MAX;
 const BLOCK_TIME_FAST: Duration = Duration::from_millis(20);
-const BLOCK_TIME_SLOW: Duration = Duration::from_millis(400);
+const BLOCK_TIME_SLOW: Duration = Duration::from_millis(100);
 /// News of new chunks, and of what others got, are put together for this long,
 const NEWS_INTERVAL: Duration = Duration::from_millis(100);
 /// and so many times longer for every so many bytes of bitmap, so that they stay a small part of what is sent.
