@@ -109,8 +109,15 @@ impl Two {
         download(&self.bob, &self.shared.link, options)
     }
 
+    /// Bob gets so many bytes a second that he is seen in the middle of it.
+    fn slow_down(&self, bytes_per_second: usize) {
+        let max_download = Rate::new(bytes_per_second as u64);
+        self.bob.set_limits(SpeedLimits { max_download, ..SpeedLimits::default() });
+    }
+
     /// Begins a download and stops it when two chunks are there.
     fn download_some(&self, options: &DownloadOptions) {
+        self.slow_down(8 * MIB);
         let cancel = Cancel::new();
         // So that it is seen on the way, however fast the machine is.
         self.bob.set_limits(unhurried());
@@ -333,6 +340,7 @@ fn a_growing_pack_is_served_while_it_is_fetched() {
     two.bob.set_limits(unhurried());
     let carol = two.world.node("carol");
     let target = Target::parse(&two.shared.link).unwrap();
+    two.slow_down(8 * MIB);
     let (bobs_end, carols_end) = (Cancel::new(), Cancel::new());
     let mut carols_bytes = 0;
     // When Bob has some, Alice goes: what Carol gets from then on, she gets from him.
