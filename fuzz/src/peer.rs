@@ -55,7 +55,8 @@ fn agrees(theirs: &FetchReply, ours: &str, payload: &[u8]) {
         0 => format!("Block {{ chunk: {chunk}, offset: {}, last: {}, ", theirs.offset, theirs.last),
         1 => {
             let (have, given) = ((!theirs.complete).then_some(&theirs.bitmap), Some(&theirs.given));
-            format!("Available {{ have: {have:?}, given: {:?} }}", given.filter(|given| !given.is_empty()))
+            let given = given.filter(|given| !given.is_empty());
+            format!("Available {{ have: {have:?}, given: {given:?} }}")
         }
         2 => format!("Refused {{ chunk: {chunk}, reason: {reason:?} }}"),
         _ => "Unknown".to_owned(),

@@ -2,8 +2,7 @@
 //! others got, for they will pass it on to one another. So a file leaves the source about once, however many want it.
 //!
 //! Each caller is told what was given to others ([`Giving::tell`]) and then wants something else. What it asked for
-//! before it was told is held back a little, so that it can change its mind; what it asks for afterwards all the same
-//! it is given.
+//! before it heard is held back a little, so that it can change its mind; what it insists on it is given.
 //!
 //! Invariant: `given` counts, chunk by chunk, the callers who got it.
 
@@ -36,8 +35,6 @@ pub enum Choice {
 #[derive(Debug)]
 struct Caller {
     got: Bitmap,
-    /// What it knows of the others; `None` before it was told of any.
-    told: Option<Bitmap>,
     /// Asked for though it knew that others have it.
     insists: Bitmap,
     held_since: Option<Instant>,
@@ -64,7 +61,7 @@ impl Giving {
     /// One more caller.
     pub fn join(&mut self, caller: CallerId) {
         let none = || Bitmap::empty(self.count);
-        let new = Caller { got: none(), told: None, insists: none(), held_since: None };
+        let new = Caller { got: none(), insists: none(), held_since: None };
         self.given.resize(self.count.0 as usize, 0);
         self.callers.entry(caller).or_insert(new);
         self.version += 1;
@@ -80,13 +77,11 @@ impl Giving {
         self.version += 1;
     }
 
-    /// It wants these, beside what it wanted before.
-    pub fn ask(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
+    /// It wants these although it knows that others were given them.
+    pub fn insist(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
         let Some(caller) = self.callers.get_mut(&caller) else { return };
-        caller.held_since = None;
-        let Caller { told: Some(told), insists, .. } = caller else { return };
-        for chunk in chunks.filter(|chunk| told.contains(*chunk)) {
-            insists.insert(chunk);
+        for chunk in chunks {
+            caller.insists.insert(chunk);
         }
     }
 
@@ -136,18 +131,17 @@ impl Giving {
     }
 
     /// What was given to others, for telling the caller; `None` while there are no others.
-    pub fn tell(&mut self, caller: CallerId) -> Option<Bitmap> {
+    pub fn tell(&self, caller: CallerId) -> Option<Bitmap> {
         if self.callers.len() < 2 {
             return None;
         }
-        let caller = self.callers.get_mut(&caller)?;
+        let caller = self.callers.get(&caller)?;
         let mut others = Bitmap::empty(self.count);
         for (chunk, given) in (0..).map(ChunkIndex).zip(&self.given) {
             if *given > u16::from(caller.got.contains(chunk)) {
                 others.insert(chunk);
             }
         }
-        caller.told = Some(others.clone());
         Some(others)
     }
 
@@ -185,7 +179,7 @@ mod tests {
         Choice::Give(ChunkIndex(chunk))
     }
 
-    fn told(giving: &mut Giving, caller: CallerId) -> Option<Vec<u32>> {
+    fn told(giving: &Giving, caller: CallerId) -> Option<Vec<u32>> {
         giving.tell(caller).map(|bitmap| bitmap.iter().map(|chunk| chunk.0).collect())
     }
 
@@ -195,7 +189,7 @@ mod tests {
         giving.join(A);
         assert_eq!(giving.choose(now, A, chunks(&[3, 1])), give(3));
         assert_eq!(giving.choose(now, A, chunks(&[])), Choice::Nothing);
-        assert_eq!(told(&mut giving, A), None);
+        assert_eq!(told(&giving, A), None);
     }
 
     #[test]
@@ -206,7 +200,7 @@ mod tests {
         assert_eq!(giving.choose(now, A, chunks(&[0, 1, 2])), give(0));
         assert_eq!(giving.choose(now, B, chunks(&[0, 1, 2])), give(1));
         assert_eq!(giving.choose(now, A, chunks(&[1, 2])), give(2));
-        assert_eq!((told(&mut giving, A), told(&mut giving, B)), (Some(vec![1]), Some(vec![0, 2])));
+        assert_eq!((told(&giving, A), told(&giving, B)), (Some(vec![1]), Some(vec![0, 2])));
     }
 
     #[test]
@@ -222,8 +216,7 @@ mod tests {
         assert_eq!(giving.choose(later, B, chunks(&[0])), Choice::Hold(later + HOLD));
         assert_eq!(giving.choose(now + HOLD_MAX, B, chunks(&[0])), give(0));
         assert_eq!(giving.choose(now, A, chunks(&[1])), give(1));
-        let _heard = giving.tell(B);
-        giving.ask(B, chunks(&[1]));
+        giving.insist(B, chunks(&[1]));
         assert_eq!(giving.choose(now, B, chunks(&[1])), give(1));
     }
 
@@ -250,7 +243,7 @@ mod tests {
                 match act {
                     0 => giving.join(caller),
                     1 => giving.leave(caller),
-                    2 => giving.ask(caller, one),
+                    2 => giving.insist(caller, one),
                     3 => giving.take_back(caller, one),
                     4 => drop(giving.tell(caller)),
                     _ => {

@@ -146,13 +146,13 @@ impl Crowd {
     fn obey(&mut self, node: usize, output: Output) {
         match output {
             Output::Connect { source } => self.schedule(LATENCY * 2, Event::Connected(source.0 as usize, node)),
-            Output::Request { source, chunks } => {
+            Output::Request { source, chunks, again } => {
                 let server = source.0 as usize;
                 let queue = self.nodes[server].queues.entry(node).or_default();
                 queue.wanted.extend(&chunks);
                 queue.held_until = None;
-                if server == SEEDER {
-                    self.giving.ask(CallerId(node as u64), chunks.into_iter());
+                if server == SEEDER && again {
+                    self.giving.insist(CallerId(node as u64), chunks.into_iter());
                 }
                 self.send_on(server, LATENCY);
             }

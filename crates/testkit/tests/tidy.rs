@@ -17,6 +17,7 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/testkit/src/process.rs",
     "crates/threads/src/priority.rs",
     "peer/src/grpc/marshal.rs",
+    "peer/src/grpc/server/listening.rs",
     "peer/src/hashing/digest/sha_ni.rs",
     "peer/src/malloc.rs",
     "peer/src/part/sys.rs",

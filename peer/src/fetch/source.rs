@@ -164,6 +164,10 @@ impl Session {
                 self.intake.expect(&chunks);
                 call.want(&chunks);
             }
+            Command::Again(chunks) => {
+                self.intake.expect(&chunks);
+                call.want_again(&chunks);
+            }
             Command::Drop(chunks) => {
                 for chunk in &chunks {
                     self.intake.forget(*chunk);
@@ -251,7 +255,7 @@ impl Session {
 
     fn order_calls(&mut self, calls: &mut ChunkCalls, command: Command) -> Result<(), CallError> {
         match command {
-            Command::Request(chunks) => {
+            Command::Request(chunks) | Command::Again(chunks) => {
                 self.intake.expect(&chunks);
                 chunks.iter().try_for_each(|chunk| calls.start(*chunk))
             }

@@ -103,6 +103,8 @@ impl From<Error> for CallError {
 pub(crate) enum Command {
     /// Also wanted, after what was wanted before.
     Request(Vec<ChunkIndex>),
+    /// Likewise, though the source gave them to others.
+    Again(Vec<ChunkIndex>),
     /// No longer wanted.
     Drop(Vec<ChunkIndex>),
 }

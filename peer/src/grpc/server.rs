@@ -8,6 +8,7 @@ mod calls;
 mod disk;
 mod flow;
 mod handlers;
+mod listening;
 mod pace;
 mod stream;
 mod upkeep;
@@ -204,6 +205,7 @@ impl PeerServer {
         let port = server
             .add_listening_port(address.to_string(), ServerCredentials::insecure())
             .map_err(|_| ServeError::Bind { address, why: why_not(address) })?;
+        listening::keep_queues_short(port);
         server.start();
         let local_addr = SocketAddr::new(address.ip(), port);
         Ok(Self { server: Mutex::new(Some(server)), disk: Some(disk), core, local_addr })

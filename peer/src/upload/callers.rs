@@ -41,9 +41,9 @@ impl Callers {
 }
 
 impl Caller {
-    /// See [`Giving::ask`].
-    pub(crate) fn ask(&self, chunks: impl Iterator<Item = ChunkIndex>) {
-        self.all.lock().0.ask(self.id, chunks);
+    /// See [`Giving::insist`].
+    pub(crate) fn insist(&self, chunks: impl Iterator<Item = ChunkIndex>) {
+        self.all.lock().0.insist(self.id, chunks);
     }
 
     /// See [`Giving::take_back`].
@@ -58,7 +58,7 @@ impl Caller {
 
     /// What others got, and the version of that; see [`Giving::tell`].
     pub(crate) fn tell(&self) -> (Option<Bitmap>, u64) {
-        let mut state = self.all.lock();
+        let state = self.all.lock();
         (state.0.tell(self.id), state.0.version())
     }
 

@@ -118,6 +118,8 @@ pub enum Output {
         source: SourceId,
         /// At least one.
         chunks: Vec<ChunkIndex>,
+        /// Though it gave them to others: it is to be told that this is known.
+        again: bool,
     },
     /// Another source was quicker: these are no longer wanted there.
     Drop {

@@ -89,7 +89,7 @@ impl Onlooker {
     fn saw_output(&mut self, output: Output) {
         assert!(!self.ended, "{output:?} after the end");
         match output {
-            Output::Request { source, chunks } => {
+            Output::Request { source, chunks, .. } => {
                 assert!(self.known.contains(&source) && !self.liars.contains(&source), "{source:?} is asked");
                 for chunk in chunks {
                     assert!(!self.verified.contains(&chunk), "{chunk:?} is there");

@@ -170,7 +170,7 @@ impl World {
     fn obey(&mut self, output: Output, ended: &mut Ended) {
         match output {
             Output::Connect { source } => self.connect(source),
-            Output::Request { source, chunks } => {
+            Output::Request { source, chunks, .. } => {
                 assert!(!chunks.is_empty());
                 if let (Some(ahead), Some(front)) = (self.read_ahead, self.download.verified().missing().next()) {
                     assert!(

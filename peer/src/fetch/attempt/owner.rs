@@ -201,7 +201,8 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
     fn act(&mut self, output: Output) -> Verdict {
         match output {
             Output::Connect { source } => self.connect(source),
-            Output::Request { source, chunks } => self.command(source, Command::Request(chunks)),
+            Output::Request { source, chunks, again: false } => self.command(source, Command::Request(chunks)),
+            Output::Request { source, chunks, again: true } => self.command(source, Command::Again(chunks)),
             Output::Drop { source, chunks } => self.command(source, Command::Drop(chunks)),
             Output::Disconnect { source, .. } => {
                 self.waiting.forget(source);

@@ -38,6 +38,7 @@ pub(crate) struct FetchCall {
     wanted: Vec<ChunkRange>,
     dropped: Vec<ChunkRange>,
     first: Option<(FileHash, ManifestId)>,
+    again: Vec<ChunkRange>,
     /// Sending failed. grpcio panics when a failed sender is asked again.
     broken: bool,
 }
@@ -51,6 +52,7 @@ impl FetchCall {
             wanted: Vec::new(),
             dropped: Vec::new(),
             first: Some((file_hash, id)),
+            again: Vec::new(),
             broken: false,
         })
     }
@@ -58,6 +60,11 @@ impl FetchCall {
     /// Appends to what is wanted; sent by the next [`FetchCall::next`].
     pub(crate) fn want(&mut self, chunks: &[ChunkIndex]) {
         append(&mut self.wanted, chunks);
+    }
+
+    /// The same for what the source gave to others, as is known here.
+    pub(crate) fn want_again(&mut self, chunks: &[ChunkIndex]) {
+        append(&mut self.again, chunks);
     }
 
     /// Takes back; likewise.
@@ -109,7 +116,8 @@ impl FetchCall {
     }
 
     fn has_more_to_send(&self) -> bool {
-        self.first.is_some() || !self.wanted.is_empty() || !self.dropped.is_empty()
+        let lists = [&self.wanted, &self.again, &self.dropped];
+        self.first.is_some() || lists.iter().any(|list| !list.is_empty())
     }
 
     fn next_request(&mut self) -> FetchRequest {
@@ -119,6 +127,7 @@ impl FetchCall {
             request.manifest_id = id.as_bytes().to_vec();
         }
         request.wanted = take_some(&mut self.wanted);
+        request.again = take_some(&mut self.again);
         request.dropped = take_some(&mut self.dropped);
         request
     }

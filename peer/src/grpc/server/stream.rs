@@ -343,8 +343,9 @@ impl State {
             self.current = None;
         }
         self.wanted.append(&request.wanted)?;
+        self.wanted.append(&request.again)?;
         if let Some(caller) = &self.caller {
-            caller.ask(wanted::chunks(&request.wanted));
+            caller.insist(wanted::chunks(&request.again));
         }
         self.held_until = None;
         Ok(())
