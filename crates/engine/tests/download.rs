@@ -198,25 +198,25 @@ fn a_single_source_is_asked_in_order() {
         6,
         vec![SourceSpec::honest(10 * MB)],
         expect![[r#"
-        0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
-        0 > Connect { source: SourceId(0) }
-        40 < SourceHas { source: SourceId(0), has: Complete }
-        40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1), ChunkIndex(2), ChunkIndex(3)] }
-        184 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(0), bytes: ByteCount(1048576), took: 0ns }
-        184 > Report { source: SourceId(0), chunk: ChunkIndex(0), result: Ok(()) }
-        184 > Request { source: SourceId(0), chunks: [ChunkIndex(4)] }
-        289 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(1), bytes: ByteCount(1048576), took: 0ns }
-        289 > Report { source: SourceId(0), chunk: ChunkIndex(1), result: Ok(()) }
-        289 > Request { source: SourceId(0), chunks: [ChunkIndex(5)] }
-        394 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(2), bytes: ByteCount(1048576), took: 0ns }
-        394 > Report { source: SourceId(0), chunk: ChunkIndex(2), result: Ok(()) }
-        499 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(3), bytes: ByteCount(1048576), took: 0ns }
-        499 > Report { source: SourceId(0), chunk: ChunkIndex(3), result: Ok(()) }
-        604 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(4), bytes: ByteCount(1048576), took: 0ns }
-        604 > Report { source: SourceId(0), chunk: ChunkIndex(4), result: Ok(()) }
-        709 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(5), bytes: ByteCount(1048576), took: 0ns }
-        709 > Report { source: SourceId(0), chunk: ChunkIndex(5), result: Ok(()) }
-        709 > Finished"#]],
+            0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
+            0 > Connect { source: SourceId(0) }
+            40 < SourceHas { source: SourceId(0), has: Complete }
+            40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1), ChunkIndex(2), ChunkIndex(3)], again: false }
+            184 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(0), bytes: ByteCount(1048576), took: 0ns }
+            184 > Report { source: SourceId(0), chunk: ChunkIndex(0), result: Ok(()) }
+            184 > Request { source: SourceId(0), chunks: [ChunkIndex(4)], again: false }
+            289 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(1), bytes: ByteCount(1048576), took: 0ns }
+            289 > Report { source: SourceId(0), chunk: ChunkIndex(1), result: Ok(()) }
+            289 > Request { source: SourceId(0), chunks: [ChunkIndex(5)], again: false }
+            394 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(2), bytes: ByteCount(1048576), took: 0ns }
+            394 > Report { source: SourceId(0), chunk: ChunkIndex(2), result: Ok(()) }
+            499 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(3), bytes: ByteCount(1048576), took: 0ns }
+            499 > Report { source: SourceId(0), chunk: ChunkIndex(3), result: Ok(()) }
+            604 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(4), bytes: ByteCount(1048576), took: 0ns }
+            604 > Report { source: SourceId(0), chunk: ChunkIndex(4), result: Ok(()) }
+            709 < ChunkVerified { source: SourceId(0), chunk: ChunkIndex(5), bytes: ByteCount(1048576), took: 0ns }
+            709 > Report { source: SourceId(0), chunk: ChunkIndex(5), result: Ok(()) }
+            709 > Finished"#]],
     );
 }
 
@@ -227,22 +227,22 @@ fn the_chunk_of_a_silent_source_is_fetched_elsewhere() {
         2,
         specs,
         expect![[r#"
-        0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
-        0 > Connect { source: SourceId(0) }
-        0 < SourceAdded { source: SourceId(1), rank: 1, v1: false }
-        0 > Connect { source: SourceId(1) }
-        40 < SourceHas { source: SourceId(0), has: Complete }
-        40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1)] }
-        40 < SourceHas { source: SourceId(1), has: Complete }
-        540 > Request { source: SourceId(1), chunks: [ChunkIndex(0)] }
-        606 > Request { source: SourceId(1), chunks: [ChunkIndex(1)] }
-        684 < ChunkVerified { source: SourceId(1), chunk: ChunkIndex(0), bytes: ByteCount(1048576), took: 0ns }
-        684 > Drop { source: SourceId(0), chunks: [ChunkIndex(0)] }
-        684 > Report { source: SourceId(1), chunk: ChunkIndex(0), result: Ok(()) }
-        789 < ChunkVerified { source: SourceId(1), chunk: ChunkIndex(1), bytes: ByteCount(1048576), took: 0ns }
-        789 > Drop { source: SourceId(0), chunks: [ChunkIndex(1)] }
-        789 > Report { source: SourceId(1), chunk: ChunkIndex(1), result: Ok(()) }
-        789 > Finished"#]],
+            0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
+            0 > Connect { source: SourceId(0) }
+            0 < SourceAdded { source: SourceId(1), rank: 1, v1: false }
+            0 > Connect { source: SourceId(1) }
+            40 < SourceHas { source: SourceId(0), has: Complete }
+            40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1)], again: false }
+            40 < SourceHas { source: SourceId(1), has: Complete }
+            540 > Request { source: SourceId(1), chunks: [ChunkIndex(0)], again: false }
+            606 > Request { source: SourceId(1), chunks: [ChunkIndex(1)], again: false }
+            684 < ChunkVerified { source: SourceId(1), chunk: ChunkIndex(0), bytes: ByteCount(1048576), took: 0ns }
+            684 > Drop { source: SourceId(0), chunks: [ChunkIndex(0)] }
+            684 > Report { source: SourceId(1), chunk: ChunkIndex(0), result: Ok(()) }
+            789 < ChunkVerified { source: SourceId(1), chunk: ChunkIndex(1), bytes: ByteCount(1048576), took: 0ns }
+            789 > Drop { source: SourceId(0), chunks: [ChunkIndex(1)] }
+            789 > Report { source: SourceId(1), chunk: ChunkIndex(1), result: Ok(()) }
+            789 > Finished"#]],
     );
 }
 
