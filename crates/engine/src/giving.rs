@@ -38,6 +38,9 @@ struct Caller {
     /// Asked for though it knew that others have it.
     insists: Bitmap,
     held_since: Option<Instant>,
+    /// It was held back to the end and has not changed its mind: it takes no hints, and is not held back again until it
+    /// takes something back.
+    is_deaf: bool,
 }
 
 /// All callers of one complete file. Its inputs are its methods, since each has its own answer; none blocks or fails, and
@@ -61,7 +64,7 @@ impl Giving {
     /// One more caller.
     pub fn join(&mut self, caller: CallerId) {
         let none = || Bitmap::empty(self.count);
-        let new = Caller { got: none(), insists: none(), held_since: None };
+        let new = Caller { got: none(), insists: none(), held_since: None, is_deaf: false };
         self.given.resize(self.count.0 as usize, 0);
         self.callers.entry(caller).or_insert(new);
         self.version += 1;
@@ -89,6 +92,7 @@ impl Giving {
     pub fn take_back(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
         let Some(caller) = self.callers.get_mut(&caller) else { return };
         for chunk in chunks {
+            caller.is_deaf = false;
             caller.insists.remove(chunk);
             if caller.got.remove(chunk) {
                 self.given[chunk.0 as usize] -= 1;
@@ -106,7 +110,7 @@ impl Giving {
             let by_it = u16::from(caller.got.contains(*chunk));
             self.given.get(chunk.0 as usize).is_none_or(|given| *given <= by_it) || caller.insists.contains(*chunk)
         };
-        let chosen = if alone { Some(first) } else { wanted.clone().find(is_free) };
+        let chosen = if alone || caller.is_deaf { Some(first) } else { wanted.clone().find(is_free) };
         let chunk = match chosen {
             Some(chunk) => chunk,
             None => {
@@ -115,6 +119,7 @@ impl Giving {
                 if now < until.min(since + HOLD_MAX) {
                     return Choice::Hold(until.min(since + HOLD_MAX));
                 }
+                caller.is_deaf = true;
                 first
             }
         };
@@ -216,8 +221,27 @@ mod tests {
         assert_eq!(giving.choose(later, B, chunks(&[0])), Choice::Hold(later + HOLD));
         assert_eq!(giving.choose(now + HOLD_MAX, B, chunks(&[0])), give(0));
         assert_eq!(giving.choose(now, A, chunks(&[1])), give(1));
+        giving.take_back(B, chunks(&[7]));
+        assert!(matches!(giving.choose(now, B, chunks(&[1])), Choice::Hold(_)));
         giving.insist(B, chunks(&[1]));
         assert_eq!(giving.choose(now, B, chunks(&[1])), give(1));
+    }
+
+    #[test]
+    fn who_takes_no_hints_is_held_back_once_and_not_for_every_chunk() {
+        let (now, mut giving) = (start(), Giving::new(COUNT));
+        giving.join(A);
+        giving.join(B);
+        for chunk in 0..4 {
+            assert_eq!(giving.choose(now, A, chunks(&[chunk])), give(chunk));
+        }
+        assert_eq!(giving.choose(now, B, chunks(&[0, 1, 2, 3])), Choice::Hold(now + HOLD));
+        let later = now + HOLD;
+        for chunk in 0..3 {
+            assert_eq!(giving.choose(later, B, chunks(&[chunk, 3])), give(chunk));
+        }
+        giving.take_back(B, chunks(&[2]));
+        assert_eq!(giving.choose(later, B, chunks(&[3])), Choice::Hold(later + HOLD));
     }
 
     #[test]
