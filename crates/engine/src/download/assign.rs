@@ -27,15 +27,9 @@ impl Download {
         let repeats = self.with_room(now, cap).into_iter().filter_map(|id| self.sources[&id].repeats_at(&self.limits));
         self.repeat_at = repeats.filter(|at| *at > now).min();
         for (source, chunks) in requests {
-            let again = self.sources.get(&source).is_some_and(|source| self.is_repeat(source, &chunks));
+            let again = self.sources.get(&source).is_some_and(|source| source.repeats_any(&chunks));
             self.outputs.push_back(Output::Request { source, chunks, again });
         }
-    }
-
-    /// Whether these were asked of a source that gave them to others. It is so of all in a request, or of none.
-    fn is_repeat(&self, source: &Source, chunks: &[ChunkIndex]) -> bool {
-        let given = source.given.as_ref().filter(|_| source.is_complete());
-        given.is_some_and(|given| chunks.iter().any(|chunk| given.contains(*chunk)))
     }
 
     /// In order as long as nobody holds a mere part, or asks our sources for parts: then there is no other downloader

@@ -114,6 +114,13 @@ impl Source {
         self.is_complete() && self.given.is_some()
     }
 
+    /// Whether it gave any of these to others who can pass them on. Insisting on the rest of a request too is harmless:
+    /// nobody else was given that.
+    pub(super) fn repeats_any(&self, chunks: &[ChunkIndex]) -> bool {
+        let given = self.given.as_ref().filter(|_| self.is_complete());
+        given.is_some_and(|given| chunks.iter().any(|chunk| given.contains(*chunk)))
+    }
+
     /// In flight here and, as is known now and was not before, given to others by it.
     pub(super) fn newly_given(&self, others: &Bitmap) -> Vec<ChunkIndex> {
         let is_news = |chunk: &ChunkIndex| self.given.as_ref().is_none_or(|given| !given.contains(*chunk));
