@@ -16,10 +16,12 @@ use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
 use crate::upload::{PackError, ReadError};
 
-/// Bytes read at once; chunks are whole multiples of it.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes read at once, few enough to be hashed out of the cache; chunks are whole multiples of it.
+const PIECE_BYTES: usize = 256 << 10;
 /// Pieces between the reader and the hash of the whole: what one thread may run ahead of another.
-pub(super) const AHEAD_MAX: usize = 4;
+pub(super) const AHEAD_MAX: usize = 16;
+/// So many waiting mean that the reader is ahead for good, and can take work off the hasher.
+const AHEAD_FAR: usize = AHEAD_MAX / 2;
 
 /// Why [`manifest_of`] has none; the caller knows the path.
 pub(super) enum Failure {
@@ -43,13 +45,25 @@ impl Failure {
     }
 }
 
-/// A piece of one chunk, where it lies, and whether it is the chunk's last.
+/// A piece of one chunk, where it lies, and whether it is the chunk's first or last.
 #[derive(Clone)]
 pub(super) struct Piece {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) offset: u64,
     chunk: ChunkIndex,
+    first: bool,
     last: bool,
+    /// Who hashes it as part of its chunk.
+    by: By,
+}
+
+/// Whoever hashes a chunk's first piece hashes all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The thread that hashes the whole, in one pass.
+    Hasher,
+    /// The reader has done it; at the last piece this is the result.
+    Reader(Option<ChunkHash>),
 }
 
 /// What the hashing threads found.
@@ -68,17 +82,36 @@ pub(super) fn manifest_of(
 ) -> Result<Manifest, Failure> {
     let mut read = |offset, bytes: &mut [u8]| read_exact(file, offset, bytes);
     let mut source = Source { read: &mut read, geometry, progress, cancel };
-    let hashes = if digest::is_fast() { in_one_pass(&mut source) } else { side_by_side(&mut source, workers) }?;
+    let hashes = match digest::is_fast() {
+        true => in_one_pass(&mut source, if workers > 1 { AHEAD_FAR } else { usize::MAX }),
+        false => side_by_side(&mut source, workers),
+    }?;
     Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(|error| Failure::Io(io::Error::other(error)))
 }
 
-/// One thread computes both digests of every byte.
-fn in_one_pass(source: &mut Source<'_>) -> Result<Hashes, Failure> {
+/// One thread computes both digests of every byte; as that still takes longer than one digest, and longer than reading, the
+/// reader hashes a chunk itself where `ahead_far` pieces wait.
+fn in_one_pass(source: &mut Source<'_>, ahead_far: usize) -> Result<Hashes, Failure> {
     let (pieces, waiting) = bounded(AHEAD_MAX);
     thread::scope(|scope| {
         let hasher = thread::Builder::new().name("hash-both".to_owned());
         let hasher = hasher.spawn_scoped(scope, move || hash_both(&waiting)).map_err(Failure::Thread)?;
-        source.read_all(&mut |piece| pieces.send(piece).map_err(|_| ended()))?;
+        let mut own = None;
+        source.read_all(&mut |mut piece| {
+            if piece.first && pieces.len() >= ahead_far {
+                own = Some(Digest::new());
+            }
+            if let Some(mut chunk) = own.take() {
+                chunk.update(&piece.bytes);
+                if piece.last {
+                    piece.by = By::Reader(Some(ChunkHash(chunk.finish())));
+                } else {
+                    piece.by = By::Reader(None);
+                    own = Some(chunk);
+                }
+            }
+            pieces.send(piece).map_err(|_| ended())
+        })?;
         // The hasher ends when its sender is gone.
         drop(pieces);
         hasher.join().map_err(|_| panicked())
@@ -157,7 +190,8 @@ impl Source<'_> {
                 }
                 let (piece_len, offset) = (PIECE_BYTES.min(len - at), start + at as u64);
                 let bytes = pool.fill(piece_len, &mut |bytes| (self.read)(offset, bytes))?;
-                hand_over(Piece { bytes, offset, chunk, last: at + piece_len == len })?;
+                let (first, last) = (at == 0, at + piece_len == len);
+                hand_over(Piece { bytes, offset, chunk, first, last, by: By::Hasher })?;
             }
             (self.progress)(HashProgress { done: start + len as u64, total });
         }
@@ -191,9 +225,17 @@ impl Pool {
 pub(super) fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
     let (mut whole, mut chunk, mut chunks) = (Digest::new(), Digest::new(), Vec::new());
     for piece in pieces {
-        whole.update_both(&mut chunk, &piece.bytes);
-        if piece.last {
-            chunks.push(ChunkHash(std::mem::replace(&mut chunk, Digest::new()).finish()));
+        match piece.by {
+            By::Hasher => {
+                whole.update_both(&mut chunk, &piece.bytes);
+                if piece.last {
+                    chunks.push(ChunkHash(std::mem::replace(&mut chunk, Digest::new()).finish()));
+                }
+            }
+            By::Reader(result) => {
+                whole.update(&piece.bytes);
+                chunks.extend(result);
+            }
         }
     }
     Hashes { whole: FileHash(whole.finish()), chunks }
@@ -238,9 +280,12 @@ mod tests {
             let cancel = Cancel::new();
             let mut read = |offset, bytes: &mut [u8]| read_exact(&file, offset, bytes);
             let mut source = Source { read: &mut read, geometry, progress: &mut |_| {}, cancel: &cancel };
-            let (one, other) = (in_one_pass(&mut source), side_by_side(&mut source, 3));
-            let (Ok(one), Ok(other)) = (one, other) else { panic!("{size} bytes") };
-            assert_eq!((one.whole, one.chunks), (other.whole, other.chunks), "{size} bytes");
+            let Ok(expected) = side_by_side(&mut source, 3) else { panic!("{size} bytes") };
+            // The hasher does all, the reader does some, the reader does all chunks.
+            for ahead_far in [usize::MAX, 1, 0] {
+                let Ok(found) = in_one_pass(&mut source, ahead_far) else { panic!("{size} bytes, {ahead_far}") };
+                assert_eq!((found.whole, found.chunks), (expected.whole, expected.chunks.clone()), "{size} bytes");
+            }
         }
     }
 }
