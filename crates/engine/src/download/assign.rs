@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::bitmap::Bitmap;
 use crate::download::pool::Order;
 use crate::download::source::Source;
 use crate::download::{Download, Output, SourceId};
@@ -24,7 +25,8 @@ impl Download {
             turn.retain(|id| self.assign_one(now, *id, order, &mut requests) && self.has_room(now, *id, cap));
         }
         self.rescue(now, cap, &mut requests);
-        let repeats = self.with_room(now, cap).into_iter().filter_map(|id| self.sources[&id].repeats_at(&self.limits));
+        let (got, limits) = (self.got(), &self.limits);
+        let repeats = self.with_room(now, cap).into_iter().filter_map(|id| self.sources[&id].repeats_at(got, limits));
         self.repeat_at = repeats.filter(|at| *at > now).min();
         for (source, chunks) in requests {
             let again = self.sources.get(&source).is_some_and(|source| source.repeats_any(&chunks));
@@ -38,6 +40,11 @@ impl Download {
         let partial = |source: &Source| source.has.is_some() && !source.is_complete();
         let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
         if crowd { Order::RarestFirst } else { Order::InOrder }
+    }
+
+    /// What is there, and how long its chunks are.
+    fn got(&self) -> (&Bitmap, u64) {
+        (self.chunks.verified(), self.chunk_bytes)
     }
 
     /// An even share of the flights there may be, so that nobody's window crowds the others out.
@@ -76,7 +83,7 @@ impl Download {
         let may_wait = self.limits.read_ahead.is_none();
         if may_wait && source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
-            if !source.may_repeat(now, &self.limits) {
+            if !source.may_repeat(now, (self.chunks.verified(), self.chunk_bytes), &self.limits) {
                 return false;
             }
         } else {
@@ -109,7 +116,8 @@ impl Download {
     fn rescue(&mut self, now: Instant, cap: usize, requests: &mut Requests) {
         let mut idle = self.with_room(now, cap.min(self.limits.window_min));
         idle.sort_by(|a, b| self.sources[b].meter.rate(now).total_cmp(&self.sources[a].meter.rate(now)));
-        idle.retain(|id| self.sources[id].may_repeat(now, &self.limits));
+        let got = self.got();
+        idle.retain(|id| self.sources[id].may_repeat(now, got, &self.limits));
         for id in &idle {
             if let Some(chunk) = self.worst_held(now, *id).filter(|_| self.may_fly_more(*id)) {
                 self.start(now, *id, chunk, requests);

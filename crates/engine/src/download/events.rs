@@ -51,6 +51,9 @@ impl Download {
             Has::Chunks(bitmap) if bitmap.is_full() => Has::Complete,
             other => other,
         };
+        if source.is_complete() && matches!(has, Has::Complete) {
+            return;
+        }
         let before = source.spread();
         source.has = Some(has);
         source.dry = false;

@@ -44,7 +44,7 @@ impl Lookup {
     pub(super) fn crowd(&mut self, now: Instant, limits: &Limits) {
         if !std::mem::replace(&mut self.in_crowd, true) {
             self.pause = limits.lookup_pause_crowd;
-            self.due = self.due.min(now + self.pause);
+            self.due = self.due.min(now + limits.lookup_crowd_after);
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ids::ChunkCount;
 
 /// Bounds and times of one download. The defaults suit 1 MiB chunks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Limits {
     /// Sources known at once; more are ignored.
     pub sources_max: usize,
@@ -44,13 +44,20 @@ pub struct Limits {
     /// When a complete source has nothing left for us that others have not asked it for: how long these get to pass it
     /// on before it is asked to send the same again.
     pub repeat_after: Duration,
+    /// When the source has given everything to someone, so that its line is free for repeats: the time of so many chunks at
+    /// its rate to us, if that is less, but no less than [`Limits::rescue_after`]. It is about as long as those who got them
+    /// need to pass them on.
+    pub repeat_after_chunks: f64,
     /// The most sources one chunk is asked of at once.
     pub holders_max: usize,
     /// With fewer usable sources than this, more are asked for.
     pub sources_wanted: usize,
     /// The first pause between two `NeedSources`; it doubles while they bring nothing.
     pub lookup_pause_start: Duration,
-    /// The first pause when a source says that others fetch the same file, who are then worth finding soon.
+    /// When a source says for the first time that others fetch the same file, so soon after it they are looked up: a
+    /// moment, in which those who begin together get to be known.
+    pub lookup_crowd_after: Duration,
+    /// The pause after that lookup; it doubles too.
     pub lookup_pause_crowd: Duration,
     /// The longest pause between two `NeedSources`.
     pub lookup_pause_max: Duration,
@@ -84,9 +91,11 @@ impl Default for Limits {
             rescue_factor_late: 3,
             rescue_late_after: Duration::from_secs(2),
             repeat_after: Duration::from_secs(3),
+            repeat_after_chunks: 1.5,
             holders_max: 4,
             sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),
+            lookup_crowd_after: Duration::from_millis(50),
             lookup_pause_crowd: Duration::from_millis(400),
             lookup_pause_max: Duration::from_secs(60),
             forsaken_after: Duration::from_secs(8),

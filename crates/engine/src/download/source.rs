@@ -129,15 +129,25 @@ impl Source {
     }
 
     /// Whether it may be asked for what others get from it: only after a while, and for one chunk at a time.
-    pub(super) fn may_repeat(&self, now: Instant, limits: &Limits) -> bool {
-        let waited = self.repeats_since.is_some_and(|since| now >= since + limits.repeat_after);
-        !self.is_in_demand() || (waited && self.flights.is_empty())
+    pub(super) fn may_repeat(&self, now: Instant, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> bool {
+        !self.is_in_demand() || self.repeats_at((verified, chunk_bytes), limits).is_some_and(|at| now >= at)
     }
 
     /// When [`Source::may_repeat`] begins to hold, where time is all that is wanting.
-    pub(super) fn repeats_at(&self, limits: &Limits) -> Option<Instant> {
+    pub(super) fn repeats_at(&self, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> Option<Instant> {
         let since = self.repeats_since.filter(|_| self.is_in_demand() && self.flights.is_empty())?;
-        Some(since + limits.repeat_after)
+        if !self.gave_all(verified) {
+            return Some(since + limits.repeat_after);
+        }
+        let chunk = self.secs_until(since, 0, chunk_bytes) * limits.repeat_after_chunks;
+        let wait = Duration::try_from_secs_f64(chunk).unwrap_or(limits.repeat_after);
+        Some(since + wait.max(limits.rescue_after).min(limits.repeat_after))
+    }
+
+    /// Whether there is nothing left that it has not given to anyone; what we have and it did not give to others, it gave
+    /// to us.
+    fn gave_all(&self, verified: &Bitmap) -> bool {
+        self.given.as_ref().is_some_and(|given| given.missing().all(|chunk| verified.contains(chunk)))
     }
 
     /// Connected and not resting.
