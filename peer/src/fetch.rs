@@ -2,8 +2,8 @@
 //!
 //! The scheduler (`peernet_engine::download`) decides which chunk comes from whom; what is here moves bytes. The
 //! calling thread owns the scheduler and waits for one event at a time. Beside it run one thread per source, which
-//! receives, writes and verifies, one that computes the whole file's hash behind the writes, and one that syncs what is
-//! written and then says so in the journal. All end before [`fetch`] returns.
+//! receives and verifies, one that writes what they received, one that computes the whole file's hash behind the writes,
+//! and one that syncs what is written and then says so in the journal. All end before [`fetch`] returns.
 
 mod attempt;
 mod blueprint;
@@ -19,6 +19,7 @@ mod source;
 mod spent;
 mod sync;
 mod whole;
+mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;

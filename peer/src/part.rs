@@ -12,7 +12,7 @@ mod tree;
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,33 +106,15 @@ impl Part {
         }
     }
 
-    /// Reads `from` to its end into `chunk` at `offset` of the whole, showing each piece to `see`; as long as the claim
-    /// is `writer`'s. False, and some of it unread, when it is not.
-    pub(crate) fn write(
-        &self,
-        chunk: ChunkIndex,
-        writer: WriterId,
-        offset: u64,
-        from: &mut impl BufRead,
-        see: &mut dyn FnMut(&[u8]),
-    ) -> io::Result<bool> {
+    /// Writes `bytes` of `chunk` at `offset` of the whole, as long as the claim is `writer`'s. False when it is not.
+    pub(crate) fn write(&self, chunk: ChunkIndex, writer: WriterId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let claims = self.stripe(chunk);
         if claims.get(&chunk) != Some(&Claim::Writing(writer)) {
             return Ok(false);
         }
-        // The lock is kept over the writes: that is what makes a chunk that is done unchangeable.
-        let mut at = offset;
-        loop {
-            let piece = from.fill_buf()?;
-            if piece.is_empty() {
-                return Ok(true);
-            }
-            self.storage.write_all_at(piece, at)?;
-            see(piece);
-            let count = piece.len();
-            from.consume(count);
-            at += count as u64;
-        }
+        // The lock is kept over the write: that is what makes a chunk that is done unchangeable.
+        self.storage.write_all_at(bytes, offset)?;
+        Ok(true)
     }
 
     /// `writer` wrote all of `chunk`, and it is right. False when someone else's was first, and stands.
@@ -218,9 +200,9 @@ mod tests {
         let (slow, quick) = (WriterId(1), WriterId(2));
         assert_eq!(part.claim(CHUNK, slow), Claimed::Yes);
         assert_eq!(part.claim(CHUNK, quick), Claimed::Taken);
-        assert!(part.write(CHUNK, slow, 0, &mut &b"wrong"[..], &mut |_| {}).unwrap());
+        assert!(part.write(CHUNK, slow, 0, b"wrong").unwrap());
         assert!(part.write_whole(CHUNK, 0, b"right!").unwrap());
-        assert!(!part.write(CHUNK, slow, 0, &mut &b"wrong"[..], &mut |_| {}).unwrap());
+        assert!(!part.write(CHUNK, slow, 0, b"wrong").unwrap());
         assert!(!part.done(CHUNK, slow));
         assert!(!part.write_whole(CHUNK, 0, b"third!").unwrap());
         assert_eq!((part.claim(CHUNK, slow), content(&part)), (Claimed::Done, b"right!".to_vec()));

@@ -19,6 +19,7 @@ use super::blueprint::Blueprint;
 use super::event::{EVENTS_MAX, Event};
 use super::pick::Context;
 use super::whole::{Follow, Frontier, Sink};
+use super::writer::{self, Writes, writes};
 use super::{FetchError, Phase, Source, check, local, sync, whole};
 use crate::cancel::Cancel;
 use crate::part::{Journal, Part, Proof, Storage};
@@ -206,6 +207,7 @@ fn transfer(
     let thread_failed = || FetchError::local("starting a thread");
     thread::scope(|scope| {
         let (events, happening) = bounded(EVENTS_MAX);
+        let writes = spawn_writer(scope, part, events.clone()).map_err(thread_failed())?;
         // One message a chunk at most, so it is never full.
         let (written, to_sync) = bounded(blueprint.count().0 as usize + 1);
         let (hash_events, front) = (events.clone(), &frontier);
@@ -234,7 +236,8 @@ fn transfer(
                 return Err(thread_failed()(error));
             }
         };
-        let mut owner = Owner::new(context, scope, (blueprint, shape), part, &frontier, events, written, held, &over);
+        let channels = (writes, written);
+        let mut owner = Owner::new(context, scope, (blueprint, shape), part, &frontier, events, channels, held, &over);
         if delivers {
             owner.wait_for_delivery();
         }
@@ -253,6 +256,16 @@ fn transfer(
             .map_err(|_| FetchError::local("syncing the part file")(std::io::Error::other("the thread panicked")))?;
         Ok(Pass { hash: result?, shape, journal })
     })
+}
+
+fn spawn_writer<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    part: &Arc<Part>,
+    events: Sender<Event>,
+) -> std::io::Result<Writes> {
+    let (part, (writes, waiting)) = (Arc::clone(part), writes());
+    let writer = thread::Builder::new().name("fetch-write".to_owned());
+    writer.spawn_scoped(scope, move || writer::run(&part, &waiting, &events)).map(|_| writes)
 }
 
 fn spawn_delivery<'scope>(

@@ -15,12 +15,13 @@ use peernet_engine::download::Has;
 use peernet_engine::ids::{ChunkIndex, ManifestId};
 use peernet_protos::grpc::fetch_reply::Reason;
 
-use self::intake::Intake;
+use self::intake::{Destination, Intake};
 use super::FetchLimits;
 use super::blueprint::Blueprint;
 use super::event::{Event, LinkId, OwnerGone, tell};
 use super::spent::SpentCounters;
 use super::whole::Frontier;
+use super::writer::Writes;
 use crate::cancel::Cancel;
 use crate::grpc::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
@@ -39,6 +40,7 @@ pub(super) struct Link {
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) part: Arc<Part>,
     pub(super) frontier: Arc<Frontier>,
+    pub(super) writes: Writes,
     pub(super) events: Sender<Event>,
     pub(super) orders: Orders,
     pub(super) limits: FetchLimits,
@@ -79,9 +81,13 @@ pub(super) fn run(mut link: Link) {
 }
 
 fn connection(link: &mut Link) -> End {
-    let (part, frontier) = (Arc::clone(&link.part), Arc::clone(&link.frontier));
-    let spent = Arc::clone(&link.spent);
-    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), (part, frontier), link.events.clone(), spent);
+    let to = Destination {
+        part: Arc::clone(&link.part),
+        frontier: Arc::clone(&link.frontier),
+        writes: link.writes.clone(),
+        events: link.events.clone(),
+    };
+    let intake = Intake::new(link.id, Arc::clone(&link.blueprint), to, Arc::clone(&link.spent));
     Session { intake, answered: false, held_back: None }.over_addresses(link)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ids::ChunkCount;
 
 /// Bounds and times of one download. The defaults suit 1 MiB chunks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Sources known at once; more are ignored.
     pub sources_max: usize,
@@ -42,12 +42,9 @@ pub struct Limits {
     /// and its own has had it for so long.
     pub rescue_late_after: Duration,
     /// When a complete source has nothing left for us that others have not asked it for: how long these get to pass it
-    /// on before it is asked to send the same again.
+    /// on before it is asked to send the same again, at most. When it has given everything to someone its line is free, and
+    /// the wait is about as long as these need to pass a chunk on, but no less than [`Limits::rescue_after`].
     pub repeat_after: Duration,
-    /// When the source has given everything to someone, so that its line is free for repeats: the time of so many chunks at
-    /// its rate to us, if that is less, but no less than [`Limits::rescue_after`]. It is about as long as those who got them
-    /// need to pass them on.
-    pub repeat_after_chunks: f64,
     /// The most sources one chunk is asked of at once.
     pub holders_max: usize,
     /// With fewer usable sources than this, more are asked for.
@@ -91,7 +88,6 @@ impl Default for Limits {
             rescue_factor_late: 3,
             rescue_late_after: Duration::from_secs(2),
             repeat_after: Duration::from_secs(3),
-            repeat_after_chunks: 1.5,
             holders_max: 4,
             sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),

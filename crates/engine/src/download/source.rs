@@ -12,6 +12,9 @@ use crate::rate::RateMeter;
 /// changes with what they get.
 const WINDOW_IN_DEMAND: usize = 4;
 
+/// Who was given a chunk passes it on in about this many times the time that one takes from the source.
+const REPEAT_AFTER_CHUNKS: f64 = 1.5;
+
 /// One chunk asked of one source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
@@ -139,7 +142,7 @@ impl Source {
         if !self.gave_all(verified) {
             return Some(since + limits.repeat_after);
         }
-        let chunk = self.secs_until(since, 0, chunk_bytes) * limits.repeat_after_chunks;
+        let chunk = self.secs_until(since, 0, chunk_bytes) * REPEAT_AFTER_CHUNKS;
         let wait = Duration::try_from_secs_f64(chunk).unwrap_or(limits.repeat_after);
         Some(since + wait.max(limits.rescue_after).min(limits.repeat_after))
     }

@@ -24,6 +24,7 @@ use super::super::source::{self, Link};
 use super::super::spent::SpentCounters;
 use super::super::sync::Written;
 use super::super::whole::Frontier;
+use super::super::writer::Writes;
 use super::super::{Directory, DirectoryError, FetchError, FetchProgress, FetchReport, Phase, Source, SourceProgress};
 use crate::cancel::Cancel;
 use crate::grpc::{Command, Commands, commands};
@@ -41,6 +42,7 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     shape: Shape,
     part: &'a Arc<Part>,
     frontier: &'a Arc<Frontier>,
+    writes: Writes,
     events: Sender<Event>,
     written: Option<Sender<Written>>,
     over: &'a Cancel,
@@ -82,7 +84,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         part: &'a Arc<Part>,
         frontier: &'a Arc<Frontier>,
         events: Sender<Event>,
-        written: Sender<Written>,
+        (writes, written): (Writes, Sender<Written>),
         held: Bitmap,
         over: &'a Cancel,
     ) -> Self {
@@ -96,6 +98,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             shape,
             part,
             frontier,
+            writes,
             events,
             written: Some(written),
             over,
@@ -309,6 +312,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             blueprint: Arc::clone(self.blueprint),
             part: Arc::clone(self.part),
             frontier: Arc::clone(self.frontier),
+            writes: self.writes.clone(),
             events: self.events.clone(),
             orders,
             limits: self.context.job.limits.clone(),

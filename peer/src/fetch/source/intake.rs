@@ -1,9 +1,9 @@
-//! Bytes of wanted chunks: written where they belong, hashed on the way, judged when they are all there.
+//! Bytes of wanted chunks: hashed, judged when they are all there, and handed on to be written where they belong.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 use peernet_engine::assembly::ChunkLen;
@@ -14,6 +14,7 @@ use super::super::blueprint::Blueprint;
 use super::super::event::{Event, LinkId, OwnerGone, tell};
 use super::super::spent::SpentCounters;
 use super::super::whole::{Frontier, Taken};
+use super::super::writer::{Block, Right, Writes};
 use crate::hashing::digest::Digest;
 use crate::part::{Claimed, Part, Spill, WriterId};
 
@@ -22,15 +23,21 @@ pub(super) struct Intake {
     link: LinkId,
     writer: WriterId,
     blueprint: Arc<Blueprint>,
-    part: Arc<Part>,
-    frontier: Arc<Frontier>,
-    events: Sender<Event>,
+    to: Destination,
     spent: Arc<SpentCounters>,
     expected: BTreeMap<ChunkIndex, Incoming>,
     /// Given up on this connection before all of it came: its other blocks may still be on their way.
     given_up: BTreeSet<ChunkIndex>,
     /// Of these, the ones the source has not been told of.
     untold: Vec<ChunkIndex>,
+}
+
+/// Where it all goes.
+pub(super) struct Destination {
+    pub(super) part: Arc<Part>,
+    pub(super) frontier: Arc<Frontier>,
+    pub(super) writes: Writes,
+    pub(super) events: Sender<Event>,
 }
 
 struct Incoming {
@@ -49,7 +56,7 @@ impl Incoming {
         Self { since: Instant::now(), received: 0, digest: Digest::new(), whole: None, place: None, again }
     }
 
-    /// Takes in what was written, or gathered, of it.
+    /// Takes in what came of it.
     fn see(&mut self, bytes: &[u8]) {
         match &mut self.whole {
             Some(whole) => whole.update_both(&mut self.digest, bytes),
@@ -68,25 +75,29 @@ enum Place {
 /// What a block brought.
 enum Outcome {
     More,
+    /// Handed on to be written; whoever writes it tells.
+    Complete,
+    /// Written.
     Right,
     Wrong,
     /// Someone else was first.
     Beaten,
     NoMemory,
     Disk(std::io::Error),
+    Gone,
+}
+
+impl From<OwnerGone> for Outcome {
+    fn from(_: OwnerGone) -> Self {
+        Self::Gone
+    }
 }
 
 impl Intake {
-    pub(super) fn new(
-        link: LinkId,
-        blueprint: Arc<Blueprint>,
-        (part, frontier): (Arc<Part>, Arc<Frontier>),
-        events: Sender<Event>,
-        spent: Arc<SpentCounters>,
-    ) -> Self {
+    pub(super) fn new(link: LinkId, blueprint: Arc<Blueprint>, to: Destination, spent: Arc<SpentCounters>) -> Self {
         let writer = WriterId(link.number);
         let (expected, given_up, untold) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self { link, writer, blueprint, part, frontier, events, spent, expected, given_up, untold }
+        Self { link, writer, blueprint, to, spent, expected, given_up, untold }
     }
 
     /// Nothing is expected.
@@ -117,7 +128,7 @@ impl Intake {
 
     /// No longer wanted; true when it was.
     pub(super) fn forget(&mut self, chunk: ChunkIndex) -> bool {
-        self.part.release(chunk, self.writer);
+        self.to.part.release(chunk, self.writer);
         self.expected.remove(&chunk).is_some()
     }
 
@@ -149,11 +160,12 @@ impl Intake {
         match outcome {
             Outcome::More => {
                 self.expected.insert(chunk, incoming);
-                tell(&self.events, Event::Progress(self.link, len as u32))
+                self.progress(len)
             }
+            Outcome::Complete => self.progress(len),
             Outcome::Right => {
-                tell(&self.events, Event::Progress(self.link, len as u32))?;
-                tell(&self.events, Event::Verified { link: self.link, chunk, bytes, took: since.elapsed() })
+                self.progress(len)?;
+                tell(&self.to.events, Event::Verified { link: self.link, chunk, bytes, took: since.elapsed() })
             }
             Outcome::Wrong => self.give_up(chunk, Event::Failed(self.link, chunk, Cause::BadHash)),
             Outcome::NoMemory => {
@@ -166,15 +178,20 @@ impl Intake {
             // The owner has heard from whoever was first.
             Outcome::Beaten => Ok(()),
             Outcome::Disk(error) => {
-                let doing = format!("writing {}", self.part.path().display());
+                let doing = format!("writing {}", self.to.part.path().display());
                 self.give_up(chunk, Event::Disk(doing, error))
             }
+            Outcome::Gone => Err(OwnerGone),
         }
     }
 
+    fn progress(&self, len: usize) -> Result<(), OwnerGone> {
+        tell(&self.to.events, Event::Progress(self.link, len as u32))
+    }
+
     fn give_up(&self, chunk: ChunkIndex, event: Event) -> Result<(), OwnerGone> {
-        self.part.release(chunk, self.writer);
-        tell(&self.events, event)
+        self.to.part.release(chunk, self.writer);
+        tell(&self.to.events, event)
     }
 
     /// How long the chunk is, if a block like this can be part of it.
@@ -198,75 +215,85 @@ impl Intake {
     ) -> Outcome {
         let offset = self.blueprint.shape.offset(chunk) + u64::from(incoming.received);
         if incoming.place.is_none() {
-            incoming.place = match self.part.claim(chunk, self.writer) {
+            incoming.place = match self.to.part.claim(chunk, self.writer) {
                 Claimed::Yes => {
-                    incoming.whole = self.frontier.take(offset);
+                    incoming.whole = self.to.frontier.take(offset);
                     Some(Place::File)
                 }
-                Claimed::Taken => self.part.spill(total as usize).map(Place::Memory),
+                Claimed::Taken => self.to.part.spill(total as usize).map(Place::Memory),
                 Claimed::Done => return Outcome::Beaten,
             };
         }
         match &mut incoming.place {
-            None => return Outcome::NoMemory,
-            Some(Place::File) => match self.write(chunk, offset, incoming, data) {
-                Ok(true) => {}
-                Ok(false) => return Outcome::Beaten,
-                Err(error) => return Outcome::Disk(error),
-            },
+            None => Outcome::NoMemory,
+            Some(Place::File) => {
+                self.hand_on(chunk, incoming, (offset, total, len), data).unwrap_or_else(|gone| gone.into())
+            }
             Some(Place::Memory(spill)) => {
                 let before = spill.bytes.len();
                 if let Err(error) = data.read_to_end(&mut spill.bytes) {
                     return Outcome::Disk(error);
                 }
                 incoming.digest.update(&spill.bytes[before..]);
+                incoming.received += len;
+                if incoming.received < total { Outcome::More } else { self.write_gathered(chunk, incoming) }
             }
         }
-        incoming.received += len;
-        if incoming.received < total { Outcome::More } else { self.judge(chunk, incoming) }
     }
 
-    /// Writes and hashes, and counts how long each takes.
-    fn write(
+    /// Hashes a block and leaves it to be written, unless all of the chunk is there and it is wrong.
+    fn hand_on(
         &self,
         chunk: ChunkIndex,
-        offset: u64,
         incoming: &mut Incoming,
+        (offset, total, len): (u64, u32, u32),
         data: &mut impl BufRead,
-    ) -> std::io::Result<bool> {
-        let (begun, mut hashing) = (Instant::now(), Duration::ZERO);
-        let mut see = |piece: &[u8]| {
-            let begun = Instant::now();
+    ) -> Result<Outcome, OwnerGone> {
+        let begun = Instant::now();
+        let mut bytes = self.to.writes.buffer()?;
+        self.spent.disk(begun.elapsed());
+        let begun = Instant::now();
+        bytes.bytes.reserve(len as usize);
+        loop {
+            let piece = match data.fill_buf() {
+                Ok([]) => break,
+                Ok(piece) => piece,
+                Err(error) => return Ok(Outcome::Disk(error)),
+            };
             incoming.see(piece);
-            hashing += begun.elapsed();
-        };
-        let written = self.part.write(chunk, self.writer, offset, data, &mut see);
-        self.spent.hashing(hashing);
-        self.spent.disk(begun.elapsed().saturating_sub(hashing));
-        written
+            bytes.bytes.extend_from_slice(piece);
+            let count = piece.len();
+            data.consume(count);
+        }
+        self.spent.hashing(begun.elapsed());
+        incoming.received += len;
+        let is_whole = incoming.received == total;
+        if is_whole && !self.is_right(chunk, incoming) {
+            return Ok(Outcome::Wrong);
+        }
+        if is_whole && let Some(whole) = incoming.whole.take() {
+            // Whoever writes these bytes in the end: what is right is the same from everyone.
+            whole.keep(total.into());
+        }
+        let right = is_whole.then(|| Right { bytes: total, took: incoming.since.elapsed() });
+        self.to.writes.write(Block { link: self.link, writer: self.writer, chunk, offset, bytes, right })?;
+        Ok(if is_whole { Outcome::Complete } else { Outcome::More })
     }
 
-    fn judge(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> Outcome {
+    fn is_right(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> bool {
         let hash = ChunkHash(std::mem::replace(&mut incoming.digest, Digest::new()).finish());
-        if self.blueprint.hash(chunk) != Some(hash) {
+        self.blueprint.hash(chunk) == Some(hash)
+    }
+
+    fn write_gathered(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> Outcome {
+        if !self.is_right(chunk, incoming) {
             return Outcome::Wrong;
         }
-        match &incoming.place {
-            Some(Place::Memory(spill)) => {
-                let offset = self.blueprint.shape.offset(chunk);
-                match self.part.write_whole(chunk, offset, &spill.bytes) {
-                    Ok(true) => Outcome::Right,
-                    Ok(false) => Outcome::Beaten,
-                    Err(error) => Outcome::Disk(error),
-                }
-            }
-            _ if self.part.done(chunk, self.writer) => {
-                if let Some(whole) = incoming.whole.take() {
-                    whole.keep(incoming.received.into());
-                }
-                Outcome::Right
-            }
-            _ => Outcome::Beaten,
+        let Some(Place::Memory(spill)) = &incoming.place else { return Outcome::Beaten };
+        match self.to.part.write_whole(chunk, self.blueprint.shape.offset(chunk), &spill.bytes) {
+            Ok(true) => Outcome::Right,
+            Ok(false) => Outcome::Beaten,
+            Err(error) => Outcome::Disk(error),
         }
     }
 }
@@ -274,13 +301,15 @@ impl Intake {
 impl Drop for Intake {
     fn drop(&mut self) {
         for chunk in self.expected.keys() {
-            self.part.release(*chunk, self.writer);
+            self.to.part.release(*chunk, self.writer);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use crossbeam_channel::{Receiver, unbounded};
     use peernet_engine::download::SourceId;
     use peernet_engine::ids::{ByteCount, FileHash};
@@ -288,6 +317,7 @@ mod tests {
     use sha2::{Digest as _, Sha256};
 
     use super::super::super::whole::Follow;
+    use super::super::super::writer;
     use super::*;
 
     const MIB: usize = 1 << 20;
@@ -296,6 +326,7 @@ mod tests {
     /// As much as second writers may gather.
     const ALL_SPILL: usize = 32 << 20;
 
+    /// With the thread that writes, which ends when the intake is gone.
     fn scene() -> (tempfile::TempDir, Arc<Part>, Intake, Receiver<Event>, Vec<u8>) {
         let folder = tempfile::tempdir().unwrap();
         let part = Arc::new(Part::open(&folder.path().join("part")).unwrap().unwrap());
@@ -307,7 +338,11 @@ mod tests {
         let link = LinkId { source: SourceId(0), number: 1 };
         let blueprint = Arc::new(Blueprint::of_manifest(manifest));
         let frontier = Frontier::new(&Follow::Hash);
-        let intake = Intake::new(link, blueprint, (Arc::clone(&part), frontier), events, Arc::default());
+        let (writes, waiting) = writer::writes();
+        let (of_writer, told) = (Arc::clone(&part), events.clone());
+        std::thread::spawn(move || writer::run(&of_writer, &waiting, &told));
+        let to = Destination { part: Arc::clone(&part), frontier, writes, events };
+        let intake = Intake::new(link, blueprint, to, Arc::default());
         (folder, part, intake, happening, bytes)
     }
 
@@ -333,8 +368,10 @@ mod tests {
         assert!(happening.is_empty());
         send(&mut intake, 0);
         send(&mut intake, 1);
-        let told: Vec<Event> = happening.try_iter().collect();
-        assert!(matches!(told[..], [Event::Progress(..), Event::Progress(..), Event::Verified { .. }]), "{told:?}");
+        // The thread that writes tells of the whole chunk, whenever it gets to it.
+        let told: Vec<Event> = (0..3).map(|_| happening.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+        assert_eq!(told.iter().filter(|event| matches!(event, Event::Progress(..))).count(), 2, "{told:?}");
+        assert!(told.iter().any(|event| matches!(event, Event::Verified { .. })), "{told:?}");
         assert!(std::fs::read(part.path()).unwrap() == bytes);
     }
 

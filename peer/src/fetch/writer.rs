@@ -1,0 +1,182 @@
+//! The thread that writes: sources receive and hash, and this writes behind them, so that a chunk's hash and its way to the
+//! disk take place at the same time.
+//!
+//! What waits is bounded by the buffers: there are [`BUFFERS_MAX`], and a source that finds none free waits for the disk.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use peernet_engine::ids::ChunkIndex;
+
+use super::event::{Event, LinkId, OwnerGone, tell};
+use crate::part::{Part, WriterId};
+
+/// Blocks on their way to the disk, over all sources; a block is at most
+/// [`peernet_protos::limits::BLOCK_BYTES_MAX`] long, as a rule much shorter.
+const BUFFERS_MAX: usize = 4;
+/// A buffer that once had to be longer is not kept at that length.
+const BUFFER_BYTES_KEPT: usize = 1 << 20;
+
+/// A block of a chunk that `link` claimed.
+pub(super) struct Block {
+    pub(super) link: LinkId,
+    pub(super) writer: WriterId,
+    pub(super) chunk: ChunkIndex,
+    /// Of the whole.
+    pub(super) offset: u64,
+    pub(super) bytes: Buffer,
+    /// With this block the chunk is whole, and right.
+    pub(super) right: Option<Right>,
+}
+
+/// What is told of a whole chunk when it is written.
+pub(super) struct Right {
+    pub(super) bytes: u32,
+    pub(super) took: Duration,
+}
+
+/// Where sources get buffers and leave blocks. The thread ends when all of these are gone.
+#[derive(Clone)]
+pub(super) struct Writes {
+    blocks: Sender<Block>,
+    free: Receiver<Vec<u8>>,
+    back: Sender<Vec<u8>>,
+    /// Closed when the thread ends.
+    gone: Receiver<()>,
+}
+
+/// The thread's end of it.
+pub(super) struct Waiting {
+    blocks: Receiver<Block>,
+    _gone: Sender<()>,
+}
+
+/// Bytes of one block; goes back by itself.
+pub(super) struct Buffer {
+    pub(super) bytes: Vec<u8>,
+    back: Sender<Vec<u8>>,
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        bytes.shrink_to(BUFFER_BYTES_KEPT);
+        // It has room for all there are.
+        let _ = self.back.try_send(bytes);
+    }
+}
+
+/// Both ends.
+pub(super) fn writes() -> (Writes, Waiting) {
+    let (blocks, waiting) = bounded(BUFFERS_MAX);
+    let (back, free) = bounded(BUFFERS_MAX);
+    for _ in 0..BUFFERS_MAX {
+        let _ = back.try_send(Vec::new());
+    }
+    let (not_gone, gone) = bounded(0);
+    (Writes { blocks, free, back, gone }, Waiting { blocks: waiting, _gone: not_gone })
+}
+
+impl Writes {
+    /// An empty buffer, as soon as the disk has left one.
+    pub(super) fn buffer(&self) -> Result<Buffer, OwnerGone> {
+        let bytes = crossbeam_channel::select! {
+            recv(self.free) -> bytes => bytes.map_err(|_| OwnerGone)?,
+            recv(self.gone) -> _ => return Err(OwnerGone),
+        };
+        Ok(Buffer { bytes, back: self.back.clone() })
+    }
+
+    /// To be written in turn.
+    pub(super) fn write(&self, block: Block) -> Result<(), OwnerGone> {
+        self.blocks.send(block).map_err(|_| OwnerGone)
+    }
+}
+
+/// The thread: until nobody can leave a block any more, or nobody wants to know.
+pub(super) fn run(part: &Arc<Part>, waiting: &Waiting, events: &Sender<Event>) {
+    for block in &waiting.blocks {
+        let done = match write(part, &block) {
+            Ok(done) => done,
+            Err(error) => Some(Event::Disk(format!("writing {}", part.path().display()), error)),
+        };
+        drop(block);
+        if done.is_some_and(|event| tell(events, event).is_err()) {
+            return;
+        }
+    }
+}
+
+/// What is to be told. Of a chunk that someone else has finished meanwhile the owner has heard.
+fn write(part: &Part, block: &Block) -> io::Result<Option<Event>> {
+    let Block { link, writer, chunk, .. } = *block;
+    let stands = part.write(chunk, writer, block.offset, &block.bytes.bytes)?;
+    let Some(right) = block.right.as_ref().filter(|_| stands) else { return Ok(None) };
+    let is_first = part.done(chunk, writer);
+    Ok(is_first.then_some(Event::Verified { link, chunk, bytes: right.bytes, took: right.took }))
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+    use peernet_engine::download::SourceId;
+
+    use super::*;
+
+    const CHUNK: ChunkIndex = ChunkIndex(0);
+    const WRITER: WriterId = WriterId(1);
+    const LINK: LinkId = LinkId { source: SourceId(0), number: 1 };
+
+    fn block(writes: &Writes, offset: u64, bytes: &[u8], right: Option<Right>) -> Block {
+        let mut buffer = writes.buffer().unwrap();
+        buffer.bytes.extend_from_slice(bytes);
+        Block { link: LINK, writer: WRITER, chunk: CHUNK, offset, bytes: buffer, right }
+    }
+
+    fn part() -> (tempfile::TempDir, Arc<Part>) {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Arc::new(Part::open(&folder.path().join("part")).unwrap().unwrap());
+        (folder, part)
+    }
+
+    #[test]
+    fn a_chunk_is_told_of_when_all_of_it_is_written() {
+        let ((_folder, part), (writes, waiting), (events, happening)) = (part(), writes(), unbounded());
+        part.claim(CHUNK, WRITER);
+        let right = Right { bytes: 6, took: Duration::ZERO };
+        writes.write(block(&writes, 0, b"abc", None)).unwrap();
+        writes.write(block(&writes, 3, b"def", Some(right))).unwrap();
+        drop(writes);
+        run(&part, &waiting, &events);
+        let told: Vec<Event> = happening.try_iter().collect();
+        assert!(matches!(told[..], [Event::Verified { chunk: CHUNK, bytes: 6, .. }]), "{told:?}");
+        assert_eq!(std::fs::read(part.path()).unwrap(), b"abcdef");
+    }
+
+    #[test]
+    fn what_was_given_up_meanwhile_is_not_written() {
+        let ((_folder, part), (writes, waiting), (events, happening)) = (part(), writes(), unbounded());
+        part.claim(CHUNK, WRITER);
+        writes.write(block(&writes, 0, b"abc", Some(Right { bytes: 3, took: Duration::ZERO }))).unwrap();
+        part.release(CHUNK, WRITER);
+        drop(writes);
+        run(&part, &waiting, &events);
+        assert!(happening.is_empty());
+        assert_eq!(std::fs::read(part.path()).unwrap(), b"");
+    }
+
+    #[test]
+    fn buffers_are_few_and_come_back_and_nobody_waits_for_a_thread_that_ended() {
+        let (writes, waiting) = writes();
+        let all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer().unwrap()).collect();
+        assert!(writes.free.is_empty());
+        drop(all);
+        assert_eq!(writes.free.len(), BUFFERS_MAX);
+        let _all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer().unwrap()).collect();
+        drop(waiting);
+        assert!(writes.buffer().is_err());
+    }
+}
