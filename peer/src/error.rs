@@ -106,9 +106,7 @@ impl From<FetchError> for NodeError {
             FetchError::GaveUp(peernet_engine::download::Why::LocalDisk) => {
                 Self::Local { doing: "writing the download".to_owned(), error: io::Error::other(error.to_string()) }
             }
-            FetchError::GaveUp(why) => {
-                Self::Unreachable(format!("{why}; the same command goes on where this one stopped"))
-            }
+            FetchError::GaveUp(why) => Self::Unreachable(why.to_string()),
             FetchError::LocalDisk { doing, error } => Self::Local { doing, error },
             FetchError::Exists(path) => Self::Exists(path),
             FetchError::InUse(_) => Self::InUse(error.to_string()),

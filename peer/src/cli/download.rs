@@ -15,6 +15,7 @@ use super::progress::Meter;
 use super::share::problem;
 use super::{signals, stream};
 use crate::control::Request;
+use crate::error::NodeError;
 use crate::node::{DownloadOptions, Downloaded};
 
 /// Where version 1 put files.
@@ -46,13 +47,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
     let mut meter = Meter::new(&context.output, format!("downloading {}", short(&target)));
     let done = node.download(&target, &options, &mut |progress| meter.fetching(progress), &context.cancel);
     drop(meter);
-    let done = done.map_err(|error| match error {
-        crate::error::NodeError::Cancelled => Failure {
-            exit: Exit::Interrupted,
-            message: "interrupted; the same command goes on where this one stopped".to_owned(),
-        },
-        error => error.into(),
-    })?;
+    let done = done.map_err(unfinished)?;
     if typed.share {
         share_on(context, &done)?;
     }
@@ -61,6 +56,16 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
     node.linger(LINGER_MAX, &context.cancel, &mut note);
     node.stop();
     Ok(Exit::Ok)
+}
+
+/// What is there of a file that is not finished stays, and the user is told so.
+fn unfinished(error: NodeError) -> Failure {
+    const GOES_ON: &str = "the same command goes on where this one stopped";
+    match error {
+        NodeError::Cancelled => Failure { exit: Exit::Interrupted, message: format!("interrupted; {GOES_ON}") },
+        NodeError::Unreachable(why) => Failure::from(NodeError::Unreachable(format!("{why}; {GOES_ON}"))),
+        error => error.into(),
+    }
 }
 
 /// Said before anything is downloaded.
@@ -152,5 +157,23 @@ pub(super) fn short(target: &Target) -> String {
     match target {
         Target::Link(link) if link.name.is_some() => shown(link.name.as_deref().unwrap_or_default()),
         _ => target.file_hash().to_string()[..12].to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::download::Why;
+
+    use super::*;
+    use crate::fetch::FetchError;
+
+    #[test]
+    fn only_who_can_go_on_is_told_so() {
+        let gave_up = || NodeError::from(FetchError::GaveUp(Why::NoSources { waited: Duration::from_secs(60) }));
+        assert!(unfinished(gave_up()).message.contains("the same command goes on"));
+        assert!(unfinished(NodeError::Cancelled).message.contains("the same command goes on"));
+        // A stream, and the library's caller.
+        assert!(!gave_up().to_string().contains("same command"));
+        assert!(!Failure::from(gave_up()).message.contains("same command"));
     }
 }

@@ -46,7 +46,7 @@ pub enum FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Cancelled => f.write_str("cancelled; the same command goes on where this one stopped"),
+            Self::Cancelled => f.write_str("cancelled"),
             Self::Directory(error) => write!(f, "{error}"),
             Self::GaveUp(why) => write!(f, "{why}"),
             Self::LocalDisk { doing, error } => write!(f, "{doing}: {error}"),
