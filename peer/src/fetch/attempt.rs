@@ -205,6 +205,8 @@ fn transfer(
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
     thread::scope(|scope| {
+        // The last to go, because whoever else is left may have something for them.
+        let _writers = part.storage().tree().map(|tree| tree.spawn_writers(scope));
         let (events, happening) = bounded(EVENTS_MAX);
         // One message a chunk at most, so it is never full.
         let (written, to_sync) = bounded(blueprint.count().0 as usize + 1);
