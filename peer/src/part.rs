@@ -19,10 +19,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peernet_engine::ids::ChunkIndex;
 
+use self::tree::Gathered;
 pub(crate) use journal::Journal;
 pub(crate) use storage::Storage;
 pub(crate) use sys::{exchange, rename_new, try_lock};
 pub(crate) use tree::{Proof, Selected, Tree};
+#[cfg(test)]
+pub(crate) use tree::{many_files, open_without_writers};
 
 /// Locks over claims; enough that two sources rarely meet at one.
 const STRIPES: usize = 32;
@@ -33,10 +36,22 @@ const SPILL_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WriterId(pub(crate) u64);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    Writing(WriterId),
+    Writing(WriterId, Place),
     Done,
+}
+
+impl Claim {
+    fn is_of(&self, writer: WriterId) -> bool {
+        matches!(self, Self::Writing(owner, _) if *owner == writer)
+    }
+}
+
+/// Where the bytes of a chunk go until all of them are right.
+enum Place {
+    Undecided,
+    Storage,
+    Memory(Gathered),
 }
 
 /// What became of an attempt to claim a chunk.
@@ -99,38 +114,59 @@ impl Part {
 
     /// Asks to write `chunk`.
     pub(crate) fn claim(&self, chunk: ChunkIndex, writer: WriterId) -> Claimed {
-        match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer)) {
+        match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer, Place::Undecided)) {
             Claim::Done => Claimed::Done,
-            Claim::Writing(owner) if *owner == writer => Claimed::Yes,
-            Claim::Writing(_) => Claimed::Taken,
+            Claim::Writing(owner, _) if *owner == writer => Claimed::Yes,
+            Claim::Writing(..) => Claimed::Taken,
         }
     }
 
     /// Writes `bytes` of `chunk` at `offset` of the whole, as long as the claim is `writer`'s. False when it is not.
     pub(crate) fn write(&self, chunk: ChunkIndex, writer: WriterId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
-        let claims = self.stripe(chunk);
-        if claims.get(&chunk) != Some(&Claim::Writing(writer)) {
-            return Ok(false);
+        let mut claims = self.stripe(chunk);
+        let place = match claims.get_mut(&chunk) {
+            Some(Claim::Writing(owner, place)) if *owner == writer => place,
+            _ => return Ok(false),
+        };
+        if matches!(place, Place::Undecided) {
+            *place = self.storage.gather(offset)?.map_or(Place::Storage, Place::Memory);
         }
         // The lock is kept over the write: that is what makes a chunk that is done unchangeable.
-        self.storage.write_all_at(bytes, offset)?;
+        self.put(place, bytes, offset)?;
         Ok(true)
+    }
+
+    fn put(&self, place: &mut Place, piece: &[u8], at: u64) -> io::Result<()> {
+        if let Place::Memory(gathered) = place {
+            if gathered.push(at, piece) {
+                return Ok(());
+            }
+            // They do not come in order: then each is written where it belongs.
+            let (from, bytes) = gathered.so_far();
+            self.storage.write_all_at(bytes, from)?;
+            *place = Place::Storage;
+        }
+        self.storage.write_all_at(piece, at)
     }
 
     /// `writer` wrote all of `chunk`, and it is right. False when someone else's was first, and stands.
     pub(crate) fn done(&self, chunk: ChunkIndex, writer: WriterId) -> bool {
         let mut claims = self.stripe(chunk);
-        let ours = claims.get(&chunk) == Some(&Claim::Writing(writer));
-        if ours {
-            claims.insert(chunk, Claim::Done);
+        if !claims.get(&chunk).is_some_and(|claim| claim.is_of(writer)) {
+            return false;
         }
-        ours
+        let before = claims.insert(chunk, Claim::Done);
+        drop(claims);
+        if let Some(Claim::Writing(_, Place::Memory(gathered))) = before {
+            self.storage.hand_over(gathered);
+        }
+        true
     }
 
     /// All of `chunk`, right, from memory: written over whatever a slower writer has begun. False when it was done.
     pub(crate) fn write_whole(&self, chunk: ChunkIndex, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut claims = self.stripe(chunk);
-        if claims.get(&chunk) == Some(&Claim::Done) {
+        if matches!(claims.get(&chunk), Some(Claim::Done)) {
             return Ok(false);
         }
         self.storage.write_all_at(bytes, offset)?;
@@ -141,7 +177,7 @@ impl Part {
     /// `writer` gives up `chunk`, which then is anyone's.
     pub(crate) fn release(&self, chunk: ChunkIndex, writer: WriterId) {
         let mut claims = self.stripe(chunk);
-        if claims.get(&chunk) == Some(&Claim::Writing(writer)) {
+        if claims.get(&chunk).is_some_and(|claim| claim.is_of(writer)) {
             claims.remove(&chunk);
         }
     }
@@ -206,6 +242,48 @@ mod tests {
         assert!(!part.done(CHUNK, slow));
         assert!(!part.write_whole(CHUNK, 0, b"third!").unwrap());
         assert_eq!((part.claim(CHUNK, slow), content(&part)), (Claimed::Done, b"right!".to_vec()));
+    }
+
+    #[test]
+    fn a_chunk_of_many_files_is_written_when_it_is_done_and_only_if_it_is() {
+        let (collection, pack) = many_files();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        let part = Part::open_tree(&path, Selected::of(collection, |_| true)).unwrap().unwrap();
+        let (first, second) = (ChunkIndex(0), WriterId(2));
+        let send = |writer: WriterId, bytes: &[u8]| {
+            assert_eq!(part.claim(first, writer), Claimed::Yes);
+            let (a, b) = bytes.split_at(bytes.len() / 2);
+            let middle = a.len() as u64;
+            assert!(part.write(first, writer, 0, a).unwrap());
+            assert!(part.write(first, writer, middle, b).unwrap());
+        };
+        std::thread::scope(|scope| {
+            let _writers = part.storage().tree().map(|tree| tree.spawn_writers(scope));
+            let wrong: Vec<u8> = pack.iter().map(|byte| !byte).collect();
+            send(WriterId(1), &wrong);
+            part.release(first, WriterId(1));
+            assert!(part.storage().is_empty().unwrap());
+            send(second, &pack);
+            assert!(!part.done(first, WriterId(1)) && part.done(first, second) && !part.done(first, second));
+        });
+        let mut read = vec![0; pack.len()];
+        part.storage().read_exact_at(&mut read, 0).unwrap();
+        assert!(read == pack);
+        // In another order than they should come they are written one by one.
+        let other = Part::open_tree(&folder.path().join("other"), part.storage().tree().unwrap().selected().clone());
+        let other = other.unwrap().unwrap();
+        std::thread::scope(|scope| {
+            let _writers = other.storage().tree().map(|tree| tree.spawn_writers(scope));
+            assert_eq!(other.claim(first, second), Claimed::Yes);
+            for range in [0..100, 200..pack.len(), 100..200] {
+                let at = range.start as u64;
+                assert!(other.write(first, second, at, &pack[range]).unwrap());
+            }
+            assert!(other.done(first, second));
+        });
+        other.storage().read_exact_at(&mut read, 0).unwrap();
+        assert!(read == pack);
     }
 
     #[test]

@@ -206,6 +206,8 @@ fn transfer(
     let limits = context.job.limits.clone();
     let thread_failed = || FetchError::local("starting a thread");
     thread::scope(|scope| {
+        // The last to go, because whoever else is left may have something for them.
+        let _writers = part.storage().tree().map(|tree| tree.spawn_writers(scope));
         let (events, happening) = bounded(EVENTS_MAX);
         let writes = spawn_writer(scope, part, events.clone()).map_err(thread_failed())?;
         // One message a chunk at most, so it is never full.

@@ -55,7 +55,7 @@ pub(super) fn keep(
             return journal;
         }
         if (over || window.is_due(limits))
-            && let Err(error) = window.flush(limits.survive_power_cut.then_some(part), &mut journal)
+            && let Err(error) = window.flush(part, limits.survive_power_cut, &mut journal)
         {
             // After the end nobody listens: then what is not in the journal is fetched again, no more.
             let _ = tell(events, Event::Disk("syncing the part file".to_owned(), error));
@@ -79,15 +79,52 @@ impl Window {
         self.bytes >= limits.sync_bytes || self.since.is_some_and(|since| since.elapsed() >= limits.sync_interval)
     }
 
-    /// Syncs the part, where the bytes must survive a power cut, and then says in the journal what is there.
-    fn flush(&mut self, part: Option<&Storage>, journal: &mut Journal) -> std::io::Result<()> {
+    /// Has the part written, and synced where the bytes must survive a power cut, and then says in the journal what is
+    /// there.
+    fn flush(&mut self, part: &Storage, survives_power_cut: bool, journal: &mut Journal) -> std::io::Result<()> {
         if self.chunks.is_empty() {
             return Ok(());
         }
-        if let Some(part) = part {
-            part.sync()?;
+        if survives_power_cut {
+            part.sync()?
+        } else {
+            part.finish_writing()?
         }
         let window = std::mem::take(self);
         journal.held(window.chunks, window.last_len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::assembly::Shape;
+    use peernet_engine::ids::FileHash;
+    use peernet_engine::journal::Identity;
+    use peernet_engine::manifest::Geometry;
+
+    use super::*;
+    use crate::part::{Part, Selected, WriterId, many_files, open_without_writers};
+
+    #[test]
+    fn the_journal_names_only_what_is_written_whether_that_is_synced_or_not() {
+        for survives_power_cut in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, journal) = (folder.path().join("part"), folder.path().join("journal"));
+            let (collection, pack) = many_files();
+            let shape = Shape::Sized(Geometry::new(collection.pack.size, collection.pack.chunk_size).unwrap());
+            let identity = Identity { file_hash: FileHash([0; 32]), manifest: [0; 32], shape };
+            let (mut journal, _) = Journal::open(&journal, &identity, survives_power_cut).unwrap();
+            let part = Part::open_tree(&path, Selected::of(collection, |_| true)).unwrap().unwrap();
+            // They would come to it later.
+            let _writers = open_without_writers(part.storage().tree().unwrap());
+            let (chunk, writer) = (ChunkIndex(0), WriterId(1));
+            part.claim(chunk, writer);
+            assert!(part.write(chunk, writer, 0, &pack).unwrap() && part.done(chunk, writer));
+            assert!(!path.join("f").exists());
+            let mut window = Window::default();
+            window.add(&Written { chunk, bytes: pack.len() as u32, last_len: None });
+            window.flush(part.storage(), survives_power_cut, &mut journal).unwrap();
+            assert!(path.join("f/39").exists());
+        }
     }
 }

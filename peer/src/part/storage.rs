@@ -10,7 +10,7 @@ use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::ChunkIndex;
 
 use super::sys::allocate;
-use super::tree::Tree;
+use super::tree::{Gathered, Tree};
 
 /// See the module. Reads and writes name places in the whole.
 #[derive(Clone)]
@@ -31,6 +31,29 @@ impl Storage {
         match self {
             Self::File(file) => file.write_all_at(bytes, at),
             Self::Tree(tree) => tree.write_all_at(bytes, at),
+        }
+    }
+
+    /// Memory for the chunk that begins here, where its bytes are better written all at once.
+    pub(super) fn gather(&self, at: u64) -> io::Result<Option<Gathered>> {
+        match self {
+            Self::File(_) => Ok(None),
+            Self::Tree(tree) => tree.gather(at),
+        }
+    }
+
+    /// Has a chunk that was gathered written, soon.
+    pub(super) fn hand_over(&self, chunk: Gathered) {
+        if let Self::Tree(tree) = self {
+            tree.hand_over(chunk);
+        }
+    }
+
+    /// Comes back when what was handed over is written.
+    pub(crate) fn finish_writing(&self) -> io::Result<()> {
+        match self {
+            Self::File(_) => Ok(()),
+            Self::Tree(tree) => tree.finish_writing(),
         }
     }
 

@@ -5,7 +5,9 @@
 //! a file that has a second name is not written to. What the pack's chunks have of files that are not wanted goes into a
 //! sparse file beside the folder, so that every chunk can be read again, and is removed in the end.
 
+mod behind;
 mod proof;
+mod put;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +15,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::collection::{Collection, Entry, EntryKind, Layout};
+use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Layout, Segment};
 use peernet_engine::ids::{ByteCount, ChunkIndex};
 use peernet_engine::manifest::Geometry;
 
+use self::behind::Behind;
+pub(crate) use self::behind::Gathered;
 pub(crate) use self::proof::Proof;
 use super::sys::{allocate, make_folder_at, open_at, sync_file_system, try_lock};
 
@@ -103,6 +108,9 @@ pub(crate) struct Tree {
     folders: Mutex<BTreeMap<String, Arc<File>>>,
     files: Mutex<BTreeMap<usize, Arc<File>>>,
     unsynced: Mutex<Unsynced>,
+    behind: Behind,
+    /// By entry: what lies there was made and hashed here, and not touched since.
+    proven: Box<[AtomicBool]>,
 }
 
 #[derive(Default)]
@@ -136,6 +144,7 @@ impl Tree {
     fn with(path: &Path, root: File, selected: Selected, spare: Option<File>, writable: bool) -> Self {
         Self {
             layout: selected.collection.layout(),
+            proven: selected.collection.entries().iter().map(|_| AtomicBool::new(false)).collect(),
             selected,
             path: path.to_owned(),
             root: Arc::new(root),
@@ -144,6 +153,7 @@ impl Tree {
             folders: Mutex::default(),
             files: Mutex::default(),
             unsynced: Mutex::default(),
+            behind: Behind::default(),
         }
     }
 
@@ -155,25 +165,32 @@ impl Tree {
         let (mut rest, mut at) = (bytes, at);
         for segment in self.layout.segments(at, bytes.len() as u64) {
             let (piece, after) = rest.split_at(segment.len as usize);
-            match &self.spare {
-                Some(spare) if !self.selected.has(segment.entry) => {
-                    spare.write_all_at(piece, at)?;
-                    lock(&self.unsynced).spare = true;
-                }
-                _ => {
-                    let file = self.file(segment.entry, true)?;
-                    file.write_all_at(piece, segment.offset)?;
-                    self.keep(segment.entry, segment.len, file);
-                    self.wrote(segment.entry);
-                }
-            }
+            self.write_segment(segment, piece, at)?;
             (rest, at) = (after, at + segment.len);
         }
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    fn write_segment(&self, segment: Segment, piece: &[u8], at: u64) -> io::Result<()> {
+        match &self.spare {
+            Some(spare) if !self.selected.has(segment.entry) => {
+                spare.write_all_at(piece, at)?;
+                lock(&self.unsynced).spare = true;
+            }
+            _ => {
+                self.proven[segment.entry].store(false, Ordering::Release);
+                let file = self.file(segment.entry, true)?;
+                file.write_all_at(piece, segment.offset)?;
+                self.keep(segment.entry, segment.len, file);
+                self.wrote(segment.entry);
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let len = buffer.len() as u64;
+        self.wait_until_written(at, at.saturating_add(len));
         let (mut rest, mut at) = (buffer, at);
         for segment in self.layout.segments(at, len) {
             let (piece, after) = rest.split_at_mut(segment.len as usize);
@@ -239,6 +256,7 @@ impl Tree {
 
     /// Syncs what was written since the last time.
     pub(crate) fn sync(&self) -> io::Result<()> {
+        self.finish_writing()?;
         let Unsynced { files, many, spare } = std::mem::take(&mut *lock(&self.unsynced));
         if let Some(file) = self.spare.as_ref().filter(|_| spare) {
             file.sync_data()?;
@@ -294,8 +312,7 @@ impl Tree {
         let folder = self.folder(parent, make)?;
         let how = if self.writable { libc::O_RDWR } else { libc::O_RDONLY };
         let making = if make { libc::O_CREAT } else { 0 };
-        let executable = entry.file().is_some_and(|file| file.executable);
-        let file = open_at(&folder, name, how | making, if executable { 0o777 } else { 0o666 });
+        let file = open_at(&folder, name, how | making, entry.file().map_or(0o666, file_mode));
         let file = file.map_err(|error| in_the_way(error, &entry.path))?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || (make && metadata.nlink() != 1) {
@@ -351,6 +368,11 @@ impl Tree {
     }
 }
 
+/// What a file is made with; the process's mask takes from it.
+fn file_mode(file: &FileEntry) -> libc::mode_t {
+    if file.executable { 0o777 } else { 0o666 }
+}
+
 fn step_into(folder: &File, name: &str, make: bool) -> io::Result<File> {
     let flags = libc::O_RDONLY | libc::O_DIRECTORY;
     match open_at(folder, name, flags, 0) {
@@ -403,3 +425,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use {behind::tests::open_without_writers, tests::many_files};

@@ -1,4 +1,5 @@
-//! Whether every wanted file is the one the listing names: read once more, on all cores.
+//! Whether every wanted file is the one the listing names: read once more, on all cores, unless it was hashed when it was
+//! written.
 
 use std::fs::File;
 use std::io;
@@ -30,8 +31,10 @@ pub(crate) enum Proof {
 impl Tree {
     /// Reads every wanted file. In a part, gives files the executable bit they should have.
     pub(crate) fn prove(&self, cancel: &Cancel) -> io::Result<Proof> {
+        self.finish_writing()?;
+        let unproven = self.selected().entries().filter(|(place, _)| !self.proven[*place].load(Ordering::Acquire));
         let files: Vec<(usize, FileEntry)> =
-            self.selected().entries().filter_map(|(place, entry)| Some((place, *entry.file()?))).collect();
+            unproven.filter_map(|(place, entry)| Some((place, *entry.file()?))).collect();
         let next = AtomicUsize::new(0);
         let found: Mutex<io::Result<Proof>> = Mutex::new(Ok(Proof::Right));
         let work = || {
@@ -92,7 +95,7 @@ fn hash_of(file: &File, size: u64, buffer: &mut [u8], cancel: &Cancel) -> io::Re
 }
 
 /// Whoever may read it may run it, or nobody; as it would be if it had been made so.
-fn set_executable(file: &File, mode: u32, executable: bool) -> io::Result<()> {
+pub(super) fn set_executable(file: &File, mode: u32, executable: bool) -> io::Result<()> {
     let is = mode & 0o100 != 0;
     if is == executable {
         return Ok(());

@@ -56,6 +56,15 @@ fn pack(collection: &Collection, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     segments.flat_map(of).collect()
 }
 
+/// Forty files that fill less than a chunk, and their pack.
+pub(crate) fn many_files() -> (Arc<Collection>, Vec<u8>) {
+    let files: Vec<(String, Vec<u8>)> = (0..40).map(|i| (format!("f/{i:02}"), bytes(i, 500 + i))).collect();
+    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    let collection = collection(&files);
+    let pack = pack(&collection, &files);
+    (collection, pack)
+}
+
 struct Scene {
     folder: tempfile::TempDir,
     files: Vec<(&'static str, Vec<u8>)>,
@@ -209,6 +218,45 @@ fn a_sweep_leaves_what_is_wanted_and_follows_no_link() {
     assert_eq!(left, ["a", "d", "e", "ü"]);
     assert!(!scene.path("d/stray").exists() && outside.join("kept").exists());
     assert_eq!(proof(&tree), Proof::Right);
+}
+
+#[test]
+fn a_sweep_says_what_is_not_there_or_not_what_it_was() {
+    let check = |spoil: &dyn Fn(&Scene), right: bool| {
+        let scene = Scene::new();
+        let tree = scene.open(|_| true);
+        scene.fill(&tree);
+        spoil(&scene);
+        assert_eq!(tree.sweep().is_ok(), right);
+    };
+    check(&|_| (), true);
+    check(&|scene| fs::remove_file(scene.path("z")).unwrap(), false);
+    check(&|scene| fs::remove_file(scene.path("ü/é/deep")).unwrap(), false);
+    check(&|scene| fs::remove_dir_all(scene.path("ü")).unwrap(), false);
+    check(&|scene| fs::remove_dir(scene.path("e/empty")).unwrap(), false);
+    let swapped = |scene: &Scene| {
+        fs::rename(scene.path("z"), scene.folder.path().join("z")).unwrap();
+        symlink(scene.folder.path().join("z"), scene.path("z")).unwrap();
+    };
+    check(&swapped, false);
+}
+
+#[test]
+fn a_sweep_tells_names_apart_that_begin_alike() {
+    let one = |path: &str| (path.to_owned(), bytes(7, 3));
+    let names: Vec<(String, Vec<u8>)> = ["a!b", "a-/x", "a/x", "a0", "a/a/a"].map(one).to_vec();
+    let names: Vec<(&str, Vec<u8>)> = names.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
+    let collection = collection(&names);
+    let pack = pack(&collection, &names);
+    let folder = tempfile::tempdir().unwrap();
+    let part = folder.path().join("part");
+    let tree = Tree::open(&part, Selected::of(collection, |_| true)).unwrap().unwrap();
+    tree.write_all_at(&pack, 0).unwrap();
+    tree.make_empty_ones().unwrap();
+    fs::write(part.join("a/a!"), "stray").unwrap();
+    tree.sweep().unwrap();
+    assert!(!part.join("a/a!").exists());
+    assert!(names.iter().all(|(path, _)| part.join(path).exists()));
 }
 
 #[test]
