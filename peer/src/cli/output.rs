@@ -1,7 +1,9 @@
 //! What the user sees: results on standard output, the rest on standard error.
 
 use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use indicatif::MultiProgress;
 use serde_json::{Value, json};
 
 use super::exit::Failure;
@@ -14,6 +16,8 @@ pub(super) struct Output {
     quiet: bool,
     /// Standard output is for a file's bytes: results go to standard error, and only those for programs.
     streams: bool,
+    /// What is drawn on the terminal, which lines have to go around. All clones are about the same terminal.
+    drawn: Arc<Mutex<Option<MultiProgress>>>,
 }
 
 /// Prints a line; a reader that has gone away (`| head`) is no error of ours.
@@ -33,7 +37,20 @@ fn note_line(text: &str) {
 
 impl Output {
     pub(super) fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, streams: false }
+        Self { json, quiet, streams: false, drawn: Arc::default() }
+    }
+
+    /// From now on this is drawn on standard error, or nothing.
+    pub(super) fn draw(&self, drawn: Option<MultiProgress>) {
+        *self.drawn.lock().unwrap_or_else(PoisonError::into_inner) = drawn;
+    }
+
+    /// A line of standard error, above what is drawn there.
+    fn note_line(&self, text: &str) {
+        match &*self.drawn.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(drawn) => drawn.suspend(|| note_line(text)),
+            None => note_line(text),
+        }
     }
 
     /// Keeps standard output free for a file's bytes.
@@ -53,7 +70,7 @@ impl Output {
     pub(super) fn result(&self, people: &str, programs: &Value) {
         match (self.json, self.streams) {
             (true, false) => print_line(&programs.to_string()),
-            (true, true) => note_line(&programs.to_string()),
+            (true, true) => self.note_line(&programs.to_string()),
             (false, false) => print_line(people.trim_end()),
             (false, true) => self.note(people.trim_end()),
         }
@@ -62,29 +79,29 @@ impl Output {
     /// Something beside the result, for people.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            note_line(&format!("peernet: {text}"));
+            self.note_line(&format!("peernet: {text}"));
         }
     }
 
     /// Something that deserves attention, also with `--quiet`.
     pub(super) fn warn(&self, text: &str) {
-        note_line(&format!("peernet: warning: {text}"));
+        self.note_line(&format!("peernet: warning: {text}"));
     }
 
     /// Progress for programs: one JSON line on standard error.
     pub(super) fn event(&self, event: &Value) {
         if self.json && !self.quiet {
-            note_line(&event.to_string());
+            self.note_line(&event.to_string());
         }
     }
 
     /// The end of a command that failed.
     pub(super) fn failure(&self, failure: &Failure) {
-        note_line(&format!("peernet: error: {}", failure.message));
+        self.note_line(&format!("peernet: error: {}", failure.message));
         if self.json {
             let (code, exit_code) = (failure.exit.word(), failure.exit.code());
             let document = json!({"error": failure.message, "code": code, "exit_code": exit_code}).to_string();
-            if self.streams { note_line(&document) } else { print_line(&document) }
+            if self.streams { self.note_line(&document) } else { print_line(&document) }
         }
     }
 

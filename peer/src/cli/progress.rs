@@ -14,7 +14,7 @@ use super::output::{Output, size};
 use crate::fetch::{FetchProgress, Phase, SourceProgress};
 use crate::hashing::HashProgress;
 pub(super) use lines::Lines;
-use lines::styled;
+use lines::{style, styled};
 pub(super) use text::span;
 use text::{fetching_event, fetching_text, source_text};
 
@@ -24,6 +24,9 @@ const LINE_EVERY: Duration = Duration::from_secs(3);
 const EVENT_EVERY: Duration = Duration::from_secs(1);
 /// Sources shown below the bar: the fastest.
 const SOURCES_SHOWN_MAX: usize = 8;
+const SIZED: &str = "{prefix} {wide_bar} {percent} %  {binary_bytes}/{binary_total_bytes}";
+/// How much it will be is not known yet.
+const UNSIZED: &str = "{prefix}";
 
 /// Shows one activity.
 pub(super) struct Meter {
@@ -35,15 +38,17 @@ pub(super) struct Meter {
 
 /// What is on the terminal.
 struct Bars {
+    output: Output,
     main: ProgressBar,
-    sources: Lines,
+    /// What is said of it, and of each source.
+    below: Lines,
 }
 
 impl Meter {
     /// `what` names the activity, like `hashing model.bin`.
     pub(super) fn new(output: &Output, what: String) -> Self {
         let on_terminal = std::io::stderr().is_terminal() && !output.is_quiet() && !output.is_json();
-        let bars = on_terminal.then(|| Bars::new(&what));
+        let bars = on_terminal.then(|| Bars::new(output, &what));
         // The first line comes after a pause too: what is quick needs none.
         Self { output: output.clone(), bars, what, due: Instant::now() + EVENT_EVERY }
     }
@@ -86,26 +91,26 @@ impl Meter {
 }
 
 impl Bars {
-    fn new(what: &str) -> Self {
+    fn new(output: &Output, what: &str) -> Self {
         let all = MultiProgress::new();
-        let main = all.add(styled("{prefix} {wide_bar} {binary_bytes}/{binary_total_bytes} {msg}"));
+        let main = all.add(styled(UNSIZED));
         main.set_prefix(what.to_owned());
-        Self { main, sources: Lines::below(all) }
+        output.draw(Some(all.clone()));
+        Self { output: output.clone(), main, below: Lines::below(all) }
     }
 
     fn show(&mut self, (done, total): (u64, Option<u64>), note: &str, sources: &[SourceProgress]) {
-        match total {
-            Some(total) => self.main.set_length(total.max(1)),
-            None => self.main.unset_length(),
-        }
+        self.main.set_style(style(if total.is_some() { SIZED } else { UNSIZED }));
+        self.main.set_length(total.unwrap_or_default().max(1));
         self.main.set_position(if total == Some(0) { 1 } else { done });
-        self.main.set_message(note.to_owned());
-        self.sources.set(source_lines(sources));
+        let note = Some(note).filter(|note| !note.is_empty()).map(|note| format!("  {note}"));
+        self.below.set(note.into_iter().chain(source_lines(sources)).collect());
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
+        self.output.draw(None);
         self.main.finish_and_clear();
     }
 }
