@@ -60,7 +60,10 @@ impl Running {
         server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
-        node.log.info(&format!("listening on {local}, announced as {address}"));
+        let announced = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:"));
+        let announced =
+            announced.map_or(address.clone(), |port| format!("port {port} of where the tracker sees this peer"));
+        node.log.info(&format!("listening on {local}, announced as {announced}"));
         let setup = Setup {
             client: Arc::clone(&node.tracker),
             shares: Arc::clone(&node.shares),
