@@ -4,11 +4,12 @@ mod callers;
 mod held;
 mod identity;
 mod pack;
+mod recheck;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::rate_limit::Rate;
 
 pub(crate) use callers::Caller;
@@ -26,6 +27,9 @@ pub trait Shelf: Send + Sync {
 
     /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.
     fn spoiled(&self, held: &Held);
+
+    /// The file looks as it did, but this chunk of it, read again, is not what was hashed: withdraw it.
+    fn altered(&self, held: &Held, chunk: ChunkIndex);
 }
 
 /// Bounds of one server. What exceeds them is answered (`RESOURCE_EXHAUSTED`, BUSY), never waited for without end.

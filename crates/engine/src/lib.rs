@@ -11,6 +11,7 @@ pub mod bitmap;
 pub mod bottleneck;
 pub mod cause;
 pub mod collection;
+pub mod complaints;
 pub mod download;
 pub mod economy;
 pub mod giving;

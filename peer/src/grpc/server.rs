@@ -5,6 +5,7 @@
 
 mod budget;
 mod calls;
+mod complaints;
 mod disk;
 mod flow;
 mod handlers;
@@ -24,6 +25,7 @@ use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBu
 use peernet_engine::rate_limit::Rate;
 
 use self::budget::Budget;
+use self::complaints::Complaints;
 use self::disk::Disk;
 use self::flow::Flow;
 use self::pace::Pace;
@@ -98,6 +100,12 @@ pub struct UploadCounters {
     pub streams_now: u64,
     /// Calls and chunks refused, for whatever reason.
     pub refused: u64,
+    /// Chunks that callers said came wrong.
+    pub complaints: u64,
+    /// Chunks that were read again for that.
+    pub complaints_checked: u64,
+    /// Of these, the ones that were wrong here.
+    pub complaints_upheld: u64,
 }
 
 /// What all parts of one server share.
@@ -110,6 +118,7 @@ struct Core {
     stream_budget: Arc<Budget>,
     streams: Streams,
     waiting: Arc<Waiting>,
+    complaints: Complaints,
     pace: Pace,
     /// Shared with the downloads of the same node.
     connections: Connections,
@@ -137,6 +146,7 @@ impl Core {
             stream_budget: Arc::new(Budget::new(half)),
             streams: Streams::new(limits.streams_max),
             waiting: Arc::new(Waiting::new(&limits)),
+            complaints: Complaints::new(),
             pace: Pace::new(limits.rate_max),
             connections,
             counters: Counters::default(),
@@ -219,6 +229,7 @@ impl PeerServer {
     /// What it has done so far.
     pub fn counters(&self) -> UploadCounters {
         let counters = &self.core.counters;
+        let (complaints, complaints_checked, complaints_upheld) = self.core.complaints.counts();
         UploadCounters {
             bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
             chunk_calls: counters.chunk_calls.load(Ordering::Relaxed),
@@ -226,6 +237,9 @@ impl PeerServer {
             streams_begun: counters.streams_begun.load(Ordering::Relaxed),
             streams_now: self.core.streams.len() as u64,
             refused: counters.refused.load(Ordering::Relaxed),
+            complaints,
+            complaints_checked,
+            complaints_upheld,
         }
     }
 

@@ -371,6 +371,11 @@ impl Stream {
         })
     }
 
+    /// What it is about, once that is known.
+    pub(super) fn held(&self) -> Option<Arc<Held>> {
+        if let Subject::Known(held, _) = &self.lock().subject { Some(Arc::clone(held)) } else { None }
+    }
+
     /// A message of the caller.
     pub(super) fn request(&self, request: FetchRequest) {
         let mut state = self.lock();

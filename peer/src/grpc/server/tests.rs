@@ -1,11 +1,13 @@
 //! What callers of all kinds get from a server, seen through gRPC itself.
 
+mod complaints;
+
 use std::sync::Barrier;
 
 use futures_executor::block_on;
 use futures_util::StreamExt;
 use grpcio::{CallOption, ClientDuplexReceiver, Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType};
-use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId};
+use peernet_engine::ids::{ByteCount, ChunkHash, ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_protos::grpc::fetch_reply::Kind;
 use peernet_protos::grpc::{ChunkRange, ChunkResponse, DOWNLOAD_CHUNK, FETCH, FetchReply, GET_MANIFEST};
@@ -28,6 +30,10 @@ impl Shelf for One {
     }
 
     fn spoiled(&self, _: &Held) {}
+
+    fn altered(&self, held: &Held, _: ChunkIndex) {
+        held.withdraw();
+    }
 }
 
 struct Scene {
