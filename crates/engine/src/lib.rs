@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lease;
 pub mod link;
 pub mod manifest;
+pub mod memory;
 pub mod names;
 pub mod random;
 pub mod ranking;
