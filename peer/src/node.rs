@@ -18,6 +18,8 @@ use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::log::Log;
+#[cfg(feature = "cli")]
+use crate::memory::Memory;
 use crate::shares::{DirectoryInfo, ShareInfo, Shares};
 use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
@@ -202,6 +204,16 @@ impl Node {
     pub fn set_limits(&self, limits: SpeedLimits) {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
         self.running.apply_limits(self);
+    }
+
+    /// Bytes of files that it holds in memory now, and the most it ever did at once.
+    pub fn memory_used(&self) -> (usize, usize) {
+        self.throttle.memory().used()
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn memory(&self) -> &Memory {
+        self.throttle.memory()
     }
 
     /// Everything shared, ordered by path.

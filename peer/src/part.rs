@@ -2,8 +2,8 @@
 //! beside it.
 //!
 //! Two sources may send the same chunk at once when one is slow. So that a wrong byte of one never lands in what the
-//! other got right, one writer at a time has the chunk's claim; another gathers its bytes in memory, within a bound, and
-//! writes them in one go if it is done first.
+//! other got right, one writer at a time has the chunk's claim; another gathers its bytes in memory, within the node's
+//! bound on it, and writes them in one go if it is done first.
 
 mod journal;
 mod storage;
@@ -14,10 +14,12 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use peernet_engine::ids::ChunkIndex;
+use peernet_engine::memory::Use;
+
+use crate::memory::{Memory, Permit};
 
 use self::tree::Gathered;
 pub(crate) use journal::Journal;
@@ -29,8 +31,6 @@ pub(crate) use tree::{many_files, open_without_writers};
 
 /// Locks over claims; enough that two sources rarely meet at one.
 const STRIPES: usize = 32;
-/// Bytes gathered in memory by second writers of chunks, over the whole download.
-const SPILL_BYTES_MAX: usize = 32 << 20;
 
 /// Who writes a chunk: a number per connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub(crate) struct Part {
     storage: Storage,
     path: PathBuf,
     stripes: Vec<Mutex<BTreeMap<ChunkIndex, Claim>>>,
-    spilled: AtomicUsize,
+    memory: Memory,
 }
 
 impl Part {
@@ -91,7 +91,13 @@ impl Part {
 
     fn with(path: &Path, storage: Storage) -> Self {
         let stripes = (0..STRIPES).map(|_| Mutex::default()).collect();
-        Self { storage, path: path.to_owned(), stripes, spilled: AtomicUsize::new(0) }
+        Self { storage, path: path.to_owned(), stripes, memory: Memory::default() }
+    }
+
+    /// Second writers' bytes count towards this, with whatever else does.
+    pub(crate) fn within(mut self, memory: &Memory) -> Self {
+        self.memory = memory.clone();
+        self
     }
 
     pub(crate) fn storage(&self) -> &Storage {
@@ -183,11 +189,9 @@ impl Part {
     }
 
     /// Memory for a second writer's chunk; `None` when there is none left.
-    pub(crate) fn spill(self: &Arc<Self>, bytes: usize) -> Option<Spill> {
-        let before = self.spilled.fetch_add(bytes, Ordering::AcqRel);
-        let spill = Spill { part: Arc::clone(self), reserved: bytes, bytes: Vec::new() };
-        // Dropping it gives the reservation back.
-        (before + bytes <= SPILL_BYTES_MAX).then_some(spill)
+    pub(crate) fn spill(&self, bytes: usize) -> Option<Spill> {
+        let permit = self.memory.try_take(Use::Spills, bytes)?;
+        Some(Spill { _permit: permit, bytes: Vec::new() })
     }
 
     fn stripe(&self, chunk: ChunkIndex) -> MutexGuard<'_, BTreeMap<ChunkIndex, Claim>> {
@@ -197,15 +201,8 @@ impl Part {
 
 /// Bytes of a chunk gathered in memory.
 pub(crate) struct Spill {
-    part: Arc<Part>,
-    reserved: usize,
     pub(crate) bytes: Vec<u8>,
-}
-
-impl Drop for Spill {
-    fn drop(&mut self) {
-        self.part.spilled.fetch_sub(self.reserved, Ordering::AcqRel);
-    }
+    _permit: Permit,
 }
 
 /// Syncs the folder that holds `path`, so that a new or renamed file survives a power cut.
@@ -299,8 +296,11 @@ mod tests {
     #[test]
     fn gathering_in_memory_is_bounded() {
         let (_folder, part) = part();
-        let most = part.spill(SPILL_BYTES_MAX).unwrap();
-        assert!(part.spill(1).is_none());
+        let bound = crate::memory::MemoryMax::default().bytes();
+        assert!(part.spill(bound).is_none());
+        let most: Vec<_> = std::iter::from_fn(|| part.spill(1 << 20)).collect();
+        assert!(most.len() > 1 && part.spill(1).is_none());
+        assert_eq!(part.memory.used().0, most.len() << 20);
         drop(most);
         assert!(part.spill(1).is_some());
     }

@@ -5,6 +5,7 @@
 //! kept in mind and served again when it is back, because disks are unplugged and networks mounted late. A directory is
 //! one share with two files on offer, its listing and its pack, and any of its files decides over both.
 
+mod altered;
 mod known;
 mod local;
 mod record;
@@ -16,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::download::Has;
-use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
 use crate::clock::unix_now;
@@ -353,15 +354,13 @@ impl Shares {
             if record.tree().is_some() { format!(", so {} is", record.path().display()) } else { " and is".to_owned() };
         match spoiled {
             Look::Same => return,
-            Look::Changed(path) => {
-                self.log.warn(&format!(
-                    "{} has changed{shared} no longer shared; share it again to share what it is now",
-                    path.display()
-                ));
-                if let Some(Err(error)) = self.folder.as_ref().map(|folder| record.forget(folder)) {
-                    self.log.warn(&error.to_string());
-                }
-                self.take_off(record.key(), true);
+            Look::Changed(path) => self.end_changed(record, &format!("{} has changed{shared}", path.display())),
+            Look::Altered(path) => {
+                let what = path.map_or_else(
+                    || format!("a file in {}", record.path().display()),
+                    |path| path.display().to_string(),
+                );
+                self.end_changed(record, &format!("{what} has changed (its size and time are as they were){shared}"));
             }
             Look::Gone(path) => {
                 self.log.warn(&format!("{} is gone{shared} not shared until it is back", path.display()));
@@ -373,6 +372,14 @@ impl Shares {
             }
         }
         self.tell();
+    }
+
+    fn end_changed(&self, record: &Record, what: &str) {
+        self.log.warn(&format!("{what} no longer shared; share it again to share what it is now"));
+        if let Some(Err(error)) = self.folder.as_ref().map(|folder| record.forget(folder)) {
+            self.log.warn(&error.to_string());
+        }
+        self.take_off(record.key(), true);
     }
 
     fn take_off(&self, key: Key, for_good: bool) {
@@ -412,6 +419,10 @@ impl Shelf for Shares {
         for key in owners {
             self.withdraw_if_spoiled(key);
         }
+    }
+
+    fn altered(&self, held: &Held, chunk: ChunkIndex) {
+        self.withdraw_altered(held, chunk);
     }
 }
 

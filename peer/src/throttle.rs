@@ -1,4 +1,4 @@
-//! The limits of one node: bytes a second each way, and connections. They hold for all of its uploads and downloads
+//! The limits of one node: bytes a second each way, connections, and memory. They hold for all of its uploads and downloads
 //! together and can be changed at any moment.
 
 use std::fmt;
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peernet_engine::rate_limit::{Bucket, Debt, Rate};
+
+use crate::memory::{Memory, MemoryMax};
 
 /// No wait is longer before the limit is looked at again: it may have been changed.
 const LOOK: Duration = Duration::from_millis(250);
@@ -23,6 +25,8 @@ pub struct SpeedLimits {
     /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up, others
     /// are told to come back, and downloads go on with the sources they have.
     pub max_connections: Option<NonZeroU32>,
+    /// Bytes of files held in memory at once, over all uploads and downloads.
+    pub max_memory: MemoryMax,
 }
 
 /// A number of connections as a user gives it; `0` and `none` are no limit.
@@ -60,19 +64,27 @@ impl FromStr for ConnectionsSetting {
 pub struct Throttle {
     download: Mutex<Bucket>,
     connections: Connections,
+    memory: Memory,
 }
 
 impl Throttle {
     /// With these limits. That of uploads is the server's own.
     pub fn new(limits: &SpeedLimits) -> Arc<Self> {
         let download = Mutex::new(Bucket::new(Instant::now(), limits.max_download));
-        Arc::new(Self { download, connections: Connections::new(limits.max_connections) })
+        let (connections, memory) = (Connections::new(limits.max_connections), Memory::new(limits.max_memory));
+        Arc::new(Self { download, connections, memory })
     }
 
     /// Changes them from now on. Connections over a new limit go on to their end.
     pub fn set(&self, limits: &SpeedLimits) {
         self.bucket().set_rate(Instant::now(), limits.max_download);
         self.connections.set_max(limits.max_connections);
+        self.memory.set_max(limits.max_memory);
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The connections.

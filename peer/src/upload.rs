@@ -4,11 +4,12 @@ mod callers;
 mod held;
 mod identity;
 mod pack;
+mod recheck;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::rate_limit::Rate;
 
 pub(crate) use callers::Caller;
@@ -26,20 +27,20 @@ pub trait Shelf: Send + Sync {
 
     /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.
     fn spoiled(&self, held: &Held);
+
+    /// The file looks as it did, but this chunk of it, read again, is not what was hashed: withdraw it.
+    fn altered(&self, held: &Held, chunk: ChunkIndex);
 }
 
 /// Bounds of one server. What exceeds them is answered (`RESOURCE_EXHAUSTED`, BUSY), never waited for without end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// `Fetch` calls served at once.
+    /// `Fetch` calls served at once, as far as there is memory for a block of 64 KiB each: see [`crate::memory`].
     pub streams_max: usize,
     /// `DownloadChunk` and `GetManifest` calls that wait for a disk thread; version 1 sends up to 1,024 at once.
     pub calls_waiting_max: usize,
     /// How long one of these waits before it is refused. Version 1 gives up after 15 s.
     pub call_wait_max: Duration,
-    /// Payload read and not yet handed to the network, over all calls, in bytes: the server's memory. When slow readers
-    /// hold all of it, each `Fetch` call still has one block of 64 KiB beside it.
-    pub bytes_in_flight_max: usize,
     /// Chunk ranges one `Fetch` call may have asked for and not yet received.
     pub ranges_wanted_max: usize,
     /// A `Fetch` call that wants nothing for this long is closed.
@@ -57,7 +58,6 @@ impl Default for UploadLimits {
             streams_max: 256,
             calls_waiting_max: 2_048,
             call_wait_max: Duration::from_secs(15),
-            bytes_in_flight_max: 32 << 20,
             ranges_wanted_max: 1_024,
             stream_idle_max: Duration::from_secs(600),
             disk_threads: 2,

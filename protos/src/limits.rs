@@ -10,6 +10,8 @@ pub const CHUNKS_MAX: u32 = 16_384;
 pub const BLOCK_BYTES_MAX: u32 = 1 << 20;
 /// The most ranges one `FetchRequest` lists, counting wanted and dropped apart.
 pub const RANGES_PER_REQUEST_MAX: usize = 1_024;
+/// The most complaints of wrong chunks of one `FetchRequest` that are heard.
+pub const COMPLAINTS_PER_REQUEST_MAX: usize = 16;
 /// The longest file name the tracker stores, in bytes of UTF-8.
 pub const FILE_NAME_BYTES_MAX: usize = 255;
 /// The longest `host:port` accepted, in bytes.

@@ -32,6 +32,8 @@ pub struct Config {
     pub max_download: Option<Amount>,
     /// Connections at once.
     pub max_connections: Option<Amount>,
+    /// Bytes of files in memory at once, like `64M`.
+    pub max_memory: Option<Amount>,
 }
 
 /// A number, or one with a suffix in quotes. Its meaning is looked at where it is used.
@@ -63,6 +65,7 @@ pub const CONFIG_KEYS: &[(&str, &str)] = &[
     ("max_upload", "bytes a second of all uploads together, like \"10M\"; by default no limit"),
     ("max_download", "bytes a second of all downloads together, like \"10M\"; by default no limit"),
     ("max_connections", "sources used and calls served at once, together; by default no limit"),
+    ("max_memory", "bytes of files held in memory at once, like \"64M\", which is the default; 16M at least"),
 ];
 
 /// Every environment variable that is looked at and what it means, for docs/OPERATING.md.

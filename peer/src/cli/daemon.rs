@@ -9,7 +9,7 @@ use serde_json::json;
 use super::args::Daemon;
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::limits::{self, Typed};
+use super::limits::{LimitsRequest, Typed};
 use super::query::shares_json;
 use super::signals;
 use crate::cancel::Cancel;
@@ -86,8 +86,14 @@ fn answer(
             Ok(Last::Unshared)
         }
         Request::Transfers => Ok(Last::Transfers(TransfersMessage::new(&node.transfers(), node.bytes_sent()))),
-        Request::Limit { max_upload, max_download, max_connections } => {
-            node.set_limits(limits::changed(node.limits(), max_upload, max_download, max_connections)?);
+        Request::Limit {
+            max_upload: upload,
+            max_download: download,
+            max_connections: connections,
+            max_memory: memory,
+        } => {
+            let asked = LimitsRequest { upload, download, connections, memory };
+            node.set_limits(asked.applied_to(node.limits())?);
             Ok(Last::Limits(node.limits().into()))
         }
     }

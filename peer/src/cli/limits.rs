@@ -17,11 +17,12 @@ use crate::control::{Last, LimitsMessage, Request};
 use crate::error::NodeError;
 use crate::throttle::{ConnectionsSetting, SpeedLimits};
 
-/// What one command has of the three options.
+/// What one command has of the four options.
 pub(super) struct Typed<'a> {
     upload: Option<&'a str>,
     download: Option<&'a str>,
     connections: Option<&'a str>,
+    memory: Option<&'a str>,
 }
 
 macro_rules! typed_from {
@@ -32,6 +33,7 @@ macro_rules! typed_from {
                     upload: command.max_upload.as_deref(),
                     download: command.max_download.as_deref(),
                     connections: command.max_connections.as_deref(),
+                    memory: command.max_memory.as_deref(),
                 }
             }
         }
@@ -42,7 +44,7 @@ typed_from!(Share, Download, Daemon, Limit);
 
 impl Typed<'_> {
     pub(super) fn is_empty(&self) -> bool {
-        self.upload.is_none() && self.download.is_none() && self.connections.is_none()
+        [self.upload, self.download, self.connections, self.memory].iter().all(Option::is_none)
     }
 
     /// With what the configuration says where nothing was typed.
@@ -54,20 +56,23 @@ impl Typed<'_> {
             upload: or(self.upload, &config.max_upload),
             download: or(self.download, &config.max_download),
             connections: or(self.connections, &config.max_connections),
+            memory: or(self.memory, &config.max_memory),
         };
         Ok(message.applied_to(SpeedLimits::default())?)
     }
 }
 
 /// Limits in a user's words; what is absent stays as it is.
-struct LimitsRequest {
-    upload: Option<String>,
-    download: Option<String>,
-    connections: Option<String>,
+pub(super) struct LimitsRequest {
+    pub(super) upload: Option<String>,
+    pub(super) download: Option<String>,
+    pub(super) connections: Option<String>,
+    pub(super) memory: Option<String>,
 }
 
 impl LimitsRequest {
-    fn applied_to(&self, mut limits: SpeedLimits) -> Result<SpeedLimits, NodeError> {
+    /// These, and where one is absent that of `limits`.
+    pub(super) fn applied_to(&self, mut limits: SpeedLimits) -> Result<SpeedLimits, NodeError> {
         if let Some(RateSetting(rate)) = read("max-upload", self.upload.as_deref())? {
             limits.max_upload = rate;
         }
@@ -77,6 +82,7 @@ impl LimitsRequest {
         if let Some(ConnectionsSetting(number)) = read("max-connections", self.connections.as_deref())? {
             limits.max_connections = number;
         }
+        limits.max_memory = read("max-memory", self.memory.as_deref())?.unwrap_or(limits.max_memory);
         Ok(limits)
     }
 }
@@ -88,16 +94,6 @@ where
     text.map(str::parse).transpose().map_err(|error| NodeError::Invalid(format!("{name}: {error}")))
 }
 
-/// What the daemon does on [`Request::Limit`].
-pub(super) fn changed(
-    present: SpeedLimits,
-    upload: Option<String>,
-    download: Option<String>,
-    connections: Option<String>,
-) -> Result<SpeedLimits, NodeError> {
-    LimitsRequest { upload, download, connections }.applied_to(present)
-}
-
 pub(super) fn limit(context: &Context, typed: &Limit) -> Result<Exit, Failure> {
     // Nonsense is refused whether or not a daemon runs.
     Typed::from(typed).limits(&Config::default())?;
@@ -105,6 +101,7 @@ pub(super) fn limit(context: &Context, typed: &Limit) -> Result<Exit, Failure> {
         max_upload: typed.max_upload.clone(),
         max_download: typed.max_download.clone(),
         max_connections: typed.max_connections.clone(),
+        max_memory: typed.max_memory.clone(),
     };
     let daemon = context.daemon().ok_or_else(|| no_daemon(context))?;
     match daemon.ask(request, &mut |_| {}).map_err(problem)? {
@@ -123,9 +120,10 @@ fn people(limits: &LimitsMessage) -> String {
     };
     let connections = limits.max_connections.map_or_else(|| "no limit".to_owned(), |number| number.to_string());
     format!(
-        "upload       {}\ndownload     {}\nconnections  {connections}",
+        "upload       {}\ndownload     {}\nconnections  {connections}\nmemory       {}",
         rate(limits.max_upload),
-        rate(limits.max_download)
+        rate(limits.max_download),
+        limits.max_memory.map_or_else(|| "unknown".to_owned(), size)
     )
 }
 
@@ -134,6 +132,7 @@ pub(super) fn programs(limits: &LimitsMessage) -> Value {
         "max_upload": limits.max_upload,
         "max_download": limits.max_download,
         "max_connections": limits.max_connections,
+        "max_memory": limits.max_memory,
     })
 }
 
@@ -142,6 +141,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
+    use crate::memory::MemoryMax;
 
     #[test]
     fn what_is_typed_wins_over_what_is_configured() {
@@ -149,22 +149,32 @@ mod tests {
             max_upload: Some(Amount::Text("1M".to_owned())),
             max_download: Some(Amount::Number(500)),
             max_connections: Some(Amount::Number(7)),
+            max_memory: Some(Amount::Text("32M".to_owned())),
             ..Config::default()
         };
-        let typed = Typed { upload: Some("2K"), download: None, connections: Some("none") };
-        let expected =
-            SpeedLimits { max_upload: Rate::new(2_048), max_download: Rate::new(500), max_connections: None };
+        let typed = Typed { upload: Some("2K"), download: None, connections: Some("none"), memory: None };
+        let expected = SpeedLimits {
+            max_upload: Rate::new(2_048),
+            max_download: Rate::new(500),
+            max_connections: None,
+            max_memory: MemoryMax::new(32 << 20).unwrap(),
+        };
         assert_eq!(typed.limits(&config), Ok(expected));
         let bad = Config { max_upload: Some(Amount::Text("fast".to_owned())), ..Config::default() };
-        let failure = Typed { upload: None, download: None, connections: None }.limits(&bad).unwrap_err();
+        let failure = Typed { upload: None, download: None, connections: None, memory: None }.limits(&bad).unwrap_err();
         assert!(failure.exit == Exit::Usage && failure.message.starts_with("max-upload: \"fast\""), "{failure}");
     }
 
     #[test]
     fn what_is_not_said_stays_as_it_is() {
-        let present = SpeedLimits { max_upload: Rate::new(5), max_download: None, max_connections: NonZeroU32::new(3) };
-        let after = changed(present, Some("0".to_owned()), None, None).unwrap();
-        assert_eq!(after, SpeedLimits { max_upload: None, ..present });
-        assert!(changed(present, None, None, Some("many".to_owned())).is_err());
+        let (max_upload, max_connections) = (Rate::new(5), NonZeroU32::new(3));
+        let present = SpeedLimits { max_upload, max_connections, ..SpeedLimits::default() };
+        let changed = |upload: Option<&str>, connections: Option<&str>, memory: Option<&str>| {
+            let [upload, connections, memory] = [upload, connections, memory].map(|text| text.map(str::to_owned));
+            LimitsRequest { upload, download: None, connections, memory }.applied_to(present)
+        };
+        assert_eq!(changed(Some("0"), None, None).unwrap(), SpeedLimits { max_upload: None, ..present });
+        assert_eq!(changed(None, None, Some("16M")).unwrap(), SpeedLimits { max_memory: MemoryMax::MIN, ..present });
+        assert!(changed(None, Some("many"), None).is_err() && changed(None, None, Some("1M")).is_err());
     }
 }

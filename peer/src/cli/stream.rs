@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::link::{Kind, Target};
+use peernet_engine::memory::Use;
 use peernet_threads::Group;
 
 use super::args::Download;
@@ -21,8 +22,9 @@ use crate::error::NodeError;
 use crate::fetch::Sink;
 use crate::node::DownloadOptions;
 
-/// Pieces (of at most 256 KiB) that the reader may be behind.
+/// Pieces that the reader may be behind, and how long one may be.
 const PIECES_MAX: usize = 4;
+const PIECE_BYTES_MAX: usize = 256 << 10;
 
 pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> Result<Exit, Failure> {
     if typed.force || typed.v1_names || typed.share {
@@ -40,6 +42,10 @@ pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> 
     }
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let options = DownloadOptions { output: typed.output.as_ref().map(PathBuf::from), ..DownloadOptions::default() };
+    // The pieces here: those that wait, the one being copied and the one being written.
+    let pieces = (PIECES_MAX + 2) * PIECE_BYTES_MAX;
+    let _permit =
+        node.memory().take(Use::Delivery, pieces, || context.cancel.is_cancelled()).ok_or_else(interrupted)?;
     let mut writer = Writer::start(&context.cancel)?;
     let mut meter = Meter::new(&context.output, format!("streaming {}", short(target)));
     let sink = writer.sink();

@@ -47,6 +47,8 @@ pub(crate) enum Request {
         max_download: Option<String>,
         /// A number.
         max_connections: Option<String>,
+        /// Bytes.
+        max_memory: Option<String>,
     },
 }
 
@@ -124,6 +126,9 @@ pub(crate) struct LimitsMessage {
     pub(crate) max_upload: Option<u64>,
     pub(crate) max_download: Option<u64>,
     pub(crate) max_connections: Option<u32>,
+    /// Bytes; absent only from daemons of another version.
+    #[serde(default)]
+    pub(crate) max_memory: Option<u64>,
 }
 
 impl From<SpeedLimits> for LimitsMessage {
@@ -132,6 +137,7 @@ impl From<SpeedLimits> for LimitsMessage {
             max_upload: limits.max_upload.map(Rate::bytes_per_second),
             max_download: limits.max_download.map(Rate::bytes_per_second),
             max_connections: limits.max_connections.map(NonZeroU32::get),
+            max_memory: Some(limits.max_memory.bytes() as u64),
         }
     }
 }

@@ -13,6 +13,7 @@ use peernet_engine::assembly::Shape;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkIndex, FileHash};
 use peernet_engine::manifest::Manifest;
+use peernet_engine::memory::Use;
 
 use self::owner::Owner;
 use super::blueprint::Blueprint;
@@ -22,6 +23,7 @@ use super::whole::{Follow, Frontier, Sink};
 use super::writer::{self, Writes, writes};
 use super::{FetchError, Phase, Source, check, local, sync, whole};
 use crate::cancel::Cancel;
+use crate::memory::Memory;
 use crate::part::{Journal, Part, Proof, Storage};
 use crate::upload::{FileIdentity, Held};
 
@@ -204,6 +206,7 @@ fn transfer(
     let sink = context.job.sink.take();
     let frontier = Frontier::new(&follow);
     let limits = context.job.limits.clone();
+    let memory = context.job.throttle.memory().clone();
     let thread_failed = || FetchError::local("starting a thread");
     thread::scope(|scope| {
         // The last to go, because whoever else is left may have something for them.
@@ -221,7 +224,8 @@ fn transfer(
             })
             .map_err(thread_failed())?;
         let delivers = sink.is_some();
-        let spawned = sink.map_or(Ok(()), |sink| spawn_delivery(scope, part, &frontier, sink, events.clone()));
+        let spawned =
+            sink.map_or(Ok(()), |sink| spawn_delivery(scope, part, (&frontier, &memory), sink, events.clone()));
         if let Err(error) = spawned {
             frontier.stop();
             return Err(thread_failed()(error));
@@ -273,13 +277,16 @@ fn spawn_writer<'scope>(
 fn spawn_delivery<'scope>(
     scope: &'scope Scope<'scope, '_>,
     part: &Arc<Part>,
-    frontier: &Arc<Frontier>,
+    (frontier, memory): (&Arc<Frontier>, &Memory),
     sink: Sink,
     events: Sender<Event>,
 ) -> std::io::Result<()> {
-    let (part, frontier) = (Arc::clone(part), Arc::clone(frontier));
+    let (part, frontier, memory) = (Arc::clone(part), Arc::clone(frontier), memory.clone());
     let deliverer = thread::Builder::new().name("fetch-deliver".to_owned());
     let deliver = move || {
+        // For the piece on its way; without it there is nobody left to deliver to.
+        let permit = memory.take(Use::Delivery, whole::PIECE_BYTES, || frontier.is_stopped());
+        let Some(_permit) = permit else { return };
         let read_at = |buffer: &mut [u8], at: u64| part.storage().read_exact_at(buffer, at);
         whole::deliver(&read_at, &frontier, sink, &events);
     };

@@ -132,7 +132,7 @@ fn open_part(job: &FetchJob) -> Result<Arc<Part>, FetchError> {
     } else {
         let _ = sync_folder_of(path);
     }
-    Ok(Arc::new(part))
+    Ok(Arc::new(part.within(job.throttle.memory())))
 }
 
 type Finished = (Arc<Manifest>, std::path::PathBuf, crate::upload::FileIdentity);

@@ -152,7 +152,7 @@ impl Session {
                 StreamEvent::Stopped => return Err(End::Stopped),
                 StreamEvent::Ended(Err(error)) => return Ok(error),
                 StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
-                StreamEvent::Command(command) => self.order_stream(&mut call, command),
+                StreamEvent::Command(command) => self.order_stream(&mut call, command)?,
                 StreamEvent::Reply(reply) => {
                     self.answered = true;
                     let len = reply.payload_len();
@@ -164,7 +164,7 @@ impl Session {
         }
     }
 
-    fn order_stream(&mut self, call: &mut FetchCall, command: Command) {
+    fn order_stream(&mut self, call: &mut FetchCall, command: Command) -> Result<(), End> {
         match command {
             Command::Request(chunks) => {
                 self.intake.expect(&chunks);
@@ -180,7 +180,13 @@ impl Session {
                 }
                 call.drop_wanted(&chunks);
             }
+            Command::Complain(chunk) => {
+                call.drop_wanted(&self.intake.expected());
+                call.complain(chunk);
+                return Err(End::Stopped);
+            }
         }
+        Ok(())
     }
 
     fn reply<R: std::io::BufRead>(&mut self, link: &Link, reply: Reply<R>) -> Result<(), OwnerGone> {
@@ -272,6 +278,8 @@ impl Session {
                 }
                 Ok(())
             }
+            // Version 1 has no words for it.
+            Command::Complain(_) => Ok(()),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::event::{Event, tell};
 use crate::hashing::digest::Digest;
 
 /// Read at once: small enough to stay in the cache between reading and hashing.
-const PIECE_BYTES: usize = 256 << 10;
+pub(super) const PIECE_BYTES: usize = 256 << 10;
 
 /// Takes verified bytes in the file's order. An error ends the download.
 pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;
@@ -95,7 +95,7 @@ impl Frontier {
         (!state.stopped && state.ready > at).then_some(state.ready)
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.lock().stopped
     }
 

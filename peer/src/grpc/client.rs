@@ -107,6 +107,8 @@ pub(crate) enum Command {
     Again(Vec<ChunkIndex>),
     /// No longer wanted.
     Drop(Vec<ChunkIndex>),
+    /// The last one: this chunk came wrong, which the source may want to know.
+    Complain(ChunkIndex),
 }
 
 /// The owner's end. Dropping it ends the source's thread.

@@ -5,6 +5,7 @@
 
 mod budget;
 mod calls;
+mod complaints;
 mod disk;
 mod flow;
 mod handlers;
@@ -21,9 +22,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
+use peernet_engine::memory::Use;
 use peernet_engine::rate_limit::Rate;
 
 use self::budget::Budget;
+use self::complaints::Complaints;
 use self::disk::Disk;
 use self::flow::Flow;
 use self::pace::Pace;
@@ -32,7 +35,8 @@ use self::waiting::Waiting;
 use super::address::{AddressError, HostPort};
 use super::{environment, marshal};
 use crate::cancel::Cancel;
-use crate::throttle::Connections;
+use crate::memory::Memory;
+use crate::throttle::{Connections, SpeedLimits, Throttle};
 use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
 
@@ -98,6 +102,12 @@ pub struct UploadCounters {
     pub streams_now: u64,
     /// Calls and chunks refused, for whatever reason.
     pub refused: u64,
+    /// Chunks that callers said came wrong.
+    pub complaints: u64,
+    /// Chunks that were read again for that.
+    pub complaints_checked: u64,
+    /// Of these, the ones that were wrong here.
+    pub complaints_upheld: u64,
 }
 
 /// What all parts of one server share.
@@ -105,11 +115,16 @@ struct Core {
     shelf: Arc<dyn Shelf>,
     limits: UploadLimits,
     stopping: AtomicBool,
-    /// Memory for `DownloadChunk`, and apart from it for `Fetch`: slow readers of one kind do not starve the other.
-    call_budget: Arc<Budget>,
-    stream_budget: Arc<Budget>,
+    /// Memory for `DownloadChunk`, for `Fetch`, and for the small block that every `Fetch` call may have: slow readers of
+    /// one kind do not starve another.
+    call_budget: Budget,
+    stream_budget: Budget,
+    small_blocks: Budget,
+    /// Shared with the downloads of the same node.
+    memory: Memory,
     streams: Streams,
     waiting: Arc<Waiting>,
+    complaints: Complaints,
     pace: Pace,
     /// Shared with the downloads of the same node.
     connections: Connections,
@@ -128,17 +143,20 @@ struct Counters {
 }
 
 impl Core {
-    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits, connections: Connections) -> Self {
-        let half = limits.bytes_in_flight_max / 2;
+    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits, throttle: &Throttle) -> Self {
+        let budget = |of| Budget::new(throttle.memory().clone(), of);
         Self {
             shelf,
             stopping: AtomicBool::new(false),
-            call_budget: Arc::new(Budget::new(half)),
-            stream_budget: Arc::new(Budget::new(half)),
-            streams: Streams::new(limits.streams_max),
+            call_budget: budget(Use::Calls),
+            stream_budget: budget(Use::Streams),
+            small_blocks: budget(Use::SmallBlocks),
+            memory: throttle.memory().clone(),
+            streams: Streams::new(),
             waiting: Arc::new(Waiting::new(&limits)),
+            complaints: Complaints::new(),
             pace: Pace::new(limits.rate_max),
-            connections,
+            connections: throttle.connections().clone(),
             counters: Counters::default(),
             calls_flow: Mutex::new(Flow::new()),
             limits,
@@ -151,6 +169,11 @@ impl Core {
 
     fn calls_flow(&self) -> MutexGuard<'_, Flow> {
         self.calls_flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many `Fetch` calls may be served: each may always have one small block.
+    fn streams_max(&self) -> usize {
+        self.limits.streams_max.min(self.memory.kept(Use::SmallBlocks) / stream::BLOCK_BYTES_MIN as usize)
     }
 
     fn count_refused(&self) {
@@ -171,18 +194,19 @@ pub struct PeerServer {
 impl PeerServer {
     /// Listens on `listen` (`host:port`, port 0 for any free one; `[::]` also takes IPv4) and serves what is on `shelf`.
     pub fn start(listen: &str, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
-        Self::start_among(listen, shelf, limits, Connections::new(None))
+        Self::start_among(listen, shelf, limits, &Throttle::new(&SpeedLimits::default()))
     }
 
-    /// The same with a bound on connections that others count towards too: a `Fetch` call that has no room is refused.
+    /// The same with bounds on connections and memory that others count towards too: a `Fetch` call that has no room is
+    /// refused. Its rate is [`PeerServer::set_rate_max`]'s to say.
     pub fn start_among(
         listen: &str,
         shelf: Arc<dyn Shelf>,
         limits: UploadLimits,
-        connections: Connections,
+        throttle: &Throttle,
     ) -> Result<Self, ServeError> {
         let address = numeric(listen)?;
-        let core = Arc::new(Core::new(shelf, limits, connections));
+        let core = Arc::new(Core::new(shelf, limits, throttle));
         let disk = Disk::start(&core).map_err(ServeError::Threads)?;
         let service = ServiceBuilder::new()
             .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
@@ -219,6 +243,7 @@ impl PeerServer {
     /// What it has done so far.
     pub fn counters(&self) -> UploadCounters {
         let counters = &self.core.counters;
+        let (complaints, complaints_checked, complaints_upheld) = self.core.complaints.counts();
         UploadCounters {
             bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
             chunk_calls: counters.chunk_calls.load(Ordering::Relaxed),
@@ -226,6 +251,9 @@ impl PeerServer {
             streams_begun: counters.streams_begun.load(Ordering::Relaxed),
             streams_now: self.core.streams.len() as u64,
             refused: counters.refused.load(Ordering::Relaxed),
+            complaints,
+            complaints_checked,
+            complaints_upheld,
         }
     }
 

@@ -90,7 +90,7 @@ impl Builder {
         self
     }
 
-    /// How much it may use of the network; none by default. [`Node::set_limits`] changes it later.
+    /// How much it may use of network and memory; by default no limit and 64 MiB. [`Node::set_limits`] changes it later.
     #[must_use]
     pub fn limits(mut self, limits: SpeedLimits) -> Self {
         self.limits = limits;

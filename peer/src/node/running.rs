@@ -55,8 +55,8 @@ impl Running {
         let account = node.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
         let lock = if node.settings.lasting { Some(HomeLock::take(&node.home)?) } else { None };
         let shelf = Arc::clone(&node.shares) as Arc<dyn Shelf>;
-        let connections = node.throttle.connections().clone();
-        let server = PeerServer::start_among(&node.settings.listen, shelf, node.settings.upload.clone(), connections)?;
+        let server =
+            PeerServer::start_among(&node.settings.listen, shelf, node.settings.upload.clone(), &node.throttle)?;
         server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);

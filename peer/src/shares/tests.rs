@@ -169,3 +169,20 @@ fn sharing_and_ending_at_once_leave_the_folder_saying_what_is_served() {
         assert_eq!(states(&shares), states(&world.open()), "{round}");
     }
 }
+
+#[test]
+fn a_download_in_progress_that_was_tampered_with_is_not_offered_and_goes_on() {
+    let world = World::new();
+    let shares = world.open();
+    let path = world.write("f", "text");
+    let (manifest, _) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+    let (file_hash, part) = (manifest.file_hash(), Arc::new(File::open(&path).unwrap()));
+    let held = Held::growing(Arc::new(manifest), path, part, Bitmap::empty(ChunkCount(1)), "f".to_owned());
+    held.add(ChunkIndex(0));
+    shares.begin(Arc::clone(&held));
+    assert!(held.is_as_hashed(ChunkIndex(0)).unwrap());
+    world.write("f", "tent");
+    assert!(!held.is_as_hashed(ChunkIndex(0)).unwrap());
+    shares.altered(&held, ChunkIndex(0));
+    assert!(held.is_withdrawn() && shares.held(file_hash, None).is_none() && states(&shares).is_empty());
+}

@@ -193,6 +193,24 @@ impl Held {
         }
     }
 
+    /// The one file that `chunk` lies in; `None` if it lies in several of a directory.
+    pub(crate) fn file_of(&self, chunk: ChunkIndex) -> Option<PathBuf> {
+        let files = match &self.lock().place {
+            Place::Pack { files, .. } => Arc::clone(files),
+            Place::Finished { path, .. }
+            | Place::Growing { path, .. }
+            | Place::GrowingPack { path, .. }
+            | Place::Memory { path, .. } => return Some(path.clone()),
+        };
+        let geometry = self.manifest.geometry();
+        files.only_file_in(geometry.offset(chunk), geometry.chunk_len(chunk).into())
+    }
+
+    /// Whether it is still being downloaded.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        matches!(self.lock().place, Place::Growing { .. } | Place::GrowingPack { .. })
+    }
+
     /// Which chunks are there.
     pub fn have(&self) -> Bitmap {
         self.lock().have.clone()

@@ -35,6 +35,8 @@ pub(crate) enum Look {
     Same,
     /// It has another identity.
     Changed(PathBuf),
+    /// It has the same identity and other bytes, as someone found who read it. `None`: one of several files has.
+    Altered(Option<PathBuf>),
     /// It is not there.
     Gone(PathBuf),
     /// Nobody can say.

@@ -73,6 +73,13 @@ impl PackFiles {
         &self.layout
     }
 
+    /// The file that `len` bytes of the pack from `offset` on lie in; `None` for several.
+    pub(super) fn only_file_in(&self, offset: u64, len: u64) -> Option<PathBuf> {
+        let mut entries = self.layout.segments(offset, len).map(|segment| segment.entry);
+        let first = entries.next()?;
+        entries.all(|entry| entry == first).then(|| self.root.join(&*self.files[first].path))
+    }
+
     /// What each file was when it was hashed; `None` for a folder.
     pub(crate) fn identities(&self) -> impl Iterator<Item = Option<FileIdentity>> + '_ {
         self.files.iter().map(|file| file.identity)

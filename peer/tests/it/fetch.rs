@@ -71,8 +71,9 @@ fn three_sources_share_the_work() {
 #[test]
 fn a_liars_chunks_are_refused_and_reported_and_the_file_comes_from_another() {
     let stage = Stage::with(12 * MIB + 3);
-    let (liar, honest) = (stage.liar(), stage.peer());
     for v1 in [false, true] {
+        // Anew each time: told of it, it finds that its file is not what it should be, and offers it no more.
+        let (liar, honest) = (stage.liar(), stage.peer());
         let mut sources = vec![liar.source(), honest.source()];
         sources.iter_mut().for_each(|source| source.v1 = v1);
         let directory = Catalogue::of(&stage.manifest, sources);

@@ -2,6 +2,7 @@
 // Clippy knows helpers of tests only by an attribute; here all are.
 #![allow(clippy::unwrap_used)]
 
+mod altered;
 mod cli;
 mod collection;
 mod faults;

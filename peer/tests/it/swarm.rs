@@ -15,7 +15,7 @@ use peernet::grpc::PeerServer;
 use peernet::hashing::hash_file_identified;
 use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};
 use peernet_engine::download::Has;
-use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 pub(crate) const MIB: usize = 1 << 20;
@@ -37,6 +37,7 @@ pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
 pub(crate) struct Library {
     files: Mutex<Vec<Arc<Held>>>,
     pub(crate) spoiled: AtomicUsize,
+    pub(crate) altered: AtomicUsize,
 }
 
 impl Library {
@@ -56,6 +57,11 @@ impl Shelf for Library {
 
     fn spoiled(&self, held: &Held) {
         self.spoiled.fetch_add(1, Ordering::Relaxed);
+        held.withdraw();
+    }
+
+    fn altered(&self, held: &Held, _: ChunkIndex) {
+        self.altered.fetch_add(1, Ordering::Relaxed);
         held.withdraw();
     }
 }

@@ -19,6 +19,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--max-upload",
     "--max-download",
     "--max-connections",
+    "--max-memory",
 ];
 
 /// Share large files and download them from other peers.
@@ -176,6 +177,9 @@ pub(in crate::cli) struct Share {
     /// serve and use at most this many connections at once; none or 0 for no limit
     #[argh(option, arg_name = "number")]
     pub(in crate::cli) max_connections: Option<String>,
+    /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
+    #[argh(option, arg_name = "bytes")]
+    pub(in crate::cli) max_memory: Option<String>,
     /// serve from here even if a daemon runs
     #[argh(switch)]
     pub(in crate::cli) no_daemon: bool,
@@ -245,6 +249,9 @@ pub(in crate::cli) struct Download {
     /// serve and use at most this many connections at once; none or 0 for no limit
     #[argh(option, arg_name = "number")]
     pub(in crate::cli) max_connections: Option<String>,
+    /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
+    #[argh(option, arg_name = "bytes")]
+    pub(in crate::cli) max_memory: Option<String>,
     /// write the file's bytes to standard output instead of a file; the result with --json goes to standard error
     #[argh(switch)]
     pub(in crate::cli) stdout: bool,
@@ -400,6 +407,9 @@ pub(in crate::cli) struct Daemon {
     /// serve and use at most this many connections at once; none or 0 for no limit
     #[argh(option, arg_name = "number")]
     pub(in crate::cli) max_connections: Option<String>,
+    /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
+    #[argh(option, arg_name = "bytes")]
+    pub(in crate::cli) max_memory: Option<String>,
     /// the tracker's URL
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
@@ -428,6 +438,9 @@ pub(in crate::cli) struct Limit {
     /// serve and use at most this many connections at once; none or 0 for no limit
     #[argh(option, arg_name = "number")]
     pub(in crate::cli) max_connections: Option<String>,
+    /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
+    #[argh(option, arg_name = "bytes")]
+    pub(in crate::cli) max_memory: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,

@@ -229,7 +229,13 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
                 self.if_current(link, Input::ProgressBytes { source: link.source, bytes })
             }
             Event::Verified { link, chunk, bytes, took } => self.verified(link, chunk, bytes, took),
-            Event::Failed(link, chunk, cause) => self.feed(Input::ChunkFailed { source: link.source, chunk, cause }),
+            Event::Failed(link, chunk, cause) => {
+                // Before the scheduler has the link dropped.
+                if cause == Cause::BadHash && self.is_current(link) {
+                    self.command(link.source, Command::Complain(chunk));
+                }
+                self.feed(Input::ChunkFailed { source: link.source, chunk, cause })
+            }
             Event::Busy(link, chunk) => self.if_current(link, Input::SourceBusy { source: link.source, chunk }),
             Event::HeldBack(link) => self.if_current(link, Input::HeldBack { source: link.source }),
             Event::Ended(link, cause, text) => self.ended(link, cause, text),

@@ -324,7 +324,7 @@ mod tests {
     const CHUNK: ChunkIndex = ChunkIndex(0);
     const HALF: usize = MIB / 2;
     /// As much as second writers may gather.
-    const ALL_SPILL: usize = 32 << 20;
+    const ALL_SPILL: usize = 24 << 20;
 
     /// With the thread that writes, which ends when the intake is gone.
     fn scene() -> (tempfile::TempDir, Arc<Part>, Intake, Receiver<Event>, Vec<u8>) {

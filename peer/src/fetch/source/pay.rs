@@ -17,7 +17,7 @@ impl Session {
             self.tell_held_back(link)?;
             match link.spent.while_held_back(|| call.pause(&mut link.orders, wait)) {
                 None => {}
-                Some(StreamEvent::Command(command)) => self.order_stream(call, command),
+                Some(StreamEvent::Command(command)) => self.order_stream(call, command)?,
                 Some(_) => return Err(End::Stopped),
             }
         }

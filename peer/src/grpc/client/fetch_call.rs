@@ -19,6 +19,11 @@ use super::{CallError, Command, Orders};
 /// A call lasts as long as a download may; a dead one is noticed long before by the scheduler and by keepalive.
 const CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
+/// How long a source may take to hear a complaint and end the call: enough for a round trip. Then it is left unheard.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+/// What it had sent meanwhile is thrown away, up to so many bytes: as much as is on its way over a long line.
+const FAREWELL_BYTES_MAX: usize = 16 << 20;
+
 /// What [`FetchCall::next`] waits for.
 pub(crate) enum StreamEvent {
     /// The other peer sent something.
@@ -39,6 +44,7 @@ pub(crate) struct FetchCall {
     dropped: Vec<ChunkRange>,
     first: Option<(FileHash, ManifestId)>,
     again: Vec<ChunkRange>,
+    complaints: Vec<u32>,
     /// Sending failed. grpcio panics when a failed sender is asked again.
     broken: bool,
 }
@@ -53,6 +59,7 @@ impl FetchCall {
             dropped: Vec::new(),
             first: Some((file_hash, id)),
             again: Vec::new(),
+            complaints: Vec::new(),
             broken: false,
         })
     }
@@ -87,6 +94,34 @@ impl FetchCall {
         Some(command.map_or(StreamEvent::Stopped, StreamEvent::Command))
     }
 
+    /// The last word: `chunk` came whole and wrong, and nothing more is wanted. Waits until the source has heard it, because
+    /// dropping the call would overtake it; but not for long.
+    pub(crate) fn complain(&mut self, chunk: ChunkIndex) {
+        self.wanted.clear();
+        self.again.clear();
+        self.complaints.push(chunk.0);
+        let (mut closed, mut left) = (false, FAREWELL_BYTES_MAX);
+        let mut ended = poll_fn(|context| self.poll_end(context, &mut closed, &mut left));
+        // Whether it was heard or not, there is nothing more to do about it.
+        let _ = environment::wait_for(&mut ended, FAREWELL_TIMEOUT);
+    }
+
+    /// Sends what is left to send, closes our half, and takes what comes until the other half is closed as well.
+    fn poll_end(&mut self, context: &mut Context<'_>, closed: &mut bool, left: &mut usize) -> Poll<()> {
+        self.poll_send(context);
+        if !self.has_more_to_send() && !self.broken && !*closed {
+            *closed = Pin::new(&mut self.sender).poll_close(context).is_ready();
+        }
+        while *left > 0 {
+            match Pin::new(&mut self.receiver).poll_next(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Some(Ok(reply))) => *left = left.saturating_sub(reply.payload_len().max(1)),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+            }
+        }
+        Poll::Ready(())
+    }
+
     fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<StreamEvent> {
         if let Poll::Ready(command) = orders.poll_command(context) {
             return Poll::Ready(command.map_or(StreamEvent::Stopped, StreamEvent::Command));
@@ -117,7 +152,7 @@ impl FetchCall {
 
     fn has_more_to_send(&self) -> bool {
         let lists = [&self.wanted, &self.again, &self.dropped];
-        self.first.is_some() || lists.iter().any(|list| !list.is_empty())
+        self.first.is_some() || !self.complaints.is_empty() || lists.iter().any(|list| !list.is_empty())
     }
 
     fn next_request(&mut self) -> FetchRequest {
@@ -129,6 +164,7 @@ impl FetchCall {
         request.wanted = take_some(&mut self.wanted);
         request.again = take_some(&mut self.again);
         request.dropped = take_some(&mut self.dropped);
+        request.complaints = std::mem::take(&mut self.complaints);
         request
     }
 }

@@ -1,66 +1,39 @@
-//! A bound on bytes: what is read from the disk and not yet handed to the network.
+//! One use's part of the node's memory, as one server sees it: what is read from the disk and not yet handed to the
+//! network. It ends with the server, which the memory need not.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use peernet_engine::memory::Use;
+
+use crate::memory::Memory;
+pub(super) use crate::memory::Permit;
 
 /// Bytes that may be taken and come back.
 pub(super) struct Budget {
-    state: Mutex<State>,
-    returned: Condvar,
-    total: usize,
-}
-
-struct State {
-    free: usize,
-    closed: bool,
-}
-
-/// Bytes taken; dropping it gives them back.
-pub(super) struct Permit {
-    budget: Arc<Budget>,
-    bytes: usize,
+    memory: Memory,
+    of: Use,
+    closed: AtomicBool,
 }
 
 impl Budget {
-    pub(super) fn new(total: usize) -> Self {
-        Self { state: Mutex::new(State { free: total, closed: false }), returned: Condvar::new(), total }
+    pub(super) fn new(memory: Memory, of: Use) -> Self {
+        Self { memory, of, closed: AtomicBool::new(false) }
     }
 
-    /// Waits until `bytes` are free. More than the total is taken as the total, so that a budget smaller than one block
+    /// Waits until `bytes` are free. More than it can always have is taken as that, so that a bound smaller than one chunk
     /// is slow, not dead. `None` once closed.
-    pub(super) fn take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
-        let bytes = bytes.min(self.total);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        while state.free < bytes && !state.closed {
-            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        if state.closed {
-            return None;
-        }
-        state.free -= bytes;
-        Some(Permit { budget: Arc::clone(self), bytes })
+    pub(super) fn take(&self, bytes: usize) -> Option<Permit> {
+        self.memory.take(self.of, bytes, || self.closed.load(Ordering::Acquire))
     }
 
     /// The same without waiting: `None` also while there is not enough.
-    pub(super) fn try_take(self: &Arc<Self>, bytes: usize) -> Option<Permit> {
-        let bytes = bytes.min(self.total);
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.closed || state.free < bytes {
-            return None;
-        }
-        state.free -= bytes;
-        Some(Permit { budget: Arc::clone(self), bytes })
+    pub(super) fn try_take(&self, bytes: usize) -> Option<Permit> {
+        if self.closed.load(Ordering::Acquire) { None } else { self.memory.try_take(self.of, bytes) }
     }
 
     /// Nobody gets anything any more, and nobody waits.
     pub(super) fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
-        self.returned.notify_all();
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.budget.state.lock().unwrap_or_else(PoisonError::into_inner).free += self.bytes;
-        self.budget.returned.notify_all();
+        self.closed.store(true, Ordering::Release);
+        self.memory.wake();
     }
 }

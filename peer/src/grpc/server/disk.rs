@@ -1,4 +1,5 @@
-//! The server's own threads: some answer single calls, some feed streams, one keeps time, one keeps to the upload limit.
+//! The server's own threads: some answer single calls, some feed streams, one looks into complaints, one keeps time, one keeps
+//! to the upload limit.
 //! All are started here and joined by [`Disk::stop`].
 
 use std::io;
@@ -10,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::Core;
 use super::calls;
+use super::complaints;
 use super::pace;
 use super::stream::Stream;
 
@@ -37,6 +39,8 @@ impl Disk {
             let (core_of_streams, waiting, stop) = (Arc::clone(core), waiting_streams.clone(), stopped.clone());
             disk.spawn(format!("serve-stream-{number}"), move || serve_streams(&core_of_streams, &waiting, &stop))?;
         }
+        let (of_complaints, stop) = (Arc::clone(core), stopped.clone());
+        disk.spawn("serve-recheck".to_owned(), move || complaints::look_into(&of_complaints, &stop))?;
         let (of_pace, stop) = (Arc::clone(core), stopped.clone());
         disk.spawn("serve-pace".to_owned(), move || pace::keep(&of_pace, &stop))?;
         let upkeep = Arc::clone(core);

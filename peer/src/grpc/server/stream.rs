@@ -37,7 +37,7 @@ const OUTGOING_MAX: usize = CREDITS as usize + 2;
 /// Blocks begin at this size ...
 const BLOCK_BYTES_START: u32 = 256 << 10;
 /// ... and follow the caller's rate, so that a slow one sees bytes often and a fast one costs little per byte.
-const BLOCK_BYTES_MIN: u32 = 64 << 10;
+pub(super) const BLOCK_BYTES_MIN: u32 = 64 << 10;
 const BLOCK_BYTES_MAX: u32 = peernet_protos::limits::BLOCK_BYTES_MAX;
 const BLOCK_TIME_FAST: Duration = Duration::from_millis(20);
 const BLOCK_TIME_SLOW: Duration = Duration::from_millis(100);
@@ -60,13 +60,12 @@ pub(super) enum Out {
 pub(super) struct Streams {
     all: Mutex<Vec<Weak<Stream>>>,
     next: AtomicU64,
-    max: usize,
     upkeep: Upkeep,
 }
 
 impl Streams {
-    pub(super) fn new(max: usize) -> Self {
-        Self { all: Mutex::new(Vec::new()), next: AtomicU64::new(0), max, upkeep: Upkeep::default() }
+    pub(super) fn new() -> Self {
+        Self { all: Mutex::new(Vec::new()), next: AtomicU64::new(0), upkeep: Upkeep::default() }
     }
 
     /// `None` when there are as many as may be.
@@ -78,7 +77,7 @@ impl Streams {
     ) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
         let mut all = self.lock();
         all.retain(|stream| stream.strong_count() > 0);
-        if all.len() >= self.max {
+        if all.len() >= core.streams_max() {
             return None;
         }
         let connected = core.connections.begin()?;
@@ -371,6 +370,11 @@ impl Stream {
         })
     }
 
+    /// What it is about, once that is known.
+    pub(super) fn held(&self) -> Option<Arc<Held>> {
+        if let Subject::Known(held, _) = &self.lock().subject { Some(Arc::clone(held)) } else { None }
+    }
+
     /// A message of the caller.
     pub(super) fn request(&self, request: FetchRequest) {
         let mut state = self.lock();
@@ -542,14 +546,15 @@ impl Stream {
 
     /// How long the block may be, and the memory taken for it. Never waits: callers who take nothing hold what they were
     /// given, and must hold up neither the disk threads nor anyone else. So a small block at a time is everyone's right,
-    /// whatever the budget says; there are at most `UploadLimits::streams_max` of these.
+    /// out of memory that is kept for these: there are no more streams than it has room for.
     fn memory_for(&self, core: &Core, len: u32) -> Option<(u32, Option<Permit>)> {
         if let Some(permit) = core.stream_budget.try_take(len as usize) {
             return Some((len, Some(permit)));
         }
         let mut state = self.lock();
         state.starved = true;
-        state.is_bare().then_some((len.min(BLOCK_BYTES_MIN), None))
+        let len = len.min(BLOCK_BYTES_MIN);
+        state.is_bare().then(|| (len, core.small_blocks.try_take(len as usize)))
     }
 
     fn queue(&self, state: &mut State) {

@@ -1,11 +1,14 @@
 //! What callers of all kinds get from a server, seen through gRPC itself.
 
+mod complaints;
+mod memory;
+
 use std::sync::Barrier;
 
 use futures_executor::block_on;
 use futures_util::StreamExt;
 use grpcio::{CallOption, ClientDuplexReceiver, Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType};
-use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId};
+use peernet_engine::ids::{ByteCount, ChunkHash, ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_protos::grpc::fetch_reply::Kind;
 use peernet_protos::grpc::{ChunkRange, ChunkResponse, DOWNLOAD_CHUNK, FETCH, FetchReply, GET_MANIFEST};
@@ -28,6 +31,10 @@ impl Shelf for One {
     }
 
     fn spoiled(&self, _: &Held) {}
+
+    fn altered(&self, held: &Held, _: ChunkIndex) {
+        held.withdraw();
+    }
 }
 
 struct Scene {
@@ -75,7 +82,19 @@ fn raw(name: &'static str, ty: MethodType) -> Raw {
     Method { ty, name, req_mar, resp_mar }
 }
 
+/// As little as a node may have.
+fn small_memory() -> Arc<Throttle> {
+    Throttle::new(&SpeedLimits { max_memory: crate::memory::MemoryMax::MIN, ..SpeedLimits::default() })
+}
+
 impl Scene {
+    /// The same with a server under limits that others are under too.
+    fn among(self, throttle: &Throttle) -> Self {
+        let shelf = Arc::new(One(Arc::clone(&self.held)));
+        let server = PeerServer::start_among("127.0.0.1:0", shelf, UploadLimits::default(), throttle).unwrap();
+        Self { server, ..self }
+    }
+
     fn client(&self) -> grpcio::Client {
         let builder = ChannelBuilder::new(environment::client()).enable_http_proxy(false);
         let channel = builder.use_local_subchannel_pool(true).connect(&self.server.local_addr().to_string());
@@ -276,8 +295,8 @@ fn a_caller_that_does_not_read_holds_little_memory_and_no_one_up() {
 
 #[test]
 fn callers_that_do_not_read_and_hold_all_the_memory_hold_up_nobody() {
-    let limits = UploadLimits { bytes_in_flight_max: MIB, ..UploadLimits::default() };
-    let scene = scene_with(16 * MIB, 1 << 20, limits);
+    let throttle = small_memory();
+    let scene = scene(16 * MIB, 1 << 20).among(&throttle);
     let method = raw(FETCH, MethodType::Duplex);
     let stuck: Vec<_> = (0..4)
         .map(|_| {
@@ -394,11 +413,9 @@ fn under_a_limit_all_readers_get_the_same_and_together_no_more_than_it_allows() 
 
 #[test]
 fn connections_are_counted_with_those_of_others_and_one_too_many_is_told_so() {
-    let connections = Connections::new(std::num::NonZeroU32::new(2));
-    let scene = scene(MIB, 1 << 20);
-    let shelf = Arc::new(One(Arc::clone(&scene.held)));
-    let server = PeerServer::start_among("127.0.0.1:0", shelf, UploadLimits::default(), connections.clone()).unwrap();
-    let scene = Scene { server, ..scene };
+    let max_connections = std::num::NonZeroU32::new(2);
+    let throttle = Throttle::new(&SpeedLimits { max_connections, ..SpeedLimits::default() });
+    let (connections, scene) = (throttle.connections(), scene(MIB, 1 << 20).among(&throttle));
     let elsewhere = connections.begin().unwrap();
     assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)])]).is_ok());
     let _more = (0..2).map_while(|_| connections.begin()).collect::<Vec<_>>();

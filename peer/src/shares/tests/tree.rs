@@ -266,3 +266,42 @@ fn chunks_and_files_that_lie_here_are_found_and_readable() {
     shares.remove(alone.0).unwrap();
     assert_eq!(shares.find_local(&chunks, &files).chunks.len(), 1, "what is no longer shared is not looked at");
 }
+
+#[test]
+fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
+    let check = |chunk: u32, named: &str| {
+        let tree = Tree::new();
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&said);
+        let log = Log::new(move |_, message| hears.lock().unwrap().push(message.to_owned()));
+        let shares = Shares::open(&tree.world.folder.path().join("shares"), log).unwrap();
+        let (listing, pack) = tree.share(&shares);
+        let held = shares.held(pack.0, None).unwrap();
+        shares.altered(&held, ChunkIndex(chunk));
+        assert!(shares.list().is_empty() && tree.world.open().list().is_empty());
+        assert!(shares.held(listing.0, None).is_none() && held.is_withdrawn());
+        let (root, said) = (tree.root.display(), said.lock().unwrap());
+        let told = format!("{named} has changed (its size and time are as they were), so {root} is no longer shared");
+        let told = told.replace("DIR", &root.to_string());
+        assert!(said.len() == 1 && said[0].starts_with(&told), "{said:?}");
+    };
+    check(1, "DIR/big");
+    // The ends of all files together.
+    check(2, "a file in DIR");
+}
+
+#[test]
+fn the_same_bytes_shared_from_elsewhere_stay_shared_when_one_place_changed() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let (_, pack) = tree.share(&shares);
+    let held = shares.held(pack.0, None).unwrap();
+    let stranger =
+        Held::complete(Arc::clone(held.manifest()), tree.root.join("x"), held_identity(&tree), "x".to_owned());
+    shares.altered(&stranger, ChunkIndex(0));
+    assert_eq!((shares.list().len(), held.is_withdrawn()), (1, false));
+}
+
+fn held_identity(tree: &Tree) -> FileIdentity {
+    FileIdentity::of_path(&tree.root.join("x")).unwrap()
+}

@@ -18,7 +18,7 @@ fn the_daemons_limits_are_shown_and_changed_while_it_runs() {
     let limits = |arguments: &[&str]| {
         let json = stage.run("alice", &[&["limit", "--json"], arguments].concat()).ok().json();
         let number = |key: &str| json[key].as_u64();
-        assert_eq!(json.as_object().unwrap().len(), 3, "{json}");
+        assert_eq!(json.as_object().unwrap().len(), 4, "{json}");
         (number("max_upload"), number("max_download"), number("max_connections"))
     };
     assert_eq!(limits(&[]), (Some(3 * MIB / 2), Some(3 * MIB), Some(9)));
@@ -26,7 +26,12 @@ fn the_daemons_limits_are_shown_and_changed_while_it_runs() {
     assert_eq!(limits(&[]), (None, Some(3 * MIB), Some(2)));
     stage.run("alice", &["limit", "--max-download", "0"]).ok().says("download     no limit");
     stage.run("alice", &["limit", "--max-upload", "500K"]).ok().says("500.0 KiB/s (500K)");
-    for bad in [["--max-upload", "fast"], ["--max-download", "-1"], ["--max-connections", "1K"]] {
+    stage.run("alice", &["limit"]).ok().says("memory       64.0 MiB");
+    let lower = stage.run("alice", &["limit", "--json", "--max-memory", "16M"]).ok().json();
+    assert_eq!(lower["max_memory"], 16 * MIB);
+    for bad in
+        [["--max-memory", "15M"], ["--max-upload", "fast"], ["--max-download", "-1"], ["--max-connections", "1K"]]
+    {
         stage.run("alice", &[&["limit"], &bad[..]].concat()).code(2).complains(&bad[0][2..]);
     }
     assert_eq!(limits(&[]), (Some(500 << 10), None, Some(2)));

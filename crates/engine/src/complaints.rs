@@ -1,0 +1,150 @@
+//! Which complaints of a wrong chunk are looked into: each costs reading and hashing that chunk again, and whoever can
+//! reach this peer can complain.
+//!
+//! What was let through in the last while is remembered, and decides over what comes next: a chunk is not looked at
+//! twice in it, and a caller, a file and all together have a number each. So a flood costs a bounded amount of work and
+//! memory, whatever it says, and one caller cannot use up what a file has.
+//!
+//! Invariant: no more than `all_max` are remembered.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::ids::{ChunkIndex, ManifestId};
+use crate::upload::PeerKey;
+
+/// Bounds of a [`Complaints`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a complaint that was looked into counts.
+    pub span: Duration,
+    /// Looked into within it, of one caller.
+    pub per_caller_max: usize,
+    /// ... about one file.
+    pub per_file_max: usize,
+    /// ... at all. Times the size of a chunk, what complaints may cost a peer.
+    pub all_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { span: Duration::from_secs(600), per_caller_max: 4, per_file_max: 16, all_max: 64 }
+    }
+}
+
+/// What to do about a complaint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Read the chunk again.
+    Check,
+    /// Nothing: it was read a while ago, or enough was.
+    Ignore,
+}
+
+#[derive(Debug)]
+struct Checked {
+    at: Instant,
+    caller: PeerKey,
+    file: ManifestId,
+    chunk: ChunkIndex,
+}
+
+/// The machine. Its one input is a method, since it has an answer; it neither blocks nor fails.
+#[derive(Debug)]
+pub struct Complaints {
+    limits: Limits,
+    /// Oldest first.
+    checked: VecDeque<Checked>,
+}
+
+impl Complaints {
+    /// Nothing was complained of yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, checked: VecDeque::new() }
+    }
+
+    /// `caller` says that it got `chunk` of `file` whole, and wrong. `now` does not run backwards.
+    pub fn hear(&mut self, now: Instant, caller: &PeerKey, file: ManifestId, chunk: ChunkIndex) -> Verdict {
+        self.forget(now);
+        let of_file = || self.checked.iter().filter(|checked| checked.file == file);
+        let by_caller = self.checked.iter().filter(|checked| checked.caller == *caller);
+        let enough = self.checked.len() >= self.limits.all_max
+            || of_file().count() >= self.limits.per_file_max
+            || by_caller.count() >= self.limits.per_caller_max;
+        if enough || of_file().any(|checked| checked.chunk == chunk) {
+            return Verdict::Ignore;
+        }
+        self.checked.push_back(Checked { at: now, caller: caller.clone(), file, chunk });
+        Verdict::Check
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let span = self.limits.span;
+        while self.checked.front().is_some_and(|oldest| now.saturating_duration_since(oldest.at) >= span) {
+            self.checked.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { span: Duration::from_secs(10), per_caller_max: 2, per_file_max: 3, all_max: 5 };
+
+    /// Complaints of (second, caller, file, chunk), and how many of them are looked into.
+    fn check(heard: &[(u64, u8, u8, u32)], expected: &[bool]) {
+        let (begun, mut complaints) = (Instant::now(), Complaints::new(LIMITS));
+        let mut hear = |(second, caller, file, chunk): &(u64, u8, u8, u32)| {
+            let caller = PeerKey(caller.to_string());
+            let now = begun + Duration::from_secs(*second);
+            complaints.hear(now, &caller, ManifestId([*file; 32]), ChunkIndex(*chunk)) == Verdict::Check
+        };
+        assert_eq!(heard.iter().map(&mut hear).collect::<Vec<_>>(), expected, "{heard:?}");
+    }
+
+    #[test]
+    fn a_chunk_is_looked_at_once_in_a_while_whoever_complains() {
+        check(&[(0, 1, 1, 7), (1, 1, 1, 7), (9, 2, 1, 7), (10, 2, 1, 7)], &[true, false, false, true]);
+        check(&[(0, 1, 1, 7), (0, 1, 2, 7)], &[true, true]);
+    }
+
+    #[test]
+    fn a_caller_a_file_and_all_together_have_a_number_each() {
+        check(&[(0, 1, 1, 0), (0, 1, 2, 0), (0, 1, 3, 0), (10, 1, 3, 0)], &[true, true, false, true]);
+        check(
+            &[(0, 1, 1, 0), (0, 2, 1, 1), (0, 3, 1, 2), (0, 4, 1, 3), (0, 4, 2, 3)],
+            &[true, true, true, false, true],
+        );
+        let many: Vec<_> = (0..7).map(|n| (0, n, n, 0)).collect();
+        check(&many, &[true, true, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn what_is_ignored_does_not_make_the_wait_longer() {
+        check(&[(0, 1, 1, 7), (5, 1, 1, 7), (11, 1, 1, 7)], &[true, false, true]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_flood_gets_more_than_the_bounds_in_any_span(heard in prop::collection::vec((0..40_u64, 0..4_u8, 0..3_u8, 0..6_u32), 1..200)) {
+            let (begun, mut complaints, mut now) = (Instant::now(), Complaints::new(LIMITS), 0);
+            let mut checked: Vec<(u64, u8, u8, u32)> = Vec::new();
+            for (step, caller, file, chunk) in heard {
+                now += step / 10;
+                let at = begun + Duration::from_secs(now);
+                let key = PeerKey(caller.to_string());
+                if complaints.hear(at, &key, ManifestId([file; 32]), ChunkIndex(chunk)) == Verdict::Check {
+                    checked.push((now, caller, file, chunk));
+                }
+                let lately = || checked.iter().filter(|(then, ..)| now - then < LIMITS.span.as_secs());
+                prop_assert!(lately().count() <= LIMITS.all_max && complaints.checked.len() <= LIMITS.all_max);
+                prop_assert!(lately().filter(|(_, who, ..)| *who == caller).count() <= LIMITS.per_caller_max);
+                prop_assert!(lately().filter(|(_, _, what, _)| *what == file).count() <= LIMITS.per_file_max);
+                prop_assert!(lately().filter(|(_, _, what, which)| (*what, *which) == (file, chunk)).count() <= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! One bound on the bytes of files that a process holds in memory, and what each use of them may have of it.
+//!
+//! Every use has a part that is kept free for it, and may take of the rest as long as the parts of the others stay
+//! free. So no use starves another however long it holds what it has, and a use that is alone has most of it.
+//!
+//! Invariant: as long as the bound is not lowered, what is taken, with the kept parts of all others beside it, is within
+//! the bound.
+
+/// What bytes are held for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// The one small block that each served stream may always have.
+    SmallBlocks,
+    /// Larger blocks of served streams, and more of them at once.
+    Streams,
+    /// Whole chunks for version 1's calls.
+    Calls,
+    /// Chunks of a download that two sources send at once.
+    Spills,
+    /// Verified bytes on their way to whoever reads a download along.
+    Delivery,
+}
+
+const USES: [Use; 5] = [Use::SmallBlocks, Use::Streams, Use::Calls, Use::Spills, Use::Delivery];
+
+impl Use {
+    /// One part in so many of the whole is kept for it. All together are less than the whole.
+    fn kept_of(self) -> usize {
+        match self {
+            Self::SmallBlocks => 4,
+            Self::Streams | Self::Calls | Self::Spills | Self::Delivery => 8,
+        }
+    }
+}
+
+/// The bound and what is taken of it, in bytes.
+#[derive(Debug, Clone)]
+pub struct Shares {
+    total: usize,
+    used: [usize; USES.len()],
+}
+
+impl Shares {
+    /// Nothing is taken.
+    pub fn new(total: usize) -> Self {
+        Self { total, used: [0; USES.len()] }
+    }
+
+    /// The bound.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Another bound from now on. What is taken beyond a lower one comes back as it comes back.
+    pub fn set_total(&mut self, total: usize) {
+        self.total = total;
+    }
+
+    /// What is taken, for all uses.
+    pub fn used(&self) -> usize {
+        self.used.iter().sum()
+    }
+
+    /// What is kept for a use: so much it gets, if need be when it gives back what it has itself.
+    pub fn kept(&self, of: Use) -> usize {
+        self.total / of.kept_of()
+    }
+
+    /// Takes `bytes`, or nothing and says false.
+    pub fn take(&mut self, of: Use, bytes: usize) -> bool {
+        let after = |other: Use| self.used[other as usize].saturating_add(if other == of { bytes } else { 0 });
+        let claimed = USES.iter().map(|other| after(*other).max(self.kept(*other)));
+        let fits = claimed.fold(0, usize::saturating_add) <= self.total;
+        if fits {
+            self.used[of as usize] += bytes;
+        }
+        fits
+    }
+
+    /// Gives back what was taken.
+    pub fn give_back(&mut self, of: Use, bytes: usize) {
+        self.used[of as usize] -= bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TOTAL: usize = 64 << 20;
+
+    #[test]
+    fn a_use_that_is_alone_has_all_but_what_is_kept_for_others() {
+        for of in USES {
+            let mut shares = Shares::new(TOTAL);
+            let most =
+                TOTAL - USES.iter().filter(|other| **other != of).map(|other| shares.kept(*other)).sum::<usize>();
+            assert!(shares.take(of, most) && most > shares.kept(of), "{of:?}");
+            assert!(!shares.take(of, 1), "{of:?}");
+            // And each of the others still gets what is kept for it.
+            for other in USES.into_iter().filter(|other| *other != of) {
+                assert!(shares.take(other, shares.kept(other)) && !shares.take(other, 1), "{of:?} {other:?}");
+            }
+            assert_eq!(shares.used(), TOTAL);
+            shares.give_back(of, most);
+            assert!(shares.take(of, most), "{of:?}");
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_is_kept_once_what_was_taken_came_back() {
+        let mut shares = Shares::new(TOTAL);
+        assert!(shares.take(Use::Streams, TOTAL / 4));
+        shares.set_total(TOTAL / 4);
+        assert!(!shares.take(Use::Streams, 1) && !shares.take(Use::Calls, 1));
+        shares.give_back(Use::Streams, TOTAL / 4);
+        assert!(shares.take(Use::Calls, shares.kept(Use::Calls)));
+        assert!(!shares.take(Use::Streams, usize::MAX));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_goes_beyond_the_bound_and_what_is_kept_is_always_there(
+            total in 0..4_000_usize,
+            steps in prop::collection::vec((0..USES.len(), 0..900_usize, any::<bool>()), 0..200),
+        ) {
+            let mut shares = Shares::new(total);
+            let mut taken: Vec<(Use, usize)> = Vec::new();
+            for (place, bytes, back) in steps {
+                let of = USES[place];
+                match back && !taken.is_empty() {
+                    true => {
+                        let (of, bytes) = taken.swap_remove(place % taken.len());
+                        shares.give_back(of, bytes);
+                    }
+                    false if shares.take(of, bytes) => taken.push((of, bytes)),
+                    false => {
+                        let has: usize = taken.iter().filter(|(whose, _)| *whose == of).map(|(_, bytes)| bytes).sum();
+                        prop_assert!(has + bytes > shares.kept(of), "{:?} is refused what is kept for it", of);
+                    }
+                }
+                prop_assert_eq!(shares.used(), taken.iter().map(|(_, bytes)| bytes).sum::<usize>());
+                prop_assert!(shares.used() <= total);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One bound on memory for all that a node sends and receives.
+
+use peernet_engine::download::Has;
+use peernet_engine::ids::PeerId;
+
+use super::*;
+use crate::cancel::Cancel;
+use crate::fetch::{
+    Directory, DirectoryError, FetchError, FetchJob, FetchReport, Fetched, Plan, PlannedManifest, Source, V1Listing,
+    fetch,
+};
+use crate::memory::MemoryMax;
+
+/// A directory that knows one file.
+struct Listed(Plan, Manifest);
+
+impl Listed {
+    fn of(scene: &Scene) -> Self {
+        let manifest = scene.held.manifest();
+        let address = scene.server.local_addr().to_string();
+        let peer = PeerId::from_random([7; 16]);
+        let source = Source { peer, addresses: vec![address], v1: false, has: Has::Complete };
+        let geometry = manifest.geometry();
+        let (size, chunk_size) = (geometry.size(), geometry.chunk_size());
+        let planned = PlannedManifest { id: manifest.id(), size, chunk_size, sources: vec![source] };
+        Self(Plan { manifests: vec![planned], ..Plan::default() }, manifest.as_ref().clone())
+    }
+}
+
+impl Directory for Listed {
+    fn plan(&self, _: FileHash) -> Result<Plan, DirectoryError> {
+        Ok(self.0.clone())
+    }
+
+    fn manifest(&self, _: ManifestId) -> Result<Manifest, DirectoryError> {
+        Ok(self.1.clone())
+    }
+
+    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
+        Ok(None)
+    }
+
+    fn report(&self, _: Vec<FetchReport>) {}
+}
+
+/// A download within `throttle` that also hands the bytes on; and what was handed on.
+fn download(from: &Scene, throttle: &Arc<Throttle>) -> (Result<Fetched, FetchError>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (hash, got) = (from.file_hash(), Arc::new(Mutex::new(Vec::new())));
+    let mut job = FetchJob::new(hash, folder.path().join("part"), folder.path().join("copy"), 5);
+    let hears = Arc::clone(&got);
+    job.sink = Some(Box::new(move |piece| {
+        hears.lock().unwrap().extend_from_slice(piece);
+        Ok(())
+    }));
+    job.passing = true;
+    job.throttle = Arc::clone(throttle);
+    let fetched = fetch(job, &Listed::of(from), &mut |_| {}, &Cancel::new());
+    let got = std::mem::take(&mut *got.lock().unwrap());
+    (fetched, got)
+}
+
+/// Until nothing is sent any more to callers who take nothing.
+fn settle(server: &PeerServer) {
+    let (mut before, deadline) = (0, std::time::Instant::now() + 60 * SECOND);
+    loop {
+        let _a_moment = crossbeam_channel::after(SECOND / 2).recv();
+        let now = server.counters().blocks_sent;
+        if now == before && now > 0 {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "callers that do not read get ever more");
+        before = now;
+    }
+}
+
+#[test]
+fn many_slow_callers_and_a_download_stay_within_one_small_bound_and_all_go_on() {
+    let bound = MemoryMax::MIN.bytes();
+    let throttle = small_memory();
+    let (scene, elsewhere) = (scene(24 * MIB, 1 << 20).among(&throttle), scene(12 * MIB, 1 << 20));
+    let room = throttle.memory().kept(Use::SmallBlocks) / (64 << 10);
+    let method = raw(FETCH, MethodType::Duplex);
+    let stuck: Vec<_> = (0..room + 8)
+        .map(|_| {
+            let (client, option) = (scene.client(), CallOption::default().timeout(120 * SECOND));
+            let (mut sender, receiver) = client.duplex_streaming(&method, option).unwrap();
+            let message = (wanted(&scene, &[(0, 24)]), grpcio::WriteFlags::default());
+            // One of those that are turned away may hear so before it has asked.
+            let _ = block_on(futures_util::SinkExt::send(&mut sender, message));
+            (client, sender, receiver)
+        })
+        .collect();
+    settle(&scene.server);
+    let counters = scene.server.counters();
+    assert_eq!((counters.streams_now, counters.refused), (room as u64, 8), "{counters:?}");
+    let (held, peak) = throttle.memory().used();
+    assert!(held > bound / 4 && peak <= bound, "{held} and {peak} of {bound}");
+
+    // Version 1's callers and a download have their own parts of it.
+    let hash = scene.file_hash().to_string();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let client = scene.client();
+                for index in 0..24 {
+                    assert_eq!(scene.chunk(&client, &hash, index).unwrap().len(), MIB);
+                }
+            });
+        }
+        let (fetched, delivered) = download(&elsewhere, &throttle);
+        assert!(fetched.is_ok() && delivered == elsewhere.bytes, "{fetched:?}");
+    });
+    let (_, peak) = throttle.memory().used();
+    assert!(peak > held && peak <= bound, "{peak} of {bound}");
+    drop(stuck);
+    scene.server.stop(SECOND);
+    assert_eq!(throttle.memory().used().0, 0, "everything comes back");
+}
+
+#[test]
+fn when_others_hold_everything_a_caller_still_gets_small_blocks_and_they_count() {
+    let throttle = small_memory();
+    let scene = scene(4 * MIB, 1 << 20).among(&throttle);
+    let all: Vec<_> = std::iter::from_fn(|| throttle.memory().try_take(Use::Streams, 64 << 10)).collect();
+    let held = throttle.memory().used().0;
+    assert_eq!(held, all.len() * (64 << 10));
+    let replies = scene.fetch(vec![wanted(&scene, &[(0, 4)])]).unwrap();
+    assert!(replies.iter().all(|reply| reply.data.len() <= 64 << 10));
+    assert_eq!(replies.iter().map(|reply| reply.data.len()).sum::<usize>(), 4 * MIB);
+    assert_eq!(throttle.memory().used(), (held, held + (64 << 10)));
+}

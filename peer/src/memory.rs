@@ -1,0 +1,213 @@
+//! The memory of one node: how many bytes of files it may hold at once, over its server and all its downloads.
+//!
+//! Whoever holds bytes has a [`Permit`] for them, which gives them back when it is dropped. Who may have how much is the
+//! engine's to say (`peernet_engine::memory`). What is not counted: docs/OPERATING.md lists it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use peernet_engine::memory::{Shares, Use};
+use peernet_engine::rate_limit::RateSetting;
+
+/// How often who waits looks whether there is still reason to.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// A bound on memory, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryMax(usize);
+
+impl MemoryMax {
+    /// Below this, what is kept for each use would be less than its smallest unit: a chunk of version 1, say.
+    pub const MIN: Self = Self(16 << 20);
+
+    /// `None` below [`MemoryMax::MIN`].
+    pub fn new(bytes: usize) -> Option<Self> {
+        (bytes >= Self::MIN.0).then_some(Self(bytes))
+    }
+
+    /// The number.
+    pub fn bytes(self) -> usize {
+        self.0
+    }
+}
+
+impl Default for MemoryMax {
+    /// 64 MiB: a block of 64 KiB for each of 256 callers in a quarter of it.
+    fn default() -> Self {
+        Self(64 << 20)
+    }
+}
+
+/// What is no bound on memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoryMaxError;
+
+impl fmt::Display for MemoryMaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("give a number of bytes, 16M or more, like 64M")
+    }
+}
+
+impl std::error::Error for MemoryMaxError {}
+
+impl FromStr for MemoryMax {
+    type Err = MemoryMaxError;
+
+    /// Written as rates are.
+    fn from_str(text: &str) -> Result<Self, MemoryMaxError> {
+        let RateSetting(rate) = text.parse().map_err(|_| MemoryMaxError)?;
+        let bytes = rate.and_then(|rate| usize::try_from(rate.bytes_per_second()).ok());
+        bytes.and_then(Self::new).ok_or(MemoryMaxError)
+    }
+}
+
+/// The memory. All clones are one.
+#[derive(Clone)]
+pub struct Memory(Arc<Pool>);
+
+struct Pool {
+    state: Mutex<State>,
+    returned: Condvar,
+}
+
+struct State {
+    shares: Shares,
+    /// The most that was ever taken at once.
+    peak: usize,
+}
+
+/// Bytes that may be held; dropping it gives them back.
+pub(crate) struct Permit {
+    memory: Memory,
+    of: Use,
+    bytes: usize,
+}
+
+impl Memory {
+    /// Nothing is taken.
+    pub fn new(max: MemoryMax) -> Self {
+        let state = State { shares: Shares::new(max.0), peak: 0 };
+        Self(Arc::new(Pool { state: Mutex::new(state), returned: Condvar::new() }))
+    }
+
+    /// Another bound from now on. What is held beyond a lower one comes back as it comes back.
+    pub fn set_max(&self, max: MemoryMax) {
+        self.lock().shares.set_total(max.0);
+        self.wake();
+    }
+
+    /// What is held now, and the most that ever was at once; in bytes.
+    pub fn used(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.shares.used(), state.peak)
+    }
+
+    /// What is kept for a use.
+    pub(crate) fn kept(&self, of: Use) -> usize {
+        self.lock().shares.kept(of)
+    }
+
+    /// Takes `bytes` if they are free.
+    pub(crate) fn try_take(&self, of: Use, bytes: usize) -> Option<Permit> {
+        self.taken(&mut self.lock(), of, bytes)
+    }
+
+    /// Waits until `bytes` are free, or until `is_over`: then `None`. More than what is kept for the use is taken as that,
+    /// so that whoever waits gets it in the end.
+    pub(crate) fn take(&self, of: Use, bytes: usize, is_over: impl Fn() -> bool) -> Option<Permit> {
+        let mut state = self.lock();
+        while !is_over() {
+            let most = bytes.min(state.shares.kept(of));
+            if let Some(permit) = self.taken(&mut state, of, most) {
+                return Some(permit);
+            }
+            state = self.0.returned.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        None
+    }
+
+    /// Whoever waits looks at once whether it is over.
+    pub(crate) fn wake(&self) {
+        self.0.returned.notify_all();
+    }
+
+    fn taken(&self, state: &mut State, of: Use, bytes: usize) -> Option<Permit> {
+        if !state.shares.take(of, bytes) {
+            return None;
+        }
+        state.peak = state.peak.max(state.shares.used());
+        Some(Permit { memory: self.clone(), of, bytes })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new(MemoryMax::default())
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("used", &self.used().0).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.memory.lock().shares.give_back(self.of, self.bytes);
+        self.memory.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn permits_come_back_when_they_are_dropped_and_the_peak_stays() {
+        let memory = Memory::new(MemoryMax::MIN);
+        let kept = memory.kept(Use::Calls);
+        let permit = memory.try_take(Use::Calls, kept).unwrap();
+        assert_eq!(memory.used(), (kept, kept));
+        assert!(memory.try_take(Use::Calls, MemoryMax::MIN.bytes()).is_none());
+        drop(permit);
+        assert_eq!(memory.used(), (0, kept));
+    }
+
+    #[test]
+    fn who_waits_gets_it_when_it_comes_back_and_nothing_when_it_is_over() {
+        let memory = Memory::new(MemoryMax::MIN);
+        let all: Vec<_> = std::iter::from_fn(|| memory.try_take(Use::Spills, 64 << 10)).collect();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // More than it can ever have is taken as what it always can.
+            let waits = scope.spawn(|| memory.take(Use::Spills, usize::MAX, || false).map(|permit| permit.bytes));
+            let hopeless = scope.spawn(|| memory.take(Use::Spills, 1 << 20, || over.load(Ordering::Acquire)).is_none());
+            assert_eq!(memory.take(Use::Calls, 1 << 20, || false).unwrap().bytes, 1 << 20, "others do not wait");
+            over.store(true, Ordering::Release);
+            memory.wake();
+            assert!(hopeless.join().unwrap());
+            drop(all);
+            assert_eq!(waits.join().unwrap(), Some(memory.kept(Use::Spills)));
+        });
+        assert_eq!(memory.used().0, 0);
+    }
+
+    #[test]
+    fn a_bound_is_written_as_a_rate_is_and_has_a_least() {
+        for (text, bytes) in [("64M", 64 << 20), ("16M", 16 << 20), ("1.5G", 3 << 29), ("33554432", 32 << 20)] {
+            assert_eq!(text.parse::<MemoryMax>().map(MemoryMax::bytes), Ok(bytes), "{text}");
+        }
+        for text in ["", "15M", "0", "none", "much", "-64M"] {
+            assert_eq!(text.parse::<MemoryMax>(), Err(MemoryMaxError), "{text}");
+        }
+    }
+}
