@@ -135,7 +135,7 @@ impl Part {
             _ => return Ok(false),
         };
         if matches!(place, Place::Undecided) {
-            *place = self.storage.gather(offset)?.map_or(Place::Storage, Place::Memory);
+            *place = self.storage.gather(offset, &self.memory)?.map_or(Place::Storage, Place::Memory);
         }
         // The lock is kept over the write: that is what makes a chunk that is done unchangeable.
         self.put(place, bytes, offset)?;

@@ -19,16 +19,22 @@ pub enum Use {
     Spills,
     /// Verified bytes on their way to whoever reads a download along.
     Delivery,
+    /// Received blocks on their way to the disk.
+    Writes,
+    /// Chunks of many small files, until these are made.
+    Gathered,
 }
 
-const USES: [Use; 5] = [Use::SmallBlocks, Use::Streams, Use::Calls, Use::Spills, Use::Delivery];
+const USES: [Use; 7] =
+    [Use::SmallBlocks, Use::Streams, Use::Calls, Use::Spills, Use::Delivery, Use::Writes, Use::Gathered];
 
 impl Use {
     /// One part in so many of the whole is kept for it. All together are less than the whole.
     fn kept_of(self) -> usize {
         match self {
             Self::SmallBlocks => 4,
-            Self::Streams | Self::Calls | Self::Spills | Self::Delivery => 8,
+            Self::Streams | Self::Calls | Self::Spills | Self::Delivery | Self::Writes => 8,
+            Self::Gathered => 16,
         }
     }
 }

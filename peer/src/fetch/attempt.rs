@@ -212,7 +212,7 @@ fn transfer(
         // The last to go, because whoever else is left may have something for them.
         let _writers = part.storage().tree().map(|tree| tree.spawn_writers(scope));
         let (events, happening) = bounded(EVENTS_MAX);
-        let writes = spawn_writer(scope, part, events.clone()).map_err(thread_failed())?;
+        let writes = spawn_writer(scope, part, &memory, events.clone()).map_err(thread_failed())?;
         // One message a chunk at most, so it is never full.
         let (written, to_sync) = bounded(blueprint.count().0 as usize + 1);
         let (hash_events, front) = (events.clone(), &frontier);
@@ -267,9 +267,10 @@ fn transfer(
 fn spawn_writer<'scope>(
     scope: &'scope Scope<'scope, '_>,
     part: &Arc<Part>,
+    memory: &Memory,
     events: Sender<Event>,
 ) -> std::io::Result<Writes> {
-    let (part, (writes, waiting)) = (Arc::clone(part), writes());
+    let (part, (writes, waiting)) = (Arc::clone(part), writes(memory));
     let writer = thread::Builder::new().name("fetch-write".to_owned());
     writer.spawn_scoped(scope, move || writer::run(&part, &waiting, &events)).map(|_| writes)
 }

@@ -2,15 +2,18 @@
 //! disk take place at the same time.
 //!
 //! What waits is bounded by the buffers: there are [`BUFFERS_MAX`], and a source that finds none free waits for the disk.
+//! Their bytes count towards the process's memory.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 use peernet_engine::ids::ChunkIndex;
+use peernet_engine::memory::Use;
 
 use super::event::{Event, LinkId, OwnerGone, tell};
+use crate::memory::{Memory, Permit};
 use crate::part::{Part, WriterId};
 
 /// Blocks on their way to the disk, over all sources; a block is at most
@@ -45,6 +48,7 @@ pub(super) struct Writes {
     back: Sender<Vec<u8>>,
     /// Closed when the thread ends.
     gone: Receiver<()>,
+    memory: Memory,
 }
 
 /// The thread's end of it.
@@ -57,6 +61,7 @@ pub(super) struct Waiting {
 pub(super) struct Buffer {
     pub(super) bytes: Vec<u8>,
     back: Sender<Vec<u8>>,
+    _permit: Permit,
 }
 
 impl Drop for Buffer {
@@ -70,24 +75,26 @@ impl Drop for Buffer {
 }
 
 /// Both ends.
-pub(super) fn writes() -> (Writes, Waiting) {
+pub(super) fn writes(memory: &Memory) -> (Writes, Waiting) {
     let (blocks, waiting) = bounded(BUFFERS_MAX);
     let (back, free) = bounded(BUFFERS_MAX);
     for _ in 0..BUFFERS_MAX {
         let _ = back.try_send(Vec::new());
     }
     let (not_gone, gone) = bounded(0);
-    (Writes { blocks, free, back, gone }, Waiting { blocks: waiting, _gone: not_gone })
+    (Writes { blocks, free, back, gone, memory: memory.clone() }, Waiting { blocks: waiting, _gone: not_gone })
 }
 
 impl Writes {
-    /// An empty buffer, as soon as the disk has left one.
-    pub(super) fn buffer(&self) -> Result<Buffer, OwnerGone> {
+    /// An empty buffer for `len` bytes, as soon as the disk has left one.
+    pub(super) fn buffer(&self, len: usize) -> Result<Buffer, OwnerGone> {
         let bytes = crossbeam_channel::select! {
             recv(self.free) -> bytes => bytes.map_err(|_| OwnerGone)?,
             recv(self.gone) -> _ => return Err(OwnerGone),
         };
-        Ok(Buffer { bytes, back: self.back.clone() })
+        let is_gone = || self.gone.try_recv() == Err(TryRecvError::Disconnected);
+        let permit = self.memory.take(Use::Writes, len, is_gone).ok_or(OwnerGone)?;
+        Ok(Buffer { bytes, back: self.back.clone(), _permit: permit })
     }
 
     /// To be written in turn.
@@ -131,7 +138,7 @@ mod tests {
     const LINK: LinkId = LinkId { source: SourceId(0), number: 1 };
 
     fn block(writes: &Writes, offset: u64, bytes: &[u8], right: Option<Right>) -> Block {
-        let mut buffer = writes.buffer().unwrap();
+        let mut buffer = writes.buffer(bytes.len()).unwrap();
         buffer.bytes.extend_from_slice(bytes);
         Block { link: LINK, writer: WRITER, chunk: CHUNK, offset, bytes: buffer, right }
     }
@@ -144,7 +151,8 @@ mod tests {
 
     #[test]
     fn a_chunk_is_told_of_when_all_of_it_is_written() {
-        let ((_folder, part), (writes, waiting), (events, happening)) = (part(), writes(), unbounded());
+        let ((_folder, part), (writes, waiting), (events, happening)) =
+            (part(), writes(&Memory::default()), unbounded());
         part.claim(CHUNK, WRITER);
         let right = Right { bytes: 6, took: Duration::ZERO };
         writes.write(block(&writes, 0, b"abc", None)).unwrap();
@@ -158,7 +166,8 @@ mod tests {
 
     #[test]
     fn what_was_given_up_meanwhile_is_not_written() {
-        let ((_folder, part), (writes, waiting), (events, happening)) = (part(), writes(), unbounded());
+        let ((_folder, part), (writes, waiting), (events, happening)) =
+            (part(), writes(&Memory::default()), unbounded());
         part.claim(CHUNK, WRITER);
         writes.write(block(&writes, 0, b"abc", Some(Right { bytes: 3, took: Duration::ZERO }))).unwrap();
         part.release(CHUNK, WRITER);
@@ -170,13 +179,15 @@ mod tests {
 
     #[test]
     fn buffers_are_few_and_come_back_and_nobody_waits_for_a_thread_that_ended() {
-        let (writes, waiting) = writes();
-        let all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer().unwrap()).collect();
+        let memory = Memory::default();
+        let (writes, waiting) = writes(&memory);
+        let all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer(1 << 20).unwrap()).collect();
         assert!(writes.free.is_empty());
         drop(all);
         assert_eq!(writes.free.len(), BUFFERS_MAX);
-        let _all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer().unwrap()).collect();
+        let _all: Vec<Buffer> = (0..BUFFERS_MAX).map(|_| writes.buffer(1 << 20).unwrap()).collect();
         drop(waiting);
-        assert!(writes.buffer().is_err());
+        assert!(writes.buffer(1).is_err());
+        assert_eq!(memory.used().0, BUFFERS_MAX << 20);
     }
 }

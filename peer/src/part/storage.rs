@@ -11,6 +11,7 @@ use peernet_engine::ids::ChunkIndex;
 
 use super::sys::allocate;
 use super::tree::{Gathered, Tree};
+use crate::memory::Memory;
 
 /// See the module. Reads and writes name places in the whole.
 #[derive(Clone)]
@@ -35,10 +36,10 @@ impl Storage {
     }
 
     /// Memory for the chunk that begins here, where its bytes are better written all at once.
-    pub(super) fn gather(&self, at: u64) -> io::Result<Option<Gathered>> {
+    pub(super) fn gather(&self, at: u64, memory: &Memory) -> io::Result<Option<Gathered>> {
         match self {
             Self::File(_) => Ok(None),
-            Self::Tree(tree) => tree.gather(at),
+            Self::Tree(tree) => tree.gather(at, memory),
         }
     }
 

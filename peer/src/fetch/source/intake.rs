@@ -250,7 +250,7 @@ impl Intake {
         data: &mut impl BufRead,
     ) -> Result<Outcome, OwnerGone> {
         let begun = Instant::now();
-        let mut bytes = self.to.writes.buffer()?;
+        let mut bytes = self.to.writes.buffer(len as usize)?;
         self.spent.disk(begun.elapsed());
         let begun = Instant::now();
         bytes.bytes.reserve(len as usize);
@@ -338,7 +338,7 @@ mod tests {
         let link = LinkId { source: SourceId(0), number: 1 };
         let blueprint = Arc::new(Blueprint::of_manifest(manifest));
         let frontier = Frontier::new(&Follow::Hash);
-        let (writes, waiting) = writer::writes();
+        let (writes, waiting) = writer::writes(&crate::memory::Memory::default());
         let (of_writer, told) = (Arc::clone(&part), events.clone());
         std::thread::spawn(move || writer::run(&of_writer, &waiting, &told));
         let to = Destination { part: Arc::clone(&part), frontier, writes, events };

@@ -7,14 +7,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::thread::{self, Scope, available_parallelism};
 
-use super::{Tree, lock};
+use peernet_engine::memory::Use;
 
-/// Bytes that are being gathered or wait to be written, of one download.
-const GATHERED_BYTES_MAX: usize = 16 << 20;
+use super::{Tree, lock};
+use crate::memory::{Memory, Permit};
+
 /// A chunk with pieces of fewer files is written as it comes.
 const FILES_MIN: usize = 16;
 /// More of them wait for each other in the file system.
@@ -25,7 +25,6 @@ const WRITERS_MAX: usize = 4;
 pub(super) struct Behind {
     state: Mutex<State>,
     changed: Condvar,
-    reserved: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -57,10 +56,15 @@ pub(crate) struct Gathered {
     at: u64,
     len: usize,
     bytes: Vec<u8>,
-    reserved: Arc<AtomicUsize>,
+    _permit: Permit,
 }
 
 impl Gathered {
+    fn within(memory: &Memory, at: u64, len: usize) -> Option<Self> {
+        let permit = memory.try_take(Use::Gathered, len)?;
+        Some(Self { at, len, bytes: Vec::with_capacity(len), _permit: permit })
+    }
+
     /// Takes bytes that are next in the pack; false for any others.
     pub(crate) fn push(&mut self, at: u64, bytes: &[u8]) -> bool {
         let fits = at == self.at + self.bytes.len() as u64 && self.bytes.len() + bytes.len() <= self.len;
@@ -73,12 +77,6 @@ impl Gathered {
     /// Where it begins in the pack, and what of it is there.
     pub(crate) fn so_far(&self) -> (u64, &[u8]) {
         (self.at, &self.bytes)
-    }
-}
-
-impl Drop for Gathered {
-    fn drop(&mut self) {
-        self.reserved.fetch_sub(self.len, Ordering::AcqRel);
     }
 }
 
@@ -130,7 +128,7 @@ impl Tree {
     }
 
     /// Memory for the chunk that begins `at` in the pack, if it shall be gathered and there is enough.
-    pub(crate) fn gather(&self, at: u64) -> io::Result<Option<Gathered>> {
+    pub(crate) fn gather(&self, at: u64, memory: &Memory) -> io::Result<Option<Gathered>> {
         {
             let state = lock(&self.behind.state);
             state.result()?;
@@ -145,7 +143,7 @@ impl Tree {
             return Ok(None);
         }
         loop {
-            if let Some(gathered) = self.behind.reserve(at, len as usize) {
+            if let Some(gathered) = Gathered::within(memory, at, len as usize) {
                 return Ok(Some(gathered));
             }
             let Some(other) = lock(&self.behind.state).waiting.pop_front() else { return Ok(None) };
@@ -219,17 +217,6 @@ impl Tree {
 }
 
 impl Behind {
-    fn reserve(&self, at: u64, len: usize) -> Option<Gathered> {
-        let before = self.reserved.fetch_add(len, Ordering::AcqRel);
-        // Dropping it gives the reservation back.
-        let mut gathered = Gathered { at, len, bytes: Vec::new(), reserved: Arc::clone(&self.reserved) };
-        if before + len > GATHERED_BYTES_MAX {
-            return None;
-        }
-        gathered.bytes.reserve_exact(len);
-        Some(gathered)
-    }
-
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         self.changed.wait(state).unwrap_or_else(std::sync::PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Pack};
@@ -12,6 +13,7 @@ use sha2::{Digest, Sha256};
 use super::super::{Proof, Selected};
 use super::*;
 use crate::cancel::Cancel;
+use crate::memory::MemoryMax;
 
 const CHUNK: u64 = 1 << 20;
 const FILES: usize = 600;
@@ -21,6 +23,7 @@ struct Scene {
     folder: tempfile::TempDir,
     collection: Arc<Collection>,
     pack: Vec<u8>,
+    memory: Memory,
 }
 
 impl Scene {
@@ -44,7 +47,7 @@ impl Scene {
             chunk_size: CHUNK as u32,
         };
         let collection = Arc::new(Collection::new(head, entries).unwrap());
-        Self { folder: tempfile::tempdir().unwrap(), collection, pack }
+        Self { folder: tempfile::tempdir().unwrap(), collection, pack, memory: Memory::default() }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -58,7 +61,7 @@ impl Scene {
 
     /// A chunk, gathered.
     fn gathered(&self, tree: &Tree, at: u64) -> Gathered {
-        let mut gathered = tree.gather(at).unwrap().expect("there is memory, and these are many files");
+        let mut gathered = tree.gather(at, &self.memory).unwrap().expect("there is memory, and these are many files");
         let end = self.pack.len().min((at + CHUNK) as usize);
         for (number, piece) in self.pack[at as usize..end].chunks(999).enumerate() {
             assert!(gathered.push(at + number as u64 * 999, piece));
@@ -100,8 +103,8 @@ fn what_was_handed_over_is_in_its_files_when_the_writers_have_ended() {
     }
     tree.sync().unwrap();
     assert_eq!(proof(&tree), Proof::Right);
-    assert!(tree.gather(0).unwrap().is_none(), "nobody writes any more");
-    assert_eq!(tree.behind.reserved.load(Ordering::Acquire), 0);
+    assert!(tree.gather(0, &scene.memory).unwrap().is_none(), "nobody writes any more");
+    assert_eq!(scene.memory.used().0, 0);
 }
 
 #[test]
@@ -148,7 +151,7 @@ fn what_lies_in_a_files_place_is_mended_read_again_or_refused() {
     symlink(&outside, scene.path("0")).unwrap();
     scene.write(&tree);
     assert!(tree.finish_writing().is_err());
-    assert!(tree.gather(0).is_err(), "whoever goes on hears of it");
+    assert!(tree.gather(0, &scene.memory).is_err(), "whoever goes on hears of it");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
@@ -198,14 +201,14 @@ fn whoever_finds_no_memory_writes_what_waits() {
     tree.hand_over(scene.gathered(&tree, CHUNK));
     let mut chunks = Vec::new();
     while !scene.path("5").exists() {
-        assert!(chunks.len() as u64 * CHUNK <= GATHERED_BYTES_MAX as u64);
+        assert!(scene.memory.used().0 <= MemoryMax::default().bytes());
         chunks.push(scene.gathered(&tree, 0));
     }
-    while tree.gather(0).unwrap().map(|chunk| chunks.push(chunk)).is_some() {
-        assert!(chunks.len() as u64 * CHUNK <= GATHERED_BYTES_MAX as u64);
+    while tree.gather(0, &scene.memory).unwrap().map(|chunk| chunks.push(chunk)).is_some() {
+        assert!(scene.memory.used().0 <= MemoryMax::default().bytes());
     }
     drop(chunks);
-    assert!(tree.gather(0).unwrap().is_some());
+    assert!(tree.gather(0, &scene.memory).unwrap().is_some());
 }
 
 #[test]
@@ -213,8 +216,8 @@ fn chunks_of_few_files_and_pieces_out_of_order_are_not_gathered() {
     let scene = Scene::new();
     let tree = scene.open(|_| true);
     let _writers = open_without_writers(&tree);
-    assert!(tree.gather(5).unwrap().is_none());
-    let mut gathered = tree.gather(CHUNK).unwrap().unwrap();
+    assert!(tree.gather(5, &scene.memory).unwrap().is_none());
+    let mut gathered = tree.gather(CHUNK, &scene.memory).unwrap().unwrap();
     assert!(!gathered.push(CHUNK + 1, b"?") && !gathered.push(CHUNK, &vec![0; CHUNK as usize]));
     assert!(gathered.push(CHUNK, b"ab") && gathered.push(CHUNK + 2, b"c"));
     assert_eq!(gathered.so_far(), (CHUNK, &b"abc"[..]));
@@ -222,7 +225,7 @@ fn chunks_of_few_files_and_pieces_out_of_order_are_not_gathered() {
     let other = Tree::open(&scene.folder.path().join("few"), few).unwrap().unwrap();
     thread::scope(|scope| {
         let _writers = other.spawn_writers(scope);
-        assert!(other.gather(0).unwrap().is_none(), "one file needs no writers");
+        assert!(other.gather(0, &scene.memory).unwrap().is_none(), "one file needs no writers");
     });
 }
 
