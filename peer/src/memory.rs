@@ -1,6 +1,6 @@
 //! The memory of one node: how many bytes of files it may hold at once, over its server and all its downloads.
 //!
-//! Whoever holds bytes has a [`Permit`] for them, which gives them back when it is dropped. Who may have how much is the
+//! Whoever holds bytes has a permit for them, which gives them back when it is dropped. Who may have how much is the
 //! engine's to say (`peernet_engine::memory`). What is not counted: docs/OPERATING.md lists it.
 
 use std::fmt;
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn who_waits_gets_it_when_it_comes_back_and_nothing_when_it_is_over() {
         let memory = Memory::new(MemoryMax::MIN);
-        let all: Vec<_> = std::iter::from_fn(|| memory.try_take(Use::Spills, 64 << 10)).collect();
+        let all: Vec<_> = (0..1_000).map_while(|_| memory.try_take(Use::Spills, 64 << 10)).collect();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // More than it can ever have is taken as what it always can.

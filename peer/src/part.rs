@@ -298,7 +298,7 @@ mod tests {
         let (_folder, part) = part();
         let bound = crate::memory::MemoryMax::default().bytes();
         assert!(part.spill(bound).is_none());
-        let most: Vec<_> = std::iter::from_fn(|| part.spill(1 << 20)).collect();
+        let most: Vec<_> = (0..1_000).map_while(|_| part.spill(1 << 20)).collect();
         assert!(most.len() > 1 && part.spill(1).is_none());
         assert_eq!(part.memory.used().0, most.len() << 20);
         drop(most);

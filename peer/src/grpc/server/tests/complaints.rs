@@ -67,7 +67,8 @@ fn a_true_complaint_withdraws_what_looks_as_it_did() {
     complain(&scene, &[vec![1, 3]]).unwrap();
     assert_eq!(checked(&scene, 2).complaints_upheld, 0);
     assert!(!scene.held.is_withdrawn(), "those chunks are right");
-    complain(&scene, &[vec![2]]).unwrap();
+    // The call itself may end before it is over.
+    let _ = complain(&scene, &[vec![2]]);
     assert_eq!(checked(&scene, 3).complaints_upheld, 1);
     assert!(scene.held.is_withdrawn());
     assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)])]).is_err());
