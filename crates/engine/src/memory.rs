@@ -33,8 +33,9 @@ impl Use {
     fn kept_of(self) -> usize {
         match self {
             Self::SmallBlocks => 4,
-            Self::Streams | Self::Calls | Self::Spills | Self::Delivery | Self::Writes => 8,
-            Self::Gathered => 16,
+            Self::Streams | Self::Calls | Self::Spills | Self::Delivery => 8,
+            Self::Writes => 16,
+            Self::Gathered => 32,
         }
     }
 }
