@@ -215,14 +215,7 @@ fn transfer(
         let writes = spawn_writer(scope, part, &memory, events.clone()).map_err(thread_failed())?;
         // One message a chunk at most, so it is never full.
         let (written, to_sync) = bounded(blueprint.count().0 as usize + 1);
-        let (hash_events, front) = (events.clone(), &frontier);
-        let hasher = thread::Builder::new().name("fetch-hash".to_owned());
-        hasher
-            .spawn_scoped(scope, move || {
-                let read_at = |buffer: &mut [u8], at: u64| part.storage().read_exact_at(buffer, at);
-                whole::follow(&read_at, front, follow, &hash_events);
-            })
-            .map_err(thread_failed())?;
+        spawn_hasher(scope, part, &frontier, follow, events.clone()).map_err(thread_failed())?;
         let delivers = sink.is_some();
         let spawned =
             sink.map_or(Ok(()), |sink| spawn_delivery(scope, part, (&frontier, &memory), sink, events.clone()));
@@ -273,6 +266,22 @@ fn spawn_writer<'scope>(
     let (part, (writes, waiting)) = (Arc::clone(part), writes(memory));
     let writer = thread::Builder::new().name("fetch-write".to_owned());
     writer.spawn_scoped(scope, move || writer::run(&part, &waiting, &events)).map(|_| writes)
+}
+
+fn spawn_hasher<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    part: &Arc<Part>,
+    frontier: &Arc<Frontier>,
+    follow: Follow,
+    events: Sender<Event>,
+) -> std::io::Result<()> {
+    let (part, frontier) = (Arc::clone(part), Arc::clone(frontier));
+    let hasher = thread::Builder::new().name("fetch-hash".to_owned());
+    let hash = move || {
+        let read_at = |buffer: &mut [u8], at: u64| part.storage().read_exact_at(buffer, at);
+        whole::follow(&read_at, &frontier, follow, &events);
+    };
+    hasher.spawn_scoped(scope, hash).map(drop)
 }
 
 fn spawn_delivery<'scope>(
