@@ -94,14 +94,20 @@ impl Bars {
     fn new(output: &Output, what: &str) -> Self {
         let all = MultiProgress::new();
         let main = all.add(styled(UNSIZED));
+        main.unset_length();
         main.set_prefix(what.to_owned());
         output.draw(Some(all.clone()));
         Self { output: output.clone(), main, below: Lines::below(all) }
     }
 
     fn show(&mut self, (done, total): (u64, Option<u64>), note: &str, sources: &[SourceProgress]) {
-        self.main.set_style(style(if total.is_some() { SIZED } else { UNSIZED }));
-        self.main.set_length(total.unwrap_or_default().max(1));
+        if self.main.length().is_some() != total.is_some() {
+            self.main.set_style(style(if total.is_some() { SIZED } else { UNSIZED }));
+        }
+        match total {
+            Some(total) => self.main.set_length(total.max(1)),
+            None => self.main.unset_length(),
+        }
         self.main.set_position(if total == Some(0) { 1 } else { done });
         let note = Some(note).filter(|note| !note.is_empty()).map(|note| format!("  {note}"));
         self.below.set(note.into_iter().chain(source_lines(sources)).collect());

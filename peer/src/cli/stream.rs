@@ -19,12 +19,11 @@ use super::progress::Meter;
 use super::signals;
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::fetch::Sink;
+use crate::fetch::{PIECE_BYTES, Sink};
 use crate::node::DownloadOptions;
 
-/// Pieces that the reader may be behind, and how long one may be.
+/// Pieces that the reader may be behind.
 const PIECES_MAX: usize = 4;
-const PIECE_BYTES_MAX: usize = 256 << 10;
 
 pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> Result<Exit, Failure> {
     if typed.force || typed.v1_names || typed.share {
@@ -43,7 +42,7 @@ pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> 
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let options = DownloadOptions { output: typed.output.as_ref().map(PathBuf::from), ..DownloadOptions::default() };
     // The pieces here: those that wait, the one being copied and the one being written.
-    let pieces = (PIECES_MAX + 2) * PIECE_BYTES_MAX;
+    let pieces = (PIECES_MAX + 2) * PIECE_BYTES;
     let _permit =
         node.memory().take(Use::Delivery, pieces, || context.cancel.is_cancelled()).ok_or_else(interrupted)?;
     let mut writer = Writer::start(&context.cancel)?;

@@ -14,7 +14,7 @@ use super::event::{Event, tell};
 use crate::hashing::digest::Digest;
 
 /// Read at once: small enough to stay in the cache between reading and hashing.
-pub(super) const PIECE_BYTES: usize = 256 << 10;
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
 
 /// Takes verified bytes in the file's order. An error ends the download.
 pub type Sink = Box<dyn FnMut(&[u8]) -> io::Result<()> + Send>;

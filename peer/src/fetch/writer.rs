@@ -5,7 +5,6 @@
 //! Their bytes count towards the process's memory.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
@@ -104,7 +103,7 @@ impl Writes {
 }
 
 /// The thread: until nobody can leave a block any more, or nobody wants to know.
-pub(super) fn run(part: &Arc<Part>, waiting: &Waiting, events: &Sender<Event>) {
+pub(super) fn run(part: &Part, waiting: &Waiting, events: &Sender<Event>) {
     for block in &waiting.blocks {
         let done = match write(part, &block) {
             Ok(done) => done,
@@ -143,9 +142,9 @@ mod tests {
         Block { link: LINK, writer: WRITER, chunk: CHUNK, offset, bytes: buffer, right }
     }
 
-    fn part() -> (tempfile::TempDir, Arc<Part>) {
+    fn part() -> (tempfile::TempDir, Part) {
         let folder = tempfile::tempdir().unwrap();
-        let part = Arc::new(Part::open(&folder.path().join("part")).unwrap().unwrap());
+        let part = Part::open(&folder.path().join("part")).unwrap().unwrap();
         (folder, part)
     }
 

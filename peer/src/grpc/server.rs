@@ -35,7 +35,6 @@ use self::waiting::Waiting;
 use super::address::{AddressError, HostPort};
 use super::{environment, marshal};
 use crate::cancel::Cancel;
-use crate::memory::Memory;
 use crate::throttle::{Connections, SpeedLimits, Throttle};
 use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
@@ -120,8 +119,6 @@ struct Core {
     call_budget: Budget,
     stream_budget: Budget,
     small_blocks: Budget,
-    /// Shared with the downloads of the same node.
-    memory: Memory,
     streams: Streams,
     waiting: Arc<Waiting>,
     complaints: Complaints,
@@ -151,7 +148,6 @@ impl Core {
             call_budget: budget(Use::Calls),
             stream_budget: budget(Use::Streams),
             small_blocks: budget(Use::SmallBlocks),
-            memory: throttle.memory().clone(),
             streams: Streams::new(),
             waiting: Arc::new(Waiting::new(&limits)),
             complaints: Complaints::new(),
@@ -173,7 +169,7 @@ impl Core {
 
     /// How many `Fetch` calls may be served: each may always have one small block.
     fn streams_max(&self) -> usize {
-        self.limits.streams_max.min(self.memory.kept(Use::SmallBlocks) / stream::BLOCK_BYTES_MIN as usize)
+        self.limits.streams_max.min(self.small_blocks.kept() / stream::BLOCK_BYTES_MIN as usize)
     }
 
     fn count_refused(&self) {

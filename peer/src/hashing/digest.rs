@@ -13,6 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 /// Bytes of a block (FIPS 180-4, section 5.2.1).
 const BLOCK: usize = 64;
+/// Read at once by [`Digest::of_range`]: small enough to stay in the cache between reading and hashing.
+const PIECE_BYTES: usize = 256 << 10;
 /// FIPS 180-4, section 5.3.3.
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
@@ -62,6 +64,26 @@ impl Digest {
                 other.update(bytes);
             }
         }
+    }
+
+    /// Of `len` bytes from `offset` on, read in pieces.
+    pub(crate) fn of_range<E>(
+        offset: u64,
+        len: u64,
+        mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
+    ) -> Result<[u8; 32], E> {
+        let (mut digest, mut buffer) = (Self::new(), vec![0; (PIECE_BYTES as u64).min(len) as usize]);
+        for at in (0..len).step_by(PIECE_BYTES) {
+            let piece = &mut buffer[..(PIECE_BYTES as u64).min(len - at) as usize];
+            read(offset + at, piece)?;
+            digest.update(piece);
+        }
+        Ok(digest.finish())
+    }
+
+    /// The end; it begins anew.
+    pub(crate) fn take(&mut self) -> [u8; 32] {
+        std::mem::replace(self, Self::new()).finish()
     }
 
     /// The end.
@@ -182,6 +204,21 @@ mod tests {
         second.update(b"d");
         assert_eq!(first.finish(), <[u8; 32]>::from(Sha256::digest(b"abc")));
         assert_eq!(second.finish(), <[u8; 32]>::from(Sha256::digest(b"abcd")));
+    }
+
+    #[test]
+    fn a_range_is_read_once_and_in_order() {
+        for len in [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 5] {
+            let (all, mut next) = (bytes(7 + len), 7);
+            let hash = Digest::of_range(7, len as u64, |at, piece| {
+                assert_eq!(at, next);
+                next += piece.len() as u64;
+                piece.copy_from_slice(&all[at as usize..][..piece.len()]);
+                Ok::<(), ()>(())
+            });
+            assert_eq!(hash, Ok(Sha256::digest(&all[7..]).into()), "{len} bytes");
+        }
+        assert_eq!(Digest::of_range(0, 1, |_, _| Err("no")), Err("no"));
     }
 
     #[test]

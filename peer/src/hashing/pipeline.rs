@@ -98,17 +98,12 @@ fn in_one_pass(source: &mut Source<'_>, ahead_far: usize) -> Result<Hashes, Fail
         let hasher = hasher.spawn_scoped(scope, move || hash_both(&waiting)).map_err(Failure::Thread)?;
         let mut own = None;
         source.read_all(&mut |mut piece| {
-            if piece.first && pieces.len() >= ahead_far {
-                own = Some(Digest::new());
+            if piece.first {
+                own = (pieces.len() >= ahead_far).then(Digest::new);
             }
-            if let Some(mut chunk) = own.take() {
+            if let Some(chunk) = &mut own {
                 chunk.update(&piece.bytes);
-                if piece.last {
-                    piece.by = By::Reader(Some(ChunkHash(chunk.finish())));
-                } else {
-                    piece.by = By::Reader(None);
-                    own = Some(chunk);
-                }
+                piece.by = By::Reader(piece.last.then(|| ChunkHash(chunk.take())));
             }
             pieces.send(piece).map_err(|_| ended())
         })?;
@@ -229,7 +224,7 @@ pub(super) fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
             By::Hasher => {
                 whole.update_both(&mut chunk, &piece.bytes);
                 if piece.last {
-                    chunks.push(ChunkHash(std::mem::replace(&mut chunk, Digest::new()).finish()));
+                    chunks.push(ChunkHash(chunk.take()));
                 }
             }
             By::Reader(result) => {
@@ -254,7 +249,7 @@ fn hash_chunks(pieces: &Receiver<Piece>, results: &Sender<(ChunkIndex, ChunkHash
     for piece in pieces {
         hasher.update(&piece.bytes);
         if piece.last {
-            let hash = ChunkHash(std::mem::replace(&mut hasher, Digest::new()).finish());
+            let hash = ChunkHash(hasher.take());
             if results.send((piece.chunk, hash)).is_err() {
                 return;
             }

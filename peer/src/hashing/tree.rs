@@ -166,7 +166,7 @@ impl FileHasher {
             self.seen += piece.len() as u64;
             bytes = rest;
             if self.seen == end {
-                self.chunks.push(ChunkHash(std::mem::replace(&mut self.chunk, Digest::new()).finish()));
+                self.chunks.push(ChunkHash(self.chunk.take()));
             }
         }
     }

@@ -27,6 +27,22 @@ impl World {
         Shares::open(&self.folder.path().join("shares"), Log::silent()).unwrap()
     }
 
+    /// The same, and what is said.
+    fn open_heard(&self) -> (Shares, Arc<Mutex<Vec<String>>>) {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&said);
+        let log = Log::new(move |_, text| hears.lock().unwrap().push(text.to_owned()));
+        (Shares::open(&self.folder.path().join("shares"), log).unwrap(), said)
+    }
+
+    /// A file of one chunk whose download has begun, and what it is when it has ended.
+    fn growing(&self, path: &Path) -> (Arc<Held>, FileIdentity) {
+        let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+        let part = Arc::new(File::open(path).unwrap());
+        let have = Bitmap::empty(ChunkCount(1));
+        (Held::growing(Arc::new(manifest), path.to_owned(), part, have, "f".to_owned()), identity)
+    }
+
     fn write(&self, name: impl AsRef<Path>, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::write(&path, text).unwrap();
@@ -128,10 +144,8 @@ fn a_download_in_progress_is_on_offer_until_it_ends_and_never_on_disk() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
-    let (manifest, identity) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
-    let (file_hash, manifest) = (manifest.file_hash(), Arc::new(manifest));
-    let part = Arc::new(File::open(&path).unwrap());
-    let held = Held::growing(Arc::clone(&manifest), path.clone(), part, Bitmap::empty(ChunkCount(1)), "f".to_owned());
+    let (held, identity) = world.growing(&path);
+    let file_hash = held.manifest().file_hash();
     shares.begin(Arc::clone(&held));
     assert_eq!(states(&shares), [ShareState::Downloading { chunks: 0 }]);
     assert!(shares.is_growing() && states(&world.open()).is_empty());
@@ -175,9 +189,8 @@ fn a_download_in_progress_that_was_tampered_with_is_not_offered_and_goes_on() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
-    let (manifest, _) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
-    let (file_hash, part) = (manifest.file_hash(), Arc::new(File::open(&path).unwrap()));
-    let held = Held::growing(Arc::new(manifest), path, part, Bitmap::empty(ChunkCount(1)), "f".to_owned());
+    let (held, _) = world.growing(&path);
+    let file_hash = held.manifest().file_hash();
     held.add(ChunkIndex(0));
     shares.begin(Arc::clone(&held));
     assert!(held.is_as_hashed(ChunkIndex(0)).unwrap());

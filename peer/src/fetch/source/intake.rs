@@ -281,8 +281,7 @@ impl Intake {
     }
 
     fn is_right(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> bool {
-        let hash = ChunkHash(std::mem::replace(&mut incoming.digest, Digest::new()).finish());
-        self.blueprint.hash(chunk) == Some(hash)
+        self.blueprint.hash(chunk) == Some(ChunkHash(incoming.digest.take()))
     }
 
     fn write_gathered(&self, chunk: ChunkIndex, incoming: &mut Incoming) -> Outcome {

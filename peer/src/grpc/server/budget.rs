@@ -31,6 +31,11 @@ impl Budget {
         if self.closed.load(Ordering::Acquire) { None } else { self.memory.try_take(self.of, bytes) }
     }
 
+    /// What it can always have.
+    pub(super) fn kept(&self) -> usize {
+        self.memory.kept(self.of)
+    }
+
     /// Nobody gets anything any more, and nobody waits.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);

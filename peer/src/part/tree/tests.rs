@@ -98,7 +98,7 @@ impl Scene {
     }
 }
 
-fn proof(tree: &Tree) -> Proof {
+pub(super) fn proof(tree: &Tree) -> Proof {
     tree.prove(&Cancel::new()).unwrap()
 }
 

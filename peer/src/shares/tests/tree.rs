@@ -1,7 +1,7 @@
 //! Shared directories: two files on offer, one share.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use peernet_engine::collection::Collection;
 use peernet_engine::ids::ChunkHash;
@@ -95,10 +95,7 @@ fn listing_and_pack_are_served_the_same_after_a_restart() {
 #[test]
 fn a_changed_file_ends_the_whole_share_for_good_and_is_named() {
     let tree = Tree::new();
-    let said = Arc::new(Mutex::new(Vec::new()));
-    let hears = Arc::clone(&said);
-    let log = Log::new(move |_, text| hears.lock().unwrap().push(text.to_owned()));
-    let shares = Shares::open(&tree.world.folder.path().join("shares"), log).unwrap();
+    let (shares, said) = tree.world.open_heard();
     let (listing, pack) = tree.share(&shares);
     let held = [listing, pack].map(|key| shares.held(key.0, Some(key.1)).unwrap());
     tree.write("sub/ä", "other");
@@ -271,10 +268,7 @@ fn chunks_and_files_that_lie_here_are_found_and_readable() {
 fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
     let check = |chunk: u32, named: &str| {
         let tree = Tree::new();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let hears = Arc::clone(&said);
-        let log = Log::new(move |_, message| hears.lock().unwrap().push(message.to_owned()));
-        let shares = Shares::open(&tree.world.folder.path().join("shares"), log).unwrap();
+        let (shares, said) = tree.world.open_heard();
         let (listing, pack) = tree.share(&shares);
         let held = shares.held(pack.0, None).unwrap();
         shares.altered(&held, ChunkIndex(chunk));

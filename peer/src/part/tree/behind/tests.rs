@@ -10,6 +10,7 @@ use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Pack};
 use peernet_engine::ids::{ByteCount, FileHash, ManifestId};
 use sha2::{Digest, Sha256};
 
+use super::super::tests::proof;
 use super::super::{Proof, Selected};
 use super::*;
 use crate::cancel::Cancel;
@@ -84,10 +85,6 @@ impl Scene {
 pub(crate) fn open_without_writers(tree: &Tree) -> Writers<'_> {
     lock(&tree.behind.state).open = true;
     Writers(tree)
-}
-
-fn proof(tree: &Tree) -> Proof {
-    tree.prove(&Cancel::new()).unwrap()
 }
 
 #[test]
