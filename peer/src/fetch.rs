@@ -40,6 +40,7 @@ pub use error::FetchError;
 pub(crate) use local::Nearby;
 pub use plan::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
 pub use progress::{FetchProgress, Phase, SourceProgress};
+#[cfg(feature = "cli")]
 pub(crate) use whole::PIECE_BYTES;
 pub use whole::Sink;
 

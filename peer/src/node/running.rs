@@ -60,10 +60,7 @@ impl Running {
         server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
-        let announced = address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:"));
-        let announced =
-            announced.map_or(address.clone(), |port| format!("port {port} of where the tracker sees this peer"));
-        node.log.info(&format!("listening on {local}, announced as {announced}"));
+        node.log.info(&format!("listening on {local}, announced {}", said_of(&address)));
         let setup = Setup {
             client: Arc::clone(&node.tracker),
             shares: Arc::clone(&node.shares),
@@ -143,6 +140,14 @@ impl Running {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An unspecified address is replaced by the tracker.
+fn said_of(address: &str) -> String {
+    match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:")) {
+        Some(port) => format!("with the address that the tracker sees and port {port}"),
+        None => format!("as {address}"),
     }
 }
 
