@@ -169,7 +169,7 @@ impl Core {
 
     /// How many `Fetch` calls may be served: each may always have one small block.
     fn streams_max(&self) -> usize {
-        self.limits.streams_max.min(self.small_blocks.kept() / stream::BLOCK_BYTES_MIN as usize)
+        self.limits.streams_max.min(self.small_blocks.kept() / stream::BLOCK_BYTES_SMALL as usize)
     }
 
     fn count_refused(&self) {

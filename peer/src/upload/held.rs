@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -56,6 +56,7 @@ pub struct Held {
 struct State {
     place: Place,
     have: Bitmap,
+    calls: u64,
     withdrawn: bool,
     watchers: Vec<Weak<dyn Watcher>>,
 }
@@ -126,9 +127,10 @@ fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
+/// One without a name is no longer what its path leads to, however long a descriptor keeps it.
 pub(super) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
-    let now = FileIdentity::of(&file.metadata().map_err(ReadError::Io)?);
-    if now == identity { Ok(()) } else { Err(ReadError::Changed) }
+    let now = file.metadata().map_err(ReadError::Io)?;
+    if now.nlink() > 0 && FileIdentity::of(&now) == identity { Ok(()) } else { Err(ReadError::Changed) }
 }
 
 impl Held {
@@ -167,7 +169,7 @@ impl Held {
     }
 
     fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
-        let state = State { place, have, withdrawn: false, watchers: Vec::new() };
+        let state = State { place, have, calls: 0, withdrawn: false, watchers: Vec::new() };
         let callers = Callers::new(manifest.geometry().chunk_count());
         Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers })
     }
@@ -269,11 +271,17 @@ impl Held {
         self.callers.join()
     }
 
-    /// Adds someone to tell about changes, until the `Arc` behind `watcher` is dropped.
+    /// How many have asked for chunks so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.lock().calls
+    }
+
+    /// Somebody asks for chunks. Adds who is to be told about changes, until the `Arc` behind `watcher` is dropped.
     pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>) {
         let mut state = self.lock();
         state.watchers.retain(|known| known.strong_count() > 0);
         state.watchers.push(watcher);
+        state.calls += 1;
     }
 
     /// Opens the file, or shares what another reader has open.
@@ -327,6 +335,7 @@ fn notify(mut state: MutexGuard<'_, State>) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::process::Command;
     use std::time::Duration;
 
@@ -335,13 +344,32 @@ mod tests {
 
     use super::*;
 
+    fn shared(path: &Path) -> Arc<Held> {
+        std::fs::write(path, "content").unwrap();
+        let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
+        Held::complete(Arc::new(manifest), path.to_owned(), identity, "file".to_owned())
+    }
+
+    #[test]
+    fn what_is_read_when_it_is_deleted_or_replaced_is_no_longer_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("file"), folder.path().join("other"));
+        let ends: [fn(&Path, &Path); 2] =
+            [|path, _| std::fs::remove_file(path).unwrap(), |path, other| std::fs::rename(other, path).unwrap()];
+        for end in ends {
+            let opened = shared(&path).open().unwrap();
+            opened.read(0, &mut [0; 7]).unwrap();
+            std::fs::copy(&path, &other).unwrap();
+            end(&path, &other);
+            assert!(matches!(opened.read(0, &mut [0; 7]), Err(ReadError::Changed)));
+        }
+    }
+
     #[test]
     fn a_pipe_in_the_files_place_is_a_change_and_holds_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        std::fs::write(&path, "content").unwrap();
-        let (manifest, identity) = hash_file_identified(&path, 1, &mut |_| {}, &Cancel::new()).unwrap();
-        let held = Held::complete(Arc::new(manifest), path.clone(), identity, "file".to_owned());
+        let held = shared(&path);
         std::fs::remove_file(&path).unwrap();
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let (told, hears) = crossbeam_channel::bounded(1);

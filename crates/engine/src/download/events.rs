@@ -24,6 +24,7 @@ impl Download {
             Input::SourceGone { source } => self.forget(now, source),
             Input::ProgressBytes { source, bytes } => self.progress_bytes(now, source, bytes.0),
             Input::HeldBack { source } => self.held_back(now, source),
+            Input::Called => self.lookup.called(now, &self.limits),
             Input::Tick => {}
         }
     }

@@ -15,7 +15,12 @@ const OVERSLEPT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Lookup {
     due: Instant,
+    /// The last one, and whether it is to be repeated because somebody called since.
+    asked_at: Option<Instant>,
+    is_called: bool,
     pause: Duration,
+    /// The least between two lookups for those who call.
+    pause_called: Duration,
     /// Whether more sources are wanted at all.
     wanted: bool,
     /// Nothing was asked and nothing came yet.
@@ -29,12 +34,23 @@ pub(super) struct Lookup {
 impl Lookup {
     /// The first is due at once, unless a source comes before.
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
-        Self { due: now, pause: limits.lookup_pause_start, wanted: true, is_first: true, is_dry: true, in_crowd: false }
+        Self {
+            due: now,
+            asked_at: None,
+            is_called: false,
+            pause: limits.lookup_pause_start,
+            pause_called: limits.lookup_crowd_after,
+            wanted: true,
+            is_first: true,
+            is_dry: true,
+            in_crowd: false,
+        }
     }
 
     /// A source came: the last lookup was worth it, and the first one need not be asked for.
     pub(super) fn brought_something(&mut self, now: Instant, limits: &Limits) {
         self.pause = if self.in_crowd { limits.lookup_pause_crowd } else { limits.lookup_pause_start };
+        self.pause_called = limits.lookup_crowd_after;
         if self.is_first {
             self.put_off(now);
         }
@@ -46,6 +62,15 @@ impl Lookup {
             self.pause = limits.lookup_pause_crowd;
             self.due = self.due.min(now + limits.lookup_crowd_after);
         }
+    }
+
+    /// Somebody who fetches the same asked us for it. Those who call and are not found make the next lookups rarer.
+    pub(super) fn called(&mut self, now: Instant, limits: &Limits) {
+        self.crowd(now, limits);
+        let soon = now + limits.lookup_crowd_after;
+        let soonest = self.asked_at.map_or(soon, |at| soon.max(at + self.pause_called));
+        self.is_called = true;
+        self.due = self.due.min(soonest);
     }
 
     /// How many sources are usable now. Losing the last one is a reason to ask soon.
@@ -66,6 +91,10 @@ impl Lookup {
     }
 
     fn asked(&mut self, now: Instant, limits: &Limits) {
+        self.asked_at = Some(now);
+        if std::mem::take(&mut self.is_called) {
+            self.pause_called = self.pause_called.saturating_mul(2).min(limits.lookup_pause_start);
+        }
         self.put_off(now);
         self.pause = self.pause.saturating_mul(2).min(limits.lookup_pause_max);
     }
@@ -163,5 +192,36 @@ impl Download {
         } else {
             Why::NoProgress { waited }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_calls_is_looked_up_soon_and_more_rarely_while_that_brings_nobody() {
+        #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+        let start = Instant::now();
+        let limits = Limits::default();
+        let mut lookup = Lookup::new(start, &limits);
+        lookup.brought_something(start, &limits);
+        let mut asked_at = Vec::new();
+        for tick in 1..=30_000 {
+            let now = start + Duration::from_millis(tick);
+            lookup.called(now, &limits);
+            if lookup.is_due(now) {
+                lookup.asked(now, &limits);
+                asked_at.push(now);
+            }
+        }
+        assert_eq!(asked_at[0], start + Duration::from_millis(1) + limits.lookup_crowd_after);
+        assert!(asked_at.len() < 20, "{} lookups in half a minute", asked_at.len());
+        assert!(asked_at.windows(2).all(|pair| pair[1] - pair[0] <= limits.lookup_pause_start));
+        // Somebody new was found: it was worth it.
+        let now = *asked_at.last().unwrap() + 2 * limits.lookup_crowd_after;
+        lookup.brought_something(now, &limits);
+        lookup.called(now, &limits);
+        assert_eq!(lookup.deadline(), Some(now + limits.lookup_crowd_after));
     }
 }

@@ -52,7 +52,8 @@ pub struct Limits {
     /// The first pause between two `NeedSources`; it doubles while they bring nothing.
     pub lookup_pause_start: Duration,
     /// When a source says for the first time that others fetch the same file, so soon after it they are looked up: a
-    /// moment, in which those who begin together get to be known.
+    /// moment, in which those who begin together get to be known. The same when somebody asks us for the file, and the pause
+    /// after that one begins with it too.
     pub lookup_crowd_after: Duration,
     /// The pause after that lookup; it doubles too.
     pub lookup_pause_crowd: Duration,
@@ -92,7 +93,7 @@ impl Default for Limits {
             sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),
             lookup_crowd_after: Duration::from_millis(50),
-            lookup_pause_crowd: Duration::from_millis(400),
+            lookup_pause_crowd: Duration::from_millis(100),
             lookup_pause_max: Duration::from_secs(60),
             forsaken_after: Duration::from_secs(8),
             read_ahead: None,

@@ -100,6 +100,8 @@ pub enum Input {
         /// Who is held back; one that is not known here stands for those that are kept out.
         source: SourceId,
     },
+    /// Somebody asks us for the same file: whoever that is, it is worth finding soon, if it is not known yet.
+    Called,
     /// Time passed. Extra ticks are harmless.
     Tick,
 }

@@ -42,6 +42,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         1 => source().prop_map(|source| Input::SourceGone { source }),
         2 => (source(), bytes()).prop_map(|(source, bytes)| Input::ProgressBytes { source, bytes }),
         1 => source().prop_map(|source| Input::HeldBack { source }),
+        1 => Just(Input::Called),
         3 => Just(Input::Tick),
     ]
 }

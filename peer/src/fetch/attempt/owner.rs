@@ -53,6 +53,8 @@ pub(super) struct Owner<'scope, 'env, 'a, 'c> {
     /// Every chunk before this one is verified, or not wanted.
     front: u32,
     looking_up: bool,
+    /// How many had asked us for the same file when last looked.
+    calls: u64,
     /// A sink has not got all bytes yet; then the whole hash waits here.
     delivering: bool,
     whole: Option<FileHash>,
@@ -108,6 +110,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             next_link: 0,
             front: 0,
             looking_up: false,
+            calls: 0,
             delivering: false,
             whole: None,
             waiting: Waiting::default(),
@@ -143,6 +146,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             if let Some(decided) = self.connect_waiting() {
                 return decided;
             }
+            if let Some(decided) = self.hear_calls() {
+                return decided;
+            }
             self.show(false);
             let wait = self.wait();
             verdict = crossbeam_channel::select! {
@@ -168,6 +174,12 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         let now = Instant::now();
         let until = self.download.deadline().map(|deadline| deadline.saturating_duration_since(now));
         until.unwrap_or(Duration::MAX).min(self.context.job.limits.progress_interval)
+    }
+
+    fn hear_calls(&mut self) -> Verdict {
+        let calls = self.context.held.as_ref().map_or(0, |held| held.calls());
+        let has_more = std::mem::replace(&mut self.calls, calls) != calls;
+        if has_more { self.feed(Input::Called) } else { None }
     }
 
     fn introduce(&mut self, sources: Vec<Source>, verdict: &mut Verdict) {

@@ -16,7 +16,7 @@ use super::pace;
 use super::stream::Stream;
 
 /// How often overdue sends, idle streams and postponed news are looked at.
-const UPKEEP_INTERVAL: Duration = Duration::from_millis(200);
+const UPKEEP_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Streams that have something to do. Every stream is in it at most once, so it is never full.
 pub(super) type Pump = Sender<Arc<Stream>>;

@@ -2,11 +2,12 @@
 //!
 //! A stream with something to do is in the disk threads' queue, at most once; a disk thread then makes one message and
 //! puts the stream at the end of the queue again, so that streams take turns. It may make only a few messages ahead of
-//! what gRPC has taken (its credits), so that a slow caller holds little memory and no thread.
+//! what gRPC has taken, so that a slow caller holds little memory and no thread.
 
+mod ahead;
 mod wanted;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 
+use self::ahead::{Ahead, MESSAGES_MAX};
 use self::wanted::Wanted;
 use super::super::marshal::Rendered;
 use super::Core;
@@ -30,19 +32,14 @@ use crate::throttle::Connected;
 use crate::transfers::Upload;
 use crate::upload::{Caller, Held, Opened, Watcher};
 
-/// Messages made and not yet taken by gRPC: one on its way, one behind it, one being made.
-const CREDITS: u32 = 3;
-/// Credits, and one last word.
-const OUTGOING_MAX: usize = CREDITS as usize + 2;
-/// Blocks begin at this size ...
-const BLOCK_BYTES_START: u32 = 256 << 10;
-/// ... and follow the caller's rate, so that a slow one sees bytes often and a fast one costs little per byte.
-pub(super) const BLOCK_BYTES_MIN: u32 = 64 << 10;
-const BLOCK_BYTES_MAX: u32 = peernet_protos::limits::BLOCK_BYTES_MAX;
-const BLOCK_TIME_FAST: Duration = Duration::from_millis(20);
-const BLOCK_TIME_SLOW: Duration = Duration::from_millis(100);
+/// What is ahead, one piece of news, and one last word.
+const OUTGOING_MAX: usize = MESSAGES_MAX + 2;
+/// How long a block is at most where memory is short.
+pub(super) const BLOCK_BYTES_SMALL: u32 = 64 << 10;
 /// News of new chunks, and of what others got, are put together for this long,
-const NEWS_INTERVAL: Duration = Duration::from_millis(100);
+const NEWS_INTERVAL: Duration = Duration::from_millis(50);
+/// or for this long for each stream of the server where that is longer: they cost both sides work,
+const NEWS_INTERVAL_EACH: Duration = Duration::from_millis(6);
 /// and so many times longer for every so many bytes of bitmap, so that they stay a small part of what is sent.
 const NEWS_BYTES: usize = 512;
 
@@ -59,13 +56,14 @@ pub(super) enum Out {
 /// All `Fetch` calls of one server.
 pub(super) struct Streams {
     all: Mutex<Vec<Weak<Stream>>>,
+    count: Arc<AtomicU32>,
     next: AtomicU64,
     upkeep: Upkeep,
 }
 
 impl Streams {
     pub(super) fn new() -> Self {
-        Self { all: Mutex::new(Vec::new()), next: AtomicU64::new(0), upkeep: Upkeep::default() }
+        Self { all: Mutex::new(Vec::new()), count: Arc::default(), next: AtomicU64::new(0), upkeep: Upkeep::default() }
     }
 
     /// `None` when there are as many as may be.
@@ -82,11 +80,12 @@ impl Streams {
         }
         let connected = core.connections.begin()?;
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
-        let state = Mutex::new(State::new(outgoing, core.limits.ranges_wanted_max));
+        let state = Mutex::new(State::new(outgoing, core.limits.ranges_wanted_max, Arc::clone(&self.count)));
         let (upkeep, number) = (self.upkeep.clone(), self.next.fetch_add(1, Ordering::Relaxed));
         let ticket = Ticket { core: Arc::downgrade(core), number, _connected: connected };
         let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, remote, state });
         all.push(Arc::downgrade(&stream));
+        self.count.fetch_add(1, Ordering::Relaxed);
         Some((stream, receiver))
     }
 
@@ -126,7 +125,9 @@ struct Ticket {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let allowed = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).allowed;
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.streams.fetch_sub(1, Ordering::Relaxed);
+        let allowed = state.allowed;
         if let Some(core) = self.ticket.core.upgrade() {
             core.pace.forget(self.ticket.number);
             core.pace.give_back(allowed);
@@ -136,6 +137,8 @@ impl Drop for Stream {
 
 /// Invariant: `queued` is true exactly while the stream is in the pump or in a disk thread's hands.
 struct State {
+    /// How many there are of the server.
+    streams: Arc<AtomicU32>,
     subject: Subject,
     wanted: Wanted,
     current: Option<(ChunkIndex, u32)>,
@@ -145,7 +148,7 @@ struct State {
     /// It only wants what others got, and may change its mind until then.
     held_until: Option<Instant>,
     outgoing: mpsc::Sender<Out>,
-    credits: u32,
+    ahead: Ahead,
     /// There was no memory for another block beside what is on its way; the next [`Stream::sent`] tries again.
     starved: bool,
     queued: bool,
@@ -159,8 +162,6 @@ struct State {
     news: bool,
     last_news: Option<Instant>,
     active: Instant,
-    last_sent: Instant,
-    block_bytes: u32,
 }
 
 /// What the call is about.
@@ -184,9 +185,10 @@ enum Act {
 }
 
 impl State {
-    fn new(outgoing: mpsc::Sender<Out>, ranges_max: usize) -> Self {
+    fn new(outgoing: mpsc::Sender<Out>, ranges_max: usize, streams: Arc<AtomicU32>) -> Self {
         let now = Instant::now();
         Self {
+            streams,
             subject: Subject::Unknown,
             wanted: Wanted::new(ranges_max),
             current: None,
@@ -194,7 +196,7 @@ impl State {
             told: (0, false),
             held_until: None,
             outgoing,
-            credits: CREDITS,
+            ahead: Ahead::new(now),
             starved: false,
             queued: false,
             waits_for_turn: false,
@@ -205,25 +207,27 @@ impl State {
             news: false,
             last_news: None,
             active: now,
-            last_sent: now,
-            block_bytes: BLOCK_BYTES_START,
         }
     }
 
     fn has_work(&self) -> bool {
-        let wanted = !self.wanted.is_empty() && !self.is_held();
-        let asked = self.current.is_some() || wanted || self.caller_is_done;
-        let more = (asked && !self.waits_for_turn) || self.news_are_due();
         match self.subject {
             Subject::Unknown => self.caller_is_done && !self.ended,
             Subject::Asked(..) => !self.ended,
-            Subject::Known(..) => !self.ended && more && self.credits > 0 && (!self.starved || self.is_bare()),
+            Subject::Known(..) => !self.ended && (self.news_may_go() || self.more_may_go()),
         }
     }
 
-    /// Nothing of it is on its way.
-    fn is_bare(&self) -> bool {
-        self.credits == CREDITS
+    fn news_may_go(&self) -> bool {
+        self.ahead.has_room_for_news() && self.news_are_due()
+    }
+
+    /// A block, a refusal or the end.
+    fn more_may_go(&self) -> bool {
+        let wanted = !self.wanted.is_empty() && !self.is_held();
+        let asked = self.current.is_some() || wanted || self.caller_is_done;
+        let room = if self.starved { self.ahead.is_bare() } else { self.ahead.has_room(Instant::now()) };
+        asked && !self.waits_for_turn && room
     }
 
     fn news_are_due(&self) -> bool {
@@ -239,7 +243,8 @@ impl State {
     fn news_interval(&self) -> Duration {
         let Subject::Known(held, _) = &self.subject else { return NEWS_INTERVAL };
         let bytes = held.manifest().geometry().chunk_count().0 as usize / 8;
-        NEWS_INTERVAL * (1 + bytes / NEWS_BYTES) as u32
+        let streams = self.streams.load(Ordering::Relaxed);
+        NEWS_INTERVAL.max(NEWS_INTERVAL_EACH * streams) * (1 + bytes / NEWS_BYTES) as u32
     }
 
     /// What others got, to be told now.
@@ -298,10 +303,10 @@ impl State {
         if held.is_withdrawn() {
             return Some(Act::Fail(not_shared()));
         }
-        if self.news_are_due() {
+        if self.news_may_go() {
             return Some(Act::News(held));
         }
-        if self.waits_for_turn {
+        if !self.more_may_go() {
             return None;
         }
         if self.current.is_none() {
@@ -315,11 +320,12 @@ impl State {
         }
         let (chunk, offset) = self.current?;
         let left = held.manifest().geometry().chunk_len(chunk) - offset;
-        Some(Act::Block { held, opened, chunk, offset, len: left.min(self.block_bytes) })
+        Some(Act::Block { held, opened, chunk, offset, len: left.min(self.ahead.block_bytes(Instant::now())) })
     }
 
-    fn put(&mut self, reply: Option<Rendered>, permit: Option<Permit>) {
-        self.credits -= 1;
+    /// `len` is how much payload it has.
+    fn put(&mut self, reply: Option<Rendered>, len: u32, permit: Option<Permit>) {
+        self.ahead.put(Instant::now(), len);
         let sent = reply.is_some_and(|reply| self.outgoing.try_send(Out::Reply(reply, permit)).is_ok());
         if !sent {
             self.finish(None);
@@ -398,15 +404,8 @@ impl Stream {
     pub(super) fn sent(&self) {
         let mut state = self.lock();
         let now = Instant::now();
-        let took = now - state.last_sent;
-        if took < BLOCK_TIME_FAST {
-            state.block_bytes = (state.block_bytes * 2).min(BLOCK_BYTES_MAX);
-        } else if took > BLOCK_TIME_SLOW {
-            state.block_bytes = (state.block_bytes / 2).max(BLOCK_BYTES_MIN);
-        }
-        state.last_sent = now;
+        state.ahead.taken(now);
         state.active = now;
-        state.credits += 1;
         state.starved = false;
         self.queue(&mut state);
     }
@@ -414,7 +413,7 @@ impl Stream {
     /// Everything its caller asked for was handed to gRPC.
     pub(super) fn owes_nothing(&self) -> bool {
         let state = self.lock();
-        state.ended || (state.wanted.is_empty() && state.current.is_none() && state.is_bare())
+        state.ended || (state.wanted.is_empty() && state.current.is_none() && state.ahead.is_bare())
     }
 
     /// Nobody is there any more to send to.
@@ -485,14 +484,14 @@ impl Stream {
         let mut state = self.lock();
         let given = state.others().map(|others| others.as_bytes().to_vec()).unwrap_or_default();
         let reply = FetchReply { kind: Kind::AVAILABLE.into(), complete, bitmap, given, ..FetchReply::default() };
-        state.put(Rendered::plain(&reply), None);
+        state.put(Rendered::plain(&reply), 0, None);
     }
 
     fn refuse(&self, core: &Core, chunk: ChunkIndex, reason: Reason) {
         core.count_refused();
         let kind = Kind::REFUSED.into();
         let reply = FetchReply { kind, chunk_index: chunk.0, reason: reason.into(), ..FetchReply::default() };
-        self.lock().put(Rendered::plain(&reply), None);
+        self.lock().put(Rendered::plain(&reply), 0, None);
     }
 
     fn send_block(&self, core: &Core, held: &Held, opened: Option<Opened>, place: (ChunkIndex, u32, u32)) {
@@ -507,7 +506,7 @@ impl Stream {
                 let unused = std::mem::take(&mut state.allowed).saturating_sub(len);
                 core.pace.give_back(unused);
                 state.advance(held, opened, (chunk, offset, len));
-                state.put(Some(reply), permit);
+                state.put(Some(reply), len, permit);
             }
             Err(error) => {
                 drop(permit);
@@ -553,8 +552,8 @@ impl Stream {
         }
         let mut state = self.lock();
         state.starved = true;
-        let len = len.min(BLOCK_BYTES_MIN);
-        state.is_bare().then(|| (len, core.small_blocks.try_take(len as usize)))
+        let len = len.min(BLOCK_BYTES_SMALL);
+        state.ahead.is_bare().then(|| (len, core.small_blocks.try_take(len as usize)))
     }
 
     fn queue(&self, state: &mut State) {
