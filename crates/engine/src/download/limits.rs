@@ -93,7 +93,7 @@ impl Default for Limits {
             sources_wanted: 10,
             lookup_pause_start: Duration::from_secs(5),
             lookup_crowd_after: Duration::from_millis(50),
-            lookup_pause_crowd: Duration::from_millis(100),
+            lookup_pause_crowd: Duration::from_millis(400),
             lookup_pause_max: Duration::from_secs(60),
             forsaken_after: Duration::from_secs(8),
             read_ahead: None,
