@@ -31,6 +31,8 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_peernet");
 const PATIENCE: Duration = Duration::from_secs(60);
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+const SIGCONT: i32 = 18;
+const SIGSTOP: i32 = 19;
 
 /// A tracker and a folder with everyone's home in it.
 struct Stage {

@@ -1,5 +1,6 @@
 //! What callers of all kinds get from a server, seen through gRPC itself.
 
+mod called;
 mod complaints;
 mod memory;
 

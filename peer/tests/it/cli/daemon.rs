@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{PATIENCE, SIGINT, SIGTERM, Stage, ended};
+use super::{PATIENCE, SIGCONT, SIGINT, SIGSTOP, SIGTERM, Stage, ended};
 
 #[test]
 fn a_restarted_daemon_serves_the_same() {
@@ -85,21 +85,25 @@ fn commands_wait_for_a_daemon_that_is_just_starting() {
     // What a daemon has between taking its folder and listening for commands.
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(stage.path("alice/serving.lock"));
     let lock = lock.unwrap();
+    // It stands still until the daemon has the folder: who finds it free would take it.
     let begin = |arguments: &[&str]| {
         lock.lock().unwrap();
         let mut command = stage.start("alice", arguments);
         command.line_with("just starting", PATIENCE);
+        command.signal(SIGSTOP);
         lock.unlock().unwrap();
         command
     };
     let mut sharing = begin(&["share", "a.bin", "b.bin"]);
     let (mut daemon, _) = stage.daemon("alice");
+    sharing.signal(SIGCONT);
     ended(&mut sharing).ok().says("Announced all 1 chunks");
     assert_eq!(stage.announced("alice"), 2);
     daemon.signal(SIGTERM);
     ended(&mut daemon).ok();
     let mut ending = begin(&["unshare", &hash]);
     let (_daemon, _) = stage.daemon("alice");
+    ending.signal(SIGCONT);
     ended(&mut ending).ok();
     wait_until_announced(&stage, "alice", 1);
 }

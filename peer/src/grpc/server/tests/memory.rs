@@ -13,10 +13,10 @@ use crate::memory::MemoryMax;
 use crate::part::Part;
 
 /// A directory that knows one file.
-struct Listed(Plan, Manifest);
+pub(super) struct Listed(Plan, Manifest);
 
 impl Listed {
-    fn of(scene: &Scene) -> Self {
+    pub(super) fn of(scene: &Scene) -> Self {
         let manifest = scene.held.manifest();
         let address = scene.server.local_addr().to_string();
         let peer = PeerId::from_random([7; 16]);
