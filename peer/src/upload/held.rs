@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use peernet_engine::bitmap::Bitmap;
@@ -51,12 +52,12 @@ pub struct Held {
     file_name: String,
     state: Mutex<State>,
     callers: Arc<Callers>,
+    calls: AtomicU64,
 }
 
 struct State {
     place: Place,
     have: Bitmap,
-    calls: u64,
     withdrawn: bool,
     watchers: Vec<Weak<dyn Watcher>>,
 }
@@ -169,9 +170,9 @@ impl Held {
     }
 
     fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
-        let state = State { place, have, calls: 0, withdrawn: false, watchers: Vec::new() };
+        let state = State { place, have, withdrawn: false, watchers: Vec::new() };
         let callers = Callers::new(manifest.geometry().chunk_count());
-        Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers })
+        Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers, calls: AtomicU64::new(0) })
     }
 
     /// Sizes and hashes.
@@ -273,7 +274,7 @@ impl Held {
 
     /// How many have asked for chunks so far.
     pub(crate) fn calls(&self) -> u64 {
-        self.lock().calls
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Somebody asks for chunks. Adds who is to be told about changes, until the `Arc` behind `watcher` is dropped.
@@ -281,7 +282,7 @@ impl Held {
         let mut state = self.lock();
         state.watchers.retain(|known| known.strong_count() > 0);
         state.watchers.push(watcher);
-        state.calls += 1;
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Opens the file, or shares what another reader has open.

@@ -7,7 +7,7 @@
 mod ahead;
 mod wanted;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -56,7 +56,8 @@ pub(super) enum Out {
 /// All `Fetch` calls of one server.
 pub(super) struct Streams {
     all: Mutex<Vec<Weak<Stream>>>,
-    count: Arc<AtomicU32>,
+    /// One more for each stream.
+    count: Arc<()>,
     next: AtomicU64,
     upkeep: Upkeep,
 }
@@ -85,7 +86,6 @@ impl Streams {
         let ticket = Ticket { core: Arc::downgrade(core), number, _connected: connected };
         let stream = Arc::new_cyclic(|me| Stream { me: me.clone(), pump, upkeep, ticket, remote, state });
         all.push(Arc::downgrade(&stream));
-        self.count.fetch_add(1, Ordering::Relaxed);
         Some((stream, receiver))
     }
 
@@ -94,7 +94,7 @@ impl Streams {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().iter().filter(|stream| stream.strong_count() > 0).count()
+        Arc::strong_count(&self.count) - 1
     }
 
     pub(super) fn upkeep(&self) -> Upkeep {
@@ -125,9 +125,7 @@ struct Ticket {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.streams.fetch_sub(1, Ordering::Relaxed);
-        let allowed = state.allowed;
+        let allowed = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).allowed;
         if let Some(core) = self.ticket.core.upgrade() {
             core.pace.forget(self.ticket.number);
             core.pace.give_back(allowed);
@@ -137,8 +135,8 @@ impl Drop for Stream {
 
 /// Invariant: `queued` is true exactly while the stream is in the pump or in a disk thread's hands.
 struct State {
-    /// How many there are of the server.
-    streams: Arc<AtomicU32>,
+    /// Shared by all of the server, and by what lists them.
+    streams: Arc<()>,
     subject: Subject,
     wanted: Wanted,
     current: Option<(ChunkIndex, u32)>,
@@ -185,7 +183,7 @@ enum Act {
 }
 
 impl State {
-    fn new(outgoing: mpsc::Sender<Out>, ranges_max: usize, streams: Arc<AtomicU32>) -> Self {
+    fn new(outgoing: mpsc::Sender<Out>, ranges_max: usize, streams: Arc<()>) -> Self {
         let now = Instant::now();
         Self {
             streams,
@@ -226,8 +224,8 @@ impl State {
     fn more_may_go(&self) -> bool {
         let wanted = !self.wanted.is_empty() && !self.is_held();
         let asked = self.current.is_some() || wanted || self.caller_is_done;
-        let room = if self.starved { self.ahead.is_bare() } else { self.ahead.has_room(Instant::now()) };
-        asked && !self.waits_for_turn && room
+        let has_room = || self.ahead.is_bare() || (!self.starved && self.ahead.has_room(Instant::now()));
+        asked && !self.waits_for_turn && has_room()
     }
 
     fn news_are_due(&self) -> bool {
@@ -243,8 +241,8 @@ impl State {
     fn news_interval(&self) -> Duration {
         let Subject::Known(held, _) = &self.subject else { return NEWS_INTERVAL };
         let bytes = held.manifest().geometry().chunk_count().0 as usize / 8;
-        let streams = self.streams.load(Ordering::Relaxed);
-        NEWS_INTERVAL.max(NEWS_INTERVAL_EACH * streams) * (1 + bytes / NEWS_BYTES) as u32
+        let streams = Arc::strong_count(&self.streams) - 1;
+        NEWS_INTERVAL.max(NEWS_INTERVAL_EACH * streams as u32) * (1 + bytes / NEWS_BYTES) as u32
     }
 
     /// What others got, to be told now.

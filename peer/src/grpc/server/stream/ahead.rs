@@ -19,11 +19,10 @@ const BLOCK_SECS: f64 = 0.02;
 /// and all that is ahead, if that is more than one block.
 const AHEAD_SECS: f64 = 0.04;
 
-/// Invariant: `bytes` is the sum of `lens`, and the meter runs exactly while there are some.
+/// Invariant: the meter runs exactly while something is ahead.
 pub(super) struct Ahead {
     /// Payload of the messages that gRPC has not taken, in their order.
     lens: VecDeque<u32>,
-    bytes: u64,
     /// Of what it takes.
     meter: RateMeter,
 }
@@ -33,7 +32,7 @@ impl Ahead {
     pub(super) fn new(now: Instant) -> Self {
         let mut meter = RateMeter::new(now);
         meter.pause(now);
-        Self { lens: VecDeque::new(), bytes: 0, meter }
+        Self { lens: VecDeque::new(), meter }
     }
 
     /// A message with `len` bytes of payload was made.
@@ -42,13 +41,11 @@ impl Ahead {
             self.meter.resume(now);
         }
         self.lens.push_back(len);
-        self.bytes += u64::from(len);
     }
 
     /// gRPC took the oldest message.
     pub(super) fn taken(&mut self, now: Instant) {
         let Some(len) = self.lens.pop_front() else { return };
-        self.bytes -= u64::from(len);
         self.meter.add(now, len.into());
         if self.is_bare() {
             self.meter.pause(now);
@@ -60,15 +57,19 @@ impl Ahead {
         self.lens.is_empty()
     }
 
+    fn bytes(&self) -> u64 {
+        self.lens.iter().copied().map(u64::from).sum()
+    }
+
     /// Whether another block may be made.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        let is_little = || (self.bytes as f64) < self.meter.rate(now) * AHEAD_SECS;
+        let is_little = || (self.bytes() as f64) < self.meter.rate(now) * AHEAD_SECS;
         self.is_bare() || (self.lens.len() < MESSAGES_MAX && is_little())
     }
 
-    /// Whether a message without payload may be made: one more than blocks, so that it need not wait for these.
+    /// Whether news may be made: one beside the blocks, so that they need not wait for these.
     pub(super) fn has_room_for_news(&self) -> bool {
-        self.lens.len() <= MESSAGES_MAX && (self.is_bare() || self.lens.iter().all(|len| *len > 0))
+        !self.lens.contains(&0)
     }
 
     /// How long the next block is: a slow caller sees bytes often, and a fast one costs little for each.
@@ -95,7 +96,7 @@ mod tests {
                 ahead.put(now, ahead.block_bytes(now));
             }
             if now > begin + Duration::from_millis(100) {
-                most = ahead.bytes.max(most);
+                most = ahead.bytes().max(most);
             }
             now += Duration::from_secs_f64(f64::from(ahead.lens[0]) / rate);
             ahead.taken(now);

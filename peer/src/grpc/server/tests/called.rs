@@ -1,31 +1,9 @@
 //! Who asks a downloader for what it is downloading is looked up.
 
-use std::sync::atomic::AtomicUsize;
-
 use super::memory::Listed;
 use super::*;
 use crate::cancel::Cancel;
-use crate::fetch::{Directory, DirectoryError, FetchJob, FetchReport, Plan, V1Listing, fetch};
-
-/// Counts the lookups.
-struct Counted(Listed, AtomicUsize);
-
-impl Directory for Counted {
-    fn plan(&self, file_hash: FileHash) -> Result<Plan, DirectoryError> {
-        self.1.fetch_add(1, Ordering::Relaxed);
-        self.0.plan(file_hash)
-    }
-
-    fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError> {
-        self.0.manifest(id)
-    }
-
-    fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
-        self.0.v1_listing(file_hash)
-    }
-
-    fn report(&self, _: Vec<FetchReport>) {}
-}
+use crate::fetch::{FetchJob, fetch};
 
 #[test]
 fn a_caller_makes_a_downloader_look_for_others() {
@@ -39,18 +17,18 @@ fn a_caller_makes_a_downloader_look_for_others() {
     (scheduler.lookup_pause_start, scheduler.lookup_pause_crowd, scheduler.lookup_pause_max) = (HOUR, HOUR, HOUR);
     let (told, hears) = crossbeam_channel::bounded(1);
     job.on_growing = Some(Box::new(move |growing| told.send(growing).unwrap()));
-    let (directory, cancel) = (Counted(Listed::of(&scene), AtomicUsize::new(0)), Cancel::new());
+    let (directory, cancel) = (Listed::of(&scene), Cancel::new());
     std::thread::scope(|scope| {
         let downloading = scope.spawn(|| fetch(job, &directory, &mut |_| {}, &cancel));
         let growing = hears.recv_timeout(60 * SECOND).unwrap();
         let shelf = Arc::new(One(Arc::clone(&growing)));
         let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
         let offering = Scene { _folder: tempfile::tempdir().unwrap(), bytes: Vec::new(), held: growing, server };
-        let before = directory.1.load(Ordering::Relaxed);
+        let before = directory.lookups();
         // Nothing is wanted: the call ends when the caller has heard what there is.
         offering.fetch(vec![wanted(&offering, &[])]).unwrap();
         let is_late = crossbeam_channel::after(60 * SECOND);
-        let looked_up = || directory.1.load(Ordering::Relaxed) > before;
+        let looked_up = || directory.lookups() > before;
         while !looked_up() && is_late.try_recv().is_err() {
             let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
         }

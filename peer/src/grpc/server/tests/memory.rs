@@ -1,5 +1,7 @@
 //! One bound on memory for all that a node sends and receives.
 
+use std::sync::atomic::AtomicUsize;
+
 use peernet_engine::download::Has;
 use peernet_engine::ids::PeerId;
 
@@ -12,8 +14,8 @@ use crate::fetch::{
 use crate::memory::MemoryMax;
 use crate::part::Part;
 
-/// A directory that knows one file.
-pub(super) struct Listed(Plan, Manifest);
+/// A directory that knows one file, and how often it was asked for its plan.
+pub(super) struct Listed(Plan, Manifest, AtomicUsize);
 
 impl Listed {
     pub(super) fn of(scene: &Scene) -> Self {
@@ -24,12 +26,17 @@ impl Listed {
         let geometry = manifest.geometry();
         let (size, chunk_size) = (geometry.size(), geometry.chunk_size());
         let planned = PlannedManifest { id: manifest.id(), size, chunk_size, sources: vec![source] };
-        Self(Plan { manifests: vec![planned], ..Plan::default() }, manifest.as_ref().clone())
+        Self(Plan { manifests: vec![planned], ..Plan::default() }, manifest.as_ref().clone(), AtomicUsize::new(0))
+    }
+
+    pub(super) fn lookups(&self) -> usize {
+        self.2.load(Ordering::Relaxed)
     }
 }
 
 impl Directory for Listed {
     fn plan(&self, _: FileHash) -> Result<Plan, DirectoryError> {
+        self.2.fetch_add(1, Ordering::Relaxed);
         Ok(self.0.clone())
     }
 
