@@ -278,12 +278,21 @@ pub struct SwarmLeaveReply {
 }
 
 /// `GET /api/v1/files/{file_hash}` (Bearer): the plan. 404 `unknown_file` when nobody ever announced it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+///
+/// With the `ETag` of an earlier plan as `If-None-Match` the answer is 304 while nothing has changed; with `delta=1` beside
+/// it may tell only what has, and then names that plan as `base`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanReply {
     /// SHA-256 of the file.
     pub file_hash: String,
     /// The name its announcers suggest.
     pub file_name: String,
+    /// The `ETag` of the plan that this one only tells the changes of; absent where it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// Of a delta: who was named before and holds nothing any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
     /// Distinct manifests, the one with most live holders first. A file shared only by version 1 peers has none:
     /// its chunk hashes are in the version 1 lookup.
     pub manifests: Vec<PlanManifest>,
@@ -304,8 +313,11 @@ pub struct PlanManifest {
     pub size: u64,
     /// Bytes.
     pub chunk_size: u32,
-    /// At most 10, best first.
+    /// At most 10 together with `kept`, best first.
     pub sources: Vec<PlanSource>,
+    /// Of a delta: who is named again and has not changed since `base`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
 }
 
 /// One source of a plan.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use peernet_engine::economy::{Event, LISTED_MAX, Outcome, Rules, Standing, TicketId};
+use peernet_engine::economy::{Event, LISTED_MAX, Outcome, Rules, Standing, TicketId, Tier};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
@@ -122,6 +122,16 @@ impl Handle {
         }
     }
 
+    /// Whether a plan that was answered before is still good for its ticket: it is open, and its end is far.
+    pub fn has_ticket(&self, account: PeerId, file: FileHash) -> bool {
+        self.shared.memory.has_ticket((self.shared.clock)(), account, file)
+    }
+
+    /// Whom the account's ticket for a file lists: who was named to it before. Empty where no ticket is in memory.
+    pub fn listed(&self, account: PeerId, file: FileHash) -> Vec<PeerId> {
+        self.shared.memory.listed(account, file)
+    }
+
     /// Hands over feedback and waits for its commit. 503 where the queue is full, the store does not answer or another
     /// tracker settles; then nothing of it was applied, or will count once however often it is sent.
     pub fn feedback(&self, events: Vec<Event>) -> Result<Vec<Outcome>, ApiError> {
@@ -136,6 +146,11 @@ impl Handle {
     pub fn standings(&self, peers: &[PeerId]) -> Vec<Standing> {
         let now = (self.shared.clock)();
         self.shared.memory.standings(now, self.shared.store.as_ref(), peers)
+    }
+
+    /// Whether an account is of the tiers that plans name first.
+    pub fn is_trusted(&self, peer: PeerId) -> bool {
+        matches!(self.standings(&[peer])[..], [Standing { tier: Tier::Established | Tier::Known, .. }])
     }
 
     /// Until when each of `peers` comes last in `caller`'s own lookups; zero for no complaint.

@@ -6,10 +6,11 @@
 mod announce;
 mod catalogue;
 mod entry;
+mod holders;
 mod index;
 pub mod lookup;
 pub mod maintenance;
-mod peers;
+pub mod peers;
 mod restore;
 pub mod sources;
 mod v1;
@@ -25,6 +26,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 pub use announce::Lease;
 pub use catalogue::{Catalogue, Known};
 pub use entry::{HashesDigest, Held, ManifestMeta, V1Address};
+pub use peers::{Contact, Peer};
 pub use restore::restore;
 pub use v1::V1Step;
 pub use view::{FileView, HolderView, ListingView, ManifestView};
@@ -48,7 +50,7 @@ const MANIFESTS_PER_PEER_MAX: usize = 8;
 /// Enough that a lock is seldom contended on a machine of a few cores.
 const SHARDS: usize = 64;
 /// What a record costs beside its bitmap or hashes, in bytes, roughly: for [`Limits::bytes_max`].
-const RECORD_BYTES: usize = 256;
+const RECORD_BYTES: usize = 288;
 /// What a staged chunk costs, in bytes, roughly.
 const STAGED_BYTES: usize = 64;
 
@@ -98,6 +100,8 @@ pub struct Swarm {
     usage: Usage,
     catalogue: Catalogue,
     turn: AtomicU64,
+    /// Tells this process's versions from another's.
+    epoch: u32,
 }
 
 /// What the records take. Additions are checked, so that both bounds hold under concurrency.
@@ -132,8 +136,9 @@ impl Swarm {
     /// An empty index.
     pub fn new(limits: Limits) -> Self {
         let mut start = [0; 8];
+        let mut epoch = [0; 4];
         // Without entropy lookups are still answered, in an order that a restart repeats.
-        let _ = getrandom::fill(&mut start);
+        let _ = getrandom::fill(&mut start).and_then(|()| getrandom::fill(&mut epoch));
         Self {
             limits,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -141,6 +146,7 @@ impl Swarm {
             usage: Usage::default(),
             catalogue: Catalogue::default(),
             turn: AtomicU64::new(u64::from_le_bytes(start)),
+            epoch: u32::from_le_bytes(epoch),
         }
     }
 
@@ -157,6 +163,17 @@ impl Swarm {
     /// A fresh seed for one lookup's order.
     pub fn next_seed(&self) -> u64 {
         self.turn.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+    }
+
+    /// A plan's `ETag`. Weak, because two plans of one version need not name the same sources (RFC 9110 8.8.1).
+    pub fn etag(&self, version: u64) -> String {
+        format!("W/\"{:08x}-{version:x}\"", self.epoch)
+    }
+
+    /// The version in an `ETag` of this process; `None` for any other text.
+    pub fn version_in(&self, etag: &str) -> Option<u64> {
+        let (epoch, version) = etag.strip_prefix("W/\"")?.strip_suffix('"')?.split_once('-')?;
+        (u32::from_str_radix(epoch, 16) == Ok(self.epoch)).then(|| u64::from_str_radix(version, 16).ok())?
     }
 
     fn shard(&self, file: FileHash) -> MutexGuard<'_, Shard> {

@@ -84,6 +84,13 @@ impl Bitmap {
         true
     }
 
+    /// Holds exactly what this one does not.
+    pub fn complement(&self) -> Self {
+        let mut bytes: Vec<u8> = self.bytes.iter().map(|byte| !byte).collect();
+        mask_tail(&mut bytes, self.count);
+        Self { bytes, count: self.count, set: self.count.0 - self.set }
+    }
+
     /// The held indexes, ascending.
     pub fn iter(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
         (0..self.count.0).map(ChunkIndex).filter(|index| self.contains(*index))
@@ -144,6 +151,7 @@ mod tests {
             prop_assert_eq!(bitmap.len() as usize, model.len());
             prop_assert!(bitmap.iter().map(|i| i.0).eq(model.iter().copied()));
             prop_assert_eq!(bitmap.missing().count() + model.len(), count as usize);
+            prop_assert!(bitmap.complement().iter().eq(bitmap.missing()) && bitmap.complement().complement() == bitmap);
             prop_assert_eq!(Bitmap::from_bytes(bitmap.as_bytes(), ChunkCount(count)), Some(bitmap));
         }
     }

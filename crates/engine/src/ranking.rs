@@ -1,7 +1,7 @@
 //! In which order a lookup names the holders of a file.
 //!
 //! Established accounts come first in random order: a list ordered by score would give the best all the traffic and rings a
-//! reason to exist. Every fifth place goes to someone unknown, so that newcomers get their chance. What the caller complained
+//! reason to exist; of two drawn at random the less loaded is named. Every fifth place goes to someone unknown, so that newcomers get their chance. What the caller complained
 //! about comes last for the caller alone.
 
 use crate::economy::{LISTED_MAX, Standing, Tier};
@@ -27,6 +27,8 @@ pub struct Candidate {
     pub demoted_until: UnixMillis,
     /// How often it was named to anyone today.
     pub offered_today: u32,
+    /// How often it was named in the last seconds.
+    pub load: u32,
     /// Whether it has the caller's site label.
     pub same_site: bool,
     /// Whether it holds something that no other listed candidate holds.
@@ -37,10 +39,14 @@ pub struct Candidate {
 /// live lease, and who is unlisted without being the only holder. Only holders are never cut off for length, unless there
 /// are more than 50 of them. Among equals those of the caller's site come first. The same `seed` gives the same order.
 pub fn order(candidates: &[Candidate], caller: PeerId, seed: u64, now: UnixMillis) -> Vec<usize> {
+    let mut rng = Rng::new(seed);
     let mut places: Vec<usize> = (0..candidates.len()).filter(|i| is_offered(&candidates[*i], caller, now)).collect();
-    Rng::new(seed).shuffle(&mut places);
+    rng.shuffle(&mut places);
     // A stable sort: what is equal stays in random order.
-    places.sort_by_key(|i| sort_key(&candidates[*i], now));
+    places.sort_by_cached_key(|i| sort_key(&candidates[*i], now));
+    for equals in places.chunk_by_mut(|a, b| sort_key(&candidates[*a], now) == sort_key(&candidates[*b], now)) {
+        two_choices(equals, candidates, &mut rng);
+    }
     let (unknown, others): (Vec<usize>, Vec<usize>) =
         places.into_iter().partition(|i| class(&candidates[*i], now) == Class::Unknown);
     let (front, back): (Vec<usize>, Vec<usize>) =
@@ -81,6 +87,17 @@ fn sort_key(candidate: &Candidate, now: UnixMillis) -> (Class, u32, bool) {
     let class = class(candidate, now);
     let offered = if class == Class::Unknown { candidate.offered_today } else { 0 };
     (class, offered, !candidate.same_site)
+}
+
+/// Puts on each place the less loaded of two that are drawn from what is left: enough to keep load even without sending
+/// everyone to whoever is idle at the moment (Mitzenmacher, "The power of two choices in randomized load balancing").
+fn two_choices(equals: &mut [usize], candidates: &[Candidate], rng: &mut Rng) {
+    for at in 0..equals.len() {
+        let mut draw = || at + usize::try_from(rng.below((equals.len() - at) as u64)).unwrap_or(0);
+        let (one, other) = (draw(), draw());
+        let lighter = candidates[equals[other]].load < candidates[equals[one]].load;
+        equals.swap(at, if lighter { other } else { one });
+    }
 }
 
 /// The unknown on their places among the front; what is left of either follows.
@@ -129,6 +146,7 @@ mod tests {
             lease_until: UnixMillis(NOW.0 + 1),
             demoted_until: UnixMillis(0),
             offered_today: 0,
+            load: 0,
             same_site: false,
             only_holder: false,
         }
@@ -208,6 +226,17 @@ mod tests {
             *firsts.entry(order(&candidates, CALLER, seed, NOW)[0]).or_default() += 1;
         }
         assert!(firsts.len() == 5 && firsts.values().all(|n| (850..1_150).contains(n)), "{firsts:?}");
+    }
+
+    #[test]
+    fn of_equals_the_less_loaded_are_named_first_more_often_and_nobody_always() {
+        let mut candidates = make("eeee");
+        candidates[0].load = 9;
+        let mut firsts = [0; 4];
+        (0..4_000).for_each(|seed| firsts[order(&candidates, CALLER, seed, NOW)[0]] += 1);
+        // Only who is drawn twice is named in spite of its load: 1 of 16.
+        assert!((150..350).contains(&firsts[0]), "{firsts:?}");
+        assert!(firsts[1..].iter().all(|n| (1_050..1_450).contains(n)), "{firsts:?}");
     }
 
     #[test]

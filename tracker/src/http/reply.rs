@@ -27,6 +27,11 @@ impl Reply {
         Self { status, content_type: "text/plain; charset=utf-8", headers: Vec::new(), body: body.into().into_bytes() }
     }
 
+    /// A JSON answer whose body is yet to come, or none.
+    pub fn empty(status: u16) -> Self {
+        Self { status, content_type: "application/json", headers: Vec::new(), body: Vec::new() }
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {

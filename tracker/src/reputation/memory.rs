@@ -49,9 +49,13 @@ impl CachedTicket {
     fn serves(&self, now: UnixMillis, wish: &TicketWish) -> bool {
         let listed = |peer: &PeerId| *peer == wish.account || self.listed.contains(peer);
         let all_listed = self.listed.len() >= LISTED_MAX || wish.sources.iter().take(LISTED_MAX).all(listed);
+        all_listed && self.stays(now)
+    }
+
+    fn stays(&self, now: UnixMillis) -> bool {
         let recent = now.since(self.seen_at) < TICKET_RENEWAL_MIN;
         let far = self.expires_at > now.plus(TICKET_LIFE / 2);
-        all_listed && (recent && self.expires_at > now || far && self.body.escrow_mt > 0)
+        recent && self.expires_at > now || far && self.body.escrow_mt > 0
     }
 }
 
@@ -76,6 +80,16 @@ impl Memory {
         let tickets = lock(&self.tickets);
         let ticket = tickets.get(&(wish.account, wish.file_hash))?;
         ticket.serves(now, wish).then(|| ticket.body.clone())
+    }
+
+    pub(super) fn has_ticket(&self, now: UnixMillis, account: PeerId, file: FileHash) -> bool {
+        lock(&self.tickets).get(&(account, file)).is_some_and(|ticket| ticket.stays(now))
+    }
+
+    pub(super) fn listed(&self, account: PeerId, file: FileHash) -> Vec<PeerId> {
+        lock(&self.tickets)
+            .get(&(account, file))
+            .map_or_else(Vec::new, |ticket| ticket.listed.iter().copied().collect())
     }
 
     pub(super) fn keep_ticket(&self, key: (PeerId, FileHash), ticket: Option<CachedTicket>) {

@@ -30,19 +30,18 @@ pub fn search(app: &App, _caller: &Caller, request: &Request, _args: &PathArgs) 
         after: args.get("after").map(|text| read_cursor(text)).transpose()?,
     };
     let found = app.permits.with(|| app.store.search(&query))?;
-    let now = (app.clock)();
     let next = found.last().filter(|_| found.len() >= query.limit).map(cursor);
-    let files = found.into_iter().map(|meta| hit(app, now, meta)).collect();
+    let files = found.into_iter().map(|meta| hit(app, meta)).collect();
     Ok(Reply::json(200, &SearchReply { files, next }))
 }
 
-fn hit(app: &App, now: UnixMillis, meta: FileMeta) -> SearchFile {
+fn hit(app: &App, meta: FileMeta) -> SearchFile {
     SearchFile {
         file_hash: meta.file_hash.to_string(),
         file_name: meta.file_name,
         size: meta.manifest.map(|(_, size, _)| size),
         manifest_id: meta.manifest.map(|(id, _, _)| id.to_string()),
-        sources: app.swarm.sources_of(now, meta.file_hash),
+        sources: app.swarm.sources_of(meta.file_hash),
         created_at: meta.created_at.as_secs(),
     }
 }

@@ -20,6 +20,7 @@ use crate::wire;
 /// Who announces, from where.
 struct Announcer {
     peer: PeerId,
+    trusted: bool,
     address: Arc<str>,
     site: Option<Arc<str>>,
 }
@@ -31,6 +32,7 @@ pub fn announce(app: &App, caller: &Caller, request: &Request, _args: &PathArgs)
     too_many(body.files.len())?;
     let announcer = Announcer {
         peer: caller.peer,
+        trusted: app.reputation.is_trusted(caller.peer),
         address: wire::announced_address(&body.address, request.remote)?.into(),
         site: wire::site(body.site.as_deref())?.map(Into::into),
     };
@@ -69,6 +71,7 @@ fn leases(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<(Vec<
             file_name,
             address: Arc::clone(&announcer.address),
             site: announcer.site.clone(),
+            trusted: announcer.trusted,
         };
         app.swarm.admits(&lease)?;
         leases.push(lease);

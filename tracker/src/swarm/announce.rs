@@ -6,8 +6,10 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::lease::{AnnounceForm, lease_length, lease_until};
 use peernet_engine::time::UnixMillis;
 
-use super::entry::{Held, Holder, ManifestMeta, Owner};
+use super::entry::{FileEntry, Held, ManifestMeta};
+use super::holders::Holder;
 use super::index::Shard;
+use super::peers::Peer;
 use super::{Full, MANIFESTS_PER_PEER_MAX, Swarm};
 use crate::store::MANIFESTS_MAX;
 
@@ -30,32 +32,36 @@ pub struct Lease {
     pub site: Option<Arc<str>>,
     /// Which chunks.
     pub held: Held,
+    /// Whether the announcer is of the tiers that plans name first.
+    pub trusted: bool,
 }
 
 impl Swarm {
-    /// Whether the store must hear of this announce: it says something new, or what the store knows runs out before the
+    /// Whether the log must hear of this announce: it says something new, or what the log knows runs out before the
     /// renewal after next.
     pub fn must_be_stored(&self, now: UnixMillis, lease: &Lease) -> bool {
         let shard = self.shard(lease.file_hash);
-        let entry = shard.files.get(&lease.file_hash).and_then(|e| e.manifests.get(&lease.manifest_id));
-        let Some(holder) = entry.and_then(|m| m.holders.get(&lease.peer)) else { return true };
-        let same = holder.held == lease.held && holder.address == lease.address && holder.site == lease.site;
-        !same || holder.stored_until < now.plus(lease_length(AnnounceForm::PerFile) / 2)
+        let Some(holder) = holder(&shard, lease) else { return true };
+        says_new(holder, lease) || holder.stored_until < now.plus(lease_length(AnnounceForm::PerFile) / 2)
     }
 
     /// A manifest's sizes, where the index knows them.
     pub fn meta_of(&self, file: FileHash, manifest: ManifestId) -> Option<ManifestMeta> {
-        self.shard(file).files.get(&file)?.manifests.get(&manifest)?.meta.clone()
+        self.shard(file).files.get(&file)?.manifest(manifest)?.meta.clone()
     }
 
     /// Refuses early, before anything is written, what `announce` would refuse.
     pub fn admits(&self, lease: &Lease) -> Result<(), Full> {
-        self.usage.take(&self.limits, 1, lease.held.bytes())?;
-        self.usage.free(1, lease.held.bytes());
-        one_more(&self.shard(lease.file_hash), lease)
+        let shard = self.shard(lease.file_hash);
+        one_more(&shard, lease)?;
+        let before = holder(&shard, lease);
+        let (leases, bytes) = (usize::from(before.is_none()), lease.held.bytes());
+        self.usage.take(&self.limits, leases, bytes)?;
+        self.usage.free(leases, bytes);
+        Ok(())
     }
 
-    /// Inserts or renews a lease. `stored_until` says what the store knows, where it was written just now.
+    /// Inserts or renews a lease. `stored_until` says what the log knows, where it was written just now.
     pub fn announce(&self, now: UnixMillis, lease: Lease, stored_until: Option<UnixMillis>) -> Result<(), Full> {
         self.hold(lease, lease_until(now, AnnounceForm::PerFile), stored_until)
     }
@@ -68,32 +74,35 @@ impl Swarm {
         stored_until: Option<UnixMillis>,
     ) -> Result<(), Full> {
         let mut shard = self.shard(lease.file_hash);
-        let (peer, file, manifest_id) = (lease.peer, lease.file_hash, lease.manifest_id);
         one_more(&shard, &lease)?;
-        let before = holder(&shard, file, manifest_id, peer).map(|h| (h.held.bytes(), h.queued_at, h.stored_until));
-        self.peer_joins(peer, file)?;
+        let before = holder(&shard, &lease);
+        let says_new = before.is_none_or(|holder| says_new(holder, &lease));
+        let before = before.map(|holder| (holder.held.bytes(), holder.stored_until));
+        let peer = self.make_room_for(&shard, &lease, before.map(|(bytes, _)| bytes))?;
+        let contact = self.note_contact(peer.id, Arc::clone(&lease.address), lease.site.clone());
+        let stored_until = stored_until.or(before.map(|(_, until)| until)).unwrap_or_default();
+        let entry = shard.files.entry(lease.file_hash).or_default();
+        entry.version += u64::from(says_new);
+        let changed_at = match holder_of(entry, &lease) {
+            Some(holder) if !says_new => holder.changed_at,
+            _ => entry.version,
+        };
+        let held = lease.held.clone();
+        insert(entry, lease, peer, Holder { contact, held, expires_at, stored_until, changed_at });
+        Ok(())
+    }
+
+    /// Counts a lease in the account and in the index, in place of one with `before` bytes; the account as the index shares it.
+    fn make_room_for(&self, shard: &Shard, lease: &Lease, before: Option<usize>) -> Result<Arc<Peer>, Full> {
+        let peer = self.peer_joins(lease.peer, lease.file_hash)?;
         if let Err(full) = self.usage.take(&self.limits, usize::from(before.is_none()), lease.held.bytes()) {
-            if !shard.files.get(&file).is_some_and(|entry| entry.names(peer)) {
-                self.peer_parts(peer, file);
+            if !shard.files.get(&lease.file_hash).is_some_and(|entry| entry.names(lease.peer)) {
+                self.peer_parts(lease.peer, lease.file_hash);
             }
             return Err(full);
         }
-        if let Some((bytes, _, _)) = before {
-            self.usage.free(0, bytes);
-        }
-        self.note_site(peer, lease.site.as_ref());
-        let stored_until = stored_until.or(before.map(|(_, _, until)| until)).unwrap_or_default();
-        let queued_at = expires_at;
-        insert(&mut shard, lease, |address, site, held| Holder {
-            address,
-            site,
-            held,
-            expires_at,
-            stored_until,
-            queued_at,
-        });
-        shard.queue(file, Owner::Holder(peer, manifest_id), before.map(|(_, at, _)| at), expires_at);
-        Ok(())
+        self.usage.free(0, before.unwrap_or(0));
+        Ok(peer)
     }
 
     /// Tells the index a manifest's sizes, if it knows the file: version 1 listings of the same chunks serve it too. Beyond
@@ -102,10 +111,14 @@ impl Swarm {
         let mut shard = self.shard(file);
         let Some(entry) = shard.files.get_mut(&file) else { return };
         if entry.name.is_empty() {
-            file_name.clone_into(&mut entry.name);
+            entry.name = file_name.into();
         }
-        if entry.manifests.len() < MANIFESTS_MAX || entry.manifests.contains_key(&id) {
-            entry.manifests.entry(id).or_default().meta.get_or_insert_with(|| meta.clone());
+        if entry.manifests.len() < MANIFESTS_MAX || entry.manifest(id).is_some() {
+            let manifest = entry.manifest_or_new(id);
+            if manifest.meta.is_none() {
+                manifest.meta = Some(meta.clone());
+                entry.version += 1;
+            }
         }
     }
 
@@ -117,27 +130,33 @@ impl Swarm {
     }
 }
 
-fn holder(shard: &Shard, file: FileHash, manifest: ManifestId, peer: PeerId) -> Option<&Holder> {
-    shard.files.get(&file)?.manifests.get(&manifest)?.holders.get(&peer)
+fn holder<'a>(shard: &'a Shard, lease: &Lease) -> Option<&'a Holder> {
+    holder_of(shard.files.get(&lease.file_hash)?, lease)
+}
+
+fn holder_of<'a>(entry: &'a FileEntry, lease: &Lease) -> Option<&'a Holder> {
+    entry.manifest(lease.manifest_id)?.holders.get(lease.peer)
+}
+
+fn says_new(holder: &Holder, lease: &Lease) -> bool {
+    holder.held != lease.held || holder.contact.address != lease.address || holder.contact.site != lease.site
 }
 
 /// Whether an account may hold this manifest beside what it holds of the file already: else one account could make every
 /// plan of a file as long as it likes.
 fn one_more(shard: &Shard, lease: &Lease) -> Result<(), Full> {
     let Some(entry) = shard.files.get(&lease.file_hash) else { return Ok(()) };
-    let others =
-        entry.manifests.iter().filter(|(id, m)| **id != lease.manifest_id && m.holders.contains_key(&lease.peer));
+    let others = entry.manifests.iter().filter(|m| m.id != lease.manifest_id && m.holders.contains(lease.peer));
     if others.count() < MANIFESTS_PER_PEER_MAX { Ok(()) } else { Err(Full::Account) }
 }
 
-fn insert(shard: &mut Shard, lease: Lease, holder: impl FnOnce(Arc<str>, Option<Arc<str>>, Held) -> Holder) {
-    let entry = shard.files.entry(lease.file_hash).or_default();
+fn insert(entry: &mut FileEntry, lease: Lease, peer: Arc<Peer>, holder: Holder) {
     if entry.name.is_empty() {
-        entry.name = lease.file_name;
+        entry.name = lease.file_name.into();
     }
-    let manifest = entry.manifests.entry(lease.manifest_id).or_default();
+    let manifest = entry.manifest_or_new(lease.manifest_id);
     if manifest.meta.is_none() {
         manifest.meta = lease.meta;
     }
-    manifest.holders.insert(lease.peer, holder(lease.address, lease.site, lease.held));
+    manifest.holders.put(peer, holder, lease.trusted);
 }

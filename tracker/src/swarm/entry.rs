@@ -1,6 +1,6 @@
 //! One file of the index: its manifests with their holders, its version 1 listings, whole and staged, and who just left.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,6 +9,9 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
 use sha2::{Digest, Sha256};
+
+use super::holders::Holders;
+use super::peers::{Contact, Peer};
 
 /// SHA-256 over all chunk hashes of a file in order: two lists are the same chunks where these are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,19 +65,25 @@ impl Held {
 /// A version 1 announcer's registered address and whether it answered when it was last dialled. Shared by all its listings.
 #[derive(Debug)]
 pub struct V1Address {
-    text: Arc<str>,
+    contact: Arc<Contact>,
     reachable: AtomicBool,
 }
 
 impl V1Address {
     /// Believed until a dial-back fails.
     pub fn new(text: String) -> Self {
-        Self { text: text.into(), reachable: AtomicBool::new(true) }
+        let contact = Arc::new(Contact { address: text.into(), site: None });
+        Self { contact, reachable: AtomicBool::new(true) }
     }
 
     /// `host:port`.
     pub fn text(&self) -> &Arc<str> {
-        &self.text
+        &self.contact.address
+    }
+
+    /// The same as holders of version 2 have it.
+    pub fn contact(&self) -> &Arc<Contact> {
+        &self.contact
     }
 
     /// Whether lookups list it.
@@ -114,36 +123,24 @@ impl ManifestMeta {
     }
 }
 
-/// A version 2 lease.
-#[derive(Debug, Clone)]
-pub(super) struct Holder {
-    pub(super) address: Arc<str>,
-    pub(super) site: Option<Arc<str>>,
-    pub(super) held: Held,
-    pub(super) expires_at: UnixMillis,
-    /// What the store knows; a renewal is written only when this has become old.
-    pub(super) stored_until: UnixMillis,
-    /// Where its deadline stands in the shard's queue.
-    pub(super) queued_at: UnixMillis,
-}
-
 /// One manifest of a file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ManifestEntry {
+    pub(super) id: ManifestId,
     pub(super) meta: Option<ManifestMeta>,
-    pub(super) holders: HashMap<PeerId, Holder>,
+    pub(super) holders: Holders,
 }
 
 /// A file that one version 1 peer has announced whole.
 #[derive(Debug, Clone)]
 pub(super) struct Listing {
+    pub(super) peer: Arc<Peer>,
     pub(super) address: Arc<V1Address>,
     pub(super) hashes: Arc<[ChunkHash]>,
     pub(super) digest: HashesDigest,
     pub(super) name: String,
     pub(super) created_at: UnixMillis,
     pub(super) expires_at: UnixMillis,
-    pub(super) queued_at: UnixMillis,
 }
 
 /// A file that one version 1 peer is announcing.
@@ -152,7 +149,6 @@ pub(super) struct Staging {
     pub(super) hashes: BTreeMap<u32, ChunkHash>,
     pub(super) name: String,
     pub(super) expires_at: UnixMillis,
-    pub(super) queued_at: UnixMillis,
 }
 
 /// Someone whose lease ended a moment ago: no lookup lists it, but a report about what it served still counts.
@@ -167,38 +163,65 @@ pub(super) struct Departed {
 /// Everything known of one file.
 #[derive(Debug, Default)]
 pub(super) struct FileEntry {
-    pub(super) name: String,
+    pub(super) name: Box<str>,
     /// Whether the store's manifests of this file have been read, so that listings can be matched with them.
     pub(super) manifests_loaded: bool,
-    pub(super) manifests: BTreeMap<ManifestId, ManifestEntry>,
-    pub(super) listings: HashMap<PeerId, Listing>,
-    pub(super) staging: HashMap<(PeerId, u32), Staging>,
+    /// Raised by everything that a plan could show, so not by renewals.
+    pub(super) version: u64,
+    /// By id, since few files have more than one.
+    pub(super) manifests: Vec<ManifestEntry>,
     pub(super) departed: Vec<Departed>,
+    pub(super) v1: Version1,
+}
+
+/// What version 1 peers announced of a file. Mostly nothing, so in maps that cost nothing empty.
+#[derive(Debug, Default)]
+pub(super) struct Version1 {
+    pub(super) listings: BTreeMap<PeerId, Listing>,
+    pub(super) staging: BTreeMap<(PeerId, u32), Staging>,
 }
 
 impl FileEntry {
     /// Whether nothing but knowledge that the store has too is left.
     pub(super) fn is_idle(&self) -> bool {
-        self.listings.is_empty()
-            && self.staging.is_empty()
+        self.v1.listings.is_empty()
+            && self.v1.staging.is_empty()
             && self.departed.is_empty()
-            && self.manifests.values().all(|m| m.holders.is_empty())
+            && self.manifests.iter().all(|m| m.holders.is_empty())
     }
 
     pub(super) fn names(&self, peer: PeerId) -> bool {
-        self.listings.contains_key(&peer)
-            || self.manifests.values().any(|m| m.holders.contains_key(&peer))
-            || self.staging.keys().any(|(p, _)| *p == peer)
+        self.manifests.iter().any(|m| m.holders.contains(peer))
+            || self.v1.listings.contains_key(&peer)
+            || self.v1.staging.keys().any(|(p, _)| *p == peer)
+    }
+
+    pub(super) fn manifest(&self, id: ManifestId) -> Option<&ManifestEntry> {
+        self.manifests.iter().find(|m| m.id == id)
+    }
+
+    pub(super) fn manifest_mut(&mut self, id: ManifestId) -> Option<&mut ManifestEntry> {
+        self.manifests.iter_mut().find(|m| m.id == id)
+    }
+
+    /// The manifest of this id, made if it is not known yet.
+    pub(super) fn manifest_or_new(&mut self, id: ManifestId) -> &mut ManifestEntry {
+        let at = self.manifests.iter().position(|m| m.id == id).unwrap_or_else(|| {
+            self.manifests.reserve_exact(1);
+            self.manifests.push(ManifestEntry { id, meta: None, holders: Holders::default() });
+            self.manifests.len() - 1
+        });
+        &mut self.manifests[at]
     }
 
     /// The same list as another listing has, so that equal lists are kept once.
     pub(super) fn shared_hashes(&self, digest: HashesDigest, hashes: Vec<ChunkHash>) -> Arc<[ChunkHash]> {
-        let same = self.listings.values().find(|l| l.digest == digest);
+        let same = self.v1.listings.values().find(|l| l.digest == digest);
         same.map_or_else(|| hashes.into(), |l| Arc::clone(&l.hashes))
     }
 }
 
-/// Whose deadline an entry of a shard's queue is.
+/// Whose record of a file ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Owner {
     Holder(PeerId, ManifestId),

@@ -1,30 +1,26 @@
-//! One shard of the index: files and the queue of their deadlines. Taking records out, in every way it can happen.
+//! One shard of the index: files by their hash. Taking records out, in every way it can happen.
+//!
+//! There is no queue of deadlines: whoever reads leaves out what has expired, and the thread "swarm" walks over all files every
+//! few seconds to take it out, which costs less than a queue does in memory.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use peernet_engine::ids::{ChunkIndex, FileHash, PeerId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
+use peernet_engine::lease::is_live;
 use peernet_engine::time::UnixMillis;
 
 use super::entry::{Departed, FileEntry, Held, Owner};
 use super::{DEPARTED_GRACE, DEPARTED_MAX, STAGED_BYTES, Swarm, lock};
 use crate::store::MANIFESTS_MAX;
 
-/// Files of one shard. Invariant: each record has exactly one entry in `deadlines`, at its `queued_at` (departed: `until`).
+/// Files of one shard.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    pub(super) files: HashMap<FileHash, FileEntry>,
-    pub(super) deadlines: BTreeSet<(UnixMillis, FileHash, Owner)>,
+    pub(super) files: HashMap<FileHash, Box<FileEntry>>,
 }
 
-impl Shard {
-    /// Moves a deadline; `from` is where it stood, if it did.
-    pub(super) fn queue(&mut self, file: FileHash, owner: Owner, from: Option<UnixMillis>, to: UnixMillis) {
-        if let Some(from) = from {
-            self.deadlines.remove(&(from, file, owner));
-        }
-        self.deadlines.insert((to, file, owner));
-    }
-}
+/// A record's end: whose it was, what was held, of how many chunks; `None` for what nobody served from.
+type Ended = Option<(PeerId, Held, u32)>;
 
 impl Swarm {
     /// Ends every lease whose time has come; returns how many ended.
@@ -33,12 +29,11 @@ impl Swarm {
     }
 
     fn expire_shard(&self, shard: &mut Shard, now: UnixMillis) -> usize {
-        let mut ended = 0;
-        while shard.deadlines.first().is_some_and(|(at, _, _)| *at <= now) {
-            let Some((_, file, owner)) = shard.deadlines.pop_first() else { break };
-            ended += usize::from(self.drop_record(shard, now, file, owner));
+        let mut due: Vec<(FileHash, Owner)> = Vec::new();
+        for (file, entry) in &shard.files {
+            entry.overdue(now, &mut |owner| due.push((*file, owner)));
         }
-        ended
+        due.into_iter().filter(|(file, owner)| self.drop_record(shard, now, *file, *owner)).count()
     }
 
     /// Ends a peer's leases and listings: of `files`, or of all. Returns how many files it was named in.
@@ -51,10 +46,11 @@ impl Swarm {
         let mut shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return false };
         let mut owners: Vec<Owner> = Vec::new();
-        owners.extend(entry.listings.contains_key(&peer).then_some(Owner::Listing(peer)));
-        owners.extend(entry.staging.keys().filter(|(p, _)| *p == peer).map(|(_, total)| Owner::Staging(peer, *total)));
-        let holds = entry.manifests.iter().filter(|(_, m)| m.holders.contains_key(&peer));
-        owners.extend(holds.map(|(id, _)| Owner::Holder(peer, *id)));
+        owners.extend(entry.v1.listings.contains_key(&peer).then_some(Owner::Listing(peer)));
+        let staged = entry.v1.staging.keys().filter(|(p, _)| *p == peer);
+        owners.extend(staged.map(|(_, total)| Owner::Staging(peer, *total)));
+        let holds = entry.manifests.iter().filter(|m| m.holders.contains(peer));
+        owners.extend(holds.map(|m| Owner::Holder(peer, m.id)));
         let named = !owners.is_empty();
         for owner in owners {
             self.drop_record(&mut shard, now, file, owner);
@@ -65,52 +61,50 @@ impl Swarm {
     /// Takes one record out, gives its room back, remembers a holder for a while. True if it was a lease or a listing.
     pub(super) fn drop_record(&self, shard: &mut Shard, now: UnixMillis, file: FileHash, owner: Owner) -> bool {
         let Some(entry) = shard.files.get_mut(&file) else { return false };
-        let (queued_at, departed) = match owner {
+        let ended = match owner {
             Owner::Holder(peer, manifest) => self.drop_holder(entry, peer, manifest),
             Owner::Listing(peer) => self.drop_listing(entry, peer),
-            Owner::Staging(peer, total) => (self.drop_staging(entry, peer, total), None),
-            Owner::Departed(peer) => (self.forget(entry, peer), None),
+            Owner::Staging(peer, total) => {
+                self.drop_staging(entry, peer, total);
+                None
+            }
+            Owner::Departed(peer) => {
+                self.forget(entry, peer);
+                None
+            }
         };
-        if let Some(at) = queued_at {
-            shard.deadlines.remove(&(at, file, owner));
-        }
-        let ended = departed.is_some();
-        if let Some((peer, held, chunks)) = departed {
-            let until = now.plus(DEPARTED_GRACE);
-            self.remember(shard, file, Departed { peer, held, chunks, until });
+        if let Some((peer, held, chunks)) = ended.clone() {
+            entry.version += 1;
+            self.remember(entry, Departed { peer, held, chunks, until: now.plus(DEPARTED_GRACE) });
         }
         self.settle_names(shard, file, owner);
-        ended
+        ended.is_some()
     }
 
-    fn drop_holder(
-        &self,
-        entry: &mut FileEntry,
-        peer: PeerId,
-        manifest: peernet_engine::ids::ManifestId,
-    ) -> (Option<UnixMillis>, Option<(PeerId, Held, u32)>) {
-        let Some(m) = entry.manifests.get_mut(&manifest) else { return (None, None) };
-        let Some(holder) = m.holders.remove(&peer) else { return (None, None) };
+    fn drop_holder(&self, entry: &mut FileEntry, peer: PeerId, manifest: ManifestId) -> Ended {
+        let known = entry.manifests.len();
+        let m = entry.manifest_mut(manifest)?;
+        let holder = m.holders.remove(peer)?;
         self.usage.free(1, holder.held.bytes());
         let chunks = m.meta.as_ref().map_or(u32::MAX, |meta| meta.chunks);
-        if m.holders.is_empty() && entry.manifests.len() > MANIFESTS_MAX {
-            entry.manifests.remove(&manifest);
+        if m.holders.is_empty() && known > MANIFESTS_MAX {
+            entry.manifests.retain(|m| m.id != manifest);
         }
-        (Some(holder.queued_at), Some((peer, holder.held, chunks)))
+        Some((peer, holder.held, chunks))
     }
 
-    fn drop_listing(&self, entry: &mut FileEntry, peer: PeerId) -> (Option<UnixMillis>, Option<(PeerId, Held, u32)>) {
-        let Some(listing) = entry.listings.remove(&peer) else { return (None, None) };
+    fn drop_listing(&self, entry: &mut FileEntry, peer: PeerId) -> Ended {
+        let listing = entry.v1.listings.remove(&peer)?;
         self.usage.free(1, listing.hashes.len() * 32);
         let chunks = u32::try_from(listing.hashes.len()).unwrap_or(u32::MAX);
-        (Some(listing.queued_at), Some((peer, Held::Complete, chunks)))
+        Some((peer, Held::Complete, chunks))
     }
 
-    pub(super) fn drop_staging(&self, entry: &mut FileEntry, peer: PeerId, total: u32) -> Option<UnixMillis> {
-        let staging = entry.staging.remove(&(peer, total))?;
-        self.usage.free(1, staging.hashes.len() * STAGED_BYTES);
-        self.peer_unstages(peer, staging.hashes.len());
-        Some(staging.queued_at)
+    pub(super) fn drop_staging(&self, entry: &mut FileEntry, peer: PeerId, total: u32) {
+        if let Some(staging) = entry.v1.staging.remove(&(peer, total)) {
+            self.usage.free(1, staging.hashes.len() * STAGED_BYTES);
+            self.peer_unstages(peer, staging.hashes.len());
+        }
     }
 
     /// After a record went: the peer's own list, and the file's entry if nothing is left of it.
@@ -125,24 +119,21 @@ impl Swarm {
         }
     }
 
-    fn forget(&self, entry: &mut FileEntry, peer: PeerId) -> Option<UnixMillis> {
-        let at = entry.departed.iter().position(|d| d.peer == peer)?;
-        let departed = entry.departed.swap_remove(at);
-        self.usage.free(1, departed.held.bytes());
-        Some(departed.until)
+    fn forget(&self, entry: &mut FileEntry, peer: PeerId) {
+        if let Some(at) = entry.departed.iter().position(|d| d.peer == peer) {
+            let departed = entry.departed.swap_remove(at);
+            self.usage.free(1, departed.held.bytes());
+        }
     }
 
     /// Keeps a departed holder in mind, in place of what was known of it before or of the oldest; not where the index is full.
-    fn remember(&self, shard: &mut Shard, file: FileHash, departed: Departed) {
-        let Some(entry) = shard.files.get_mut(&file) else { return };
+    fn remember(&self, entry: &mut FileEntry, departed: Departed) {
         let known = entry.departed.iter().find(|d| d.peer == departed.peer);
         let oldest = entry.departed.iter().min_by_key(|d| d.until).filter(|_| entry.departed.len() >= DEPARTED_MAX);
         if let Some(peer) = known.or(oldest).map(|d| d.peer) {
-            let at = self.forget(entry, peer);
-            at.map(|at| shard.deadlines.remove(&(at, file, Owner::Departed(peer))));
+            self.forget(entry, peer);
         }
         if self.usage.take(&self.limits, 1, departed.held.bytes()).is_ok() {
-            shard.deadlines.insert((departed.until, file, Owner::Departed(departed.peer)));
             entry.departed.push(departed);
         }
     }
@@ -151,13 +142,29 @@ impl Swarm {
     pub fn holds(&self, now: UnixMillis, peer: PeerId, file: FileHash, index: ChunkIndex) -> bool {
         let shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return false };
-        let leased = entry.manifests.values().any(|m| {
+        let leased = entry.manifests.iter().any(|m| {
             let in_range = m.meta.as_ref().is_none_or(|meta| index.0 < meta.chunks);
-            in_range && m.holders.get(&peer).is_some_and(|h| h.expires_at > now && h.held.contains(index))
+            in_range && m.holders.get(peer).is_some_and(|h| is_live(h.expires_at, now) && h.held.contains(index))
         });
-        let listed =
-            entry.listings.get(&peer).is_some_and(|l| l.expires_at > now && (index.0 as usize) < l.hashes.len());
+        let listing = entry.v1.listings.get(&peer);
+        let listed = listing.is_some_and(|l| is_live(l.expires_at, now) && (index.0 as usize) < l.hashes.len());
         let departed = |d: &Departed| d.peer == peer && d.until > now && index.0 < d.chunks && d.held.contains(index);
         leased || listed || entry.departed.iter().any(departed)
+    }
+}
+
+impl FileEntry {
+    /// Calls `each` with every record that has expired.
+    fn overdue(&self, now: UnixMillis, each: &mut impl FnMut(Owner)) {
+        for m in &self.manifests {
+            let due = m.holders.iter().filter(|(_, holder)| !is_live(holder.expires_at, now));
+            due.for_each(|(peer, _)| each(Owner::Holder(peer.id, m.id)));
+        }
+        let listings = self.v1.listings.iter().filter(|(_, listing)| !is_live(listing.expires_at, now));
+        listings.for_each(|(peer, _)| each(Owner::Listing(*peer)));
+        let staging = self.v1.staging.iter().filter(|(_, staging)| !is_live(staging.expires_at, now));
+        staging.for_each(|((peer, total), _)| each(Owner::Staging(*peer, *total)));
+        let departed = self.departed.iter().filter(|departed| !is_live(departed.until, now));
+        departed.for_each(|departed| each(Owner::Departed(departed.peer)));
     }
 }

@@ -47,7 +47,7 @@ pub fn choose(view: &FileView, asker: PeerId) -> Option<Group> {
 
 fn groups(view: &FileView, asker: PeerId) -> Vec<(HashesDigest, Group)> {
     let mut groups: BTreeMap<HashesDigest, Gathering> = BTreeMap::new();
-    for listing in view.listings.iter().filter(|l| l.peer != asker) {
+    for listing in view.listings.iter().filter(|l| l.peer.id != asker) {
         let chunks = u32::try_from(listing.hashes.len()).unwrap_or(u32::MAX);
         let hashes = || Hashes::Listed(Arc::clone(&listing.hashes));
         groups
@@ -57,7 +57,7 @@ fn groups(view: &FileView, asker: PeerId) -> Vec<(HashesDigest, Group)> {
     }
     for manifest in &view.manifests {
         let Some(meta) = manifest.meta.as_ref().filter(|meta| meta.chunk_size == V1_CHUNK_SIZE) else { continue };
-        for holder in manifest.holders.iter().filter(|h| h.peer != asker && !h.held.is_nothing()) {
+        for holder in manifest.holders.iter().filter(|h| !h.held.is_nothing()) {
             let new = || Gathering::new(Hashes::Manifest(manifest.id), meta.chunks);
             let gathering = groups.entry(meta.digest).or_insert_with(new);
             gathering.group.size = meta.size;
@@ -80,11 +80,11 @@ impl Gathering {
 
     /// A peer that announced in both ways is there once, with the statement that says more.
     fn add(&mut self, offer: Offer) {
-        match self.places.get(&offer.peer) {
+        match self.places.get(&offer.peer.id) {
             Some(place) if self.group.offers[*place].held != Held::Complete => self.group.offers[*place] = offer,
             Some(_) => {}
             None => {
-                self.places.insert(offer.peer, self.group.offers.len());
+                self.places.insert(offer.peer.id, self.group.offers.len());
                 self.group.offers.push(offer);
             }
         }

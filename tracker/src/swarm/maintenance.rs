@@ -10,7 +10,7 @@ use crate::log;
 use crate::store::Store;
 
 /// How often leases are looked at. Lookups leave out what has expired anyway; this frees its room.
-const EXPIRE_EVERY: Duration = Duration::from_secs(1);
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 /// How often the store's expired rows are deleted.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 

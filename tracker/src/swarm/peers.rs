@@ -1,7 +1,8 @@
-//! What the index knows per account: which files it is named in, and a version 1 announcer's address.
+//! What the index knows per account: which files it is named in, where it is reached, and how often it was named lately.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
@@ -9,21 +10,80 @@ use peernet_engine::time::UnixMillis;
 use super::entry::V1Address;
 use super::{Full, Swarm};
 
-/// One account.
-#[derive(Debug, Default)]
+/// How long a naming counts as load: it is halved after each such time.
+const LOAD_HALVED_EVERY_MS: i64 = 10_000;
+
+/// An account in the index, shared by everything that names it.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its id.
+    pub id: PeerId,
+    /// The day, and how often it was named on it.
+    offered: AtomicU64,
+    /// The time in steps of [`LOAD_HALVED_EVERY_MS`], and how often it was named lately.
+    load: AtomicU64,
+}
+
+impl Peer {
+    /// One that was never named.
+    pub fn new(id: PeerId) -> Self {
+        Self { id, offered: AtomicU64::new(0), load: AtomicU64::new(0) }
+    }
+
+    /// How often it was named to anyone on this day.
+    pub fn offered_today(&self, now: UnixMillis) -> u32 {
+        let (at, count) = unpack(self.offered.load(Ordering::Relaxed));
+        if at == day(now) { count } else { 0 }
+    }
+
+    /// How often it was named in the last seconds, older namings counting less.
+    pub fn load(&self, now: UnixMillis) -> u32 {
+        let (at, count) = unpack(self.load.load(Ordering::Relaxed));
+        count >> step(now).saturating_sub(at).min(31)
+    }
+
+    /// Counts that it was named once more. Two at the same moment may count as one: this only spreads load.
+    pub fn note_offered(&self, now: UnixMillis) {
+        self.offered.store(pack(day(now), self.offered_today(now).saturating_add(1)), Ordering::Relaxed);
+        self.load.store(pack(step(now), self.load(now).saturating_add(1)), Ordering::Relaxed);
+    }
+}
+
+/// Where a peer is reached, shared by all it announced from there.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// `host:port`.
+    pub address: Arc<str>,
+    /// The announcer's label.
+    pub site: Option<Arc<str>>,
+}
+
+/// One account and what it may do.
+#[derive(Debug)]
 pub(super) struct PeerEntry {
+    record: Arc<Peer>,
     files: HashSet<FileHash>,
     staged: usize,
     v1_address: Option<Arc<V1Address>>,
-    site: Option<Arc<str>>,
-    /// The day, and how often it was named on it.
-    offered: (i64, u32),
+    contact: Option<Arc<Contact>>,
 }
 
 /// Accounts of one shard.
 #[derive(Debug, Default)]
 pub(super) struct PeerShard {
     peers: HashMap<PeerId, PeerEntry>,
+}
+
+impl PeerShard {
+    fn entry(&mut self, peer: PeerId) -> &mut PeerEntry {
+        self.peers.entry(peer).or_insert_with(|| PeerEntry {
+            record: Arc::new(Peer::new(peer)),
+            files: HashSet::new(),
+            staged: 0,
+            v1_address: None,
+            contact: None,
+        })
+    }
 }
 
 impl Swarm {
@@ -55,19 +115,19 @@ impl Swarm {
     /// Remembers a version 1 announcer's address while it has files here; the one known already wins.
     pub(super) fn note_v1_address(&self, peer: PeerId, address: &Arc<V1Address>) -> Arc<V1Address> {
         let mut shard = self.peer_shard(peer);
-        let entry = shard.peers.entry(peer).or_default();
+        let entry = shard.entry(peer);
         Arc::clone(entry.v1_address.get_or_insert_with(|| Arc::clone(address)))
     }
 
     /// Notes that `peer` is named in `file`.
-    pub(super) fn peer_joins(&self, peer: PeerId, file: FileHash) -> Result<(), Full> {
+    pub(super) fn peer_joins(&self, peer: PeerId, file: FileHash) -> Result<Arc<Peer>, Full> {
         let mut shard = self.peer_shard(peer);
-        let entry = shard.peers.entry(peer).or_default();
+        let entry = shard.entry(peer);
         if !entry.files.contains(&file) && entry.files.len() >= self.limits.files_per_peer_max {
             return Err(Full::Account);
         }
         entry.files.insert(file);
-        Ok(())
+        Ok(Arc::clone(&entry.record))
     }
 
     /// Notes that it no longer is.
@@ -92,34 +152,24 @@ impl Swarm {
 
     /// The site label the account last announced with.
     pub fn site_of(&self, peer: PeerId) -> Option<Arc<str>> {
-        self.peer_shard(peer).peers.get(&peer)?.site.clone()
+        self.peer_shard(peer).peers.get(&peer)?.contact.as_ref()?.site.clone()
     }
 
-    pub(super) fn note_site(&self, peer: PeerId, site: Option<&Arc<str>>) {
-        if let Some(entry) = self.peer_shard(peer).peers.get_mut(&peer) {
-            entry.site = site.cloned();
-        }
-    }
-
-    /// How often the account was named to anyone on this day.
-    pub fn offered_today(&self, now: UnixMillis, peer: PeerId) -> u32 {
-        let shard = self.peer_shard(peer);
-        let offered = shard.peers.get(&peer).map_or((0, 0), |entry| entry.offered);
-        if offered.0 == day(now) { offered.1 } else { 0 }
-    }
-
-    /// Counts that it was named once more.
-    pub fn note_offered(&self, now: UnixMillis, peer: PeerId) {
-        if let Some(entry) = self.peer_shard(peer).peers.get_mut(&peer) {
-            let before = if entry.offered.0 == day(now) { entry.offered.1 } else { 0 };
-            entry.offered = (day(now), before.saturating_add(1));
+    /// Where the account announces from, kept once for all its leases; of an account that is in the index.
+    pub(super) fn note_contact(&self, peer: PeerId, address: Arc<str>, site: Option<Arc<str>>) -> Arc<Contact> {
+        let contact = Contact { address, site };
+        let mut shard = self.peer_shard(peer);
+        let Some(entry) = shard.peers.get_mut(&peer) else { return Arc::new(contact) };
+        match &entry.contact {
+            Some(known) if **known == contact => Arc::clone(known),
+            _ => Arc::clone(entry.contact.insert(Arc::new(contact))),
         }
     }
 
     /// Counts one more staged chunk.
     pub(super) fn peer_stages(&self, peer: PeerId) -> Result<(), Full> {
         let mut shard = self.peer_shard(peer);
-        let entry = shard.peers.entry(peer).or_default();
+        let entry = shard.entry(peer);
         if entry.staged >= self.limits.staged_per_peer_max {
             return Err(Full::Account);
         }
@@ -136,6 +186,18 @@ impl Swarm {
 }
 
 /// Whole days since 1970.
-fn day(now: UnixMillis) -> i64 {
-    now.0.div_euclid(24 * 3600 * 1000)
+fn day(now: UnixMillis) -> u32 {
+    u32::try_from(now.0.div_euclid(24 * 3600 * 1000)).unwrap_or(0)
+}
+
+fn step(now: UnixMillis) -> u32 {
+    u32::try_from(now.0.div_euclid(LOAD_HALVED_EVERY_MS)).unwrap_or(0)
+}
+
+fn pack(at: u32, count: u32) -> u64 {
+    u64::from(at) << 32 | u64::from(count)
+}
+
+fn unpack(packed: u64) -> (u32, u32) {
+    ((packed >> 32) as u32, packed as u32)
 }

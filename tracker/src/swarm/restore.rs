@@ -85,6 +85,8 @@ impl Swarm {
             address: row.address.into(),
             site: row.site.map(Into::into),
             held: Held::of(row.have),
+            // Until its next announce says better.
+            trusted: false,
         };
         self.hold(lease, row.expires_at, Some(row.expires_at))
     }

@@ -9,6 +9,7 @@ use peernet_engine::ranking::Candidate;
 use peernet_engine::time::UnixMillis;
 
 use super::entry::{Held, ManifestMeta};
+use super::peers::{Contact, Peer};
 use super::view::{FileView, HolderView, ListingView, ManifestView};
 
 /// The chunk size of version 1: its listings and manifests of other sizes never mix.
@@ -18,39 +19,39 @@ pub const V1_CHUNK_SIZE: u32 = 1 << 20;
 #[derive(Debug, Clone)]
 pub struct Offer {
     /// Who.
-    pub peer: PeerId,
-    /// `host:port`.
-    pub address: Arc<str>,
+    pub peer: Arc<Peer>,
+    /// Where, and its label.
+    pub contact: Arc<Contact>,
     /// Whether it speaks version 1's call only.
     pub v1: bool,
-    /// The announcer's label.
-    pub site: Option<Arc<str>>,
     /// Which chunks.
     pub held: Held,
     /// Until when.
     pub expires_at: UnixMillis,
+    /// The file's version when its lease last said something new; 0 for version 1.
+    pub changed_at: u64,
 }
 
 impl Offer {
     pub(super) fn of_holder(holder: &HolderView) -> Self {
         Self {
-            peer: holder.peer,
-            address: Arc::clone(&holder.address),
+            peer: Arc::clone(&holder.peer),
+            contact: Arc::clone(&holder.contact),
             v1: false,
-            site: holder.site.clone(),
             held: holder.held.clone(),
             expires_at: holder.expires_at,
+            changed_at: holder.changed_at,
         }
     }
 
     pub(super) fn of_listing(listing: &ListingView) -> Self {
         Self {
-            peer: listing.peer,
-            address: Arc::clone(listing.address.text()),
+            peer: Arc::clone(&listing.peer),
+            contact: Arc::clone(listing.address.contact()),
             v1: true,
-            site: None,
             held: Held::Complete,
             expires_at: listing.expires_at,
+            changed_at: 0,
         }
     }
 }
@@ -58,9 +59,9 @@ impl Offer {
 /// Who serves a manifest: its holders, and version 1 announcers whose listing has the same chunks.
 pub fn offers(view: &FileView, manifest: &ManifestView, meta: &ManifestMeta) -> Vec<Offer> {
     let mut offers: Vec<Offer> = manifest.holders.iter().map(Offer::of_holder).collect();
-    if meta.chunk_size == V1_CHUNK_SIZE {
-        let known: HashSet<PeerId> = offers.iter().map(|offer| offer.peer).collect();
-        let same = view.listings.iter().filter(|l| l.digest == meta.digest && !known.contains(&l.peer));
+    if meta.chunk_size == V1_CHUNK_SIZE && !view.listings.is_empty() {
+        let known: HashSet<PeerId> = offers.iter().map(|offer| offer.peer.id).collect();
+        let same = view.listings.iter().filter(|l| l.digest == meta.digest && !known.contains(&l.peer.id));
         offers.extend(same.map(Offer::of_listing));
     }
     offers
@@ -73,28 +74,28 @@ pub struct Facts<'a> {
     pub standings: &'a [Standing],
     /// Until when the asker wants each last.
     pub demotions: &'a [UnixMillis],
-    /// How often each was named today.
-    pub offered_today: &'a [u32],
 }
 
 /// The ranking's view of the offers. `chunks` is the file's count.
 pub fn candidates(
+    now: UnixMillis,
     asker: PeerId,
     site: Option<&str>,
     chunks: u32,
     offers: &[Offer],
     facts: Facts<'_>,
 ) -> Vec<Candidate> {
-    let listed = |i: usize| offers[i].peer != asker && facts.standings[i].tier != Tier::Unlisted;
+    let listed = |i: usize| offers[i].peer.id != asker && facts.standings[i].tier != Tier::Unlisted;
     let only = only_holders(chunks, offers, listed);
     let each = offers.iter().enumerate();
     each.map(|(i, offer)| Candidate {
-        peer: offer.peer,
+        peer: offer.peer.id,
         standing: facts.standings[i],
         lease_until: offer.expires_at,
         demoted_until: facts.demotions[i],
-        offered_today: facts.offered_today[i],
-        same_site: site.is_some() && offer.site.as_deref() == site,
+        offered_today: offer.peer.offered_today(now),
+        load: offer.peer.load(now),
+        same_site: site.is_some() && offer.contact.site.as_deref() == site,
         only_holder: only[i],
     })
     .collect()
@@ -132,6 +133,18 @@ fn mask(mut bytes: Vec<u8>, chunks: u32) -> Vec<u8> {
         *last &= 0xffu8 << (8 - chunks % 8);
     }
     bytes
+}
+
+/// Whether an offer has a chunk that someone who holds `own` lacks. Both are of one file.
+pub fn is_useful(held: &Held, own: Option<&Held>) -> bool {
+    match (held, own) {
+        (_, Some(Held::Complete)) => false,
+        (held, None) => !held.is_nothing(),
+        (Held::Complete, Some(Held::Chunks(_))) => true,
+        (Held::Chunks(theirs), Some(Held::Chunks(own))) => {
+            theirs.as_bytes().iter().zip(own.as_bytes()).any(|(theirs, own)| theirs & !own != 0)
+        }
+    }
 }
 
 /// Whether those at `places` together hold every chunk; true for a file without chunks.
@@ -179,8 +192,9 @@ mod tests {
             bitmap.insert(ChunkIndex(digit));
         }
         let held = if held == "*" { Held::Complete } else { Held::of(bitmap) };
-        let expires_at = UnixMillis(1);
-        (Offer { peer: PeerId([id; 16]), address: "a:1".into(), v1: false, site: None, held, expires_at }, listed)
+        let contact = Arc::new(Contact { address: "a:1".into(), site: None });
+        let (peer, expires_at) = (Arc::new(Peer::new(PeerId([id; 16]))), UnixMillis(1));
+        (Offer { peer, contact, v1: false, held, expires_at, changed_at: 0 }, listed)
     }
 
     fn check(chunks: u32, spec: &str, expected: &str) {

@@ -35,6 +35,7 @@ fn lease(peer_number: u8, file_number: u8, held: Held) -> Lease {
         address: "a:1".into(),
         site: None,
         held,
+        trusted: false,
     }
 }
 
@@ -75,13 +76,13 @@ fn announce_v1(swarm: &Swarm, now: UnixMillis, chunk: &V1Chunk) -> Result<(), Fu
 }
 
 fn listed(swarm: &Swarm, now: UnixMillis, file_number: u8) -> usize {
-    let Some(view) = swarm.view(now, file(file_number)) else { return 0 };
+    let Some(view) = swarm.view(now, file(file_number), peer(0), None) else { return 0 };
     view.listings.len() + view.manifests.iter().map(|manifest| manifest.holders.len()).sum::<usize>()
 }
 
 fn assert_empty(swarm: &Swarm) {
     assert_eq!(swarm.usage(), (0, 0));
-    assert!(swarm.shards.iter().all(|shard| lock(shard).files.is_empty() && lock(shard).deadlines.is_empty()));
+    assert!(swarm.shards.iter().all(|shard| lock(shard).files.is_empty()));
     assert!((0..=255).all(|n| swarm.files_of(peer(n)) == 0));
 }
 
@@ -162,7 +163,7 @@ fn variant(peer_number: u8, manifest: usize) -> Lease {
 fn one_account_cannot_make_a_file_s_plan_as_long_as_it_likes() {
     let swarm = Swarm::new(Limits::default());
     let announce = |n, manifest| swarm.announce(NOW, variant(n, manifest), None);
-    let known = || swarm.view(NOW, file(1)).unwrap().manifests.len();
+    let known = || swarm.view(NOW, file(1), peer(0), None).unwrap().manifests.len();
     (0..MANIFESTS_PER_PEER_MAX).for_each(|manifest| announce(1, manifest).unwrap());
     assert_eq!(announce(1, 99), Err(Full::Account));
     assert_eq!(swarm.admits(&variant(1, 99)), Err(Full::Account));
@@ -234,6 +235,6 @@ fn equal_listings_share_their_hashes() {
     for n in 1..=2 {
         (0..2).for_each(|index| announce_v1(&swarm, NOW, &chunk(n, 1, 2, index)).unwrap());
     }
-    let view = swarm.view(NOW, file(1)).unwrap();
+    let view = swarm.view(NOW, file(1), peer(0), None).unwrap();
     assert!(Arc::ptr_eq(&view.listings[0].hashes, &view.listings[1].hashes));
 }

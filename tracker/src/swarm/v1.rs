@@ -12,6 +12,7 @@ use peernet_engine::time::UnixMillis;
 
 use super::entry::{FileEntry, HashesDigest, Listing, Owner, Staging, V1Address};
 use super::index::Shard;
+use super::peers::Peer;
 use super::{Full, STAGED_BYTES, STAGINGS_MAX, Swarm, V1_RENEWAL_MIN};
 use crate::store::{V1Chunk, V1Listing};
 
@@ -30,7 +31,7 @@ impl Swarm {
     /// What to write for an announced chunk. `address` is the announcer's registered one.
     pub fn v1_next(&self, now: UnixMillis, chunk: &V1Chunk, address: &Arc<V1Address>) -> Result<V1Step, Full> {
         let mut shard = self.shard(chunk.file_hash);
-        match next_step(now, shard.files.get(&chunk.file_hash), chunk) {
+        match next_step(now, shard.files.get(&chunk.file_hash).map(AsRef::as_ref), chunk) {
             Next::Known => Ok(V1Step::Known),
             Next::Renew(listing) => Ok(V1Step::Seal(listing)),
             Next::Stage => self.room_for_one(chunk.peer).map(|()| V1Step::Stage),
@@ -69,21 +70,26 @@ impl Swarm {
         let total = u32::try_from(stored.chunk_hashes.len()).unwrap_or(u32::MAX);
         let digest = HashesDigest::of(&stored.chunk_hashes);
         let mut shard = self.shard(file);
-        let staged_at = shard.files.get_mut(&file).and_then(|entry| self.drop_staging(entry, peer, total));
-        staged_at.map(|at| shard.deadlines.remove(&(at, file, Owner::Staging(peer, total))));
-        let renewed = shard.files.get(&file).and_then(|e| e.listings.get(&peer)).filter(|l| l.digest == digest);
-        if renewed.is_none() {
-            self.forget_listing(&mut shard, peer, file);
-            self.usage.take(&self.limits, 1, stored.chunk_hashes.len() * 32)?;
-            if let Err(full) = self.peer_joins(peer, file) {
-                self.usage.free(1, stored.chunk_hashes.len() * 32);
-                return Err(full);
-            }
+        if let Some(entry) = shard.files.get_mut(&file) {
+            self.drop_staging(entry, peer, total);
         }
+        let renewed = shard.files.get(&file).and_then(|e| e.v1.listings.get(&peer)).filter(|l| l.digest == digest);
+        let known = renewed.map(|listing| Arc::clone(&listing.peer));
+        let record = match known {
+            Some(record) => record,
+            None => self.make_room_for_listing(&mut shard, &stored)?,
+        };
         let address = self.note_v1_address(peer, address);
         address.set_reachable(true);
-        self.publish(&mut shard, now, stored, digest, address);
+        self.publish(&mut shard, now, stored, digest, (record, address));
         Ok(())
+    }
+
+    fn make_room_for_listing(&self, shard: &mut Shard, stored: &V1Listing) -> Result<Arc<Peer>, Full> {
+        self.forget_listing(shard, stored.peer, stored.file_hash);
+        self.usage.take(&self.limits, 1, stored.chunk_hashes.len() * 32)?;
+        self.peer_joins(stored.peer, stored.file_hash)
+            .inspect_err(|_| self.usage.free(1, stored.chunk_hashes.len() * 32))
     }
 
     fn publish(
@@ -92,30 +98,29 @@ impl Swarm {
         now: UnixMillis,
         stored: V1Listing,
         digest: HashesDigest,
-        address: Arc<V1Address>,
+        (peer, address): (Arc<Peer>, Arc<V1Address>),
     ) {
-        let (peer, file, expires_at) = (stored.peer, stored.file_hash, stored.expires_at.max(now));
-        let entry = shard.files.entry(file).or_default();
+        let (id, expires_at) = (stored.peer, stored.expires_at.max(now));
+        let entry = shard.files.entry(stored.file_hash).or_default();
+        entry.version += 1;
         let hashes = entry.shared_hashes(digest, stored.chunk_hashes);
-        let created_at = entry.listings.get(&peer).map_or(stored.created_at, |l| l.created_at);
+        let created_at = entry.v1.listings.get(&id).map_or(stored.created_at, |l| l.created_at);
         if entry.name.is_empty() {
-            entry.name.clone_from(&stored.file_name);
+            entry.name = stored.file_name.as_str().into();
         }
-        let listing =
-            Listing { address, hashes, digest, name: stored.file_name, created_at, expires_at, queued_at: expires_at };
-        let before = entry.listings.insert(peer, listing).map(|l| l.queued_at);
-        shard.queue(file, Owner::Listing(peer), before, expires_at);
+        let listing = Listing { peer, address, hashes, digest, name: stored.file_name, created_at, expires_at };
+        entry.v1.listings.insert(id, listing);
     }
 
     fn forget_listing(&self, shard: &mut Shard, peer: PeerId, file: FileHash) {
-        let Some(listing) = shard.files.get_mut(&file).and_then(|e| e.listings.remove(&peer)) else { return };
-        self.usage.free(1, listing.hashes.len() * 32);
-        shard.deadlines.remove(&(listing.queued_at, file, Owner::Listing(peer)));
+        if let Some(listing) = shard.files.get_mut(&file).and_then(|e| e.v1.listings.remove(&peer)) {
+            self.usage.free(1, listing.hashes.len() * 32);
+        }
     }
 
     /// A listed file's announcer says another hash for one chunk: its last word counts.
     fn amend(&self, shard: &mut Shard, chunk: &V1Chunk) -> bool {
-        let listing = shard.files.get_mut(&chunk.file_hash).and_then(|e| e.listings.get_mut(&chunk.peer));
+        let listing = shard.files.get_mut(&chunk.file_hash).and_then(|e| e.v1.listings.get_mut(&chunk.peer));
         let Some(listing) = listing.filter(|l| l.hashes.len() == chunk.total_chunks as usize) else { return false };
         let mut hashes = listing.hashes.to_vec();
         hashes[chunk.index as usize] = chunk.chunk_hash;
@@ -130,24 +135,17 @@ impl Swarm {
         self.peer_joins(peer, file)?;
         self.note_v1_address(peer, address);
         let entry = shard.files.entry(file).or_default();
-        let is_new = !entry.staging.contains_key(&(peer, total));
-        let known = entry.staging.get(&(peer, total)).is_some_and(|s| s.hashes.contains_key(&chunk.index));
+        let staged = &entry.v1.staging;
+        let is_new = !staged.contains_key(&(peer, total));
+        let known = staged.get(&(peer, total)).is_some_and(|s| s.hashes.contains_key(&chunk.index));
         if let Err(full) = self.count_staged(peer, is_new, known) {
             self.tidy(shard, peer, file);
             return Err(full);
         }
-        let staging = entry.staging.entry((peer, total)).or_default();
+        let staging = entry.v1.staging.entry((peer, total)).or_default();
         staging.hashes.insert(chunk.index, chunk.chunk_hash);
         staging.name.clone_from(&chunk.file_name);
         staging.expires_at = staging.expires_at.max(chunk.expires_at);
-        // The queue holds the first deadline; the others of a burst are seconds later and not worth the moves.
-        let from = (!is_new).then_some(staging.queued_at);
-        let overdue = from.is_none_or(|at| at.plus(V1_RENEWAL_MIN) < staging.expires_at);
-        if overdue {
-            staging.queued_at = staging.expires_at;
-            let to = staging.queued_at;
-            shard.queue(file, Owner::Staging(peer, total), from, to);
-        }
         Ok(())
     }
 
@@ -163,8 +161,8 @@ impl Swarm {
     /// Before one more unfinished announce of a file by a peer: the oldest of too many goes.
     fn make_room(&self, shard: &mut Shard, now: UnixMillis, chunk: &V1Chunk) {
         let Some(entry) = shard.files.get(&chunk.file_hash) else { return };
-        let mine = || entry.staging.iter().filter(|((peer, _), _)| *peer == chunk.peer);
-        let known = entry.staging.contains_key(&(chunk.peer, chunk.total_chunks));
+        let mine = || entry.v1.staging.iter().filter(|((peer, _), _)| *peer == chunk.peer);
+        let known = entry.v1.staging.contains_key(&(chunk.peer, chunk.total_chunks));
         if known || mine().count() < STAGINGS_MAX {
             return;
         }
@@ -195,7 +193,7 @@ enum Next {
 
 fn next_step(now: UnixMillis, entry: Option<&FileEntry>, chunk: &V1Chunk) -> Next {
     let total = chunk.total_chunks as usize;
-    let listing = entry.and_then(|e| e.listings.get(&chunk.peer)).filter(|l| l.hashes.len() == total);
+    let listing = entry.and_then(|e| e.v1.listings.get(&chunk.peer)).filter(|l| l.hashes.len() == total);
     if let Some(listing) = listing {
         let fresh_until = now.plus(lease_length(AnnounceForm::PerChunk).saturating_sub(V1_RENEWAL_MIN));
         return match listing.hashes.get(chunk.index as usize) == Some(&chunk.chunk_hash) {
@@ -204,7 +202,7 @@ fn next_step(now: UnixMillis, entry: Option<&FileEntry>, chunk: &V1Chunk) -> Nex
             false => Next::Stage,
         };
     }
-    let staging = entry.and_then(|e| e.staging.get(&(chunk.peer, chunk.total_chunks)));
+    let staging = entry.and_then(|e| e.v1.staging.get(&(chunk.peer, chunk.total_chunks)));
     let known = staging.and_then(|s| s.hashes.get(&chunk.index));
     let staged = staging.map_or(0, |s| s.hashes.len()) + usize::from(known.is_none());
     match known {
@@ -215,7 +213,7 @@ fn next_step(now: UnixMillis, entry: Option<&FileEntry>, chunk: &V1Chunk) -> Nex
 }
 
 fn whole(shard: &Shard, now: UnixMillis, chunk: &V1Chunk) -> Option<Box<V1Listing>> {
-    let staging = shard.files.get(&chunk.file_hash)?.staging.get(&(chunk.peer, chunk.total_chunks))?;
+    let staging = shard.files.get(&chunk.file_hash)?.v1.staging.get(&(chunk.peer, chunk.total_chunks))?;
     staging.to_listing(now, chunk.peer, chunk.file_hash, chunk.total_chunks).map(Box::new)
 }
 

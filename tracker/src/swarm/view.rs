@@ -1,65 +1,66 @@
-//! What a lookup sees of a file: a copy, taken under the lock and worked on without it.
+//! What a lookup sees of a file: a copy of some of its holders, taken under the lock and worked on without it.
 
 use std::sync::Arc;
 
 use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::lease::is_live;
+use peernet_engine::random::Rng;
 use peernet_engine::time::UnixMillis;
 
 use super::Swarm;
-use super::entry::{FileEntry, HashesDigest, Held, ManifestMeta, V1Address};
+use super::entry::{FileEntry, HashesDigest, Held, ManifestEntry, ManifestMeta, V1Address};
+use super::peers::{Contact, Peer};
 
-/// A file with its live holders.
+/// A file with holders: all where they are few, else some drawn at random.
 #[derive(Debug, Clone, Default)]
 pub struct FileView {
     /// As its first announcer here called it.
-    pub name: String,
+    pub name: Box<str>,
     /// Whether the store's manifests of this file are known here.
     pub manifests_loaded: bool,
+    /// Raised by every change that a plan could show.
+    pub version: u64,
     /// Manifests, those without a holder included.
     pub manifests: Vec<ManifestView>,
     /// Whole version 1 listings whose announcer answers.
     pub listings: Vec<ListingView>,
 }
 
-/// A manifest with its live holders.
+/// A manifest with live holders.
 #[derive(Debug, Clone)]
 pub struct ManifestView {
     /// Its id.
     pub id: ManifestId,
     /// Its sizes, where they are known already.
     pub meta: Option<ManifestMeta>,
-    /// Who holds some of it, or fetches it and holds nothing yet.
+    /// Who holds some of it, or fetches it and holds nothing yet. Not the asker.
     pub holders: Vec<HolderView>,
-}
-
-impl ManifestView {
-    /// How many hold at least one chunk.
-    pub fn useful(&self) -> usize {
-        self.holders.iter().filter(|holder| !holder.held.is_nothing()).count()
-    }
+    /// How many hold at least one chunk, whether they were drawn or not.
+    pub useful: usize,
+    /// What the asker itself announced.
+    pub own: Option<Held>,
 }
 
 /// A live version 2 lease.
 #[derive(Debug, Clone)]
 pub struct HolderView {
     /// Who.
-    pub peer: PeerId,
-    /// `host:port`.
-    pub address: Arc<str>,
-    /// The announcer's label.
-    pub site: Option<Arc<str>>,
+    pub peer: Arc<Peer>,
+    /// Where.
+    pub contact: Arc<Contact>,
     /// Which chunks.
     pub held: Held,
     /// Until when.
     pub expires_at: UnixMillis,
+    /// The file's version when this lease last said something new.
+    pub changed_at: u64,
 }
 
 /// A live version 1 listing.
 #[derive(Debug, Clone)]
 pub struct ListingView {
     /// Who.
-    pub peer: PeerId,
+    pub peer: Arc<Peer>,
     /// The registered address.
     pub address: Arc<V1Address>,
     /// Of every 1 MiB chunk, in order.
@@ -70,37 +71,52 @@ pub struct ListingView {
     pub expires_at: UnixMillis,
 }
 
+impl FileView {
+    /// Whether a plan of it would name anyone.
+    pub fn names_someone(&self) -> bool {
+        !self.listings.is_empty() || self.manifests.iter().any(|m| m.meta.is_some() && !m.holders.is_empty())
+    }
+}
+
 impl Swarm {
-    /// A copy of what is known of a file; `None` where nobody holds a lease on it.
-    pub fn view(&self, now: UnixMillis, file: FileHash) -> Option<FileView> {
-        self.shard(file).files.get(&file).map(|entry| entry.view(now))
+    /// A copy of what is known of a file, as `asker` at `site` may see it; `None` where nobody holds a lease on it.
+    pub fn view(&self, now: UnixMillis, file: FileHash, asker: PeerId, site: Option<&str>) -> Option<FileView> {
+        let mut rng = Rng::new(self.next_seed());
+        self.shard(file).files.get(&file).map(|entry| entry.view(now, asker, site, &mut rng))
     }
 
-    /// How many peers hold a live lease or listing of a file.
-    pub fn sources_of(&self, now: UnixMillis, file: FileHash) -> u64 {
+    /// The version of a file's entry, raised by every change that a plan could show.
+    pub fn version_of(&self, file: FileHash) -> Option<u64> {
+        self.shard(file).files.get(&file).map(|entry| entry.version)
+    }
+
+    /// How many leases and listings of a file there are, expired ones included that nobody has taken out yet.
+    pub fn sources_of(&self, file: FileHash) -> u64 {
         let shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return 0 };
-        let mut peers: Vec<PeerId> =
-            entry.listings.iter().filter(|(_, l)| is_live(l.expires_at, now)).map(|(p, _)| *p).collect();
-        for manifest in entry.manifests.values() {
-            peers.extend(manifest.holders.iter().filter(|(_, h)| is_live(h.expires_at, now)).map(|(p, _)| *p));
-        }
-        peers.sort_unstable();
-        peers.dedup();
-        peers.len() as u64
+        let leases: usize = entry.manifests.iter().map(|m| m.holders.len()).sum();
+        (leases + entry.v1.listings.len()) as u64
+    }
+
+    /// Which of `peers` hold a live lease or listing of a file.
+    pub fn still_hold(&self, now: UnixMillis, file: FileHash, peers: &[PeerId]) -> Vec<bool> {
+        let shard = self.shard(file);
+        let entry = shard.files.get(&file);
+        peers.iter().map(|peer| entry.is_some_and(|entry| entry.is_held_by(now, *peer))).collect()
     }
 }
 
 impl FileEntry {
-    fn view(&self, now: UnixMillis) -> FileView {
-        let listings = self.listings.iter().filter(|(_, l)| is_live(l.expires_at, now) && l.address.is_reachable());
+    fn view(&self, now: UnixMillis, asker: PeerId, site: Option<&str>, rng: &mut Rng) -> FileView {
+        let listings = self.v1.listings.values().filter(|l| is_live(l.expires_at, now) && l.address.is_reachable());
         FileView {
             name: self.name.clone(),
             manifests_loaded: self.manifests_loaded,
-            manifests: self.manifests.keys().map(|id| self.manifest_view(now, *id)).collect(),
+            version: self.version,
+            manifests: self.manifests.iter().map(|manifest| manifest.view(now, asker, site, rng)).collect(),
             listings: listings
-                .map(|(peer, l)| ListingView {
-                    peer: *peer,
+                .map(|l| ListingView {
+                    peer: Arc::clone(&l.peer),
                     address: Arc::clone(&l.address),
                     hashes: Arc::clone(&l.hashes),
                     digest: l.digest,
@@ -110,18 +126,33 @@ impl FileEntry {
         }
     }
 
-    fn manifest_view(&self, now: UnixMillis, id: ManifestId) -> ManifestView {
-        let entry = &self.manifests[&id];
-        let live = entry.holders.iter().filter(|(_, h)| is_live(h.expires_at, now));
-        let holders = live
-            .map(|(peer, h)| HolderView {
-                peer: *peer,
-                address: Arc::clone(&h.address),
-                site: h.site.clone(),
-                held: h.held.clone(),
-                expires_at: h.expires_at,
-            })
-            .collect();
-        ManifestView { id, meta: entry.meta.clone(), holders }
+    fn is_held_by(&self, now: UnixMillis, peer: PeerId) -> bool {
+        let leased = self.manifests.iter().filter_map(|m| m.holders.get(peer)).map(|holder| holder.expires_at);
+        let listed = self.v1.listings.get(&peer).map(|listing| listing.expires_at);
+        leased.chain(listed).any(|expires_at| is_live(expires_at, now))
+    }
+}
+
+impl ManifestEntry {
+    fn view(&self, now: UnixMillis, asker: PeerId, site: Option<&str>, rng: &mut Rng) -> ManifestView {
+        let mut holders = Vec::new();
+        self.holders.draw(rng, site, |peer, holder| {
+            if is_live(holder.expires_at, now) && peer.id != asker {
+                holders.push(HolderView {
+                    peer: Arc::clone(peer),
+                    contact: Arc::clone(&holder.contact),
+                    held: holder.held.clone(),
+                    expires_at: holder.expires_at,
+                    changed_at: holder.changed_at,
+                });
+            }
+        });
+        ManifestView {
+            id: self.id,
+            meta: self.meta.clone(),
+            holders,
+            useful: self.holders.useful(),
+            own: self.holders.get(asker).map(|holder| holder.held.clone()),
+        }
     }
 }

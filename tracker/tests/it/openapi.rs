@@ -126,6 +126,8 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
     let plan = rest::PlanReply {
         file_hash: text(),
         file_name: text(),
+        base: Some(text()),
+        gone: vec![text()],
         manifests: Vec::new(),
         v1_listed: false,
         ticket: None,

@@ -7,11 +7,21 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 
 use crate::app::App;
-use crate::swarm::sources::{Facts, Offer, candidates, cover, covers};
+use crate::swarm::Held;
+use crate::swarm::sources::{Facts, Offer, candidates, cover, covers, is_useful};
 
 /// A version 1 lookup holds this many orders, used chunk by chunk in turn: its clients ask the first peer of each list only,
 /// and so spread over all equals.
 const ORDERS_V1: u32 = 16;
+
+/// Who asks.
+pub(super) struct Asker<'a> {
+    pub(super) peer: PeerId,
+    /// Its label.
+    pub(super) site: Option<&'a str>,
+    /// What it holds already, where that is known.
+    pub(super) own: Option<&'a Held>,
+}
 
 /// Offers in order.
 pub(super) struct Offered {
@@ -26,17 +36,10 @@ pub(super) struct Offered {
 }
 
 /// One order, for a plan.
-pub(super) fn order_plan(
-    app: &App,
-    now: UnixMillis,
-    asker: PeerId,
-    site: Option<&str>,
-    chunks: u32,
-    offers: &[Offer],
-) -> Offered {
-    let (candidates, scores) = look_up(app, now, asker, site, chunks, offers);
-    let order = order(&candidates, asker, app.swarm.next_seed(), now);
-    offered(app, now, asker, offers, order, scores)
+pub(super) fn order_plan(app: &App, now: UnixMillis, asker: &Asker<'_>, chunks: u32, offers: &[Offer]) -> Offered {
+    let (candidates, scores) = look_up(app, now, asker.peer, asker.site, chunks, offers);
+    let order = order(&candidates, asker.peer, app.swarm.next_seed(), now);
+    offered(asker.peer, offers, order, scores)
 }
 
 /// Several orders of the same offers, for version 1; each names someone for every chunk if anyone may be named for it.
@@ -60,21 +63,22 @@ pub(super) fn order_v1(
         })
         .collect();
     let first = orders.first().cloned().unwrap_or_default();
-    (offered(app, now, asker, offers, first, scores), orders)
+    first.iter().take(SOURCES_PER_PLAN).for_each(|place| offers[*place].peer.note_offered(now));
+    (offered(asker, offers, first, scores), orders)
 }
 
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
-/// something; then who only begins to fetch it and will hold something soon.
-pub(super) fn shown(chunks: u32, offers: &[Offer], order: &[usize]) -> Vec<usize> {
-    let (nothing, something): (Vec<usize>, Vec<usize>) =
-        order.iter().partition(|place| offers[**place].held.is_nothing());
+/// something that the asker lacks; then who holds nothing of use yet, but fetches it and will.
+pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[usize]) -> Vec<usize> {
+    let (something, nothing): (Vec<usize>, Vec<usize>) =
+        order.iter().partition(|place| is_useful(&offers[**place].held, own));
     let first = &something[..something.len().min(SOURCES_PER_PLAN)];
     let mut shown = Vec::new();
     if !covers(chunks, offers, first) {
         cover(chunks, offers, |place| something.contains(&place), &mut shown);
     }
     for place in something.into_iter().chain(nothing) {
-        if !shown.contains(&place) {
+        if shown.len() < SOURCES_PER_PLAN && !shown.contains(&place) {
             shown.push(place);
         }
     }
@@ -90,26 +94,17 @@ fn look_up(
     chunks: u32,
     offers: &[Offer],
 ) -> (Vec<Candidate>, Vec<f64>) {
-    let peers: Vec<PeerId> = offers.iter().map(|offer| offer.peer).collect();
+    let peers: Vec<PeerId> = offers.iter().map(|offer| offer.peer.id).collect();
     let standings: Vec<Standing> = app.reputation.standings(&peers);
     let demotions = app.reputation.demotions(asker, &peers);
-    let offered_today: Vec<u32> = peers.iter().map(|peer| app.swarm.offered_today(now, *peer)).collect();
-    let facts = Facts { standings: &standings, demotions: &demotions, offered_today: &offered_today };
+    let facts = Facts { standings: &standings, demotions: &demotions };
     let scores = standings.iter().map(|standing| shown_score(standing.score)).collect();
-    (candidates(asker, site, chunks, offers, facts), scores)
+    (candidates(now, asker, site, chunks, offers, facts), scores)
 }
 
-fn offered(
-    app: &App,
-    now: UnixMillis,
-    asker: PeerId,
-    offers: &[Offer],
-    order: Vec<usize>,
-    scores: Vec<f64>,
-) -> Offered {
-    let kept: Vec<PeerId> = order.iter().map(|place| offers[*place].peer).collect();
-    kept.iter().take(SOURCES_PER_PLAN).for_each(|peer| app.swarm.note_offered(now, *peer));
-    let holders = offers.iter().filter(|offer| offer.peer != asker && !offer.held.is_nothing()).count();
+fn offered(asker: PeerId, offers: &[Offer], order: Vec<usize>, scores: Vec<f64>) -> Offered {
+    let kept: Vec<PeerId> = order.iter().map(|place| offers[*place].peer.id).collect();
+    let holders = offers.iter().filter(|offer| offer.peer.id != asker && !offer.held.is_nothing()).count();
     Offered { order, scores, kept, holders }
 }
 
@@ -121,7 +116,7 @@ mod tests {
     use peernet_engine::ids::{ChunkCount, ChunkIndex};
 
     use super::*;
-    use crate::swarm::Held;
+    use crate::swarm::{Contact, Peer};
 
     const CHUNKS: u32 = 4;
 
@@ -130,15 +125,22 @@ mod tests {
         let mut bitmap = Bitmap::empty(ChunkCount(CHUNKS));
         letter.to_digit(10).into_iter().for_each(|chunk| assert!(bitmap.insert(ChunkIndex(chunk))));
         let held = if letter == '*' { Held::Complete } else { Held::Chunks(Arc::new(bitmap)) };
-        let (peer, expires_at) = (PeerId([0; 16]), UnixMillis(1));
-        Offer { peer, address: "a:1".into(), v1: false, site: None, held, expires_at }
+        let contact = Arc::new(Contact { address: "a:1".into(), site: None });
+        let (peer, expires_at) = (Arc::new(Peer::new(PeerId([0; 16]))), UnixMillis(1));
+        Offer { peer, contact, v1: false, held, expires_at, changed_at: 0 }
     }
 
     fn check(offers: &str, expected: &str) {
+        check_for(None, offers, expected);
+    }
+
+    fn check_for(own: Option<char>, offers: &str, expected: &str) {
+        let own = own.map(|letter| offer(letter).held);
         let letters: Vec<char> = offers.chars().collect();
         let offers: Vec<Offer> = letters.iter().map(|letter| offer(*letter)).collect();
         let order: Vec<usize> = (0..offers.len()).collect();
-        let shown: String = shown(CHUNKS, &offers, &order).into_iter().map(|place| letters[place]).collect();
+        let shown: String =
+            shown(CHUNKS, own.as_ref(), &offers, &order).into_iter().map(|place| letters[place]).collect();
         assert_eq!(shown, expected);
     }
 
@@ -150,5 +152,12 @@ mod tests {
         check("11111111111023-", "0123111111");
         check("------------*", "*---------");
         check("11111111111-", "1111111111");
+    }
+
+    #[test]
+    fn who_has_what_the_asker_lacks_comes_first() {
+        check_for(Some('0'), "00*1", "*100");
+        check_for(Some('*'), "0*", "0*");
+        check_for(Some('-'), "-0", "0-");
     }
 }

@@ -79,6 +79,10 @@ fn push_hex(out: &mut Vec<u8>, hash: &ChunkHash) {
 
 /// One holder's JSON, written once and copied for each chunk.
 fn peer(offer: &Offer, score: f64) -> Vec<u8> {
-    let peer = LookupV1Peer { id: offer.peer.to_string(), address: offer.address.to_string(), reputation_score: score };
+    let peer = LookupV1Peer {
+        id: offer.peer.id.to_string(),
+        address: offer.contact.address.to_string(),
+        reputation_score: score,
+    };
     serde_json::to_vec(&peer).expect("strings and a finite number")
 }

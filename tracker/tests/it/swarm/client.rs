@@ -186,6 +186,17 @@ impl Peer {
         (0..chunks.len()).map(chunk).collect()
     }
 
+    /// A plan asked for with `query` by whom has the one of `etag`: status, its own `ETag`, body.
+    pub(super) fn plan_since(&self, file: &File, query: &str, etag: &str) -> (u16, String, Value) {
+        let request = ureq::http::Request::get(format!("{}/api/v1/files/{}{query}", self.api.url, file.hash))
+            .header("Authorization", format!("Bearer {}", self.token))
+            .header("If-None-Match", etag);
+        let mut answer = self.api.agent.run(request.body(()).unwrap()).unwrap();
+        let etag = answer.headers().get("ETag").map_or("", |value| value.to_str().unwrap()).to_owned();
+        let body = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), etag, serde_json::from_str(&body).unwrap_or(Value::Null))
+    }
+
     pub(super) fn plan(&self, file: &File) -> Value {
         let (status, answer) = self.get(&format!("/api/v1/files/{}", file.hash));
         assert_eq!(status, 200, "{answer}");

@@ -114,3 +114,84 @@ fn a_plan_names_ten_and_the_asker_s_site_first_among_equals() {
         assert_eq!((status, sources.len(), text(&sources[0]["peer_id"])), (200, 10, near.id.clone()));
     });
 }
+
+/// The ids of a plan's sources that are told in full, and of those that are only named.
+fn told_and_kept(plan: &Value) -> (Vec<String>, Vec<String>) {
+    let manifest = &plan["manifests"][0];
+    let told = manifest["sources"].as_array().unwrap().iter().map(|source| text(&source["peer_id"])).collect();
+    (told, manifest["kept"].as_array().map_or_else(Vec::new, |kept| kept.iter().map(text).collect()))
+}
+
+#[test]
+fn who_has_a_plan_hears_only_that_nothing_changed_or_what_did() {
+    on_both(|api| {
+        let (asker, one, other, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 9));
+        one.announce_v2(&file, json!("complete"));
+        other.announce_v2(&file, json!({"bitmap": "gAA="}));
+        let (status, first, plan) = asker.plan_since(&file, "", "");
+        assert_eq!((status, &plan["base"]), (200, &Value::Null));
+        assert_eq!(asker.plan_since(&file, "", &first), (304, first.clone(), Value::Null));
+        one.announce_v2(&file, json!("complete"));
+        assert_eq!(asker.plan_since(&file, "", &first).0, 304, "a renewal is no news");
+
+        other.announce_v2(&file, json!({"bitmap": "wAA="}));
+        let (status, second, delta) = asker.plan_since(&file, "?delta=1", &first);
+        assert_eq!((status, &delta["base"]), (200, &json!(first)));
+        assert_eq!(told_and_kept(&delta), (vec![other.id.clone()], vec![one.id.clone()]));
+        let (_, _, whole) = asker.plan_since(&file, "", &first);
+        assert_eq!((told_and_kept(&whole).0.len(), &whole["base"]), (2, &Value::Null), "nobody asked for a delta");
+
+        assert_eq!(one.leave(), 1);
+        let late = api.peer(4);
+        late.announce_v2(&file, json!("complete"));
+        let (_, _, delta) = asker.plan_since(&file, "?delta=1", &second);
+        assert_eq!(delta["gone"], json!([one.id]));
+        assert_eq!(told_and_kept(&delta), (vec![late.id.clone()], vec![other.id.clone()]));
+        for foreign in ["W/\"00000000-1\"", "\"x\"", "*", "W/\"\""] {
+            let (status, _, plan) = asker.plan_since(&file, "?delta=1", foreign);
+            assert_eq!((status, &plan["base"]), (200, &Value::Null), "{foreign}");
+        }
+    });
+}
+
+#[test]
+fn who_holds_what_the_asker_lacks_comes_first() {
+    on_embedded(|api| {
+        let (asker, file) = (api.peer(100), File::new(1, 2));
+        // Chunk 0: eleven; chunk 1: one.
+        (0..11).for_each(|n| api.peer(n).announce_v2(&file, json!({"bitmap": "gA=="})));
+        let rare = api.peer(50);
+        rare.announce_v2(&file, json!({"bitmap": "QA=="}));
+        for lacks in ["?lacks=QA", "?lacks=QA&site="] {
+            let (_, _, plan) = asker.plan_since(&file, lacks, "");
+            assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], rare.id);
+        }
+        asker.announce_v2(&file, json!({"bitmap": "gA=="}));
+        assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["peer_id"], rare.id, "by its own announce");
+        for bad in ["?lacks=QAA", "?lacks=I", "?lacks=QA%3D%3D", "?lacks=*"] {
+            assert_eq!(asker.get(&format!("/api/v1/files/{}{bad}", file.hash)).1["code"], "invalid_bitmap", "{bad}");
+        }
+    });
+}
+
+#[test]
+fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
+    on_embedded(|api| {
+        let (asker, file) = (api.peer(200), File::new(1, 1));
+        let mut waiting: std::collections::BTreeSet<String> = (0..60)
+            .map(|n| {
+                let peer = api.peer(n);
+                peer.announce_v2(&file, json!("complete"));
+                peer.id
+            })
+            .collect();
+        for _ in 0..200 {
+            let (told, _) = told_and_kept(&asker.plan(&file));
+            assert_eq!(told.len(), 10);
+            told.iter().for_each(|id| {
+                waiting.remove(id);
+            });
+        }
+        assert!(waiting.is_empty(), "{waiting:?}");
+    });
+}

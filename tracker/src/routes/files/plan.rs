@@ -1,0 +1,165 @@
+//! `GET /api/v1/files/{file_hash}`: the plan, answered from memory.
+//!
+//! What it costs does not depend on how many hold the file: the index draws some, the ranking orders them, ten are shown. Who
+//! has a plan already asks with its `ETag` and gets 304 while nothing has changed, or only what has.
+
+mod answer;
+mod wish;
+
+use peernet_engine::ids::{ByteCount, FileHash, PeerId};
+use peernet_engine::manifest::Geometry;
+use peernet_engine::time::UnixMillis;
+use peernet_protos::rest::{PlanManifest, PlanReply};
+
+use super::offered::{Asker, Offered, order_plan, shown};
+use super::{known_view, ticket};
+use crate::api::{ApiError, Caller, PathArgs};
+use crate::app::App;
+use crate::http::{Reply, Request};
+use crate::store::MANIFESTS_MAX;
+use crate::swarm::sources::{Offer, V1_CHUNK_SIZE, offers};
+use crate::swarm::{FileView, Held, ManifestMeta, ManifestView, lookup::choose};
+use answer::Answer;
+use wish::Wish;
+
+/// When to ask for the next plan where sources were found, in seconds.
+const ASK_AGAIN_S: u64 = 60;
+/// The same where nobody holds the file at the moment.
+const ASK_AGAIN_SOON_S: u64 = 15;
+
+/// A manifest and who of its holders is shown.
+struct Shown<'v> {
+    manifest: &'v ManifestView,
+    meta: &'v ManifestMeta,
+    offers: Vec<Offer>,
+    offered: Offered,
+    places: Vec<usize>,
+}
+
+/// 404 `unknown_file` when nobody ever announced the file.
+pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+    let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
+    let wish = Wish::read(app, caller, request)?;
+    let now = (app.clock)();
+    if app.swarm.version_of(file).is_some_and(|version| wish.has(version))
+        && app.reputation.has_ticket(caller.peer, file)
+    {
+        return Ok(Reply::empty(304).with_header("ETag", wish.etag.unwrap_or_default()));
+    }
+    let Some(view) = known_view(app, now, file, caller.peer, wish.site.as_deref())? else {
+        return plan_without_sources(app, file).map(|reply| Reply::json(200, &reply));
+    };
+    let etag = app.swarm.etag(view.version);
+    let body = plan_of(app, now, caller.peer, file, &view, &wish)?;
+    Ok(Reply { body, ..Reply::empty(200) }.with_header("ETag", etag).with_header("Cache-Control", "private, no-cache"))
+}
+
+fn plan_of(
+    app: &App,
+    now: UnixMillis,
+    asker: PeerId,
+    file: FileHash,
+    view: &FileView,
+    wish: &Wish,
+) -> Result<Vec<u8>, ApiError> {
+    let known = wish.since.map(|_| app.reputation.listed(asker, file)).unwrap_or_default();
+    let ranked = rank(app, now, asker, view, wish)?;
+    let v1_listed = lists_version_1(view, asker);
+    let (geometry, sources) = payable(asker, view, &ranked);
+    let has_sources = !sources.is_empty();
+    let mut answer = Answer::new(file, view);
+    if let Some(since) = wish.since.filter(|_| !known.is_empty()) {
+        answer.delta(&app.swarm.etag(since), since, gone(app, now, file, &known), known);
+    }
+    answer.manifests(&ranked);
+    answer.version_1(v1_listed);
+    answer.ticket(geometry.and_then(|geometry| ticket(app, asker, file, geometry, sources)).as_ref());
+    Ok(answer.finish(if has_sources { ASK_AGAIN_S } else { ASK_AGAIN_SOON_S }))
+}
+
+/// Manifests, the one with most holders first, each with its sources in order.
+fn rank<'v>(
+    app: &App,
+    now: UnixMillis,
+    asker: PeerId,
+    view: &'v FileView,
+    wish: &Wish,
+) -> Result<Vec<Shown<'v>>, ApiError> {
+    let mut known: Vec<&ManifestView> = view.manifests.iter().collect();
+    known.sort_by_key(|manifest| std::cmp::Reverse(manifest.useful));
+    known.truncate(MANIFESTS_MAX);
+    let mut ranked = Vec::with_capacity(known.len());
+    for manifest in known {
+        let Some(meta) = &manifest.meta else { continue };
+        ranked.push(show(app, now, asker, view, (manifest, meta), wish)?);
+    }
+    ranked.sort_by_key(|shown| std::cmp::Reverse(shown.manifest.useful.max(shown.offered.holders)));
+    Ok(ranked)
+}
+
+fn show<'v>(
+    app: &App,
+    now: UnixMillis,
+    asker: PeerId,
+    view: &FileView,
+    (manifest, meta): (&'v ManifestView, &'v ManifestMeta),
+    wish: &Wish,
+) -> Result<Shown<'v>, ApiError> {
+    let offers = offers(view, manifest, meta);
+    let lacked = wish.own_of(meta)?;
+    let asker = Asker { peer: asker, site: wish.site.as_deref(), own: lacked.as_ref().or(manifest.own.as_ref()) };
+    let offered = order_plan(app, now, &asker, meta.chunks, &offers);
+    let places = shown(meta.chunks, asker.own, &offers, &offered.order);
+    places.iter().for_each(|place| offers[*place].peer.note_offered(now));
+    Ok(Shown { manifest, meta, offers, offered, places })
+}
+
+/// Whether version 1's lookup would list the file for this asker.
+fn lists_version_1(view: &FileView, asker: PeerId) -> bool {
+    let has_all = |m: &ManifestView| {
+        let whole = m.meta.as_ref().is_some_and(|meta| meta.chunk_size == V1_CHUNK_SIZE && meta.chunks > 0);
+        whole && m.holders.iter().any(|holder| holder.held == Held::Complete)
+    };
+    view.manifests.iter().any(has_all) || choose(view, asker).is_some()
+}
+
+/// What a ticket is opened for: the size of the file, and whom it may pay.
+fn payable(asker: PeerId, view: &FileView, ranked: &[Shown<'_>]) -> (Option<Geometry>, Vec<PeerId>) {
+    if let Some(first) = ranked.first() {
+        let geometry = Geometry::new(ByteCount(first.meta.size), first.meta.chunk_size).ok();
+        return (geometry, ranked.iter().flat_map(|shown| shown.offered.kept.iter().copied()).collect());
+    }
+    let group = choose(view, asker);
+    let chunks = group.as_ref().map_or(0, |group| group.chunks);
+    let sources = group.iter().flat_map(|group| group.offers.iter().map(|offer| offer.peer.id)).collect();
+    (Geometry::new(ByteCount(u64::from(chunks) * u64::from(V1_CHUNK_SIZE)), V1_CHUNK_SIZE).ok(), sources)
+}
+
+/// Whom the asker was told of and who no longer holds any of it.
+fn gone(app: &App, now: UnixMillis, file: FileHash, known: &[PeerId]) -> Vec<PeerId> {
+    let hold = app.swarm.still_hold(now, file, known);
+    known.iter().zip(hold).filter(|(_, holds)| !holds).map(|(peer, _)| *peer).collect()
+}
+
+/// What is left of a file that nobody holds: its manifests, for whoever knows peers from elsewhere.
+fn plan_without_sources(app: &App, file: FileHash) -> Result<PlanReply, ApiError> {
+    let stored = app.permits.with(|| app.store.manifests_of(file))?;
+    let Some(first) = stored.first() else {
+        return Err(ApiError::not_found("unknown_file", "nobody has announced this file"));
+    };
+    let file_name = first.file_name.clone();
+    let manifests = stored.iter().filter_map(|meta| meta.manifest).map(|(id, size, chunk_size)| PlanManifest {
+        manifest_id: id.to_string(),
+        size,
+        chunk_size,
+        sources: Vec::new(),
+        kept: Vec::new(),
+    });
+    Ok(PlanReply {
+        file_hash: file.to_string(),
+        file_name,
+        manifests: manifests.collect(),
+        ask_again_seconds: ASK_AGAIN_SOON_S,
+        ..PlanReply::default()
+    })
+}

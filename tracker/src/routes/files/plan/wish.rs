@@ -1,0 +1,66 @@
+//! What an asker says beside the file: its site, what it lacks, and which plan it has already.
+
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use peernet_engine::bitmap::Bitmap;
+use peernet_engine::ids::ChunkCount;
+
+use crate::api::{ApiError, Caller, query_args};
+use crate::app::App;
+use crate::http::Request;
+use crate::swarm::{Held, ManifestMeta};
+use crate::wire;
+
+/// The longest `lacks`, in characters: one bit a chunk of the largest file.
+const LACKS_MAX: usize = 2_731;
+
+/// As it was said.
+pub(super) struct Wish {
+    pub(super) site: Option<Arc<str>>,
+    /// `If-None-Match`, where it names a plan of this process.
+    pub(super) etag: Option<String>,
+    version: Option<u64>,
+    /// The version of the plan that changes are wanted of.
+    pub(super) since: Option<u64>,
+    /// One bit a chunk that the asker lacks.
+    lacks: Option<Vec<u8>>,
+}
+
+impl Wish {
+    /// 400 `invalid_site` or `invalid_bitmap`. An `ETag` of another process or a broken one is none.
+    pub(super) fn read(app: &App, caller: &Caller, request: &Request) -> Result<Self, ApiError> {
+        let query = query_args(request)?;
+        let given = |name: &str| query.get(name).map(String::as_str);
+        let site = wire::site(given("site"))?.map(Arc::from).or_else(|| app.swarm.site_of(caller.peer));
+        let etag = request.head.header("if-none-match");
+        let version = etag.and_then(|etag| app.swarm.version_in(etag));
+        let since = version.filter(|_| given("delta").is_some_and(|value| value == "1"));
+        let etag = etag.filter(|_| version.is_some()).map(str::to_owned);
+        Ok(Self { site, etag, version, since, lacks: given("lacks").map(read_lacks).transpose()? })
+    }
+
+    /// Whether the asker has the plan of this version.
+    pub(super) fn has(&self, version: u64) -> bool {
+        self.version == Some(version)
+    }
+
+    /// What the asker holds of a file by what it says to lack; `None` where it says nothing. 400 `invalid_bitmap` where that
+    /// is of another length than the file.
+    pub(super) fn own_of(&self, meta: &ManifestMeta) -> Result<Option<Held>, ApiError> {
+        let Some(lacks) = &self.lacks else { return Ok(None) };
+        let lacked = Bitmap::from_bytes(lacks, ChunkCount(meta.chunks)).ok_or_else(invalid)?;
+        Ok(Some(Held::of(lacked.complement())))
+    }
+}
+
+fn read_lacks(text: &str) -> Result<Vec<u8>, ApiError> {
+    if text.len() > LACKS_MAX {
+        return Err(invalid());
+    }
+    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| invalid())
+}
+
+fn invalid() -> ApiError {
+    ApiError::bad_request("invalid_bitmap", "lacks must be unpadded base64url of one bit a chunk, spare bits zero")
+}
