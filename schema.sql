@@ -10,10 +10,10 @@
 --   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
 --     table by: a peer or a file_hash. accounts, treasury and schema_version are small and would be replicated to every
 --     node.
---   * Leases and version 1 rows have no foreign key to accounts: they are the hot path, and the token of their
---     announcer was checked already. Tokens have one: there must be no balance without an account.
---   * No index on expires_at of leases and version 1 rows: each renewal would have to move an index entry, whereas the
---     sweep runs rarely and reads the table in one pass.
+--   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
+--   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
+--     there must be no balance without an account. No index on their expires_at: each renewal would have to move an entry,
+--     whereas the sweep runs rarely and reads the table in one pass.
 
 CREATE TABLE IF NOT EXISTS schema_version (
     id          bigint PRIMARY KEY CHECK (id = 1),
@@ -136,34 +136,6 @@ CREATE TABLE IF NOT EXISTS manifests (
 ALTER TABLE manifests ALTER COLUMN chunk_hashes SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS manifests_by_id ON manifests (manifest_id);
 
--- What of the swarm index survives a restart: who holds which chunks of a manifest, and until when.
-CREATE TABLE IF NOT EXISTS leases (
-    peer        uuid   NOT NULL,
-    manifest_id bytea  NOT NULL CHECK (length(manifest_id) = 32),
-    file_hash   bytea  NOT NULL CHECK (length(file_hash) = 32),
-    address     text   NOT NULL,
-    site        text,
-    chunk_count bigint NOT NULL CHECK (chunk_count >= 0),
-    -- One bit a chunk, bit 7 of byte 0 for chunk 0.
-    have        bytea  NOT NULL,
-    expires_at  bigint NOT NULL,
-    PRIMARY KEY (peer, manifest_id)
-)
--- Renewals touch no indexed column: with room on the page they do not touch the index either.
-WITH (fillfactor = 70);
-
--- Chunks of a version 1 announce, one request a chunk, until the file is whole.
-CREATE TABLE IF NOT EXISTS v1_staged (
-    peer         uuid   NOT NULL,
-    file_hash    bytea  NOT NULL CHECK (length(file_hash) = 32),
-    chunk_index  bigint NOT NULL CHECK (chunk_index >= 0),
-    total_chunks bigint NOT NULL CHECK (total_chunks > chunk_index),
-    chunk_hash   bytea  NOT NULL CHECK (length(chunk_hash) = 32),
-    file_name    text   NOT NULL,
-    expires_at   bigint NOT NULL,
-    PRIMARY KEY (peer, file_hash, chunk_index)
-);
-
 -- Files that one version 1 peer announced whole; their chunks are 1 MiB, the last one of unknown length.
 CREATE TABLE IF NOT EXISTS v1_listings (
     peer         uuid   NOT NULL,
@@ -176,3 +148,20 @@ CREATE TABLE IF NOT EXISTS v1_listings (
     PRIMARY KEY (peer, file_hash)
 );
 ALTER TABLE v1_listings ALTER COLUMN chunk_hashes SET STORAGE EXTERNAL;
+
+-- The trackers that use this database, each with the key that checks its tokens.
+CREATE TABLE IF NOT EXISTS trackers (
+    id         uuid   PRIMARY KEY,
+    public_key bytea  NOT NULL CHECK (length(public_key) = 32),
+    seen_at    bigint NOT NULL
+);
+
+-- What each of them heard of the swarm, for the others to read: kept for minutes. A tracker writes its rows one after the
+-- other, so that `seq` tells what somebody has read already.
+CREATE TABLE IF NOT EXISTS swarm_news (
+    tracker    uuid   NOT NULL,
+    seq        bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    body       bytea  NOT NULL,
+    PRIMARY KEY (tracker, seq)
+);

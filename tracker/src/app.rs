@@ -1,5 +1,6 @@
 //! What every request handler may use: configuration, store, writer, keys, caches and the swarm, shared by all threads.
 
+mod acquaintances;
 mod counters;
 mod readiness;
 mod router;
@@ -16,10 +17,11 @@ use crate::keys::Keys;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::Store;
-use crate::swarm::Swarm;
+use crate::swarm::{Journal, Swarm};
 use crate::writer::Writer;
 use crate::{dialback, reputation};
 
+pub use acquaintances::Acquaintances;
 pub use counters::Counters;
 pub use readiness::Readiness;
 pub use router::Operations;
@@ -32,6 +34,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Group commit.
     pub writer: Writer,
+    /// What changes in the swarm is written here first.
+    pub journal: Journal,
     /// Signs and checks tokens.
     pub keys: Keys,
     /// bcrypt, apart from everything else.
@@ -52,6 +56,8 @@ pub struct App {
     pub counters: Counters,
     /// Whether the database answers.
     pub readiness: Readiness,
+    /// The other trackers' keys.
+    pub acquaintances: Acquaintances,
     /// When the process started.
     pub started_at: UnixMillis,
     /// The public port; here because its counts are read by handlers. The door holds this `App` in turn until it is taken out.

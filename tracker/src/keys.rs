@@ -6,8 +6,10 @@
 mod cache;
 mod file;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -36,6 +38,8 @@ pub struct Keys {
     public: [u8; 32],
     lifetime: Duration,
     cache: TokenCache,
+    /// Keys of the other trackers of one database, by their id.
+    trusted: RwLock<HashMap<String, ([u8; 32], DecodingKey)>>,
 }
 
 /// A signed token and when it ends.
@@ -72,7 +76,40 @@ impl Keys {
             public: pair.public,
             lifetime,
             cache: TokenCache::default(),
+            trusted: RwLock::default(),
         })
+    }
+
+    /// How long tokens live.
+    pub fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// The public half.
+    pub fn public(&self) -> [u8; 32] {
+        self.public
+    }
+
+    /// Takes tokens of these keys too, and of no others beside this tracker's own: the trackers of one database sign each with
+    /// its own key, and no secret leaves its machine.
+    pub fn trust(&self, others: impl IntoIterator<Item = [u8; 32]>) {
+        let trusted =
+            others.into_iter().map(|public| (thumbprint(&public), (public, DecodingKey::from_ed_der(&public))));
+        let trusted: HashMap<_, _> = trusted.collect();
+        let mut known = self.trusted.write().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = known.keys().any(|kid| !trusted.contains_key(kid));
+        *known = trusted;
+        drop(known);
+        if forgotten {
+            self.cache.forget();
+        }
+    }
+
+    /// Whether a token names a key that is neither this tracker's own nor trusted: another tracker may have started just now.
+    pub fn is_of_unknown_key(&self, token: &str) -> bool {
+        let kid = (token.len() <= TOKEN_BYTES_MAX).then(|| jsonwebtoken::decode_header(token).ok()?.kid).flatten();
+        let is_trusted = |kid: &String| self.trusted.read().unwrap_or_else(PoisonError::into_inner).contains_key(kid);
+        kid.is_some_and(|kid| Some(&kid) != self.header.kid.as_ref() && !is_trusted(&kid))
     }
 
     /// Signs an access token for an account and its token generation.
@@ -104,7 +141,14 @@ impl Keys {
     }
 
     fn check(&self, token: &str) -> Option<Remembered> {
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims;
+        let kid = jsonwebtoken::decode_header(token).ok()?.kid;
+        let claims = if kid.is_none() || kid == self.header.kid {
+            jsonwebtoken::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims
+        } else {
+            let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
+            let (_, key) = trusted.get(&kid?)?;
+            jsonwebtoken::decode::<AccessClaims>(token, key, &self.validation).ok()?.claims
+        };
         let peer = claims.sub.parse().ok()?;
         Some(Remembered { peer, generation: claims.generation, expires_at: claims.exp })
     }
@@ -114,12 +158,19 @@ impl Keys {
         self.cache.len()
     }
 
-    /// The public half as a JSON Web Key Set.
+    /// The public halves as a JSON Web Key Set, this tracker's own first.
     pub fn key_set(&self) -> Value {
-        let x = BASE64URL_NOPAD.encode(&self.public);
-        let kid = thumbprint(&self.public);
-        json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"}]})
+        let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others: Vec<[u8; 32]> = trusted.values().map(|(public, _)| *public).collect();
+        others.sort_unstable();
+        let keys: Vec<Value> = std::iter::once(self.public).chain(others).map(|public| web_key(&public)).collect();
+        json!({"keys": keys})
     }
+}
+
+fn web_key(public: &[u8; 32]) -> Value {
+    let (x, kid) = (BASE64URL_NOPAD.encode(public), thumbprint(public));
+    json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"})
 }
 
 /// RFC 7638: SHA-256 over the key's required members, in lexicographic order, without white space.

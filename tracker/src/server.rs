@@ -27,7 +27,10 @@ use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::postgres::{PoolLimits, PostgresStore};
+use crate::store::swarm_log::SwarmLog;
 use crate::store::{Store, StoreError};
+use crate::swarm::Journal;
+use crate::swarm::exchange::Exchanger;
 use crate::writer::Writer;
 use crate::{dialback, log, reputation, swarm};
 pub use error::StartError;
@@ -36,8 +39,11 @@ use threads::{Inboxes, Threads};
 /// The embedded database's file in the data folder.
 pub const DATABASE_FILE: &str = "tracker.sqlite";
 
-/// Connections the store keeps beside those of request handlers: writer and reputation thread.
-const OWN_CONNECTIONS: usize = 2;
+/// The file of the swarm's log in the data folder.
+pub const SWARM_FILE: &str = "swarm.sqlite";
+
+/// Connections the store keeps beside those of request handlers: writer, reputation thread and exchange.
+const OWN_CONNECTIONS: usize = 3;
 
 /// A tracker that runs until [`Tracker::stop`] or until it is dropped.
 pub struct Tracker {
@@ -104,7 +110,10 @@ impl Builder {
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
-        swarm::restore(&app.swarm, &*app.store, (app.clock)())?;
+        swarm::restore(&app.swarm, &*app.store, app.journal.log(), (app.clock)())?;
+        if let Some(mut exchanger) = Exchanger::new(&app)? {
+            exchanger.turn()?;
+        }
         let threads = Threads::start(&app, inboxes).map_err(|error| {
             app.writer.close();
             StartError::Threads(error)
@@ -193,6 +202,7 @@ fn assemble(
     let keys = Keys::open(&config.data_dir, Duration::from_secs(u64::from(config.token_hours) * 3_600))?;
     let passwords = Passwords::start(config.bcrypt_cost).map_err(StartError::Threads)?;
     let (writer, writer_loop) = Writer::new();
+    let journal = Journal::new(SwarmLog::open(&config.data_dir.join(SWARM_FILE))?);
     let rules = Rules { complaints: config.complaints };
     let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
@@ -201,6 +211,7 @@ fn assemble(
         config,
         store,
         writer,
+        journal,
         keys,
         passwords,
         accounts: Default::default(),
@@ -210,6 +221,7 @@ fn assemble(
         clock,
         counters: Default::default(),
         readiness: Default::default(),
+        acquaintances: Default::default(),
         started_at: clock(),
         door: Mutex::new(None),
     };

@@ -4,7 +4,9 @@
 //! only after its batch has committed. SQL lives only below this module and in `schema.sql`.
 
 pub mod embedded;
+pub mod exchange;
 pub mod postgres;
+pub mod swarm_log;
 
 mod columns;
 mod text;
@@ -16,6 +18,8 @@ use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, Work
 use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
+
+use exchange::Exchange;
 
 /// Why the store did not do it.
 #[derive(Debug)]
@@ -86,7 +90,7 @@ pub struct StoredManifest {
     pub created_at: UnixMillis,
 }
 
-/// A lease as it survives a restart: `peer` holds `have` of a manifest until `expires_at`.
+/// A lease as the log keeps it: `peer` holds `have` of a manifest until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseRow {
     /// Who holds it.
@@ -157,18 +161,14 @@ pub enum Write {
     },
     /// Stores a manifest unless its id is known.
     PutManifest(StoredManifest),
-    /// Inserts or replaces the lease of (peer, manifest).
-    PutLease(LeaseRow),
-    /// Ends a peer's leases and version 1 listings: of some files, or of all.
+    /// Ends a peer's version 1 listings: of some files, or of all.
     Leave {
         /// Whose.
         peer: PeerId,
         /// Which; `None` for all.
         files: Option<Vec<FileHash>>,
     },
-    /// Stages one chunk of a version 1 announce.
-    StageV1(V1Chunk),
-    /// Turns a version 1 file's staged chunks into a listing, or renews the listing.
+    /// Lists a version 1 file whose every chunk was announced, or renews the listing.
     SealV1(V1Listing),
 }
 
@@ -206,17 +206,6 @@ pub struct SearchQuery {
     pub after: Option<(UnixMillis, FileHash)>,
 }
 
-/// What of the swarm survives a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Survivor {
-    /// A version 2 lease.
-    Lease(LeaseRow),
-    /// A whole version 1 file.
-    Listing(V1Listing),
-    /// A chunk of a half-announced one.
-    Staged(V1Chunk),
-}
-
 /// The tracker's durable state.
 pub trait Store: Send + Sync + 'static {
     /// Creates or upgrades the tables; safe to call from several trackers at once.
@@ -244,19 +233,21 @@ pub trait Store: Send + Sync + 'static {
     /// Files by name, newest first.
     fn search(&self, query: &SearchQuery) -> Result<Vec<FileMeta>>;
 
-    /// Calls `each` with every lease, listing and staged chunk that has not expired by `now`. For start-up.
-    fn survivors(&self, now: UnixMillis, each: &mut dyn FnMut(Survivor)) -> Result<()>;
+    /// Calls `each` with every version 1 listing that has not expired by `now`. For start-up.
+    fn listings(&self, now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> Result<()>;
 
-    /// Deletes what expired before `now`: leases, listings, staged chunks. Returns how many rows.
+    /// Where several trackers share this store: how they hear of each other.
+    fn exchange(&self) -> Option<&dyn Exchange> {
+        None
+    }
+
+    /// Deletes listings that expired before `now`. Returns how many rows.
     fn sweep(&self, now: UnixMillis) -> Result<u64>;
 
     /// One transaction of the reputation thread: loads and locks the rows `needs` names, calls `apply`, saves the changes
-    /// it returns, commits with [`Durability::Synced`]. Nothing is saved when it fails. `apply` is called at most once.
+    /// it returns, commits with [`Durability::Synced`]. Nothing is saved when it fails. `apply` is called at most once. Among
+    /// the trackers of one database one settles at a time; the turn of one that dies passes on at once.
     fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()>;
-
-    /// Becomes the one reputation writer among the trackers of one database; true while this store holds that role.
-    /// The embedded store always does.
-    fn hold_reputation_lock(&self) -> Result<bool>;
 
     /// The books' totals, counted afresh: `admin ledger verify` and the invariants check them.
     fn ledger_totals(&self) -> Result<Totals>;

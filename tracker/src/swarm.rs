@@ -1,15 +1,19 @@
 //! The swarm index: who holds which chunks of what, in memory, leased and bounded.
 //!
-//! Nothing here does I/O or reads a clock: the routes check, write to the store, and then tell the index; `now` comes in.
+//! The index does no I/O and reads no clock: the routes check, write to the journal or the store, and then tell the index; `now`
+//! comes in.
 //! Locks are taken in the order file shard, then peer shard, and held for memory work only.
 
 mod announce;
 mod catalogue;
 mod entry;
+pub mod exchange;
 mod holders;
 mod index;
+mod journal;
 pub mod lookup;
 pub mod maintenance;
+pub mod news;
 pub mod peers;
 mod restore;
 pub mod sources;
@@ -26,8 +30,10 @@ use peernet_engine::ids::{FileHash, PeerId};
 pub use announce::Lease;
 pub use catalogue::{Catalogue, Known};
 pub use entry::{HashesDigest, Held, ManifestMeta, V1Address};
+pub use journal::{Journal, JournalCounters};
+pub use news::News;
 pub use peers::{Contact, Peer};
-pub use restore::restore;
+pub use restore::{Learner, restore};
 pub use v1::V1Step;
 pub use view::{FileView, HolderView, ListingView, ManifestView};
 

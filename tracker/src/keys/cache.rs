@@ -36,6 +36,10 @@ impl TokenCache {
         tokens.insert(digest, token);
     }
 
+    pub(super) fn forget(&self) {
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).len()
     }

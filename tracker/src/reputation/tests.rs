@@ -9,7 +9,7 @@ use peernet_engine::ids::{ByteCount, ChunkIndex, ManifestId};
 use super::*;
 use crate::store::embedded::EmbeddedStore;
 use crate::store::{
-    Account, Durability, FileMeta, Result, SearchQuery, StoreError, StoredManifest, Survivor, Write, Written,
+    Account, Durability, FileMeta, Result, SearchQuery, StoreError, StoredManifest, V1Listing, Write, Written,
 };
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -19,7 +19,6 @@ struct Moody {
     inner: Arc<EmbeddedStore>,
     broken: AtomicBool,
     panics: AtomicBool,
-    elsewhere: AtomicBool,
     settled: AtomicUsize,
 }
 
@@ -42,7 +41,7 @@ impl Store for Moody {
         manifest(id: ManifestId) -> Option<StoredManifest>;
         manifests_of(file_hash: FileHash) -> Vec<FileMeta>;
         search(query: &SearchQuery) -> Vec<FileMeta>;
-        survivors(now: UnixMillis, each: &mut dyn FnMut(Survivor)) -> ();
+        listings(now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> ();
         sweep(now: UnixMillis) -> u64;
         ledger_totals() -> Totals;
         ledger(peer: PeerId) -> Option<LedgerRow>;
@@ -68,10 +67,6 @@ impl Store for Moody {
         });
         doomed.and(Err(StoreError::Unavailable("broken by the test".to_owned())))
     }
-
-    fn hold_reputation_lock(&self) -> Result<bool> {
-        Ok(!self.elsewhere.load(Ordering::SeqCst))
-    }
 }
 
 /// A thread over a store with accounts 1 to 4.
@@ -93,8 +88,8 @@ impl Scene {
             Write::CreateAccount(Account { id: peer(n), address: None, password_hash, generation: 0, created_at: NOW })
         };
         inner.write(NOW, &[1, 2, 3, 4].map(account), Durability::Synced).unwrap();
-        let (broken, panics, elsewhere, settled) = Default::default();
-        let store = Arc::new(Moody { inner, broken, panics, elsewhere, settled });
+        let (broken, panics, settled) = Default::default();
+        let store = Arc::new(Moody { inner, broken, panics, settled });
         let (handle, inbox) = channel(Arc::clone(&store) as Arc<dyn Store>, clock, Rules::default());
         Self { _folder: folder, store, handle, inbox: Some(inbox), thread: None }
     }
@@ -181,18 +176,6 @@ fn while_the_store_fails_nothing_is_applied_or_remembered() {
     scene.handle.feedback(vec![success(1, 2, 1, 0)]).unwrap();
     assert_eq!(scene.balance(2), 20_950);
     assert!(scene.handle.standings(&[peer(2)])[0].score > 0.6);
-    scene.stop();
-}
-
-#[test]
-fn only_who_holds_the_role_settles() {
-    let mut scene = Scene::running(noon);
-    scene.store.elsewhere.store(true, Ordering::SeqCst);
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])), None);
-    let refusal = scene.handle.feedback(vec![success(1, 2, 1, 0)]).expect_err("another tracker settles");
-    assert_eq!((refusal.status, scene.settled()), (503, 0));
-    scene.store.elsewhere.store(false, Ordering::SeqCst);
-    assert!(scene.handle.open_ticket(wish(1, 1, &[2])).is_some());
     scene.stop();
 }
 

@@ -112,11 +112,6 @@ impl Shared {
 
     /// One transaction; after it, and only then, the memory hears of it.
     fn commit(&self, events: &[Event]) -> Answer {
-        match self.store.hold_reputation_lock() {
-            Ok(true) => {}
-            Ok(false) => return Err(ApiError::busy("another tracker settles reports at the moment")),
-            Err(error) => return Err(error.into()),
-        }
         let (now, needs) = ((self.clock)(), needs(events));
         let mut committed = Committed::default();
         self.store.settle(&needs, &mut |set| {
@@ -162,11 +157,7 @@ impl Shared {
             return;
         }
         *paid_at = Some(Instant::now());
-        match self
-            .store
-            .hold_reputation_lock()
-            .and_then(|held| if held { self.store.pay_dividend((self.clock)()) } else { Ok(0) })
-        {
+        match self.store.pay_dividend((self.clock)()) {
             Ok(0) => {}
             Ok(paid_mt) => log::info("reputation", "dividend paid", &[("mt", &paid_mt)]),
             Err(error) => log::warn("reputation", "the dividend waits", &[("why", &error)]),

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::reputation::TicketWish;
 use crate::store::{Durability, StoreError, V1Chunk, V1Listing, Write};
-use crate::swarm::{FileView, Full, V1Address, V1Step, lookup::choose};
+use crate::swarm::{FileView, Full, News, V1Address, V1Step, lookup::choose};
 use crate::wire;
 
 pub use plan::plan;
@@ -51,7 +51,7 @@ pub fn announce_chunk(app: &App, caller: &Caller, request: &Request, _args: &Pat
 }
 
 fn stage(app: &App, now: UnixMillis, chunk: V1Chunk, address: &Arc<V1Address>) -> Result<(), ApiError> {
-    app.writer.write(vec![Write::StageV1(chunk.clone())], Durability::Relaxed)?;
+    app.journal.write(&[News::Staged(chunk.clone())])?;
     match app.swarm.v1_staged(now, &chunk, address)? {
         Some(listing) => seal(app, now, *listing, address),
         None => Ok(()),
@@ -60,6 +60,9 @@ fn stage(app: &App, now: UnixMillis, chunk: V1Chunk, address: &Arc<V1Address>) -
 
 fn seal(app: &App, now: UnixMillis, listing: V1Listing, address: &Arc<V1Address>) -> Result<(), ApiError> {
     app.writer.write(vec![Write::SealV1(listing.clone())], Durability::Synced)?;
+    if app.store.exchange().is_some() {
+        app.journal.write(&[News::Sealed(listing.clone())])?;
+    }
     let peer = listing.peer;
     app.swarm.v1_sealed(now, listing, address)?;
     app.dialback.check(&app.swarm.v1_address(peer).unwrap_or_else(|| Arc::clone(address)));

@@ -14,7 +14,7 @@ use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::store::{Durability, LeaseRow, Write};
-use crate::swarm::{Held, Lease, ManifestMeta};
+use crate::swarm::{Held, Lease, ManifestMeta, News};
 use crate::wire;
 
 /// Who announces, from where.
@@ -99,14 +99,14 @@ fn meta_of(app: &App, file: FileHash, manifest: ManifestId) -> Result<Option<(Ma
     Ok(Some((known.meta.clone(), known.file_name.clone())))
 }
 
-/// Writes what the store must know, then tells the index.
+/// Writes what the log must know, then tells the index.
 fn record(app: &App, now: UnixMillis, leases: Vec<Lease>) -> Result<(), ApiError> {
     let expires_at = lease_until(now, AnnounceForm::PerFile);
     let stored: Vec<bool> = leases.iter().map(|lease| app.swarm.must_be_stored(now, lease)).collect();
     let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
-    let writes: Vec<Write> = due.map(|(lease, _)| Write::PutLease(lease_row(lease, expires_at))).collect();
-    if !writes.is_empty() {
-        app.writer.write(writes, Durability::Relaxed)?;
+    let news: Vec<News> = due.map(|(lease, _)| News::Lease(lease_row(lease, expires_at))).collect();
+    if !news.is_empty() {
+        app.journal.write(&news)?;
     }
     for (lease, stored) in leases.into_iter().zip(stored) {
         app.swarm.announce(now, lease, stored.then_some(expires_at))?;
@@ -138,7 +138,9 @@ pub fn leave(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) ->
         body.files.as_ref().map(|files| files.iter().map(|file| wire::file_hash(file)).collect::<Result<Vec<_>, _>>());
     let files = files.transpose()?;
     too_many(files.as_ref().map_or(0, Vec::len))?;
-    let left = app.swarm.leave((app.clock)(), caller.peer, files.as_deref());
-    app.writer.write(vec![Write::Leave { peer: caller.peer, files }], Durability::Relaxed)?;
+    let now = (app.clock)();
+    let left = app.swarm.leave(now, caller.peer, files.as_deref());
+    app.journal.write(&[News::Left { peer: caller.peer, files: files.clone(), at: now }])?;
+    app.writer.write(vec![Write::Leave { peer: caller.peer, files }], Durability::Synced)?;
     Ok(Reply::json(200, &SwarmLeaveReply { status: "left".to_owned(), left }))
 }

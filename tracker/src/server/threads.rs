@@ -59,8 +59,12 @@ impl Threads {
         let (swarm_app, swarm_stop) = (Arc::clone(app), stop.clone());
         self.background.spawn("swarm", move || {
             let app = swarm_app;
-            swarm::maintenance::run(&app.swarm, &*app.store, app.clock, &swarm_stop);
+            swarm::maintenance::run(&app, &swarm_stop);
         })?;
+        if app.store.exchange().is_some() {
+            let (app, stop) = (Arc::clone(app), stop.clone());
+            self.background.spawn("exchange", move || swarm::exchange::run(&app, &stop))?;
+        }
         if app.config.dialback {
             let (app, stop) = (Arc::clone(app), stop.clone());
             self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;

@@ -9,7 +9,7 @@ use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, FileHash, ManifestId
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 
-use super::{Account, FileMeta, LeaseRow, Result, StoreError, StoredManifest, V1Chunk, V1Listing};
+use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
 
 /// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
 pub(super) trait Columns {
@@ -39,18 +39,6 @@ macro_rules! account_columns {
 macro_rules! manifest_columns {
     () => {
         "file_hash, size, chunk_size, chunk_hashes, file_name, announced_by, created_at"
-    };
-}
-/// Columns of [`lease`].
-macro_rules! lease_columns {
-    () => {
-        "peer, file_hash, manifest_id, address, site, chunk_count, have, expires_at"
-    };
-}
-/// Columns of [`v1_chunk`].
-macro_rules! v1_chunk_columns {
-    () => {
-        "peer, file_hash, total_chunks, chunk_index, chunk_hash, file_name, expires_at"
     };
 }
 /// Columns of [`v1_listing`].
@@ -86,8 +74,8 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, lease_columns, ledger_columns, manifest_columns, pair_columns, ticket_columns, treasury_columns,
-    v1_chunk_columns, v1_listing_columns,
+    account_columns, ledger_columns, manifest_columns, pair_columns, ticket_columns, treasury_columns,
+    v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -218,26 +206,6 @@ pub(super) fn file_meta(row: &impl Columns) -> Result<FileMeta> {
         }
     };
     Ok(FileMeta { file_hash, file_name, manifest, created_at })
-}
-
-pub(super) fn lease(row: &impl Columns) -> Result<LeaseRow> {
-    let mut c = Cursor::new(row);
-    let (peer, file_hash, manifest_id) = (c.peer()?, c.file_hash()?, ManifestId(c.hash()?));
-    let (address, site, count) = (c.text()?, c.text_or_null()?, ChunkCount(c.count()?));
-    Ok(LeaseRow { peer, file_hash, manifest_id, address, site, have: c.bitmap(count)?, expires_at: c.time()? })
-}
-
-pub(super) fn v1_chunk(row: &impl Columns) -> Result<V1Chunk> {
-    let mut c = Cursor::new(row);
-    Ok(V1Chunk {
-        peer: c.peer()?,
-        file_hash: c.file_hash()?,
-        total_chunks: c.count()?,
-        index: c.count()?,
-        chunk_hash: ChunkHash(c.hash()?),
-        file_name: c.text()?,
-        expires_at: c.time()?,
-    })
 }
 
 pub(super) fn v1_listing(row: &impl Columns) -> Result<V1Listing> {

@@ -2,7 +2,7 @@
 //!
 //! One tracker process owns the file. The tables are PostgreSQL's in SQLite's dialect (`embedded/schema.sql`).
 
-mod connection;
+pub(super) mod connection;
 mod ledger;
 mod read;
 mod write;
@@ -17,7 +17,7 @@ use rusqlite::{Connection, params};
 
 use self::connection::{Connections, execute, query, trouble};
 use super::{
-    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, Survivor, Write, Written,
+    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
     columns,
 };
 
@@ -94,8 +94,8 @@ impl Store for EmbeddedStore {
         self.connections.read(|tx| read::search(tx, query))
     }
 
-    fn survivors(&self, now: UnixMillis, each: &mut dyn FnMut(Survivor)) -> Result<()> {
-        self.connections.read(|tx| read::survivors(tx, now, each))
+    fn listings(&self, now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> Result<()> {
+        self.connections.read(|tx| read::listings(tx, now, each))
     }
 
     fn sweep(&self, now: UnixMillis) -> Result<u64> {
@@ -104,10 +104,6 @@ impl Store for EmbeddedStore {
 
     fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()> {
         self.connections.write(Durability::Synced, |tx| ledger::settle(tx, needs, apply))
-    }
-
-    fn hold_reputation_lock(&self) -> Result<bool> {
-        Ok(true)
     }
 
     fn ledger_totals(&self) -> Result<Totals> {

@@ -3,6 +3,7 @@
 //! Every wait on the database is bounded, so that a lost one becomes [`StoreError::Unavailable`] within a few seconds:
 //! connecting, a free connection, a statement, a lock. Connections are plain TCP or a Unix socket, without TLS.
 
+mod exchange;
 mod ledger;
 mod migrate;
 mod pool;
@@ -12,8 +13,7 @@ mod trouble;
 mod values;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
@@ -21,15 +21,16 @@ use peernet_engine::time::UnixMillis;
 use postgres::Config;
 
 use self::pool::Connections;
-use self::session::{Manager, Session};
+use self::session::Session;
+use super::exchange::{Batch, Exchange, TrackerId, TrackerRow};
 use super::{
-    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, Survivor, Write, Written,
+    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
 };
 
 /// How many connections a store may open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLimits {
-    /// At most this many at once, besides the one that holds the reputation lock; at least 1.
+    /// At most this many at once; at least 1.
     pub connections: u32,
 }
 
@@ -43,15 +44,7 @@ impl Default for PoolLimits {
 /// A PostgreSQL database; see the module.
 pub struct PostgresStore {
     connections: Connections,
-    /// Connects for the reputation lock: a lock lives as long as its connection, so it has one of its own.
-    lock_manager: Manager,
-    lock_session: Mutex<Option<Session>>,
 }
-
-/// How long the connection that holds the reputation lock has to prove that it still does.
-const LOCK_PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// The key is this program's name for "the reputation writer": "peernet" and 2 in ASCII.
-const REPUTATION_LOCK: &str = "SELECT pg_try_advisory_lock(x'7065657265740002'::bigint)";
 
 impl PostgresStore {
     /// Takes `postgres://user:password@host:port/database` or libpq's `key=value` form. Connects only when it is first
@@ -60,11 +53,7 @@ impl PostgresStore {
         // The parser's error names the option at fault, never its value.
         let config: Config =
             url.parse().map_err(|error| StoreError::Failed(format!("not a PostgreSQL address: {error}")))?;
-        Ok(Arc::new(Self {
-            connections: Connections::new(config.clone(), limits),
-            lock_manager: Manager::new(config, Arc::default()),
-            lock_session: Mutex::new(None),
-        }))
+        Ok(Arc::new(Self { connections: Connections::new(config, limits) }))
     }
 
     /// Calls `each` with every row of a table, page by page; `page` gets the last row of the page before.
@@ -125,10 +114,12 @@ impl Store for PostgresStore {
         self.connections.run(|session| read::search(session, query))
     }
 
-    fn survivors(&self, now: UnixMillis, each: &mut dyn FnMut(Survivor)) -> Result<()> {
-        self.pages(|session, last| read::leases(session, now, last), |row| each(Survivor::Lease(row)))?;
-        self.pages(|session, last| read::listings(session, now, last), |row| each(Survivor::Listing(row)))?;
-        self.pages(|session, last| read::staged(session, now, last), |row| each(Survivor::Staged(row)))
+    fn listings(&self, now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> Result<()> {
+        self.pages(|session, last| read::listings(session, now, last), each)
+    }
+
+    fn exchange(&self) -> Option<&dyn Exchange> {
+        Some(self)
     }
 
     fn sweep(&self, now: UnixMillis) -> Result<u64> {
@@ -137,21 +128,6 @@ impl Store for PostgresStore {
 
     fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()> {
         self.connections.run(|session| ledger::settle(session, needs, apply))
-    }
-
-    fn hold_reputation_lock(&self) -> Result<bool> {
-        let mut held = self.lock_session.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.as_mut().is_some_and(|session| session.answers(LOCK_PING_TIMEOUT)) {
-            return Ok(true);
-        }
-        // Dropped first: its end frees the lock, if the server still knew of it.
-        *held = None;
-        let mut session =
-            self.lock_manager.session().map_err(|error| StoreError::Unavailable(trouble::describe(&error)))?;
-        let rows = session.query(REPUTATION_LOCK, &[])?;
-        let got = rows.first().is_some_and(|row| row.get(0));
-        *held = got.then_some(session);
-        Ok(got)
     }
 
     fn ledger_totals(&self) -> Result<Totals> {
@@ -180,5 +156,28 @@ impl Store for PostgresStore {
 
     fn audit(&self) -> Result<Vec<Violation>> {
         self.connections.run(ledger::audit_all)
+    }
+}
+
+impl Exchange for PostgresStore {
+    fn meet(&self, myself: &TrackerRow, seen_after: UnixMillis) -> Result<Vec<TrackerRow>> {
+        self.connections.run(|session| exchange::meet(session, myself, seen_after))
+    }
+
+    fn trackers(&self, seen_after: UnixMillis) -> Result<Vec<TrackerRow>> {
+        self.connections.run(|session| exchange::trackers(session, seen_after))
+    }
+
+    fn push(&self, from: TrackerId, batch: &Batch) -> Result<()> {
+        self.connections.run(|session| exchange::push(session, from, batch))
+    }
+
+    fn pull(&self, from: TrackerId, seq: i64, now: UnixMillis, limit: usize) -> Result<Vec<Batch>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.connections.run(|session| exchange::pull(session, from, seq, now, limit))
+    }
+
+    fn forget(&self, now: UnixMillis) -> Result<u64> {
+        self.connections.run(|session| exchange::forget(session, now))
     }
 }

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
-use peernet_engine::lease::is_live;
+use peernet_engine::lease::{AnnounceForm, is_live, lease_until};
 use peernet_engine::time::UnixMillis;
 
-use super::entry::{Departed, FileEntry, Held, Owner};
+use super::entry::{Departed, FileEntry, Held, ManifestEntry, Owner};
 use super::{DEPARTED_GRACE, DEPARTED_MAX, STAGED_BYTES, Swarm, lock};
 use crate::store::MANIFESTS_MAX;
 
@@ -38,19 +38,33 @@ impl Swarm {
 
     /// Ends a peer's leases and listings: of `files`, or of all. Returns how many files it was named in.
     pub fn leave(&self, now: UnixMillis, peer: PeerId, files: Option<&[FileHash]>) -> u64 {
-        let files = files.map_or_else(|| self.file_hashes_of(peer), <[FileHash]>::to_vec);
-        files.into_iter().map(|file| u64::from(self.leave_file(now, peer, file))).sum()
+        self.leave_before(now, peer, files, None)
     }
 
-    fn leave_file(&self, now: UnixMillis, peer: PeerId, file: FileHash) -> bool {
+    /// The same for what was announced at `announced_by` or before.
+    pub(super) fn leave_before(
+        &self,
+        now: UnixMillis,
+        peer: PeerId,
+        files: Option<&[FileHash]>,
+        announced_by: Option<UnixMillis>,
+    ) -> u64 {
+        let files = files.map_or_else(|| self.file_hashes_of(peer), <[FileHash]>::to_vec);
+        files.into_iter().map(|file| u64::from(self.leave_file(now, peer, file, announced_by))).sum()
+    }
+
+    fn leave_file(&self, now: UnixMillis, peer: PeerId, file: FileHash, announced_by: Option<UnixMillis>) -> bool {
         let mut shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return false };
+        let until = |form| announced_by.map_or(UnixMillis(i64::MAX), |by| lease_until(by, form));
+        let (leases_until, listings_until) = (until(AnnounceForm::PerFile), until(AnnounceForm::PerChunk));
         let mut owners: Vec<Owner> = Vec::new();
-        owners.extend(entry.v1.listings.contains_key(&peer).then_some(Owner::Listing(peer)));
-        let staged = entry.v1.staging.keys().filter(|(p, _)| *p == peer);
-        owners.extend(staged.map(|(_, total)| Owner::Staging(peer, *total)));
-        let holds = entry.manifests.iter().filter(|m| m.holders.contains(peer));
-        owners.extend(holds.map(|m| Owner::Holder(peer, m.id)));
+        let listing = entry.v1.listings.get(&peer).filter(|listing| listing.expires_at <= listings_until);
+        owners.extend(listing.map(|_| Owner::Listing(peer)));
+        let staged = entry.v1.staging.iter().filter(|((p, _), s)| *p == peer && s.expires_at <= listings_until);
+        owners.extend(staged.map(|((_, total), _)| Owner::Staging(peer, *total)));
+        let holds = |m: &&ManifestEntry| m.holders.get(peer).is_some_and(|holder| holder.expires_at <= leases_until);
+        owners.extend(entry.manifests.iter().filter(holds).map(|m| Owner::Holder(peer, m.id)));
         let named = !owners.is_empty();
         for owner in owners {
             self.drop_record(&mut shard, now, file, owner);

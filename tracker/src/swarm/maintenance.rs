@@ -1,29 +1,32 @@
-//! The thread "swarm": ends leases when their time has come, and has the store delete what expired.
+//! The thread "swarm": ends leases when their time has come, and deletes what expired from the log and the store.
 
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use peernet_engine::time::UnixMillis;
 
-use super::Swarm;
+use crate::app::App;
 use crate::log;
-use crate::store::Store;
 
 /// How often leases are looked at. Lookups leave out what has expired anyway; this frees its room.
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
-/// How often the store's expired rows are deleted.
+/// How often what expired is deleted from disk.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until `stop` is disconnected.
-pub fn run(swarm: &Swarm, store: &dyn Store, clock: fn() -> UnixMillis, stop: &Receiver<()>) {
+pub fn run(app: &App, stop: &Receiver<()>) {
     let mut swept_at = Instant::now();
     while stop.recv_timeout(EXPIRE_EVERY) == Err(RecvTimeoutError::Timeout) {
-        swarm.expire(clock());
+        app.swarm.expire((app.clock)());
         if swept_at.elapsed() >= SWEEP_EVERY {
             swept_at = Instant::now();
-            if let Err(error) = store.sweep(clock()) {
-                log::warn("swarm", "expired rows stay until the next sweep", &[("why", &error)]);
-            }
+            sweep(app);
         }
+    }
+}
+
+fn sweep(app: &App) {
+    let now = (app.clock)();
+    if let Err(error) = app.journal.log().prune(now).and_then(|_| app.store.sweep(now)) {
+        log::warn("swarm", "expired rows stay until the next sweep", &[("why", &error)]);
     }
 }

@@ -9,4 +9,5 @@ mod hostile;
 mod lookup;
 mod order;
 mod plan;
+mod replicas;
 mod search;

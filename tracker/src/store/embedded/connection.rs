@@ -21,7 +21,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 const STATEMENTS_MAX: usize = 64;
 
 /// All connections to one file.
-pub(super) struct Connections {
+pub(in crate::store) struct Connections {
     writer: Mutex<Writer>,
     /// Readers that are free. Taking one out is a checkout, putting it back never blocks: there are no more than fit.
     free: (Sender<Connection>, Receiver<Connection>),
@@ -34,7 +34,7 @@ struct Writer {
 }
 
 impl Connections {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::store) fn open(path: &Path) -> Result<Self> {
         private_file(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
         let writer = Writer { connection: connect(path)?, durability: Durability::Synced };
         let free = bounded(READERS);
@@ -47,7 +47,11 @@ impl Connections {
     }
 
     /// Does `work` in a transaction that commits if it succeeds and rolls back if it fails or panics.
-    pub(super) fn write<T>(&self, durability: Durability, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(in crate::store) fn write<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
         let mut writer = self.writer();
         writer.set_durability(durability)?;
         let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
@@ -57,7 +61,7 @@ impl Connections {
     }
 
     /// Does `work` with a connection that cannot write, on one snapshot.
-    pub(super) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+    pub(in crate::store) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
         let connection = self
             .free
             .1
@@ -125,7 +129,7 @@ fn connect(path: &Path) -> Result<Connection> {
 }
 
 /// What a failure of SQLite means.
-pub(super) fn trouble(error: rusqlite::Error) -> StoreError {
+pub(in crate::store) fn trouble(error: rusqlite::Error) -> StoreError {
     let temporary = matches!(
         error.sqlite_error_code(),
         Some(
@@ -142,17 +146,24 @@ pub(super) fn trouble(error: rusqlite::Error) -> StoreError {
 }
 
 /// A statement prepared once for each connection.
-pub(super) fn statement<'a>(connection: &'a Connection, sql: &'static str) -> Result<rusqlite::CachedStatement<'a>> {
+pub(in crate::store) fn statement<'a>(
+    connection: &'a Connection,
+    sql: &'static str,
+) -> Result<rusqlite::CachedStatement<'a>> {
     connection.prepare_cached(sql).map_err(trouble)
 }
 
 /// Runs a statement that returns no rows; how many rows it changed.
-pub(super) fn execute(connection: &Connection, sql: &'static str, params: impl rusqlite::Params) -> Result<usize> {
+pub(in crate::store) fn execute(
+    connection: &Connection,
+    sql: &'static str,
+    params: impl rusqlite::Params,
+) -> Result<usize> {
     statement(connection, sql)?.execute(params).map_err(trouble)
 }
 
 /// All rows of a query.
-pub(super) fn query<T>(
+pub(in crate::store) fn query<T>(
     connection: &Connection,
     sql: &'static str,
     params: impl rusqlite::Params,
@@ -167,7 +178,7 @@ pub(super) fn query<T>(
 }
 
 /// Calls `visit` with each row of a query.
-pub(super) fn each(
+pub(in crate::store) fn each(
     connection: &Connection,
     sql: &'static str,
     params: impl rusqlite::Params,

@@ -4,11 +4,11 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
-use crate::store::columns::{
-    self, account_columns, lease_columns, manifest_columns, v1_chunk_columns, v1_listing_columns,
-};
+use crate::store::columns::{self, account_columns, manifest_columns, v1_listing_columns};
 use crate::store::text::{SEARCH_WORDS_MAX, pattern, search_words, storable};
-use crate::store::{Account, FileMeta, MANIFESTS_MAX, Result, SEARCH_LIMIT_MAX, SearchQuery, StoredManifest, Survivor};
+use crate::store::{
+    Account, FileMeta, MANIFESTS_MAX, Result, SEARCH_LIMIT_MAX, SearchQuery, StoredManifest, V1Listing,
+};
 
 use super::connection::{each, execute, query};
 
@@ -63,33 +63,15 @@ pub(super) fn search(tx: &Connection, search: &SearchQuery) -> Result<Vec<FileMe
     )
 }
 
-pub(super) fn survivors(tx: &Connection, now: UnixMillis, visit: &mut dyn FnMut(Survivor)) -> Result<()> {
-    let sql = concat!("SELECT ", lease_columns!(), " FROM leases WHERE expires_at > ?1");
-    each(tx, sql, params![now.0], |row| {
-        visit(Survivor::Lease(columns::lease(row)?));
-        Ok(())
-    })?;
+pub(super) fn listings(tx: &Connection, now: UnixMillis, visit: &mut dyn FnMut(V1Listing)) -> Result<()> {
     let sql = concat!("SELECT ", v1_listing_columns!(), " FROM v1_listings WHERE expires_at > ?1");
     each(tx, sql, params![now.0], |row| {
-        visit(Survivor::Listing(columns::v1_listing(row)?));
-        Ok(())
-    })?;
-    let sql = concat!("SELECT ", v1_chunk_columns!(), " FROM v1_staged WHERE expires_at > ?1");
-    each(tx, sql, params![now.0], |row| {
-        visit(Survivor::Staged(columns::v1_chunk(row)?));
+        visit(columns::v1_listing(row)?);
         Ok(())
     })
 }
 
 /// Deletes what expired.
 pub(super) fn sweep(tx: &Connection, now: UnixMillis) -> Result<u64> {
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM leases WHERE expires_at <= ?1",
-        "DELETE FROM v1_listings WHERE expires_at <= ?1",
-        "DELETE FROM v1_staged WHERE expires_at <= ?1",
-    ] {
-        rows += execute(tx, sql, params![now.0])? as u64;
-    }
-    Ok(rows)
+    Ok(execute(tx, "DELETE FROM v1_listings WHERE expires_at <= ?1", params![now.0])? as u64)
 }

@@ -116,32 +116,6 @@ CREATE TABLE IF NOT EXISTS manifests (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS manifests_by_id ON manifests (manifest_id);
 
--- What of the swarm index survives a restart: who holds which chunks of a manifest, and until when.
-CREATE TABLE IF NOT EXISTS leases (
-    peer        BLOB    NOT NULL,
-    manifest_id BLOB    NOT NULL CHECK (length(manifest_id) = 32),
-    file_hash   BLOB    NOT NULL CHECK (length(file_hash) = 32),
-    address     TEXT    NOT NULL,
-    site        TEXT,
-    chunk_count INTEGER NOT NULL CHECK (chunk_count >= 0),
-    -- One bit a chunk, bit 7 of byte 0 for chunk 0.
-    have        BLOB    NOT NULL,
-    expires_at  INTEGER NOT NULL,
-    PRIMARY KEY (peer, manifest_id)
-) STRICT;
-
--- Chunks of a version 1 announce, one request a chunk, until the file is whole.
-CREATE TABLE IF NOT EXISTS v1_staged (
-    peer         BLOB    NOT NULL,
-    file_hash    BLOB    NOT NULL CHECK (length(file_hash) = 32),
-    chunk_index  INTEGER NOT NULL CHECK (chunk_index >= 0),
-    total_chunks INTEGER NOT NULL CHECK (total_chunks > chunk_index),
-    chunk_hash   BLOB    NOT NULL CHECK (length(chunk_hash) = 32),
-    file_name    TEXT    NOT NULL,
-    expires_at   INTEGER NOT NULL,
-    PRIMARY KEY (peer, file_hash, chunk_index)
-) STRICT;
-
 -- Files that one version 1 peer announced whole; their chunks are 1 MiB, the last one of unknown length.
 CREATE TABLE IF NOT EXISTS v1_listings (
     peer         BLOB    NOT NULL,

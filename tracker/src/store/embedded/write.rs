@@ -8,7 +8,7 @@ use rusqlite::{Connection, params};
 
 use crate::store::columns::{self, account_columns};
 use crate::store::text::{folded, storable};
-use crate::store::{Account, LeaseRow, Result, StoreError, StoredManifest, V1Chunk, V1Listing, Write, Written};
+use crate::store::{Account, Result, StoreError, StoredManifest, V1Listing, Write, Written};
 
 use super::connection::{execute, query};
 use super::ledger;
@@ -22,9 +22,7 @@ fn one(tx: &Connection, now: UnixMillis, write: &Write) -> Result<Written> {
         Write::CreateAccount(account) => create_account(tx, now, account),
         Write::SetPassword { id, generation, password_hash } => set_password(tx, *id, *generation, password_hash),
         Write::PutManifest(stored) => put_manifest(tx, stored),
-        Write::PutLease(lease) => put_lease(tx, lease).map(|()| Written::Done),
         Write::Leave { peer, files } => leave(tx, *peer, files.as_deref()).map(|()| Written::Done),
-        Write::StageV1(chunk) => stage(tx, chunk).map(|()| Written::Done),
         Write::SealV1(listing) => seal(tx, listing).map(|()| Written::Done),
     }
 }
@@ -94,71 +92,16 @@ fn put_file(tx: &Connection, file_hash: FileHash, name: &str, created_at: UnixMi
     Ok(())
 }
 
-fn put_lease(tx: &Connection, lease: &LeaseRow) -> Result<()> {
-    execute(
-        tx,
-        "INSERT INTO leases (peer, manifest_id, file_hash, address, site, chunk_count, have, expires_at) VALUES (?1, \
-         ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (peer, manifest_id) DO UPDATE SET file_hash = excluded.file_hash, \
-         address = excluded.address, site = excluded.site, chunk_count = excluded.chunk_count, have = excluded.have, \
-         expires_at = excluded.expires_at",
-        params![
-            lease.peer.0,
-            lease.manifest_id.0,
-            lease.file_hash.0,
-            storable(&lease.address),
-            lease.site.as_deref().map(storable),
-            lease.have.count().0,
-            lease.have.as_bytes(),
-            lease.expires_at.0,
-        ],
-    )?;
-    Ok(())
-}
-
 fn leave(tx: &Connection, peer: PeerId, files: Option<&[FileHash]>) -> Result<()> {
-    const ALL: [&str; 3] = [
-        "DELETE FROM leases WHERE peer = ?1",
-        "DELETE FROM v1_listings WHERE peer = ?1",
-        "DELETE FROM v1_staged WHERE peer = ?1",
-    ];
-    const ONE: [&str; 3] = [
-        "DELETE FROM leases WHERE peer = ?1 AND file_hash = ?2",
-        "DELETE FROM v1_listings WHERE peer = ?1 AND file_hash = ?2",
-        "DELETE FROM v1_staged WHERE peer = ?1 AND file_hash = ?2",
-    ];
     let Some(files) = files else {
-        return ALL.into_iter().try_for_each(|sql| execute(tx, sql, params![peer.0]).map(drop));
+        return execute(tx, "DELETE FROM v1_listings WHERE peer = ?1", params![peer.0]).map(drop);
     };
-    for file in files {
-        ONE.into_iter().try_for_each(|sql| execute(tx, sql, params![peer.0, file.0]).map(drop))?;
-    }
-    Ok(())
-}
-
-fn stage(tx: &Connection, chunk: &V1Chunk) -> Result<()> {
-    execute(
-        tx,
-        "INSERT INTO v1_staged (peer, file_hash, chunk_index, total_chunks, chunk_hash, file_name, expires_at) VALUES \
-         (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (peer, file_hash, chunk_index) DO UPDATE SET total_chunks = \
-         excluded.total_chunks, chunk_hash = excluded.chunk_hash, file_name = excluded.file_name, expires_at = \
-         excluded.expires_at",
-        params![
-            chunk.peer.0,
-            chunk.file_hash.0,
-            chunk.index,
-            chunk.total_chunks,
-            chunk.chunk_hash.0,
-            storable(&chunk.file_name),
-            chunk.expires_at.0,
-        ],
-    )?;
-    Ok(())
+    let one = "DELETE FROM v1_listings WHERE peer = ?1 AND file_hash = ?2";
+    files.iter().try_for_each(|file| execute(tx, one, params![peer.0, file.0]).map(drop))
 }
 
 fn seal(tx: &Connection, listing: &V1Listing) -> Result<()> {
     put_file(tx, listing.file_hash, &listing.file_name, listing.created_at)?;
-    let key = params![listing.peer.0, listing.file_hash.0];
-    execute(tx, "DELETE FROM v1_staged WHERE peer = ?1 AND file_hash = ?2", key)?;
     execute(
         tx,
         "INSERT INTO v1_listings (peer, file_hash, file_name, chunk_hashes, expires_at, created_at) VALUES (?1, ?2, \

@@ -23,8 +23,8 @@ use super::write::begin;
 pub(super) use self::report::{audit_all, demotions, escrow_mt, expired_tickets, ledger, totals};
 use self::save::{save, save_ledgers};
 
-/// One settlement at a time among all trackers, also in the moment in which the role of the reputation writer passes
-/// from one to another. The key is this program's name for "settling": "peernet" and 3 in ASCII.
+/// The one reputation writer among all trackers is whoever holds this for the moment; who dies loses it with the
+/// connection. The key is this program's name for "settling": "peernet" and 3 in ASCII.
 const SETTLE_LOCK: &str = "SELECT pg_advisory_xact_lock(x'7065657265740003'::bigint)";
 
 pub(super) fn settle(

@@ -3,13 +3,10 @@
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 
-use crate::store::columns::{
-    self, account_columns, lease_columns, manifest_columns, v1_chunk_columns, v1_listing_columns,
-};
+use crate::store::columns::{self, account_columns, manifest_columns, v1_listing_columns};
 use crate::store::text::{SEARCH_WORDS_MAX, pattern, search_words, storable};
 use crate::store::{
-    Account, FileMeta, LeaseRow, MANIFESTS_MAX, Result as StoreResult, SEARCH_LIMIT_MAX, SearchQuery, StoredManifest,
-    V1Chunk, V1Listing,
+    Account, FileMeta, MANIFESTS_MAX, Result as StoreResult, SEARCH_LIMIT_MAX, SearchQuery, StoredManifest, V1Listing,
 };
 
 use super::session::Session;
@@ -71,23 +68,7 @@ pub(super) fn search(session: &mut Session, query: &SearchQuery) -> Result<Vec<F
     Ok(rows.iter().map(columns::file_meta).collect::<StoreResult<_>>()?)
 }
 
-/// One page of leases after the last one of the page before.
-pub(super) fn leases(
-    session: &mut Session,
-    now: UnixMillis,
-    last: Option<&LeaseRow>,
-) -> Result<Vec<LeaseRow>, Trouble> {
-    let (peer, id) = last.map_or((Uuid([0; 16]), Vec::new()), |row| (Uuid(row.peer.0), row.manifest_id.0.to_vec()));
-    let sql = concat!(
-        "SELECT ",
-        lease_columns!(),
-        " FROM leases WHERE expires_at > $1 AND (peer, manifest_id) > ($2, $3) ORDER BY peer, manifest_id LIMIT $4"
-    );
-    let rows = session.query(sql, &[&now.0, &peer, &id, &PAGE])?;
-    Ok(rows.iter().map(columns::lease).collect::<StoreResult<_>>()?)
-}
-
-/// The same for version 1 listings.
+/// One page of version 1 listings after the last one of the page before.
 pub(super) fn listings(
     session: &mut Session,
     now: UnixMillis,
@@ -103,32 +84,10 @@ pub(super) fn listings(
     Ok(rows.iter().map(columns::v1_listing).collect::<StoreResult<_>>()?)
 }
 
-/// The same for staged chunks.
-pub(super) fn staged(session: &mut Session, now: UnixMillis, last: Option<&V1Chunk>) -> Result<Vec<V1Chunk>, Trouble> {
-    let (peer, file, index) = last.map_or((Uuid([0; 16]), Vec::new(), -1), |row| {
-        (Uuid(row.peer.0), row.file_hash.0.to_vec(), i64::from(row.index))
-    });
-    let sql = concat!(
-        "SELECT ",
-        v1_chunk_columns!(),
-        " FROM v1_staged WHERE expires_at > $1 AND (peer, file_hash, chunk_index) > ($2, $3, $4) \
-         ORDER BY peer, file_hash, chunk_index LIMIT $5"
-    );
-    let rows = session.query(sql, &[&now.0, &peer, &file, &index, &PAGE])?;
-    Ok(rows.iter().map(columns::v1_chunk).collect::<StoreResult<_>>()?)
-}
-
-/// Deletes what expired. One pass over each table; may take longer than an ordinary statement may.
+/// Deletes what expired. One pass over the table; may take longer than an ordinary statement may.
 pub(super) fn sweep(session: &mut Session, now: UnixMillis) -> Result<u64, Trouble> {
     let mut tx = session.begin("BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL statement_timeout = '30s'")?;
-    let mut rows = 0;
-    for sql in [
-        "DELETE FROM leases WHERE expires_at <= $1",
-        "DELETE FROM v1_listings WHERE expires_at <= $1",
-        "DELETE FROM v1_staged WHERE expires_at <= $1",
-    ] {
-        rows += tx.execute(sql, &[&now.0])?;
-    }
+    let rows = tx.execute("DELETE FROM v1_listings WHERE expires_at <= $1", &[&now.0])?;
     tx.commit()?;
     Ok(rows)
 }

@@ -68,9 +68,7 @@ fn peer_of(write: &Write) -> Option<PeerId> {
         Write::CreateAccount(account) => Some(account.id),
         Write::SetPassword { id, .. } => Some(*id),
         Write::PutManifest(_) => None,
-        Write::PutLease(lease) => Some(lease.peer),
         Write::Leave { peer, .. } => Some(*peer),
-        Write::StageV1(chunk) => Some(chunk.peer),
         Write::SealV1(listing) => Some(listing.peer),
     }
 }

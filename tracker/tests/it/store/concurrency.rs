@@ -1,14 +1,13 @@
 //! Many threads, and several trackers on one PostgreSQL database.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use peernet_engine::economy::{SUPPLY_MT, TicketId};
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::store::{Durability, Store, Write, Written};
+use peernet_tracker::store::{Durability, Store, StoreError, Write, Written};
 
 use super::books::{open, settle, success, with_accounts};
-use super::support::{NOW, account, file, later, lease, manifest, on_both, peer, postgres, survivors, write};
+use super::support::{NOW, account, file, later, listing, listings, manifest, on_both, peer, postgres, write};
 
 const THREADS: u8 = 8;
 
@@ -42,7 +41,7 @@ fn writers_readers_and_settlements_at_once_lose_nothing() {
         let one_round = |n: u8, round: u8| {
             let batch = [
                 Write::PutManifest(manifest(n, 1 + round, "shared", NOW)),
-                Write::PutLease(lease(n, round, &[0], later(9))),
+                Write::SealV1(listing(n, round, later(9))),
                 Write::CreateAccount(account(100 + n * 10 + round, None)),
             ];
             store.write(NOW, &batch, Durability::Relaxed).unwrap();
@@ -56,7 +55,7 @@ fn writers_readers_and_settlements_at_once_lose_nothing() {
         thread::scope(|scope| {
             (0..THREADS).for_each(|n| drop(scope.spawn(move || (0..5).for_each(|round| one_round(n, round)))));
         });
-        assert_eq!(survivors(&*store, NOW).len(), 40, "{name}");
+        assert_eq!(listings(&*store, NOW).len(), 40, "{name}");
         assert_eq!(store.audit().unwrap(), [], "{name}");
         let totals = store.ledger_totals().unwrap();
         assert_eq!(totals.balances_mt + totals.escrow_mt + totals.treasury_mt, SUPPLY_MT, "{name}");
@@ -68,13 +67,12 @@ fn trackers_that_write_the_same_rows_in_opposite_orders_both_succeed() {
     let url = fresh_database();
     let (one, two) = (postgres(&url), postgres(&url));
     let batch = |reversed: bool| {
-        // Each lease is a run of its own: a departure between them keeps them apart.
+        // Each listing is a run of its own: a departure between them keeps them apart.
         let mut numbers: Vec<u8> = (0..6).collect();
         if reversed {
             numbers.reverse();
         }
-        let pair =
-            |n: u8| [Write::PutLease(lease(n, 1, &[0], later(9))), Write::Leave { peer: peer(200), files: None }];
+        let pair = |n: u8| [Write::SealV1(listing(n, 1, later(9))), Write::Leave { peer: peer(200), files: None }];
         numbers.into_iter().flat_map(pair).collect::<Vec<_>>()
     };
     thread::scope(|scope| {
@@ -83,23 +81,25 @@ fn trackers_that_write_the_same_rows_in_opposite_orders_both_succeed() {
             scope.spawn(move || (0..30).for_each(|_| drop(write(&**store, &batch))));
         }
     });
-    assert_eq!(survivors(&*one, NOW).len(), 6);
+    assert_eq!(listings(&*one, NOW).len(), 6);
 }
 
 #[test]
-fn one_tracker_of_a_database_is_the_reputation_writer_until_it_ends() {
+fn a_tracker_that_dies_while_it_settles_lets_another_settle_at_once() {
     let url = fresh_database();
-    let (one, two) = (postgres(&url), postgres(&url));
-    assert!(one.hold_reputation_lock().unwrap());
-    assert!(!two.hold_reputation_lock().unwrap());
-    assert!(one.hold_reputation_lock().unwrap(), "asking again keeps it");
-    drop(one);
-    // The server frees it when it notices that the connection has ended.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !two.hold_reputation_lock().unwrap() {
-        assert!(Instant::now() < deadline, "the lock was not passed on");
-        thread::yield_now();
-    }
-    let elsewhere = postgres(&fresh_database());
-    assert!(elsewhere.hold_reputation_lock().unwrap(), "another database is another swarm");
+    let (store, needs) = (postgres(&url), peernet_engine::economy::Needs::default());
+    // What a tracker holds that is killed in the middle of a settlement.
+    let mut dying = ::postgres::Client::connect(&url, ::postgres::NoTls).unwrap();
+    dying.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(x'7065657265740003'::bigint)").unwrap();
+    let refused = store.settle(&needs, &mut |_| unreachable!("it is not this tracker's turn"));
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    drop(dying);
+    let mut settled = false;
+    store
+        .settle(&needs, &mut |_| {
+            settled = true;
+            peernet_engine::economy::Changes::default()
+        })
+        .unwrap();
+    assert!(settled);
 }

@@ -11,7 +11,7 @@ use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::{Store, StoreError, Write, Written};
 
-use super::support::{NOW, account, later, lease, on_both, postgres, write};
+use super::support::{NOW, account, later, listing, on_both, postgres, write};
 
 #[test]
 fn both_dialects_have_the_same_tables_and_columns() {
@@ -32,8 +32,11 @@ fn both_dialects_have_the_same_tables_and_columns() {
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let in_sqlite: BTreeSet<(String, String)> = rows.map(Result::unwrap).collect();
 
-    assert!(in_postgres.len() > 60, "{in_postgres:?}");
-    assert_eq!(in_postgres, in_sqlite);
+    // A database of its own has no other trackers to hear of.
+    let shared: BTreeSet<(String, String)> =
+        in_postgres.into_iter().filter(|(table, _)| !["trackers", "swarm_news"].contains(&table.as_str())).collect();
+    assert!(shared.len() > 60, "{shared:?}");
+    assert_eq!(shared, in_sqlite);
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn an_embedded_store_is_private_and_keeps_what_was_written() {
     let path = folder.path().join("tracker.db");
     let store = EmbeddedStore::open(&path).unwrap();
     store.migrate(NOW).unwrap();
-    let batch = [Write::CreateAccount(account(1, Some("a:1"))), Write::PutLease(lease(1, 1, &[3], later(9)))];
+    let batch = [Write::CreateAccount(account(1, Some("a:1"))), Write::SealV1(listing(1, 1, later(9)))];
     assert_eq!(write(&*store, &batch), [Written::Done, Written::Done]);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -99,7 +102,7 @@ fn an_embedded_store_is_private_and_keeps_what_was_written() {
     let store = EmbeddedStore::open(&path).unwrap();
     store.migrate(NOW).unwrap();
     assert_eq!(store.account_by_address("a:1").unwrap(), Some(account(1, Some("a:1"))));
-    assert_eq!(super::support::survivors(&*store, NOW).len(), 1);
+    assert_eq!(super::support::listings(&*store, NOW).len(), 1);
 }
 
 #[test]

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use peernet_engine::bitmap::Bitmap;
-use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
-use peernet_tracker::store::{
-    Account, Durability, LeaseRow, Store, StoredManifest, Survivor, V1Chunk, V1Listing, Write, Written,
-};
+use peernet_tracker::store::{Account, Durability, Store, StoredManifest, V1Listing, Write, Written};
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -61,34 +58,6 @@ pub(super) fn manifest(file_number: u8, chunks: u8, name: &str, created_at: Unix
     StoredManifest { manifest, file_name: name.to_owned(), announced_by: peer(1), created_at }
 }
 
-pub(super) fn lease(peer_number: u8, of: u8, held: &[u32], expires_at: UnixMillis) -> LeaseRow {
-    let mut have = Bitmap::empty(ChunkCount(10));
-    for at in held {
-        assert!(have.insert(ChunkIndex(*at)));
-    }
-    LeaseRow {
-        peer: peer(peer_number),
-        file_hash: file(of),
-        manifest_id: ManifestId([of; 32]),
-        address: format!("10.0.0.{peer_number}:50051"),
-        site: peer_number.is_multiple_of(2).then(|| "lab".to_owned()),
-        have,
-        expires_at,
-    }
-}
-
-pub(super) fn chunk(peer_number: u8, of: u8, index: u32, expires_at: UnixMillis) -> V1Chunk {
-    V1Chunk {
-        peer: peer(peer_number),
-        file_hash: file(of),
-        total_chunks: 16,
-        index,
-        chunk_hash: ChunkHash([7; 32]),
-        file_name: "old.bin".to_owned(),
-        expires_at,
-    }
-}
-
 pub(super) fn listing(peer_number: u8, of: u8, expires_at: UnixMillis) -> V1Listing {
     V1Listing {
         peer: peer(peer_number),
@@ -105,13 +74,9 @@ pub(super) fn write(store: &dyn Store, batch: &[Write]) -> Vec<Written> {
     store.write(NOW, batch, Durability::Relaxed).unwrap()
 }
 
-pub(super) fn survivors(store: &dyn Store, now: UnixMillis) -> Vec<Survivor> {
+pub(super) fn listings(store: &dyn Store, now: UnixMillis) -> Vec<V1Listing> {
     let mut out = Vec::new();
-    store.survivors(now, &mut |survivor| out.push(survivor)).unwrap();
-    out.sort_by_key(|survivor| match survivor {
-        Survivor::Lease(row) => (0, row.peer, row.file_hash, 0),
-        Survivor::Listing(row) => (1, row.peer, row.file_hash, 0),
-        Survivor::Staged(row) => (2, row.peer, row.file_hash, row.index),
-    });
+    store.listings(now, &mut |listing| out.push(listing)).unwrap();
+    out.sort_by_key(|listing| (listing.peer, listing.file_hash));
     out
 }
