@@ -1,13 +1,15 @@
-//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, and its configuration file.
+//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, its configuration file and its log.
 
 mod bodies;
 mod config;
 mod head;
+mod news;
 mod text;
 
 pub use bodies::rest_body;
 pub use config::config;
 pub use head::http_head;
+pub use news::news;
 pub use text::{address, query, token};
 
 use crate::Body;
@@ -15,6 +17,7 @@ use crate::Body;
 /// Of this file's folder.
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "http_head", run: http_head, examples: head::examples },
+    Body { name: "news", run: news, examples: news::examples },
     Body { name: "query", run: query, examples: text::query_examples },
     Body { name: "rest_body", run: rest_body, examples: bodies::examples },
     Body { name: "address", run: address, examples: text::address_examples },

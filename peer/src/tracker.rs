@@ -4,6 +4,7 @@
 mod directory;
 mod error;
 mod http;
+mod plans;
 mod session;
 mod url;
 mod wire;
@@ -15,19 +16,19 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_protos::rest::{
     FeedbackBatchReply, FeedbackBatchRequest, FeedbackEntry, LoginRequest, LookupV1Reply, ManifestReplyBody, MeReply,
-    PasswordRequest, PlanReply, RegisterRequest, SearchReply, SwarmAnnounceReply, SwarmLeaveReply, SwarmLeaveRequest,
-    TokenReply,
+    PasswordRequest, RegisterRequest, SearchReply, SwarmAnnounceReply, SwarmLeaveReply, SwarmLeaveRequest, TokenReply,
 };
 
 use crate::cancel::Cancel;
 use crate::fetch::{Plan, V1Listing};
 use crate::home::{Credentials, CredentialsFile};
 use http::{Call, Http};
+use plans::Plans;
 use session::Session;
 
 pub use directory::TrackerDirectory;
 pub use error::TrackerError;
-pub use url::{normal_url, percent_encoded};
+pub use url::{normal_url, normal_urls, percent_encoded, same_swarm};
 
 /// An account as the tracker sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -117,20 +118,30 @@ const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One tracker and one account at it. All calls block, each for at most about two minutes with all its retries.
 pub struct TrackerClient {
+    urls: String,
     http: Http,
     session: Session,
+    plans: Plans,
 }
 
 impl TrackerClient {
-    /// Talks to `url` with the account in `credentials`, if it is one of this tracker. `stop` ends pauses between retries.
+    /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `credentials`, if it is
+    /// one of theirs. `stop` ends pauses between retries.
     pub fn new(url: &str, credentials: CredentialsFile, stop: Cancel) -> Result<Self, TrackerError> {
-        let url = normal_url(url)?;
-        Ok(Self { session: Session::new(url.clone(), credentials), http: Http::new(url, stop) })
+        let bases = normal_urls(url)?;
+        let urls = bases.join(",");
+        let session = Session::new(urls.clone(), credentials);
+        Ok(Self { urls, session, http: Http::new(bases, stop), plans: Plans::default() })
     }
 
-    /// The tracker's URL, without a slash at its end.
+    /// The tracker's URL, without a slash at its end; several have commas between them.
     pub fn url(&self) -> &str {
-        self.http.base()
+        &self.urls
+    }
+
+    /// Each tracker's URL.
+    pub fn urls(&self) -> Vec<String> {
+        self.urls.split(',').map(str::to_owned).collect()
     }
 
     /// The account in use, without asking the tracker.
@@ -179,8 +190,12 @@ impl TrackerClient {
 
     /// Who serves a file. Opens or renews this account's ticket for it.
     pub fn plan(&self, file_hash: FileHash) -> Result<Plan, TrackerError> {
-        let path = format!("/api/v1/files/{file_hash}");
-        let reply: PlanReply = self.authorised(Call { answer_max: LISTING_ANSWER, ..Call::get(&path) })?;
+        let reply = self.plans.ask(file_hash, |known| {
+            let delta = if known.is_some() { "?delta=1" } else { "" };
+            let path = format!("/api/v1/files/{file_hash}{delta}");
+            let call = Call { answer_max: LISTING_ANSWER, known, ..Call::get(&path) };
+            self.session.ask(&self.http, call)
+        })?;
         wire::plan(file_hash, reply)
     }
 

@@ -12,7 +12,7 @@ use peernet_engine::time::UnixMillis;
 
 use crate::accounts::Accounts;
 use crate::config::Config;
-use crate::http::{Door, DoorStats, DrainReport};
+use crate::http::{Door, DoorStats, DrainReport, Proxies};
 use crate::keys::Keys;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
@@ -56,6 +56,8 @@ pub struct App {
     pub counters: Counters,
     /// Whether the database answers.
     pub readiness: Readiness,
+    /// Who may say on whose behalf a request comes.
+    pub proxies: Proxies,
     /// The other trackers' keys.
     pub acquaintances: Acquaintances,
     /// When the process started.

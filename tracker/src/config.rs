@@ -12,7 +12,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::http::{DoorLimits, OpsAddress};
+use crate::http::{DoorLimits, OpsAddress, Proxies};
 pub use layers::{Notice, load, load_from};
 pub use settings::{Config, FIELDS, Field, Flags};
 pub use value::Secret;
@@ -65,6 +65,7 @@ impl Config {
             }
         }
         self.listen_address()?;
+        self.proxies()?;
         self.ops_address().map(|_| ())
     }
 
@@ -103,6 +104,11 @@ impl Config {
         let refuse = |why: &str| ConfigError(format!("listen: {:?} is not ADDR:PORT: {why}", self.listen));
         let mut addresses = self.listen.to_socket_addrs().map_err(|error| refuse(&error.to_string()))?;
         addresses.next().ok_or_else(|| refuse("it has no address"))
+    }
+
+    /// Whose `X-Forwarded-For` is believed.
+    pub fn proxies(&self) -> Result<Proxies, ConfigError> {
+        self.trusted_proxies.parse().map_err(|why| ConfigError(format!("trusted_proxies: {why}")))
     }
 
     /// Where operators reach the process; `None` for `off`.

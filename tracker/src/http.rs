@@ -7,14 +7,17 @@ pub mod door;
 pub mod head;
 pub mod ops;
 mod print;
+pub mod proxies;
 mod refusal;
 pub mod reply;
 pub mod request;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use door::{Door, DoorLimits, DoorStats, DrainReport};
 pub use ops::{Ops, OpsAddress};
+pub use proxies::Proxies;
 pub use reply::Reply;
 pub use request::{Head, Request};
 
@@ -22,6 +25,11 @@ pub use request::{Head, Request};
 pub trait Service: Send + Sync + 'static {
     /// The most body bytes this head may announce; a larger `Content-Length` is answered 413 before a byte is read.
     fn body_bytes_max(&self, head: &Head) -> usize;
+
+    /// Who sent a request whose connection came from `remote`: another where a proxy that is trusted says so.
+    fn client_of(&self, remote: IpAddr, _head: &Head) -> IpAddr {
+        remote
+    }
 
     /// Answers one whole request. Called on the connection's own thread; it may block for database work after taking a
     /// permit, and never for the client.
@@ -31,6 +39,10 @@ pub trait Service: Send + Sync + 'static {
 impl<S: Service> Service for Arc<S> {
     fn body_bytes_max(&self, head: &Head) -> usize {
         (**self).body_bytes_max(head)
+    }
+
+    fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
+        (**self).client_of(remote, head)
     }
 
     fn handle(&self, request: &Request) -> Reply {

@@ -206,7 +206,10 @@ fn assemble(
     let rules = Rules { complaints: config.complaints };
     let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
+    let proxies = config.proxies().map_err(StartError::Config)?;
+    proxies.refresh();
     let app = App {
+        proxies,
         permits: Permits::new(config.database_connections()),
         config,
         store,

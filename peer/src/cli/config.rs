@@ -57,7 +57,7 @@ impl fmt::Display for Amount {
 
 /// Every key and what it means, for docs/OPERATING.md.
 pub const CONFIG_KEYS: &[(&str, &str)] = &[
-    ("tracker", "the tracker's URL, like http://tracker.example:8080"),
+    ("tracker", "the tracker's URL, like http://tracker.example:8080; several of one swarm with commas between them"),
     ("listen", "where daemon and share listen, host:port; by default 0.0.0.0:0, any port of all interfaces"),
     ("address", "the address others reach this peer at, host:port, where it is another than it listens on"),
     ("site", "a label of this machine's site; downloads prefer sources with their own"),
@@ -77,7 +77,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
         "peernet/ in it holds the account, the shares and the control socket; by default ~/.local/state",
     ),
     ("HOME", "where those defaults and version 1's configuration are looked for"),
-    ("PEERNET_TRACKER", "the tracker's URL, where --tracker does not say it"),
+    ("PEERNET_TRACKER", "the tracker's URL, or several with commas between them, where --tracker does not say it"),
     ("PEERNET_PASSWORD", "the password, where neither an option nor a file says it"),
     ("PEERNET_NEW_PASSWORD", "the new password of the command password, likewise"),
 ];

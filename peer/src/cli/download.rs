@@ -144,7 +144,10 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
 pub(super) fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     if let Target::Link(link) = target
         && !link.trackers.is_empty()
-        && !link.trackers.iter().any(|url| crate::tracker::normal_url(url).is_ok_and(|url| url == ours))
+        && !link
+            .trackers
+            .iter()
+            .any(|url| crate::tracker::normal_url(url).is_ok_and(|url| crate::tracker::same_swarm(&url, ours)))
     {
         context.output.note(&format!(
             "the link names another tracker ({}); asking {ours}, --tracker chooses",

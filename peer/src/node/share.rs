@@ -66,7 +66,7 @@ impl Node {
             manifest: manifest.map(|manifest| manifest.id),
             name,
             size: manifest.map(|manifest| manifest.size),
-            trackers: vec![self.tracker.url().to_owned()],
+            trackers: self.tracker.urls(),
             kind,
             ..Link::new(file_hash)
         };
@@ -103,7 +103,7 @@ impl Node {
             manifest: Some(share.manifest_id),
             name: Some(name.clone()),
             size: Some(ByteCount(size)),
-            trackers: vec![self.tracker.url().to_owned()],
+            trackers: self.tracker.urls(),
             kind,
         };
         link.to_string()
@@ -221,7 +221,7 @@ pub(crate) fn link_to_hit(hit: &crate::tracker::Hit, tracker: &str) -> String {
         manifest: hit.manifest_id,
         name,
         size: hit.size.map(ByteCount),
-        trackers: vec![tracker.to_owned()],
+        trackers: tracker.split(',').map(str::to_owned).collect(),
         kind,
         ..Link::new(hit.file_hash)
     };
@@ -242,7 +242,7 @@ fn link(manifest: &Manifest, name: &str, kind: Kind, tracker: &str) -> String {
         manifest: Some(manifest.id()),
         name: Some(name.to_owned()),
         size: Some(manifest.geometry().size()),
-        trackers: vec![tracker.to_owned()],
+        trackers: tracker.split(',').map(str::to_owned).collect(),
         kind,
     };
     link.to_string()

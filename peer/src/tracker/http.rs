@@ -1,5 +1,9 @@
-//! One HTTP exchange after another with one tracker: time-outs, bounded answers, and retries with a growing pause.
+//! One HTTP exchange after another with a tracker: time-outs, bounded answers, and retries with a growing pause.
+//!
+//! Where a swarm has several trackers, the one that answered last is asked; when it does not, the next one is, without a pause until
+//! all have been tried.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::RecvTimeoutError;
@@ -39,6 +43,29 @@ pub(super) struct Call<'a> {
     pub(super) timeout: Duration,
     /// Bytes of the longest answer that makes sense.
     pub(super) answer_max: u64,
+    /// `If-None-Match`: an answer the caller has already.
+    pub(super) known: Option<String>,
+}
+
+/// What came back.
+pub(super) struct Answer {
+    /// Of class 2, or 304.
+    pub(super) status: u16,
+    pub(super) etag: Option<String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// As a test's tracker gives it.
+    #[cfg(test)]
+    pub(super) fn new(status: u16, etag: Option<String>, body: Vec<u8>) -> Self {
+        Self { status, etag, body }
+    }
+
+    /// The body.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, TrackerError> {
+        parse(&self.body)
+    }
 }
 
 impl<'a> Call<'a> {
@@ -51,6 +78,7 @@ impl<'a> Call<'a> {
             repeatable: true,
             timeout: CALL_TIMEOUT,
             answer_max: SMALL_ANSWER,
+            known: None,
         }
     }
 
@@ -76,16 +104,18 @@ enum Failure {
     Final(TrackerError),
 }
 
-/// A connection pool to one tracker.
+/// A connection pool to the trackers of one swarm.
 pub(super) struct Http {
     agent: Agent,
-    base: String,
+    bases: Vec<String>,
+    /// The one that is asked: the last that answered.
+    current: AtomicUsize,
     stop: Cancel,
 }
 
 impl Http {
-    /// `base` is a checked URL without a slash at its end.
-    pub(super) fn new(base: String, stop: Cancel) -> Self {
+    /// `bases` are checked URLs without a slash at their end, at least one.
+    pub(super) fn new(bases: Vec<String>, stop: Cancel) -> Self {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -96,25 +126,34 @@ impl Http {
             .timeout_global(Some(CALL_TIMEOUT))
             .max_idle_age(IDLE_MAX);
         // A proxy of the environment is for the world outside this machine.
-        let config = if is_loopback(&base) { config.proxy(None) } else { config };
-        Self { agent: config.build().new_agent(), base, stop }
-    }
-
-    pub(super) fn base(&self) -> &str {
-        &self.base
+        let config = if bases.iter().all(|base| is_loopback(base)) { config.proxy(None) } else { config };
+        Self { agent: config.build().new_agent(), bases, current: AtomicUsize::new(0), stop }
     }
 
     /// Asks until there is an answer, or trying again is no use.
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, TrackerError> {
+        self.answer(call)?.parse()
+    }
+
+    /// The same for callers who look at more than the body.
+    pub(super) fn answer(&self, call: &Call<'_>) -> Result<Answer, TrackerError> {
+        let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
         let mut pause = PAUSE_START;
         for attempt in 1.. {
-            let failure = match self.once(call) {
-                Ok(bytes) => return parse(&bytes),
+            let at = self.current.load(Ordering::Relaxed);
+            let failure = match self.once(&self.bases[at], call) {
+                Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
-            let (error, wait) = self.judge(failure, call.repeatable, pause);
+            if !matches!(failure, Failure::Final(_)) {
+                let next = (at + 1) % self.bases.len();
+                let _another_went_on = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            let (error, wait) = self.judge(&self.bases[at], failure, call.repeatable, pause);
             match wait {
-                Some(wait) if attempt < ATTEMPTS_MAX => self.pause(wait)?,
+                // The next tracker may answer at once.
+                Some(_) if attempt % trackers != 0 => continue,
+                Some(wait) if attempt < ATTEMPTS_MAX * trackers => self.pause(wait)?,
                 _ => return Err(error),
             }
             pause = (pause * 2).min(PAUSE_MAX);
@@ -123,8 +162,14 @@ impl Http {
     }
 
     /// What the failure means, and how long to wait before another attempt; `None` for never.
-    fn judge(&self, failure: Failure, repeatable: bool, pause: Duration) -> (TrackerError, Option<Duration>) {
-        let url = self.base.clone();
+    fn judge(
+        &self,
+        base: &str,
+        failure: Failure,
+        repeatable: bool,
+        pause: Duration,
+    ) -> (TrackerError, Option<Duration>) {
+        let url = base.to_owned();
         match failure {
             Failure::NotSent(why) => (TrackerError::Unreachable { url, why }, Some(pause)),
             Failure::Lost(why) => (TrackerError::Unreachable { url, why }, repeatable.then_some(pause)),
@@ -143,16 +188,18 @@ impl Http {
         }
     }
 
-    fn once(&self, call: &Call<'_>) -> Result<Vec<u8>, Failure> {
+    fn once(&self, base: &str, call: &Call<'_>) -> Result<Answer, Failure> {
         if self.stop.is_cancelled() && call.repeatable {
             return Err(Failure::Final(TrackerError::Cancelled));
         }
-        let mut response = self.send(call).map_err(failure_of)?;
+        let mut response = self.send(base, call).map_err(failure_of)?;
         let status = response.status().as_u16();
         let after = retry_after(&response);
+        let etag = header(&response, "etag").map(str::to_owned);
         let bytes = response.body_mut().with_config().limit(call.answer_max).read_to_vec().map_err(failure_of)?;
         match status {
-            200..=299 => Ok(bytes),
+            200..=299 => Ok(Answer { status, etag, body: bytes }),
+            304 if call.known.is_some() => Ok(Answer { status, etag, body: bytes }),
             429 | 502..=504 => Err(Failure::Later { why: message_of(status, &bytes).1, after }),
             300..=399 => Err(Failure::Final(TrackerError::Malformed(format!(
                 "it redirects to {}",
@@ -165,13 +212,16 @@ impl Http {
         }
     }
 
-    fn send(&self, call: &Call<'_>) -> Result<Response<Body>, ureq::Error> {
+    fn send(&self, base: &str, call: &Call<'_>) -> Result<Response<Body>, ureq::Error> {
         let mut request = Request::builder()
             .method(call.method)
-            .uri(format!("{}{}", self.base, call.path))
+            .uri(format!("{base}{}", call.path))
             .header("accept", "application/json");
         if let Some(token) = &call.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if let Some(known) = &call.known {
+            request = request.header("if-none-match", known);
         }
         match &call.body {
             Some(body) => {

@@ -7,7 +7,8 @@ use peernet_protos::rest::TokenReply;
 use serde::de::DeserializeOwned;
 
 use super::TrackerError;
-use super::http::{Call, Http};
+use super::http::{Answer, Call, Http};
+use super::url::same_swarm;
 use crate::clock::unix_now;
 use crate::home::{Credentials, CredentialsFile};
 
@@ -44,14 +45,19 @@ impl Session {
 
     /// Makes a call in the account's name. A token that is refused is looked up again in the file, once: the password may
     /// have been changed by another process of this user.
-    pub(super) fn run<T: DeserializeOwned>(&self, http: &Http, mut call: Call<'_>) -> Result<T, TrackerError> {
+    pub(super) fn run<T: DeserializeOwned>(&self, http: &Http, call: Call<'_>) -> Result<T, TrackerError> {
+        self.ask(http, call)?.parse()
+    }
+
+    /// The same for callers who look at more than the body.
+    pub(super) fn ask(&self, http: &Http, mut call: Call<'_>) -> Result<Answer, TrackerError> {
         let token = self.token(http)?;
         call.token = Some(token.clone());
-        match http.json(&call) {
+        match http.answer(&call) {
             Err(TrackerError::Answered { status: 401, .. }) => {
                 let fresh = self.reload()?.filter(|fresh| fresh.token != token).ok_or(TrackerError::NotLoggedIn)?;
                 call.token = Some(fresh.token);
-                match http.json(&call) {
+                match http.answer(&call) {
                     Err(TrackerError::Answered { status: 401, .. }) => Err(TrackerError::NotLoggedIn),
                     answer => answer,
                 }
@@ -113,7 +119,7 @@ impl Session {
 
     fn stored(&self) -> Result<Option<Credentials>, TrackerError> {
         let found = self.file.load().map_err(|e| TrackerError::LocalState(e.to_string()))?;
-        Ok(found.filter(|credentials| credentials.tracker == self.url))
+        Ok(found.filter(|credentials| same_swarm(&credentials.tracker, &self.url)))
     }
 
     fn save(&self, credentials: &Credentials) -> Result<(), TrackerError> {

@@ -5,6 +5,9 @@ use super::TrackerError;
 /// No tracker's URL is longer.
 const URL_BYTES_MAX: usize = 2_048;
 
+/// The most trackers of one swarm that a peer is told of.
+const TRACKERS_MAX: usize = 8;
+
 /// Checks the scheme and that there is a host, and takes slashes off the end, as version 1's users may have typed them.
 pub fn normal_url(url: &str) -> Result<String, TrackerError> {
     let bad = || TrackerError::BadUrl(url.to_owned());
@@ -17,6 +20,24 @@ pub fn normal_url(url: &str) -> Result<String, TrackerError> {
         && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
         && uri.query().is_none();
     if good { Ok(trimmed.to_owned()) } else { Err(bad()) }
+}
+
+/// The trackers of one swarm, written with commas between them: each checked as [`normal_url`] does, at least one, each once.
+pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
+    let mut normal: Vec<String> = Vec::new();
+    for url in urls.split(',') {
+        let url = normal_url(url)?;
+        if !normal.contains(&url) {
+            normal.push(url);
+        }
+    }
+    if normal.len() > TRACKERS_MAX { Err(TrackerError::BadUrl(urls.to_owned())) } else { Ok(normal) }
+}
+
+/// Whether two lists of trackers name one in common, and so one swarm.
+pub fn same_swarm(one: &str, other: &str) -> bool {
+    let others: Vec<&str> = other.split(',').collect();
+    one.split(',').any(|url| others.contains(&url))
 }
 
 /// Escapes everything but RFC 3986's unreserved characters.
@@ -51,6 +72,18 @@ mod tests {
         ] {
             assert_eq!(normal_url(url).ok().as_deref(), expected, "{url:?}");
         }
+    }
+
+    #[test]
+    fn several_trackers_are_one_list_and_share_a_swarm_by_one_of_them() {
+        let urls = |text| normal_urls(text).map(|urls| urls.join(","));
+        assert_eq!(urls("http://a:1/, http://b:2,http://a:1").as_deref(), Ok("http://a:1,http://b:2"));
+        for bad in ["", ",", "http://a:1,", "http://a:1 http://b:2"] {
+            assert!(urls(bad).is_err(), "{bad}");
+        }
+        let nine: Vec<String> = (0..9).map(|n| format!("http://t{n}")).collect();
+        assert!(urls(&nine.join(",")).is_err());
+        assert!(same_swarm("http://a,http://b", "http://c,http://b") && !same_swarm("http://a", "http://ab"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The router: one pure walk over a route table, for the door and for the operations listener alike.
 
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -17,6 +18,10 @@ pub struct Operations(pub Arc<App>);
 impl Service for App {
     fn body_bytes_max(&self, head: &Head) -> usize {
         body_bytes_max(ROUTES, head)
+    }
+
+    fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
+        self.proxies.client_of(remote, head)
     }
 
     fn handle(&self, request: &Request) -> Reply {

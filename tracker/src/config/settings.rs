@@ -114,6 +114,9 @@ settings! {
     connections_max: usize = 4_096;
     /// open connections of one client address at most; raise it where many clients share one address
     connections_per_address_max: usize = 64;
+    /// proxies in front of the tracker whose X-Forwarded-For is believed: addresses, networks like 10.0.0.0/8 and host names,
+    /// with commas between them. Raise connections_per_address_max beside it: all clients come from the proxy's address
+    trusted_proxies: String = String::new();
     /// seconds a request's head may take
     head_seconds: u64 = 10;
     /// seconds a request's body may take

@@ -1,4 +1,5 @@
-//! The thread "swarm": ends leases when their time has come, and deletes what expired from the log and the store.
+//! The thread "swarm": ends leases when their time has come, deletes what expired from the log and the store, and looks up where
+//! proxies are.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ pub fn run(app: &App, stop: &Receiver<()>) {
     let mut swept_at = Instant::now();
     while stop.recv_timeout(EXPIRE_EVERY) == Err(RecvTimeoutError::Timeout) {
         app.swarm.expire((app.clock)());
+        app.proxies.refresh();
         if swept_at.elapsed() >= SWEEP_EVERY {
             swept_at = Instant::now();
             sweep(app);

@@ -85,17 +85,15 @@ impl Swarm {
         self.shard(file).files.get(&file).map(|entry| entry.view(now, asker, site, &mut rng))
     }
 
-    /// The version of a file's entry, raised by every change that a plan could show.
-    pub fn version_of(&self, file: FileHash) -> Option<u64> {
-        self.shard(file).files.get(&file).map(|entry| entry.version)
+    /// The version of a file's entry, raised by every change that a plan could show, and how many leases and listings it has,
+    /// expired ones included that nobody has taken out yet.
+    pub fn version_of(&self, file: FileHash) -> Option<(u64, usize)> {
+        self.shard(file).files.get(&file).map(|entry| (entry.version, entry.sources()))
     }
 
-    /// How many leases and listings of a file there are, expired ones included that nobody has taken out yet.
+    /// How many leases and listings of a file there are, as [`Swarm::version_of`] counts them.
     pub fn sources_of(&self, file: FileHash) -> u64 {
-        let shard = self.shard(file);
-        let Some(entry) = shard.files.get(&file) else { return 0 };
-        let leases: usize = entry.manifests.iter().map(|m| m.holders.len()).sum();
-        (leases + entry.v1.listings.len()) as u64
+        self.shard(file).files.get(&file).map_or(0, |entry| entry.sources() as u64)
     }
 
     /// Which of `peers` hold a live lease or listing of a file.
@@ -124,6 +122,10 @@ impl FileEntry {
                 })
                 .collect(),
         }
+    }
+
+    fn sources(&self) -> usize {
+        self.manifests.iter().map(|m| m.holders.len()).sum::<usize>() + self.v1.listings.len()
     }
 
     fn is_held_by(&self, now: UnixMillis, peer: PeerId) -> bool {

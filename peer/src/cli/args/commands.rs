@@ -71,7 +71,7 @@ pub(in crate::cli) enum Command {
     example = "peernet register --tracker http://tracker.example:8080\npeernet register --tracker http://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt"
 )]
 pub(in crate::cli) struct Register {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// where others will reach this peer, host:port; also a name to log in with
@@ -99,7 +99,7 @@ pub(in crate::cli) struct Register {
     example = "peernet login\npeernet login --tracker http://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000"
 )]
 pub(in crate::cli) struct Login {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// the account's registered address
@@ -130,7 +130,7 @@ pub(in crate::cli) struct Login {
     example = "peernet password\npeernet password --password-file old.txt --new-password-file new.txt"
 )]
 pub(in crate::cli) struct Password {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// a file whose first line is the password as it is
@@ -165,7 +165,7 @@ pub(in crate::cli) struct Share {
     /// the address others reach this peer at, host:port, where it is another
     #[argh(option, arg_name = "host:port")]
     pub(in crate::cli) address: Option<String>,
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
@@ -205,7 +205,7 @@ pub(in crate::cli) struct Share {
     example = "peernet unshare model.bin\npeernet unshare 0f343b0931126a20f133d67c2b018a3b1a4b9c1e0d6d6c1c9a1b9b7e2d4c5f60"
 )]
 pub(in crate::cli) struct Unshare {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// a shared file or directory, its hash or its link
@@ -231,7 +231,7 @@ pub(in crate::cli) struct Download {
     /// a folder (by default ./downloads) or a file; what does not exist is a folder if it ends with / or has no extension
     #[argh(option, short = 'o', arg_name = "path")]
     pub(in crate::cli) output: Option<String>,
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// of a directory, only what this pattern names: * and ? within a name, ** over folders; may be repeated
@@ -285,7 +285,7 @@ pub(in crate::cli) struct Download {
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "list", example = "peernet list\npeernet list --json")]
 pub(in crate::cli) struct List {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
@@ -306,7 +306,7 @@ pub(in crate::cli) struct Search {
     /// go on after an earlier page, with what it gave as next
     #[argh(option, arg_name = "text")]
     pub(in crate::cli) after: Option<String>,
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// words of the name
@@ -337,7 +337,7 @@ pub(in crate::cli) struct Status {
     /// only ask whether the daemon answers: ends with 0 if it does, else with 4
     #[argh(switch)]
     pub(in crate::cli) daemon: bool,
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
@@ -374,7 +374,7 @@ pub(in crate::cli) struct Verify {
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "link", example = "peernet link model.bin\npeernet link 0f343b09...2d4c5f60")]
 pub(in crate::cli) struct Link {
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// a file, a directory or a hash
@@ -410,7 +410,7 @@ pub(in crate::cli) struct Daemon {
     /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
     #[argh(option, arg_name = "bytes")]
     pub(in crate::cli) max_memory: Option<String>,
-    /// the tracker's URL
+    /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error

@@ -22,15 +22,19 @@ fn source(peer: &str, transport: &str, have: Have) -> PlanSource {
 }
 
 fn reply(sources: Vec<PlanSource>) -> PlanReply {
-    let manifest =
-        |chunk_size| PlanManifest { manifest_id: hex(2), size: 3 << 20, chunk_size, sources: sources.clone() };
+    let manifest = |chunk_size| PlanManifest {
+        manifest_id: hex(2),
+        size: 3 << 20,
+        chunk_size,
+        sources: sources.clone(),
+        kept: Vec::new(),
+    };
     PlanReply {
         file_hash: hex(1),
         file_name: "f".to_owned(),
         manifests: vec![manifest(1 << 20), manifest(3)],
-        v1_listed: false,
-        ticket: None,
         ask_again_seconds: 5,
+        ..PlanReply::default()
     }
 }
 

@@ -78,7 +78,8 @@ impl<'a, W: Wire> Exchange<'a, W> {
             Ok(body) => body,
             Err(why) => return self.no_request(&why),
         };
-        let request = Request { head: parsed.head, body, remote: Some(self.link.remote) };
+        let remote = shared.service.client_of(self.link.remote, &parsed.head);
+        let request = Request { head: parsed.head, body, remote: Some(remote) };
         let Some(reply) = self.ask_service(&request) else { return self.refuse(Refusal::Panicked, head_only) };
         drop((request, budget));
         let Ok(_writing) = answer_budget(shared, &reply) else { return self.refuse(Refusal::Busy, head_only) };

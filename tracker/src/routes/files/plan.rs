@@ -9,6 +9,7 @@ mod wish;
 use peernet_engine::ids::{ByteCount, FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
+use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::{PlanManifest, PlanReply};
 
 use super::offered::{Asker, Offered, order_plan, shown};
@@ -41,9 +42,7 @@ pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> R
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let wish = Wish::read(app, caller, request)?;
     let now = (app.clock)();
-    if app.swarm.version_of(file).is_some_and(|version| wish.has(version))
-        && app.reputation.has_ticket(caller.peer, file)
-    {
+    if has_all_of_it(app, caller, file, &wish) {
         return Ok(Reply::empty(304).with_header("ETag", wish.etag.unwrap_or_default()));
     }
     let Some(view) = known_view(app, now, file, caller.peer, wish.site.as_deref())? else {
@@ -52,6 +51,12 @@ pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> R
     let etag = app.swarm.etag(view.version);
     let body = plan_of(app, now, caller.peer, file, &view, &wish)?;
     Ok(Reply { body, ..Reply::empty(200) }.with_header("ETag", etag).with_header("Cache-Control", "private, no-cache"))
+}
+
+/// Whether the asker's plan names everyone there is, and still is right. Where there are more to name, it gets others.
+fn has_all_of_it(app: &App, caller: &Caller, file: FileHash, wish: &Wish) -> bool {
+    let is_all = |(version, sources)| wish.has(version) && sources <= SOURCES_PER_PLAN;
+    app.swarm.version_of(file).is_some_and(is_all) && app.reputation.has_ticket(caller.peer, file)
 }
 
 fn plan_of(

@@ -1,0 +1,186 @@
+//! Plans that were answered lately, so that the tracker needs to tell only what has changed since.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use peernet_engine::ids::FileHash;
+use peernet_protos::rest::{PlanManifest, PlanReply, PlanSource};
+
+use super::TrackerError;
+use super::http::Answer;
+
+/// How many files' plans are kept; past it all are asked for anew.
+const PLANS_MAX: usize = 256;
+/// How many sources of a file are kept beside the ones that its plan shows.
+const SOURCES_MAX: usize = 200;
+
+/// The last plan of a file.
+struct Known {
+    etag: String,
+    plan: PlanReply,
+    /// Everyone who was told in full, by manifest and peer.
+    sources: HashMap<(String, String), PlanSource>,
+}
+
+/// The plans.
+#[derive(Default)]
+pub(super) struct Plans {
+    known: Mutex<HashMap<FileHash, Known>>,
+}
+
+impl Plans {
+    /// A file's plan as it is now. `ask` gets the `ETag` of the one that is known; where its answer cannot be made whole with
+    /// that, it is asked again without.
+    pub(super) fn ask(
+        &self,
+        file: FileHash,
+        ask: impl Fn(Option<String>) -> Result<Answer, TrackerError>,
+    ) -> Result<PlanReply, TrackerError> {
+        let etag = self.lock().get(&file).map(|known| known.etag.clone());
+        let answer = ask(etag.clone())?;
+        if let Some(plan) = self.take(file, etag.as_deref(), &answer)? {
+            return Ok(plan);
+        }
+        self.lock().remove(&file);
+        let answer = ask(None)?;
+        self.take(file, None, &answer)?.ok_or_else(|| TrackerError::Malformed("changes of no plan".to_owned()))
+    }
+
+    /// The whole plan that an answer makes; `None` where it needs what is not known.
+    fn take(&self, file: FileHash, asked: Option<&str>, answer: &Answer) -> Result<Option<PlanReply>, TrackerError> {
+        let mut plans = self.lock();
+        let known = plans.get(&file).filter(|known| asked == Some(known.etag.as_str()));
+        if answer.status == 304 {
+            return Ok(known.map(|known| known.plan.clone()));
+        }
+        let reply: PlanReply = answer.parse()?;
+        let is_delta = reply.base.is_some();
+        let (before, merged) = match (is_delta, known) {
+            (false, _) => (HashMap::new(), Some(reply)),
+            (true, Some(known)) if reply.base.as_deref() == asked => {
+                (known.sources.clone(), merge(&known.sources, reply))
+            }
+            (true, _) => return Ok(None),
+        };
+        let (Some(plan), Some(etag)) = (&merged, &answer.etag) else {
+            plans.remove(&file);
+            return Ok(merged);
+        };
+        if plans.len() >= PLANS_MAX && !plans.contains_key(&file) {
+            plans.clear();
+        }
+        let sources = remembered(before, plan);
+        plans.insert(file, Known { etag: etag.clone(), plan: plan.clone(), sources });
+        Ok(merged)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<FileHash, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The plan that changes make of who was told before; `None` where somebody is named who was not.
+fn merge(known: &HashMap<(String, String), PlanSource>, delta: PlanReply) -> Option<PlanReply> {
+    let whole = |manifest: PlanManifest| {
+        let PlanManifest { manifest_id, mut sources, kept, .. } = manifest;
+        for peer in kept {
+            sources.push(known.get(&(manifest_id.clone(), peer))?.clone());
+        }
+        Some(PlanManifest { manifest_id, sources, kept: Vec::new(), ..manifest })
+    };
+    let manifests = delta.manifests.into_iter().map(whole).collect::<Option<_>>()?;
+    Some(PlanReply { manifests, base: None, ..delta })
+}
+
+/// Who is known after this plan: those from before, less who is gone, and the plan's.
+fn remembered(
+    mut sources: HashMap<(String, String), PlanSource>,
+    plan: &PlanReply,
+) -> HashMap<(String, String), PlanSource> {
+    sources.retain(|(_, peer), _| !plan.gone.contains(peer));
+    if sources.len() > SOURCES_MAX {
+        sources.clear();
+    }
+    for manifest in &plan.manifests {
+        let shown = manifest
+            .sources
+            .iter()
+            .map(|source| ((manifest.manifest_id.clone(), source.peer_id.clone()), source.clone()));
+        sources.extend(shown);
+    }
+    sources
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_protos::rest::Have;
+
+    use super::*;
+
+    fn source(peer: &str) -> PlanSource {
+        PlanSource {
+            peer_id: peer.to_owned(),
+            addresses: vec![format!("{peer}:1")],
+            transport: "grpc".to_owned(),
+            reputation_score: 0.5,
+            have: Have::Complete,
+        }
+    }
+
+    /// `told` and `kept` by name, with commas between them.
+    fn plan(base: Option<&str>, told: &str, kept: &str, gone: &str) -> PlanReply {
+        let names = |text: &str| text.split_terminator(',').map(str::to_owned).collect::<Vec<_>>();
+        let sources = names(told).iter().map(|name| source(name)).collect();
+        let manifest =
+            PlanManifest { manifest_id: "m".to_owned(), size: 1, chunk_size: 1 << 20, sources, kept: names(kept) };
+        PlanReply {
+            base: base.map(str::to_owned),
+            gone: names(gone),
+            manifests: vec![manifest],
+            ..PlanReply::default()
+        }
+    }
+
+    /// Plays answers; what was asked with, and whom each plan names.
+    fn play(answers: Vec<(u16, &str, Option<PlanReply>)>, asks: usize) -> (Vec<Option<String>>, Vec<String>) {
+        let (plans, asked) = (Plans::default(), Mutex::new(Vec::new()));
+        let answers = Mutex::new(answers.into_iter());
+        let mut named = Vec::new();
+        for _ in 0..asks {
+            let reply = plans.ask(FileHash([1; 32]), |known| {
+                asked.lock().expect("no panic").push(known);
+                let (status, etag, plan) = answers.lock().expect("no panic").next().expect("is asked no more often");
+                let body = plan.map_or_else(Vec::new, |plan| serde_json::to_vec(&plan).expect("prints"));
+                Ok(Answer::new(status, Some(etag.to_owned()), body))
+            });
+            let sources = &reply.expect("makes a plan").manifests[0].sources;
+            named.push(sources.iter().map(|source| source.peer_id.as_str()).collect::<Vec<_>>().join(","));
+        }
+        (asked.into_inner().expect("no panic"), named)
+    }
+
+    #[test]
+    fn changes_make_the_plan_whole_and_nothing_new_leaves_it() {
+        let (asked, named) = play(
+            vec![
+                (200, "1", Some(plan(None, "a,b", "", ""))),
+                (304, "1", None),
+                (200, "2", Some(plan(Some("1"), "c", "a", "b"))),
+                (200, "3", Some(plan(Some("2"), "", "c,a", ""))),
+            ],
+            4,
+        );
+        assert_eq!(named, ["a,b", "a,b", "c,a", "c,a"]);
+        assert_eq!(asked, [None, Some("1".to_owned()), Some("1".to_owned()), Some("2".to_owned())]);
+    }
+
+    #[test]
+    fn changes_that_name_a_stranger_or_of_another_plan_are_asked_for_whole() {
+        for delta in [plan(Some("1"), "", "b", ""), plan(Some("0"), "b", "", "")] {
+            let first = (200, "1", Some(plan(None, "a", "", "")));
+            let (asked, named) =
+                play(vec![first, (200, "2", Some(delta)), (200, "2", Some(plan(None, "b", "", "")))], 2);
+            assert_eq!((named, asked.last()), (vec!["a".to_owned(), "b".to_owned()], Some(&None)));
+        }
+    }
+}
