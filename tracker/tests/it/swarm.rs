@@ -6,6 +6,7 @@ mod crash;
 mod dialback;
 mod feedback;
 mod hostile;
+mod kills;
 mod lookup;
 mod order;
 mod plan;

@@ -21,7 +21,7 @@ fn command(folder: &Path, database: Option<&str>) -> Command {
     command
 }
 
-fn start(folder: &Path, database: Option<&str>) -> (Process, String) {
+pub(super) fn start(folder: &Path, database: Option<&str>) -> (Process, String) {
     let mut command = command(folder, database);
     command.args(["--listen", "127.0.0.1:0", "--ops-listen", "off", "--dialback", "false", "--bcrypt-cost", "4"]);
     let mut process = Process::start(&mut command).unwrap();
@@ -30,7 +30,7 @@ fn start(folder: &Path, database: Option<&str>) -> (Process, String) {
     (process, url)
 }
 
-fn audit(folder: &Path, database: Option<&str>) -> Value {
+pub(super) fn audit(folder: &Path, database: Option<&str>) -> Value {
     let output = command(folder, database).args(["admin", "ledger", "verify", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

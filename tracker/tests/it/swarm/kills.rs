@@ -1,0 +1,251 @@
+//! kill -9 of the tracker, of PostgreSQL and of both, again and again under load: nothing acknowledged is missing afterwards, and
+//! nothing was applied twice, although everything that was not acknowledged is sent again until it is.
+
+use std::path::Path;
+use std::sync::RwLock;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use data_encoding::BASE64;
+use peernet_engine::ids::{ByteCount, ChunkHash, FileHash};
+use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_engine::random::Rng;
+use peernet_testkit::postgres::Postgres;
+use peernet_testkit::process::Process;
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use super::crash;
+
+/// Kills by default; `PEERNET_KILLS` says otherwise.
+const KILLS: usize = 4;
+/// Threads that load the tracker, and what each does between two kills.
+const THREADS: usize = 2;
+const FILES_PER_ROUND: usize = 8;
+/// Every so many files one is fetched and reported too: an account gets only some tickets a minute.
+const FETCHED_EVERY: u64 = 8;
+/// How long a request is repeated until it is acknowledged.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Bytes of each file, so that its uploader earns some milli-tokens of the many an account begins with.
+const FILE_BYTES: u64 = 10_000;
+/// What ECONOMY gives to who becomes established, once.
+const BONUS_MT: i64 = 80_000;
+
+/// The tracker's address at the moment.
+#[derive(Default)]
+struct Where(RwLock<String>);
+
+/// An account that repeats what was not acknowledged.
+struct Client<'a> {
+    agent: Agent,
+    place: &'a Where,
+    acknowledged: Sender<()>,
+    id: String,
+    token: String,
+    address: String,
+}
+
+impl<'a> Client<'a> {
+    fn register(place: &'a Where, address: String, acknowledged: Sender<()>) -> Self {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
+        let agent = config.build().into();
+        let mut client = Self { agent, place, acknowledged, id: String::new(), token: String::new(), address };
+        let body = json!({"address": client.address, "password": "secret"});
+        let answer = client.send("POST", "/api/v1/peers/register", &body, &[201]);
+        let text = |name: &str| answer[name].as_str().unwrap().to_owned();
+        (client.id, client.token) = (text("peer_id"), text("token"));
+        client
+    }
+
+    /// Repeats a call until its status is one of `wanted`.
+    fn send(&self, method: &str, path: &str, body: &Value, wanted: &[u16]) -> Value {
+        let began = Instant::now();
+        loop {
+            let answer = self.once(method, path, body);
+            if let Ok((status, answer)) = &answer
+                && wanted.contains(status)
+            {
+                let _nobody_counts = self.acknowledged.send(());
+                return answer.clone();
+            }
+            assert!(began.elapsed() < PATIENCE, "{method} {path}: {answer:?}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn once(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value), ureq::Error> {
+        let url = format!("{}{path}", self.place.0.read().unwrap());
+        let request = ureq::http::Request::builder().method(method).uri(url);
+        let request = request.header("Authorization", format!("Bearer {}", self.token));
+        let mut answer = match method {
+            "GET" => self.agent.run(request.body(())?),
+            _ => self.agent.run(request.body(body.to_string())?),
+        }?;
+        let text = answer.body_mut().read_to_string()?;
+        Ok((answer.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null)))
+    }
+
+    fn balance_mt(&self) -> i64 {
+        let me = self.send("GET", "/api/v1/peers/me", &Value::Null, &[200]);
+        me["token_balance_mt"].as_i64().unwrap()
+    }
+}
+
+/// A file of one chunk, by its number.
+fn manifest(number: u64) -> Manifest {
+    let mut hash = [0; 32];
+    hash[..8].copy_from_slice(&number.to_be_bytes());
+    let geometry = Geometry::new(ByteCount(FILE_BYTES), 1 << 20).unwrap();
+    Manifest::new(FileHash(hash), geometry, vec![ChunkHash(hash)]).unwrap()
+}
+
+/// Two accounts: one shares files, the other fetches them and reports.
+struct Pair<'a> {
+    sharer: Client<'a>,
+    asker: Client<'a>,
+    /// Looks afterwards: every plan it asks for would use up a ticket of the asker's.
+    reader: Client<'a>,
+    /// What the sharer has when it has earned nothing.
+    before_mt: i64,
+    earned_each_mt: i64,
+    done: Vec<u64>,
+}
+
+impl<'a> Pair<'a> {
+    fn new(place: &'a Where, number: usize, acknowledged: &Sender<()>) -> Self {
+        let register = |side| Client::register(place, format!("10.{number}.{side}.1:5000"), acknowledged.clone());
+        let (sharer, asker, reader) = (register(1), register(2), register(3));
+        let mut pair = Self { sharer, asker, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
+        pair.before_mt = pair.sharer.balance_mt();
+        // One without any kill shows what each is worth.
+        pair.one(number as u64 * 1_000_000);
+        pair.earned_each_mt = pair.sharer.balance_mt() - pair.before_mt;
+        assert!(pair.earned_each_mt > 0);
+        pair
+    }
+
+    /// One file's life; every step is repeated until it is acknowledged.
+    fn one(&mut self, number: u64) {
+        let manifest = manifest(number);
+        let (file_hash, id) = (manifest.file_hash().to_string(), manifest.id().to_string());
+        let body = json!({
+            "file_hash": file_hash, "file_name": "f", "size": FILE_BYTES, "chunk_size": 1 << 20,
+            "chunk_hashes": BASE64.encode(&manifest.hash_bytes()),
+        });
+        self.sharer.send("PUT", &format!("/api/v1/manifests/{id}"), &body, &[200, 201]);
+        let entry = json!({"file_hash": file_hash, "manifest_id": id, "have": "complete"});
+        let announce = json!({"address": self.sharer.address, "files": [entry]});
+        let announced = self.sharer.send("POST", "/api/v1/swarm/announce", &announce, &[200]);
+        assert_eq!(announced["unknown_manifests"], json!([]), "the manifest was acknowledged");
+        self.done.push(number);
+        if number.is_multiple_of(FETCHED_EVERY) {
+            self.fetch(&file_hash);
+        }
+    }
+
+    fn fetch(&self, file_hash: &str) {
+        self.ticket(file_hash);
+        let report = json!({
+            "target_peer_id": self.sharer.id, "file_hash": file_hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
+        });
+        self.asker.send("POST", "/api/v1/peers/feedback", &report, &[202]);
+    }
+
+    /// Asks for the plan until it comes with a ticket: while the database is away plans are answered without.
+    fn ticket(&self, file_hash: &str) {
+        let began = Instant::now();
+        let plan = || self.asker.send("GET", &format!("/api/v1/files/{file_hash}"), &Value::Null, &[200]);
+        while plan()["ticket"].is_null() {
+            assert!(began.elapsed() < PATIENCE, "no ticket for {file_hash}");
+        }
+    }
+
+    /// Everything acknowledged is there, once.
+    fn check(&self, first: usize) {
+        for number in &self.done[first..] {
+            let manifest = manifest(*number);
+            self.reader.send("GET", &format!("/api/v1/manifests/{}", manifest.id()), &Value::Null, &[200]);
+            let path = format!("/api/v1/files/{}", manifest.file_hash());
+            let plan = self.reader.send("GET", &path, &Value::Null, &[200]);
+            assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], self.sharer.id.as_str(), "{plan}");
+        }
+        let earned = self.sharer.balance_mt() - self.before_mt;
+        // All the files together earn less than the bonus, so there is no doubt whether it was paid.
+        let bonus_mt = if earned >= BONUS_MT { BONUS_MT } else { 0 };
+        let fetched = self.done.iter().filter(|number| number.is_multiple_of(FETCHED_EVERY)).count() as i64;
+        assert_eq!(earned - bonus_mt, self.earned_each_mt * fetched, "of {fetched} files");
+    }
+}
+
+/// What is killed.
+struct Scene<'a> {
+    folder: &'a Path,
+    server: Postgres,
+    database: String,
+    tracker: Option<Process>,
+    place: &'a Where,
+}
+
+impl Scene<'_> {
+    fn start_tracker(&mut self) {
+        let (process, url) = crash::start(self.folder, Some(&self.database));
+        self.tracker = Some(process);
+        *self.place.0.write().unwrap() = url;
+    }
+
+    fn kill(&mut self, what: u64) {
+        let (tracker, server) = [(true, false), (false, true), (true, true)][what as usize];
+        if tracker {
+            self.tracker.take().unwrap().kill9();
+        }
+        if server {
+            self.server.kill9();
+            self.server.restart();
+        }
+        if tracker {
+            self.start_tracker();
+        }
+    }
+}
+
+fn kills() -> usize {
+    std::env::var("PEERNET_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS)
+}
+
+#[test]
+fn kills_of_tracker_and_database_under_load_lose_nothing_and_double_nothing() {
+    let (folder, place) = (tempfile::tempdir().unwrap(), Where::default());
+    let server = Postgres::start();
+    let database = server.fresh_database();
+    let mut scene = Scene { folder: folder.path(), server, database, tracker: None, place: &place };
+    scene.start_tracker();
+    let (acknowledged, heard) = unbounded();
+    let mut pairs: Vec<Pair<'_>> = (1..=THREADS).map(|number| Pair::new(&place, number, &acknowledged)).collect();
+    let mut rng = Rng::new(u64::from(std::process::id()));
+    for round in 0..kills() {
+        heard.try_iter().for_each(drop);
+        let first: Vec<usize> = pairs.iter().map(|pair| pair.done.len()).collect();
+        std::thread::scope(|scope| {
+            for pair in &mut pairs {
+                scope.spawn(|| {
+                    let next = pair.done[pair.done.len() - 1] + 1;
+                    (next..next + FILES_PER_ROUND as u64).for_each(|number| pair.one(number));
+                });
+            }
+            kill_in_the_middle(&mut scene, &heard, &mut rng);
+        });
+        pairs.iter().zip(first).for_each(|(pair, first)| pair.check(first));
+        let audit = crash::audit(folder.path(), Some(&scene.database));
+        assert_eq!(audit["ok"], true, "after {round} kills: {audit}");
+    }
+}
+
+/// Waits for some acknowledgements, so that the kill comes at a random point of the load.
+fn kill_in_the_middle(scene: &mut Scene<'_>, heard: &Receiver<()>, rng: &mut Rng) {
+    // The least that is acknowledged in a round: two calls a file.
+    let steps = (THREADS * FILES_PER_ROUND * 2) as u64;
+    for _ in 0..rng.below(steps - 4) {
+        heard.recv_timeout(PATIENCE).expect("the load goes on");
+    }
+    scene.kill(rng.below(3));
+}
