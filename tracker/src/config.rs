@@ -79,8 +79,12 @@ impl Config {
         ]
     }
 
-    fn at_most_a_million(&self) -> [(&'static str, usize); 3] {
+    fn at_most_a_million(&self) -> [(&'static str, usize); 7] {
         [
+            ("rate_per_address", self.rate_per_address as usize),
+            ("rate_per_account", self.rate_per_account as usize),
+            ("registrations_per_address", self.registrations_per_address as usize),
+            ("logins_per_address", self.logins_per_address as usize),
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
             ("database_connections", self.database_connections),

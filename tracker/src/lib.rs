@@ -11,6 +11,7 @@ pub mod config;
 pub mod dialback;
 pub mod http;
 pub mod keys;
+pub mod limits;
 pub mod log;
 pub mod openapi;
 pub mod passwords;

@@ -23,6 +23,7 @@ use crate::app::{App, Operations, system_clock};
 use crate::config::{Config, Secret};
 use crate::http::{Door, Ops, Service};
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::embedded::EmbeddedStore;
@@ -197,6 +198,7 @@ fn assemble(
     let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
     let app = App {
+        limits: Limits::new(&config),
         permits: Permits::new(config.database_connections()),
         config,
         store,

@@ -16,12 +16,16 @@ pub struct Caller {
 }
 
 /// Finds out who sent a request. Answers 401 with version 1's texts; 503 where the account is not in memory and the
-/// store does not answer.
+/// store does not answer; 429 `rate_limited` where the account asks too much.
 pub fn authenticate(app: &App, head: &Head) -> Result<Caller, ApiError> {
     let token = bearer(head)?;
     let (peer, generation) = app.keys.verify((app.clock)(), token).ok_or_else(invalid_token)?;
     let current = app.accounts.generation(app, peer)?;
-    if current == Some(generation) { Ok(Caller { peer, generation }) } else { Err(invalid_token()) }
+    if current != Some(generation) {
+        return Err(invalid_token());
+    }
+    app.limits.check_account(peer)?;
+    Ok(Caller { peer, generation })
 }
 
 fn bearer(head: &Head) -> Result<&str, ApiError> {

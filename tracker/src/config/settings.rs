@@ -114,6 +114,15 @@ settings! {
     connections_max: usize = 4_096;
     /// open connections of one client address at most; raise it where many clients share one address
     connections_per_address_max: usize = 64;
+    /// requests a second of one client address, four times as many at once; beyond it 429. 0 is no limit: right behind a proxy,
+    /// whose address all clients share
+    rate_per_address: u32 = 20_000;
+    /// requests a second of one account, four times as many at once; beyond it 429. 0 is no limit
+    rate_per_account: u32 = 10_000;
+    /// registrations a minute of one client address, as many at once; beyond it 429. 0 is no limit
+    registrations_per_address: u32 = 240;
+    /// logins and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit
+    logins_per_address: u32 = 600;
     /// seconds a request's head may take
     head_seconds: u64 = 10;
     /// seconds a request's body may take

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod door;
+mod limits;
 mod openapi;
 mod router;
 mod server;
