@@ -5,8 +5,10 @@
 
 pub mod embedded;
 pub mod postgres;
+pub mod registry;
 
 mod columns;
+mod steps;
 mod text;
 
 use std::fmt;
@@ -16,6 +18,8 @@ use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, Work
 use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
+
+use registry::{AccountWrite, Registry};
 
 /// Why the store did not do it.
 #[derive(Debug)]
@@ -41,6 +45,9 @@ impl std::error::Error for StoreError {}
 pub const MANIFESTS_MAX: usize = 64;
 /// The most files a page of a search has.
 pub const SEARCH_LIMIT_MAX: usize = 100;
+
+/// What a manifest takes beside its hashes, roughly; the steps from version 1 count the same.
+pub const MANIFEST_ROW_BYTES: u64 = 256;
 
 /// Shorthand of this module.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -84,6 +91,13 @@ pub struct StoredManifest {
     pub announced_by: PeerId,
     /// When.
     pub created_at: UnixMillis,
+}
+
+impl StoredManifest {
+    /// What it counts for in its announcer's metadata: its hashes, and a row with a name.
+    pub fn metadata_bytes(&self) -> u64 {
+        self.manifest.chunk_hashes().len() as u64 * 32 + MANIFEST_ROW_BYTES
+    }
 }
 
 /// A lease as it survives a restart: `peer` holds `have` of a manifest until `expires_at`.
@@ -170,6 +184,8 @@ pub enum Write {
     StageV1(V1Chunk),
     /// Turns a version 1 file's staged chunks into a listing, or renews the listing.
     SealV1(V1Listing),
+    /// Changes accounts or invites, and says so in the audit log.
+    Account(AccountWrite),
 }
 
 /// What became of a [`Write`].
@@ -183,6 +199,8 @@ pub enum Written {
     AddressTaken(Box<Account>),
     /// [`Write::SetPassword`]: the generation was another by now, or the account is unknown.
     Stale,
+    /// [`AccountWrite::CreateInvited`]: the invite is unknown, used up, expired or taken back.
+    InviteRefused,
 }
 
 /// How much a commit must survive.
@@ -275,6 +293,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Pays the daily dividend if it is due, in one transaction. What each account got, in milli-tokens.
     fn pay_dividend(&self, now: UnixMillis) -> Result<i64>;
+
+    /// Accounts as operators see them.
+    fn registry(&self) -> Result<&dyn Registry> {
+        Err(StoreError::Failed("this store keeps no registry of accounts".into()))
+    }
 
     /// Checks the invariants over all rows of one snapshot, which it loads into memory: for an operator's command.
     fn audit(&self) -> Result<Vec<Violation>>;

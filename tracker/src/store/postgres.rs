@@ -7,6 +7,7 @@ mod ledger;
 mod migrate;
 mod pool;
 mod read;
+mod registry;
 mod session;
 mod trouble;
 mod values;
@@ -22,6 +23,7 @@ use postgres::Config;
 
 use self::pool::Connections;
 use self::session::{Manager, Session};
+use super::registry::Registry;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, Survivor, Write, Written,
 };
@@ -176,6 +178,10 @@ impl Store for PostgresStore {
 
     fn pay_dividend(&self, now: UnixMillis) -> Result<i64> {
         self.connections.run(|session| ledger::pay_dividend(session, now))
+    }
+
+    fn registry(&self) -> Result<&dyn Registry> {
+        Ok(self)
     }
 
     fn audit(&self) -> Result<Vec<Violation>> {
