@@ -144,6 +144,7 @@ impl TrackerClient {
             address: address.map(str::to_owned),
             password: Some(password.to_owned()),
             protocol: Some(2),
+            invite: None,
         };
         // With an address, a second call logs in; without, it would make a second account.
         let call = Call { repeatable: address.is_some(), ..Call::post("/api/v1/peers/register", &request) };

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod dialback;
 pub mod http;
+pub mod invites;
 pub mod keys;
 pub mod limits;
 pub mod log;

@@ -30,7 +30,7 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::postgres::{PoolLimits, PostgresStore};
 use crate::store::{Store, StoreError};
 use crate::writer::Writer;
-use crate::{dialback, log, reputation, swarm};
+use crate::{accounts, dialback, log, reputation, swarm};
 pub use error::StartError;
 use threads::{Inboxes, Threads};
 
@@ -105,6 +105,7 @@ impl Builder {
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
+        accounts::upkeep::refresh(&app)?;
         swarm::restore(&app.swarm, &*app.store, (app.clock)())?;
         let threads = Threads::start(&app, inboxes).map_err(|error| {
             app.writer.close();
@@ -197,6 +198,7 @@ fn assemble(
     let rules = Rules { complaints: config.complaints };
     let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
+    let swarm_limits = swarm::Limits { files_per_peer_max: config.files_per_account, ..Default::default() };
     let app = App {
         limits: Limits::new(&config),
         permits: Permits::new(config.database_connections()),
@@ -206,7 +208,7 @@ fn assemble(
         keys,
         passwords,
         accounts: Default::default(),
-        swarm: swarm::Swarm::new(swarm::Limits::default()),
+        swarm: swarm::Swarm::new(swarm_limits),
         reputation,
         dialback,
         clock,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use peernet_engine::economy::Complaints;
 
-use super::value::{Secret, Setting};
+use super::value::{Registration, Secret, Setting};
 use super::{ConfigError, default_data_dir};
 use crate::log::Level;
 
@@ -114,6 +114,14 @@ settings! {
     connections_max: usize = 4_096;
     /// open connections of one client address at most; raise it where many clients share one address
     connections_per_address_max: usize = 64;
+    /// who may register: open (anyone), invite (who has a code that admin invite create made) or closed (nobody)
+    registration: Registration = Registration::Open;
+    /// files that one account may announce, 1 to 1000000
+    files_per_account: usize = 50_000;
+    /// bytes of manifests that one account may store; 0 is no limit
+    metadata_bytes_per_account: u64 = 1 << 30;
+    /// days that the audit log is kept, at most 36500; 0 is for ever
+    audit_days: u32 = 365;
     /// requests a second of one client address, four times as many at once; beyond it 429. 0 is no limit: right behind a proxy,
     /// whose address all clients share
     rate_per_address: u32 = 20_000;

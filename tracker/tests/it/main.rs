@@ -7,6 +7,7 @@ mod accounts;
 mod door;
 mod limits;
 mod openapi;
+mod registration;
 mod router;
 mod server;
 mod store;
