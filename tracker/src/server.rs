@@ -32,13 +32,14 @@ use crate::store::{Store, StoreError};
 use crate::writer::Writer;
 use crate::{accounts, dialback, log, reputation, swarm};
 pub use error::StartError;
+pub(crate) use folder::{FolderLock, prepare as prepare_folder};
 use threads::{Inboxes, Threads};
 
 /// The embedded database's file in the data folder.
 pub const DATABASE_FILE: &str = "tracker.sqlite";
 
 /// Connections the store keeps beside those of request handlers: writer and reputation thread.
-const OWN_CONNECTIONS: usize = 2;
+pub(crate) const OWN_CONNECTIONS: usize = 2;
 
 /// A tracker that runs until [`Tracker::stop`] or until it is dropped.
 pub struct Tracker {
@@ -51,6 +52,8 @@ pub struct Tracker {
 struct Running {
     threads: Threads,
     ops: Option<Ops>,
+    /// Given back last.
+    _lock: Option<FolderLock>,
 }
 
 /// Sets a tracker up. Starts from the defaults of [`Config`].
@@ -102,6 +105,7 @@ impl Builder {
     pub fn start(self) -> Result<Tracker, StartError> {
         self.config.check().map_err(StartError::Config)?;
         folder::prepare(&self.config.data_dir)?;
+        let lock = FolderLock::for_store(&self.config)?;
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
@@ -119,7 +123,7 @@ impl Builder {
             }
         };
         log::info("server", "started", &[("address", &address), ("store", &store_name(&app.config))]);
-        Ok(Tracker { app, address, running: Some(Running { threads, ops }) })
+        Ok(Tracker { app, address, running: Some(Running { threads, ops, _lock: lock }) })
     }
 }
 
