@@ -10,7 +10,7 @@ use crate::http::{Reply, Request};
 use crate::store::{Durability, StoredManifest, Write, Written};
 use crate::wire;
 
-/// `PUT`: stores a manifest. 201 when new, 200 when known, 422 `manifest_id_mismatch` when the id is not the body's, 429
+/// `PUT`: stores a manifest. 201 when new, 200 when known, 422 `manifest_id_mismatch` when the id is not the body's, 413
 /// `quota_exceeded` when the account has stored as much as it may.
 pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
@@ -51,7 +51,8 @@ fn is_known(app: &App, id: ManifestId) -> Result<bool, ApiError> {
 
 fn quota_exceeded(app: &App) -> ApiError {
     let quota = app.config.metadata_bytes_per_account;
-    ApiError::new(429, "quota_exceeded", format!("this account has stored the {quota} bytes of manifests that it may"))
+    // Not 429: peers would come back with it, and waiting does not help.
+    ApiError::new(413, "quota_exceeded", format!("this account has stored the {quota} bytes of manifests that it may"))
 }
 
 /// `GET`: a manifest, or 404 `unknown_manifest`.

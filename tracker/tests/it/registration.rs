@@ -210,9 +210,9 @@ fn an_account_stores_as_much_metadata_as_it_may_and_no_more() {
     on_both(&config, |tracker, client| {
         let (one, other) = (client.register("x").1, client.register("x").1);
         assert_eq!(put(&one, 1, 4).status, 201);
-        assert_eq!(put(&one, 2, 3).error(), (429, "quota_exceeded".to_owned()));
+        assert_eq!(put(&one, 2, 3).error(), (413, "quota_exceeded".to_owned()));
         assert_eq!(put(&one, 2, 2).status, 201);
-        assert_eq!(put(&one, 3, 0).status, 429);
+        assert_eq!(put(&one, 3, 0).status, 413);
         assert_eq!(put(&other, 3, 1).status, 201, "another account has its own");
         assert_eq!((put(&one, 1, 4).status, put(&one, 3, 1).status), (200, 200), "what is known costs nothing");
         let known = tracker.app().store.registry().unwrap();
