@@ -177,7 +177,9 @@ struct Candidate<'a> {
 fn is_right(app: &App, candidate: Candidate<'_>) -> Result<bool, ApiError> {
     let Candidate { remote, account, typed, password } = candidate;
     let id = account.map(|account| account.id);
-    let attempt = app.accounts.lock.begin((app.clock)(), name_of(id, typed), remote)?;
+    // Without a limit by address, addresses tell nobody apart: that is the setting for a place behind a proxy.
+    let told_apart = remote.filter(|_| app.config.logins_per_address > 0);
+    let attempt = app.accounts.lock.begin((app.clock)(), name_of(id, typed), told_apart)?;
     let right = app.passwords.verify(password, account.map(|account| account.password_hash.clone()))?;
     if let Some(locked) = attempt.end(right) {
         note_lock(app, id, remote, locked);

@@ -28,9 +28,10 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Lock {
-    /// Lets a try through; 429 `too_many_attempts` with the wait.
+    /// Lets a try through; 429 `too_many_attempts` with the wait. Without an address each account counts by itself: what one guesser does
+    /// to one account must not hold up everybody behind the same proxy.
     pub(super) fn begin(&self, now: UnixMillis, name: Name, remote: Option<IpAddr>) -> Result<Attempt<'_>, ApiError> {
-        let origin = remote.map_or([0; 16], client_key);
+        let origin = remote.map_or(name, client_key);
         let refused = |wait| ApiError::too_many("too_many_attempts", "too many wrong passwords", wait);
         self.guesses().begin(now, name, origin).map_err(refused)?;
         Ok(Attempt { lock: self, name, origin, now, ended: false })
@@ -87,6 +88,20 @@ mod tests {
         let refused = lock.begin(now, name, None).expect_err("is locked");
         assert_eq!((refused.status, refused.code, refused.retry_after_s), (429, "too_many_attempts", Some(1)));
         assert!(lock.begin(now, name_of(None, "h:2"), None).is_ok());
+    }
+
+    #[test]
+    fn without_addresses_guesses_at_some_accounts_hold_up_no_other() {
+        let lock = Lock::default();
+        let now = UnixMillis(1_800_000_000_000);
+        for account in 0..100 {
+            let name = name_of(Some(PeerId([account; 16])), "");
+            for _ in 0..5 {
+                lock.begin(now, name, None).expect("free").end(false);
+            }
+            assert!(lock.begin(now, name, None).is_err());
+        }
+        assert!(lock.begin(now, name_of(Some(PeerId([200; 16])), ""), None).is_ok());
     }
 
     #[test]

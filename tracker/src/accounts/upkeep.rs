@@ -39,7 +39,8 @@ pub fn run(app: &App, stop: &Receiver<()>) {
     }
 }
 
-fn prune(app: &App) {
+/// Deletes what of the audit log is older than the setting says; what fails is logged and tried again later.
+pub fn prune(app: &App) {
     let days = app.config.audit_days;
     if days == 0 {
         return;

@@ -129,7 +129,8 @@ settings! {
     rate_per_account: u32 = 10_000;
     /// registrations a minute of one client address, as many at once; beyond it 429. 0 is no limit
     registrations_per_address: u32 = 240;
-    /// logins and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit
+    /// logins and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit, and wrong
+    /// passwords are then counted by account and not by address: right behind a proxy
     logins_per_address: u32 = 600;
     /// seconds a request's head may take
     head_seconds: u64 = 10;

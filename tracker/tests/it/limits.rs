@@ -120,3 +120,21 @@ fn an_account_that_does_not_exist_is_locked_like_one_that_does() {
         assert_eq!(login().error(), (429, "too_many_attempts".to_owned()));
     });
 }
+
+#[test]
+fn behind_a_proxy_guesses_at_one_account_hold_up_no_other() {
+    check_with(Config { logins_per_address: 0, ..Config::default() }, |client| {
+        let login =
+            |address: &str, password: &str| client.post(LOGIN, &json!({"address": address, "password": password}));
+        client.register_at("owner:1", "right");
+        for victim in 0..12 {
+            let statuses: Vec<u16> = (0..6).map(|_| login(&format!("victim{victim}:1"), "x").status).collect();
+            assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+        }
+        assert_eq!(
+            login("owner:1", "right").status,
+            200,
+            "at its first login, after 60 wrong passwords of that address"
+        );
+    });
+}

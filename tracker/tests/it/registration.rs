@@ -117,15 +117,11 @@ fn where_registration_is_closed_only_who_is_there_gets_in() {
     assert!(closed.stop());
 }
 
-/// Asks until the answer is as wanted.
-fn until(what: &str, ask: impl Fn() -> Answer, wanted: impl Fn(&Answer) -> bool) {
+/// Looks until it is as wanted.
+fn until(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + SOON;
-    loop {
-        let answer = ask();
-        if wanted(&answer) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "{what}: {answer:?}");
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} in time");
         std::thread::park_timeout(Duration::from_millis(20));
     }
 }
@@ -139,7 +135,7 @@ fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed(
         assert!(!tracker.app().accounts.is_suspended(peer));
         let suspend = AccountWrite::Suspend { id: peer, reason: "test".into() };
         assert_eq!(change(tracker, suspend), Written::Done);
-        until("suspended", || caller.get(ME), |answer| answer.status == 403);
+        until("suspended", || caller.get(ME).status == 403);
         assert!(tracker.app().accounts.is_suspended(peer));
         refused(&caller.call("POST", REFRESH, b""), "suspended");
         refused(&client.post(LOGIN, &json!({"peer_id": id, "password": "right"})), "suspended");
@@ -148,7 +144,7 @@ fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed(
         assert_eq!(guess.error(), (401, "invalid_credentials".to_owned()), "told only to who knows the password");
         assert_eq!(neighbour.get(ME).status, 200);
         assert_eq!(change(tracker, AccountWrite::Resume { id: peer }), Written::Done);
-        until("resumed", || caller.get(ME), |answer| answer.status == 200);
+        until("resumed", || caller.get(ME).status == 200);
     });
 }
 
@@ -171,7 +167,7 @@ fn revoked_tokens_stop_and_the_password_still_works() {
     on_both(&Config::default(), |tracker, client| {
         let (id, caller) = client.register("right");
         assert_eq!(change(tracker, AccountWrite::Revoke { id: id.parse().unwrap() }), Written::Done);
-        until("revoked", || caller.get(ME), |answer| answer.status == 401);
+        until("revoked", || caller.get(ME).status == 401);
         assert_eq!(client.post(LOGIN, &json!({"peer_id": id, "password": "right"})).status, 200);
     });
 }
@@ -238,5 +234,25 @@ fn an_account_announces_as_many_files_as_the_setting_says() {
         assert_eq!((announce("1").status, announce("2").status), (200, 200));
         assert_eq!(announce("3").error(), (429, "too_many_files".to_owned()));
         assert_eq!(announce("1").status, 200);
+    });
+}
+
+#[test]
+fn the_audit_log_is_pruned_to_its_age() {
+    on_both(&Config { audit_days: 30, ..Config::default() }, |tracker, client| {
+        let (id, _) = client.register("x");
+        let app = tracker.app();
+        let revoked_days_ago = |days: i64| {
+            let mut then = (app.clock)();
+            then.0 -= days * 86_400_000;
+            let write = Write::Account(AccountWrite::Revoke { id: id.parse().unwrap() });
+            app.store.write(then, &[write], Durability::Synced).unwrap();
+        };
+        revoked_days_ago(31);
+        revoked_days_ago(29);
+        let rows = || app.store.registry().unwrap().audit_log(&AuditQuery { account: None, limit: 9 }).unwrap();
+        peernet_tracker::accounts::upkeep::prune(app);
+        let left: Vec<String> = rows().into_iter().map(|row| row.action).collect();
+        assert_eq!(left, ["revoked", "registered"]);
     });
 }
