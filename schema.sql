@@ -8,8 +8,8 @@
 --   * Hashes are bytea of 32 bytes, peers are uuid. A set of chunks is one bitmap, a list of chunk hashes is one bytea
 --     of 32 bytes each: a row a chunk was measured 1,000 times slower and 600 times larger.
 --   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
---     table by: a peer or a file_hash. accounts, treasury and schema_version are small and would be replicated to every
---     node.
+--     table by: a peer or a file_hash. accounts, treasury, invites, audit, trackers and schema_version are small and
+--     would be replicated to every node.
 --   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
 --   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
 --     there must be no balance without an account. No index on their expires_at: each renewal would have to move an entry,
@@ -29,8 +29,13 @@ CREATE TABLE IF NOT EXISTS accounts (
     -- bcrypt's text form.
     password_hash text   NOT NULL,
     generation    bigint NOT NULL CHECK (generation >= 0),
-    created_at    bigint NOT NULL
+    created_at    bigint NOT NULL,
+    -- Since when it may not take part, and why; nothing where it may.
+    suspended_at     bigint,
+    suspended_reason text
 );
+-- Every tracker asks every few seconds who is suspended.
+CREATE INDEX IF NOT EXISTS accounts_suspended ON accounts (suspended_at) WHERE suspended_at IS NOT NULL;
 
 -- An account's tokens and score, apart from accounts because it changes with every settlement. `sessions` to `hearsay`
 -- are decaying sums as they were at `masses_at`: the sum of the account's rows in pairs, as their target.
@@ -165,3 +170,36 @@ CREATE TABLE IF NOT EXISTS swarm_news (
     body       bytea  NOT NULL,
     PRIMARY KEY (tracker, seq)
 );
+
+-- Bytes of metadata that an account has stored: what it put first, never what others put. Counted with each write, so that
+-- no quota needs a scan. Without a foreign key, like the manifests it counts.
+CREATE TABLE IF NOT EXISTS account_usage (
+    account        uuid   PRIMARY KEY,
+    metadata_bytes bigint NOT NULL CHECK (metadata_bytes >= 0)
+);
+
+-- Leave to register, where registration is by invitation.
+CREATE TABLE IF NOT EXISTS invites (
+    -- SHA-256 of the code, which is shown once and kept nowhere.
+    code_hash  bytea  PRIMARY KEY CHECK (length(code_hash) = 32),
+    uses       bigint NOT NULL CHECK (uses > 0),
+    uses_left  bigint NOT NULL CHECK (uses_left >= 0 AND uses_left <= uses),
+    note       text   NOT NULL,
+    created_at bigint NOT NULL,
+    expires_at bigint NOT NULL,
+    revoked_at bigint
+);
+
+-- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
+-- they are older than the setting audit_days. Never a secret.
+CREATE TABLE IF NOT EXISTS audit (
+    id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at      bigint NOT NULL,
+    -- client, or operator.
+    actor   text   NOT NULL,
+    action  text   NOT NULL,
+    account uuid,
+    detail  text   NOT NULL
+);
+CREATE INDEX IF NOT EXISTS audit_by_account ON audit (account, id);
+CREATE INDEX IF NOT EXISTS audit_by_time ON audit (at);

@@ -142,8 +142,17 @@ impl Node {
     /// Makes an account at the tracker and logs in. Where the builder's address has an account with this password, logs
     /// in to that. The password is not kept; the token is, with mode 0600.
     pub fn register(&self, password: &str) -> Result<PeerId, NodeError> {
+        self.register_with(password, None)
+    }
+
+    /// The same with the invite code that some trackers want of a new account.
+    pub fn register_invited(&self, password: &str, invite: &str) -> Result<PeerId, NodeError> {
+        self.register_with(password, Some(invite))
+    }
+
+    fn register_with(&self, password: &str, invite: Option<&str>) -> Result<PeerId, NodeError> {
         self.home.prepare()?;
-        Ok(self.tracker.register(self.settings.address.as_deref(), password)?.peer_id)
+        Ok(self.tracker.register(self.settings.address.as_deref(), password, invite)?.peer_id)
     }
 
     /// Logs in to an account.

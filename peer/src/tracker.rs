@@ -149,12 +149,19 @@ impl TrackerClient {
         self.session.current()
     }
 
-    /// Makes an account, or logs in where `address` has one with this password; keeps its token.
-    pub fn register(&self, address: Option<&str>, password: &str) -> Result<Credentials, TrackerError> {
+    /// Makes an account, or logs in where `address` has one with this password; keeps its token. `invite` is the code that some
+    /// trackers want of a new account.
+    pub fn register(
+        &self,
+        address: Option<&str>,
+        password: &str,
+        invite: Option<&str>,
+    ) -> Result<Credentials, TrackerError> {
         let request = RegisterRequest {
             address: address.map(str::to_owned),
             password: Some(password.to_owned()),
             protocol: Some(2),
+            invite: invite.map(str::to_owned),
         };
         // With an address, a second call logs in; without, it would make a second account.
         let call = Call { repeatable: address.is_some(), ..Call::post("/api/v1/peers/register", &request) };

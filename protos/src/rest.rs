@@ -31,6 +31,9 @@ pub struct RegisterRequest {
     /// 2 where the client is not version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<u32>,
+    /// The invite code, where the tracker wants one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invite: Option<String>,
 }
 
 /// `POST /api/v1/peers/login`: by `peer_id` or by registered `address`.

@@ -1,7 +1,84 @@
-//! What an operator does from the command line, beside serving: checking the books, asking after health, showing the configuration.
+//! What an operator does from the command line, beside serving: accounts, invites, the audit log, backups, checks of the books and of the
+//! machine. Everything works on the store directly, whether a tracker is running or not.
 
+mod accounts;
+mod audit;
+mod backup;
+pub mod doctor;
 mod health;
+mod invites;
 mod ledger;
+mod times;
 
+use std::fmt;
+use std::sync::Arc;
+
+pub use accounts::{list as list_accounts, resume, revoke, show, suspend};
+pub use audit::list as list_audit;
+pub use backup::{backup, restore};
 pub use health::check as check_health;
+pub use invites::{NewInvite, create as create_invite, list as list_invites, revoke as revoke_invite};
 pub use ledger::{LedgerReport, verify as verify_ledger};
+
+use crate::config::Config;
+use crate::server::{DATABASE_FILE, open_store};
+use crate::store::registry::SCHEMA_VERSION;
+use crate::store::{Store, StoreError};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum AdminError {
+    /// What was asked for makes no sense.
+    Usage(String),
+    /// There is no such account or invite, or it is in the way.
+    No(String),
+    /// The store or a file cannot be used.
+    Failed(String),
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Usage(why) | Self::No(why) | Self::Failed(why)) = self;
+        f.write_str(why)
+    }
+}
+
+impl std::error::Error for AdminError {}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Shorthand of this module.
+pub type Result<T> = std::result::Result<T, AdminError>;
+
+/// Opens the store of a tracker that exists; makes and upgrades nothing.
+pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
+    if config.database_url.reveal().is_none() && !config.data_dir.join(DATABASE_FILE).exists() {
+        return Err(AdminError::Failed(format!("there is no tracker in {}", config.data_dir.display())));
+    }
+    let store = open_store(config)?;
+    match store.registry()?.facts()?.schema_version {
+        Some(SCHEMA_VERSION) => Ok(store),
+        Some(found) if found < SCHEMA_VERSION => Err(AdminError::Failed(format!(
+            "the database has schema version {found}: start this version of the tracker once, which upgrades it"
+        ))),
+        Some(found) => {
+            Err(AdminError::Failed(format!("the database has schema version {found}: this program is too old for it")))
+        }
+        None => Err(AdminError::Failed("there are no tables of a tracker in the database".into())),
+    }
+}
+
+/// Refuses texts that would not be kept whole.
+fn check_text(name: &str, text: &str) -> Result<()> {
+    let max = crate::store::registry::TEXT_BYTES_MAX;
+    let plain = text.len() <= max && !text.chars().any(char::is_control);
+    if plain {
+        Ok(())
+    } else {
+        Err(AdminError::Usage(format!("{name}: at most {max} bytes, without control characters")))
+    }
+}

@@ -14,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::http::{Door, DoorStats, DrainReport, Proxies};
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::Store;
@@ -40,6 +41,8 @@ pub struct App {
     pub keys: Keys,
     /// bcrypt, apart from everything else.
     pub passwords: Passwords,
+    /// How much one client may ask.
+    pub limits: Limits,
     /// Accounts in memory.
     pub accounts: Accounts,
     /// Database work of request handlers.

@@ -1,5 +1,6 @@
 //! The command line of `peernet-tracker`: what was typed, and what it means.
 
+mod admin;
 mod arguments;
 
 use std::fmt::Display;
@@ -9,8 +10,8 @@ use std::path::Path;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::{self, Config, Flags};
+use crate::log;
 use crate::server::{Tracker, open_store};
-use crate::{admin, log};
 use arguments::Command;
 
 /// All is well.
@@ -37,6 +38,9 @@ pub fn run(args: &[String]) -> i32 {
         return say(Config::default().to_toml().trim_end());
     }
     match load(typed.config.as_deref(), &typed.flags) {
+        Err(error) if matches!(typed.command, Command::Doctor { .. }) => {
+            admin::examine(Err(&error), matches!(typed.command, Command::Doctor { json: true }))
+        }
         Ok(config) => run_command(typed.command, config),
         Err(error) => complain(EXIT_USAGE, &error),
     }
@@ -54,12 +58,14 @@ fn load(file: Option<&str>, flags: &Flags) -> Result<Config, config::ConfigError
 fn run_command(command: Command, config: Config) -> i32 {
     match command {
         Command::Serve => serve(config),
-        Command::Health => match admin::check_health(&config) {
+        Command::Health => match crate::admin::check_health(&config) {
             Ok(()) => say("UP"),
             Err(why) => complain(EXIT_NO, &why),
         },
         Command::Config | Command::DefaultConfig => say(config.to_toml().trim_end()),
         Command::VerifyLedger { json } => verify_ledger(&config, json),
+        Command::Doctor { json } => admin::examine(Ok(&config), json),
+        Command::Admin(command) => admin::run(command, &config),
     }
 }
 
@@ -95,7 +101,7 @@ fn verify_ledger(config: &Config, json: bool) -> i32 {
     if !json && config.database_url.reveal().is_none() && !config.data_dir.exists() {
         return complain(EXIT_FAILED, &format!("there is no tracker in {}", config.data_dir.display()));
     }
-    match open_store(config).and_then(|store| admin::verify_ledger(&*store)) {
+    match open_store(config).and_then(|store| crate::admin::verify_ledger(&*store)) {
         Ok(report) => {
             say(&if json { report.to_json().to_string() } else { report.to_string() });
             if report.is_sound() { EXIT_OK } else { EXIT_NO }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::http::{DoorLimits, OpsAddress, Proxies};
 pub use layers::{Notice, load, load_from};
 pub use settings::{Config, FIELDS, Field, Flags};
-pub use value::Secret;
+pub use value::{Registration, Secret};
 
 /// Why a configuration is refused; names the place and the setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=16;
 const SECONDS_MAX: u64 = 86_400;
 /// The largest number of connections anyone can mean.
 const COUNT_MAX: usize = 1_000_000;
+/// The longest life of the audit log: a century.
+const AUDIT_DAYS_MAX: u32 = 36_500;
 /// The longest token life: a year.
 const TOKEN_HOURS_MAX: u32 = 8_760;
 
@@ -48,6 +50,9 @@ impl Config {
         }
         if !(1..=TOKEN_HOURS_MAX).contains(&self.token_hours) {
             return refuse("token_hours", "must be 1 to 8760");
+        }
+        if self.audit_days > AUDIT_DAYS_MAX {
+            return refuse("audit_days", "must be at most 36500");
         }
         for (name, value) in self.at_least_one() {
             if value == 0 {
@@ -80,16 +85,22 @@ impl Config {
         ]
     }
 
-    fn at_most_a_million(&self) -> [(&'static str, usize); 3] {
+    fn at_most_a_million(&self) -> [(&'static str, usize); 8] {
         [
+            ("files_per_account", self.files_per_account),
+            ("rate_per_address", self.rate_per_address as usize),
+            ("rate_per_account", self.rate_per_account as usize),
+            ("registrations_per_address", self.registrations_per_address as usize),
+            ("logins_per_address", self.logins_per_address as usize),
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
             ("database_connections", self.database_connections),
         ]
     }
 
-    fn at_least_one(&self) -> [(&'static str, u64); 6] {
+    fn at_least_one(&self) -> [(&'static str, u64); 7] {
         [
+            ("files_per_account", self.files_per_account as u64),
             ("connections_max", self.connections_max as u64),
             ("connections_per_address_max", self.connections_per_address_max as u64),
             ("head_seconds", self.head_seconds),

@@ -23,6 +23,7 @@ use crate::app::{App, Operations, system_clock};
 use crate::config::{Config, Secret};
 use crate::http::{Door, Ops, Service};
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::embedded::EmbeddedStore;
@@ -32,8 +33,9 @@ use crate::store::{Store, StoreError};
 use crate::swarm::Journal;
 use crate::swarm::exchange::Exchanger;
 use crate::writer::Writer;
-use crate::{dialback, log, reputation, swarm};
+use crate::{accounts, dialback, log, reputation, swarm};
 pub use error::StartError;
+pub(crate) use folder::{FolderLock, prepare as prepare_folder};
 use threads::{Inboxes, Threads};
 
 /// The embedded database's file in the data folder.
@@ -43,7 +45,7 @@ pub const DATABASE_FILE: &str = "tracker.sqlite";
 pub const SWARM_FILE: &str = "swarm.sqlite";
 
 /// Connections the store keeps beside those of request handlers: writer, reputation thread and exchange.
-const OWN_CONNECTIONS: usize = 3;
+pub(crate) const OWN_CONNECTIONS: usize = 3;
 
 /// A tracker that runs until [`Tracker::stop`] or until it is dropped.
 pub struct Tracker {
@@ -56,6 +58,8 @@ pub struct Tracker {
 struct Running {
     threads: Threads,
     ops: Option<Ops>,
+    /// Given back last.
+    _lock: FolderLock,
 }
 
 /// Sets a tracker up. Starts from the defaults of [`Config`].
@@ -107,9 +111,11 @@ impl Builder {
     pub fn start(self) -> Result<Tracker, StartError> {
         self.config.check().map_err(StartError::Config)?;
         folder::prepare(&self.config.data_dir)?;
+        let lock = FolderLock::take(&self.config.data_dir)?;
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
+        accounts::upkeep::refresh(&app)?;
         swarm::restore(&app.swarm, &*app.store, app.journal.log(), (app.clock)())?;
         if let Some(mut exchanger) = Exchanger::new(&app)? {
             exchanger.turn()?;
@@ -126,7 +132,7 @@ impl Builder {
             }
         };
         log::info("server", "started", &[("address", &address), ("store", &store_name(&app.config))]);
-        Ok(Tracker { app, address, running: Some(Running { threads, ops }) })
+        Ok(Tracker { app, address, running: Some(Running { threads, ops, _lock: lock }) })
     }
 }
 
@@ -208,8 +214,10 @@ fn assemble(
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
     let proxies = config.proxies().map_err(StartError::Config)?;
     proxies.refresh();
+    let swarm_limits = swarm::Limits { files_per_peer_max: config.files_per_account, ..Default::default() };
     let app = App {
         proxies,
+        limits: Limits::new(&config),
         permits: Permits::new(config.database_connections()),
         config,
         store,
@@ -218,7 +226,7 @@ fn assemble(
         keys,
         passwords,
         accounts: Default::default(),
-        swarm: swarm::Swarm::new(swarm::Limits::default()),
+        swarm: swarm::Swarm::new(swarm_limits),
         reputation,
         dialback,
         clock,

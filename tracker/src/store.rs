@@ -6,9 +6,11 @@
 pub mod embedded;
 pub mod exchange;
 pub mod postgres;
+pub mod registry;
 pub mod swarm_log;
 
 mod columns;
+mod steps;
 mod text;
 
 use std::fmt;
@@ -20,6 +22,7 @@ use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
 
 use exchange::Exchange;
+use registry::{AccountWrite, Registry};
 
 /// Why the store did not do it.
 #[derive(Debug)]
@@ -45,6 +48,9 @@ impl std::error::Error for StoreError {}
 pub const MANIFESTS_MAX: usize = 64;
 /// The most files a page of a search has.
 pub const SEARCH_LIMIT_MAX: usize = 100;
+
+/// What a manifest takes beside its hashes, roughly; the steps from version 1 count the same.
+pub const MANIFEST_ROW_BYTES: u64 = 256;
 
 /// Shorthand of this module.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -88,6 +94,13 @@ pub struct StoredManifest {
     pub announced_by: PeerId,
     /// When.
     pub created_at: UnixMillis,
+}
+
+impl StoredManifest {
+    /// What it counts for in its announcer's metadata: its hashes, and a row with a name.
+    pub fn metadata_bytes(&self) -> u64 {
+        self.manifest.chunk_hashes().len() as u64 * 32 + MANIFEST_ROW_BYTES
+    }
 }
 
 /// A lease as the log keeps it: `peer` holds `have` of a manifest until `expires_at`.
@@ -170,6 +183,8 @@ pub enum Write {
     },
     /// Lists a version 1 file whose every chunk was announced, or renews the listing.
     SealV1(V1Listing),
+    /// Changes accounts or invites, and says so in the audit log.
+    Account(AccountWrite),
 }
 
 /// What became of a [`Write`].
@@ -183,6 +198,8 @@ pub enum Written {
     AddressTaken(Box<Account>),
     /// [`Write::SetPassword`]: the generation was another by now, or the account is unknown.
     Stale,
+    /// [`AccountWrite::CreateInvited`]: the invite is unknown, used up, expired or taken back.
+    InviteRefused,
 }
 
 /// How much a commit must survive.
@@ -266,6 +283,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Pays the daily dividend if it is due, in one transaction. What each account got, in milli-tokens.
     fn pay_dividend(&self, now: UnixMillis) -> Result<i64>;
+
+    /// Accounts as operators see them.
+    fn registry(&self) -> Result<&dyn Registry> {
+        Err(StoreError::Failed("this store keeps no registry of accounts".into()))
+    }
 
     /// Checks the invariants over all rows of one snapshot, which it loads into memory: for an operator's command.
     fn audit(&self) -> Result<Vec<Violation>>;

@@ -84,7 +84,7 @@ impl Default for Limits {
 pub enum Full {
     /// The tracker's bound: 503 `swarm_full`, try again later.
     Tracker,
-    /// This account's own bound: 429 `too_many_files`.
+    /// This account's own bound: 413 `too_many_files`.
     Account,
 }
 

@@ -16,6 +16,7 @@ pub mod download;
 pub mod economy;
 pub mod giving;
 pub mod glob;
+pub mod guesses;
 pub mod ids;
 pub mod journal;
 pub mod lease;

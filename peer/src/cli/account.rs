@@ -4,14 +4,15 @@ use peernet_engine::ids::PeerId;
 use serde_json::json;
 
 use super::args::{Login, Password, Register};
-use super::context::Context;
+use super::context::{Context, variable};
 use super::exit::{Exit, Failure};
-use super::password::Source;
+use super::password::{Source, first_line};
 use crate::home::Credentials;
 use crate::node::Node;
 use crate::tracker::LoginName;
 
 const PASSWORD_VARIABLE: &str = "PEERNET_PASSWORD";
+const INVITE_VARIABLE: &str = "PEERNET_INVITE";
 
 pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failure> {
     let mut builder = context.builder(typed.tracker.as_deref()).passing_shares();
@@ -28,8 +29,26 @@ pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failu
         confirm: true,
     };
     let password = password.read(&context.output)?;
-    let peer = node.register(&password)?;
+    let peer = match invite(context, typed.invite, typed.invite_file.as_deref())? {
+        Some(code) => node.register_invited(&password, &code)?,
+        None => node.register(&password)?,
+    };
     report(context, &node, peer, "registered and logged in")
+}
+
+/// The invite code, where there is one. Most trackers want none, so it is never asked for.
+fn invite(context: &Context, option: Option<String>, file: Option<&str>) -> Result<Option<String>, Failure> {
+    match (option, file) {
+        (Some(_), Some(_)) => Err(Failure::usage("give either --invite or --invite-file")),
+        (Some(code), None) => {
+            context.output.note(
+                "an invite code on the command line shows in the process list; --invite-file keeps it to yourself",
+            );
+            Ok(Some(code))
+        }
+        (None, Some(file)) => first_line(file, "the invite code").map(Some),
+        (None, None) => Ok(variable(INVITE_VARIABLE)),
+    }
 }
 
 pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {

@@ -80,6 +80,7 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("PEERNET_TRACKER", "the tracker's URL, or several with commas between them, where --tracker does not say it"),
     ("PEERNET_PASSWORD", "the password, where neither an option nor a file says it"),
     ("PEERNET_NEW_PASSWORD", "the new password of the command password, likewise"),
+    ("PEERNET_INVITE", "the invite code of the command register, likewise"),
 ];
 
 impl Config {

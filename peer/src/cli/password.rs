@@ -31,7 +31,7 @@ impl Source<'_> {
                 output.note("a password on the command line shows in the process list; --password-file or the prompt keeps it to yourself");
                 password
             }
-            (None, Some(file)) => first_line(file)?,
+            (None, Some(file)) => first_line(file, "the password")?,
             (None, None) => match variable(self.variable) {
                 Some(password) => password,
                 None => ask(self.prompt, self.confirm, self.variable)?,
@@ -45,9 +45,9 @@ impl Source<'_> {
     }
 }
 
-fn first_line(path: &str) -> Result<String, Failure> {
-    let failed =
-        |what: String| Failure { exit: Exit::LocalDisk, message: format!("reading the password from {path}: {what}") };
+/// The first line of a file that has a secret; `what` says which, for messages.
+pub(super) fn first_line(path: &str, what: &str) -> Result<String, Failure> {
+    let failed = |why: String| Failure { exit: Exit::LocalDisk, message: format!("reading {what} from {path}: {why}") };
     let file = File::open(path).map_err(|e| failed(e.to_string()))?;
     let mut line = String::new();
     BufReader::new(file.take(LINE_BYTES_MAX)).read_line(&mut line).map_err(|e| failed(e.to_string()))?;

@@ -82,7 +82,9 @@ impl Stage {
 
     fn command_of(&self, program: &str, who: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program);
-        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "PEERNET_NEW_PASSWORD", "http_proxy", "HTTP_PROXY"] {
+        for name in
+            ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "PEERNET_NEW_PASSWORD", "PEERNET_INVITE", "http_proxy", "HTTP_PROXY"]
+        {
             command.env_remove(name);
         }
         command.env("HOME", self.path("nobody")).env("PEERNET_HOME", self.path(who));

@@ -1,6 +1,7 @@
 //! The one error of the REST layer: a status, a stable word for programs and a sentence for people.
 
 use std::fmt;
+use std::time::Duration;
 
 use peernet_protos::rest::ErrorBody;
 
@@ -55,6 +56,13 @@ impl ApiError {
     /// 503 `busy`: a bounded queue is full. The same request works a moment later.
     pub fn busy(what: &str) -> Self {
         Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(503, "busy", format!("{what}; try again shortly")) }
+    }
+
+    /// 429: this client, and not the tracker, has had enough for now. `wait` becomes `Retry-After`, a second at least.
+    pub fn too_many(code: &'static str, what: &str, wait: Duration) -> Self {
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1_000).max(1)).unwrap_or(u32::MAX);
+        let message = format!("{what}; come back in {seconds} s");
+        Self { retry_after_s: Some(seconds), ..Self::new(429, code, message) }
     }
 
     /// 503 `store_unavailable`: the database does not answer.
@@ -118,6 +126,14 @@ mod tests {
         for error in [StoreError::Unavailable("at 10.0.0.7".into()), StoreError::Failed("at 10.0.0.7".into())] {
             let reply = ApiError::from(error).to_reply();
             assert!(reply.status >= 500 && !String::from_utf8_lossy(&reply.body).contains("10.0.0.7"));
+        }
+    }
+
+    #[test]
+    fn a_client_that_asks_too_much_is_told_a_whole_second_at_least() {
+        for (ms, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (900_000, 900)] {
+            let error = ApiError::too_many("rate_limited", "slower", Duration::from_millis(ms));
+            assert_eq!((error.status, error.retry_after_s), (429, Some(seconds)), "{ms}");
         }
     }
 

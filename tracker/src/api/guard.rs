@@ -3,6 +3,7 @@
 use peernet_engine::ids::PeerId;
 
 use super::error::ApiError;
+use crate::accounts;
 use crate::app::App;
 use crate::http::Head;
 
@@ -16,12 +17,18 @@ pub struct Caller {
 }
 
 /// Finds out who sent a request. Answers 401 with version 1's texts; 503 where the account is not in memory and the
-/// store does not answer.
+/// store does not answer; 429 `rate_limited` where the account asks too much;
+/// 403 `suspended`.
 pub fn authenticate(app: &App, head: &Head) -> Result<Caller, ApiError> {
     let token = bearer(head)?;
     let (peer, generation) = verify(app, token).ok_or_else(invalid_token)?;
     let current = app.accounts.generation(app, peer)?;
-    if current == Some(generation) { Ok(Caller { peer, generation }) } else { Err(invalid_token()) }
+    if current != Some(generation) {
+        return Err(invalid_token());
+    }
+    accounts::refuse_suspended(app, peer)?;
+    app.limits.check_account(peer)?;
+    Ok(Caller { peer, generation })
 }
 
 /// A token of a key that nobody knows here may be of a tracker that started a moment ago: worth one look at who there is.

@@ -25,7 +25,7 @@ impl Service for App {
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        answer(self, ROUTES, request)
+        answer(self, ROUTES, request, self.limits.check_request(request))
     }
 }
 
@@ -35,7 +35,7 @@ impl Service for Operations {
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        answer(&self.0, OPS_ROUTES, request)
+        answer(&self.0, OPS_ROUTES, request, Ok(()))
     }
 }
 
@@ -44,8 +44,9 @@ fn body_bytes_max(table: &[Route], head: &Head) -> usize {
     find(table, head).map_or(crate::api::routes::BODY_BYTES, |(route, _)| route.body_bytes_max)
 }
 
-fn answer(app: &App, table: &[Route], request: &Request) -> Reply {
-    let result = catch_unwind(AssertUnwindSafe(|| dispatch(app, table, request)));
+/// `admitted` is what the limits say of the request; one that is not admitted goes no further.
+fn answer(app: &App, table: &[Route], request: &Request, admitted: Result<(), ApiError>) -> Reply {
+    let result = catch_unwind(AssertUnwindSafe(|| admitted.and_then(|()| dispatch(app, table, request))));
     let result = result.unwrap_or_else(|_| {
         log::error("router", "a handler panicked", &[("path", &request.head.path)]);
         Err(ApiError::internal())

@@ -1,9 +1,14 @@
 //! The arguments as argh reads them. Settings may stand before or after the command; argh only takes them before it.
 
+mod admin;
+
 use argh::{EarlyExit, FromArgs};
 
 use super::{EXIT_OK, EXIT_USAGE};
 use crate::config::{FIELDS, Flags};
+use admin::{Admin, Doctor};
+
+pub(super) use admin::AdminCommand;
 
 const NAME: &str = "peernet-tracker";
 
@@ -17,13 +22,15 @@ pub(super) struct Typed {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     Serve,
     Health,
     Config,
     DefaultConfig,
     VerifyLedger { json: bool },
+    Doctor { json: bool },
+    Admin(AdminCommand),
 }
 
 /// Help, or what was wrong with the arguments.
@@ -65,6 +72,7 @@ enum Sub {
     Serve(Serve),
     Health(Health),
     Config(ShowConfig),
+    Doctor(Doctor),
     Admin(Admin),
 }
 
@@ -85,34 +93,6 @@ struct ShowConfig {
     /// print the defaults instead
     #[argh(switch)]
     default: bool,
-}
-
-/// Commands for operators.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "admin")]
-struct Admin {
-    #[argh(subcommand)]
-    command: AdminSub,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum AdminSub {
-    Ledger(Ledger),
-}
-
-/// The token ledger.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "ledger")]
-struct Ledger {
-    #[argh(subcommand)]
-    command: LedgerSub,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum LedgerSub {
-    Verify(Verify),
 }
 
 /// Recount the books and check every invariant. Exit codes: 0 right, 1 wrong, 3 the store cannot be read.
@@ -136,14 +116,10 @@ pub(super) fn parse(args: &[String]) -> Result<Typed, Exit> {
         Some(Sub::Health(_)) => Command::Health,
         Some(Sub::Config(ShowConfig { default: true })) => Command::DefaultConfig,
         Some(Sub::Config(_)) => Command::Config,
-        Some(Sub::Admin(admin)) => admin_command(admin),
+        Some(Sub::Doctor(Doctor { json })) => Command::Doctor { json },
+        Some(Sub::Admin(admin)) => admin.into(),
     };
     Ok(Typed { version: top.version, config: top.config, flags, command })
-}
-
-fn admin_command(admin: Admin) -> Command {
-    let AdminSub::Ledger(Ledger { command: LedgerSub::Verify(Verify { json }) }) = admin.command;
-    Command::VerifyLedger { json }
 }
 
 fn borrow(args: &[String]) -> Vec<&str> {
@@ -219,10 +195,28 @@ mod tests {
             ("config", Command::Config),
             ("config --default", Command::DefaultConfig),
             ("admin ledger verify", Command::VerifyLedger { json: false }),
+            ("doctor --json", Command::Doctor { json: true }),
+            ("admin doctor", Command::Doctor { json: false }),
+            ("admin invite list", Command::Admin(AdminCommand::ListInvites { json: false })),
+            ("admin backup x", Command::Admin(AdminCommand::Backup { file: "x".into() })),
+            (
+                "admin users --match a --limit 3 --data-dir d",
+                Command::Admin(AdminCommand::Users { matching: Some("a".into()), limit: 3, after: None, json: false }),
+            ),
         ] {
             assert_eq!(parsed(line).ok().expect(line).command, command, "{line}");
         }
-        for line in ["--nonsense", "serve more", "admin", "admin ledger", "--listen"] {
+        for line in [
+            "admin users --limit 0",
+            "admin suspend x",
+            "admin invite",
+            "admin audit --limit 1001",
+            "--nonsense",
+            "serve more",
+            "admin",
+            "admin ledger",
+            "--listen",
+        ] {
             let exit = parsed(line).expect_err(line);
             assert!(exit.0.status.is_err(), "{line}");
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use argh::FromArgs;
 use peernet_engine::economy::Complaints;
 
-use super::value::{Secret, Setting};
+use super::value::{Registration, Secret, Setting};
 use super::{ConfigError, default_data_dir};
 use crate::log::Level;
 
@@ -117,6 +117,24 @@ settings! {
     /// proxies in front of the tracker whose X-Forwarded-For is believed: addresses, networks like 10.0.0.0/8 and host names,
     /// with commas between them. Raise connections_per_address_max beside it: all clients come from the proxy's address
     trusted_proxies: String = String::new();
+    /// who may register: open (anyone), invite (who has a code that admin invite create made) or closed (nobody)
+    registration: Registration = Registration::Open;
+    /// files that one account may announce, 1 to 1000000
+    files_per_account: usize = 50_000;
+    /// bytes of manifests that one account may store; 0 is no limit
+    metadata_bytes_per_account: u64 = 1 << 30;
+    /// days that the audit log is kept, at most 36500; 0 is for ever
+    audit_days: u32 = 365;
+    /// requests a second of one client address, four times as many at once; beyond it 429. 0 is no limit: right behind a proxy
+    /// that is not in trusted_proxies, whose address all clients share
+    rate_per_address: u32 = 20_000;
+    /// requests a second of one account, four times as many at once; beyond it 429. 0 is no limit
+    rate_per_account: u32 = 10_000;
+    /// registrations a minute of one client address, as many at once; beyond it 429. 0 is no limit
+    registrations_per_address: u32 = 240;
+    /// logins and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit, and wrong
+    /// passwords are then counted by account and not by address: right behind a proxy that is not trusted
+    logins_per_address: u32 = 600;
     /// seconds a request's head may take
     head_seconds: u64 = 10;
     /// seconds a request's body may take

@@ -61,6 +61,13 @@ fn a_refusal_names_the_place_and_the_setting() {
         (loaded(Some("head_seconds = 0"), &[], flags()), "head_seconds: must be at least 1"),
         (loaded(Some("drain_seconds = 86401"), &[], flags()), "drain_seconds: must be at most 86400"),
         (loaded(Some("connections_max = 1000001"), &[], flags()), "connections_max: must be at most 1000000"),
+        (loaded(Some("rate_per_account = 1000001"), &[], flags()), "rate_per_account: must be at most 1000000"),
+        (
+            loaded(Some("registration = \"maybe\""), &[], flags()),
+            "registration: \"maybe\" is not open, invite or closed",
+        ),
+        (loaded(Some("audit_days = 36501"), &[], flags()), "audit_days: must be at most 36500"),
+        (loaded(Some("files_per_account = 0"), &[], flags()), "files_per_account: must be at least 1"),
         (loaded(None, &[("PEERNET_TRACKER_LISTN", "x")], flags()), "environment PEERNET_TRACKER_LISTN: there is no"),
         (
             loaded(None, &[("PEERNET_TRACKER_DIALBACK", "maybe")], flags()),

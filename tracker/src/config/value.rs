@@ -92,6 +92,37 @@ impl Setting for Complaints {
     }
 }
 
+/// Who may make an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    /// Anyone.
+    Open,
+    /// Who has an invite code.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+impl Setting for Registration {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "open" => Ok(Self::Open),
+            "invite" => Ok(Self::Invite),
+            "closed" => Ok(Self::Closed),
+            _ => Err(format!("{text:?} is not open, invite or closed")),
+        }
+    }
+
+    fn show(&self) -> String {
+        let text = match self {
+            Self::Open => "open",
+            Self::Invite => "invite",
+            Self::Closed => "closed",
+        };
+        text.to_owned().show()
+    }
+}
+
 impl Setting for bool {
     fn read(text: &str) -> Result<Self, String> {
         match text {

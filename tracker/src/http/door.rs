@@ -26,7 +26,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Service;
 use admission::Admission;
-pub use limits::DoorLimits;
+pub use limits::{DoorLimits, FDS_RESERVED};
 use stats::Counters;
 pub use stats::DoorStats;
 

@@ -13,19 +13,19 @@ use crate::http::{Reply, Request};
 pub fn register(app: &App, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
     let body: RegisterRequest = json_body(request)?;
     let version_1 = body.protocol.unwrap_or(1) < 2;
-    let session = accounts::register(app, body)?;
+    let session = accounts::register(app, request.remote, body)?;
     let status = if session.created || version_1 { 201 } else { 200 };
     Ok(token_reply(status, session))
 }
 
 /// `POST /api/v1/peers/login`.
 pub fn login(app: &App, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    Ok(token_reply(200, accounts::log_in(app, json_body(request)?)?))
+    Ok(token_reply(200, accounts::log_in(app, request.remote, json_body(request)?)?))
 }
 
 /// `POST /api/v1/peers/password`.
 pub fn change_password(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    Ok(token_reply(200, accounts::change_password(app, caller, json_body(request)?)?))
+    Ok(token_reply(200, accounts::change_password(app, caller, request.remote, json_body(request)?)?))
 }
 
 /// `POST /api/v1/peers/refresh`; takes no body.

@@ -25,7 +25,8 @@ impl From<Full> for ApiError {
     fn from(full: Full) -> Self {
         match full {
             Full::Tracker => Self { retry_after_s: Some(60), ..Self::new(503, "swarm_full", full.to_string()) },
-            Full::Account => Self::new(429, "too_many_files", full.to_string()),
+            // Not 429: coming back later is no help.
+            Full::Account => Self::new(413, "too_many_files", full.to_string()),
         }
     }
 }
@@ -106,12 +107,17 @@ fn known_view(
     asker: PeerId,
     site: Option<&str>,
 ) -> Result<Option<FileView>, ApiError> {
-    let Some(view) = app.swarm.view(now, file, asker, site) else { return Ok(None) };
+    let see = || {
+        let mut view = app.swarm.view(now, file, asker, site)?;
+        view.retain(|peer| !app.accounts.is_suspended(peer));
+        Some(view)
+    };
+    let Some(view) = see() else { return Ok(None) };
     if view.manifests_loaded && view.manifests.iter().all(|manifest| manifest.meta.is_some()) {
         return Ok(Some(view));
     }
     match app.permits.with(|| read_manifests(app, file, &view)) {
-        Ok(()) => Ok(app.swarm.view(now, file, asker, site)),
+        Ok(()) => Ok(see()),
         // While the store is down, what is in memory is answered.
         Err(error) if error.status == 503 && view.names_someone() => Ok(Some(view)),
         Err(error) => Err(error),

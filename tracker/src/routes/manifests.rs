@@ -10,7 +10,8 @@ use crate::http::{Reply, Request};
 use crate::store::{Durability, StoredManifest, Write, Written};
 use crate::wire;
 
-/// `PUT`: stores a manifest. 201 when new, 200 when known, 422 `manifest_id_mismatch` when the id is not the body's.
+/// `PUT`: stores a manifest. 201 when new, 200 when known, 422 `manifest_id_mismatch` when the id is not the body's, 413
+/// `quota_exceeded` when the account has stored as much as it may.
 pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
     let body: ManifestBody = json_body(request)?;
@@ -23,10 +24,35 @@ pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Re
         return Ok(status(200, "known"));
     }
     let stored = StoredManifest { manifest, file_name, announced_by: caller.peer, created_at: (app.clock)() };
+    if over_quota(app, &stored)? && !is_known(app, id)? {
+        return Err(quota_exceeded(app));
+    }
     let written = app.writer.write(vec![Write::PutManifest(stored.clone())], Durability::Synced)?;
     let known = app.swarm.catalogue().keep(stored);
     app.swarm.note_manifest(known.manifest.file_hash(), id, &known.meta, &known.file_name);
     Ok(if written.first() == Some(&Written::Known) { status(200, "known") } else { status(201, "stored") })
+}
+
+/// Whether a manifest would be too much. Those that are on their way at the same time are not counted yet: an account can exceed its quota by
+/// one manifest a connection.
+fn over_quota(app: &App, stored: &StoredManifest) -> Result<bool, ApiError> {
+    let quota = app.config.metadata_bytes_per_account;
+    if quota == 0 {
+        return Ok(false);
+    }
+    let used = app.permits.with(|| app.store.registry()?.metadata_bytes(stored.announced_by))?;
+    Ok(used.saturating_add(stored.metadata_bytes()) > quota)
+}
+
+/// What is there already costs nobody anything.
+fn is_known(app: &App, id: ManifestId) -> Result<bool, ApiError> {
+    app.permits.with(|| app.store.manifest(id).map(|found| found.is_some()))
+}
+
+fn quota_exceeded(app: &App) -> ApiError {
+    let quota = app.config.metadata_bytes_per_account;
+    // Not 429: peers would come back with it, and waiting does not help.
+    ApiError::new(413, "quota_exceeded", format!("this account has stored the {quota} bytes of manifests that it may"))
 }
 
 /// `GET`: a manifest, or 404 `unknown_manifest`.

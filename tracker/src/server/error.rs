@@ -15,6 +15,8 @@ pub enum StartError {
     Config(ConfigError),
     /// The data folder cannot be made or is open to others.
     DataDir(PathBuf, io::Error),
+    /// Another tracker runs on this data folder.
+    InUse(PathBuf),
     /// The token key cannot be used.
     Key(KeyError),
     /// The database cannot be opened, reached or upgraded.
@@ -32,6 +34,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Config(error) => write!(f, "{error}"),
             Self::DataDir(path, error) => write!(f, "data folder {}: {error}", path.display()),
+            Self::InUse(path) => write!(f, "a tracker is running on the data folder {}", path.display()),
             Self::Key(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "{error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),

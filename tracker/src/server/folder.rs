@@ -1,12 +1,46 @@
-//! The data folder: made with mode 0700, refused where others could read keys in it.
+//! The data folder: made with mode 0700, closed to others because there are keys in it, and locked while a tracker keeps its log and
+//! perhaps its database there.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
 use super::StartError;
 
-pub(super) fn prepare(path: &Path) -> Result<(), StartError> {
+/// The file that is locked. The lock ends with the process, however it ends; the file stays.
+const LOCK_FILE: &str = "tracker.lock";
+
+/// Keeps another tracker, and a restore, off a data folder until it is dropped.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: File,
+}
+
+impl FolderLock {
+    /// Takes it, or says at once that it is taken.
+    pub(crate) fn take(folder: &Path) -> Result<Self, StartError> {
+        let failed = |error| StartError::DataDir(folder.to_owned(), error);
+        let file = open_private(&folder.join(LOCK_FILE)).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StartError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn open_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn open_private(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).open(path)
+}
+
+pub(crate) fn prepare(path: &Path) -> Result<(), StartError> {
     make(path).and_then(|()| check(path)).map_err(|error| StartError::DataDir(path.to_owned(), error))
 }
 

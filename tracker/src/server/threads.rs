@@ -10,7 +10,7 @@ use peernet_threads::{Group, Stragglers};
 use crate::app::App;
 use crate::store::Write;
 use crate::writer::WriterLoop;
-use crate::{dialback, log, reputation, swarm};
+use crate::{accounts, dialback, log, reputation, swarm};
 
 /// How long each group of threads has to end.
 const JOIN_MAX: Duration = Duration::from_secs(20);
@@ -65,6 +65,8 @@ impl Threads {
             let (app, stop) = (Arc::clone(app), stop.clone());
             self.background.spawn("exchange", move || swarm::exchange::run(&app, &stop))?;
         }
+        let (accounts_app, accounts_stop) = (Arc::clone(app), stop.clone());
+        self.background.spawn("accounts", move || accounts::upkeep::run(&accounts_app, &accounts_stop))?;
         if app.config.dialback {
             let (app, stop) = (Arc::clone(app), stop.clone());
             self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;

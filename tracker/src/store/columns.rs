@@ -9,12 +9,15 @@ use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, FileHash, ManifestId
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 
+use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
 use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
 
 /// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
 pub(super) trait Columns {
     /// A uuid, or 16 bytes.
     fn id(&self, at: usize) -> Result<[u8; 16]>;
+    /// The same or nothing.
+    fn id_or_null(&self, at: usize) -> Result<Option<[u8; 16]>>;
     /// Bytes.
     fn bytes(&self, at: usize) -> Result<Vec<u8>>;
     /// A number or nothing.
@@ -33,6 +36,25 @@ pub(super) trait Columns {
 macro_rules! account_columns {
     () => {
         "id, address, password_hash, generation, created_at"
+    };
+}
+/// Columns of [`account_entry`], of accounts `a` and account_usage `u`.
+macro_rules! account_entry_columns {
+    () => {
+        "a.id, a.address, a.password_hash, a.generation, a.created_at, a.suspended_at, a.suspended_reason, \
+         coalesce(u.metadata_bytes, 0)"
+    };
+}
+/// Columns of [`invite`].
+macro_rules! invite_columns {
+    () => {
+        "code_hash, uses, uses_left, note, created_at, expires_at, revoked_at"
+    };
+}
+/// Columns of [`audit_row`].
+macro_rules! audit_columns {
+    () => {
+        "id, at, actor, action, account, detail"
     };
 }
 /// Columns of [`manifest`].
@@ -74,8 +96,8 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, ledger_columns, manifest_columns, pair_columns, ticket_columns, treasury_columns,
-    v1_listing_columns,
+    account_columns, account_entry_columns, audit_columns, invite_columns, ledger_columns, manifest_columns,
+    pair_columns, ticket_columns, treasury_columns, v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -103,6 +125,21 @@ impl<'a, C: Columns> Cursor<'a, C> {
         self.id().map(PeerId)
     }
 
+    fn peer_or_null(&mut self) -> Result<Option<PeerId>> {
+        let at = self.next();
+        Ok(self.row.id_or_null(at)?.map(PeerId))
+    }
+
+    fn account(&mut self) -> Result<Account> {
+        Ok(Account {
+            id: self.peer()?,
+            address: self.text_or_null()?,
+            password_hash: self.text()?,
+            generation: self.count()?,
+            created_at: self.time()?,
+        })
+    }
+
     fn bytes(&mut self) -> Result<Vec<u8>> {
         let at = self.next();
         self.row.bytes(at)
@@ -127,6 +164,11 @@ impl<'a, C: Columns> Cursor<'a, C> {
 
     fn time(&mut self) -> Result<UnixMillis> {
         self.int().map(UnixMillis)
+    }
+
+    fn time_or_null(&mut self) -> Result<Option<UnixMillis>> {
+        let at = self.next();
+        Ok(self.row.int_or_null(at)?.map(UnixMillis))
     }
 
     fn text_or_null(&mut self) -> Result<Option<String>> {
@@ -160,8 +202,12 @@ impl<'a, C: Columns> Cursor<'a, C> {
         })
     }
 
+    fn size(&mut self) -> Result<u64> {
+        u64::try_from(self.int()?).map_err(|_| damaged("a size is negative"))
+    }
+
     fn geometry(&mut self) -> Result<Geometry> {
-        let size = u64::try_from(self.int()?).map_err(|_| damaged("a size is negative"))?;
+        let size = self.size()?;
         Geometry::new(ByteCount(size), self.count()?).map_err(|error| damaged(&error.to_string()))
     }
 
@@ -176,13 +222,38 @@ pub(super) fn damaged(what: &str) -> StoreError {
 }
 
 pub(super) fn account(row: &impl Columns) -> Result<Account> {
+    Cursor::new(row).account()
+}
+
+pub(super) fn account_entry(row: &impl Columns) -> Result<AccountEntry> {
     let mut c = Cursor::new(row);
-    Ok(Account {
-        id: c.peer()?,
-        address: c.text_or_null()?,
-        password_hash: c.text()?,
-        generation: c.count()?,
+    let (account, at, reason) = (c.account()?, c.time_or_null()?, c.text_or_null()?);
+    let suspended = at.map(|at| Suspension { at, reason: reason.unwrap_or_default() });
+    Ok(AccountEntry { account, suspended, metadata_bytes: c.size()? })
+}
+
+pub(super) fn invite(row: &impl Columns) -> Result<Invite> {
+    let mut c = Cursor::new(row);
+    Ok(Invite {
+        code_hash: c.hash()?,
+        uses: c.count()?,
+        uses_left: c.count()?,
+        note: c.text()?,
         created_at: c.time()?,
+        expires_at: c.time()?,
+        revoked_at: c.time_or_null()?,
+    })
+}
+
+pub(super) fn audit_row(row: &impl Columns) -> Result<AuditRow> {
+    let mut c = Cursor::new(row);
+    Ok(AuditRow {
+        id: c.size()?,
+        at: c.time()?,
+        actor: c.text()?,
+        action: c.text()?,
+        account: c.peer_or_null()?,
+        detail: c.text()?,
     })
 }
 
@@ -285,6 +356,14 @@ pub(super) fn peer_and_time(row: &impl Columns) -> Result<(PeerId, UnixMillis)> 
 }
 
 /// Column: a number.
+pub(super) fn peer(row: &impl Columns) -> Result<PeerId> {
+    Cursor::new(row).peer()
+}
+
+pub(super) fn size(row: &impl Columns) -> Result<u64> {
+    Cursor::new(row).size()
+}
+
 pub(super) fn number(row: &impl Columns) -> Result<i64> {
     Cursor::new(row).int()
 }

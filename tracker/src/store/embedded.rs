@@ -2,29 +2,26 @@
 //!
 //! One tracker process owns the file. The tables are PostgreSQL's in SQLite's dialect (`embedded/schema.sql`).
 
+mod backup;
 pub(super) mod connection;
 mod ledger;
+mod migrate;
 mod read;
+mod registry;
 mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, TreasuryRow, Violation, WorkingSet};
+use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
-use rusqlite::{Connection, params};
 
-use self::connection::{Connections, execute, query, trouble};
+use self::connection::{Connections, query};
+use super::registry::Registry;
 use super::{
-    Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
-    columns,
+    Account, Durability, FileMeta, Result, SearchQuery, Store, StoredManifest, V1Listing, Write, Written, columns,
 };
-
-/// The tables.
-const SCHEMA: &str = include_str!("embedded/schema.sql");
-/// The version that SCHEMA makes. A change of SCHEMA raises it and brings the steps from the version before.
-const VERSION: i64 = 1;
 
 /// A SQLite file; see the module.
 pub struct EmbeddedStore {
@@ -38,29 +35,9 @@ impl EmbeddedStore {
     }
 }
 
-fn migrate(tx: &Connection, now: UnixMillis) -> Result<()> {
-    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'";
-    let exists = query(tx, tables, [], |row| columns::number(row))?.first() == Some(&1);
-    if exists {
-        let versions = query(tx, "SELECT version FROM schema_version", [], |row| columns::number(row))?;
-        match versions.first() {
-            Some(&VERSION) => return Ok(()),
-            Some(found) if *found > VERSION => {
-                let what = format!("the file has schema version {found}, this program knows {VERSION}: it is too old");
-                return Err(StoreError::Failed(what));
-            }
-            _ => {}
-        }
-    }
-    tx.execute_batch(SCHEMA).map_err(trouble)?;
-    ledger::save_treasury(tx, &TreasuryRow::new())?;
-    let insert = "INSERT OR REPLACE INTO schema_version (id, version, migrated_at) VALUES (1, ?1, ?2)";
-    execute(tx, insert, params![VERSION, now.0]).map(drop)
-}
-
 impl Store for EmbeddedStore {
     fn migrate(&self, now: UnixMillis) -> Result<()> {
-        self.connections.write(Durability::Synced, |tx| migrate(tx, now))
+        self.connections.write(Durability::Synced, |tx| migrate::migrate(tx, now))
     }
 
     fn ping(&self) -> Result<()> {
@@ -128,6 +105,10 @@ impl Store for EmbeddedStore {
 
     fn pay_dividend(&self, now: UnixMillis) -> Result<i64> {
         self.connections.write(Durability::Synced, |tx| ledger::pay_dividend(tx, now))
+    }
+
+    fn registry(&self) -> Result<&dyn Registry> {
+        Ok(self)
     }
 
     fn audit(&self) -> Result<Vec<Violation>> {

@@ -8,6 +8,7 @@ mod ledger;
 mod migrate;
 mod pool;
 mod read;
+mod registry;
 mod session;
 mod trouble;
 mod values;
@@ -23,6 +24,7 @@ use postgres::Config;
 use self::pool::Connections;
 use self::session::Session;
 use super::exchange::{Batch, Exchange, TrackerId, TrackerRow};
+use super::registry::Registry;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
 };
@@ -152,6 +154,10 @@ impl Store for PostgresStore {
 
     fn pay_dividend(&self, now: UnixMillis) -> Result<i64> {
         self.connections.run(|session| ledger::pay_dividend(session, now))
+    }
+
+    fn registry(&self) -> Result<&dyn Registry> {
+        Ok(self)
     }
 
     fn audit(&self) -> Result<Vec<Violation>> {

@@ -72,6 +72,12 @@ pub struct ListingView {
 }
 
 impl FileView {
+    /// Leaves out whoever `keeps` does not want.
+    pub fn retain(&mut self, keeps: impl Fn(PeerId) -> bool) {
+        self.listings.retain(|listing| keeps(listing.peer.id));
+        self.manifests.iter_mut().for_each(|m| m.holders.retain(|holder| keeps(holder.peer.id)));
+    }
+
     /// Whether a plan of it would name anyone.
     pub fn names_someone(&self) -> bool {
         !self.listings.is_empty() || self.manifests.iter().any(|m| m.meta.is_some() && !m.holders.is_empty())

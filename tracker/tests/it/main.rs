@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod admin;
 mod door;
+mod limits;
 mod openapi;
+mod registration;
 mod router;
 mod server;
 mod store;

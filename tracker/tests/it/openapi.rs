@@ -96,7 +96,12 @@ fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
     check_fields("Error", rest::ErrorBody { error: text(), code: text() });
     check_fields("TokenReply", rest::TokenReply { peer_id: text(), token: text(), expires_at: 0 });
     let (address, password) = (Some(text()), text());
-    let register = rest::RegisterRequest { address: address.clone(), password: Some(text()), protocol: Some(2) };
+    let register = rest::RegisterRequest {
+        address: address.clone(),
+        password: Some(text()),
+        protocol: Some(2),
+        invite: Some(text()),
+    };
     check_fields("RegisterRequest", register);
     check_fields("LoginRequest", rest::LoginRequest { peer_id: Some(text()), address, password });
     check_fields("PasswordRequest", rest::PasswordRequest { old_password: text(), new_password: text() });

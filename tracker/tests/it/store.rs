@@ -6,6 +6,8 @@ mod books;
 mod concurrency;
 mod files;
 mod lost_server;
+mod registry;
 mod schema;
 mod support;
 mod swarm;
+mod upgrade;

@@ -68,7 +68,7 @@ pub(in crate::cli) enum Command {
 #[argh(
     subcommand,
     name = "register",
-    example = "peernet register --tracker http://tracker.example:8080\npeernet register --tracker http://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt"
+    example = "peernet register --tracker http://tracker.example:8080\npeernet register --tracker http://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt\npeernet register --tracker http://tracker.example:8080 --invite-file code.txt"
 )]
 pub(in crate::cli) struct Register {
     /// the tracker's URL, or several of one swarm with commas between them
@@ -83,6 +83,12 @@ pub(in crate::cli) struct Register {
     /// a file whose first line is the password
     #[argh(option, arg_name = "file")]
     pub(in crate::cli) password_file: Option<String>,
+    /// the invite code, where the tracker wants one; shows in the process list
+    #[argh(option, arg_name = "code")]
+    pub(in crate::cli) invite: Option<String>,
+    /// a file whose first line is the invite code; /dev/stdin reads it from a pipe
+    #[argh(option, arg_name = "file")]
+    pub(in crate::cli) invite_file: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,

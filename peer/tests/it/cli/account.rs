@@ -3,6 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use peernet_tracker::Tracker;
+use peernet_tracker::config::{Config, Registration};
+use peernet_tracker::invites::hash_code;
+use peernet_tracker::store::registry::{AccountWrite, Invite};
+use peernet_tracker::store::{Durability, Write, Written};
+
 use super::{Stage, ran};
 
 #[test]
@@ -92,4 +98,49 @@ fn the_tracker_may_stand_in_the_configuration_or_with_the_account() {
     without(&["status"]).ok().says(&stage.url);
     fs::write(stage.path("alice/config.toml"), "trackr = \"x\"\n").unwrap();
     without(&["status"]).code(2).complains("trackr");
+}
+
+/// A tracker where registration is by invitation, with one code for three accounts.
+fn tracker_by_invitation(stage: &Stage, code: &str) -> Tracker {
+    let config = Config {
+        listen: "127.0.0.1:0".into(),
+        data_dir: stage.path("by-invitation"),
+        bcrypt_cost: 4,
+        registration: Registration::Invite,
+        ..Config::default()
+    };
+    let tracker = Tracker::builder().config(config).start().unwrap();
+    let now = (tracker.app().clock)();
+    let invite = Invite {
+        code_hash: hash_code(code),
+        uses: 3,
+        uses_left: 3,
+        note: String::new(),
+        created_at: now,
+        expires_at: now.plus(std::time::Duration::from_secs(3_600)),
+        revoked_at: None,
+    };
+    let write = Write::Account(AccountWrite::PutInvite(invite));
+    assert_eq!(tracker.app().store.write(now, &[write], Durability::Synced).unwrap(), [Written::Done]);
+    tracker
+}
+
+#[test]
+fn an_invite_comes_from_an_option_a_file_or_the_environment() {
+    let stage = Stage::new();
+    let tracker = tracker_by_invitation(&stage, "abcd-efgh");
+    let url = tracker.url();
+    let register =
+        |who: &str, more: &[&str]| stage.run(who, &[&["register", "--tracker", url.as_str()][..], more].concat());
+    register("alice", &[]).code(3).complains("invite");
+    register("alice", &["--invite", "wrong"]).code(3).complains("invite");
+    fs::write(stage.path("code.txt"), "ABCD-EFGH\nand no more\n").unwrap();
+    register("alice", &["--invite-file", "code.txt"]).ok().says("registered");
+    register("bob", &["--invite", "abcd-efgh"]).ok();
+    let mut by_environment = stage.command("carol", &["register", "--tracker", &url]);
+    ran(by_environment.env("PEERNET_INVITE", "abcd-efgh")).ok();
+    register("dave", &["--invite", "abcd-efgh"]).code(3).complains("invite");
+    register("dave", &["--invite", "a", "--invite-file", "code.txt"]).code(2);
+    register("dave", &["--invite-file", "absent.txt"]).code(7).complains("absent.txt");
+    assert!(tracker.stop());
 }

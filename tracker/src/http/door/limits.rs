@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::http::head::HeadLimits;
 
 /// Open files kept for everything that is not a connection: database, store, logs, the operations listener.
-const FDS_RESERVED: u64 = 256;
+pub const FDS_RESERVED: u64 = 256;
 /// Connections allowed however few open files the process may have; accept then fails now and then, which is harmless.
 const CONNECTIONS_MIN: u64 = 16;
 
@@ -65,7 +65,7 @@ impl Default for DoorLimits {
 
 impl DoorLimits {
     /// How many connections these limits come to.
-    pub(super) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         let Some(fds) = self.fds_max.or_else(system_fds_max) else { return self.connections_max };
         let affordable = fds.saturating_sub(FDS_RESERVED).max(CONNECTIONS_MIN);
         self.connections_max.min(usize::try_from(affordable).unwrap_or(usize::MAX))

@@ -18,7 +18,7 @@ const READERS: usize = 4;
 /// How long a reader, or the file's lock held by another process, is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
 /// Prepared statements kept on each connection: all there are.
-const STATEMENTS_MAX: usize = 64;
+const STATEMENTS_MAX: usize = 96;
 
 /// All connections to one file.
 pub(in crate::store) struct Connections {
@@ -195,6 +195,10 @@ pub(in crate::store) fn each(
 
 impl Columns for Row<'_> {
     fn id(&self, at: usize) -> Result<[u8; 16]> {
+        self.get(at).map_err(trouble)
+    }
+
+    fn id_or_null(&self, at: usize) -> Result<Option<[u8; 16]>> {
         self.get(at).map_err(trouble)
     }
 

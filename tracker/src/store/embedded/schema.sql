@@ -15,8 +15,13 @@ CREATE TABLE IF NOT EXISTS accounts (
     -- bcrypt's text form.
     password_hash TEXT    NOT NULL,
     generation    INTEGER NOT NULL CHECK (generation >= 0),
-    created_at    INTEGER NOT NULL
+    created_at    INTEGER NOT NULL,
+    -- Since when it may not take part, and why; nothing where it may.
+    suspended_at     INTEGER,
+    suspended_reason TEXT
 ) STRICT;
+-- The tracker asks every few seconds who is suspended.
+CREATE INDEX IF NOT EXISTS accounts_suspended ON accounts (suspended_at) WHERE suspended_at IS NOT NULL;
 
 -- An account's tokens and score, apart from accounts because it changes with every settlement. `sessions` to `hearsay`
 -- are decaying sums as they were at `masses_at`: the sum of the account's rows in pairs, as their target.
@@ -127,3 +132,36 @@ CREATE TABLE IF NOT EXISTS v1_listings (
     created_at   INTEGER NOT NULL,
     PRIMARY KEY (peer, file_hash)
 ) STRICT;
+
+-- Bytes of metadata that an account has stored: what it put first, never what others put. Counted with each write, so that
+-- no quota needs a scan. Without a foreign key, like the manifests it counts.
+CREATE TABLE IF NOT EXISTS account_usage (
+    account        BLOB    PRIMARY KEY,
+    metadata_bytes INTEGER NOT NULL CHECK (metadata_bytes >= 0)
+) STRICT;
+
+-- Leave to register, where registration is by invitation.
+CREATE TABLE IF NOT EXISTS invites (
+    -- SHA-256 of the code, which is shown once and kept nowhere.
+    code_hash  BLOB    PRIMARY KEY CHECK (length(code_hash) = 32),
+    uses       INTEGER NOT NULL CHECK (uses > 0),
+    uses_left  INTEGER NOT NULL CHECK (uses_left >= 0 AND uses_left <= uses),
+    note       TEXT    NOT NULL,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    revoked_at INTEGER
+) STRICT;
+
+-- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
+-- they are older than the setting audit_days. Never a secret.
+CREATE TABLE IF NOT EXISTS audit (
+    id      INTEGER PRIMARY KEY,
+    at      INTEGER NOT NULL,
+    -- client, or operator.
+    actor   TEXT    NOT NULL,
+    action  TEXT    NOT NULL,
+    account BLOB,
+    detail  TEXT    NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS audit_by_account ON audit (account, id);
+CREATE INDEX IF NOT EXISTS audit_by_time ON audit (at);

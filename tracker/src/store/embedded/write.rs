@@ -1,17 +1,16 @@
 //! A batch of writes: one prepared statement after the other, in one transaction. Without a network between, grouping
 //! them would gain nothing.
 
-use peernet_engine::economy::LedgerRow;
+mod accounts;
+
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
-use crate::store::columns::{self, account_columns};
 use crate::store::text::{folded, storable};
-use crate::store::{Account, Result, StoreError, StoredManifest, V1Listing, Write, Written};
+use crate::store::{Result, StoreError, StoredManifest, V1Listing, Write, Written};
 
-use super::connection::{execute, query};
-use super::ledger;
+use super::connection::execute;
 
 pub(super) fn write(tx: &Connection, now: UnixMillis, batch: &[Write]) -> Result<Vec<Written>> {
     batch.iter().map(|write| one(tx, now, write)).collect()
@@ -19,45 +18,15 @@ pub(super) fn write(tx: &Connection, now: UnixMillis, batch: &[Write]) -> Result
 
 fn one(tx: &Connection, now: UnixMillis, write: &Write) -> Result<Written> {
     match write {
-        Write::CreateAccount(account) => create_account(tx, now, account),
-        Write::SetPassword { id, generation, password_hash } => set_password(tx, *id, *generation, password_hash),
+        Write::CreateAccount(account) => accounts::create(tx, now, account, None),
+        Write::SetPassword { id, generation, password_hash } => {
+            accounts::set_password(tx, now, *id, *generation, password_hash)
+        }
         Write::PutManifest(stored) => put_manifest(tx, stored),
         Write::Leave { peer, files } => leave(tx, *peer, files.as_deref()).map(|()| Written::Done),
         Write::SealV1(listing) => seal(tx, listing).map(|()| Written::Done),
+        Write::Account(write) => accounts::write(tx, now, write),
     }
-}
-
-fn create_account(tx: &Connection, now: UnixMillis, account: &Account) -> Result<Written> {
-    let address = account.address.as_deref().map(storable);
-    let sql = concat!("SELECT ", account_columns!(), " FROM accounts WHERE id = ?1 OR address = ?2");
-    let found = query(tx, sql, params![account.id.0, address], |row| columns::account(row))?;
-    if found.iter().any(|known| known.id == account.id) {
-        return Ok(Written::Known);
-    }
-    if let Some(owner) = found.into_iter().next() {
-        return Ok(Written::AddressTaken(Box::new(owner)));
-    }
-    execute(
-        tx,
-        "INSERT INTO accounts (id, address, password_hash, generation, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
-        params![account.id.0, address, storable(&account.password_hash), account.generation, account.created_at.0],
-    )?;
-    let mut treasury = ledger::treasury(tx)?;
-    let before = treasury.clone();
-    ledger::insert(tx, &LedgerRow::new(account.id, treasury.grant_registration(now), now))?;
-    if treasury != before {
-        ledger::save_treasury(tx, &treasury)?;
-    }
-    Ok(Written::Done)
-}
-
-fn set_password(tx: &Connection, id: PeerId, generation: u32, password_hash: &str) -> Result<Written> {
-    let updated = execute(
-        tx,
-        "UPDATE accounts SET password_hash = ?3, generation = generation + 1 WHERE id = ?1 AND generation = ?2",
-        params![id.0, generation, storable(password_hash)],
-    )?;
-    Ok(if updated == 1 { Written::Done } else { Written::Stale })
 }
 
 fn put_manifest(tx: &Connection, stored: &StoredManifest) -> Result<Written> {
@@ -78,7 +47,16 @@ fn put_manifest(tx: &Connection, stored: &StoredManifest) -> Result<Written> {
             stored.created_at.0,
         ],
     )?;
-    Ok(if inserted == 1 { Written::Done } else { Written::Known })
+    if inserted == 0 {
+        return Ok(Written::Known);
+    }
+    execute(
+        tx,
+        "INSERT INTO account_usage (account, metadata_bytes) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET \
+         metadata_bytes = metadata_bytes + excluded.metadata_bytes",
+        params![stored.announced_by.0, whole(stored.metadata_bytes())?],
+    )?;
+    Ok(Written::Done)
 }
 
 /// Makes a file known, unless it is.

@@ -4,6 +4,7 @@ use peernet_engine::economy::TreasuryRow;
 use peernet_engine::time::UnixMillis;
 
 use crate::store::StoreError;
+use crate::store::steps::{Step, VERSION, steps_from};
 
 use super::ledger;
 use super::session::{Session, Tx};
@@ -11,8 +12,6 @@ use super::trouble::Trouble;
 
 /// The tables; the file says what they mean.
 const SCHEMA: &str = include_str!("../../../../schema.sql");
-/// The version that SCHEMA makes. A change of SCHEMA raises it and brings the steps from the version before.
-const VERSION: i64 = 1;
 /// Waits for another tracker that is migrating longer than an ordinary statement may wait.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '60s'";
 /// The key is this program's name for "migrating": "peernet" and 1 in ASCII.
@@ -21,19 +20,24 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(x'7065657265740001'::bigint)";
 pub(super) fn migrate(session: &mut Session, now: UnixMillis) -> Result<(), Trouble> {
     let mut tx = session.begin(BEGIN)?;
     tx.batch(LOCK)?;
-    match version(&mut tx)? {
+    let found = version(&mut tx)?;
+    match found {
         Some(VERSION) => {}
         Some(found) if found > VERSION => {
             let what = format!("the database has schema version {found}, this program knows {VERSION}: it is too old");
             return Err(StoreError::Failed(what).into());
         }
-        _ => create(&mut tx, now)?,
+        _ => upgrade(&mut tx, now, found)?,
     }
     tx.commit()
 }
 
-fn create(tx: &mut Tx<'_>, now: UnixMillis) -> Result<(), Trouble> {
+/// From a version, or from nothing.
+fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, found: Option<i64>) -> Result<(), Trouble> {
+    let steps: Vec<&Step> = found.into_iter().flat_map(steps_from).collect();
+    steps.iter().try_for_each(|step| tx.batch(step.before.postgres))?;
     tx.batch(SCHEMA)?;
+    steps.iter().try_for_each(|step| tx.batch(step.after.postgres))?;
     ledger::insert_treasury(tx, &TreasuryRow::new())?;
     tx.execute(
         "INSERT INTO schema_version (id, version, migrated_at) VALUES (1, $1, $2) ON CONFLICT (id) DO UPDATE SET \
@@ -43,7 +47,8 @@ fn create(tx: &mut Tx<'_>, now: UnixMillis) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn version(tx: &mut Tx<'_>) -> Result<Option<i64>, Trouble> {
+/// The version of the tables that are there.
+pub(super) fn version(tx: &mut Tx<'_>) -> Result<Option<i64>, Trouble> {
     let exists = tx.query("SELECT to_regclass('schema_version') IS NOT NULL", &[])?;
     if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
         return Ok(None);

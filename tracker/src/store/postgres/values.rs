@@ -40,6 +40,10 @@ impl Columns for Row {
         read::<Uuid>(self, at).map(|id| id.0)
     }
 
+    fn id_or_null(&self, at: usize) -> Result<Option<[u8; 16]>> {
+        Ok(read::<Option<Uuid>>(self, at)?.map(|id| id.0))
+    }
+
     fn bytes(&self, at: usize) -> Result<Vec<u8>> {
         read(self, at)
     }

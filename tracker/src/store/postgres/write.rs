@@ -62,14 +62,15 @@ fn lock_peers(tx: &mut Tx<'_>, batch: &[Write]) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Whose rows a write changes; a manifest is nobody's.
+/// Whose rows a write changes; a manifest counts for its announcer.
 fn peer_of(write: &Write) -> Option<PeerId> {
     match write {
         Write::CreateAccount(account) => Some(account.id),
         Write::SetPassword { id, .. } => Some(*id),
-        Write::PutManifest(_) => None,
+        Write::PutManifest(stored) => Some(stored.announced_by),
         Write::Leave { peer, .. } => Some(*peer),
         Write::SealV1(listing) => Some(listing.peer),
+        Write::Account(write) => write.peer(),
     }
 }
 

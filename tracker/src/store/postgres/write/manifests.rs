@@ -23,13 +23,29 @@ pub(super) fn write(tx: &mut Tx<'_>, batch: &[Write], written: &mut [Written]) -
         }
     }
     let rows: Vec<&StoredManifest> = firsts.values().map(|(_, stored)| *stored).collect();
+    let mut usage: BTreeMap<[u8; 16], i64> = BTreeMap::new();
     for rows in statements(&rows, |stored| stored.manifest.chunk_hashes().len() * 32) {
         for id in insert(tx, rows)? {
-            if let Some((at, _)) = firsts.get(&id) {
+            if let Some((at, stored)) = firsts.get(&id) {
                 written[*at] = Written::Done;
+                *usage.entry(stored.announced_by.0).or_default() += stored.metadata_bytes() as i64;
             }
         }
     }
+    count_usage(tx, &usage)
+}
+
+/// In the order of the accounts, which are locked already.
+fn count_usage(tx: &mut Tx<'_>, usage: &BTreeMap<[u8; 16], i64>) -> Result<(), Trouble> {
+    if usage.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(&[u8; 16], &i64)> = usage.iter().collect();
+    tx.execute(
+        "INSERT INTO account_usage (account, metadata_bytes) SELECT * FROM unnest($1::uuid[], $2::bigint[]) ON CONFLICT \
+         (account) DO UPDATE SET metadata_bytes = account_usage.metadata_bytes + EXCLUDED.metadata_bytes",
+        &[&column(&rows, |(account, _)| Uuid(**account)), &column(&rows, |(_, bytes)| **bytes)],
+    )?;
     Ok(())
 }
 

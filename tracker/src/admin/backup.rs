@@ -1,0 +1,61 @@
+//! `admin backup` and `admin restore` of the embedded database.
+
+use std::path::Path;
+
+use peernet_engine::time::UnixMillis;
+
+use crate::config::Config;
+use crate::server::{DATABASE_FILE, FolderLock, StartError};
+use crate::store::embedded::EmbeddedStore;
+use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, SCHEMA_VERSION};
+use crate::store::{Durability, Store as _, Write};
+
+use super::{AdminError, Result};
+
+/// Copies the embedded database into a new file of mode 0600, while a tracker may be using it.
+pub fn backup(config: &Config, to: &Path) -> Result<String> {
+    refuse_postgres(config, "pg_dump")?;
+    let database = config.data_dir.join(DATABASE_FILE);
+    if !database.exists() {
+        return Err(AdminError::Failed(format!("there is no tracker in {}", config.data_dir.display())));
+    }
+    EmbeddedStore::open(&database)?.backup(to)?;
+    EmbeddedStore::inspect(to)?;
+    Ok(format!("backed up to {}; keep {} with it", to.display(), crate::keys::KEY_FILE))
+}
+
+/// Puts a backup in the place of the embedded database, after checking it. Refused while a tracker runs; what was there is kept.
+pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> {
+    refuse_postgres(config, "pg_restore or psql")?;
+    crate::server::prepare_folder(&config.data_dir).map_err(failed)?;
+    let _lock = FolderLock::take(&config.data_dir).map_err(|error| match error {
+        StartError::InUse(_) => AdminError::No(format!("{error}: stop the tracker first")),
+        error => failed(error),
+    })?;
+    let version = EmbeddedStore::inspect(from)?;
+    if version > SCHEMA_VERSION {
+        let why = format!("{}: schema version {version}: this program is too old for it", from.display());
+        return Err(AdminError::Failed(why));
+    }
+    let database = config.data_dir.join(DATABASE_FILE);
+    let aside = config.data_dir.join(format!("{DATABASE_FILE}.before-restore-{}", now.as_secs()));
+    let kept = if database.exists() { format!("; what was there is {}", aside.display()) } else { String::new() };
+    EmbeddedStore::restore(from, &database, &aside)?;
+    let store = EmbeddedStore::open(&database)?;
+    store.migrate(now)?;
+    let detail = format!("from {}", from.file_name().unwrap_or_default().to_string_lossy());
+    let entry = AuditEntry { actor: Actor::Operator, action: Action::Restored, account: None, detail };
+    store.write(now, &[Write::Account(AccountWrite::Note(entry))], Durability::Synced)?;
+    Ok(format!("restored {}{kept}", database.display()))
+}
+
+fn refuse_postgres(config: &Config, instead: &str) -> Result<()> {
+    match config.database_url.reveal() {
+        None => Ok(()),
+        Some(_) => Err(AdminError::Usage(format!("the database is PostgreSQL: use {instead}"))),
+    }
+}
+
+fn failed(error: StartError) -> AdminError {
+    AdminError::Failed(error.to_string())
+}

@@ -1,0 +1,121 @@
+//! What the store says of itself, and of the clock.
+
+use peernet_engine::time::UnixMillis;
+
+use super::super::times::utc;
+use super::Check;
+use crate::config::Config;
+use crate::server::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
+use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
+
+/// No machine's clock is right before this: 2025-01-01.
+const EARLIEST: UnixMillis = UnixMillis(1_735_689_600_000);
+/// Clocks of several trackers of one database differ that much without harm, in milliseconds.
+const SKEW_MS_MAX: i64 = 5_000;
+
+/// The checks, and whether the store could be read.
+pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<Check>, bool) {
+    let embedded = config.database_url.reveal().is_none();
+    if embedded && !config.data_dir.join(DATABASE_FILE).exists() {
+        let store = Check::warn("store", "no embedded database yet; the first start makes it");
+        return (vec![store, clock(now, None)], true);
+    }
+    let facts = open_store(config).and_then(|store| store.registry()?.facts());
+    match facts {
+        Ok(facts) => {
+            let mut checks = vec![tables(&facts), clock(now, facts.newest_at)];
+            checks.extend(facts.connections.map(|found| connections(config, found, running)));
+            (checks, true)
+        }
+        Err(error) => {
+            let advice =
+                if embedded { "check the folder's owner and the disk" } else { "check DATABASE_URL and the server" };
+            (vec![Check::fail("store", format!("{error}; {advice}")), clock(now, None)], false)
+        }
+    }
+}
+
+fn tables(facts: &Facts) -> Check {
+    let name = "store";
+    match facts.schema_version {
+        None => Check::warn(name, "the database has no tables yet; the first start makes them"),
+        Some(SCHEMA_VERSION) => Check::ok(name, format!("it answers, schema version {SCHEMA_VERSION}")),
+        Some(older) if older < SCHEMA_VERSION => {
+            let next =
+                format!("schema version {older}; the next start upgrades it to {SCHEMA_VERSION}: back it up first");
+            Check::warn(name, next)
+        }
+        Some(newer) => Check::fail(name, format!("schema version {newer}: this program is too old for it; upgrade it")),
+    }
+}
+
+fn clock(now: UnixMillis, newest: Option<UnixMillis>) -> Check {
+    let (name, text) = ("clock", utc(now));
+    if now < EARLIEST {
+        return Check::fail(name, format!("{text} cannot be: set it, or tokens end at once; run NTP"));
+    }
+    match newest {
+        Some(newest) if newest.0 - now.0 > SKEW_MS_MAX => Check::warn(
+            name,
+            format!(
+                "{text} is before {}, which the store has seen: run NTP here and at the other trackers",
+                utc(newest)
+            ),
+        ),
+        _ => Check::ok(name, text),
+    }
+}
+
+fn connections(config: &Config, found: ConnectionFacts, running: bool) -> Check {
+    let name = "database connections";
+    // One more holds the reputation lock.
+    let needed = (config.database_connections() + OWN_CONNECTIONS) as u64;
+    let available = found.max.saturating_sub(found.reserved);
+    let text = format!("a tracker opens {needed}, the server takes {available}, {} are open", found.open);
+    if needed > available {
+        Check::fail(name, format!("{text}: raise max_connections or lower database_connections"))
+    } else if !running && found.open + needed > available {
+        Check::warn(name, format!("{text}: there is no room for one more tracker; raise max_connections"))
+    } else {
+        Check::ok(name, text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verdict;
+    use super::*;
+
+    #[test]
+    fn tables_of_another_version_are_told_with_what_to_do() {
+        let of = |version| tables(&Facts { schema_version: version, newest_at: None, connections: None });
+        assert_eq!(of(Some(SCHEMA_VERSION)).verdict, Verdict::Ok);
+        for (version, verdict, words) in [
+            (None, Verdict::Warn, "first start"),
+            (Some(1), Verdict::Warn, "back it up"),
+            (Some(1_000), Verdict::Fail, "upgrade it"),
+        ] {
+            let check = of(version);
+            assert!(check.verdict == verdict && check.found.contains(words), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_is_noticed() {
+        let now = UnixMillis(1_800_000_000_000);
+        assert_eq!(clock(now, None).verdict, Verdict::Ok);
+        assert_eq!(clock(now, Some(UnixMillis(now.0 + 4_000))).verdict, Verdict::Ok);
+        assert_eq!(clock(now, Some(UnixMillis(now.0 + 60_000))).verdict, Verdict::Warn);
+        assert_eq!(clock(UnixMillis(0), None).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_server_without_room_for_the_tracker_is_told() {
+        let config = Config { database_connections: 10, ..Config::default() };
+        let of = |max, open, running| connections(&config, ConnectionFacts { max, reserved: 3, open }, running).verdict;
+        assert_eq!(of(100, 5, false), Verdict::Ok);
+        assert_eq!(of(100, 90, false), Verdict::Warn);
+        assert_eq!(of(100, 90, true), Verdict::Ok);
+        assert_eq!(of(10, 1, false), Verdict::Fail);
+    }
+}

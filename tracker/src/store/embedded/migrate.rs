@@ -1,0 +1,46 @@
+//! Creating and upgrading the tables, in one transaction.
+
+use peernet_engine::economy::TreasuryRow;
+use peernet_engine::time::UnixMillis;
+use rusqlite::{Connection, params};
+
+use crate::store::columns;
+use crate::store::steps::{Step, VERSION, steps_from};
+use crate::store::{Result, StoreError};
+
+use super::connection::{execute, query, trouble};
+use super::ledger;
+
+/// The tables.
+const SCHEMA: &str = include_str!("schema.sql");
+
+pub(super) fn migrate(tx: &Connection, now: UnixMillis) -> Result<()> {
+    let found = version(tx)?;
+    let steps: Vec<&Step> = match found {
+        Some(VERSION) => return Ok(()),
+        Some(found) if found > VERSION => {
+            let what = format!("the file has schema version {found}, this program knows {VERSION}: it is too old");
+            return Err(StoreError::Failed(what));
+        }
+        Some(found) => steps_from(found).collect(),
+        None => Vec::new(),
+    };
+    let run = |sql: &str| tx.execute_batch(sql).map_err(trouble);
+    steps.iter().try_for_each(|step| run(step.before.embedded))?;
+    run(SCHEMA)?;
+    steps.iter().try_for_each(|step| run(step.after.embedded))?;
+    if found.is_none() {
+        ledger::save_treasury(tx, &TreasuryRow::new())?;
+    }
+    let insert = "INSERT OR REPLACE INTO schema_version (id, version, migrated_at) VALUES (1, ?1, ?2)";
+    execute(tx, insert, params![VERSION, now.0]).map(drop)
+}
+
+/// The version of the tables that are there.
+pub(super) fn version(tx: &Connection) -> Result<Option<i64>> {
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'";
+    if query(tx, tables, [], |row| columns::number(row))?.first() != Some(&1) {
+        return Ok(None);
+    }
+    Ok(query(tx, "SELECT version FROM schema_version", [], |row| columns::number(row))?.pop())
+}

@@ -1,0 +1,98 @@
+//! Questions of operators.
+
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+use rusqlite::{Connection, params};
+
+use crate::store::columns::{self, account_entry_columns, audit_columns, invite_columns};
+use crate::store::registry::{
+    AccountEntry, AccountQuery, AuditQuery, AuditRow, CodeHash, Facts, Invite, PAGE_MAX, Registry,
+};
+use crate::store::text::{folded, pattern};
+use crate::store::{Durability, Result};
+
+use super::EmbeddedStore;
+use super::connection::{execute, query};
+
+impl Registry for EmbeddedStore {
+    fn accounts(&self, query: &AccountQuery) -> Result<Vec<AccountEntry>> {
+        self.connections.read(|tx| accounts(tx, query))
+    }
+
+    fn account_entry(&self, id: PeerId) -> Result<Option<AccountEntry>> {
+        self.connections.read(|tx| {
+            let sql = concat!(
+                "SELECT ",
+                account_entry_columns!(),
+                " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE a.id = ?1"
+            );
+            Ok(query(tx, sql, params![id.0], |row| columns::account_entry(row))?.pop())
+        })
+    }
+
+    fn suspended(&self) -> Result<Vec<PeerId>> {
+        let sql = "SELECT id FROM accounts WHERE suspended_at IS NOT NULL";
+        self.connections.read(|tx| query(tx, sql, [], |row| columns::peer(row)))
+    }
+
+    fn metadata_bytes(&self, account: PeerId) -> Result<u64> {
+        let sql = "SELECT metadata_bytes FROM account_usage WHERE account = ?1";
+        let found = self.connections.read(|tx| query(tx, sql, params![account.0], |row| columns::size(row)))?;
+        Ok(found.first().copied().unwrap_or(0))
+    }
+
+    fn invite(&self, code_hash: &CodeHash) -> Result<Option<Invite>> {
+        let sql = concat!("SELECT ", invite_columns!(), " FROM invites WHERE code_hash = ?1");
+        self.connections.read(|tx| Ok(query(tx, sql, params![code_hash], |row| columns::invite(row))?.pop()))
+    }
+
+    fn invites(&self) -> Result<Vec<Invite>> {
+        let sql =
+            concat!("SELECT ", invite_columns!(), " FROM invites ORDER BY created_at DESC, code_hash DESC LIMIT ?1");
+        self.connections.read(|tx| query(tx, sql, params![PAGE_MAX as i64], |row| columns::invite(row)))
+    }
+
+    fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditRow>> {
+        self.connections.read(|tx| audit_log(tx, query))
+    }
+
+    fn prune_audit_log(&self, before: UnixMillis) -> Result<u64> {
+        let sql = "DELETE FROM audit WHERE at < ?1";
+        self.connections.write(Durability::Relaxed, |tx| Ok(execute(tx, sql, params![before.0])? as u64))
+    }
+
+    fn facts(&self) -> Result<Facts> {
+        self.connections.read(facts)
+    }
+}
+
+fn accounts(tx: &Connection, page: &AccountQuery) -> Result<Vec<AccountEntry>> {
+    let after = page.after.map_or_else(Vec::new, |id| id.0.to_vec());
+    let matching = page.matching.as_ref().map(|text| pattern(&folded(text)));
+    let sql = concat!(
+        "SELECT ",
+        account_entry_columns!(),
+        " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE a.id > ?1 AND (?2 IS NULL OR a.address \
+         LIKE ?2 ESCAPE '\\') ORDER BY a.id LIMIT ?3"
+    );
+    query(tx, sql, params![after, matching, page.limit.min(PAGE_MAX) as i64], |row| columns::account_entry(row))
+}
+
+fn audit_log(tx: &Connection, page: &AuditQuery) -> Result<Vec<AuditRow>> {
+    let limit = page.limit.min(PAGE_MAX) as i64;
+    let all = concat!("SELECT ", audit_columns!(), " FROM audit ORDER BY id DESC LIMIT ?1");
+    let one = concat!("SELECT ", audit_columns!(), " FROM audit WHERE account = ?2 ORDER BY id DESC LIMIT ?1");
+    match page.account {
+        None => query(tx, all, params![limit], |row| columns::audit_row(row)),
+        Some(id) => query(tx, one, params![limit, id.0], |row| columns::audit_row(row)),
+    }
+}
+
+fn facts(tx: &Connection) -> Result<Facts> {
+    let mut facts = Facts { schema_version: super::migrate::version(tx)?, newest_at: None, connections: None };
+    if facts.schema_version.is_some_and(|version| version >= 2) {
+        let sql = "SELECT max(coalesce((SELECT max(at) FROM audit), 0), (SELECT migrated_at FROM schema_version))";
+        facts.newest_at = query(tx, sql, [], |row| columns::number(row))?.pop().map(UnixMillis);
+    }
+    Ok(facts)
+}

@@ -1,0 +1,305 @@
+//! Accounts as operators see them: who there is, who is suspended, invites, and the audit log of what was done to accounts.
+//!
+//! Changes are [`AccountWrite`]s, which travel as [`super::Write::Account`]; each writes its own row of the audit log in the same
+//! transaction. Questions are the trait [`Registry`].
+
+use std::fmt;
+
+use peernet_engine::ids::PeerId;
+use peernet_engine::time::UnixMillis;
+
+use super::{Account, Result};
+
+/// The most rows that one question is answered with.
+pub const PAGE_MAX: usize = 1_000;
+/// The longest reason, note or detail that is kept, in bytes; the commands refuse longer ones.
+pub const TEXT_BYTES_MAX: usize = 1_000;
+
+/// SHA-256 of an invite's code.
+pub type CodeHash = [u8; 32];
+
+/// Why an account may not take part, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// Since when.
+    pub at: UnixMillis,
+    /// What the operator said.
+    pub reason: String,
+}
+
+/// An account with what operators want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountEntry {
+    /// The account.
+    pub account: Account,
+    /// Whether it is suspended.
+    pub suspended: Option<Suspension>,
+    /// Bytes of metadata that it has stored.
+    pub metadata_bytes: u64,
+}
+
+/// A page of accounts, in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountQuery {
+    /// In the address, case-insensitively.
+    pub matching: Option<String>,
+    /// Only ids after this one.
+    pub after: Option<PeerId>,
+    /// At most so many; [`PAGE_MAX`] at most.
+    pub limit: usize,
+}
+
+/// Leave to register, for as many as it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invite {
+    /// SHA-256 of its code, which is kept nowhere.
+    pub code_hash: CodeHash,
+    /// How often it could be used.
+    pub uses: u32,
+    /// How often it still can.
+    pub uses_left: u32,
+    /// For whom it is, or what for.
+    pub note: String,
+    /// When it was made.
+    pub created_at: UnixMillis,
+    /// From when on it is worth nothing.
+    pub expires_at: UnixMillis,
+    /// When an operator took it back.
+    pub revoked_at: Option<UnixMillis>,
+}
+
+impl Invite {
+    /// Whether someone may register with it now.
+    pub fn is_good(&self, now: UnixMillis) -> bool {
+        self.uses_left > 0 && self.revoked_at.is_none() && now < self.expires_at
+    }
+
+    /// What it is called in lists and in the audit log: enough of its hash.
+    pub fn id(&self) -> String {
+        invite_id(&self.code_hash)
+    }
+}
+
+/// See [`Invite::id`].
+pub fn invite_id(code_hash: &CodeHash) -> String {
+    data_encoding::HEXLOWER.encode(&code_hash[..6])
+}
+
+/// Who did something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// Someone with the account's password or token, or who wanted to have it.
+    Client,
+    /// Someone at the tracker's machine, by a command.
+    Operator,
+}
+
+impl Actor {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// An account was made.
+    Registered,
+    /// Its password was changed.
+    PasswordChanged,
+    /// Wrong passwords led to a wait.
+    LoginLocked,
+    /// An account was suspended.
+    Suspended,
+    /// It may take part again.
+    Resumed,
+    /// All its tokens were ended.
+    Revoked,
+    /// An invite was made.
+    InviteCreated,
+    /// Someone registered with it.
+    InviteUsed,
+    /// It was taken back.
+    InviteRevoked,
+    /// The database was restored from a backup.
+    Restored,
+}
+
+impl Action {
+    /// As it is stored and shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Registered => "registered",
+            Self::PasswordChanged => "password_changed",
+            Self::LoginLocked => "login_locked",
+            Self::Suspended => "suspended",
+            Self::Resumed => "resumed",
+            Self::Revoked => "revoked",
+            Self::InviteCreated => "invite_created",
+            Self::InviteUsed => "invite_used",
+            Self::InviteRevoked => "invite_revoked",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A row for the audit log. Its time is the transaction's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Who.
+    pub actor: Actor,
+    /// What.
+    pub action: Action,
+    /// To which account, if to one.
+    pub account: Option<PeerId>,
+    /// What else is to be known. Never a secret.
+    pub detail: String,
+}
+
+impl AuditEntry {
+    /// What an operator did to an invite.
+    pub fn of_invite(action: Action, invite: &Invite) -> Self {
+        let detail = format!("{} uses {} note {:?}", invite.id(), invite.uses, invite.note);
+        Self { actor: Actor::Operator, action, account: None, detail }
+    }
+}
+
+/// A row of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditRow {
+    /// Grows with each row.
+    pub id: u64,
+    /// When.
+    pub at: UnixMillis,
+    /// Who, see [`Actor::as_str`].
+    pub actor: String,
+    /// What, see [`Action::as_str`].
+    pub action: String,
+    /// To which account, if to one.
+    pub account: Option<PeerId>,
+    /// What else is to be known.
+    pub detail: String,
+}
+
+/// The newest rows of the audit log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only of this account.
+    pub account: Option<PeerId>,
+    /// At most so many; [`PAGE_MAX`] at most.
+    pub limit: usize,
+}
+
+/// A change of accounts or invites. Each writes the audit log; what changed nothing writes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccountWrite {
+    /// Like [`super::Write::CreateAccount`], using up one use of an invite: [`super::Written::InviteRefused`] when it is not good.
+    CreateInvited {
+        /// The account.
+        account: Account,
+        /// The invite.
+        code_hash: CodeHash,
+    },
+    /// Suspends: Done, Known when it is suspended already, Stale for an unknown account.
+    Suspend {
+        /// Whom.
+        id: PeerId,
+        /// Why.
+        reason: String,
+    },
+    /// Ends a suspension: Done, Known when there is none, Stale for an unknown account.
+    Resume {
+        /// Whose.
+        id: PeerId,
+    },
+    /// Raises the token generation, so that every token stops working: Done, Stale for an unknown account.
+    Revoke {
+        /// Whose.
+        id: PeerId,
+    },
+    /// Makes an invite: Done, Known when it is there.
+    PutInvite(Invite),
+    /// Takes it back: Done, Known when it was taken back already, Stale when there is none.
+    RevokeInvite {
+        /// Which.
+        code_hash: CodeHash,
+    },
+    /// Writes the audit log and nothing else.
+    Note(AuditEntry),
+}
+
+impl AccountWrite {
+    /// Whose rows it changes.
+    pub fn peer(&self) -> Option<PeerId> {
+        match self {
+            Self::CreateInvited { account, .. } => Some(account.id),
+            Self::Suspend { id, .. } | Self::Resume { id } | Self::Revoke { id } => Some(*id),
+            Self::PutInvite(_) | Self::RevokeInvite { .. } | Self::Note(_) => None,
+        }
+    }
+}
+
+/// How a database server's connections stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// As many as it takes.
+    pub max: u64,
+    /// Of which it keeps so many for its administrators.
+    pub reserved: u64,
+    /// As many as clients have open.
+    pub open: u64,
+}
+
+/// What an operator's check wants to know of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The version of its tables; `None` where there are none.
+    pub schema_version: Option<i64>,
+    /// The newest time that was written down.
+    pub newest_at: Option<UnixMillis>,
+    /// Of a database server.
+    pub connections: Option<ConnectionFacts>,
+}
+
+/// The version of the tables that this program makes and works with.
+pub const SCHEMA_VERSION: i64 = super::steps::VERSION;
+
+/// Questions about accounts.
+pub trait Registry {
+    /// A page of accounts.
+    fn accounts(&self, query: &AccountQuery) -> Result<Vec<AccountEntry>>;
+
+    /// One account.
+    fn account_entry(&self, id: PeerId) -> Result<Option<AccountEntry>>;
+
+    /// The ids of all suspended accounts.
+    fn suspended(&self) -> Result<Vec<PeerId>>;
+
+    /// Bytes of metadata that an account has stored; 0 for an unknown one.
+    fn metadata_bytes(&self, account: PeerId) -> Result<u64>;
+
+    /// An invite.
+    fn invite(&self, code_hash: &CodeHash) -> Result<Option<Invite>>;
+
+    /// The newest invites, [`PAGE_MAX`] at most.
+    fn invites(&self) -> Result<Vec<Invite>>;
+
+    /// The newest rows of the audit log, newest first.
+    fn audit_log(&self, query: &AuditQuery) -> Result<Vec<AuditRow>>;
+
+    /// Deletes rows of the audit log that are older than `before`. Returns how many.
+    fn prune_audit_log(&self, before: UnixMillis) -> Result<u64>;
+
+    /// What a check wants to know. Works on a database of any version.
+    fn facts(&self) -> Result<Facts>;
+}
