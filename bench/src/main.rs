@@ -4,6 +4,7 @@
 //! `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
 
 mod collection;
+mod crowd;
 mod fanout;
 mod hash;
 mod host;
@@ -14,6 +15,7 @@ mod report;
 mod rivals;
 mod share_to_had;
 mod slow_source;
+mod swarm;
 mod tracker;
 mod transfer;
 mod unavoidable;
@@ -25,7 +27,10 @@ use report::Round;
 const USAGE: &str = "usage: peernet-bench SCENARIO [--rounds N] [--mib N] [--hosts N] [--seconds N] [--connections N,N…] [--dest FOLDER] [--note TEXT] [--only PART-OF-NAME]
 scenarios:
   transfer   one file, one source, loopback: PeerNet beside curl from nginx and libtorrent, wall, CPU of both sides, peak RSS
-  tracker    lookups and announces a second and their p99 at several numbers of connections (needs wrk)
+  tracker    lookups and announces a second and their p99 at several numbers of connections, both stores, beside nginx, aquatic_http and torrust-tracker
+             (needs wrk)
+  swarm      bytes that a lease takes in the tracker's index, and lookups beside 10, 1,000 and 100,000 holders (needs wrk)
+  crowd      64 connections alone, and beside 5,000 that are idle and 500 that send a byte a second (needs wrk)
   uplink     256 MiB from behind a line of 12.5 MB/s (100 Mbit/s), a relay of the bench's own
   small      from nothing to a 1-byte file: both processes' start included
   fanout     128 MiB from one seeder to --hosts downloaders at once, every host behind 100 Mbit/s (needs root)
@@ -78,6 +83,8 @@ fn main() -> ExitCode {
         "uplink" => transfer::run_uplink(&options),
         "small" => transfer::run_small(&options),
         "tracker" => tracker::run(&options),
+        "swarm" => swarm::run(&options),
+        "crowd" => crowd::run(&options),
         "fanout" => fanout::run(&options),
         "share-to-had" => share_to_had::run(&options),
         "slow-source" => slow_source::run(&options),

@@ -37,13 +37,34 @@ impl Tracker {
         Self::start_on(&Host::here(), folder)
     }
 
-    /// The same on some host.
+    /// On loopback, on a database.
+    pub(crate) fn start_on_database(folder: &Path, url: &str, flags: &[&str]) -> io::Result<Self> {
+        Self::start_with(&Host::here(), folder, Some(url), flags)
+    }
+
+    /// On loopback with the embedded store, and some flags.
+    pub(crate) fn start_with_flags(folder: &Path, flags: &[&str]) -> io::Result<Self> {
+        Self::start_with(&Host::here(), folder, None, flags)
+    }
+
+    /// As [`Tracker::start`], on some host.
     pub(crate) fn start_on(host: &Host, folder: &Path) -> io::Result<Self> {
+        Self::start_with(host, folder, None, &[])
+    }
+
+    fn start_with(host: &Host, folder: &Path, database: Option<&str>, flags: &[&str]) -> io::Result<Self> {
         let mut command = host.command(program("peernet-tracker")?);
         command
             .args(["serve", "--listen", &format!("{}:0", host.address())])
             .args(["--connections-per-address-max", "4096", "--dialback", "false"])
+            // All load comes from one address, and much of it from one account.
+            .args(["--rate-per-address", "0", "--rate-per-account", "0"])
+            .args(["--registrations-per-address", "0", "--logins-per-address", "0"])
+            .args(flags)
             .env("PEERNET_TRACKER_DATA_DIR", folder.join("tracker"));
+        if let Some(url) = database {
+            command.env("DATABASE_URL", url);
+        }
         let mut process = Process::start(&mut command)?;
         let line = process.line_with("listening on http://", START);
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();

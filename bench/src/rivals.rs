@@ -2,6 +2,7 @@
 
 pub(crate) mod bittorrent;
 pub(crate) mod nginx;
+pub(crate) mod trackers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

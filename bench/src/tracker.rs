@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::report::Report;
 use crate::rivals::has;
 use crate::rivals::nginx::Nginx;
+use crate::rivals::trackers::BtTracker;
 use crate::{Options, measure, parts};
 
 /// How many sources the looked-up file has.
@@ -21,50 +22,173 @@ const SOURCES: usize = 12;
 
 /// The scenario `tracker`.
 pub(crate) fn run(options: &Options) -> io::Result<()> {
-    if !has("wrk") {
-        return Err(io::Error::other("wrk is missing: install it (Debian: apt-get install wrk)"));
-    }
+    must_have_wrk()?;
     let folder = tempfile::tempdir()?;
-    let tracker = parts::Tracker::start(folder.path())?;
     let mut report = Report::start("tracker", &options.note)?;
+    let tracker = parts::Tracker::start(&made(folder.path(), "embedded")?)?;
     sequential_announces(&tracker.url, &mut report)?;
-    let (token, plan, announce) = prepare(&tracker.url, folder.path())?;
     let v1 = v1_files(&tracker.url)?;
     registrations(&tracker.url, &mut report)?;
+    let mut targets = targets("", &tracker, folder.path())?;
+    let server = peernet_testkit::postgres::Postgres::start();
+    let on_database =
+        parts::Tracker::start_on_database(&made(folder.path(), "postgresql")?, &server.fresh_database(), &[])?;
+    targets.extend(self::targets(", PostgreSQL", &on_database, folder.path())?);
+    let rivals = BtTracker::start_all(folder.path())?;
+    let script = BtTracker::script(folder.path())?;
+    targets.extend(rivals.iter().map(|rival| Target::of_rival(rival, &script)));
     let nginx = Nginx::start(folder.path(), folder.path())?;
-    let pid = tracker.process.id();
+    let constant =
+        nginx.as_ref().map(|nginx| Target::plain("nginx constant", format!("{}/constant", nginx.url()), None));
     for round in 0..options.rounds {
         for connections in &options.connections {
-            let load = Load { connections: *connections, seconds: options.seconds, token: &token };
-            if let Some(nginx) = &nginx {
-                report.add(
-                    &format!("nginx constant, {connections}"),
-                    round,
-                    load.run(&format!("{}/constant", nginx.url()), None)?,
-                )?;
-            }
-            for (what, url, script) in [
-                ("health", format!("{}/health", tracker.url), None),
-                ("lookup (plan)", format!("{}{plan}", tracker.url), None),
-                ("announce (1 lease)", format!("{}/api/v1/swarm/announce", tracker.url), Some(announce.as_path())),
-            ] {
-                let before = measure::cpu_so_far(pid)?;
-                let mut record = load.run(&url, script)?;
-                record["tracker_cpu_s"] = json!(measure::cpu_so_far(pid)?.saturating_sub(before).as_secs_f64());
-                record["tracker_rss_mib"] = json!(measure::peak_rss_kib(pid)? as f64 / 1024.0);
-                report.add(&format!("{what}, {connections}"), round, record)?;
+            for target in constant.iter().chain(&targets).filter(|target| options.wants(&target.what)) {
+                target.measure(options, *connections, round, &mut report)?;
             }
         }
     }
-    for (chunks, peers, path) in &v1 {
-        let load = Load { connections: 16, seconds: options.seconds, token: &token };
-        for round in 0..options.rounds {
-            let who = format!("v1 lookup, {chunks} chunks, {peers} peers");
-            report.add(&who, round, load.run(&format!("{}{path}", tracker.url), None)?)?;
-        }
-    }
+    v1_lookups(options, &v1, &targets[0], &mut report)?;
     report.summary(&["requests_per_s", "p50_ms", "p99_ms", "errors", "tracker_cpu_s", "tracker_rss_mib"]);
+    ratios(&report, options);
     Ok(())
+}
+
+pub(crate) fn must_have_wrk() -> io::Result<()> {
+    match has("wrk") {
+        true => Ok(()),
+        false => Err(io::Error::other("wrk is missing: install it (Debian: apt-get install wrk)")),
+    }
+}
+
+fn made(folder: &Path, name: &str) -> io::Result<std::path::PathBuf> {
+    let path = folder.join(name);
+    fs::create_dir_all(&path)?;
+    Ok(path)
+}
+
+/// Something that answers requests.
+struct Target {
+    what: String,
+    url: String,
+    token: String,
+    script: Option<std::path::PathBuf>,
+    pid: Option<u32>,
+}
+
+impl Target {
+    fn plain(what: &str, url: String, pid: Option<u32>) -> Self {
+        Self { what: what.to_owned(), url, token: String::new(), script: None, pid }
+    }
+
+    fn of_rival(rival: &BtTracker, script: &Path) -> Self {
+        let script = Some(script.to_owned());
+        Self { script, ..Self::plain(&format!("{} announce", rival.name), rival.url(), Some(rival.pid())) }
+    }
+
+    fn measure(&self, options: &Options, connections: usize, round: usize, report: &mut Report) -> io::Result<()> {
+        let load = Load { connections, seconds: options.seconds, token: &self.token };
+        let before = self.pid.map(measure::cpu_so_far).transpose()?;
+        let mut record = load.run(&self.url, self.script.as_deref())?;
+        if let (Some(pid), Some(before)) = (self.pid, before) {
+            record["tracker_cpu_s"] = json!(measure::cpu_so_far(pid)?.saturating_sub(before).as_secs_f64());
+            record["tracker_rss_mib"] = json!(measure::peak_rss_kib(pid)? as f64 / 1024.0);
+        }
+        report.add(&format!("{}, {connections}", self.what), round, record)
+    }
+}
+
+/// What is asked of one of our trackers.
+fn targets(store: &str, tracker: &parts::Tracker, folder: &Path) -> io::Result<Vec<Target>> {
+    let pid = Some(tracker.process.id());
+    let (token, plan, renewal) = prepare(&tracker.url, folder)?;
+    let durable = durable_announces(&tracker.url, &folder.join(format!("durable{}.lua", store.len())))?;
+    let announce = format!("{}/api/v1/swarm/announce", tracker.url);
+    let target = |what: &str, url: String, script: Option<std::path::PathBuf>| Target {
+        token: token.clone(),
+        script,
+        ..Target::plain(&format!("{what}{store}"), url, pid)
+    };
+    Ok(vec![
+        target("lookup (plan)", format!("{}{plan}", tracker.url), None),
+        target("announce (new, durable)", announce.clone(), Some(durable)),
+        target("announce (renewal)", announce, Some(renewal)),
+        target("health", format!("{}/health", tracker.url), None),
+    ])
+}
+
+/// How many files and accounts the durable announces are about.
+const ANNOUNCED: usize = 64;
+
+/// A script for wrk: announces by many accounts of many files, each of another bitmap than before, so that each must be kept.
+fn durable_announces(url: &str, path: &Path) -> io::Result<std::path::PathBuf> {
+    let hashes: Vec<u8> = [9u8; 32].repeat(64);
+    let (mut tokens, mut files) = (Vec::new(), Vec::new());
+    for n in 0..ANNOUNCED {
+        let mut peer = V1Tracker::new(url);
+        peer.register(&format!("10.3.{n}.1:5000"), "bench-password")
+            .map_err(|answer| io::Error::other(format!("{answer:?}")))?;
+        let token = peer.token().unwrap_or_default().to_owned();
+        let file_hash = sha256_hex(format!("announced {n}").as_bytes());
+        let id = manifest_id(&file_hash, 64 << 20, &hashes);
+        let manifest = json!({"file_hash": file_hash, "file_name": "b", "size": 64 << 20, "chunk_size": 1 << 20, "chunk_hashes": BASE64.encode(&hashes)});
+        put(url, &token, &format!("/api/v1/manifests/{id}"), &manifest)?;
+        files.push(format!("{{'{file_hash}', '{id}'}}"));
+        tokens.push(format!("'{token}'"));
+    }
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let text = format!(
+        "local files = {{{}}}\nlocal tokens = {{{}}}\nlocal letters = '{letters}'\n\
+         local function letter() local n = math.random(#letters); return letters:sub(n, n) end\n\
+         request = function()\n\
+           local file, token = files[math.random(#files)], tokens[math.random(#tokens)]\n\
+           local bits = letter() .. letter() .. letter() .. letter() .. 'AAAAAAA='\n\
+           local body = '{{\"address\":\"10.9.9.9:5000\",\"files\":[{{\"file_hash\":\"' .. file[1] .. '\",\"manifest_id\":\"' .. file[2] .. '\",\"have\":{{\"bitmap\":\"' .. bits .. '\"}}}}]}}'\n\
+           return wrk.format('POST', nil, {{['Authorization'] = 'Bearer ' .. token, ['Content-Type'] = 'application/json'}}, body)\n\
+         end\n",
+        files.join(","),
+        tokens.join(",")
+    );
+    fs::write(path, text)?;
+    Ok(path.to_owned())
+}
+
+fn v1_lookups(
+    options: &Options,
+    v1: &[(usize, usize, String)],
+    target: &Target,
+    report: &mut Report,
+) -> io::Result<()> {
+    let base = target.url.split("/api/").next().unwrap_or_default().to_owned();
+    for (chunks, peers, path) in v1 {
+        let who = format!("v1 lookup, {chunks} chunks, {peers} peers");
+        for round in 0..options.rounds {
+            if options.wants(&who) {
+                let load = Load { connections: 16, seconds: options.seconds, token: &target.token };
+                report.add(&who, round, load.run(&format!("{base}{path}"), None)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The comparisons that are promised, from this run.
+fn ratios(report: &Report, options: &Options) {
+    let rate = |what: &str, connections: usize| report.median(&format!("{what}, {connections}"), "requests_per_s");
+    for connections in &options.connections {
+        for store in ["", ", PostgreSQL"] {
+            for (ours, other) in [
+                ("lookup (plan)", "nginx constant"),
+                ("lookup (plan)", "aquatic_http announce"),
+                ("announce (new, durable)", "aquatic_http announce"),
+                ("announce (new, durable)", "torrust-tracker announce"),
+            ] {
+                let ours = format!("{ours}{store}");
+                if let (Some(us), Some(them)) = (rate(&ours, *connections), rate(other, *connections)) {
+                    println!("{connections:>5} connections: {ours} / {other} = {:.2}", us / them);
+                }
+            }
+        }
+    }
 }
 
 /// What a version 1 sharer of a 1 GiB file does: 1,024 announces, one after the other, on one connection.
@@ -143,7 +267,7 @@ fn prepare(url: &str, folder: &Path) -> io::Result<(String, String, std::path::P
             return Err(io::Error::other(format!("announce: {answer:?}")));
         }
     }
-    let script = folder.join("announce.lua");
+    let script = folder.join(format!("announce-{}.lua", url.rsplit(':').next().unwrap_or_default()));
     let body = announce_body(SOURCES - 1, &file_hash, &manifest_id).to_string().replace('\'', "");
     fs::write(
         &script,
@@ -170,14 +294,15 @@ fn manifest_id(file_hash: &str, size: u64, hashes: &[u8]) -> String {
     )
 }
 
-struct Load<'a> {
-    connections: usize,
-    seconds: u64,
-    token: &'a str,
+/// Some seconds of wrk.
+pub(crate) struct Load<'a> {
+    pub(crate) connections: usize,
+    pub(crate) seconds: u64,
+    pub(crate) token: &'a str,
 }
 
 impl Load<'_> {
-    fn run(&self, url: &str, script: Option<&Path>) -> io::Result<Value> {
+    pub(crate) fn run(&self, url: &str, script: Option<&Path>) -> io::Result<Value> {
         let mut wrk = Command::new("wrk");
         wrk.args(["-t", "1", "--latency", "-c", &self.connections.to_string(), "-d", &format!("{}s", self.seconds)]);
         wrk.args(["-H", &format!("Authorization: Bearer {}", self.token)]);
