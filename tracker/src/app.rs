@@ -17,6 +17,7 @@ use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
+use crate::routes::files::PlanCache;
 use crate::store::Store;
 use crate::swarm::{Journal, Swarm};
 use crate::writer::Writer;
@@ -59,6 +60,8 @@ pub struct App {
     pub counters: Counters,
     /// Whether the database answers.
     pub readiness: Readiness,
+    /// Plans as far as they are the same for everyone.
+    pub plans: PlanCache,
     /// Who may say on whose behalf a request comes.
     pub proxies: Proxies,
     /// The other trackers' keys.

@@ -153,8 +153,8 @@ impl Handle {
         matches!(self.standings(&[peer])[..], [Standing { tier: Tier::Established | Tier::Known, .. }])
     }
 
-    /// Until when each of `peers` comes last in `caller`'s own lookups; zero for no complaint.
-    pub fn demotions(&self, caller: PeerId, peers: &[PeerId]) -> Vec<UnixMillis> {
+    /// Until when each of `peers` comes last in `caller`'s own lookups, zero for no complaint; empty where there is none at all.
+    pub fn demotions(&self, caller: PeerId, peers: impl Iterator<Item = PeerId>) -> Vec<UnixMillis> {
         let now = (self.shared.clock)();
         self.shared.memory.demotions(now, self.shared.store.as_ref(), caller, peers)
     }

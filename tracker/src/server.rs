@@ -217,6 +217,7 @@ fn assemble(
     let swarm_limits = swarm::Limits { files_per_peer_max: config.files_per_account, ..Default::default() };
     let app = App {
         proxies,
+        plans: Default::default(),
         limits: Limits::new(&config),
         permits: Permits::new(config.database_connections()),
         config,

@@ -131,17 +131,23 @@ impl Memory {
         now: UnixMillis,
         store: &dyn Store,
         caller: PeerId,
-        peers: &[PeerId],
+        peers: impl Iterator<Item = PeerId>,
     ) -> Vec<UnixMillis> {
-        let fresh = lock(&self.demotions).get(&caller).is_some_and(|(read_at, _)| is_fresh(now, *read_at));
-        if !fresh {
-            let read = or_log(store.demotions(caller, now), "complaints could not be read");
-            insert_bounded(&mut lock(&self.demotions), caller, (now, read.into_iter().collect()));
+        let of_each = |until: &HashMap<PeerId, UnixMillis>, peers: &mut dyn Iterator<Item = PeerId>| {
+            if until.is_empty() {
+                return Vec::new();
+            }
+            peers.map(|peer| until.get(&peer).copied().unwrap_or_default()).collect()
+        };
+        let mut peers = peers;
+        if let Some((_, until)) = lock(&self.demotions).get(&caller).filter(|(read_at, _)| is_fresh(now, *read_at)) {
+            return of_each(until, &mut peers);
         }
-        let demotions = lock(&self.demotions);
-        let of =
-            |peer: &PeerId| demotions.get(&caller).and_then(|(_, until)| until.get(peer)).copied().unwrap_or_default();
-        peers.iter().map(of).collect()
+        let read = or_log(store.demotions(caller, now), "complaints could not be read");
+        let until: HashMap<PeerId, UnixMillis> = read.into_iter().collect();
+        let each = of_each(&until, &mut peers);
+        insert_bounded(&mut lock(&self.demotions), caller, (now, until));
+        each
     }
 
     /// The thread committed a complaint.

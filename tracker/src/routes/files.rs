@@ -19,7 +19,7 @@ use crate::store::{Durability, StoreError, V1Chunk, V1Listing, Write};
 use crate::swarm::{FileView, Full, News, V1Address, V1Step, lookup::choose};
 use crate::wire;
 
-pub use plan::plan;
+pub use plan::{PlanCache, plan};
 
 impl From<Full> for ApiError {
     fn from(full: Full) -> Self {
@@ -90,25 +90,18 @@ pub fn lookup(app: &App, caller: &Caller, _request: &Request, args: &PathArgs) -
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let now = (app.clock)();
     let site = app.swarm.site_of(caller.peer);
-    let body =
-        match known_view(app, now, file, caller.peer, site.as_deref())?.and_then(|view| choose(&view, caller.peer)) {
-            Some(group) => render::lookup(app, now, caller.peer, file, &group)?,
-            None => render::empty(),
-        };
+    let body = match known_view(app, now, file, site.as_deref())?.and_then(|view| choose(&view, caller.peer)) {
+        Some(group) => render::lookup(app, now, caller.peer, file, &group)?,
+        None => render::empty(),
+    };
     Ok(Reply { status: 200, content_type: "application/json", headers: Vec::new(), body })
 }
 
 /// The index's view of a file with every manifest's sizes known, which the first asker after a start or an announce has read
 /// from the store.
-fn known_view(
-    app: &App,
-    now: UnixMillis,
-    file: FileHash,
-    asker: PeerId,
-    site: Option<&str>,
-) -> Result<Option<FileView>, ApiError> {
+fn known_view(app: &App, now: UnixMillis, file: FileHash, site: Option<&str>) -> Result<Option<FileView>, ApiError> {
     let see = || {
-        let mut view = app.swarm.view(now, file, asker, site)?;
+        let mut view = app.swarm.view(now, file, site)?;
         view.retain(|peer| !app.accounts.is_suspended(peer));
         Some(view)
     };

@@ -4,14 +4,16 @@
 //! of the tracker or of the database loses nothing that was acknowledged, and a power cut at most what peers say again at their
 //! next renewal. What has expired is deleted; the rest, replayed in order, is the swarm as it was.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use peernet_engine::time::UnixMillis;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::embedded::connection::{Connections, each, execute, query, trouble};
 use super::exchange::{Batch, TrackerId};
-use super::{Durability, Result};
+use super::{Durability, Result, StoreError};
+use crate::log;
 
 /// `id` names this log among those of other trackers; `pushed` is the last batch that they were told of. AUTOINCREMENT, so
 /// that a number is never used again.
@@ -34,10 +36,28 @@ pub struct SwarmLog {
 
 impl SwarmLog {
     /// Opens or creates the file, readable by its owner only. Its folder must exist.
+    ///
+    /// A file that a power cut has damaged is put aside: what was in it is announced again within minutes.
     pub fn open(path: &Path) -> Result<Self> {
-        let connections = Connections::open(path)?;
-        connections.write(Durability::Synced, |tx| tx.execute_batch(SCHEMA).map_err(trouble))?;
-        Ok(Self { connections })
+        match Self::open_whole(path) {
+            Err(StoreError::Failed(why)) if path.exists() => {
+                log::warn("swarm", "the log is damaged and begun anew", &[("file", &path.display()), ("why", &why)]);
+                put_aside(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
+                Self::open_whole(path)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_whole(path: &Path) -> Result<Self> {
+        let connections = Connections::open_unsynced(path)?;
+        connections.write(Durability::Relaxed, |tx| tx.execute_batch(SCHEMA).map_err(trouble))?;
+        let found = connections
+            .read(|tx| query(tx, "PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0).map_err(trouble)))?;
+        match found.first().map(String::as_str) {
+            Some("ok") => Ok(Self { connections }),
+            other => Err(StoreError::Failed(format!("quick_check: {}", other.unwrap_or("nothing")))),
+        }
     }
 
     /// Who this is among the trackers of one database; `fresh` where the file is new.
@@ -54,7 +74,7 @@ impl SwarmLog {
 
     /// Appends a batch that means nothing any more after `expires_at`. It survives kill -9 when this returns.
     pub fn append(&self, expires_at: UnixMillis, body: &[u8]) -> Result<()> {
-        self.connections.write(Durability::Relaxed, |tx| {
+        self.connections.write_one(Durability::Relaxed, |tx| {
             execute(tx, "INSERT INTO log (expires_at, body) VALUES (?1, ?2)", params![expires_at.0, body]).map(drop)
         })
     }
@@ -126,6 +146,18 @@ impl SwarmLog {
     }
 }
 
+/// Renames the file and what SQLite keeps beside it.
+fn put_aside(path: &Path) -> io::Result<()> {
+    for beside in ["", "-wal", "-shm"] {
+        let with = |end: &str| PathBuf::from(format!("{}{end}", path.display()));
+        match fs::rename(with(beside), with(&format!(".damaged{beside}"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 fn batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<Batch> {
     Ok(Batch { seq: row.get(0)?, expires_at: UnixMillis(row.get(1)?), body: row.get(2)? })
 }
@@ -177,5 +209,22 @@ mod tests {
         log.prune(UnixMillis(2_000)).expect("prunes");
         log.append(UnixMillis(3_000), &[9]).expect("appends");
         assert_eq!(log.unpushed(NOW, 25).expect("reads").len(), 1, "numbers go on after everything was deleted");
+    }
+
+    #[test]
+    fn a_damaged_file_is_put_aside_and_begun_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let log = SwarmLog::open(&path).expect("opens");
+        (0..200u8).for_each(|n| log.append(UnixMillis(2_000), &[n; 500]).expect("appends"));
+        drop(log);
+        let mut bytes = fs::read(&path).expect("reads");
+        assert!(bytes.len() > 20_000, "the log was emptied into the file when it was closed");
+        bytes[8_192..16_384].fill(0xa5);
+        fs::write(&path, bytes).expect("writes");
+        let log = SwarmLog::open(&path).expect("begins anew");
+        assert_eq!(bodies(&log, NOW), Vec::<Vec<u8>>::new());
+        log.append(UnixMillis(2_000), &[1]).expect("appends");
+        assert!(folder.path().join("log.damaged").exists());
     }
 }

@@ -18,8 +18,9 @@ use super::peers::{Contact, Peer};
 /// How many kinds there are.
 const KINDS: usize = 5;
 /// Up to this many holders all are drawn.
-const ALL_MAX: usize = 40;
-/// Otherwise so many of each kind: two for each place of a plan where the choice matters.
+pub(super) const ALL_MAX: usize = 40;
+/// Otherwise so many, of each kind at least as many as this where it has them: two for each place of a plan where the choice
+/// matters.
 const DRAWN: [usize; KINDS] = [14, 10, 8, 6, 2];
 /// And so many of the asker's site.
 const DRAWN_OF_SITE: usize = 10;
@@ -123,7 +124,7 @@ impl Holders {
         }
         let mut drawn = self.draw_of_site(rng, site);
         let mut start = 0;
-        for (end, count) in self.ends.into_iter().zip(DRAWN) {
+        for (end, count) in self.ends.into_iter().zip(self.shares()) {
             let of_kind = distinct(rng, start as usize..end as usize, count);
             drawn.extend(of_kind.into_iter().filter(|at| !drawn.contains(at)).collect::<Vec<_>>());
             start = end;
@@ -132,6 +133,20 @@ impl Holders {
             let (key, holder) = self.map.get_index(at).expect("below the end of a kind");
             each(&key.0, holder);
         }
+    }
+
+    /// How many to draw of each kind: what one kind has too few for goes to the others, best first.
+    fn shares(&self) -> [usize; KINDS] {
+        let mut start = 0;
+        let sizes = self.ends.map(|end| (end - std::mem::replace(&mut start, end)) as usize);
+        let mut shares: [usize; KINDS] = std::array::from_fn(|kind| DRAWN[kind].min(sizes[kind]));
+        let mut left = ALL_MAX - shares.iter().sum::<usize>();
+        for (share, size) in shares.iter_mut().zip(sizes) {
+            let more = left.min(size - *share);
+            *share += more;
+            left -= more;
+        }
+        shares
     }
 
     fn draw_of_site(&self, rng: &mut Rng, site: Option<&str>) -> Vec<usize> {
@@ -281,10 +296,10 @@ mod tests {
         for seed in 0..2_000 {
             let mut drawn = Vec::new();
             holders.draw(&mut Rng::new(seed), None, |peer, _| drawn.push(peer.id));
-            assert_eq!(drawn.len(), DRAWN.iter().sum::<usize>());
+            assert_eq!(drawn.len(), ALL_MAX);
             drawn.sort_unstable();
             drawn.dedup();
-            assert_eq!(drawn.len(), DRAWN.iter().sum::<usize>());
+            assert_eq!(drawn.len(), ALL_MAX);
             drawn.into_iter().for_each(|id| *seen.entry(id).or_insert(0) += 1);
         }
         assert_eq!(seen.len(), 1_000);

@@ -3,14 +3,15 @@
 //! A lone request commits at once and hands nothing to anybody; under load one commit serves all that wait. Nothing is
 //! acknowledged before its commit.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use peernet_engine::time::UnixMillis;
 
 use super::news::News;
 use crate::api::ApiError;
-use crate::log;
+use crate::store::StoreError;
 use crate::store::swarm_log::SwarmLog;
 
 /// How many bytes wait for a commit at most: twice what the door admits in bodies at once. More is answered 503.
@@ -19,8 +20,7 @@ const PENDING_BYTES_MAX: usize = 64 << 20;
 /// The log's writers.
 pub struct Journal {
     log: SwarmLog,
-    pending: Mutex<Batch>,
-    committing: Mutex<()>,
+    state: Mutex<State>,
     counters: JournalCounters,
 }
 
@@ -33,36 +33,58 @@ pub struct JournalCounters {
     pub news: AtomicU64,
 }
 
-/// What will be committed next, and where those who wait learn how it went.
+#[derive(Default)]
+struct State {
+    /// What will be committed next.
+    pending: Batch,
+    /// Whether somebody commits at the moment. Invariant: while nobody does, nothing is pending.
+    committing: bool,
+}
+
+/// News that are committed together.
 #[derive(Default)]
 struct Batch {
     body: Vec<u8>,
     news: u64,
     expires_at: UnixMillis,
-    outcome: Arc<OnceLock<Result<(), ApiError>>>,
+    waiting: Arc<Waiting>,
+}
+
+/// Where those who wait for a batch learn how it went, or that it is theirs to commit.
+#[derive(Default)]
+struct Waiting {
+    told: Mutex<Option<Told>>,
+    changed: Condvar,
+}
+
+enum Told {
+    /// Whoever reads this first commits the batch.
+    Commit,
+    Done(Result<(), ApiError>),
 }
 
 impl Journal {
     /// Writes to this log.
     pub fn new(log: SwarmLog) -> Self {
-        Self { log, pending: Mutex::default(), committing: Mutex::default(), counters: JournalCounters::default() }
+        Self { log, state: Mutex::default(), counters: JournalCounters::default() }
     }
 
     /// Returns when all of `news` has committed, together or not at all. 503 `busy` where too much waits, 503
     /// `store_unavailable` where the disk takes nothing.
     pub fn write(&self, news: &[News]) -> Result<(), ApiError> {
-        let outcome = self.join(news)?;
-        let _turn = lock(&self.committing);
-        if let Some(result) = outcome.get() {
-            return result.clone();
+        let (waiting, is_first) = self.join(news)?;
+        if !is_first && let Some(result) = waiting.wait() {
+            return result;
         }
-        let batch = std::mem::take(&mut *lock(&self.pending));
-        let result = self.log.append(batch.expires_at, &batch.body).map_err(ApiError::from);
-        self.counters.batches.fetch_add(u64::from(result.is_ok()), Ordering::Relaxed);
-        self.counters.news.fetch_add(if result.is_ok() { batch.news } else { 0 }, Ordering::Relaxed);
-        let _first = batch.outcome.set(result.clone());
-        // Who panicked while committing took others' news along: they must not hear that theirs are safe.
-        if Arc::ptr_eq(&batch.outcome, &outcome) { result } else { Err(lost()) }
+        let batch = std::mem::take(&mut lock(&self.state).pending);
+        // Whatever happens in there, the next batch must find somebody.
+        let result = catch_unwind(AssertUnwindSafe(|| self.log.append(batch.expires_at, &batch.body)));
+        let result = result.unwrap_or_else(|_| Err(StoreError::Failed("the commit panicked".into())));
+        let result = result.map_err(ApiError::from);
+        self.count(&batch, result.is_ok());
+        batch.waiting.tell(Told::Done(result.clone()));
+        self.pass_on();
+        result
     }
 
     /// What was committed.
@@ -75,8 +97,10 @@ impl Journal {
         &self.log
     }
 
-    fn join(&self, news: &[News]) -> Result<Arc<OnceLock<Result<(), ApiError>>>, ApiError> {
-        let mut pending = lock(&self.pending);
+    /// Puts news into the batch that is committed next; true for who must commit it because nobody else does anything.
+    fn join(&self, news: &[News]) -> Result<(Arc<Waiting>, bool), ApiError> {
+        let mut state = lock(&self.state);
+        let pending = &mut state.pending;
         if pending.body.len() > PENDING_BYTES_MAX {
             return Err(ApiError::busy("too many announces are waiting"));
         }
@@ -85,13 +109,48 @@ impl Journal {
             pending.expires_at = pending.expires_at.max(one.expires_at());
         }
         pending.news += news.len() as u64;
-        Ok(Arc::clone(&pending.outcome))
+        let waiting = Arc::clone(&pending.waiting);
+        Ok((waiting, !std::mem::replace(&mut state.committing, true)))
+    }
+
+    /// After a commit: whoever waits for the next batch commits it, if anybody does.
+    fn pass_on(&self) {
+        let mut state = lock(&self.state);
+        state.committing = state.pending.news > 0;
+        let next = state.committing.then(|| Arc::clone(&state.pending.waiting));
+        drop(state);
+        next.into_iter().for_each(|waiting| waiting.tell(Told::Commit));
+    }
+
+    fn count(&self, batch: &Batch, done: bool) {
+        if done {
+            self.counters.batches.fetch_add(1, Ordering::Relaxed);
+            self.counters.news.fetch_add(batch.news, Ordering::Relaxed);
+        }
     }
 }
 
-fn lost() -> ApiError {
-    log::error("swarm", "a commit of the log panicked", &[]);
-    ApiError::internal()
+impl Waiting {
+    fn tell(&self, told: Told) {
+        let for_all = matches!(told, Told::Done(_));
+        *lock(&self.told) = Some(told);
+        if for_all { self.changed.notify_all() } else { self.changed.notify_one() }
+    }
+
+    /// How the batch went; `None` for who must commit it.
+    fn wait(&self) -> Option<Result<(), ApiError>> {
+        let mut told = lock(&self.told);
+        loop {
+            match &*told {
+                Some(Told::Done(result)) => return Some(result.clone()),
+                Some(Told::Commit) => {
+                    *told = None;
+                    return None;
+                }
+                None => told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

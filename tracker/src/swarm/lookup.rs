@@ -57,7 +57,7 @@ fn groups(view: &FileView, asker: PeerId) -> Vec<(HashesDigest, Group)> {
     }
     for manifest in &view.manifests {
         let Some(meta) = manifest.meta.as_ref().filter(|meta| meta.chunk_size == V1_CHUNK_SIZE) else { continue };
-        for holder in manifest.holders.iter().filter(|h| !h.held.is_nothing()) {
+        for holder in manifest.holders.iter().filter(|h| h.peer.id != asker && !h.held.is_nothing()) {
             let new = || Gathering::new(Hashes::Manifest(manifest.id), meta.chunks);
             let gathering = groups.entry(meta.digest).or_insert_with(new);
             gathering.group.size = meta.size;

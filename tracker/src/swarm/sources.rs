@@ -72,37 +72,38 @@ pub fn offers(view: &FileView, manifest: &ManifestView, meta: &ManifestMeta) -> 
 pub struct Facts<'a> {
     /// Scores and tiers now.
     pub standings: &'a [Standing],
-    /// Until when the asker wants each last.
+    /// Until when the asker wants each last; empty where it wants nobody so.
     pub demotions: &'a [UnixMillis],
 }
 
-/// The ranking's view of the offers. `chunks` is the file's count.
+/// The ranking's view of the offers. `only` says of each whether it alone holds something; empty for no.
 pub fn candidates(
     now: UnixMillis,
-    asker: PeerId,
     site: Option<&str>,
-    chunks: u32,
     offers: &[Offer],
     facts: Facts<'_>,
+    only: &[bool],
 ) -> Vec<Candidate> {
-    let listed = |i: usize| offers[i].peer.id != asker && facts.standings[i].tier != Tier::Unlisted;
-    let only = only_holders(chunks, offers, listed);
     let each = offers.iter().enumerate();
     each.map(|(i, offer)| Candidate {
         peer: offer.peer.id,
         standing: facts.standings[i],
         lease_until: offer.expires_at,
-        demoted_until: facts.demotions[i],
+        demoted_until: facts.demotions.get(i).copied().unwrap_or_default(),
         offered_today: offer.peer.offered_today(now),
         load: offer.peer.load(now),
         same_site: site.is_some() && offer.contact.site.as_deref() == site,
-        only_holder: only[i],
+        only_holder: only.get(i) == Some(&true),
     })
     .collect()
 }
 
-/// For each offer, whether it holds a chunk that no other listed one holds.
-fn only_holders(chunks: u32, offers: &[Offer], listed: impl Fn(usize) -> bool) -> Vec<bool> {
+/// For each offer, whether it holds a chunk that no other one that `asker` may be told of holds.
+pub fn only_holders(asker: PeerId, chunks: u32, offers: &[Offer], standings: &[Standing]) -> Vec<bool> {
+    only_of(chunks, offers, |i| offers[i].peer.id != asker && standings[i].tier != Tier::Unlisted)
+}
+
+fn only_of(chunks: u32, offers: &[Offer], listed: impl Fn(usize) -> bool) -> Vec<bool> {
     let complete = (0..offers.len()).filter(|i| listed(*i) && offers[*i].held == Held::Complete).count();
     if complete >= 2 {
         return vec![false; offers.len()];
@@ -199,8 +200,7 @@ mod tests {
 
     fn check(chunks: u32, spec: &str, expected: &str) {
         let (offers, listed): (Vec<Offer>, Vec<bool>) = make(spec, chunks).into_iter().unzip();
-        let only: String =
-            only_holders(chunks, &offers, |i| listed[i]).iter().map(|b| if *b { 'o' } else { '.' }).collect();
+        let only: String = only_of(chunks, &offers, |i| listed[i]).iter().map(|b| if *b { 'o' } else { '.' }).collect();
         assert_eq!(only, expected, "{spec}");
     }
 

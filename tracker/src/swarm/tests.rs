@@ -76,7 +76,7 @@ fn announce_v1(swarm: &Swarm, now: UnixMillis, chunk: &V1Chunk) -> Result<(), Fu
 }
 
 fn listed(swarm: &Swarm, now: UnixMillis, file_number: u8) -> usize {
-    let Some(view) = swarm.view(now, file(file_number), peer(0), None) else { return 0 };
+    let Some(view) = swarm.view(now, file(file_number), None) else { return 0 };
     view.listings.len() + view.manifests.iter().map(|manifest| manifest.holders.len()).sum::<usize>()
 }
 
@@ -163,7 +163,7 @@ fn variant(peer_number: u8, manifest: usize) -> Lease {
 fn one_account_cannot_make_a_file_s_plan_as_long_as_it_likes() {
     let swarm = Swarm::new(Limits::default());
     let announce = |n, manifest| swarm.announce(NOW, variant(n, manifest), None);
-    let known = || swarm.view(NOW, file(1), peer(0), None).unwrap().manifests.len();
+    let known = || swarm.view(NOW, file(1), None).unwrap().manifests.len();
     (0..MANIFESTS_PER_PEER_MAX).for_each(|manifest| announce(1, manifest).unwrap());
     assert_eq!(announce(1, 99), Err(Full::Account));
     assert_eq!(swarm.admits(&variant(1, 99)), Err(Full::Account));
@@ -235,6 +235,6 @@ fn equal_listings_share_their_hashes() {
     for n in 1..=2 {
         (0..2).for_each(|index| announce_v1(&swarm, NOW, &chunk(n, 1, 2, index)).unwrap());
     }
-    let view = swarm.view(NOW, file(1), peer(0), None).unwrap();
+    let view = swarm.view(NOW, file(1), None).unwrap();
     assert!(Arc::ptr_eq(&view.listings[0].hashes, &view.listings[1].hashes));
 }

@@ -33,12 +33,12 @@ pub struct ManifestView {
     pub id: ManifestId,
     /// Its sizes, where they are known already.
     pub meta: Option<ManifestMeta>,
-    /// Who holds some of it, or fetches it and holds nothing yet. Not the asker.
+    /// Who holds some of it, or fetches it and holds nothing yet.
     pub holders: Vec<HolderView>,
     /// How many hold at least one chunk, whether they were drawn or not.
     pub useful: usize,
-    /// What the asker itself announced.
-    pub own: Option<Held>,
+    /// Whether there are more holders than these.
+    pub drawn: bool,
 }
 
 /// A live version 2 lease.
@@ -85,10 +85,16 @@ impl FileView {
 }
 
 impl Swarm {
-    /// A copy of what is known of a file, as `asker` at `site` may see it; `None` where nobody holds a lease on it.
-    pub fn view(&self, now: UnixMillis, file: FileHash, asker: PeerId, site: Option<&str>) -> Option<FileView> {
+    /// A copy of what is known of a file, as somebody at `site` may see it; `None` where nobody holds a lease on it.
+    pub fn view(&self, now: UnixMillis, file: FileHash, site: Option<&str>) -> Option<FileView> {
         let mut rng = Rng::new(self.next_seed());
-        self.shard(file).files.get(&file).map(|entry| entry.view(now, asker, site, &mut rng))
+        self.shard(file).files.get(&file).map(|entry| entry.view(now, site, &mut rng))
+    }
+
+    /// What `peer` announced of a manifest.
+    pub fn held_by(&self, file: FileHash, manifest: ManifestId, peer: PeerId) -> Option<Held> {
+        let shard = self.shard(file);
+        Some(shard.files.get(&file)?.manifest(manifest)?.holders.get(peer)?.held.clone())
     }
 
     /// The version of a file's entry, raised by every change that a plan could show, and how many leases and listings it has,
@@ -111,13 +117,13 @@ impl Swarm {
 }
 
 impl FileEntry {
-    fn view(&self, now: UnixMillis, asker: PeerId, site: Option<&str>, rng: &mut Rng) -> FileView {
+    fn view(&self, now: UnixMillis, site: Option<&str>, rng: &mut Rng) -> FileView {
         let listings = self.v1.listings.values().filter(|l| is_live(l.expires_at, now) && l.address.is_reachable());
         FileView {
             name: self.name.clone(),
             manifests_loaded: self.manifests_loaded,
             version: self.version,
-            manifests: self.manifests.iter().map(|manifest| manifest.view(now, asker, site, rng)).collect(),
+            manifests: self.manifests.iter().map(|manifest| manifest.view(now, site, rng)).collect(),
             listings: listings
                 .map(|l| ListingView {
                     peer: Arc::clone(&l.peer),
@@ -142,10 +148,10 @@ impl FileEntry {
 }
 
 impl ManifestEntry {
-    fn view(&self, now: UnixMillis, asker: PeerId, site: Option<&str>, rng: &mut Rng) -> ManifestView {
+    fn view(&self, now: UnixMillis, site: Option<&str>, rng: &mut Rng) -> ManifestView {
         let mut holders = Vec::new();
         self.holders.draw(rng, site, |peer, holder| {
-            if is_live(holder.expires_at, now) && peer.id != asker {
+            if is_live(holder.expires_at, now) {
                 holders.push(HolderView {
                     peer: Arc::clone(peer),
                     contact: Arc::clone(&holder.contact),
@@ -160,7 +166,7 @@ impl ManifestEntry {
             meta: self.meta.clone(),
             holders,
             useful: self.holders.useful(),
-            own: self.holders.get(asker).map(|holder| holder.held.clone()),
+            drawn: self.holders.len() > super::holders::ALL_MAX,
         }
     }
 }

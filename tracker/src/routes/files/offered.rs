@@ -8,7 +8,7 @@ use peernet_protos::limits::SOURCES_PER_PLAN;
 
 use crate::app::App;
 use crate::swarm::Held;
-use crate::swarm::sources::{Facts, Offer, candidates, cover, covers, is_useful};
+use crate::swarm::sources::{Facts, Offer, candidates, cover, covers, is_useful, only_holders};
 
 /// A version 1 lookup holds this many orders, used chunk by chunk in turn: its clients ask the first peer of each list only,
 /// and so spread over all equals.
@@ -23,12 +23,21 @@ pub(super) struct Asker<'a> {
     pub(super) own: Option<&'a Held>,
 }
 
+/// What is known of the offers of a manifest, whoever asks.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) chunks: u32,
+    pub(super) offers: &'a [Offer],
+    /// Scores and tiers now.
+    pub(super) standings: &'a [Standing],
+    /// Whether who alone holds something may be named for that.
+    pub(super) looks_for_only_holders: bool,
+}
+
 /// Offers in order.
 pub(super) struct Offered {
     /// Places in the list of offers, best first.
     pub(super) order: Vec<usize>,
-    /// The scores to show, by place.
-    pub(super) scores: Vec<f64>,
     /// The peers of `order`: who a ticket lists.
     pub(super) kept: Vec<PeerId>,
     /// How many offers of at least one chunk there were, the asker's own not counted.
@@ -36,22 +45,26 @@ pub(super) struct Offered {
 }
 
 /// One order, for a plan.
-pub(super) fn order_plan(app: &App, now: UnixMillis, asker: &Asker<'_>, chunks: u32, offers: &[Offer]) -> Offered {
-    let (candidates, scores) = look_up(app, now, asker.peer, asker.site, chunks, offers);
+pub(super) fn order_plan(app: &App, now: UnixMillis, asker: &Asker<'_>, known: Known<'_>) -> Offered {
+    let candidates = look_up(app, now, asker, known);
     let order = order(&candidates, asker.peer, app.swarm.next_seed(), now);
-    offered(asker.peer, offers, order, scores)
+    offered(asker.peer, known.offers, order)
 }
 
-/// Several orders of the same offers, for version 1; each names someone for every chunk if anyone may be named for it.
+/// Several orders of the same offers, for version 1; each names someone for every chunk if anyone may be named for it. And each
+/// offer's score.
 pub(super) fn order_v1(
     app: &App,
     now: UnixMillis,
     asker: PeerId,
     chunks: u32,
     offers: &[Offer],
-) -> (Offered, Vec<Vec<usize>>) {
+) -> (Offered, Vec<Vec<usize>>, Vec<f64>) {
     let site = app.swarm.site_of(asker);
-    let (mut candidates, scores) = look_up(app, now, asker, site.as_deref(), chunks, offers);
+    let peers: Vec<PeerId> = offers.iter().map(|offer| offer.peer.id).collect();
+    let standings = app.reputation.standings(&peers);
+    let known = Known { chunks, offers, standings: &standings, looks_for_only_holders: true };
+    let mut candidates = look_up(app, now, &Asker { peer: asker, site: site.as_deref(), own: None }, known);
     let allowed: Vec<bool> = candidates.iter().map(|c| c.standing.tier != Tier::Unlisted || c.only_holder).collect();
     let orders: Vec<Vec<usize>> = (0..ORDERS_V1.min(chunks.max(1)))
         .map(|_| {
@@ -64,7 +77,8 @@ pub(super) fn order_v1(
         .collect();
     let first = orders.first().cloned().unwrap_or_default();
     first.iter().take(SOURCES_PER_PLAN).for_each(|place| offers[*place].peer.note_offered(now));
-    (offered(asker, offers, first, scores), orders)
+    let scores = standings.iter().map(|standing| shown_score(standing.score)).collect();
+    (offered(asker, offers, first), orders, scores)
 }
 
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
@@ -86,26 +100,21 @@ pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[
     shown
 }
 
-fn look_up(
-    app: &App,
-    now: UnixMillis,
-    asker: PeerId,
-    site: Option<&str>,
-    chunks: u32,
-    offers: &[Offer],
-) -> (Vec<Candidate>, Vec<f64>) {
-    let peers: Vec<PeerId> = offers.iter().map(|offer| offer.peer.id).collect();
-    let standings: Vec<Standing> = app.reputation.standings(&peers);
-    let demotions = app.reputation.demotions(asker, &peers);
-    let facts = Facts { standings: &standings, demotions: &demotions };
-    let scores = standings.iter().map(|standing| shown_score(standing.score)).collect();
-    (candidates(now, asker, site, chunks, offers, facts), scores)
+fn look_up(app: &App, now: UnixMillis, asker: &Asker<'_>, known: Known<'_>) -> Vec<Candidate> {
+    let Known { chunks, offers, standings, looks_for_only_holders } = known;
+    let demotions = app.reputation.demotions(asker.peer, offers.iter().map(|offer| offer.peer.id));
+    let facts = Facts { standings, demotions: &demotions };
+    let only = match looks_for_only_holders {
+        true => only_holders(asker.peer, chunks, offers, standings),
+        false => Vec::new(),
+    };
+    candidates(now, asker.site, offers, facts, &only)
 }
 
-fn offered(asker: PeerId, offers: &[Offer], order: Vec<usize>, scores: Vec<f64>) -> Offered {
+fn offered(asker: PeerId, offers: &[Offer], order: Vec<usize>) -> Offered {
     let kept: Vec<PeerId> = order.iter().map(|place| offers[*place].peer.id).collect();
     let holders = offers.iter().filter(|offer| offer.peer.id != asker && !offer.held.is_nothing()).count();
-    Offered { order, scores, kept, holders }
+    Offered { order, kept, holders }
 }
 
 #[cfg(test)]

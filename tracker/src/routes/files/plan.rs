@@ -1,26 +1,29 @@
 //! `GET /api/v1/files/{file_hash}`: the plan, answered from memory.
 //!
-//! What it costs does not depend on how many hold the file: the index draws some, the ranking orders them, ten are shown. Who
-//! has a plan already asks with its `ETag` and gets 304 while nothing has changed, or only what has.
+//! What it costs does not depend on how many hold the file: the index draws some, the ranking orders them, ten are shown. What
+//! is the same for all askers is made once and used until something changes. Who has a plan already asks with its `ETag` and gets 304
+//! while nothing has changed, or only what has.
 
 mod answer;
+mod prepared;
 mod wish;
 
-use peernet_engine::ids::{ByteCount, FileHash, PeerId};
+use peernet_engine::ids::{ByteCount, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::{PlanManifest, PlanReply};
 
 use super::offered::{Asker, Offered, order_plan, shown};
-use super::{known_view, ticket};
+use super::ticket;
 use crate::api::{ApiError, Caller, PathArgs};
 use crate::app::App;
 use crate::http::{Reply, Request};
-use crate::store::MANIFESTS_MAX;
-use crate::swarm::sources::{Offer, V1_CHUNK_SIZE, offers};
-use crate::swarm::{FileView, Held, ManifestMeta, ManifestView, lookup::choose};
+use crate::swarm::sources::V1_CHUNK_SIZE;
+use crate::swarm::{FileView, Held, ManifestView, lookup::choose};
 use answer::Answer;
+pub use prepared::PlanCache;
+use prepared::{Prepared, PreparedManifest};
 use wish::Wish;
 
 /// When to ask for the next plan where sources were found, in seconds.
@@ -29,10 +32,9 @@ const ASK_AGAIN_S: u64 = 60;
 const ASK_AGAIN_SOON_S: u64 = 15;
 
 /// A manifest and who of its holders is shown.
-struct Shown<'v> {
-    manifest: &'v ManifestView,
-    meta: &'v ManifestMeta,
-    offers: Vec<Offer>,
+struct Shown<'p> {
+    manifest: &'p PreparedManifest,
+    id: ManifestId,
     offered: Offered,
     places: Vec<usize>,
 }
@@ -45,18 +47,20 @@ pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> R
     if has_all_of_it(app, caller, file, &wish) {
         return Ok(Reply::empty(304).with_header("ETag", wish.etag.unwrap_or_default()));
     }
-    let Some(view) = known_view(app, now, file, caller.peer, wish.site.as_deref())? else {
+    let Some(prepared) = app.plans.prepared(app, now, file, wish.site.as_ref())? else {
         return plan_without_sources(app, file).map(|reply| Reply::json(200, &reply));
     };
-    let etag = app.swarm.etag(view.version);
-    let body = plan_of(app, now, caller.peer, file, &view, &wish)?;
+    let body = plan_of(app, now, caller.peer, file, &prepared, &wish)?;
+    let etag = app.swarm.etag(prepared.view.version);
     Ok(Reply { body, ..Reply::empty(200) }.with_header("ETag", etag).with_header("Cache-Control", "private, no-cache"))
 }
 
 /// Whether the asker's plan names everyone there is, and still is right. Where there are more to name, it gets others.
 fn has_all_of_it(app: &App, caller: &Caller, file: FileHash, wish: &Wish) -> bool {
     let is_all = |(version, sources)| wish.has(version) && sources <= SOURCES_PER_PLAN;
-    app.swarm.version_of(file).is_some_and(is_all) && app.reputation.has_ticket(caller.peer, file)
+    wish.etag.is_some()
+        && app.swarm.version_of(file).is_some_and(is_all)
+        && app.reputation.has_ticket(caller.peer, file)
 }
 
 fn plan_of(
@@ -64,15 +68,15 @@ fn plan_of(
     now: UnixMillis,
     asker: PeerId,
     file: FileHash,
-    view: &FileView,
+    prepared: &Prepared,
     wish: &Wish,
 ) -> Result<Vec<u8>, ApiError> {
     let known = wish.since.map(|_| app.reputation.listed(asker, file)).unwrap_or_default();
-    let ranked = rank(app, now, asker, view, wish)?;
-    let v1_listed = lists_version_1(view, asker);
-    let (geometry, sources) = payable(asker, view, &ranked);
+    let ranked = rank(app, now, asker, file, prepared, wish)?;
+    let v1_listed = lists_version_1(&prepared.view, asker);
+    let (geometry, sources) = payable(asker, &prepared.view, &ranked);
     let has_sources = !sources.is_empty();
-    let mut answer = Answer::new(file, view);
+    let mut answer = Answer::new(file, &prepared.view);
     if let Some(since) = wish.since.filter(|_| !known.is_empty()) {
         answer.delta(&app.swarm.etag(since), since, gone(app, now, file, &known), known);
     }
@@ -83,47 +87,36 @@ fn plan_of(
 }
 
 /// Manifests, the one with most holders first, each with its sources in order.
-fn rank<'v>(
+fn rank<'p>(
     app: &App,
     now: UnixMillis,
     asker: PeerId,
-    view: &'v FileView,
+    file: FileHash,
+    prepared: &'p Prepared,
     wish: &Wish,
-) -> Result<Vec<Shown<'v>>, ApiError> {
-    let mut known: Vec<&ManifestView> = view.manifests.iter().collect();
-    known.sort_by_key(|manifest| std::cmp::Reverse(manifest.useful));
-    known.truncate(MANIFESTS_MAX);
-    let mut ranked = Vec::with_capacity(known.len());
-    for manifest in known {
-        let Some(meta) = &manifest.meta else { continue };
-        ranked.push(show(app, now, asker, view, (manifest, meta), wish)?);
+) -> Result<Vec<Shown<'p>>, ApiError> {
+    let mut ranked = Vec::with_capacity(prepared.manifests.len());
+    for manifest in &prepared.manifests {
+        let view = prepared.view_of(manifest);
+        let own = match wish.own_of(&manifest.meta)? {
+            Some(own) => Some(own),
+            None => app.swarm.held_by(file, view.id, asker),
+        };
+        let asker = Asker { peer: asker, site: wish.site.as_deref(), own: own.as_ref() };
+        let offered = order_plan(app, now, &asker, manifest.known());
+        let places = shown(manifest.meta.chunks, asker.own, &manifest.offers, &offered.order);
+        places.iter().for_each(|place| manifest.offers[*place].peer.note_offered(now));
+        ranked.push((view.useful, Shown { manifest, id: view.id, offered, places }));
     }
-    ranked.sort_by_key(|shown| std::cmp::Reverse(shown.manifest.useful.max(shown.offered.holders)));
-    Ok(ranked)
-}
-
-fn show<'v>(
-    app: &App,
-    now: UnixMillis,
-    asker: PeerId,
-    view: &FileView,
-    (manifest, meta): (&'v ManifestView, &'v ManifestMeta),
-    wish: &Wish,
-) -> Result<Shown<'v>, ApiError> {
-    let offers = offers(view, manifest, meta);
-    let lacked = wish.own_of(meta)?;
-    let asker = Asker { peer: asker, site: wish.site.as_deref(), own: lacked.as_ref().or(manifest.own.as_ref()) };
-    let offered = order_plan(app, now, &asker, meta.chunks, &offers);
-    let places = shown(meta.chunks, asker.own, &offers, &offered.order);
-    places.iter().for_each(|place| offers[*place].peer.note_offered(now));
-    Ok(Shown { manifest, meta, offers, offered, places })
+    ranked.sort_by_key(|(useful, shown)| std::cmp::Reverse((*useful).max(shown.offered.holders)));
+    Ok(ranked.into_iter().map(|(_, shown)| shown).collect())
 }
 
 /// Whether version 1's lookup would list the file for this asker.
 fn lists_version_1(view: &FileView, asker: PeerId) -> bool {
     let has_all = |m: &ManifestView| {
         let whole = m.meta.as_ref().is_some_and(|meta| meta.chunk_size == V1_CHUNK_SIZE && meta.chunks > 0);
-        whole && m.holders.iter().any(|holder| holder.held == Held::Complete)
+        whole && m.holders.iter().any(|holder| holder.held == Held::Complete && holder.peer.id != asker)
     };
     view.manifests.iter().any(has_all) || choose(view, asker).is_some()
 }
@@ -131,7 +124,8 @@ fn lists_version_1(view: &FileView, asker: PeerId) -> bool {
 /// What a ticket is opened for: the size of the file, and whom it may pay.
 fn payable(asker: PeerId, view: &FileView, ranked: &[Shown<'_>]) -> (Option<Geometry>, Vec<PeerId>) {
     if let Some(first) = ranked.first() {
-        let geometry = Geometry::new(ByteCount(first.meta.size), first.meta.chunk_size).ok();
+        let meta = &first.manifest.meta;
+        let geometry = Geometry::new(ByteCount(meta.size), meta.chunk_size).ok();
         return (geometry, ranked.iter().flat_map(|shown| shown.offered.kept.iter().copied()).collect());
     }
     let group = choose(view, asker);

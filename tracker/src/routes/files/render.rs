@@ -7,7 +7,7 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::LookupV1Peer;
 
-use super::offered::{Offered, order_v1};
+use super::offered::order_v1;
 use crate::api::ApiError;
 use crate::app::App;
 use crate::swarm::lookup::{Group, Hashes};
@@ -29,7 +29,7 @@ pub(super) fn lookup(
     file: FileHash,
     group: &Group,
 ) -> Result<Vec<u8>, ApiError> {
-    let (offered, orders) = order_v1(app, now, asker, group.chunks, &group.offers);
+    let (offered, orders, scores) = order_v1(app, now, asker, group.chunks, &group.offers);
     if !covers(group.chunks, &group.offers, &offered.order) {
         return Ok(empty());
     }
@@ -37,21 +37,20 @@ pub(super) fn lookup(
         super::ticket(app, asker, file, geometry, offered.kept.clone());
     }
     match &group.hashes {
-        Hashes::Listed(hashes) => Ok(chunks(hashes, &group.offers, &offered, &orders)),
+        Hashes::Listed(hashes) => Ok(chunks(hashes, &group.offers, &scores, &orders)),
         Hashes::Manifest(id) => {
             let known = match app.swarm.catalogue().cached(*id) {
                 Some(known) => Some(known),
                 None => app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), *id))?,
             };
-            Ok(known
-                .map_or_else(empty, |known| chunks(known.manifest.chunk_hashes(), &group.offers, &offered, &orders)))
+            Ok(known.map_or_else(empty, |known| chunks(known.manifest.chunk_hashes(), &group.offers, &scores, &orders)))
         }
     }
 }
 
-fn chunks(hashes: &[ChunkHash], offers: &[Offer], offered: &Offered, orders: &[Vec<usize>]) -> Vec<u8> {
+fn chunks(hashes: &[ChunkHash], offers: &[Offer], scores: &[f64], orders: &[Vec<usize>]) -> Vec<u8> {
     let per_chunk = (NAMED_MAX / hashes.len().max(1)).clamp(2, SOURCES_PER_PLAN);
-    let peers: Vec<Vec<u8>> = offers.iter().zip(&offered.scores).map(|(offer, score)| peer(offer, *score)).collect();
+    let peers: Vec<Vec<u8>> = offers.iter().zip(scores).map(|(offer, score)| peer(offer, *score)).collect();
     let mut out = Vec::with_capacity(16 + hashes.len() * (100 + per_chunk.min(offers.len()) * 120));
     out.extend(br#"{"chunks":{"#);
     for (index, hash) in (0u32..).zip(hashes) {

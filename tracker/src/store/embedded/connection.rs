@@ -31,12 +31,23 @@ struct Writer {
     connection: Connection,
     /// What `PRAGMA synchronous` was last set to.
     durability: Durability,
+    /// What it is set to for [`Durability::Relaxed`].
+    relaxed: &'static str,
 }
 
 impl Connections {
     pub(in crate::store) fn open(path: &Path) -> Result<Self> {
+        Self::open_relaxing_to(path, "NORMAL")
+    }
+
+    /// A file whose relaxed commits are never synced, not even when the write-ahead log is emptied: a power cut may damage it.
+    pub(in crate::store) fn open_unsynced(path: &Path) -> Result<Self> {
+        Self::open_relaxing_to(path, "OFF")
+    }
+
+    fn open_relaxing_to(path: &Path, relaxed: &'static str) -> Result<Self> {
         private_file(path).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
-        let writer = Writer { connection: connect(path)?, durability: Durability::Synced };
+        let writer = Writer { connection: connect(path)?, durability: Durability::Synced, relaxed };
         let free = bounded(READERS);
         for _ in 0..READERS {
             let reader = connect(path)?;
@@ -58,6 +69,17 @@ impl Connections {
         let done = work(&tx)?;
         tx.commit().map_err(trouble)?;
         Ok(done)
+    }
+
+    /// Does a single statement, which is its own transaction.
+    pub(in crate::store) fn write_one<T>(
+        &self,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> Result<T>,
+    ) -> Result<T> {
+        let mut writer = self.writer();
+        writer.set_durability(durability)?;
+        work(&writer.connection)
     }
 
     /// Does `work` with a connection that cannot write, on one snapshot.
@@ -100,7 +122,7 @@ impl Writer {
         }
         let level = match durability {
             Durability::Synced => "FULL",
-            Durability::Relaxed => "NORMAL",
+            Durability::Relaxed => self.relaxed,
         };
         self.connection.pragma_update(None, "synchronous", level).map_err(trouble)?;
         self.durability = durability;

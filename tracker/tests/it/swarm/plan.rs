@@ -185,13 +185,14 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
                 peer.id
             })
             .collect();
-        for _ in 0..200 {
+        let began = std::time::Instant::now();
+        while !waiting.is_empty() {
             let (told, _) = told_and_kept(&asker.plan(&file));
             assert_eq!(told.len(), 10);
             told.iter().for_each(|id| {
                 waiting.remove(id);
             });
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "never named: {waiting:?}");
         }
-        assert!(waiting.is_empty(), "{waiting:?}");
     });
 }

@@ -12,6 +12,8 @@ use super::Shown;
 use crate::swarm::sources::Offer;
 use crate::swarm::{FileView, Held};
 
+/// What one source takes, mostly.
+const SOURCE_BYTES_USUAL: usize = 192;
 /// What ten sources take, mostly.
 const BYTES_USUAL: usize = 2_560;
 /// Scores are rounded to 0.05: these are all there are.
@@ -51,8 +53,9 @@ impl Answer {
         self.raw(br#","manifests":["#);
         for (nth, shown) in ranked.iter().enumerate() {
             self.raw(if nth == 0 { br#"{"manifest_id":""# } else { br#",{"manifest_id":""# });
-            self.hex(&shown.manifest.id.0);
-            let sizes = write!(self.out, r#"","size":{},"chunk_size":{}"#, shown.meta.size, shown.meta.chunk_size);
+            self.hex(&shown.id.0);
+            let meta = &shown.manifest.meta;
+            let sizes = write!(self.out, r#"","size":{},"chunk_size":{}"#, meta.size, meta.chunk_size);
             sizes.expect("writing to memory cannot fail");
             self.sources(shown);
             self.raw(b"}");
@@ -61,17 +64,18 @@ impl Answer {
     }
 
     fn sources(&mut self, shown: &Shown<'_>) {
+        let offers = &shown.manifest.offers;
         let (kept, told): (Vec<usize>, Vec<usize>) =
-            shown.places.iter().partition(|place| self.is_known(&shown.offers[**place]));
+            shown.places.iter().partition(|place| self.is_known(&offers[**place]));
         self.raw(br#","sources":["#);
         for (nth, place) in told.into_iter().enumerate() {
             self.raw(if nth == 0 { b"" } else { b"," });
-            self.source(&shown.offers[place], shown.offered.scores[place]);
+            self.raw(&shown.manifest.sources[place]);
         }
         self.raw(b"]");
         if !kept.is_empty() {
             self.raw(br#","kept":"#);
-            self.peers(kept.into_iter().map(|place| shown.offers[place].peer.id));
+            self.peers(kept.into_iter().map(|place| offers[place].peer.id));
         }
     }
 
@@ -80,7 +84,7 @@ impl Answer {
         !offer.v1 && offer.changed_at <= self.since && self.known.contains(&offer.peer.id)
     }
 
-    fn source(&mut self, offer: &Offer, score: f64) {
+    fn write_source(&mut self, offer: &Offer, score: f64) {
         self.raw(br#"{"peer_id":""#);
         self.peer(offer.peer.id);
         self.raw(br#"","addresses":["#);
@@ -148,6 +152,13 @@ impl Answer {
     fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
+}
+
+/// One source as JSON.
+pub(super) fn source(offer: &Offer, score: f64) -> Box<[u8]> {
+    let mut answer = Answer { out: Vec::with_capacity(SOURCE_BYTES_USUAL), known: Vec::new(), since: 0 };
+    answer.write_source(offer, score);
+    answer.out.into()
 }
 
 /// A shown score's digits.
