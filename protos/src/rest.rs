@@ -16,6 +16,9 @@ pub struct ErrorBody {
     /// A stable word, for programs.
     #[serde(default)]
     pub code: String,
+    /// In answers from 500 on, what to look for in the tracker's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// `POST /api/v1/peers/register` (WIRE: `address` and `password` are all that version 1 sends, both required there).

@@ -1,5 +1,6 @@
 //! What every request handler may use: configuration, store, writer, keys, caches and the swarm, shared by all threads.
 
+mod access;
 mod counters;
 mod readiness;
 mod router;
@@ -13,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::http::{Door, DoorStats, DrainReport};
 use crate::keys::Keys;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::Store;
@@ -20,6 +22,7 @@ use crate::swarm::Swarm;
 use crate::writer::Writer;
 use crate::{dialback, reputation};
 
+pub use access::{AccessLog, AccessMode};
 pub use counters::Counters;
 pub use readiness::Readiness;
 pub use router::Operations;
@@ -50,7 +53,11 @@ pub struct App {
     pub clock: fn() -> UnixMillis,
     /// For metrics and statistics.
     pub counters: Counters,
-    /// Whether the database answers.
+    /// How long things take.
+    pub metrics: Metrics,
+    /// Which answers are logged.
+    pub access: AccessLog,
+    /// Whether the database answers, and whether this process is about to stop.
     pub readiness: Readiness,
     /// When the process started.
     pub started_at: UnixMillis,

@@ -12,6 +12,7 @@ pub mod dialback;
 pub mod http;
 pub mod keys;
 pub mod log;
+pub mod metrics;
 pub mod openapi;
 pub mod passwords;
 pub mod permits;

@@ -39,11 +39,11 @@ mod tests {
     use tiny_http::Method;
 
     use super::*;
-    use crate::http::Head;
+    use crate::http::{Head, RequestId};
 
     fn request(query: &str, body: &str) -> Request {
         let head = Head { method: Method::Post, path: "/".into(), query: query.into(), headers: Vec::new() };
-        Request { head, body: body.into(), remote: None }
+        Request { head, body: body.into(), remote: None, id: RequestId::fresh() }
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn text() -> String {
 
 #[test]
 fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
-    check_fields("Error", rest::ErrorBody { error: text(), code: text() });
+    check_fields("Error", rest::ErrorBody { error: text(), code: text(), request_id: Some(text()) });
     check_fields("TokenReply", rest::TokenReply { peer_id: text(), token: text(), expires_at: 0 });
     let (address, password) = (Some(text()), text());
     let register = rest::RegisterRequest { address: address.clone(), password: Some(text()), protocol: Some(2) };
