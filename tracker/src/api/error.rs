@@ -52,6 +52,12 @@ impl ApiError {
         Self::new(409, code, message)
     }
 
+    /// 422: every field is well-formed, but together, or for the file they are about, they say what cannot be. Version 1's calls
+    /// answer 400 instead.
+    pub fn unprocessable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(422, code, message)
+    }
+
     /// 503 `busy`: a bounded queue is full. The same request works a moment later.
     pub fn busy(what: &str) -> Self {
         Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(503, "busy", format!("{what}; try again shortly")) }

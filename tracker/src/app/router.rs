@@ -87,6 +87,7 @@ fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Res
 fn find(table: &[Route], head: &Head) -> Result<(usize, PathArgs), ApiError> {
     let method = if head.method == Method::Head { "GET" } else { head.method.as_str() };
     let mut allowed: Vec<&str> = Vec::new();
+    let mut path = None;
     for (number, route) in table.iter().enumerate() {
         match match_path(route.path, &head.path) {
             Match::No => {}
@@ -94,8 +95,13 @@ fn find(table: &[Route], head: &Head) -> Result<(usize, PathArgs), ApiError> {
                 let message = "the path has a percent escape that is broken or not UTF-8";
                 return Err(ApiError::bad_request("bad_path", message));
             }
+            // The first path that matches is the one: `/files/announce` is not the file "announce".
+            Match::Yes(_) if path.is_some_and(|path| path != route.path) => {}
             Match::Yes(args) if route.method == method => return Ok((number, args)),
-            Match::Yes(_) => allowed.push(route.method),
+            Match::Yes(_) => {
+                path = Some(route.path);
+                allowed.push(route.method);
+            }
         }
     }
     Err(if allowed.is_empty() { no_such_path() } else { method_not_allowed(allowed) })
@@ -151,6 +157,8 @@ mod tests {
             (Method::Get, "/api/v1/peers/register", "POST"),
             (Method::Head, "/api/v1/peers/register", "POST"),
             (Method::Delete, "/api/v1/manifests/abc", "PUT, GET, HEAD"),
+            (Method::Options, "/api/v1/files/announce", "POST"),
+            (Method::Get, "/api/v1/files/announce", "POST"),
             (Method::Options, "/api/v1/swarm/leave", "POST"),
         ] {
             assert_eq!(found(method, path), Err((405, Some(allow.to_owned()))), "{path}");
