@@ -1,6 +1,7 @@
 //! What an operator sees: request ids, the log, readiness, the drain and the metrics.
 
 mod drain;
+mod handbook;
 mod ids;
 mod log;
 mod metrics;
