@@ -4,6 +4,7 @@
 mod book;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
@@ -37,6 +38,8 @@ type Settle = Sender<Result<(), TrackerError>>;
 /// The handle; dropping it is the stop.
 pub(crate) struct Announcer {
     settle: Sender<Settle>,
+    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
+    answered: Arc<AtomicBool>,
 }
 
 /// What the thread needs.
@@ -54,10 +57,18 @@ impl Announcer {
     /// Starts the thread "announce".
     pub(crate) fn start(setup: Setup, group: &mut Group) -> Result<Self, NodeError> {
         let (settle, inbox) = bounded(WAITING_MAX);
+        let owner = Owner::new(setup);
+        let answered = Arc::clone(&owner.answered);
         group
-            .spawn("announce", move || Owner::new(setup).run(&inbox))
+            .spawn("announce", move || owner.run(&inbox))
             .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
-        Ok(Self { settle })
+        Ok(Self { settle, answered })
+    }
+
+    /// Whether the tracker knew what is shared when it was last told.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Waits until the tracker knows what is shared now, at most `timeout`.
@@ -80,6 +91,7 @@ struct Owner {
     recheck_at: Instant,
     backoff: Duration,
     failing: Option<TrackerError>,
+    answered: Arc<AtomicBool>,
 }
 
 impl Owner {
@@ -93,6 +105,7 @@ impl Owner {
             recheck_at: now + RECHECK_EVERY,
             backoff: BACKOFF_START,
             failing: None,
+            answered: Arc::default(),
         }
     }
 
@@ -134,6 +147,7 @@ impl Owner {
     fn pass(&mut self) -> Result<(), TrackerError> {
         self.changed_at = None;
         let result = self.announce();
+        self.answered.store(result.is_ok(), Ordering::Relaxed);
         let log = self.setup.log.clone();
         match &result {
             Ok(()) => {

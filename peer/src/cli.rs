@@ -11,6 +11,7 @@ mod daemon;
 mod download;
 mod exit;
 mod limits;
+mod metrics;
 mod output;
 mod password;
 mod progress;

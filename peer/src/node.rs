@@ -198,6 +198,23 @@ impl Node {
         self.running.bytes_sent()
     }
 
+    /// Payload bytes received from others, right ones and wrong ones.
+    pub fn bytes_received(&self) -> u64 {
+        self.throttle.bytes_received()
+    }
+
+    /// What its server has done since it began to serve.
+    #[cfg(feature = "cli")]
+    pub(crate) fn upload_counters(&self) -> crate::grpc::UploadCounters {
+        self.running.upload_counters()
+    }
+
+    /// Whether the last announce was answered; false before the first.
+    #[cfg(feature = "cli")]
+    pub(crate) fn tracker_answers(&self) -> bool {
+        self.running.tracker_answers()
+    }
+
     /// What it is sending and receiving.
     pub fn transfers(&self) -> Transfers {
         let (uploads, calls) = self.running.uploads();

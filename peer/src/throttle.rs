@@ -4,7 +4,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,7 @@ pub struct Throttle {
     download: Mutex<Bucket>,
     connections: Connections,
     memory: Memory,
+    received: AtomicU64,
 }
 
 impl Throttle {
@@ -72,7 +73,7 @@ impl Throttle {
     pub fn new(limits: &SpeedLimits) -> Arc<Self> {
         let download = Mutex::new(Bucket::new(Instant::now(), limits.max_download));
         let (connections, memory) = (Connections::new(limits.max_connections), Memory::new(limits.max_memory));
-        Arc::new(Self { download, connections, memory })
+        Arc::new(Self { download, connections, memory, received: AtomicU64::new(0) })
     }
 
     /// Changes them from now on. Connections over a new limit go on to their end.
@@ -92,8 +93,14 @@ impl Throttle {
         &self.connections
     }
 
+    /// Payload bytes that came so far, over all downloads.
+    pub fn bytes_received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// Notes down bytes that came; `None` where nobody has to wait for that.
     pub(crate) fn received(&self, bytes: u64) -> Option<Debt> {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
         let mut bucket = self.bucket();
         bucket.rate()?;
         Some(bucket.owe(Instant::now(), bytes))

@@ -4,6 +4,8 @@
 //! Hashes are lower-case hex, peer ids hyphenated lower-case UUIDs, bitmaps base64 (RFC 4648 section 4, padded) with bit 7 of
 //! byte 0 for chunk 0, times seconds since 1970-01-01 UTC.
 
+mod integer;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,9 @@ pub struct ErrorBody {
     /// A stable word, for programs.
     #[serde(default)]
     pub code: String,
+    /// In answers from 500 on, what to look for in the tracker's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
 }
 
 /// `POST /api/v1/peers/register` (WIRE: `address` and `password` are all that version 1 sends, both required there).
@@ -29,7 +34,7 @@ pub struct RegisterRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
     /// 2 where the client is not version 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "integer::maybe")]
     pub protocol: Option<u32>,
     /// The invite code, where the tracker wants one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,9 +107,10 @@ pub struct AnnounceChunkRequest {
     #[serde(default)]
     pub file_name: String,
     /// At least 1.
+    #[serde(deserialize_with = "integer::whole")]
     pub total_chunks: i64,
     /// From 0; absent means 0.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "integer::whole")]
     pub chunk_index: i64,
     /// SHA-256 of the chunk.
     pub chunk_hash: String,
@@ -157,6 +163,7 @@ pub struct FeedbackRequest {
     /// Which file.
     pub file_hash: String,
     /// Which chunk, from 0.
+    #[serde(deserialize_with = "integer::whole")]
     pub chunk_index: i64,
     /// [`SUCCESS_UPLOAD`] or [`FAILED_UPLOAD`].
     pub event_type: String,
@@ -177,6 +184,7 @@ pub struct FeedbackEntry {
     /// Which file.
     pub file_hash: String,
     /// The chunks as half-open runs `[first, count]`, at most 1,024 runs.
+    #[serde(deserialize_with = "integer::pairs")]
     pub chunks: Vec<(u32, u32)>,
     /// [`SUCCESS_UPLOAD`] or [`FAILED_UPLOAD`].
     pub event_type: String,
@@ -199,8 +207,10 @@ pub struct ManifestBody {
     /// A suggestion for the file's name.
     pub file_name: String,
     /// Bytes.
+    #[serde(deserialize_with = "integer::whole")]
     pub size: u64,
     /// Bytes; a power of two from 1 MiB to 16 MiB.
+    #[serde(deserialize_with = "integer::whole")]
     pub chunk_size: u32,
     /// 32 bytes a chunk, in order, base64.
     pub chunk_hashes: String,

@@ -1,5 +1,6 @@
 //! What every request handler may use: configuration, store, writer, keys, caches and the swarm, shared by all threads.
 
+mod access;
 mod acquaintances;
 mod counters;
 mod readiness;
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::http::{Door, DoorStats, DrainReport, Proxies};
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::routes::files::PlanCache;
@@ -23,6 +25,7 @@ use crate::swarm::{Journal, Swarm};
 use crate::writer::Writer;
 use crate::{dialback, reputation};
 
+pub use access::{AccessLog, AccessMode};
 pub use acquaintances::Acquaintances;
 pub use counters::Counters;
 pub use readiness::Readiness;
@@ -58,7 +61,11 @@ pub struct App {
     pub clock: fn() -> UnixMillis,
     /// For metrics and statistics.
     pub counters: Counters,
-    /// Whether the database answers.
+    /// How long things take.
+    pub metrics: Metrics,
+    /// Which answers are logged.
+    pub access: AccessLog,
+    /// Whether the database answers, and whether this process is about to stop.
     pub readiness: Readiness,
     /// Plans as far as they are the same for everyone.
     pub plans: PlanCache,

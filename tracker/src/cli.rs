@@ -49,6 +49,7 @@ pub fn run(args: &[String]) -> i32 {
 fn load(file: Option<&str>, flags: &Flags) -> Result<Config, config::ConfigError> {
     let (config, notices) = config::load(file.map(Path::new), flags)?;
     log::set_level(config.log_level);
+    log::set_format(config.log_format);
     for notice in notices {
         log::warn("config", &notice, &[]);
     }

@@ -75,13 +75,14 @@ impl Config {
     }
 
     /// Seconds that are added to a point in time, and numbers that a TOML file must be able to say again.
-    fn at_most_a_day(&self) -> [(&'static str, u64); 5] {
+    fn at_most_a_day(&self) -> [(&'static str, u64); 6] {
         [
             ("head_seconds", self.head_seconds),
             ("body_seconds", self.body_seconds),
             ("idle_seconds", self.idle_seconds),
             ("write_seconds", self.write_seconds),
             ("drain_seconds", self.drain_seconds),
+            ("drain_delay_seconds", self.drain_delay_seconds),
         ]
     }
 

@@ -5,6 +5,7 @@
 
 pub mod door;
 pub mod head;
+pub mod id;
 pub mod ops;
 mod print;
 pub mod proxies;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use door::{Door, DoorLimits, DoorStats, DrainReport};
+pub use id::RequestId;
 pub use ops::{Ops, OpsAddress};
 pub use proxies::Proxies;
 pub use reply::Reply;
@@ -34,6 +36,22 @@ pub trait Service: Send + Sync + 'static {
     /// Answers one whole request. Called on the connection's own thread; it may block for database work after taking a
     /// permit, and never for the client.
     fn handle(&self, request: &Request) -> Reply;
+
+    /// Is told of a request that was answered before it reached [`Service::handle`].
+    fn refused(&self, _refused: &Refused) {}
+}
+
+/// A request that was malformed, late, too large, or one too many.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// The id its answer carries.
+    pub id: RequestId,
+    /// Who sent it; `None` on a Unix socket.
+    pub remote: Option<IpAddr>,
+    /// The status it was answered with.
+    pub status: u16,
+    /// The stable word of the answer.
+    pub code: &'static str,
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -47,5 +65,9 @@ impl<S: Service> Service for Arc<S> {
 
     fn handle(&self, request: &Request) -> Reply {
         (**self).handle(request)
+    }
+
+    fn refused(&self, refused: &Refused) {
+        (**self).refused(refused);
     }
 }

@@ -14,6 +14,7 @@ pub mod invites;
 pub mod keys;
 pub mod limits;
 pub mod log;
+pub mod metrics;
 pub mod openapi;
 pub mod passwords;
 pub mod permits;

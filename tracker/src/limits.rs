@@ -91,11 +91,16 @@ mod tests {
     use tiny_http::Method;
 
     use super::*;
-    use crate::http::Head;
+    use crate::http::{Head, RequestId};
 
     fn request(path: &str, remote: Option<&str>) -> Request {
         let head = Head { method: Method::Get, path: path.into(), query: String::new(), headers: Vec::new() };
-        Request { head, body: Vec::new(), remote: remote.map(|text| text.parse().expect("an address")) }
+        Request {
+            head,
+            body: Vec::new(),
+            remote: remote.map(|text| text.parse().expect("an address")),
+            id: RequestId::fresh(),
+        }
     }
 
     fn strict() -> Limits {

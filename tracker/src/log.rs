@@ -1,8 +1,24 @@
-//! One line per event on standard error: `level target message key=value …`. Never secrets, tokens or bodies.
+//! Events as lines on standard error, for people or as JSON. Never secrets, tokens or bodies.
+//!
+//! While a [`Pump`] runs, who logs puts a line into a bounded queue and goes on: a slow reader of standard error costs lines,
+//! which are counted, and never a request. A thread that serves a request marks its lines with the request's id ([`within`]).
 
-use std::fmt::{self, Write as _};
+mod limit;
+mod line;
+mod queue;
+mod time;
+
+use std::cell::Cell;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::SystemTime;
+
+use crate::http::RequestId;
+use line::Event;
+
+pub use limit::PerSecond;
+pub use queue::{LINES_QUEUED_MAX, LogStats, Pump, stats};
 
 /// How much is written; each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,13 +27,13 @@ pub enum Level {
     Error,
     /// Something around us is broken, or someone asks for attention.
     Warn,
-    /// What an operator wants to know: starts, stops, migrations.
+    /// What an operator wants to know: starts, stops, migrations, requests that were refused.
     Info,
     /// Every request.
     Debug,
 }
 
-impl fmt::Display for Level {
+impl Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Error => "error",
@@ -42,65 +58,119 @@ impl FromStr for Level {
     }
 }
 
+/// How a line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `time level target message key=value …`, for people.
+    Text,
+    /// One JSON object, for programs.
+    Json,
+}
+
+impl Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("must be text or json".to_owned()),
+        }
+    }
+}
+
+/// A field's value.
+#[derive(Clone, Copy)]
+pub enum Value<'a> {
+    /// Anything that can be shown; a string in JSON.
+    Text(&'a dyn Display),
+    /// A whole number; a number in JSON.
+    Count(u64),
+    /// Milliseconds with three digits behind the point; a number in JSON.
+    Millis(f64),
+}
+
 /// The highest level that is written. Process-wide because standard error is.
 static LEVEL_MAX: AtomicU8 = AtomicU8::new(Level::Info as u8);
+/// The [`Format`], for the same reason.
+static FORMAT: AtomicU8 = AtomicU8::new(Format::Text as u8);
+
+thread_local! {
+    /// The request that this thread serves.
+    static REQUEST: Cell<Option<RequestId>> = const { Cell::new(None) };
+}
 
 /// Sets how much is written from now on.
 pub fn set_level(level: Level) {
     LEVEL_MAX.store(level as u8, Ordering::Relaxed);
 }
 
+/// Sets how lines are written from now on.
+pub fn set_format(format: Format) {
+    FORMAT.store(format as u8, Ordering::Relaxed);
+}
+
+/// Whether an event of this level is written.
+pub fn enabled(level: Level) -> bool {
+    level as u8 <= LEVEL_MAX.load(Ordering::Relaxed)
+}
+
+/// Runs `work`; what this thread logs meanwhile carries the request's id.
+pub fn within<T>(request: RequestId, work: impl FnOnce() -> T) -> T {
+    let _restored = Restored(REQUEST.replace(Some(request)));
+    work()
+}
+
+/// Puts the request before back, also when `work` panics.
+struct Restored(Option<RequestId>);
+
+impl Drop for Restored {
+    fn drop(&mut self) {
+        REQUEST.set(self.0);
+    }
+}
+
 /// Logs at [`Level::Error`]. Values with spaces or control characters are quoted and escaped.
-pub fn error(target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-    event(Level::Error, target, message, fields);
+pub fn error(target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
+    texts(Level::Error, target, message, fields);
 }
 
 /// Logs at [`Level::Warn`].
-pub fn warn(target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-    event(Level::Warn, target, message, fields);
+pub fn warn(target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
+    texts(Level::Warn, target, message, fields);
 }
 
 /// Logs at [`Level::Info`].
-pub fn info(target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-    event(Level::Info, target, message, fields);
+pub fn info(target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
+    texts(Level::Info, target, message, fields);
 }
 
 /// Logs at [`Level::Debug`].
-pub fn debug(target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-    event(Level::Debug, target, message, fields);
+pub fn debug(target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
+    texts(Level::Debug, target, message, fields);
 }
 
-fn event(level: Level, target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) {
-    if level as u8 <= LEVEL_MAX.load(Ordering::Relaxed) {
-        // One write per line, so that lines of several threads do not mix. A closed standard error is not our problem.
-        let _closed =
-            std::io::Write::write_all(&mut std::io::stderr(), line(level, target, message, fields).as_bytes());
+/// Logs an event whose fields have types.
+pub fn event(level: Level, target: &str, message: &str, fields: &[(&str, Value<'_>)]) {
+    if enabled(level) {
+        let event = Event { at: SystemTime::now(), level, target, message, request: REQUEST.get(), fields };
+        let json = FORMAT.load(Ordering::Relaxed) == Format::Json as u8;
+        queue::submit(if json { line::json(&event) } else { line::text(&event) });
     }
 }
 
-fn line(level: Level, target: &str, message: &str, fields: &[(&str, &dyn fmt::Display)]) -> String {
-    let mut line = format!("{level:<5} {target} {}", one_line(message));
-    for (key, value) in fields {
-        let value = value.to_string();
-        let plain = !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"');
-        let shown = if plain { value } else { format!("{value:?}") };
-        let _infallible = write!(line, " {key}={shown}");
-    }
-    line.push('\n');
-    line
-}
-
-fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_one_line_whatever_its_values_contain() {
-        let text = line(Level::Warn, "door", "a\nb", &[("n", &7), ("who", &"x y\n"), ("none", &"")]);
-        assert_eq!(text, "warn  door a\\nb n=7 who=\"x y\\n\" none=\"\"\n");
+fn texts(level: Level, target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
+    if enabled(level) {
+        let fields: Vec<(&str, Value<'_>)> = fields.iter().map(|(key, value)| (*key, Value::Text(*value))).collect();
+        event(level, target, message, &fields);
     }
 }

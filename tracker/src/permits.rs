@@ -5,11 +5,13 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use prometheus::Histogram;
 
 use crate::api::ApiError;
+use crate::metrics::histogram;
 
 /// How long a request waits for its turn before it is answered 503.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -20,6 +22,7 @@ const WAITING_MAX: usize = 4_096;
 /// The permits.
 pub struct Permits {
     state: Mutex<State>,
+    waits: Histogram,
 }
 
 struct State {
@@ -36,7 +39,19 @@ pub struct Permit<'a> {
 impl Permits {
     /// `count` permits, at least one.
     pub fn new(count: usize) -> Self {
-        Self { state: Mutex::new(State { free: count.max(1), waiting: VecDeque::new(), next_number: 0 }) }
+        let help = "Time a request waits for its turn to work on the database.";
+        let waits = histogram("peernet_database_wait_seconds", help);
+        Self { state: Mutex::new(State { free: count.max(1), waiting: VecDeque::new(), next_number: 0 }), waits }
+    }
+
+    /// How long requests have waited for a permit, those that got none included.
+    pub fn waits(&self) -> &Histogram {
+        &self.waits
+    }
+
+    /// How many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.lock().waiting.len()
     }
 
     /// Waits for a permit, at most five seconds; 503 `busy` when none came or too many wait already.
@@ -56,6 +71,7 @@ impl Permits {
             let mut state = self.lock();
             if state.free > 0 {
                 state.free -= 1;
+                self.waits.observe(0.0);
                 return Ok(Permit { permits: self });
             }
             if state.waiting.len() >= WAITING_MAX {
@@ -63,7 +79,9 @@ impl Permits {
             }
             state.join_queue()
         };
+        let begun = Instant::now();
         let came = turn.recv_timeout(wait).is_ok() || self.lock().leave_queue(number, &turn);
+        self.waits.observe(begun.elapsed().as_secs_f64());
         // Not `then_some`: a permit that is made is passed on when it is dropped.
         if came { Ok(Permit { permits: self }) } else { Err(busy()) }
     }

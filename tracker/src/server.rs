@@ -19,11 +19,12 @@ use std::time::Duration;
 use peernet_engine::economy::Rules;
 use peernet_engine::time::UnixMillis;
 
-use crate::app::{App, Operations, system_clock};
+use crate::app::{AccessLog, App, Operations, system_clock};
 use crate::config::{Config, Secret};
 use crate::http::{Door, Ops, Service};
 use crate::keys::Keys;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
 use crate::store::embedded::EmbeddedStore;
@@ -58,8 +59,10 @@ pub struct Tracker {
 struct Running {
     threads: Threads,
     ops: Option<Ops>,
-    /// Given back last.
+    /// Given back last but for the log.
     _lock: FolderLock,
+    /// Last, so that everything else can say how it ended.
+    log: log::Pump,
 }
 
 /// Sets a tracker up. Starts from the defaults of [`Config`].
@@ -110,6 +113,7 @@ impl Builder {
     /// Starts the tracker; when this returns it answers.
     pub fn start(self) -> Result<Tracker, StartError> {
         self.config.check().map_err(StartError::Config)?;
+        let log = log::Pump::start().map_err(StartError::Threads)?;
         folder::prepare(&self.config.data_dir)?;
         let lock = FolderLock::take(&self.config.data_dir)?;
         let store = open_store(&self.config)?;
@@ -132,7 +136,7 @@ impl Builder {
             }
         };
         log::info("server", "started", &[("address", &address), ("store", &store_name(&app.config))]);
-        Ok(Tracker { app, address, running: Some(Running { threads, ops, _lock: lock }) })
+        Ok(Tracker { app, address, running: Some(Running { threads, ops, _lock: lock, log }) })
     }
 }
 
@@ -157,7 +161,7 @@ impl Tracker {
         &self.app
     }
 
-    /// Stops cleanly: no new connections, requests in flight are answered within the configured grace, what was queued is
+    /// Stops cleanly: `/ready` says so for the configured delay, then no new connections, requests in flight are answered within the configured grace, what was queued is
     /// committed, then every thread ends. False when something had to be cut or left behind; the log says what.
     pub fn stop(mut self) -> bool {
         self.shut_down()
@@ -165,6 +169,10 @@ impl Tracker {
 
     fn shut_down(&mut self) -> bool {
         let Some(running) = self.running.take() else { return true };
+        self.app.readiness.drain();
+        log::info("server", "draining", &[("delay_s", &self.app.config.drain_delay_seconds)]);
+        // The port stays open meanwhile: who looks at /ready moves on before connections are refused.
+        let _passed = crossbeam_channel::after(Duration::from_secs(self.app.config.drain_delay_seconds)).recv();
         let report = self.app.close_door(Duration::from_secs(self.app.config.drain_seconds));
         if report.cut > 0 {
             log::warn("server", "connections were cut at the end of the grace", &[("cut", &report.cut)]);
@@ -174,6 +182,7 @@ impl Tracker {
             ops.stop();
         }
         log::info("server", "stopped", &[]);
+        drop(running.log);
         ended && report.cut == 0 && report.stuck == 0
     }
 }
@@ -215,11 +224,14 @@ fn assemble(
     let proxies = config.proxies().map_err(StartError::Config)?;
     proxies.refresh();
     let swarm_limits = swarm::Limits { files_per_peer_max: config.files_per_account, ..Default::default() };
+    let permits = Permits::new(config.database_connections());
     let app = App {
         proxies,
         plans: Default::default(),
         limits: Limits::new(&config),
-        permits: Permits::new(config.database_connections()),
+        metrics: Metrics::new(permits.waits().clone()),
+        access: AccessLog::new(config.access_log),
+        permits,
         config,
         store,
         writer,

@@ -94,18 +94,19 @@ pub fn file_name(text: &str) -> Result<String, ApiError> {
 /// A manifest; its id is the caller's to compare.
 pub fn manifest(body: &ManifestBody) -> Result<(Manifest, String), ApiError> {
     let hashes = BASE64.decode(body.chunk_hashes.as_bytes()).map_err(|_| {
-        ApiError::bad_request("invalid_manifest", "chunk_hashes must be padded base64, 32 bytes a chunk")
+        ApiError::unprocessable("invalid_manifest", "chunk_hashes must be padded base64, 32 bytes a chunk")
     })?;
     let manifest = Manifest::from_parts(file_hash(&body.file_hash)?, ByteCount(body.size), body.chunk_size, &hashes)
-        .map_err(|error| ApiError::bad_request("invalid_manifest", error.to_string()))?;
+        .map_err(|error| ApiError::unprocessable("invalid_manifest", error.to_string()))?;
     Ok((manifest, file_name(&body.file_name)?))
 }
 
 /// What an announcer holds of a file of `chunks` chunks.
 pub fn held(have: &Have, chunks: u32) -> Result<Held, ApiError> {
     let Have::Bitmap(text) = have else { return Ok(Held::Complete) };
-    let invalid =
-        || ApiError::bad_request("invalid_bitmap", "bitmap must be padded base64 of one bit a chunk, spare bits zero");
+    let invalid = || {
+        ApiError::unprocessable("invalid_bitmap", "bitmap must be padded base64 of one bit a chunk, spare bits zero")
+    };
     let bytes = BASE64.decode(text.as_bytes()).map_err(|_| invalid())?;
     Bitmap::from_bytes(&bytes, ChunkCount(chunks)).map(Held::of).ok_or_else(invalid)
 }
@@ -170,7 +171,7 @@ fn runs(runs: &[(u32, u32)]) -> Result<Vec<ChunkIndex>, ApiError> {
         let what = format!(
             "chunks must be 1 to {RANGES_PER_REQUEST_MAX} runs [first, count], each chunk once, all below {CHUNKS_MAX}"
         );
-        ApiError::bad_request("invalid_chunks", what)
+        ApiError::unprocessable("invalid_chunks", what)
     };
     if runs.is_empty() || runs.len() > RANGES_PER_REQUEST_MAX {
         return Err(invalid());

@@ -101,6 +101,16 @@ impl Postgres {
         self.expect("kill9");
     }
 
+    /// Stops all its processes where they are (SIGSTOP): connections stay open and nothing is answered, as when a disk hangs.
+    pub fn freeze(&mut self) {
+        self.expect("freeze");
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&mut self) {
+        self.expect("thaw");
+    }
+
     fn expect(&mut self, command: &str) {
         self.supervisor.command(command).unwrap_or_else(|error| panic!("{error}"));
     }

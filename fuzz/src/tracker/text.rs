@@ -8,7 +8,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use peernet_tracker::api::path::percent_decode;
 use peernet_tracker::api::{peer_address, query_args};
-use peernet_tracker::http::{Head, Request};
+use peernet_tracker::http::{Head, Request, RequestId};
 use peernet_tracker::keys::Keys;
 use peernet_tracker::wire;
 use tiny_http::Method;
@@ -28,7 +28,7 @@ pub fn query(data: &[u8]) {
 
 fn request(query: String) -> Request {
     let head = Head { method: Method::Get, path: "/".to_owned(), query, headers: Vec::new() };
-    Request { head, body: Vec::new(), remote: None }
+    Request { head, body: Vec::new(), remote: None, id: RequestId::fresh() }
 }
 
 fn encode(text: &str) -> String {

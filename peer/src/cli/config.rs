@@ -34,6 +34,8 @@ pub struct Config {
     pub max_connections: Option<Amount>,
     /// Bytes of files in memory at once, like `64M`.
     pub max_memory: Option<Amount>,
+    /// Where `daemon` serves metrics, a loopback `ADDR:PORT`.
+    pub metrics: Option<String>,
 }
 
 /// A number, or one with a suffix in quotes. Its meaning is looked at where it is used.
@@ -66,6 +68,7 @@ pub const CONFIG_KEYS: &[(&str, &str)] = &[
     ("max_download", "bytes a second of all downloads together, like \"10M\"; by default no limit"),
     ("max_connections", "sources used and calls served at once, together; by default no limit"),
     ("max_memory", "bytes of files held in memory at once, like \"64M\", which is the default; 16M at least"),
+    ("metrics", "where daemon serves metrics in Prometheus' format, a loopback ADDR:PORT; by default nowhere"),
 ];
 
 /// Every environment variable that is looked at and what it means, for docs/OPERATING.md.

@@ -10,6 +10,7 @@ use super::args::Daemon;
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::limits::{LimitsRequest, Typed};
+use super::metrics::MetricsServer;
 use super::query::shares_json;
 use super::signals;
 use crate::cancel::Cancel;
@@ -30,6 +31,11 @@ pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> 
     // Takes the folder's lock: a second daemon ends here.
     let listen = node.serve()?;
     let control = start_control(context, &node)?;
+    let metrics = typed.metrics.as_ref().or(context.config.metrics.as_ref());
+    let metrics = metrics.map(|address| MetricsServer::start(address, &node)).transpose()?;
+    if let Some(metrics) = &metrics {
+        context.output.note(&format!("metrics on http://{}/metrics", metrics.address()));
+    }
     let shares = node.shares();
     context.output.note(&format!("{} files shared", shares.len()));
     let people = format!("peernet daemon listening on {listen}");
@@ -37,6 +43,7 @@ pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> 
     context.output.result(&people, &programs);
     serve_until_stopped(context, &node);
     control.stop();
+    drop(metrics);
     context.output.note("stopped");
     Ok(Exit::Ok)
 }

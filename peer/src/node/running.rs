@@ -81,6 +81,16 @@ impl Running {
         self.lock().serving.as_ref().map_or(0, |serving| serving.server.counters().bytes_sent)
     }
 
+    #[cfg(feature = "cli")]
+    pub(super) fn upload_counters(&self) -> crate::grpc::UploadCounters {
+        self.lock().serving.as_ref().map(|serving| serving.server.counters()).unwrap_or_default()
+    }
+
+    #[cfg(feature = "cli")]
+    pub(super) fn tracker_answers(&self) -> bool {
+        self.lock().serving.as_ref().is_some_and(|serving| serving.announcer.is_answered())
+    }
+
     /// Waits until nobody is owed a chunk; for at most `longest`, and until `cancel`. Calls `begins` where that is not so
     /// at once.
     pub(super) fn wait_until_idle(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {

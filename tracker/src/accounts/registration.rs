@@ -11,10 +11,11 @@ use crate::store::registry::CodeHash;
 pub(super) fn admit(app: &App, invite: Option<&str>) -> Result<Option<CodeHash>, ApiError> {
     match app.config.registration {
         Registration::Open => Ok(None),
-        Registration::Closed => Err(forbidden("registration_closed", "this tracker takes no new accounts")),
+        Registration::Closed => Err(ApiError::new(403, "registration_closed", "this tracker takes no new accounts")),
         Registration::Invite => {
             let code = invite.map(str::trim).filter(|code| !code.is_empty());
-            let code = code.ok_or_else(|| forbidden("invite_required", "this tracker wants an invite code"))?;
+            let code =
+                code.ok_or_else(|| ApiError::new(403, "invite_required", "this tracker wants an invite code"))?;
             check(app, hash_code(code)).map(Some)
         }
     }
@@ -28,9 +29,5 @@ fn check(app: &App, code_hash: CodeHash) -> Result<CodeHash, ApiError> {
 
 /// The invite is not good; it is not said why, so that codes cannot be tried out.
 pub(super) fn refused() -> ApiError {
-    forbidden("invalid_invite", "this invite code is unknown, used up, expired or taken back")
-}
-
-fn forbidden(code: &'static str, message: &str) -> ApiError {
-    ApiError::new(403, code, message)
+    ApiError::new(403, "invalid_invite", "this invite code is unknown, used up, expired or taken back")
 }

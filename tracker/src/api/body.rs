@@ -11,6 +11,10 @@ use crate::http::Request;
 /// Reads the body as JSON, whatever its content type says: version 1 clients are careless about that header.
 /// Answers 400 `malformed_json` for what is not JSON and 400 `invalid_body` for JSON of another shape.
 pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
+    // serde reads a list as an object's fields in order, so that `[]` would be an object with none: to `leave`, "everything".
+    if request.body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
+        return Err(ApiError::bad_request("invalid_body", "the body has the wrong shape: a list, not an object"));
+    }
     serde_json::from_slice(&request.body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => {
             ApiError::bad_request("invalid_body", format!("the body has the wrong shape: {error}"))
@@ -39,11 +43,11 @@ mod tests {
     use tiny_http::Method;
 
     use super::*;
-    use crate::http::Head;
+    use crate::http::{Head, RequestId};
 
     fn request(query: &str, body: &str) -> Request {
         let head = Head { method: Method::Post, path: "/".into(), query: query.into(), headers: Vec::new() };
-        Request { head, body: body.into(), remote: None }
+        Request { head, body: body.into(), remote: None, id: RequestId::fresh() }
     }
 
     #[test]
@@ -54,6 +58,7 @@ mod tests {
             ("{\"old_password\": \"\u{1}\"}", "malformed_json"),
             ("{} x", "invalid_body"),
             ("[]", "invalid_body"),
+            (" \n[\"a\", \"b\"]", "invalid_body"),
             ("null", "invalid_body"),
             ("{\"old_password\": 7, \"new_password\": \"b\"}", "invalid_body"),
             ("{\"old_password\": \"a\"}", "invalid_body"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peernet_protos::rest::ErrorBody;
 
-use crate::http::Reply;
+use crate::http::{Reply, RequestId};
 use crate::log;
 use crate::store::StoreError;
 
@@ -53,6 +53,12 @@ impl ApiError {
         Self::new(409, code, message)
     }
 
+    /// 422: every field is well-formed, but together, or for the file they are about, they say what cannot be. Version 1's calls
+    /// answer 400 instead.
+    pub fn unprocessable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(422, code, message)
+    }
+
     /// 503 `busy`: a bounded queue is full. The same request works a moment later.
     pub fn busy(what: &str) -> Self {
         Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(503, "busy", format!("{what}; try again shortly")) }
@@ -71,14 +77,21 @@ impl ApiError {
         Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(503, "store_unavailable", message) }
     }
 
+    /// 503 `draining`: the process is about to stop.
+    pub fn draining() -> Self {
+        let message = "this tracker is about to stop; ask another one, or this one after its restart";
+        Self { retry_after_s: Some(RETRY_AFTER_S), ..Self::new(503, "draining", message) }
+    }
+
     /// 500 `internal`: a defect of ours. Log its cause where it is met.
     pub fn internal() -> Self {
         Self::new(500, "internal", "the tracker failed on this request; its log says why")
     }
 
-    /// As it goes to the client.
-    pub fn to_reply(&self) -> Reply {
-        let body = ErrorBody { error: self.message.clone(), code: self.code.to_owned() };
+    /// As it goes to the client, in answer to the request `id`.
+    pub fn to_reply(&self, id: &RequestId) -> Reply {
+        let request_id = (self.status >= 500).then(|| id.to_string());
+        let body = ErrorBody { error: self.message.clone(), code: self.code.to_owned(), request_id };
         let mut reply = Reply::json(self.status, &body);
         if let Some(seconds) = self.retry_after_s {
             reply = reply.with_header("Retry-After", seconds.to_string());
@@ -124,7 +137,7 @@ mod tests {
     #[test]
     fn what_the_database_said_stays_in_the_log() {
         for error in [StoreError::Unavailable("at 10.0.0.7".into()), StoreError::Failed("at 10.0.0.7".into())] {
-            let reply = ApiError::from(error).to_reply();
+            let reply = ApiError::from(error).to_reply(&RequestId::fresh());
             assert!(reply.status >= 500 && !String::from_utf8_lossy(&reply.body).contains("10.0.0.7"));
         }
     }
@@ -139,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_says_when_to_come_back() {
-        let reply = ApiError::busy("too many writes are waiting").to_reply();
+        let reply = ApiError::busy("too many writes are waiting").to_reply(&RequestId::fresh());
         assert_eq!((reply.status, reply.headers), (503, vec![("Retry-After", "1".to_owned())]));
     }
 }

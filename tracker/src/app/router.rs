@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tiny_http::Method;
 
 use super::App;
 use crate::api::path::{Match, match_path};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route, guard};
-use crate::http::{Head, Reply, Request, Service};
+use crate::http::{Head, Refused, Reply, Request, Service};
 use crate::log;
 
 /// The operations listener's view of the tracker.
@@ -25,7 +26,16 @@ impl Service for App {
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        answer(self, ROUTES, request, self.limits.check_request(request))
+        let begun = Instant::now();
+        let answered = answer(self, ROUTES, request, self.limits.check_request(request));
+        let took = begun.elapsed();
+        self.metrics.answered(answered.route, answered.reply.status, took);
+        self.access.answered(request, &answered, begun, took);
+        answered.reply
+    }
+
+    fn refused(&self, refused: &Refused) {
+        self.access.refused(refused);
     }
 }
 
@@ -35,49 +45,69 @@ impl Service for Operations {
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        answer(&self.0, OPS_ROUTES, request, Ok(()))
+        answer(&self.0, OPS_ROUTES, request, Ok(())).reply
     }
 }
 
 fn body_bytes_max(table: &[Route], head: &Head) -> usize {
     // What no route takes is read all the same, within the ordinary limit: the client then gets a 404 instead of a cut line.
-    find(table, head).map_or(crate::api::routes::BODY_BYTES, |(route, _)| route.body_bytes_max)
+    find(table, head).map_or(crate::api::routes::BODY_BYTES, |(number, _)| table[number].body_bytes_max)
+}
+
+/// An answer, and what is counted and logged of it.
+pub(super) struct Answered {
+    /// The route's place in its table; `None` where none takes the request.
+    pub(super) route: Option<usize>,
+    /// An error's stable word.
+    pub(super) code: Option<&'static str>,
+    pub(super) reply: Reply,
 }
 
 /// `admitted` is what the limits say of the request; one that is not admitted goes no further.
-fn answer(app: &App, table: &[Route], request: &Request, admitted: Result<(), ApiError>) -> Reply {
-    let result = catch_unwind(AssertUnwindSafe(|| admitted.and_then(|()| dispatch(app, table, request))));
-    let result = result.unwrap_or_else(|_| {
-        log::error("router", "a handler panicked", &[("path", &request.head.path)]);
-        Err(ApiError::internal())
+fn answer(app: &App, table: &[Route], request: &Request, admitted: Result<(), ApiError>) -> Answered {
+    let found = find(table, &request.head);
+    let route = found.as_ref().ok().map(|(number, _)| *number);
+    let result = admitted.and(found).and_then(|(number, args)| {
+        let work = || dispatch(app, &table[number], request, &args);
+        log::within(request.id, || catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| panicked(request)))
     });
-    let reply = result.unwrap_or_else(|error| error.to_reply());
+    let code = result.as_ref().err().map(|error| error.code);
+    let reply = result.unwrap_or_else(|error| error.to_reply(&request.id));
     app.counters.answered(reply.status);
-    log::debug("router", "answered", &[("status", &reply.status), ("path", &request.head.path)]);
-    reply
+    Answered { route, code, reply }
 }
 
-fn dispatch(app: &App, table: &[Route], request: &Request) -> Result<Reply, ApiError> {
-    let (route, args) = find(table, &request.head)?;
+fn panicked(request: &Request) -> Result<Reply, ApiError> {
+    log::error("router", "a handler panicked", &[("path", &request.head.path)]);
+    Err(ApiError::internal())
+}
+
+fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     match route.access {
-        Access::Open(handler) => handler(app, request, &args),
-        Access::Bearer(handler) => handler(app, &guard::authenticate(app, &request.head)?, request, &args),
+        Access::Open(handler) => handler(app, request, args),
+        Access::Bearer(handler) => handler(app, &guard::authenticate(app, &request.head)?, request, args),
     }
 }
 
-/// The route of a head: 404 `not_found`, 405 `method_not_allowed` with `Allow`, or 400 `bad_path`.
-fn find<'t>(table: &'t [Route], head: &Head) -> Result<(&'t Route, PathArgs), ApiError> {
+/// The place in the table of a head's route: 404 `not_found`, 405 `method_not_allowed` with `Allow`, or 400 `bad_path`.
+fn find(table: &[Route], head: &Head) -> Result<(usize, PathArgs), ApiError> {
     let method = if head.method == Method::Head { "GET" } else { head.method.as_str() };
     let mut allowed: Vec<&str> = Vec::new();
-    for route in table {
+    let mut path = None;
+    for (number, route) in table.iter().enumerate() {
         match match_path(route.path, &head.path) {
             Match::No => {}
             Match::Broken => {
                 let message = "the path has a percent escape that is broken or not UTF-8";
                 return Err(ApiError::bad_request("bad_path", message));
             }
-            Match::Yes(args) if route.method == method => return Ok((route, args)),
-            Match::Yes(_) => allowed.push(route.method),
+            // The first path that matches is the one: `/files/announce` is not the file "announce".
+            Match::Yes(_) if path.is_some_and(|path| path != route.path) => {}
+            Match::Yes(args) if route.method == method => return Ok((number, args)),
+            Match::Yes(_) => {
+                path = Some(route.path);
+                allowed.push(route.method);
+            }
         }
     }
     Err(if allowed.is_empty() { no_such_path() } else { method_not_allowed(allowed) })
@@ -105,7 +135,7 @@ mod tests {
 
     fn found(method: Method, path: &str) -> Result<&'static str, (u16, Option<String>)> {
         let head = Head { method, path: path.into(), query: String::new(), headers: Vec::new() };
-        find(ROUTES, &head).map(|(route, _)| route.operation).map_err(|error| (error.status, error.allow))
+        find(ROUTES, &head).map(|(number, _)| ROUTES[number].operation).map_err(|error| (error.status, error.allow))
     }
 
     #[test]
@@ -133,6 +163,8 @@ mod tests {
             (Method::Get, "/api/v1/peers/register", "POST"),
             (Method::Head, "/api/v1/peers/register", "POST"),
             (Method::Delete, "/api/v1/manifests/abc", "PUT, GET, HEAD"),
+            (Method::Options, "/api/v1/files/announce", "POST"),
+            (Method::Get, "/api/v1/files/announce", "POST"),
             (Method::Options, "/api/v1/swarm/leave", "POST"),
         ] {
             assert_eq!(found(method, path), Err((405, Some(allow.to_owned()))), "{path}");

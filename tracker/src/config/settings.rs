@@ -7,7 +7,8 @@ use peernet_engine::economy::Complaints;
 
 use super::value::{Registration, Secret, Setting};
 use super::{ConfigError, default_data_dir};
-use crate::log::Level;
+use crate::app::AccessMode;
+use crate::log::{Format, Level};
 
 /// A setting as the list describes it.
 pub struct Field {
@@ -145,6 +146,13 @@ settings! {
     write_seconds: u64 = 20;
     /// seconds that requests in flight have to finish when the tracker stops
     drain_seconds: u64 = 10;
+    /// seconds between a signal to stop and the end of new connections, in which /ready says draining and everything else is
+    /// answered: for a load balancer to move on
+    drain_delay_seconds: u64 = 0;
     /// how much is logged on standard error: error, warn, info or debug
     log_level: Level = Level::Info;
+    /// how a line of the log looks: text for people, json for programs
+    log_format: Format = Format::Text;
+    /// which answers are logged: off, errors (from 400 on, at most 100 of each kind a second) or all
+    access_log: AccessMode = AccessMode::Errors;
 }

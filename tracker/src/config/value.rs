@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use peernet_engine::economy::Complaints;
 
-use crate::log::Level;
+use crate::app::AccessMode;
+use crate::log::{Format, Level};
 
 /// A value that is read from text, whatever layer it comes from.
 pub(super) trait Setting: Sized {
@@ -68,15 +69,21 @@ impl Setting for PathBuf {
     }
 }
 
-impl Setting for Level {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse()
-    }
+macro_rules! word {
+    ($($type:ty),+) => {
+        $(impl Setting for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse()
+            }
 
-    fn show(&self) -> String {
-        self.to_string().show()
-    }
+            fn show(&self) -> String {
+                self.to_string().show()
+            }
+        })+
+    };
 }
+
+word!(Level, Format, AccessMode);
 
 impl Setting for Complaints {
     fn read(text: &str) -> Result<Self, String> {

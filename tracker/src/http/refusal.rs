@@ -1,9 +1,11 @@
 //! The answers the door and the operations listener make themselves, when a request never reaches the router.
 
+use std::net::IpAddr;
+
 use peernet_protos::rest::ErrorBody;
 
-use super::Reply;
 use super::head::HeadError;
+use super::{Refused, Reply, RequestId};
 
 /// Seconds a client is asked to wait where the tracker is full.
 const RETRY_AFTER_S: &str = "1";
@@ -27,10 +29,17 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The answer; the connection is closed after it.
-    pub(crate) fn reply(self) -> Reply {
+    pub(crate) fn reply(self, id: &RequestId) -> Reply {
         let (status, code, error) = self.parts();
-        let reply = Reply::json(status, &ErrorBody { error: error.to_owned(), code: code.to_owned() });
+        let request_id = (status >= 500).then(|| id.to_string());
+        let reply = Reply::json(status, &ErrorBody { error: error.to_owned(), code: code.to_owned(), request_id });
         if self == Self::Busy { reply.with_header("Retry-After", RETRY_AFTER_S) } else { reply }
+    }
+
+    /// What the service is told of it.
+    pub(crate) fn told(self, id: RequestId, remote: Option<IpAddr>) -> Refused {
+        let (status, code, _) = self.parts();
+        Refused { id, remote, status, code }
     }
 
     fn parts(self) -> (u16, &'static str, &'static str) {

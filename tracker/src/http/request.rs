@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use tiny_http::Method;
 
+use super::RequestId;
+
 /// A request's head. Names are lower-case; values are trimmed and printable ASCII (or tab).
 #[derive(Debug, Clone)]
 pub struct Head {
@@ -34,4 +36,6 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Who sent it; `None` on a Unix socket.
     pub remote: Option<IpAddr>,
+    /// What its answer and its lines in the log are marked with.
+    pub id: RequestId,
 }

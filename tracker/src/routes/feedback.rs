@@ -32,7 +32,7 @@ pub fn batch(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) ->
     let body: FeedbackBatchRequest = json_body(request)?;
     if body.events.len() > EVENTS_PER_BATCH_MAX {
         let message = format!("one call carries at most {EVENTS_PER_BATCH_MAX} events");
-        return Err(ApiError::bad_request("too_many_events", message));
+        return Err(ApiError::new(413, "too_many_events", message));
     }
     let (mut reports, mut received) = (Vec::with_capacity(body.events.len()), 0);
     for entry in &body.events {
@@ -40,7 +40,7 @@ pub fn batch(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) ->
         received += report.chunks.len();
         if received > CHUNKS_PER_BATCH_MAX {
             let message = format!("one call reports on at most {CHUNKS_PER_BATCH_MAX} chunks");
-            return Err(ApiError::bad_request("too_many_events", message));
+            return Err(ApiError::new(413, "too_many_events", message));
         }
         reports.push(report);
     }

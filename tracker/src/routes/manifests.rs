@@ -18,7 +18,7 @@ pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Re
     let (manifest, file_name) = wire::manifest(&body)?;
     if manifest.id() != id {
         let message = format!("the body is the manifest {}", manifest.id());
-        return Err(ApiError::new(422, "manifest_id_mismatch", message));
+        return Err(ApiError::unprocessable("manifest_id_mismatch", message));
     }
     if app.swarm.catalogue().cached(id).is_some() {
         return Ok(status(200, "known"));

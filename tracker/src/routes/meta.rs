@@ -14,12 +14,16 @@ pub fn health(_app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply,
     Ok(Reply::json(200, &json!({"status": "UP"})))
 }
 
-/// `GET /ready`: the database answers too; looked at once a second at most. 503 `store_unavailable` otherwise.
+/// `GET /ready`: requests should be sent here. 503 `draining` when the process is about to stop, 503 `store_unavailable` when
+/// the database did not answer lately.
 pub fn ready(app: &App, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    if app.readiness.check(app) {
-        return Ok(Reply::json(200, &json!({"status": "READY"})));
+    if app.readiness.is_draining() {
+        return Err(ApiError::draining());
     }
-    Err(ApiError::store_unavailable())
+    if !app.readiness.store_answers() {
+        return Err(ApiError::store_unavailable());
+    }
+    Ok(Reply::json(200, &json!({"status": "READY"})))
 }
 
 /// `GET /.well-known/jwks.json`: the public half of the tracker's token key.

@@ -47,7 +47,10 @@ impl Threads {
         let (writer_app, writer_loop) = (Arc::clone(app), inboxes.writer);
         threads.writer.spawn("writer", move || {
             let app = writer_app;
-            writer_loop.run(|batch: &[Write], durability| app.store.write((app.clock)(), batch, durability));
+            writer_loop.run(|batch: &[Write], durability| {
+                let _timed = app.metrics.commits().start_timer();
+                app.store.write((app.clock)(), batch, durability)
+            });
         })?;
         let inbox = inboxes.reputation;
         threads.reputation.spawn("reputation", move || reputation::run(inbox, &reputation_stopped))?;
@@ -67,6 +70,11 @@ impl Threads {
         }
         let (accounts_app, accounts_stop) = (Arc::clone(app), stop.clone());
         self.background.spawn("accounts", move || accounts::upkeep::run(&accounts_app, &accounts_stop))?;
+        let (readiness_app, readiness_stop) = (Arc::clone(app), stop.clone());
+        self.background.spawn("readiness", move || {
+            let app = readiness_app;
+            app.readiness.watch(&*app.store, &readiness_stop);
+        })?;
         if app.config.dialback {
             let (app, stop) = (Arc::clone(app), stop.clone());
             self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;

@@ -44,27 +44,116 @@ fn every_call_is_described_as_it_is() {
         assert!(responses.keys().any(|status| status.starts_with('2')), "{at}");
         for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             let parameters = operation["parameters"].as_array().unwrap();
-            assert!(parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == "path"), "{at}");
+            let mut parameters = parameters.iter().map(|parameter| resolved(&document, parameter));
+            assert!(parameters.any(|parameter| parameter["name"] == name && parameter["in"] == "path"), "{at}");
         }
         for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "400") {
-            let schema = &response["content"]["application/json"]["schema"]["$ref"];
+            let schema = &resolved(&document, response)["content"]["application/json"]["schema"]["$ref"];
             assert_eq!(schema, "#/components/schemas/Error", "{at} {status}");
         }
     }
 }
 
+/// What a reference leads to; anything else as it is.
+fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
+    let path = value["$ref"].as_str().map(|reference| reference.strip_prefix('#').unwrap());
+    path.map_or(value, |path| document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere")))
+}
+
+/// What a client may meet that is the same for every call: the door, the router and our own failures.
+const ANYWHERE: [&str; 10] = ["400", "405", "408", "411", "413", "414", "417", "431", "500", "503"];
+
 #[test]
-fn every_reference_leads_somewhere_and_every_schema_is_used() {
+fn every_answer_is_described_with_its_headers_and_an_example() {
+    let document = document();
+    for route in ROUTES {
+        let operation = operation(&document, route);
+        let at = format!("{} {}", route.method, route.path);
+        let responses = operation["responses"].as_object().unwrap();
+        assert!(ANYWHERE.iter().all(|status| responses.contains_key(*status)), "{at}");
+        for (status, response) in responses {
+            let response = resolved(&document, response);
+            // What a client has already comes without a body.
+            if status == "304" {
+                continue;
+            }
+            let content = &response["content"]["application/json"];
+            let examples = content["examples"].as_object().unwrap_or_else(|| panic!("{at} {status} has no example"));
+            assert!(!examples.is_empty() && content["schema"].is_object(), "{at} {status}");
+            let headers = response["headers"].as_object().unwrap();
+            let wanted = match status.as_str() {
+                "401" if response["content"]["application/json"]["examples"].get("invalid_token").is_some() => {
+                    vec!["X-Request-Id", "WWW-Authenticate"]
+                }
+                "405" => vec!["X-Request-Id", "Allow"],
+                "503" => vec!["X-Request-Id", "Retry-After"],
+                _ => vec!["X-Request-Id"],
+            };
+            assert!(wanted.iter().all(|name| headers.contains_key(*name)), "{at} {status}: {headers:?}");
+        }
+        if let Some(body) = operation.get("requestBody") {
+            assert!(body["content"]["application/json"]["examples"].is_object(), "{at} has an example of its body");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_errors_are_the_codes_that_the_source_answers() {
+    let document = document();
+    let mut in_source = BTreeSet::new();
+    codes_below(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut in_source);
+    let listed: BTreeSet<String> = document["components"]["schemas"]["ErrorCode"]["enum"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|code| code.as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(listed, in_source, "the enumeration of codes");
+    let examples = document["components"]["examples"].as_object().unwrap();
+    assert_eq!(examples.keys().cloned().collect::<BTreeSet<_>>(), listed, "an example each");
+    for (code, example) in examples {
+        assert_eq!(example["value"]["code"], code.as_str());
+    }
+}
+
+#[test]
+fn every_list_in_a_request_or_a_query_is_bounded() {
+    let document = document();
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    for (name, schema) in schemas.iter().filter(|(name, _)| name.ends_with("Request") || *name == "Manifest") {
+        unbounded(schema, name);
+    }
+    for (name, parameter) in document["components"]["parameters"].as_object().unwrap() {
+        unbounded(&parameter["schema"], name);
+    }
+}
+
+/// Panics at a list without `maxItems` or a number without `maximum`.
+fn unbounded(schema: &Value, at: &str) {
+    let is = |kind: &str| schema["type"] == kind || schema["type"].as_array().is_some_and(|all| all[0] == kind);
+    assert!(!is("array") || schema["maxItems"].is_u64(), "{at}: {schema}");
+    assert!(!is("integer") || schema["maximum"].is_u64() || schema["enum"].is_array(), "{at}: {schema}");
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        unbounded(property, &format!("{at}.{name}"));
+    }
+    if let Some(items) = schema.get("items") {
+        unbounded(items, &format!("{at}[]"));
+    }
+}
+
+#[test]
+fn every_reference_leads_somewhere_and_every_component_is_used() {
     let document = document();
     let mut references = BTreeSet::new();
     collect(&document, &mut references);
-    let schemas: BTreeSet<String> = document["components"]["schemas"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(|name| format!("#/components/schemas/{name}"))
-        .collect();
-    assert_eq!(references, schemas);
+    // What a path answers that is no call.
+    references.insert("#/components/examples/not_found".to_owned());
+    let components = document["components"].as_object().unwrap();
+    let kinds = components.iter().filter(|(kind, _)| *kind != "securitySchemes");
+    let names = |(kind, all): (&String, &Value)| -> Vec<String> {
+        all.as_object().unwrap().keys().map(|name| format!("#/components/{kind}/{name}")).collect()
+    };
+    assert_eq!(references, kinds.flat_map(names).collect());
 }
 
 fn collect(value: &Value, references: &mut BTreeSet<String>) {
@@ -93,7 +182,7 @@ fn text() -> String {
 
 #[test]
 fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
-    check_fields("Error", rest::ErrorBody { error: text(), code: text() });
+    check_fields("Error", rest::ErrorBody { error: text(), code: text(), request_id: Some(text()) });
     check_fields("TokenReply", rest::TokenReply { peer_id: text(), token: text(), expires_at: 0 });
     let (address, password) = (Some(text()), text());
     let register = rest::RegisterRequest {
@@ -170,7 +259,7 @@ fn quoted(text: &str) -> Option<&str> {
 
 /// The error codes that a source file mentions: after a constructor of errors, or after a status from 400 on.
 fn codes_in(source: &str, codes: &mut BTreeSet<String>) {
-    for maker in ["bad_request(", "unauthorized(", "not_found(", "conflict("] {
+    for maker in ["bad_request(", "unauthorized(", "not_found(", "conflict(", "unprocessable("] {
         codes.extend(source.split(maker).skip(1).filter_map(quoted).map(str::to_owned));
     }
     for status in (400..600).map(|status| format!("{status},")) {

@@ -11,11 +11,11 @@ use serde_json::json;
 use crate::support::{Client, start};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_peernet-tracker");
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 const SIGINT: i32 = 2;
-const SIGTERM: i32 = 15;
+pub(crate) const SIGTERM: i32 = 15;
 
-fn command(data_dir: &Path, database_url: Option<&str>) -> Command {
+pub(crate) fn command(data_dir: &Path, database_url: Option<&str>) -> Command {
     let mut command = Command::new(PROGRAM);
     // Nothing of the machine's own environment and files.
     command.env_clear().env("HOME", data_dir).env("PEERNET_TRACKER_BCRYPT_COST", "4");
@@ -26,7 +26,7 @@ fn command(data_dir: &Path, database_url: Option<&str>) -> Command {
     command
 }
 
-fn serve(data_dir: &Path, database_url: Option<&str>) -> (Process, String) {
+pub(crate) fn serve(data_dir: &Path, database_url: Option<&str>) -> (Process, String) {
     let mut process = Process::start(&mut command(data_dir, database_url)).unwrap();
     let line = process.line_with("peernet-tracker listening on http://", SOON);
     (process, line.rsplit(' ').next().unwrap().to_owned())
@@ -39,7 +39,7 @@ fn on_both_stores(check: impl Fn(&Path, Option<&str>)) {
     }
 }
 
-fn output(command: &mut Command) -> (i32, String, String) {
+pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().expect("exits by itself"), text(stdout), text(stderr))

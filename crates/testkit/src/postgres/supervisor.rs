@@ -21,8 +21,17 @@ folder=$1 bin=$2; shift 2
 psql=$bin/psql; [ -x "$psql" ] || psql=psql
 server=
 finish() {
+    [ -n "$server" ] && tell CONT
     [ -n "$server" ] && kill -QUIT "$server" 2>/dev/null && wait "$server" 2>/dev/null
     cd / && rm -rf "$folder"
+}
+# The server's processes are not one group: they are found by their parent while it is there.
+tell() {
+    all=$server
+    for stat in /proc/[0-9]*/stat; do
+        read -r pid name state parent rest <"$stat" && [ "$parent" = "$server" ] && all="$all $pid"
+    done 2>/dev/null
+    kill "-$1" $all 2>/dev/null
 }
 init() {
     # Not synced: what is killed here is a server, never the machine.
@@ -49,12 +58,7 @@ stop() {
     echo ok
 }
 kill9() {
-    # The server's processes are not one group: they are found by their parent while it is there.
-    all=$server
-    for stat in /proc/[0-9]*/stat; do
-        read -r pid name state parent rest <"$stat" && [ "$parent" = "$server" ] && all="$all $pid"
-    done 2>/dev/null
-    kill -KILL $all 2>/dev/null
+    tell KILL
     wait "$server" 2>/dev/null
     for pid in $all; do
         tries=0
@@ -72,6 +76,8 @@ while read -r command; do
         start) start "$@" ;;
         stop) stop ;;
         kill9) kill9 ;;
+        freeze) tell STOP; echo ok ;;
+        thaw) tell CONT; echo ok ;;
         *) echo "unknown command" ;;
     esac
 done

@@ -416,6 +416,9 @@ pub(in crate::cli) struct Daemon {
     /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
     #[argh(option, arg_name = "bytes")]
     pub(in crate::cli) max_memory: Option<String>,
+    /// serve metrics in Prometheus' format on this loopback address, like 127.0.0.1:9101
+    #[argh(option, arg_name = "addr:port")]
+    pub(in crate::cli) metrics: Option<String>,
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,

@@ -107,3 +107,47 @@ fn commands_wait_for_a_daemon_that_is_just_starting() {
     ended(&mut ending).ok();
     wait_until_announced(&stage, "alice", 1);
 }
+
+/// What a daemon's `--metrics` address answers.
+fn scrape(address: &str, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_daemon_s_metrics_are_served_to_this_machine_only() {
+    let stage = Stage::with(&["alice", "bob"]);
+    let hash = stage.file("one.bin", 3 << 20);
+    stage.run("alice", &["share", "--no-serve", "one.bin"]).ok();
+    for (address, why) in [("0.0.0.0:0", "loopback"), ("nowhere", "ADDR:PORT")] {
+        stage.run("alice", &["daemon", "--metrics", address]).code(2).complains(why);
+    }
+    let mut daemon = stage.start("alice", &["daemon", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
+    let line = daemon.line_with("metrics on http://", PATIENCE);
+    let address = line.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
+    daemon.line_with("peernet daemon listening on ", PATIENCE);
+    wait_until_announced(&stage, "alice", 1);
+    stage.run("bob", &["download", &hash]).ok();
+    let text = scrape(&address, "/metrics");
+    for sample in ["bytes_sent_total 3145728", "shares 1", "tracker_up 1", "streams_total 1", "complaints_total 0"] {
+        assert!(text.contains(&format!("\npeernet_daemon_{sample}\n")), "no {sample} in {text}");
+    }
+    assert!(scrape(&address, "/else").starts_with("HTTP/1.1 404 "));
+    for document in
+        [include_str!("../../../../docs/grafana-dashboard.json"), include_str!("../../../../docs/alerts.yml")]
+    {
+        let words = document.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: Vec<&str> = words.filter(|word| word.starts_with("peernet_daemon_")).collect();
+        assert!(named.len() >= 2);
+        for metric in named {
+            assert!(text.contains(&format!("# TYPE {metric} ")), "{metric} is in docs/ and not served");
+        }
+    }
+    daemon.signal(SIGTERM);
+    ended(&mut daemon).ok();
+}

@@ -13,6 +13,7 @@ use super::Shared;
 use super::admission::{Entry, Link, TurnedAway};
 use super::exchange::Exchange;
 use super::wire::TcpWire;
+use crate::http::RequestId;
 use crate::http::print::{Afterwards, print_head};
 use crate::http::refusal::Refusal;
 
@@ -86,7 +87,9 @@ fn turn_away_for(why: TurnedAway, link: &Link, shared: &Shared) {
         TurnedAway::Full => shared.counters.turned_away_full.add_one(),
         TurnedAway::Address => shared.counters.turned_away_address.add_one(),
     }
-    turn_away(&link.stream);
+    let id = RequestId::fresh();
+    shared.service.refused(&Refusal::Busy.told(id, Some(link.remote)));
+    turn_away(&link.stream, &id);
 }
 
 fn start(place: Place) {
@@ -100,10 +103,10 @@ fn start(place: Place) {
 }
 
 /// Says 503 as far as that is possible without waiting: into the empty send buffer of a new socket.
-fn turn_away(mut stream: &TcpStream) {
-    let reply = Refusal::Busy.reply();
+fn turn_away(mut stream: &TcpStream, id: &RequestId) {
+    let reply = Refusal::Busy.reply(id);
     let mut answer = Vec::new();
-    print_head(&mut answer, &reply, Afterwards::Closed);
+    print_head(&mut answer, &reply, id, Afterwards::Closed);
     answer.extend_from_slice(&reply.body);
     if stream.set_nonblocking(true).is_ok() {
         // A request that has come already is taken out, because closing over unread bytes would reset the answer away.

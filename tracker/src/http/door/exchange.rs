@@ -13,7 +13,7 @@ use super::inbox::Inbox;
 use super::wire::Wire;
 use crate::http::print::{Afterwards, has_body, print_head};
 use crate::http::refusal::Refusal;
-use crate::http::{Reply, Request};
+use crate::http::{Reply, Request, RequestId};
 use receive::NoRequest;
 
 /// Answers up to this size are put behind their head, to leave in one write; a connection keeps that much memory.
@@ -66,23 +66,24 @@ impl<'a, W: Wire> Exchange<'a, W> {
     fn turn(&mut self, wait: Duration, first: bool) -> Turn {
         let parsed = match self.read_head(wait, first) {
             Ok(parsed) => parsed,
-            Err(why) => return self.no_request(&why),
+            Err(why) => return self.no_request(&why, RequestId::fresh()),
         };
         let shared = self.shared;
+        let id = RequestId::of(&parsed.head);
         let head_only = parsed.head.method == Method::Head;
         let budget = match self.body_budget(shared, &parsed) {
             Ok(budget) => budget,
-            Err(refusal) => return self.refuse(refusal, head_only),
+            Err(refusal) => return self.refuse(refusal, id, head_only),
         };
         let body = match self.read_body(&parsed) {
             Ok(body) => body,
-            Err(why) => return self.no_request(&why),
+            Err(why) => return self.no_request(&why, id),
         };
         let remote = shared.service.client_of(self.link.remote, &parsed.head);
-        let request = Request { head: parsed.head, body, remote: Some(remote) };
-        let Some(reply) = self.ask_service(&request) else { return self.refuse(Refusal::Panicked, head_only) };
+        let request = Request { head: parsed.head, body, remote: Some(remote), id };
+        let Some(reply) = self.ask_service(&request) else { return self.refuse(Refusal::Panicked, id, head_only) };
         drop((request, budget));
-        let Ok(_writing) = answer_budget(shared, &reply) else { return self.refuse(Refusal::Busy, head_only) };
+        let Ok(_writing) = answer_budget(shared, &reply) else { return self.refuse(Refusal::Busy, id, head_only) };
         // Who keeps a connection open while others of his wait for one would make them wait until it is idle too long.
         let stays = parsed.keep_alive && !shared.draining() && !shared.admission.is_wanted(self.link);
         let afterwards = match (stays, parsed.http_1_0) {
@@ -90,7 +91,7 @@ impl<'a, W: Wire> Exchange<'a, W> {
             (true, false) => Afterwards::Open,
             (true, true) => Afterwards::OpenSaid,
         };
-        self.answer(&reply, head_only, afterwards)
+        self.answer(&reply, &id, head_only, afterwards)
     }
 
     /// Has the service answer; `None` where it panicked.
@@ -104,14 +105,14 @@ impl<'a, W: Wire> Exchange<'a, W> {
         reply
     }
 
-    fn no_request(&mut self, why: &NoRequest) -> Turn {
+    fn no_request(&mut self, why: &NoRequest, id: RequestId) -> Turn {
         match why {
             NoRequest::Gone => Turn::Lost,
-            NoRequest::Refused(refusal) => self.refuse(*refusal, false),
+            NoRequest::Refused(refusal) => self.refuse(*refusal, id, false),
         }
     }
 
-    fn refuse(&mut self, refusal: Refusal, head_only: bool) -> Turn {
+    fn refuse(&mut self, refusal: Refusal, id: RequestId, head_only: bool) -> Turn {
         let counters = &self.shared.counters;
         match refusal {
             Refusal::Panicked => {}
@@ -121,13 +122,14 @@ impl<'a, W: Wire> Exchange<'a, W> {
             }
             _ => counters.refused.add_one(),
         }
-        self.answer(&refusal.reply(), head_only, Afterwards::Closed)
+        self.shared.service.refused(&refusal.told(id, Some(self.link.remote)));
+        self.answer(&refusal.reply(&id), &id, head_only, Afterwards::Closed)
     }
 
-    fn answer(&mut self, reply: &Reply, head_only: bool, afterwards: Afterwards) -> Turn {
+    fn answer(&mut self, reply: &Reply, id: &RequestId, head_only: bool, afterwards: Afterwards) -> Turn {
         let body: &[u8] = if head_only || !has_body(reply.status) { &[] } else { &reply.body };
         self.out.clear();
-        print_head(&mut self.out, reply, afterwards);
+        print_head(&mut self.out, reply, id, afterwards);
         self.wire.set_deadline(Instant::now() + self.shared.limits.write_deadline);
         let written = if body.len() <= ONE_WRITE_BYTES {
             self.out.extend_from_slice(body);

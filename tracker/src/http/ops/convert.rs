@@ -7,23 +7,30 @@ use crate::http::head::HeadError;
 use crate::http::head::target;
 use crate::http::print;
 use crate::http::refusal::Refusal;
-use crate::http::{Head, Reply, Request, Service};
+use crate::http::{Head, Reply, Request, RequestId, Service};
 
 /// Reads the request, asks the service, answers. A client that has gone is not an error.
 pub(super) fn answer(mut theirs: tiny_http::Request, service: &dyn Service) {
-    let asked = read(&mut theirs, service).map(|request| ask(&request, service));
-    let reply = asked.unwrap_or_else(Refusal::reply);
+    let head = head_of(&theirs);
+    let id = head.as_ref().map_or_else(RequestId::fresh, RequestId::of);
+    let asked = read(&mut theirs, head, id, service).map(|request| ask(&request, service));
+    let reply = asked.unwrap_or_else(|refusal| refusal.reply(&id));
     // It fails where the client is gone, and then there is nobody to tell.
-    let _ = theirs.respond(print::response(reply));
+    let _ = theirs.respond(print::response(reply, &id));
 }
 
 fn ask(request: &Request, service: &dyn Service) -> Reply {
     let reply = catch_unwind(AssertUnwindSafe(|| service.handle(request)));
-    reply.unwrap_or_else(|_| Refusal::Panicked.reply())
+    reply.unwrap_or_else(|_| Refusal::Panicked.reply(&request.id))
 }
 
-fn read(theirs: &mut tiny_http::Request, service: &dyn Service) -> Result<Request, Refusal> {
-    let head = head_of(theirs).ok_or(Refusal::Head(HeadError::Malformed("request target must be a path or a URL")))?;
+fn read(
+    theirs: &mut tiny_http::Request,
+    head: Option<Head>,
+    id: RequestId,
+    service: &dyn Service,
+) -> Result<Request, Refusal> {
+    let head = head.ok_or(Refusal::Head(HeadError::Malformed("request target must be a path or a URL")))?;
     let body_bytes_max = service.body_bytes_max(&head);
     if theirs.body_length().is_some_and(|length| length > body_bytes_max) {
         return Err(Refusal::BodyTooLarge);
@@ -40,7 +47,7 @@ fn read(theirs: &mut tiny_http::Request, service: &dyn Service) -> Result<Reques
         return Err(Refusal::Truncated);
     }
     let remote = theirs.remote_addr().map(|addr| addr.ip().to_canonical());
-    Ok(Request { head, body, remote })
+    Ok(Request { head, body, remote, id })
 }
 
 fn head_of(theirs: &tiny_http::Request) -> Option<Head> {

@@ -28,7 +28,7 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// 400 `invalid_site` or `invalid_bitmap`. An `ETag` of another process or a broken one is none.
+    /// 400 `invalid_site` or `invalid_lacks`. An `ETag` of another process or a broken one is none.
     pub(super) fn read(app: &App, caller: &Caller, request: &Request) -> Result<Self, ApiError> {
         let query = query_args(request)?;
         let given = |name: &str| query.get(name).map(String::as_str);
@@ -45,7 +45,7 @@ impl Wish {
         self.version == Some(version)
     }
 
-    /// What the asker holds of a file by what it says to lack; `None` where it says nothing. 400 `invalid_bitmap` where that
+    /// What the asker holds of a file by what it says to lack; `None` where it says nothing. 400 `invalid_lacks` where that
     /// is of another length than the file.
     pub(super) fn own_of(&self, meta: &ManifestMeta) -> Result<Option<Held>, ApiError> {
         let Some(lacks) = &self.lacks else { return Ok(None) };
@@ -62,5 +62,5 @@ fn read_lacks(text: &str) -> Result<Vec<u8>, ApiError> {
 }
 
 fn invalid() -> ApiError {
-    ApiError::bad_request("invalid_bitmap", "lacks must be unpadded base64url of one bit a chunk, spare bits zero")
+    ApiError::bad_request("invalid_lacks", "lacks must be unpadded base64url of one bit a chunk, spare bits zero")
 }

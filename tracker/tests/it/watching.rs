@@ -1,0 +1,8 @@
+//! What an operator sees: request ids, the log, readiness, the drain and the metrics.
+
+mod drain;
+mod handbook;
+mod ids;
+mod log;
+mod metrics;
+mod ready;
