@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use peernet_testkit::v1::V1Tracker;
@@ -37,16 +37,16 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
             report.add(&format!("{what}, alone"), round, load.run(url, None)?)?;
         }
         let idle = idle(address)?;
-        let stop = AtomicBool::new(false);
+        let (stop, stopped) = mpsc::channel::<()>();
         std::thread::scope(|scope| -> io::Result<()> {
-            let slow = scope.spawn(|| slow(address, &stop));
+            let slow = scope.spawn(move || slow(address, &stopped));
             for (what, url) in [("health", &health), ("me (database)", &url)] {
                 let mut record = load.run(url, None)?;
                 record["tracker_rss_mib"] = json!(measure::peak_rss_kib(pid)? as f64 / 1024.0);
                 record["threads"] = json!(threads(pid));
                 report.add(&format!("{what}, beside {IDLE} idle and {SLOW} slow"), round, record)?;
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(stop);
             slow.join().map_err(|_| io::Error::other("the slow clients panicked"))?
         })?;
         drop(idle);
@@ -69,16 +69,15 @@ fn idle(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
 }
 
 /// Connections that send a byte of a request each second; who is cut off for it comes again.
-fn slow(address: SocketAddr, stop: &AtomicBool) -> io::Result<()> {
+fn slow(address: SocketAddr, stop: &mpsc::Receiver<()>) -> io::Result<()> {
     let connect = || TcpStream::connect(address);
     let mut streams = (0..SLOW).map(|_| connect()).collect::<io::Result<Vec<_>>>()?;
-    while !stop.load(Ordering::Relaxed) {
+    while stop.recv_timeout(Duration::from_secs(1)) == Err(mpsc::RecvTimeoutError::Timeout) {
         for stream in &mut streams {
             if stream.write_all(b"G").is_err() {
                 *stream = connect()?;
             }
         }
-        std::thread::sleep(Duration::from_secs(1));
     }
     Ok(())
 }

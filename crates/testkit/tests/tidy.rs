@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("crates/testkit", &["peernet-protos"]),
     ("tracker", &["peernet-engine", "peernet-protos", "peernet-threads"]),
     ("peer", &["peernet-engine", "peernet-protos", "peernet-threads"]),
-    ("bench", &["peernet-protos", "peernet-testkit"]),
+    ("bench", &["peernet-engine", "peernet-protos", "peernet-testkit", "peernet-tracker"]),
     ("fuzz", &["peernet", "peernet-engine", "peernet-protos", "peernet-tracker"]),
 ];
 

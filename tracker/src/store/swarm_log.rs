@@ -5,6 +5,7 @@
 //! next renewal. What has expired is deleted; the rest, replayed in order, is the swarm as it was.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::{fs, io};
 
 use peernet_engine::time::UnixMillis;
@@ -15,11 +16,10 @@ use super::exchange::{Batch, TrackerId};
 use super::{Durability, Result, StoreError};
 use crate::log;
 
-/// `id` names this log among those of other trackers; `pushed` is the last batch that they were told of. AUTOINCREMENT, so
-/// that a number is never used again.
+/// `id` names this log among those of other trackers; `pushed` is the last batch that they were told of.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS log (
-        seq        INTEGER PRIMARY KEY AUTOINCREMENT,
+        seq        INTEGER PRIMARY KEY,
         expires_at INTEGER NOT NULL,
         body       BLOB NOT NULL
     ) STRICT;
@@ -32,6 +32,8 @@ const SCHEMA: &str = "
 /// The log.
 pub struct SwarmLog {
     connections: Connections,
+    /// The next batch's number. Never one that the others were told of, also where everything was deleted meanwhile.
+    next: AtomicI64,
 }
 
 impl SwarmLog {
@@ -55,7 +57,10 @@ impl SwarmLog {
         let found = connections
             .read(|tx| query(tx, "PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0).map_err(trouble)))?;
         match found.first().map(String::as_str) {
-            Some("ok") => Ok(Self { connections }),
+            Some("ok") => {
+                let next = AtomicI64::new(last(&connections)? + 1);
+                Ok(Self { connections, next })
+            }
             other => Err(StoreError::Failed(format!("quick_check: {}", other.unwrap_or("nothing")))),
         }
     }
@@ -75,7 +80,9 @@ impl SwarmLog {
     /// Appends a batch that means nothing any more after `expires_at`. It survives kill -9 when this returns.
     pub fn append(&self, expires_at: UnixMillis, body: &[u8]) -> Result<()> {
         self.connections.write_one(Durability::Relaxed, |tx| {
-            execute(tx, "INSERT INTO log (expires_at, body) VALUES (?1, ?2)", params![expires_at.0, body]).map(drop)
+            let seq = self.next.fetch_add(1, Ordering::Relaxed);
+            let sql = "INSERT INTO log (seq, expires_at, body) VALUES (?1, ?2, ?3)";
+            execute(tx, sql, params![seq, expires_at.0, body]).map(drop)
         })
     }
 
@@ -146,6 +153,12 @@ impl SwarmLog {
     }
 }
 
+/// The last number that was used, as far as it matters.
+fn last(connections: &Connections) -> Result<i64> {
+    let sql = "SELECT max(coalesce((SELECT max(seq) FROM log), 0), coalesce((SELECT pushed FROM self), 0))";
+    connections.read(|tx| tx.query_row(sql, [], |row| row.get(0)).map_err(trouble))
+}
+
 /// Renames the file and what SQLite keeps beside it.
 fn put_aside(path: &Path) -> io::Result<()> {
     for beside in ["", "-wal", "-shm"] {
@@ -207,6 +220,8 @@ mod tests {
         }
         assert_eq!(seen, [0, 1, 2, 3, 4]);
         log.prune(UnixMillis(2_000)).expect("prunes");
+        drop(log);
+        let log = SwarmLog::open(&folder.path().join("log")).expect("opens again");
         log.append(UnixMillis(3_000), &[9]).expect("appends");
         assert_eq!(log.unpushed(NOW, 25).expect("reads").len(), 1, "numbers go on after everything was deleted");
     }

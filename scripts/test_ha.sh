@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# The Compose profile `ha`, tried: two trackers on one PostgreSQL behind a proxy. Two peers know only the proxy; a file is shared and
+# downloaded, one tracker is killed and comes back, then the other is stopped and comes back, and lookups go on all the while.
+# Usage: scripts/test_ha.sh        (needs Docker and Compose; builds the images that are missing)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/setup.sh
+
+if docker compose version >/dev/null 2>&1; then compose_command=(docker compose); else compose_command=(docker-compose); fi
+compose() { "${compose_command[@]}" -p peernet-ha --profile ha "$@"; }
+POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+export POSTGRES_PASSWORD TRACKER_PUBLISH_PORT=0 PROXY_PUBLISH_PORT=0 PEERNET_TRACKER=http://proxy:8080
+finish() {
+  local code=$?
+  trap - EXIT
+  [ $code = 0 ] || compose logs --tail 25 2>&1 | tail -n 150
+  compose down -v --remove-orphans >/dev/null 2>&1 || true
+  exit $code
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+# until_true SECONDS COMMAND…: repeats it until it succeeds.
+until_true() {
+  local end=$((SECONDS + $1)); shift
+  until "$@" >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || die "still not: $*"
+    sleep 0.2
+  done
+}
+healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")")" = healthy ]; }
+peernet() { local peer=$1; shift; compose exec -T "$peer" peernet "$@"; }
+# The proxy as a client outside the containers sees it.
+proxy() { docker port "$(compose ps -q proxy)" 8080/tcp | head -n 1; }
+ready() { curl -fsS --noproxy '*' --max-time 5 "http://$(proxy)/ready"; }
+# How many requests of 200 the swarm's one address does not answer.
+failures() {
+  local failed=0
+  for _ in $(seq 200); do ready >/dev/null 2>&1 || failed=$((failed + 1)); done
+  say "$failed"
+}
+
+compose up -d --build postgres tracker tracker2 proxy
+until_true 120 healthy tracker
+until_true 120 healthy tracker2
+until_true 60 ready
+say "two trackers are healthy, the proxy answers"
+
+for peer in alice bob; do
+  compose run --rm -T --no-deps -e PEERNET_PASSWORD="$peer-password" "$peer" register --tracker "$PEERNET_TRACKER" >/dev/null
+done
+compose up -d alice bob
+until_true 60 healthy alice
+until_true 60 healthy bob
+compose exec -T alice sh -c 'head -c 20000000 /dev/urandom > files/sample.bin'
+hash=$(peernet alice share files/sample.bin --json | tail -n 1 | sed -n 's/.*"file_hash":"\([0-9a-f]*\)".*/\1/p')
+peernet bob download "$hash" --output downloads/one.bin --quiet
+[ "$(compose exec -T bob sha256sum downloads/one.bin | cut -d ' ' -f 1)" = "$hash" ] || die "another file came"
+say "a file went from peer to peer by the proxy's address alone"
+
+# Killed without a word: what it was told is at the other, and the proxy asks that one.
+docker kill -s KILL "$(compose ps -q tracker)" >/dev/null
+peernet bob download "$hash" --output downloads/two.bin --quiet
+say "one tracker is killed: downloads go on"
+compose up -d tracker
+until_true 60 healthy tracker
+
+# Stopped one after the other, as an upgrade does it.
+failures >/tmp/peernet-ha-failures.$$ &
+counting=$!
+for tracker in tracker tracker2; do
+  compose restart -t 20 "$tracker"
+  until_true 60 healthy "$tracker"
+done
+wait $counting
+say "a rolling restart: $(cat /tmp/peernet-ha-failures.$$) of 200 requests failed"
+[ "$(cat /tmp/peernet-ha-failures.$$)" -le 2 ] || die "too many requests failed"
+rm -f /tmp/peernet-ha-failures.$$
+peernet bob download "$hash" --output downloads/three.bin --quiet
+[ "$(compose exec -T bob sha256sum downloads/three.bin | cut -d ' ' -f 1)" = "$hash" ] || die "another file came"
+say "The ha test passed."
