@@ -130,7 +130,6 @@ fn a_daemon_s_metrics_are_served_to_this_machine_only() {
     let mut daemon = stage.start("alice", &["daemon", "--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"]);
     let line = daemon.line_with("metrics on http://", PATIENCE);
     let address = line.split("http://").nth(1).unwrap().trim_end_matches("/metrics").to_owned();
-    daemon.line_with("peernet daemon listening on ", PATIENCE);
     wait_until_announced(&stage, "alice", 1);
     stage.run("bob", &["download", &hash]).ok();
     let text = scrape(&address, "/metrics");
