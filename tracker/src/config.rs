@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::http::{DoorLimits, OpsAddress, Proxies};
+use crate::swarm;
 pub use layers::{Notice, load, load_from};
 pub use settings::{Config, FIELDS, Field, Flags};
 pub use value::{Registration, Secret};
@@ -38,6 +39,10 @@ const SECONDS_MAX: u64 = 86_400;
 const COUNT_MAX: usize = 1_000_000;
 /// The longest life of the audit log: a century.
 const AUDIT_DAYS_MAX: u32 = 36_500;
+/// More leases than one machine's memory holds.
+const LEASES_MAX: usize = 1_000_000_000;
+/// A tebibyte.
+const SWARM_MEBIBYTES_MAX: usize = 1 << 20;
 /// The longest token life: a year.
 const TOKEN_HOURS_MAX: u32 = 8_760;
 
@@ -68,6 +73,12 @@ impl Config {
             if value > COUNT_MAX {
                 return refuse(name, "must be at most 1000000");
             }
+        }
+        if !(1..=SWARM_MEBIBYTES_MAX).contains(&self.swarm_mebibytes_max) {
+            return refuse("swarm_mebibytes_max", "must be 1 to 1048576");
+        }
+        if !(1..=LEASES_MAX).contains(&self.leases_max) {
+            return refuse("leases_max", "must be 1 to 1000000000");
         }
         self.listen_address()?;
         self.proxies()?;
@@ -159,6 +170,16 @@ impl Config {
             idle_deadline: Duration::from_secs(self.idle_seconds),
             write_deadline: Duration::from_secs(self.write_seconds),
             ..DoorLimits::default()
+        }
+    }
+
+    /// The index's bounds.
+    pub fn swarm_limits(&self) -> swarm::Limits {
+        swarm::Limits {
+            leases_max: self.leases_max,
+            bytes_max: self.swarm_mebibytes_max << 20,
+            files_per_peer_max: self.files_per_account,
+            ..Default::default()
         }
     }
 

@@ -223,7 +223,7 @@ fn assemble(
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
     let proxies = config.proxies().map_err(StartError::Config)?;
     proxies.refresh();
-    let swarm_limits = swarm::Limits { files_per_peer_max: config.files_per_account, ..Default::default() };
+    let swarm_limits = config.swarm_limits();
     let permits = Permits::new(config.database_connections());
     let app = App {
         proxies,

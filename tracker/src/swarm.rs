@@ -161,6 +161,11 @@ impl Swarm {
         &self.catalogue
     }
 
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// How many leases, listings and unfinished announces there are, and the bytes they take.
     pub fn usage(&self) -> (usize, usize) {
         (self.usage.leases.load(Ordering::Relaxed), self.usage.bytes.load(Ordering::Relaxed))

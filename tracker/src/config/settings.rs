@@ -120,6 +120,10 @@ settings! {
     trusted_proxies: String = String::new();
     /// who may register: open (anyone), invite (who has a code that admin invite create made) or closed (nobody)
     registration: Registration = Registration::Open;
+    /// leases, listings and unfinished announces in memory, all files together; beyond it announces are answered 503 swarm_full
+    leases_max: usize = 1_000_000;
+    /// mebibytes of memory that they may take, 1 to 1048576; beyond it announces are answered 503 swarm_full
+    swarm_mebibytes_max: usize = 512;
     /// files that one account may announce, 1 to 1000000
     files_per_account: usize = 50_000;
     /// bytes of manifests that one account may store; 0 is no limit

@@ -6,7 +6,6 @@ use prometheus::TextEncoder;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::app::App;
-use crate::swarm::Limits;
 use crate::{log, writer};
 
 /// `GET /metrics`' body.
@@ -91,8 +90,10 @@ fn door(app: &App) -> Vec<MetricFamily> {
 }
 
 fn writer(app: &App) -> Vec<MetricFamily> {
-    let counters = app.writer.counters();
+    let (counters, journal) = (app.writer.counters(), app.journal.counters());
     vec![
+        counter("peernet_log_commits_total", "Commits of announces.", journal.batches.load(Relaxed)),
+        counter("peernet_log_news_total", "Announces and departures in them.", journal.news.load(Relaxed)),
         counter("peernet_commits_total", "Transactions of the writer.", counters.batches.load(Relaxed)),
         counter("peernet_writes_total", "Writes in them.", counters.writes.load(Relaxed)),
         counter("peernet_writes_refused_total", "Refused, queue full.", counters.refused.load(Relaxed)),
@@ -116,7 +117,7 @@ fn accounts(app: &App) -> Vec<MetricFamily> {
 fn swarm(app: &App) -> Vec<MetricFamily> {
     let (leases, bytes) = app.swarm.usage();
     // What the index is made with (server.rs).
-    let limits = Limits::default();
+    let limits = app.swarm.limits();
     vec![
         gauge("peernet_leases", "Leases, listings and unfinished announces.", leases as u64),
         gauge("peernet_leases_max", "Past it announces are refused.", limits.leases_max as u64),

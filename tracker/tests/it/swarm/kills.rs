@@ -25,7 +25,7 @@ const FILES_PER_ROUND: usize = 8;
 /// Every so many files one is fetched and reported too: an account gets only some tickets a minute.
 const FETCHED_EVERY: u64 = 8;
 /// How long a request is repeated until it is acknowledged.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Bytes of each file, so that its uploader earns some milli-tokens of the many an account begins with.
 const FILE_BYTES: u64 = 10_000;
 /// What ECONOMY gives to who becomes established, once.
@@ -68,7 +68,8 @@ impl<'a> Client<'a> {
                 let _nobody_counts = self.acknowledged.send(());
                 return answer.clone();
             }
-            assert!(began.elapsed() < PATIENCE, "{method} {path}: {answer:?}");
+            let at = self.place.0.read().unwrap();
+            assert!(began.elapsed() < PATIENCE, "{method} {path} at {at}: {answer:?}");
             std::thread::yield_now();
         }
     }
