@@ -1,4 +1,4 @@
-# Three images from one file: `--target tracker`, `--target peer` and `--target proxy`. The first layer that takes long (gRPC's C core, ten minutes
+# Two images from one file: `--target tracker` and `--target peer`. The first layer that takes long (gRPC's C core, ten minutes
 # on two cores) depends on the manifests and the lock file only.
 FROM rust:1-bookworm AS build
 RUN apt-get update -qq \
@@ -51,14 +51,3 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=2s --timeout=3s --start-period=10s --retries=15 CMD ["peernet", "status", "--daemon", "--quiet"]
 ENTRYPOINT ["peernet"]
 CMD ["daemon", "--listen", "0.0.0.0:50051"]
-
-# In front of several trackers (Compose profile `ha`): Debian's HAProxy with scripts/ha/haproxy.cfg.
-FROM debian:bookworm-slim AS proxy
-RUN apt-get update -qq \
- && apt-get install -y -qq --no-install-recommends haproxy \
- && rm -rf /var/lib/apt/lists/*
-COPY scripts/ha/haproxy.cfg /etc/haproxy/haproxy.cfg
-USER haproxy
-EXPOSE 8080
-STOPSIGNAL SIGUSR1
-ENTRYPOINT ["haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg"]

@@ -97,6 +97,7 @@ pub fn register(app: &App, remote: Option<IpAddr>, request: RegisterRequest) -> 
         return Err(missing("address"));
     }
     check_length(&password)?;
+    registration::check_length(request.invite.as_deref())?;
     if let Some(owner) = find_by_address(app, address.as_deref())? {
         return log_in_owner(app, remote, owner, password);
     }

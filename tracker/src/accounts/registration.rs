@@ -6,6 +6,9 @@ use crate::config::Registration;
 use crate::invites::hash_code;
 use crate::store::registry::CodeHash;
 
+/// No code is longer; the OpenAPI file says so.
+const INVITE_CHARS_MAX: usize = 128;
+
 /// The invite that a new account uses up, if it needs one. Looked at before a password is hashed for it; used in the transaction that
 /// makes the account. 403 `registration_closed`, `invite_required`, `invalid_invite`.
 pub(super) fn admit(app: &App, invite: Option<&str>) -> Result<Option<CodeHash>, ApiError> {
@@ -18,6 +21,14 @@ pub(super) fn admit(app: &App, invite: Option<&str>) -> Result<Option<CodeHash>,
                 code.ok_or_else(|| ApiError::new(403, "invite_required", "this tracker wants an invite code"))?;
             check(app, hash_code(code)).map(Some)
         }
+    }
+}
+
+/// 400 `invalid_body` for what cannot be a code, whether one is wanted or not.
+pub(super) fn check_length(invite: Option<&str>) -> Result<(), ApiError> {
+    match invite.is_some_and(|code| code.chars().count() > INVITE_CHARS_MAX) {
+        true => Err(ApiError::bad_request("invalid_body", "invite is longer than any code")),
+        false => Ok(()),
     }
 }
 

@@ -168,6 +168,7 @@ fn who_holds_what_the_asker_lacks_comes_first() {
         }
         asker.announce_v2(&file, json!({"bitmap": "gA=="}));
         assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["peer_id"], rare.id, "by its own announce");
+        assert_eq!(asker.get(&format!("/api/v1/files/{}?delta=2", file.hash)).1["code"], "invalid_delta");
         for bad in ["?lacks=QAA", "?lacks=I", "?lacks=QA%3D%3D", "?lacks=*"] {
             assert_eq!(asker.get(&format!("/api/v1/files/{}{bad}", file.hash)).1["code"], "invalid_lacks", "{bad}");
         }

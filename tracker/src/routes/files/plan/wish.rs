@@ -28,14 +28,19 @@ pub(super) struct Wish {
 }
 
 impl Wish {
-    /// 400 `invalid_site` or `invalid_lacks`. An `ETag` of another process or a broken one is none.
+    /// 400 `invalid_site`, `invalid_lacks` or `invalid_delta`. An `ETag` of another process or a broken one is none.
     pub(super) fn read(app: &App, caller: &Caller, request: &Request) -> Result<Self, ApiError> {
         let query = query_args(request)?;
         let given = |name: &str| query.get(name).map(String::as_str);
         let site = wire::site(given("site"))?.map(Arc::from).or_else(|| app.swarm.site_of(caller.peer));
+        let wants_delta = match given("delta") {
+            Some("1") => true,
+            None | Some("0") => false,
+            Some(_) => return Err(ApiError::bad_request("invalid_delta", "delta must be 0 or 1")),
+        };
         let etag = request.head.header("if-none-match");
         let version = etag.and_then(|etag| app.swarm.version_in(etag));
-        let since = version.filter(|_| given("delta").is_some_and(|value| value == "1"));
+        let since = version.filter(|_| wants_delta);
         let etag = etag.filter(|_| version.is_some()).map(str::to_owned);
         Ok(Self { site, etag, version, since, lacks: given("lacks").map(read_lacks).transpose()? })
     }
