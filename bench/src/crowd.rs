@@ -21,7 +21,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     must_have_wrk()?;
     peernet_testkit::process::raise_open_files();
     let folder = tempfile::tempdir()?;
-    let flags = ["--connections-max", "8192", "--connections-per-address-max", "8192", "--idle-seconds", "3600"];
+    let flags = ["--connections-max", "8192", "--idle-seconds", "3600"];
     let tracker = parts::Tracker::start_with_flags(folder.path(), &flags)?;
     let address: SocketAddr = tracker.url.trim_start_matches("http://").parse().map_err(io::Error::other)?;
     let mut peer = V1Tracker::new(&tracker.url);

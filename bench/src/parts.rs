@@ -56,7 +56,7 @@ impl Tracker {
         let mut command = host.command(program("peernet-tracker")?);
         command
             .args(["serve", "--listen", &format!("{}:0", host.address())])
-            .args(["--connections-per-address-max", "4096", "--dialback", "false"])
+            .args(["--connections-per-address-max", "8192", "--dialback", "false"])
             // All load comes from one address, and much of it from one account.
             .args(["--rate-per-address", "0", "--rate-per-account", "0"])
             .args(["--registrations-per-address", "0", "--logins-per-address", "0"])
