@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/setup.sh
+need "asking the proxy" curl curl
 
 if docker compose version >/dev/null 2>&1; then compose_command=(docker compose); else compose_command=(docker-compose); fi
 compose() { "${compose_command[@]}" -p peernet-ha --profile ha "$@"; }
