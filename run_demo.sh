@@ -15,11 +15,6 @@ step() { step_number=$((step_number + 1)); printf '\n[%d] %s\n' "$step_number" "
 show() { printf '    $ %s\n' "$*"; }
 
 compose() { "${compose_command[@]}" -p peernet-demo "$@"; }
-find_compose() {
-  if docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
-  elif command -v docker-compose >/dev/null; then compose_command=(docker-compose)
-  else return 1; fi
-}
 docker_answers() { command -v docker >/dev/null && docker info >/dev/null 2>&1 && find_compose; }
 
 mode=

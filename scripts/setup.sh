@@ -1,4 +1,4 @@
-# Sourced by run_tests.sh, run_demo.sh and .ci/run: finds what is missing on this machine and installs it where it can (Debian's
+# Sourced by run_tests.sh, run_demo.sh, .ci/run and the scripts beside it: finds what is missing on this machine and installs it where it can (Debian's
 # packages, as root or with sudo); otherwise says exactly what to install.
 
 say() { printf '%s\n' "$*"; }
@@ -26,6 +26,13 @@ install_packages() {
 need() {
   local why=$1 command=$2; shift 2
   command -v "$command" >/dev/null || install_packages "$why" "$@"
+}
+
+# find_compose: sets compose_command to the way Compose is called here; fails where it is missing.
+find_compose() {
+  if docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
+  elif command -v docker-compose >/dev/null; then compose_command=(docker-compose)
+  else return 1; fi
 }
 
 need_build_tools() {

@@ -7,15 +7,17 @@ cd "$(dirname "$0")/.."
 . scripts/setup.sh
 need "asking the proxy" curl curl
 
-if docker compose version >/dev/null 2>&1; then compose_command=(docker compose); else compose_command=(docker-compose); fi
+find_compose || die "Compose is missing (docker compose or docker-compose)"
 compose() { "${compose_command[@]}" -p peernet-ha --profile ha "$@"; }
 POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 export POSTGRES_PASSWORD TRACKER_PUBLISH_PORT=0 PROXY_PUBLISH_PORT=0 PEERNET_TRACKER=http://proxy:8080
+work=$(mktemp -d)
 finish() {
   local code=$?
   trap - EXIT
   [ $code = 0 ] || compose logs --tail 25 2>&1 | tail -n 150
   compose down -v --remove-orphans >/dev/null 2>&1 || true
+  rm -rf "$work"
   exit $code
 }
 trap finish EXIT
@@ -67,16 +69,16 @@ compose up -d tracker
 until_true 60 healthy tracker
 
 # Stopped one after the other, as an upgrade does it.
-failures >/tmp/peernet-ha-failures.$$ &
+failures >"$work/failures" &
 counting=$!
 for tracker in tracker tracker2; do
   compose restart -t 20 "$tracker"
   until_true 60 healthy "$tracker"
 done
 wait $counting
-say "a rolling restart: $(cat /tmp/peernet-ha-failures.$$) of 200 requests failed"
-[ "$(cat /tmp/peernet-ha-failures.$$)" -le 2 ] || die "too many requests failed"
-rm -f /tmp/peernet-ha-failures.$$
+failed=$(cat "$work/failures")
+say "a rolling restart: $failed of 200 requests failed"
+[ "$failed" -le 2 ] || die "too many requests failed"
 peernet bob download "$hash" --output downloads/three.bin --quiet
 [ "$(compose exec -T bob sha256sum downloads/three.bin | cut -d ' ' -f 1)" = "$hash" ] || die "another file came"
 say "The ha test passed."

@@ -28,7 +28,7 @@ use session::Session;
 
 pub use directory::TrackerDirectory;
 pub use error::TrackerError;
-pub use url::{normal_url, normal_urls, percent_encoded, same_swarm};
+pub use url::{each_url, normal_url, normal_urls, percent_encoded, same_swarm};
 
 /// An account as the tracker sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +141,7 @@ impl TrackerClient {
 
     /// Each tracker's URL.
     pub fn urls(&self) -> Vec<String> {
-        self.urls.split(',').map(str::to_owned).collect()
+        url::each_url(&self.urls)
     }
 
     /// The account in use, without asking the tracker.

@@ -8,9 +8,9 @@ pub mod doctor;
 mod health;
 mod invites;
 mod ledger;
-mod times;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use accounts::{list as list_accounts, resume, revoke, show, suspend};
@@ -56,8 +56,8 @@ pub type Result<T> = std::result::Result<T, AdminError>;
 
 /// Opens the store of a tracker that exists; makes and upgrades nothing.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
-    if config.database_url.reveal().is_none() && !config.data_dir.join(DATABASE_FILE).exists() {
-        return Err(AdminError::Failed(format!("there is no tracker in {}", config.data_dir.display())));
+    if config.database_url.reveal().is_none() {
+        embedded_database(config)?;
     }
     let store = open_store(config)?;
     match store.registry()?.facts()?.schema_version {
@@ -69,6 +69,15 @@ pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
             Err(AdminError::Failed(format!("the database has schema version {found}: this program is too old for it")))
         }
         None => Err(AdminError::Failed("there are no tables of a tracker in the database".into())),
+    }
+}
+
+/// The embedded database's file, which must be there.
+fn embedded_database(config: &Config) -> Result<PathBuf> {
+    let database = config.data_dir.join(DATABASE_FILE);
+    match database.exists() {
+        true => Ok(database),
+        false => Err(AdminError::Failed(format!("there is no tracker in {}", config.data_dir.display()))),
     }
 }
 

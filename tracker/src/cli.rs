@@ -37,12 +37,10 @@ pub fn run(args: &[String]) -> i32 {
     if let Command::DefaultConfig = typed.command {
         return say(Config::default().to_toml().trim_end());
     }
-    match load(typed.config.as_deref(), &typed.flags) {
-        Err(error) if matches!(typed.command, Command::Doctor { .. }) => {
-            admin::examine(Err(&error), matches!(typed.command, Command::Doctor { json: true }))
-        }
-        Ok(config) => run_command(typed.command, config),
-        Err(error) => complain(EXIT_USAGE, &error),
+    match (load(typed.config.as_deref(), &typed.flags), typed.command) {
+        (Ok(config), command) => run_command(command, config),
+        (Err(error), Command::Doctor { json }) => admin::examine(Err(&error), json),
+        (Err(error), _) => complain(EXIT_USAGE, &error),
     }
 }
 

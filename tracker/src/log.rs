@@ -6,7 +6,6 @@
 mod limit;
 mod line;
 mod queue;
-mod time;
 
 use std::cell::Cell;
 use std::fmt::{self, Display};
@@ -119,6 +118,10 @@ pub fn set_format(format: Format) {
     FORMAT.store(format as u8, Ordering::Relaxed);
 }
 
+fn format() -> Format {
+    if FORMAT.load(Ordering::Relaxed) == Format::Json as u8 { Format::Json } else { Format::Text }
+}
+
 /// Whether an event of this level is written.
 pub fn enabled(level: Level) -> bool {
     level as u8 <= LEVEL_MAX.load(Ordering::Relaxed)
@@ -163,8 +166,7 @@ pub fn debug(target: &str, message: &str, fields: &[(&str, &dyn Display)]) {
 pub fn event(level: Level, target: &str, message: &str, fields: &[(&str, Value<'_>)]) {
     if enabled(level) {
         let event = Event { at: SystemTime::now(), level, target, message, request: REQUEST.get(), fields };
-        let json = FORMAT.load(Ordering::Relaxed) == Format::Json as u8;
-        queue::submit(if json { line::json(&event) } else { line::text(&event) });
+        queue::submit(line::render(&event, format()));
     }
 }
 

@@ -32,7 +32,6 @@ use crate::store::postgres::{PoolLimits, PostgresStore};
 use crate::store::swarm_log::SwarmLog;
 use crate::store::{Store, StoreError};
 use crate::swarm::Journal;
-use crate::swarm::exchange::Exchanger;
 use crate::writer::Writer;
 use crate::{accounts, dialback, log, reputation, swarm};
 pub use error::StartError;
@@ -121,14 +120,12 @@ impl Builder {
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
         accounts::upkeep::refresh(&app)?;
         swarm::restore(&app.swarm, &*app.store, app.journal.log(), (app.clock)())?;
-        if let Some(mut exchanger) = Exchanger::new(&app)? {
-            exchanger.turn()?;
-        }
         let threads = Threads::start(&app, inboxes).map_err(|error| {
             app.writer.close();
             StartError::Threads(error)
         })?;
-        let (ops, address) = match open_ports(&app) {
+        let exchanged = threads.wait_for_exchange().map_err(StartError::from);
+        let (ops, address) = match exchanged.and_then(|()| open_ports(&app)) {
             Ok(open) => open,
             Err(error) => {
                 threads.stop(&app);

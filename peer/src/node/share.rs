@@ -76,7 +76,7 @@ impl Node {
     /// The link of a file that was hashed, shared or not.
     pub fn link_for(&self, manifest: &Manifest, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        link(manifest, &name, Kind::File, self.tracker.url())
+        link(manifest, &name, Kind::File, self.tracker.urls())
     }
 
     /// The link of a directory, shared or not, from hashing it.
@@ -89,7 +89,7 @@ impl Node {
         let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
         let manifest = hash_tree(&real, &walk(&real, cancel)?, progress, cancel)?.listing_manifest;
         let name = directory_name(&real, &manifest.file_hash().to_string());
-        Ok(link(&manifest, &name, Kind::Collection, self.tracker.url()))
+        Ok(link(&manifest, &name, Kind::Collection, self.tracker.urls()))
     }
 
     /// The link of a share.
@@ -221,7 +221,7 @@ pub(crate) fn link_to_hit(hit: &crate::tracker::Hit, tracker: &str) -> String {
         manifest: hit.manifest_id,
         name,
         size: hit.size.map(ByteCount),
-        trackers: tracker.split(',').map(str::to_owned).collect(),
+        trackers: crate::tracker::each_url(tracker),
         kind,
         ..Link::new(hit.file_hash)
     };
@@ -236,13 +236,13 @@ fn kind_and_name(file_name: &str) -> (Kind, Option<String>) {
     }
 }
 
-fn link(manifest: &Manifest, name: &str, kind: Kind, tracker: &str) -> String {
+fn link(manifest: &Manifest, name: &str, kind: Kind, trackers: Vec<String>) -> String {
     let link = Link {
         file_hash: manifest.file_hash(),
         manifest: Some(manifest.id()),
         name: Some(name.to_owned()),
         size: Some(manifest.geometry().size()),
-        trackers: tracker.split(',').map(str::to_owned).collect(),
+        trackers,
         kind,
     };
     link.to_string()

@@ -34,6 +34,11 @@ pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
     if normal.len() > TRACKERS_MAX { Err(TrackerError::BadUrl(urls.to_owned())) } else { Ok(normal) }
 }
 
+/// Each of several trackers that are written with commas between them.
+pub fn each_url(urls: &str) -> Vec<String> {
+    urls.split(',').map(str::to_owned).collect()
+}
+
 /// Whether two lists of trackers name one in common, and so one swarm.
 pub fn same_swarm(one: &str, other: &str) -> bool {
     let others: Vec<&str> = other.split(',').collect();

@@ -12,8 +12,8 @@ use crate::store::StoreError;
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 /// How often the audit log is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
-/// A day, the unit of the log's age.
-const DAY_MS: i64 = 86_400_000;
+/// The unit of the log's age.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Reads who is suspended. While the store does not answer, what was read before counts.
 pub fn refresh(app: &App) -> Result<(), StoreError> {
@@ -45,8 +45,7 @@ pub fn prune(app: &App) {
     if days == 0 {
         return;
     }
-    let mut before = (app.clock)();
-    before.0 = before.0.saturating_sub(i64::from(days) * DAY_MS);
+    let before = (app.clock)().minus(DAY * days);
     match app.store.registry().and_then(|registry| registry.prune_audit_log(before)) {
         Ok(0) => {}
         Ok(rows) => log::info("accounts", "old rows of the audit log were deleted", &[("rows", &rows)]),

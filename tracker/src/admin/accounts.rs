@@ -7,10 +7,10 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
+use crate::calendar::utc;
 use crate::store::registry::{AccountEntry, AccountQuery, AccountWrite};
 use crate::store::{Durability, Store, Write, Written};
 
-use super::times::utc;
 use super::{AdminError, Result, check_text};
 
 /// A page of accounts, as a table or as one JSON object with `users` and `next`.

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use crate::calendar::utc;
 use crate::store::Store;
 use crate::store::registry::{AuditQuery, AuditRow};
 
 use super::Result;
-use super::times::utc;
 
 /// The newest rows, as a table or as one JSON object.
 pub fn list(store: &dyn Store, query: &AuditQuery, as_json: bool) -> Result<String> {

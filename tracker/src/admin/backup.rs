@@ -10,16 +10,12 @@ use crate::store::embedded::EmbeddedStore;
 use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, SCHEMA_VERSION};
 use crate::store::{Durability, Store as _, Write};
 
-use super::{AdminError, Result};
+use super::{AdminError, Result, embedded_database};
 
 /// Copies the embedded database into a new file of mode 0600, while a tracker may be using it.
 pub fn backup(config: &Config, to: &Path) -> Result<String> {
     refuse_postgres(config, "pg_dump")?;
-    let database = config.data_dir.join(DATABASE_FILE);
-    if !database.exists() {
-        return Err(AdminError::Failed(format!("there is no tracker in {}", config.data_dir.display())));
-    }
-    EmbeddedStore::open(&database)?.backup(to)?;
+    EmbeddedStore::open(&embedded_database(config)?)?.backup(to)?;
     EmbeddedStore::inspect(to)?;
     Ok(format!("backed up to {}; keep {} with it", to.display(), crate::keys::KEY_FILE))
 }

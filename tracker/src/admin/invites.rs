@@ -6,12 +6,12 @@ use std::time::Duration;
 use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
+use crate::calendar::utc;
 use crate::invites::{hash_code, new_code};
 use crate::store::Store;
 use crate::store::registry::{AccountWrite, Invite};
 
 use super::accounts::change;
-use super::times::utc;
 use super::{AdminError, Result, check_text};
 
 /// The most uses of one invite, and the most days of its life.

@@ -25,8 +25,7 @@ impl Acquaintances {
             }
             *looked_at = Some(Instant::now());
         }
-        let lifetime = i64::try_from(app.keys.lifetime().as_millis()).unwrap_or(i64::MAX);
-        let seen_after = peernet_engine::time::UnixMillis((app.clock)().0.saturating_sub(lifetime));
+        let seen_after = (app.clock)().minus(app.keys.lifetime());
         let Ok(trackers) = app.permits.with(|| exchange.trackers(seen_after)) else { return false };
         let own = app.keys.public();
         app.keys.trust(trackers.into_iter().map(|tracker| tracker.public_key).filter(|key| *key != own));

@@ -29,35 +29,30 @@ fn code_of(error: &AdminError) -> i32 {
 
 fn carry_out(command: AdminCommand, config: &Config) -> admin::Result<String> {
     let now = system_clock();
-    match command {
-        AdminCommand::Backup { file } => return admin::backup(config, Path::new(&file)),
-        AdminCommand::Restore { file } => return admin::restore(config, now, Path::new(&file)),
-        _ => {}
-    }
+    let store = || admin::open(config);
     let after = |id: Option<String>, flag| id.map(|id| peer_id(&id, flag)).transpose();
-    let store = admin::open(config)?;
-    let store = &*store;
     match command {
         AdminCommand::Users { matching, limit, after: id, json } => {
-            admin::list_accounts(store, &AccountQuery { matching, limit, after: after(id, "--after")? }, json)
+            admin::list_accounts(&*store()?, &AccountQuery { matching, limit, after: after(id, "--after")? }, json)
         }
-        AdminCommand::Show { account, json } => admin::show(store, &account, json),
-        AdminCommand::Suspend { account, reason } => admin::suspend(store, now, &account, &reason),
-        AdminCommand::Resume { account } => admin::resume(store, now, &account),
-        AdminCommand::Revoke { account } => admin::revoke(store, now, &account),
+        AdminCommand::Show { account, json } => admin::show(&*store()?, &account, json),
+        AdminCommand::Suspend { account, reason } => admin::suspend(&*store()?, now, &account, &reason),
+        AdminCommand::Resume { account } => admin::resume(&*store()?, now, &account),
+        AdminCommand::Revoke { account } => admin::revoke(&*store()?, now, &account),
         AdminCommand::CreateInvite { uses, days, note, json } => {
-            let (out, remark) = admin::create_invite(store, now, &admin::NewInvite { uses, days, note }, json)?;
+            let (out, remark) = admin::create_invite(&*store()?, now, &admin::NewInvite { uses, days, note }, json)?;
             if !remark.is_empty() {
                 complain(EXIT_OK, &remark);
             }
             Ok(out)
         }
-        AdminCommand::ListInvites { json } => admin::list_invites(store, now, json),
-        AdminCommand::RevokeInvite { id } => admin::revoke_invite(store, now, &id),
+        AdminCommand::ListInvites { json } => admin::list_invites(&*store()?, now, json),
+        AdminCommand::RevokeInvite { id } => admin::revoke_invite(&*store()?, now, &id),
         AdminCommand::Audit { account, limit, json } => {
-            admin::list_audit(store, &AuditQuery { account: after(account, "--account")?, limit }, json)
+            admin::list_audit(&*store()?, &AuditQuery { account: after(account, "--account")?, limit }, json)
         }
-        AdminCommand::Backup { .. } | AdminCommand::Restore { .. } => unreachable!("returned above"),
+        AdminCommand::Backup { file } => admin::backup(config, Path::new(&file)),
+        AdminCommand::Restore { file } => admin::restore(config, now, Path::new(&file)),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The key's file: made once, with mode 0600, complete or not at all.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::{fmt, process};
@@ -8,6 +8,8 @@ use std::{fmt, process};
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+
+use crate::files;
 
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
@@ -93,30 +95,15 @@ fn create(path: &Path) -> Result<(), KeyError> {
 /// Writes under another name and links it into place: a crash leaves no half a key, and an existing key always wins.
 fn write_once(path: &Path, text: &str) -> io::Result<()> {
     let draft = path.with_extension(format!("draft-{}", process::id()));
-    let mut file = private_file(&draft)?;
+    let mut file = files::private().truncate(true).open(&draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     let linked = fs::hard_link(&draft, path);
     fs::remove_file(&draft)?;
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_folder(path),
+        _ => files::sync_folder_of(path),
     }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
-}
-
-#[cfg(unix)]
-fn private_file(path: &Path) -> io::Result<fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn private_file(path: &Path) -> io::Result<fs::File> {
-    OpenOptions::new().write(true).create(true).truncate(true).open(path)
 }
 
 #[cfg(unix)]

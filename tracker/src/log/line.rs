@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::SystemTime;
 
-use super::{Level, Value, time};
+use super::{Format, Level, Value};
+use crate::calendar::utc_millis;
 use crate::http::RequestId;
 
 /// The longest message or value that is written, in characters: a line has a bound because the queue has one.
@@ -19,10 +20,18 @@ pub(super) struct Event<'a> {
     pub(super) fields: &'a [(&'a str, Value<'a>)],
 }
 
+/// The event in this format.
+pub(super) fn render(event: &Event<'_>, format: Format) -> String {
+    match format {
+        Format::Text => text(event),
+        Format::Json => json(event),
+    }
+}
+
 /// `time level target message key=value … request_id=…`.
-pub(super) fn text(event: &Event<'_>) -> String {
+fn text(event: &Event<'_>) -> String {
     let Event { level, target, .. } = event;
-    let mut line = format!("{} {level:<5} {target} {}", time::rfc3339(event.at), one_line(&cut(event.message)));
+    let mut line = format!("{} {level:<5} {target} {}", utc_millis(event.at), one_line(&cut(event.message)));
     for (key, value) in event.fields {
         let value = shown(value);
         let plain = !value.is_empty() && value.chars().all(|c| !c.is_whitespace() && !c.is_control() && c != '"');
@@ -37,9 +46,9 @@ pub(super) fn text(event: &Event<'_>) -> String {
 }
 
 /// `{"time":…,"level":…,"target":…,"message":…,"request_id":…,"fields":{…}}`; the last two only where there are any.
-pub(super) fn json(event: &Event<'_>) -> String {
+fn json(event: &Event<'_>) -> String {
     let Event { level, target, .. } = event;
-    let mut line = format!("{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":", time::rfc3339(event.at));
+    let mut line = format!("{{\"time\":\"{}\",\"level\":\"{level}\",\"target\":", utc_millis(event.at));
     push_quoted(&mut line, target);
     line.push_str(",\"message\":");
     push_quoted(&mut line, &cut(event.message));

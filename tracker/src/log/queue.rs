@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select_biased};
 use peernet_threads::Group;
 
 use super::line::{self, Event};
-use super::{FORMAT, Format, Level, Value};
+use super::{Level, Value, format};
 
 /// How many lines wait for standard error at most, some hundred bytes each. Full: the line is dropped and counted.
 pub const LINES_QUEUED_MAX: usize = 4_096;
@@ -119,8 +119,7 @@ fn tell_dropped() {
         let message = "lines were dropped because standard error is slow";
         let (level, at) = (Level::Warn, SystemTime::now());
         let event = Event { at, level, target: "log", message, request: None, fields: &fields };
-        let json = FORMAT.load(Ordering::Relaxed) == Format::Json as u8;
-        write(&if json { line::json(&event) } else { line::text(&event) }, 1);
+        write(&line::render(&event, format()), 1);
     }
 }
 

@@ -131,7 +131,7 @@ impl Memory {
         now: UnixMillis,
         store: &dyn Store,
         caller: PeerId,
-        peers: impl Iterator<Item = PeerId>,
+        mut peers: impl Iterator<Item = PeerId>,
     ) -> Vec<UnixMillis> {
         let of_each = |until: &HashMap<PeerId, UnixMillis>, peers: &mut dyn Iterator<Item = PeerId>| {
             if until.is_empty() {
@@ -139,7 +139,6 @@ impl Memory {
             }
             peers.map(|peer| until.get(&peer).copied().unwrap_or_default()).collect()
         };
-        let mut peers = peers;
         if let Some((_, until)) = lock(&self.demotions).get(&caller).filter(|(read_at, _)| is_fresh(now, *read_at)) {
             return of_each(until, &mut peers);
         }

@@ -142,7 +142,7 @@ impl Shared {
     /// Returns the escrow of tickets that nobody renewed.
     pub(super) fn close_expired(&self) {
         // Before the grace period is over the rules would refuse: ask only for what is past it.
-        let before = UnixMillis((self.clock)().0 - i64::try_from(TICKET_GRACE.as_millis()).unwrap_or(i64::MAX));
+        let before = (self.clock)().minus(TICKET_GRACE);
         let expired = or_log(self.store.expired_tickets(before, SWEEP_MAX), "expired tickets could not be read");
         if expired.is_empty() {
             return;

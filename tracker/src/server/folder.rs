@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::StartError;
+use crate::files;
 
 /// The file that is locked. The lock ends with the process, however it ends; the file stays.
 const LOCK_FILE: &str = "tracker.lock";
@@ -20,24 +21,13 @@ impl FolderLock {
     /// Takes it, or says at once that it is taken.
     pub(crate) fn take(folder: &Path) -> Result<Self, StartError> {
         let failed = |error| StartError::DataDir(folder.to_owned(), error);
-        let file = open_private(&folder.join(LOCK_FILE)).map_err(failed)?;
+        let file = files::private().truncate(false).open(folder.join(LOCK_FILE)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StartError::InUse(folder.to_owned())),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
-}
-
-#[cfg(unix)]
-fn open_private(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
-}
-
-#[cfg(not(unix))]
-fn open_private(path: &Path) -> io::Result<File> {
-    File::options().create(true).truncate(false).write(true).open(path)
 }
 
 pub(crate) fn prepare(path: &Path) -> Result<(), StartError> {

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_threads::{Group, Stragglers};
 
 use crate::app::App;
-use crate::store::Write;
+use crate::store::{StoreError, Write};
 use crate::writer::WriterLoop;
 use crate::{accounts, dialback, log, reputation, swarm};
 
@@ -29,6 +29,8 @@ pub(super) struct Threads {
     reputation_stop: Sender<()>,
     background: Group,
     background_stop: Sender<()>,
+    /// How the first exchange with the other trackers went; nothing where there can be none.
+    exchanged: Option<Receiver<Result<(), StoreError>>>,
 }
 
 impl Threads {
@@ -43,6 +45,7 @@ impl Threads {
             reputation_stop,
             background: Group::default(),
             background_stop,
+            exchanged: None,
         };
         let (writer_app, writer_loop) = (Arc::clone(app), inboxes.writer);
         threads.writer.spawn("writer", move || {
@@ -65,8 +68,13 @@ impl Threads {
             swarm::maintenance::run(&app, &swarm_stop);
         })?;
         if app.store.exchange().is_some() {
+            let (begun, exchanged) = bounded(1);
+            self.exchanged = Some(exchanged);
             let (app, stop) = (Arc::clone(app), stop.clone());
-            self.background.spawn("exchange", move || swarm::exchange::run(&app, &stop))?;
+            self.background.spawn("exchange", move || {
+                let exchange = app.store.exchange().expect("it was there a moment ago");
+                swarm::exchange::run(&app, exchange, &begun, &stop);
+            })?;
         }
         let (accounts_app, accounts_stop) = (Arc::clone(app), stop.clone());
         self.background.spawn("accounts", move || accounts::upkeep::run(&accounts_app, &accounts_stop))?;
@@ -80,6 +88,12 @@ impl Threads {
             self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;
         }
         Ok(())
+    }
+
+    /// Waits until this tracker knows what the others do. Each call to the database that takes has a time-out of its own.
+    pub(super) fn wait_for_exchange(&self) -> Result<(), StoreError> {
+        let ended = |_| Err(StoreError::Failed("the thread of the exchange ended".into()));
+        self.exchanged.as_ref().map_or(Ok(()), |exchanged| exchanged.recv().unwrap_or_else(ended))
     }
 
     /// Ends them, writer first: the door is closed, so nothing new comes. False when one did not end in time.

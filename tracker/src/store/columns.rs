@@ -38,11 +38,11 @@ macro_rules! account_columns {
         "id, address, password_hash, generation, created_at"
     };
 }
-/// Columns of [`account_entry`], of accounts `a` and account_usage `u`.
-macro_rules! account_entry_columns {
+/// Rows of [`account_entry`], of accounts `a` and account_usage `u`; a condition may follow.
+macro_rules! account_entries {
     () => {
-        "a.id, a.address, a.password_hash, a.generation, a.created_at, a.suspended_at, a.suspended_reason, \
-         coalesce(u.metadata_bytes, 0)"
+        "SELECT a.id, a.address, a.password_hash, a.generation, a.created_at, a.suspended_at, a.suspended_reason, \
+         coalesce(u.metadata_bytes, 0) FROM accounts a LEFT JOIN account_usage u ON u.account = a.id"
     };
 }
 /// Columns of [`invite`].
@@ -96,8 +96,8 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, account_entry_columns, audit_columns, invite_columns, ledger_columns, manifest_columns,
-    pair_columns, ticket_columns, treasury_columns, v1_listing_columns,
+    account_columns, account_entries, audit_columns, invite_columns, ledger_columns, manifest_columns, pair_columns,
+    ticket_columns, treasury_columns, v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -355,15 +355,17 @@ pub(super) fn peer_and_time(row: &impl Columns) -> Result<(PeerId, UnixMillis)> 
     Ok((c.peer()?, c.time()?))
 }
 
-/// Column: a number.
+/// Column: a peer.
 pub(super) fn peer(row: &impl Columns) -> Result<PeerId> {
     Cursor::new(row).peer()
 }
 
+/// Column: a size.
 pub(super) fn size(row: &impl Columns) -> Result<u64> {
     Cursor::new(row).size()
 }
 
+/// Column: a number.
 pub(super) fn number(row: &impl Columns) -> Result<i64> {
     Cursor::new(row).int()
 }

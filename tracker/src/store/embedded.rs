@@ -4,6 +4,7 @@
 
 mod backup;
 pub(super) mod connection;
+pub(super) mod files;
 mod ledger;
 mod migrate;
 mod read;

@@ -167,10 +167,25 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// What an operator did to an invite.
-    pub fn of_invite(action: Action, invite: &Invite) -> Self {
+    /// What somebody did with an account's password or token.
+    pub(super) fn by_client(action: Action, id: PeerId, detail: &str) -> Self {
+        Self { actor: Actor::Client, action, account: Some(id), detail: detail.to_owned() }
+    }
+
+    /// What an operator did to an account.
+    pub(super) fn by_operator(action: Action, id: PeerId, detail: &str) -> Self {
+        Self { actor: Actor::Operator, ..Self::by_client(action, id, detail) }
+    }
+
+    /// That an operator made an invite.
+    pub(super) fn of_new_invite(invite: &Invite) -> Self {
         let detail = format!("{} uses {} note {:?}", invite.id(), invite.uses, invite.note);
-        Self { actor: Actor::Operator, action, account: None, detail }
+        Self { actor: Actor::Operator, action: Action::InviteCreated, account: None, detail }
+    }
+
+    /// That an operator took one back.
+    pub(super) fn of_revoked_invite(code_hash: &CodeHash) -> Self {
+        Self { actor: Actor::Operator, action: Action::InviteRevoked, account: None, detail: invite_id(code_hash) }
     }
 }
 

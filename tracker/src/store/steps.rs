@@ -4,6 +4,8 @@
 //! then through the schema files, which make what is missing (`IF NOT EXISTS`). So a step has what those cannot do: changes of tables
 //! that exist, and filling what is new from what is there.
 
+use super::{Result, StoreError};
+
 /// The version that the schema files make. A change of a table that exists raises it, or adds a step to the version that is not out yet.
 pub(super) const VERSION: i64 = 2;
 
@@ -49,9 +51,18 @@ const DROP_LEASES: &str = "DROP TABLE IF EXISTS leases; DROP TABLE IF EXISTS v1_
 const COUNT_METADATA: &str = "INSERT INTO account_usage (account, metadata_bytes) SELECT announced_by, \
      sum(length(chunk_hashes) + 256) FROM manifests GROUP BY announced_by";
 
-/// The steps from a version to this one.
-pub(super) fn steps_from(version: i64) -> impl Iterator<Item = &'static Step> {
-    STEPS.iter().filter(move |step| step.version > version)
+/// The steps from the version that was found, none for new tables; `None` where nothing is to be done. Tables of a later program are
+/// refused; `what` they are in is for the message.
+pub(super) fn steps_from(found: Option<i64>, what: &str) -> Result<Option<Vec<&'static Step>>> {
+    match found {
+        Some(VERSION) => Ok(None),
+        Some(found) if found > VERSION => {
+            let why = format!("the {what} has schema version {found}, this program knows {VERSION}: it is too old");
+            Err(StoreError::Failed(why))
+        }
+        Some(found) => Ok(Some(STEPS.iter().filter(|step| step.version > found).collect())),
+        None => Ok(Some(Vec::new())),
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +73,9 @@ mod tests {
     fn steps_are_in_order_and_end_at_this_version() {
         assert!(STEPS.is_sorted_by_key(|step| step.version));
         assert_eq!(STEPS.last().map(|step| step.version), Some(VERSION));
-        assert_eq!(steps_from(VERSION).count(), 0);
-        assert_eq!(steps_from(1).count(), STEPS.iter().filter(|step| step.version == 2).count());
+        let count = |found| steps_from(found, "file").map(|steps| steps.map(|steps| steps.len()));
+        assert!(matches!(count(Some(VERSION)), Ok(None)) && matches!(count(None), Ok(Some(0))));
+        assert!(count(Some(VERSION + 1)).is_err());
+        assert_eq!(count(Some(1)).ok().flatten(), Some(STEPS.iter().filter(|step| step.version == 2).count()));
     }
 }

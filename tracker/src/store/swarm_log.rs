@@ -4,14 +4,15 @@
 //! of the tracker or of the database loses nothing that was acknowledged, and a power cut at most what peers say again at their
 //! next renewal. What has expired is deleted; the rest, replayed in order, is the swarm as it was.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::{fs, io};
 
 use peernet_engine::time::UnixMillis;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::embedded::connection::{Connections, each, execute, query, trouble};
+use super::embedded::files::{rename_if_there, rename_side_files, with_suffix};
 use super::exchange::{Batch, TrackerId};
 use super::{Durability, Result, StoreError};
 use crate::log;
@@ -161,14 +162,9 @@ fn last(connections: &Connections) -> Result<i64> {
 
 /// Renames the file and what SQLite keeps beside it.
 fn put_aside(path: &Path) -> io::Result<()> {
-    for beside in ["", "-wal", "-shm"] {
-        let with = |end: &str| PathBuf::from(format!("{}{end}", path.display()));
-        match fs::rename(with(beside), with(&format!(".damaged{beside}"))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
+    let aside = with_suffix(path, ".damaged");
+    rename_if_there(path, &aside)?;
+    rename_side_files(path, &aside)
 }
 
 fn batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<Batch> {
@@ -177,6 +173,8 @@ fn batch(row: &rusqlite::Row<'_>) -> rusqlite::Result<Batch> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: UnixMillis = UnixMillis(1_000);

@@ -6,8 +6,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use peernet_engine::time::UnixMillis;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::news::News;
 use super::restore::Learner;
@@ -35,17 +34,22 @@ const PUSHES_PER_TURN: usize = 16;
 /// The most batches asked for at once.
 const PULL_MAX: usize = 64;
 
-/// Runs until `stop` is disconnected.
-pub fn run(app: &App, stop: &Receiver<()>) {
-    match Exchanger::new(app) {
-        Ok(Some(exchanger)) => exchanger.run(stop),
-        Ok(None) => {}
-        Err(error) => log::error("exchange", "this tracker stays alone", &[("why", &error)]),
+/// Takes a first turn, says to `begun` how it went, and runs until `stop` is disconnected.
+pub fn run(app: &App, exchange: &dyn Exchange, begun: &Sender<Result<(), StoreError>>, stop: &Receiver<()>) {
+    let first = Exchanger::new(app, exchange).and_then(|mut exchanger| exchanger.turn().map(|()| exchanger));
+    match first {
+        Ok(exchanger) => {
+            let _heard = begun.send(Ok(()));
+            exchanger.run(stop);
+        }
+        Err(error) => {
+            let _heard = begun.send(Err(error));
+        }
     }
 }
 
 /// The thread's state.
-pub struct Exchanger<'a> {
+struct Exchanger<'a> {
     app: &'a App,
     exchange: &'a dyn Exchange,
     learner: Learner<'a>,
@@ -58,12 +62,10 @@ pub struct Exchanger<'a> {
 }
 
 impl<'a> Exchanger<'a> {
-    /// `None` where the store is this tracker's alone.
-    pub fn new(app: &'a App) -> Result<Option<Self>, StoreError> {
-        let Some(exchange) = app.store.exchange() else { return Ok(None) };
+    fn new(app: &'a App, exchange: &'a dyn Exchange) -> Result<Self, StoreError> {
         let mut fresh = [0; 16];
         getrandom::fill(&mut fresh).map_err(|_| StoreError::Failed("the system gives no randomness".into()))?;
-        Ok(Some(Self {
+        Ok(Self {
             app,
             exchange,
             learner: Learner::new(&app.swarm, app.store.as_ref()),
@@ -72,11 +74,11 @@ impl<'a> Exchanger<'a> {
             heard: HashMap::new(),
             met_at: None,
             forgot_at: Instant::now(),
-        }))
+        })
     }
 
     /// Runs until `stop` is disconnected, and tells what is left.
-    pub fn run(mut self, stop: &Receiver<()>) {
+    fn run(mut self, stop: &Receiver<()>) {
         let mut away = false;
         loop {
             let wait = if away { TURN_EVERY_AWAY } else { TURN_EVERY };
@@ -98,7 +100,7 @@ impl<'a> Exchanger<'a> {
     }
 
     /// One turn: who is there, what they hear, what they say.
-    pub fn turn(&mut self) -> Result<(), StoreError> {
+    fn turn(&mut self) -> Result<(), StoreError> {
         if self.met_at.is_none_or(|at| at.elapsed() >= MEET_EVERY) {
             self.meet()?;
         }
@@ -114,7 +116,7 @@ impl<'a> Exchanger<'a> {
     fn meet(&mut self) -> Result<(), StoreError> {
         let now = (self.app.clock)();
         let remembered = REMEMBERED.max(self.app.keys.lifetime());
-        let seen_after = before(now, remembered);
+        let seen_after = now.minus(remembered);
         let row = TrackerRow { id: self.myself, public_key: self.app.keys.public(), seen_at: now };
         let trackers = self.exchange.meet(&row, seen_after)?;
         self.others = trackers.into_iter().filter(|tracker| tracker.id != self.myself).collect();
@@ -135,7 +137,7 @@ impl<'a> Exchanger<'a> {
 
     fn hear(&mut self) -> Result<(), StoreError> {
         let now = (self.app.clock)();
-        let silent_since = before(now, SILENT_AFTER);
+        let silent_since = now.minus(SILENT_AFTER);
         for tracker in &self.others {
             let id = tracker.id;
             if tracker.seen_at < silent_since && self.heard.contains_key(&id) {
@@ -175,8 +177,4 @@ fn joined(batches: Vec<Batch>) -> Option<Batch> {
         (all.seq, all.expires_at) = (batch.seq, all.expires_at.max(batch.expires_at));
     }
     Some(all)
-}
-
-fn before(now: UnixMillis, span: Duration) -> UnixMillis {
-    UnixMillis(now.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
 }

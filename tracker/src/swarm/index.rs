@@ -20,7 +20,7 @@ pub(super) struct Shard {
 }
 
 /// A record's end: whose it was, what was held, of how many chunks; `None` for what nobody served from.
-type Ended = Option<(PeerId, Held, u32)>;
+pub(super) type Ended = Option<(PeerId, Held, u32)>;
 
 impl Swarm {
     /// Ends every lease whose time has come; returns how many ended.
@@ -87,12 +87,13 @@ impl Swarm {
                 None
             }
         };
-        if let Some((peer, held, chunks)) = ended.clone() {
+        let was_held = ended.is_some();
+        if let Some((peer, held, chunks)) = ended {
             entry.version += 1;
             self.remember(entry, Departed { peer, held, chunks, until: now.plus(DEPARTED_GRACE) });
         }
         self.settle_names(shard, file, owner);
-        ended.is_some()
+        was_held
     }
 
     fn drop_holder(&self, entry: &mut FileEntry, peer: PeerId, manifest: ManifestId) -> Ended {
@@ -107,7 +108,7 @@ impl Swarm {
         Some((peer, holder.held, chunks))
     }
 
-    fn drop_listing(&self, entry: &mut FileEntry, peer: PeerId) -> Ended {
+    pub(super) fn drop_listing(&self, entry: &mut FileEntry, peer: PeerId) -> Ended {
         let listing = entry.v1.listings.remove(&peer)?;
         self.usage.free(1, listing.hashes.len() * 32);
         let chunks = u32::try_from(listing.hashes.len()).unwrap_or(u32::MAX);

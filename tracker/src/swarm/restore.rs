@@ -1,7 +1,7 @@
 //! News becomes the index: after a restart, from this tracker's own log and the store; while it runs, from the other trackers.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use peernet_engine::ids::PeerId;
 use peernet_engine::lease::{AnnounceForm, lease_length, lease_until};
@@ -20,7 +20,7 @@ const ADDRESSES_MAX: usize = 100_000;
 
 /// Fills the index from what this tracker kept. What no longer fits its bounds is left out and logged.
 pub fn restore(swarm: &Swarm, store: &dyn Store, news: &SwarmLog, now: UnixMillis) -> Result<(), StoreError> {
-    let learner = Learner::new(swarm, store);
+    let mut learner = Learner::new(swarm, store);
     let mut listings = Vec::new();
     store.listings(now, &mut |listing| listings.push(listing))?;
     for listing in listings {
@@ -36,48 +36,38 @@ pub fn restore(swarm: &Swarm, store: &dyn Store, news: &SwarmLog, now: UnixMilli
     Ok(())
 }
 
-/// What was left to do about a piece of news.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Learned {
-    /// Nothing.
-    Done,
-    /// A version 1 file became whole by it: it must be stored and said.
-    Whole(Box<V1Listing>),
-}
-
 /// Applies news to an index. Old news is no harm: what is known to be newer stays.
 pub struct Learner<'a> {
     swarm: &'a Swarm,
     store: &'a dyn Store,
     /// Accounts' registered addresses, each read once.
-    addresses: Mutex<HashMap<PeerId, Option<Arc<V1Address>>>>,
+    addresses: HashMap<PeerId, Option<Arc<V1Address>>>,
 }
 
 impl<'a> Learner<'a> {
     /// Reads accounts' addresses from `store`.
     pub fn new(swarm: &'a Swarm, store: &'a dyn Store) -> Self {
-        Self { swarm, store, addresses: Mutex::default() }
+        Self { swarm, store, addresses: HashMap::new() }
     }
 
-    /// Applies a whole body; returns version 1 files that became whole. A broken body is logged and skipped.
-    pub fn learn_all(&self, now: UnixMillis, body: &[u8]) -> Result<Vec<V1Listing>, StoreError> {
+    /// Applies a whole body; returns version 1 files that became whole, which must be stored and said. A broken body is logged and skipped.
+    pub fn learn_all(&mut self, now: UnixMillis, body: &[u8]) -> Result<Vec<V1Listing>, StoreError> {
         let Ok(news) = News::decode(body) else {
             log::warn("swarm", "news that cannot be read is skipped", &[("bytes", &body.len())]);
             return Ok(Vec::new());
         };
         let mut whole = Vec::new();
         for one in news {
-            if let Learned::Whole(listing) = self.learn(now, one)? {
-                whole.push(*listing);
-            }
+            whole.extend(self.learn(now, one)?);
         }
         Ok(whole)
     }
 
-    /// Applies one piece. What the index's bounds refuse is dropped: its announcer will say it again.
-    pub fn learn(&self, now: UnixMillis, news: News) -> Result<Learned, StoreError> {
+    /// Applies one piece; returns a version 1 file that became whole by it. What the index's bounds refuse is dropped: its
+    /// announcer will say it again.
+    pub fn learn(&mut self, now: UnixMillis, news: News) -> Result<Option<V1Listing>, StoreError> {
         if news.expires_at() <= now {
-            return Ok(Learned::Done);
+            return Ok(None);
         }
         let _dropped: Result<(), Full> = match news {
             News::Lease(row) => self.swarm.learn_lease(row),
@@ -91,43 +81,38 @@ impl<'a> Learner<'a> {
             },
             News::Staged(chunk) => return self.learn_staged(now, &chunk),
         };
-        Ok(Learned::Done)
+        Ok(None)
     }
 
-    fn learn_staged(&self, now: UnixMillis, chunk: &V1Chunk) -> Result<Learned, StoreError> {
-        let Some(address) = self.address(chunk.peer)? else { return Ok(Learned::Done) };
+    fn learn_staged(&mut self, now: UnixMillis, chunk: &V1Chunk) -> Result<Option<V1Listing>, StoreError> {
+        let Some(address) = self.address(chunk.peer)? else { return Ok(None) };
         if self.swarm.v1_is_listed(chunk) {
-            return Ok(Learned::Done);
+            return Ok(None);
         }
-        let Ok(Some(mut listing)) = self.swarm.v1_staged(now, chunk, &address) else { return Ok(Learned::Done) };
+        let Ok(Some(mut listing)) = self.swarm.v1_staged(now, chunk, &address) else { return Ok(None) };
         listing.expires_at = chunk.expires_at.min(lease_until(now, AnnounceForm::PerChunk));
         // Listed at once: every chunk of it is in some tracker's log.
         let _dropped = self.swarm.v1_sealed(now, listing.as_ref().clone(), &address);
-        Ok(Learned::Whole(listing))
+        Ok(Some(*listing))
     }
 
-    fn address(&self, peer: PeerId) -> Result<Option<Arc<V1Address>>, StoreError> {
-        if let Some(known) = self.lock().get(&peer) {
+    fn address(&mut self, peer: PeerId) -> Result<Option<Arc<V1Address>>, StoreError> {
+        if let Some(known) = self.addresses.get(&peer) {
             return Ok(known.clone());
         }
         let address = self.store.account(peer)?.and_then(|account| account.address).map(V1Address::new).map(Arc::new);
-        let mut addresses = self.lock();
-        if addresses.len() >= ADDRESSES_MAX {
-            addresses.clear();
+        if self.addresses.len() >= ADDRESSES_MAX {
+            self.addresses.clear();
         }
-        addresses.insert(peer, address.clone());
+        self.addresses.insert(peer, address.clone());
         Ok(address)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<PeerId, Option<Arc<V1Address>>>> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Swarm {
     /// A lease as it was announced somewhere, unless something newer is known of it.
     fn learn_lease(&self, row: LeaseRow) -> Result<(), Full> {
-        let announced_at = UnixMillis(row.expires_at.0.saturating_sub(as_millis(lease_length(AnnounceForm::PerFile))));
+        let announced_at = row.expires_at.minus(lease_length(AnnounceForm::PerFile));
         if self.knows_better(&row, announced_at) {
             return Ok(());
         }
@@ -150,7 +135,7 @@ impl Swarm {
         let shard = self.shard(row.file_hash);
         let Some(entry) = shard.files.get(&row.file_hash) else { return false };
         let holder = entry.manifest(row.manifest_id).and_then(|m| m.holders.get(row.peer));
-        let left_later = |until: UnixMillis| until.0.saturating_sub(as_millis(DEPARTED_GRACE)) >= announced_at.0;
+        let left_later = |until: UnixMillis| until.minus(DEPARTED_GRACE) >= announced_at;
         holder.is_some_and(|holder| holder.expires_at >= row.expires_at)
             || holder.is_none() && entry.departed.iter().any(|d| d.peer == row.peer && left_later(d.until))
     }
@@ -164,8 +149,4 @@ impl Swarm {
                 && listing.hashes.get(chunk.index as usize) == Some(&chunk.chunk_hash)
         })
     }
-}
-
-fn as_millis(duration: std::time::Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -86,7 +86,9 @@ impl Swarm {
     }
 
     fn make_room_for_listing(&self, shard: &mut Shard, stored: &V1Listing) -> Result<Arc<Peer>, Full> {
-        self.forget_listing(shard, stored.peer, stored.file_hash);
+        if let Some(entry) = shard.files.get_mut(&stored.file_hash) {
+            self.drop_listing(entry, stored.peer);
+        }
         self.usage.take(&self.limits, 1, stored.chunk_hashes.len() * 32)?;
         self.peer_joins(stored.peer, stored.file_hash)
             .inspect_err(|_| self.usage.free(1, stored.chunk_hashes.len() * 32))
@@ -110,12 +112,6 @@ impl Swarm {
         }
         let listing = Listing { peer, address, hashes, digest, name: stored.file_name, created_at, expires_at };
         entry.v1.listings.insert(id, listing);
-    }
-
-    fn forget_listing(&self, shard: &mut Shard, peer: PeerId, file: FileHash) {
-        if let Some(listing) = shard.files.get_mut(&file).and_then(|e| e.v1.listings.remove(&peer)) {
-            self.usage.free(1, listing.hashes.len() * 32);
-        }
     }
 
     /// A listed file's announcer says another hash for one chunk: its last word counts.

@@ -105,7 +105,7 @@ impl Swarm {
 
     /// How many leases and listings of a file there are, as [`Swarm::version_of`] counts them.
     pub fn sources_of(&self, file: FileHash) -> u64 {
-        self.shard(file).files.get(&file).map_or(0, |entry| entry.sources() as u64)
+        self.version_of(file).map_or(0, |(_, sources)| sources as u64)
     }
 
     /// Which of `peers` hold a live lease or listing of a file.

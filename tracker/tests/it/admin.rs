@@ -3,24 +3,16 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
 
 use peernet_testkit::postgres::fresh_database;
 use serde_json::{Value, json};
 
+use crate::server::{command, output};
 use crate::support::{Client, start};
 
 fn run(folder: &Path, database: Option<&str>, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_peernet-tracker"));
-    // Nothing of the machine's own environment and files.
-    command.env_clear().env("HOME", folder).env("PEERNET_TRACKER_LISTEN", "127.0.0.1:0");
-    command.arg("--data-dir").arg(folder).args(args);
-    if let Some(url) = database {
-        command.env("DATABASE_URL", url);
-    }
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap().trim_end().to_owned();
-    (status.code().expect("exits by itself"), text(stdout), text(stderr))
+    let (code, out, error) = output(command(folder, database).args(args));
+    (code, out.trim_end().to_owned(), error.trim_end().to_owned())
 }
 
 /// Runs a command that must succeed.

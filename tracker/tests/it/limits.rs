@@ -7,7 +7,7 @@ use peernet_tracker::Tracker;
 use peernet_tracker::config::Config;
 use serde_json::json;
 
-use crate::support::{COST, Client, for_both_stores};
+use crate::support::{COST, Client, for_both_stores, start_with};
 
 const REGISTER: &str = "/api/v1/peers/register";
 const LOGIN: &str = "/api/v1/peers/login";
@@ -16,8 +16,7 @@ const ME: &str = "/api/v1/peers/me";
 
 fn check_with(config: Config, check: impl Fn(&Client)) {
     let folder = tempfile::tempdir().unwrap();
-    let config = Config { listen: "127.0.0.1:0".into(), data_dir: folder.path().into(), bcrypt_cost: COST, ..config };
-    let tracker = Tracker::builder().config(config).start().unwrap();
+    let tracker = start_with(folder.path(), None, config);
     check(&Client::new(&tracker.url()));
     assert!(tracker.stop());
 }

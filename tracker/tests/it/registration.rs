@@ -1,19 +1,19 @@
 //! Who may register, who is suspended, and what an account may store: over a real connection.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use data_encoding::BASE64;
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::{Config, Registration, Secret};
+use peernet_tracker::config::{Config, Registration};
 use peernet_tracker::invites::{hash_code, new_code};
 use peernet_tracker::store::registry::{AccountWrite, AuditQuery, Invite};
 use peernet_tracker::store::{Durability, Write, Written};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, COST, Client};
+use crate::support::{Answer, Client, start, start_with, until};
 
 const REGISTER: &str = "/api/v1/peers/register";
 const LOGIN: &str = "/api/v1/peers/login";
@@ -25,14 +25,7 @@ const SOON: Duration = Duration::from_secs(30);
 fn on_both(config: &Config, check: impl Fn(&Tracker, &Client)) {
     for database in [None, Some(fresh_database())] {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config {
-            listen: "127.0.0.1:0".into(),
-            data_dir: folder.path().into(),
-            bcrypt_cost: COST,
-            database_url: Secret::new(database.unwrap_or_default()),
-            ..config.clone()
-        };
-        let tracker = Tracker::builder().config(config).start().unwrap();
+        let tracker = start_with(folder.path(), database.as_deref(), config.clone());
         check(&tracker, &Client::new(&tracker.url()));
         assert!(tracker.stop());
     }
@@ -96,16 +89,7 @@ fn by_invitation_a_code_makes_as_many_accounts_as_it_says() {
 #[test]
 fn where_registration_is_closed_only_who_is_there_gets_in() {
     let folder = tempfile::tempdir().unwrap();
-    let start = |registration| {
-        let config = Config {
-            listen: "127.0.0.1:0".into(),
-            data_dir: folder.path().into(),
-            bcrypt_cost: COST,
-            registration,
-            ..Config::default()
-        };
-        Tracker::builder().config(config).start().unwrap()
-    };
+    let start = |registration| start_with(folder.path(), None, Config { registration, ..Config::default() });
     let open = start(Registration::Open);
     assert_eq!(register(&Client::new(&open.url()), "h:1", Some("ignored")).status, 201);
     assert!(open.stop());
@@ -117,15 +101,6 @@ fn where_registration_is_closed_only_who_is_there_gets_in() {
     assert!(closed.stop());
 }
 
-/// Looks until it is as wanted.
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} in time");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-}
-
 #[test]
 fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed() {
     on_both(&Config::default(), |tracker, client| {
@@ -135,7 +110,7 @@ fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed(
         assert!(!tracker.app().accounts.is_suspended(peer));
         let suspend = AccountWrite::Suspend { id: peer, reason: "test".into() };
         assert_eq!(change(tracker, suspend), Written::Done);
-        until("suspended", || caller.get(ME).status == 403);
+        until("suspended", SOON, || caller.get(ME).status == 403);
         assert!(tracker.app().accounts.is_suspended(peer));
         refused(&caller.call("POST", REFRESH, b""), "suspended");
         refused(&client.post(LOGIN, &json!({"peer_id": id, "password": "right"})), "suspended");
@@ -144,19 +119,19 @@ fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed(
         assert_eq!(guess.error(), (401, "invalid_credentials".to_owned()), "told only to who knows the password");
         assert_eq!(neighbour.get(ME).status, 200);
         assert_eq!(change(tracker, AccountWrite::Resume { id: peer }), Written::Done);
-        until("resumed", || caller.get(ME).status == 200);
+        until("resumed", SOON, || caller.get(ME).status == 200);
     });
 }
 
 #[test]
 fn a_suspension_holds_from_the_first_request_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let tracker = crate::support::start(folder.path(), None);
+    let tracker = start(folder.path(), None);
     let (id, caller) = Client::new(&tracker.url()).register("x");
     let suspend = AccountWrite::Suspend { id: id.parse().unwrap(), reason: "test".into() };
     assert_eq!(change(&tracker, suspend), Written::Done);
     assert!(tracker.stop());
-    let tracker = crate::support::start(folder.path(), None);
+    let tracker = start(folder.path(), None);
     let again = Client::new(&tracker.url()).with_authorization(caller.authorization().unwrap());
     refused(&again.get(ME), "suspended");
     assert!(tracker.stop());
@@ -167,7 +142,7 @@ fn revoked_tokens_stop_and_the_password_still_works() {
     on_both(&Config::default(), |tracker, client| {
         let (id, caller) = client.register("right");
         assert_eq!(change(tracker, AccountWrite::Revoke { id: id.parse().unwrap() }), Written::Done);
-        until("revoked", || caller.get(ME).status == 401);
+        until("revoked", SOON, || caller.get(ME).status == 401);
         assert_eq!(client.post(LOGIN, &json!({"peer_id": id, "password": "right"})).status, 200);
     });
 }

@@ -1,5 +1,7 @@
 //! The real program: port 0, signals, kill -9, bad configuration, health and admin commands.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -30,6 +32,33 @@ pub(crate) fn serve(data_dir: &Path, database_url: Option<&str>) -> (Process, St
     let mut process = Process::start(&mut command(data_dir, database_url)).unwrap();
     let line = process.line_with("peernet-tracker listening on http://", SOON);
     (process, line.rsplit(' ').next().unwrap().to_owned())
+}
+
+/// A registration of which the tracker waits for the body.
+pub(crate) struct UnderWay<'a> {
+    stream: TcpStream,
+    body: &'a str,
+}
+
+impl<'a> UnderWay<'a> {
+    pub(crate) fn begin(url: &str, body: &'a str) -> Self {
+        let mut stream = TcpStream::connect(url.strip_prefix("http://").unwrap()).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let head = "POST /api/v1/peers/register HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length:";
+        write!(stream, "{head} {}\r\n\r\n", body.len()).unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n", "the request is under way");
+        Self { stream, body }
+    }
+
+    /// The tracker answers the rest, and closes the connection because it stops.
+    pub(crate) fn expect_answer(mut self) {
+        self.stream.write_all(self.body.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("Connection: close\r\n"), "{answer}");
+    }
 }
 
 fn on_both_stores(check: impl Fn(&Path, Option<&str>)) {
@@ -88,31 +117,20 @@ fn a_signal_stops_it_cleanly_and_the_port_is_closed() {
         assert_eq!(process.exit_within(SOON).code(), Some(0));
         assert!(process.transcript().contains("stopped"));
         let address: std::net::SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
-        assert!(std::net::TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());
+        assert!(TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err());
         assert!(!folder.path().join("ops.sock").exists(), "the socket file is gone");
     }
 }
 
 #[test]
 fn a_request_in_flight_is_answered_before_a_signal_ends_the_program() {
-    use std::io::{Read as _, Write as _};
     let folder = tempfile::tempdir().unwrap();
     let (mut process, url) = serve(folder.path(), None);
-    let address = url.strip_prefix("http://").unwrap();
     let body = json!({"address": "h:1", "password": "x"}).to_string();
-    let head = "POST /api/v1/peers/register HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length:";
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    write!(stream, "{head} {}\r\n\r\n", body.len()).unwrap();
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n", "the request is under way");
+    let under_way = UnderWay::begin(&url, &body);
     process.signal(SIGTERM);
     process.line_with("stopping", SOON);
-    stream.write_all(body.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("Connection: close\r\n"), "{answer}");
+    under_way.expect_answer();
     assert_eq!(process.exit_within(SOON).code(), Some(0));
     assert!(!process.transcript().contains("warn"), "nothing was cut");
     let (_process, url) = serve(folder.path(), None);

@@ -1,10 +1,11 @@
 //! A running tracker on each store, and a client that says what came back.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
+use peernet_tracker::config::Config;
 use serde_json::{Value, json};
 
 /// The cheapest cost bcrypt has.
@@ -26,13 +27,27 @@ pub(crate) fn for_embedded(check: impl Fn(&Tracker)) {
 
 /// A tracker on port 0.
 pub(crate) fn start(data_dir: &Path, database_url: Option<&str>) -> Tracker {
-    let builder = Tracker::builder().listen("127.0.0.1:0").data_dir(data_dir).bcrypt_cost(COST);
+    start_with(data_dir, database_url, Config::default())
+}
+
+/// The same with some settings.
+pub(crate) fn start_with(data_dir: &Path, database_url: Option<&str>, config: Config) -> Tracker {
+    let builder = Tracker::builder().config(config).listen("127.0.0.1:0").data_dir(data_dir).bcrypt_cost(COST);
     match database_url {
         Some(url) => builder.database_url(url),
         None => builder,
     }
     .start()
     .unwrap()
+}
+
+/// Looks until it is so; `patience` at most.
+pub(crate) fn until(what: &str, patience: Duration, is_so: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < patience, "still not: {what}");
+        std::thread::yield_now();
+    }
 }
 
 fn with_tracker(tracker: Tracker, check: &impl Fn(&Tracker)) {

@@ -2,8 +2,8 @@
 
 use peernet_engine::time::UnixMillis;
 
-use super::super::times::utc;
 use super::Check;
+use crate::calendar::utc;
 use crate::config::Config;
 use crate::server::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
 use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
@@ -68,7 +68,6 @@ fn clock(now: UnixMillis, newest: Option<UnixMillis>) -> Check {
 
 fn connections(config: &Config, found: ConnectionFacts, running: bool) -> Check {
     let name = "database connections";
-    // One more holds the reputation lock.
     let needed = (config.database_connections() + OWN_CONNECTIONS) as u64;
     let available = found.max.saturating_sub(found.reserved);
     let text = format!("a tracker opens {needed}, the server takes {available}, {} are open", found.open);

@@ -19,8 +19,9 @@ use super::ticket;
 use crate::api::{ApiError, Caller, PathArgs};
 use crate::app::App;
 use crate::http::{Reply, Request};
+use crate::swarm::lookup::{Group, choose};
 use crate::swarm::sources::V1_CHUNK_SIZE;
-use crate::swarm::{FileView, Held, ManifestView, lookup::choose};
+use crate::swarm::{Held, ManifestView};
 use answer::Answer;
 pub use prepared::PlanCache;
 use prepared::{Prepared, PreparedManifest};
@@ -73,8 +74,10 @@ fn plan_of(
 ) -> Result<Vec<u8>, ApiError> {
     let known = wish.since.map(|_| app.reputation.listed(asker, file)).unwrap_or_default();
     let ranked = rank(app, now, asker, file, prepared, wish)?;
-    let v1_listed = lists_version_1(&prepared.view, asker);
-    let (geometry, sources) = payable(asker, &prepared.view, &ranked);
+    let in_a_manifest = prepared.view.manifests.iter().any(|manifest| lists_version_1(manifest, asker));
+    let v1_group = if in_a_manifest { None } else { choose(&prepared.view, asker) };
+    let v1_listed = in_a_manifest || v1_group.is_some();
+    let (geometry, sources) = payable(&ranked, v1_group.as_ref());
     let has_sources = !sources.is_empty();
     let mut answer = Answer::new(file, &prepared.view);
     if let Some(since) = wish.since.filter(|_| !known.is_empty()) {
@@ -112,25 +115,21 @@ fn rank<'p>(
     Ok(ranked.into_iter().map(|(_, shown)| shown).collect())
 }
 
-/// Whether version 1's lookup would list the file for this asker.
-fn lists_version_1(view: &FileView, asker: PeerId) -> bool {
-    let has_all = |m: &ManifestView| {
-        let whole = m.meta.as_ref().is_some_and(|meta| meta.chunk_size == V1_CHUNK_SIZE && meta.chunks > 0);
-        whole && m.holders.iter().any(|holder| holder.held == Held::Complete && holder.peer.id != asker)
-    };
-    view.manifests.iter().any(has_all) || choose(view, asker).is_some()
+/// Whether version 1's lookup would list the file for this asker by one holder of a manifest alone.
+fn lists_version_1(manifest: &ManifestView, asker: PeerId) -> bool {
+    let whole = manifest.meta.as_ref().is_some_and(|meta| meta.chunk_size == V1_CHUNK_SIZE && meta.chunks > 0);
+    whole && manifest.holders.iter().any(|holder| holder.held == Held::Complete && holder.peer.id != asker)
 }
 
-/// What a ticket is opened for: the size of the file, and whom it may pay.
-fn payable(asker: PeerId, view: &FileView, ranked: &[Shown<'_>]) -> (Option<Geometry>, Vec<PeerId>) {
+/// What a ticket is opened for: the size of the file, and whom it may pay. Version 1's group counts where no manifest is known.
+fn payable(ranked: &[Shown<'_>], v1_group: Option<&Group>) -> (Option<Geometry>, Vec<PeerId>) {
     if let Some(first) = ranked.first() {
         let meta = &first.manifest.meta;
         let geometry = Geometry::new(ByteCount(meta.size), meta.chunk_size).ok();
         return (geometry, ranked.iter().flat_map(|shown| shown.offered.kept.iter().copied()).collect());
     }
-    let group = choose(view, asker);
-    let chunks = group.as_ref().map_or(0, |group| group.chunks);
-    let sources = group.iter().flat_map(|group| group.offers.iter().map(|offer| offer.peer.id)).collect();
+    let chunks = v1_group.map_or(0, |group| group.chunks);
+    let sources = v1_group.iter().flat_map(|group| group.offers.iter().map(|offer| offer.peer.id)).collect();
     (Geometry::new(ByteCount(u64::from(chunks) * u64::from(V1_CHUNK_SIZE)), V1_CHUNK_SIZE).ok(), sources)
 }
 

@@ -116,7 +116,6 @@ fn accounts(app: &App) -> Vec<MetricFamily> {
 
 fn swarm(app: &App) -> Vec<MetricFamily> {
     let (leases, bytes) = app.swarm.usage();
-    // What the index is made with (server.rs).
     let limits = app.swarm.limits();
     vec![
         gauge("peernet_leases", "Leases, listings and unfinished announces.", leases as u64),

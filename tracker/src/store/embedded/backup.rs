@@ -1,21 +1,18 @@
 //! Copies of the whole file: made while it is in use, checked, and put back in its place.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+use crate::files::{private, sync_folder_of};
 use crate::store::{Result, StoreError};
 
 use super::EmbeddedStore;
 use super::connection::{query, trouble};
-
-/// What SQLite keeps beside a database while it is in use.
-const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
+use super::files::{rename_side_files, with_suffix};
 
 impl EmbeddedStore {
     /// Copies the database as it is at one moment into a new file of mode 0600, while others use it. A file that is there is not touched.
@@ -47,8 +44,7 @@ impl EmbeddedStore {
         let source = open_to_read(from)?;
         copy_into_new(&coming, |target| copy(&source, target))?;
         set_aside(database, aside)?;
-        fs::rename(&coming, database).map_err(|error| failed(database, &error))?;
-        sync_folder_of(database)
+        fs::rename(&coming, database).and_then(|()| sync_folder_of(database)).map_err(|error| failed(database, &error))
     }
 }
 
@@ -57,14 +53,8 @@ fn set_aside(database: &Path, aside: &Path) -> Result<()> {
     if !database.exists() {
         return Ok(());
     }
-    fs::hard_link(database, aside).map_err(|error| failed(aside, &error))?;
-    for suffix in SIDE_FILES {
-        let (from, to) = (with_suffix(database, suffix), with_suffix(aside, suffix));
-        if from.exists() {
-            fs::rename(&from, &to).map_err(|error| failed(&to, &error))?;
-        }
-    }
-    Ok(())
+    let moved = fs::hard_link(database, aside).and_then(|()| rename_side_files(database, aside));
+    moved.map_err(|error| failed(aside, &error))
 }
 
 fn copy(source: &Connection, target: &mut Connection) -> Result<()> {
@@ -77,7 +67,7 @@ fn copy(source: &Connection, target: &mut Connection) -> Result<()> {
 
 /// Makes a file that is not there yet, has `fill` fill it, and syncs it. Nothing is left of it when that fails.
 fn copy_into_new(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<()>) -> Result<()> {
-    OpenOptions::new().create_new(true).write(true).mode(0o600).open(path).map_err(|error| failed(path, &error))?;
+    private().create_new(true).open(path).map_err(|error| failed(path, &error))?;
     let filled = Connection::open(path).map_err(trouble).and_then(|mut target| {
         fill(&mut target)?;
         // One file without others beside it, whatever mode the source is in.
@@ -88,7 +78,7 @@ fn copy_into_new(path: &Path, fill: impl FnOnce(&mut Connection) -> Result<()>) 
     if synced.is_err() {
         let _gone = fs::remove_file(path);
     }
-    synced.and_then(|()| sync_folder_of(path))
+    synced.and_then(|()| sync_folder_of(path).map_err(|error| failed(path, &error)))
 }
 
 fn open_to_read(path: &Path) -> Result<Connection> {
@@ -104,17 +94,6 @@ fn remove(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, &error)),
         _ => Ok(()),
     }
-}
-
-fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(path, &error))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn failed(path: &Path, error: &io::Error) -> StoreError {

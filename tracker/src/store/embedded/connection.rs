@@ -1,8 +1,8 @@
 //! The connections to one SQLite file: one that writes and a few that read, which in WAL mode do not wait for it.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior};
 
+use crate::files;
 use crate::store::columns::Columns;
 use crate::store::{Durability, Result, StoreError};
 
@@ -63,8 +64,7 @@ impl Connections {
         durability: Durability,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let mut writer = self.writer();
-        writer.set_durability(durability)?;
+        let mut writer = self.writer(durability)?;
         let tx = writer.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(trouble)?;
         let done = work(&tx)?;
         tx.commit().map_err(trouble)?;
@@ -77,9 +77,7 @@ impl Connections {
         durability: Durability,
         work: impl FnOnce(&Connection) -> Result<T>,
     ) -> Result<T> {
-        let mut writer = self.writer();
-        writer.set_durability(durability)?;
-        work(&writer.connection)
+        work(&self.writer(durability)?.connection)
     }
 
     /// Does `work` with a connection that cannot write, on one snapshot.
@@ -95,8 +93,10 @@ impl Connections {
     }
 
     // A panic under the lock has rolled its transaction back: the connection is as good as before.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    fn writer(&self, durability: Durability) -> Result<MutexGuard<'_, Writer>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.set_durability(durability)?;
+        Ok(writer)
     }
 }
 
@@ -132,7 +132,7 @@ impl Writer {
 
 /// Password hashes are in it: only its owner may read it. SQLite gives its side files the same mode.
 fn private_file(path: &Path) -> io::Result<()> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let file = files::private().truncate(false).open(path)?;
     file.set_permissions(Permissions::from_mode(0o600))
 }
 

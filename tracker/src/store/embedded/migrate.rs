@@ -4,9 +4,9 @@ use peernet_engine::economy::TreasuryRow;
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
+use crate::store::Result;
 use crate::store::columns;
-use crate::store::steps::{Step, VERSION, steps_from};
-use crate::store::{Result, StoreError};
+use crate::store::steps::{VERSION, steps_from};
 
 use super::connection::{execute, query, trouble};
 use super::ledger;
@@ -16,15 +16,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 
 pub(super) fn migrate(tx: &Connection, now: UnixMillis) -> Result<()> {
     let found = version(tx)?;
-    let steps: Vec<&Step> = match found {
-        Some(VERSION) => return Ok(()),
-        Some(found) if found > VERSION => {
-            let what = format!("the file has schema version {found}, this program knows {VERSION}: it is too old");
-            return Err(StoreError::Failed(what));
-        }
-        Some(found) => steps_from(found).collect(),
-        None => Vec::new(),
-    };
+    let Some(steps) = steps_from(found, "file")? else { return Ok(()) };
     let run = |sql: &str| tx.execute_batch(sql).map_err(trouble);
     steps.iter().try_for_each(|step| run(step.before.embedded))?;
     run(SCHEMA)?;

@@ -4,7 +4,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
-use crate::store::columns::{self, account_entry_columns, audit_columns, invite_columns};
+use crate::store::columns::{self, account_entries, audit_columns, invite_columns};
 use crate::store::registry::{
     AccountEntry, AccountQuery, AuditQuery, AuditRow, CodeHash, Facts, Invite, PAGE_MAX, Registry,
 };
@@ -21,11 +21,7 @@ impl Registry for EmbeddedStore {
 
     fn account_entry(&self, id: PeerId) -> Result<Option<AccountEntry>> {
         self.connections.read(|tx| {
-            let sql = concat!(
-                "SELECT ",
-                account_entry_columns!(),
-                " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE a.id = ?1"
-            );
+            let sql = concat!(account_entries!(), " WHERE a.id = ?1");
             Ok(query(tx, sql, params![id.0], |row| columns::account_entry(row))?.pop())
         })
     }
@@ -70,9 +66,8 @@ fn accounts(tx: &Connection, page: &AccountQuery) -> Result<Vec<AccountEntry>> {
     let after = page.after.map_or_else(Vec::new, |id| id.0.to_vec());
     let matching = page.matching.as_ref().map(|text| pattern(&folded(text)));
     let sql = concat!(
-        "SELECT ",
-        account_entry_columns!(),
-        " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE a.id > ?1 AND (?2 IS NULL OR a.address \
+        account_entries!(),
+        " WHERE a.id > ?1 AND (?2 IS NULL OR a.address \
          LIKE ?2 ESCAPE '\\') ORDER BY a.id LIMIT ?3"
     );
     query(tx, sql, params![after, matching, page.limit.min(PAGE_MAX) as i64], |row| columns::account_entry(row))

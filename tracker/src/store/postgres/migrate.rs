@@ -3,7 +3,6 @@
 use peernet_engine::economy::TreasuryRow;
 use peernet_engine::time::UnixMillis;
 
-use crate::store::StoreError;
 use crate::store::steps::{Step, VERSION, steps_from};
 
 use super::ledger;
@@ -20,21 +19,14 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(x'7065657265740001'::bigint)";
 pub(super) fn migrate(session: &mut Session, now: UnixMillis) -> Result<(), Trouble> {
     let mut tx = session.begin(BEGIN)?;
     tx.batch(LOCK)?;
-    let found = version(&mut tx)?;
-    match found {
-        Some(VERSION) => {}
-        Some(found) if found > VERSION => {
-            let what = format!("the database has schema version {found}, this program knows {VERSION}: it is too old");
-            return Err(StoreError::Failed(what).into());
-        }
-        _ => upgrade(&mut tx, now, found)?,
+    if let Some(steps) = steps_from(version(&mut tx)?, "database")? {
+        upgrade(&mut tx, now, &steps)?;
     }
     tx.commit()
 }
 
-/// From a version, or from nothing.
-fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, found: Option<i64>) -> Result<(), Trouble> {
-    let steps: Vec<&Step> = found.into_iter().flat_map(steps_from).collect();
+/// From an earlier version by these steps, or from nothing.
+fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, steps: &[&Step]) -> Result<(), Trouble> {
     steps.iter().try_for_each(|step| tx.batch(step.before.postgres))?;
     tx.batch(SCHEMA)?;
     steps.iter().try_for_each(|step| tx.batch(step.after.postgres))?;

@@ -3,7 +3,7 @@
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
-use crate::store::columns::{self, account_entry_columns, audit_columns, invite_columns};
+use crate::store::columns::{self, account_entries, audit_columns, invite_columns};
 use crate::store::registry::{
     AccountEntry, AccountQuery, AuditQuery, AuditRow, CodeHash, ConnectionFacts, Facts, Invite, PAGE_MAX, Registry,
 };
@@ -21,11 +21,7 @@ impl Registry for PostgresStore {
     }
 
     fn account_entry(&self, id: PeerId) -> StoreResult<Option<AccountEntry>> {
-        let sql = concat!(
-            "SELECT ",
-            account_entry_columns!(),
-            " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE a.id = $1"
-        );
+        let sql = concat!(account_entries!(), " WHERE a.id = $1");
         let rows = self.connections.run(|session| session.query(sql, &[&Uuid(id.0)]))?;
         rows.first().map(columns::account_entry).transpose()
     }
@@ -78,9 +74,8 @@ fn accounts(session: &mut Session, page: &AccountQuery) -> Result<Vec<AccountEnt
     let matching = page.matching.as_ref().map(|text| pattern(&folded(text)));
     let limit = page.limit.min(PAGE_MAX) as i64;
     let sql = concat!(
-        "SELECT ",
-        account_entry_columns!(),
-        " FROM accounts a LEFT JOIN account_usage u ON u.account = a.id WHERE ($1::uuid IS NULL OR a.id > $1) AND \
+        account_entries!(),
+        " WHERE ($1::uuid IS NULL OR a.id > $1) AND \
          ($2::text IS NULL OR a.address LIKE $2) ORDER BY a.id LIMIT $3"
     );
     let rows = session.query(sql, &[&after, &matching, &limit])?;

@@ -1,7 +1,7 @@
 //! A tracker to test and accounts that call it.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use data_encoding::{BASE64, HEXLOWER};
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash};
@@ -55,11 +55,7 @@ pub(super) fn quiet(folder: &Path) -> Config {
 
 /// Polls until `done`; panics when it takes too long.
 pub(super) fn eventually(what: &str, done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < PATIENCE, "still not: {what}");
-        std::thread::yield_now();
-    }
+    crate::support::until(what, PATIENCE, done);
 }
 
 /// A tracker's address and a client.

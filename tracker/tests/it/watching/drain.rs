@@ -1,13 +1,12 @@
 //! SIGTERM: a load balancer is told first, and whoever is being served is served to the end.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use peernet_testkit::process::Process;
 use serde_json::json;
 
-use crate::server::{SIGTERM, SOON, command, serve};
+use crate::server::{SIGTERM, SOON, UnderWay, command, serve};
 use crate::support::Client;
 
 #[test]
@@ -34,30 +33,12 @@ fn ready_says_draining_and_everything_else_is_answered_until_the_delay_is_over()
 fn all_requests_in_flight_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let (mut process, url) = serve(folder.path(), None);
-    let address = url.strip_prefix("http://").unwrap();
     let bodies: Vec<String> =
         (1..=16).map(|port| json!({"address": format!("h:{port}"), "password": "x"}).to_string()).collect();
-    let under_way: Vec<TcpStream> = bodies.iter().map(|body| begin(address, body.len())).collect();
+    let under_way: Vec<UnderWay<'_>> = bodies.iter().map(|body| UnderWay::begin(&url, body)).collect();
     process.signal(SIGTERM);
     process.line_with("draining", SOON);
-    for (mut stream, body) in under_way.into_iter().zip(&bodies) {
-        stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("Connection: close\r\n"), "{answer}");
-    }
+    under_way.into_iter().for_each(UnderWay::expect_answer);
     assert_eq!(process.exit_within(SOON).code(), Some(0));
     assert!(!process.transcript().contains("warn"), "nothing was cut");
-}
-
-/// A registration of which the tracker waits for the body.
-fn begin(address: &str, length: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(SOON)).unwrap();
-    let head = "POST /api/v1/peers/register HTTP/1.1\r\nHost: t\r\nExpect: 100-continue\r\nContent-Length:";
-    write!(stream, "{head} {length}\r\n\r\n").unwrap();
-    let mut go_on = [0; 25];
-    stream.read_exact(&mut go_on).unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
-    stream
 }

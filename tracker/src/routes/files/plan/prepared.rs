@@ -78,7 +78,7 @@ impl Prepared {
 
 /// Those that were made lately.
 pub struct PlanCache {
-    shards: [Shard; SHARDS],
+    shards: [Mutex<Files>; SHARDS],
 }
 
 impl Default for PlanCache {
@@ -87,7 +87,8 @@ impl Default for PlanCache {
     }
 }
 
-type Shard = Mutex<HashMap<FileHash, Vec<Arc<Prepared>>>>;
+/// By site, the newest first.
+type Files = HashMap<FileHash, Vec<Arc<Prepared>>>;
 
 impl PlanCache {
     /// A file as askers of `site` may see it now; `None` where nobody holds a lease on it.
@@ -120,7 +121,7 @@ impl PlanCache {
         sites.insert(0, Arc::clone(prepared));
     }
 
-    fn shard(&self, file: FileHash) -> MutexGuard<'_, HashMap<FileHash, Vec<Arc<Prepared>>>> {
+    fn shard(&self, file: FileHash) -> MutexGuard<'_, Files> {
         self.shards[usize::from(file.0[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
 use crate::store::columns::{self, account_columns};
-use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, CodeHash, Invite, invite_id};
+use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash, Invite, invite_id};
 use crate::store::text::storable;
 use crate::store::{Account, Result, Written};
 
@@ -55,7 +55,7 @@ pub(super) fn create(
     if treasury != before {
         ledger::save_treasury(tx, &treasury)?;
     }
-    note(tx, now, &entry(Actor::Client, Action::Registered, account.id, ""))?;
+    note(tx, now, &AuditEntry::by_client(Action::Registered, account.id, ""))?;
     Ok(Written::Done)
 }
 
@@ -69,7 +69,7 @@ fn use_invite(tx: &Connection, now: UnixMillis, account: PeerId, invite: Option<
         params![code_hash, now.0],
     )?;
     if used == 1 {
-        note(tx, now, &entry(Actor::Client, Action::InviteUsed, account, &invite_id(code_hash)))?;
+        note(tx, now, &AuditEntry::by_client(Action::InviteUsed, account, &invite_id(code_hash)))?;
     }
     Ok(used == 1)
 }
@@ -89,7 +89,7 @@ pub(super) fn set_password(
     if updated == 0 {
         return Ok(Written::Stale);
     }
-    note(tx, now, &entry(Actor::Client, Action::PasswordChanged, id, ""))?;
+    note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, ""))?;
     Ok(Written::Done)
 }
 
@@ -99,7 +99,7 @@ fn suspend(tx: &Connection, now: UnixMillis, id: PeerId, reason: &str) -> Result
         "UPDATE accounts SET suspended_at = ?2, suspended_reason = ?3 WHERE id = ?1 AND suspended_at IS NULL",
         params![id.0, now.0, storable(reason)],
     )?;
-    changed(tx, now, updated, &entry(Actor::Operator, Action::Suspended, id, reason))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Suspended, id, reason))
 }
 
 fn resume(tx: &Connection, now: UnixMillis, id: PeerId) -> Result<Written> {
@@ -108,12 +108,12 @@ fn resume(tx: &Connection, now: UnixMillis, id: PeerId) -> Result<Written> {
         "UPDATE accounts SET suspended_at = NULL, suspended_reason = NULL WHERE id = ?1 AND suspended_at IS NOT NULL",
         params![id.0],
     )?;
-    changed(tx, now, updated, &entry(Actor::Operator, Action::Resumed, id, ""))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Resumed, id, ""))
 }
 
 fn revoke(tx: &Connection, now: UnixMillis, id: PeerId) -> Result<Written> {
     let updated = execute(tx, "UPDATE accounts SET generation = generation + 1 WHERE id = ?1", params![id.0])?;
-    changed(tx, now, updated, &entry(Actor::Operator, Action::Revoked, id, ""))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, ""))
 }
 
 /// Notes a change of an account; where there was none, says why.
@@ -145,7 +145,7 @@ fn put_invite(tx: &Connection, now: UnixMillis, invite: &Invite) -> Result<Writt
     if inserted == 0 {
         return Ok(Written::Known);
     }
-    note(tx, now, &AuditEntry::of_invite(Action::InviteCreated, invite))?;
+    note(tx, now, &AuditEntry::of_new_invite(invite))?;
     Ok(Written::Done)
 }
 
@@ -156,17 +156,11 @@ fn revoke_invite(tx: &Connection, now: UnixMillis, code_hash: &CodeHash) -> Resu
         params![code_hash, now.0],
     )?;
     if updated == 1 {
-        let detail = invite_id(code_hash);
-        let entry = AuditEntry { actor: Actor::Operator, action: Action::InviteRevoked, account: None, detail };
-        return note(tx, now, &entry).map(|()| Written::Done);
+        return note(tx, now, &AuditEntry::of_revoked_invite(code_hash)).map(|()| Written::Done);
     }
     let sql = "SELECT 1 FROM invites WHERE code_hash = ?1";
     let known = query(tx, sql, params![code_hash], |row| columns::number(row))?;
     Ok(if known.is_empty() { Written::Stale } else { Written::Known })
-}
-
-fn entry(actor: Actor, action: Action, id: PeerId, detail: &str) -> AuditEntry {
-    AuditEntry { actor, action, account: Some(id), detail: detail.to_owned() }
 }
 
 fn note(tx: &Connection, now: UnixMillis, entry: &AuditEntry) -> Result<()> {

@@ -8,7 +8,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
 use crate::store::columns::{self, account_columns};
-use crate::store::registry::{AccountWrite, Action, CodeHash};
+use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash};
 use crate::store::text::storable;
 use crate::store::{Account, StoreError, Write, Written};
 
@@ -66,7 +66,7 @@ fn create(
     let written = insert(tx, account)?;
     if written == Written::Done {
         ledger::insert(tx, &LedgerRow::new(account.id, treasury.grant_registration(now), now))?;
-        registry::note(tx, now, &registry::by_client(Action::Registered, account.id, ""))?;
+        registry::note(tx, now, &AuditEntry::by_client(Action::Registered, account.id, ""))?;
     }
     Ok(written)
 }
@@ -118,6 +118,6 @@ fn set_password(
     if updated == 0 {
         return Ok(Written::Stale);
     }
-    registry::note(tx, now, &registry::by_client(Action::PasswordChanged, id, ""))?;
+    registry::note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, ""))?;
     Ok(Written::Done)
 }

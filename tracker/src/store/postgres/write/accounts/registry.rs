@@ -4,7 +4,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
 use crate::store::Written;
-use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, CodeHash, Invite, invite_id};
+use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash, Invite, invite_id};
 use crate::store::text::storable;
 
 use super::super::super::session::Tx;
@@ -36,7 +36,7 @@ pub(super) fn use_invite(
         &[&code_hash.as_slice(), &now.0],
     )?;
     if used == 1 {
-        note(tx, now, &by_client(Action::InviteUsed, account, &invite_id(code_hash)))?;
+        note(tx, now, &AuditEntry::by_client(Action::InviteUsed, account, &invite_id(code_hash)))?;
     }
     Ok(used == 1)
 }
@@ -46,7 +46,7 @@ fn suspend(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId, reason: &str) -> Result
         "UPDATE accounts SET suspended_at = $2, suspended_reason = $3 WHERE id = $1 AND suspended_at IS NULL",
         &[&Uuid(id.0), &now.0, &storable(reason).as_ref()],
     )?;
-    changed(tx, now, updated, &by_operator(Action::Suspended, id, reason))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Suspended, id, reason))
 }
 
 fn resume(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId) -> Result<Written, Trouble> {
@@ -54,12 +54,12 @@ fn resume(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId) -> Result<Written, Troub
         "UPDATE accounts SET suspended_at = NULL, suspended_reason = NULL WHERE id = $1 AND suspended_at IS NOT NULL",
         &[&Uuid(id.0)],
     )?;
-    changed(tx, now, updated, &by_operator(Action::Resumed, id, ""))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Resumed, id, ""))
 }
 
 fn revoke(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId) -> Result<Written, Trouble> {
     let updated = tx.execute("UPDATE accounts SET generation = generation + 1 WHERE id = $1", &[&Uuid(id.0)])?;
-    changed(tx, now, updated, &by_operator(Action::Revoked, id, ""))
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, ""))
 }
 
 /// Notes a change of an account; where there was none, says why.
@@ -90,7 +90,7 @@ fn put_invite(tx: &mut Tx<'_>, now: UnixMillis, invite: &Invite) -> Result<Writt
     if inserted == 0 {
         return Ok(Written::Known);
     }
-    note(tx, now, &AuditEntry::of_invite(Action::InviteCreated, invite))?;
+    note(tx, now, &AuditEntry::of_new_invite(invite))?;
     Ok(Written::Done)
 }
 
@@ -100,21 +100,11 @@ fn revoke_invite(tx: &mut Tx<'_>, now: UnixMillis, code_hash: &CodeHash) -> Resu
         &[&code_hash.as_slice(), &now.0],
     )?;
     if updated == 1 {
-        let detail = invite_id(code_hash);
-        let entry = AuditEntry { actor: Actor::Operator, action: Action::InviteRevoked, account: None, detail };
-        note(tx, now, &entry)?;
+        note(tx, now, &AuditEntry::of_revoked_invite(code_hash))?;
         return Ok(Written::Done);
     }
     let known = tx.query("SELECT 1 FROM invites WHERE code_hash = $1", &[&code_hash.as_slice()])?;
     Ok(if known.is_empty() { Written::Stale } else { Written::Known })
-}
-
-pub(super) fn by_client(action: Action, id: PeerId, detail: &str) -> AuditEntry {
-    AuditEntry { actor: Actor::Client, action, account: Some(id), detail: detail.to_owned() }
-}
-
-fn by_operator(action: Action, id: PeerId, detail: &str) -> AuditEntry {
-    AuditEntry { actor: Actor::Operator, ..by_client(action, id, detail) }
 }
 
 pub(super) fn note(tx: &mut Tx<'_>, now: UnixMillis, entry: &AuditEntry) -> Result<(), Trouble> {
