@@ -29,7 +29,7 @@ pub use access::{AccessLog, AccessMode};
 pub use acquaintances::Acquaintances;
 pub use counters::Counters;
 pub use readiness::Readiness;
-pub use router::Operations;
+pub use router::{Operations, Public};
 
 /// The tracker as its request handlers see it. One per process, behind an `Arc`.
 pub struct App {

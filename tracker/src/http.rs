@@ -33,13 +33,31 @@ pub trait Service: Send + Sync + 'static {
         remote
     }
 
-    /// Answers one whole request. Called on the connection's own thread; it may block for database work after taking a
-    /// permit, and never for the client.
+    /// Answers one whole request. It may block, for database work after taking a permit, for a commit, and never for the client;
+    /// it then says so before ([`peernet_threads::about_to_block`]), or requests that need not wait stand behind it.
     fn handle(&self, request: &Request) -> Reply;
+
+    /// The same where an answer may have to wait for a commit and nobody shall wait with it.
+    fn answer(&self, request: Request) -> Answer {
+        Answer::Now(self.handle(&request))
+    }
 
     /// Is told of a request that was answered before it reached [`Service::handle`].
     fn refused(&self, _refused: &Refused) {}
 }
+
+/// A reply that is there, or one that is yet to come.
+pub enum Answer {
+    /// It is there.
+    Now(Reply),
+    /// Whoever is called with a [`Respond`] has it called once, on any thread, when the reply is there.
+    Later(Later),
+}
+
+/// Begins what a reply waits for.
+pub type Later = Box<dyn FnOnce(Respond) + Send>;
+/// Takes a reply to its client, without waiting for the client.
+pub type Respond = Box<dyn FnOnce(Reply) + Send>;
 
 /// A request that was malformed, late, too large, or one too many.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +83,10 @@ impl<S: Service> Service for Arc<S> {
 
     fn handle(&self, request: &Request) -> Reply {
         (**self).handle(request)
+    }
+
+    fn answer(&self, request: Request) -> Answer {
+        (**self).answer(request)
     }
 
     fn refused(&self, refused: &Refused) {

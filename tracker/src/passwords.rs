@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use peernet_protos::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
-use peernet_threads::{Full, Pool, Stragglers, lower_priority};
+use peernet_threads::{Full, Pool, Stragglers, about_to_block, lower_priority};
 
 use crate::api::ApiError;
 use crate::log;
@@ -45,6 +45,7 @@ impl Passwords {
     pub fn hash(&self, password: String) -> Result<String, ApiError> {
         let (answer, answered) = bounded(1);
         self.submit(Job::Hash { password, answer })?;
+        about_to_block();
         answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(busy()))
     }
 
@@ -55,6 +56,7 @@ impl Passwords {
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         self.submit(Job::Verify { password, hash, answer })?;
+        about_to_block();
         let right = answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(busy()))?;
         Ok(right && known)
     }

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use peernet_threads::about_to_block;
 use prometheus::Histogram;
 
 use crate::api::ApiError;
@@ -66,6 +67,8 @@ impl Permits {
     }
 
     fn take_within(&self, wait: Duration) -> Result<Permit<'_>, ApiError> {
+        // For the permit, and then for the database.
+        about_to_block();
         let busy = || ApiError::busy("too many requests wait for the database");
         let (number, turn) = {
             let mut state = self.lock();

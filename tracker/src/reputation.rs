@@ -16,6 +16,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::TicketBody;
+use peernet_threads::about_to_block;
 
 use crate::api::ApiError;
 use crate::log;
@@ -116,6 +117,7 @@ impl Handle {
         let TicketWish { account, file_hash, geometry, .. } = wish;
         let event = Event::OpenTicket { account, file_hash, geometry, sources, new_id: TicketId(id) };
         let answered = self.send(vec![event]).ok()?;
+        about_to_block();
         match answered.recv_timeout(TICKET_WAIT_MAX).ok()?.ok()?.first()? {
             Outcome::Ticket { id, escrow_mt, expires_at, .. } => Some(ticket_body(*id, *escrow_mt, *expires_at)),
             _ => None,
@@ -139,6 +141,7 @@ impl Handle {
             return Ok(Vec::new());
         }
         let answered = self.send(events)?;
+        about_to_block();
         answered.recv_timeout(FEEDBACK_WAIT_MAX).unwrap_or_else(|_| Err(ApiError::store_unavailable()))
     }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use peernet_engine::economy::Rules;
 use peernet_engine::time::UnixMillis;
 
-use crate::app::{AccessLog, App, Operations, system_clock};
+use crate::app::{AccessLog, App, Operations, Public, system_clock};
 use crate::config::{Config, Secret};
 use crate::http::{Door, Ops, Service};
 use crate::keys::Keys;
@@ -214,7 +214,7 @@ fn assemble(
     let keys = Keys::open(&config.data_dir, Duration::from_secs(u64::from(config.token_hours) * 3_600))?;
     let passwords = Passwords::start(config.bcrypt_cost).map_err(StartError::Threads)?;
     let (writer, writer_loop) = Writer::new();
-    let journal = Journal::new(SwarmLog::open(&config.data_dir.join(SWARM_FILE))?);
+    let (journal, journal_loop) = Journal::new(SwarmLog::open(&config.data_dir.join(SWARM_FILE))?);
     let rules = Rules { complaints: config.complaints };
     let (reputation, reputation_inbox) = reputation::channel(Arc::clone(&store), clock, rules);
     let (dialback, dialback_inbox) = dialback::channel(config.dialback);
@@ -246,7 +246,8 @@ fn assemble(
         started_at: clock(),
         door: Mutex::new(None),
     };
-    Ok((Arc::new(app), Inboxes { writer: writer_loop, reputation: reputation_inbox, dialback: dialback_inbox }))
+    let (writer, journal) = (writer_loop, journal_loop);
+    Ok((Arc::new(app), Inboxes { writer, journal, reputation: reputation_inbox, dialback: dialback_inbox }))
 }
 
 /// The public port last: who can reach it finds everything else ready.
@@ -263,7 +264,7 @@ fn open_ops(app: &Arc<App>) -> Result<Option<Ops>, StartError> {
 
 fn open_door(app: &Arc<App>) -> Result<SocketAddr, StartError> {
     let address = app.config.listen_address().map_err(StartError::Config)?;
-    let service: Arc<dyn Service> = Arc::clone(app) as Arc<dyn Service>;
+    let service: Arc<dyn Service> = Arc::new(Public(Arc::clone(app)));
     let failed = |error| StartError::Listen(address, error);
     let door = Door::bind(address, app.config.door_limits(), service).map_err(failed)?;
     let bound = door.local_addr();

@@ -30,7 +30,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 pub use announce::Lease;
 pub use catalogue::{Catalogue, Known};
 pub use entry::{HashesDigest, Held, ManifestMeta, V1Address};
-pub use journal::{Journal, JournalCounters};
+pub use journal::{Journal, JournalCounters, JournalLoop, Then};
 pub use news::News;
 pub use peers::{Contact, Peer};
 pub use restore::{Learner, restore};

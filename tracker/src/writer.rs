@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use peernet_threads::about_to_block;
 
 use crate::api::ApiError;
 use crate::log;
@@ -70,6 +71,7 @@ impl Writer {
     pub fn write(&self, writes: Vec<Write>, durability: Durability) -> Result<Vec<Written>, ApiError> {
         let (answer, answered) = bounded(1);
         self.enqueue(Job { writes, durability, answer })?;
+        about_to_block();
         answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(ApiError::store_unavailable()))
     }
 

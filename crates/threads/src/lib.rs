@@ -4,11 +4,13 @@
 //! call into messages). One function per process spawns and names them all and keeps their [`Group`]; none is detached.
 //! Stop is dropping the one [`Stopper`]: every `select!` has an arm on a [`StopSignal`].
 
+mod blocking;
 mod group;
 mod pool;
 mod priority;
 mod stop;
 
+pub use blocking::{about_to_block, before_blocking};
 pub use group::{Group, Stragglers};
 pub use pool::{Full, Pool};
 pub use priority::lower_priority;

@@ -6,6 +6,7 @@ use super::path::PathArgs;
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::routes::{accounts, feedback, files, manifests, meta, search, swarm};
+use crate::swarm::News;
 
 /// Body limit of ordinary calls, in bytes.
 pub const BODY_BYTES: usize = 64 << 10;
@@ -19,6 +20,28 @@ pub type OpenHandler = fn(&App, &Request, &PathArgs) -> Result<Reply, ApiError>;
 /// What answers a call of an account.
 pub type CallerHandler = fn(&App, &Caller, &Request, &PathArgs) -> Result<Reply, ApiError>;
 
+/// What answers a call of an account whose answer may wait for a commit.
+pub type CommittingHandler = fn(&App, &Caller, &Request) -> Result<Outcome, ApiError>;
+
+/// What a handler ends with.
+pub enum Outcome {
+    /// The answer.
+    Reply(Reply),
+    /// News, and what follows them.
+    Commit(Commit),
+}
+
+/// What is done after a commit, on the journal's thread: it waits for nothing.
+pub type AfterCommit = Box<dyn FnOnce(&App) -> Result<Reply, ApiError> + Send>;
+
+/// News that must have committed before their request is answered, and the work that makes the answer then.
+pub struct Commit {
+    /// What is committed.
+    pub news: Vec<News>,
+    /// What is done then.
+    pub then: AfterCommit,
+}
+
 /// Who may call, and what answers.
 #[derive(Clone, Copy)]
 pub enum Access {
@@ -26,6 +49,8 @@ pub enum Access {
     Open(OpenHandler),
     /// Who has a valid token.
     Bearer(CallerHandler),
+    /// Who has a valid token; no thread waits for the commit.
+    Committing(CommittingHandler),
 }
 
 /// One call.
@@ -43,12 +68,28 @@ pub struct Route {
     pub operation: &'static str,
 }
 
+impl Access {
+    /// Whether a valid token must come with the call.
+    pub fn needs_token(&self) -> bool {
+        !matches!(self, Self::Open(_))
+    }
+}
+
 const fn open(method: &'static str, path: &'static str, operation: &'static str, handler: OpenHandler) -> Route {
     Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Open(handler), operation }
 }
 
 const fn bearer(method: &'static str, path: &'static str, operation: &'static str, handler: CallerHandler) -> Route {
     Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Bearer(handler), operation }
+}
+
+const fn committing(
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+    handler: CommittingHandler,
+) -> Route {
+    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Committing(handler), operation }
 }
 
 const fn sized(body_bytes_max: usize, route: Route) -> Route {
@@ -76,7 +117,7 @@ pub const ROUTES: &[Route] = &[
     bearer("GET", "/api/v1/files", "search", search::search),
     sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", manifests::put)),
     bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", manifests::get),
-    sized(BODY_BYTES_ANNOUNCE, bearer("POST", "/api/v1/swarm/announce", "announce", swarm::announce)),
+    sized(BODY_BYTES_ANNOUNCE, committing("POST", "/api/v1/swarm/announce", "announce", swarm::announce)),
     sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", swarm::leave)),
 ];
 

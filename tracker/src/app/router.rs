@@ -5,37 +5,63 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crossbeam_channel::bounded;
 use tiny_http::Method;
 
 use super::App;
 use crate::api::path::{Match, match_path};
+use crate::api::routes::{Commit, Outcome};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route, guard};
-use crate::http::{Head, Refused, Reply, Request, Service};
+use crate::http::{Answer, Head, Refused, Reply, Request, Service};
 use crate::log;
+
+/// The public port's view of the tracker.
+pub struct Public(pub Arc<App>);
 
 /// The operations listener's view of the tracker.
 pub struct Operations(pub Arc<App>);
 
-impl Service for App {
+impl Service for Public {
     fn body_bytes_max(&self, head: &Head) -> usize {
         body_bytes_max(ROUTES, head)
     }
 
     fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
-        self.proxies.client_of(remote, head)
+        self.0.proxies.client_of(remote, head)
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        let begun = Instant::now();
-        let answered = answer(self, ROUTES, request, self.limits.check_request(request));
-        let took = begun.elapsed();
-        self.metrics.answered(answered.route, answered.reply.status, took);
-        self.access.answered(request, &answered, begun, took);
-        answered.reply
+        match self.answer(request.clone()) {
+            Answer::Now(reply) => reply,
+            Answer::Later(later) => {
+                let (answer, answered) = bounded(1);
+                later(Box::new(move |reply| drop(answer.send(reply))));
+                answered.recv().unwrap_or_else(|_| ApiError::internal().to_reply(&request.id))
+            }
+        }
+    }
+
+    fn answer(&self, mut request: Request) -> Answer {
+        let (app, begun) = (Arc::clone(&self.0), Instant::now());
+        let (route, outcome) = walk(&app, ROUTES, &request, app.limits.check_request(&request));
+        match outcome {
+            Ok(Outcome::Reply(reply)) => Answer::Now(finish(&app, &request, begun, route, Ok(reply))),
+            Err(error) => Answer::Now(finish(&app, &request, begun, route, Err(error))),
+            Ok(Outcome::Commit(Commit { news, then })) => Answer::Later(Box::new(move |respond| {
+                // Read already, and not part of what may wait.
+                request.body = Vec::new();
+                let journal_of = Arc::clone(&app);
+                let then = move |committed: Result<(), ApiError>| {
+                    let result = committed.and_then(|()| guarded(&request, || then(&app)));
+                    respond(finish(&app, &request, begun, route, result));
+                };
+                journal_of.journal.write_then(&news, Box::new(then));
+            })),
+        }
     }
 
     fn refused(&self, refused: &Refused) {
-        self.access.refused(refused);
+        self.0.access.refused(refused);
     }
 }
 
@@ -45,7 +71,13 @@ impl Service for Operations {
     }
 
     fn handle(&self, request: &Request) -> Reply {
-        answer(&self.0, OPS_ROUTES, request, Ok(())).reply
+        let (route, outcome) = walk(&self.0, OPS_ROUTES, request, Ok(()));
+        let reply = outcome.and_then(|outcome| match outcome {
+            Outcome::Reply(reply) => Ok(reply),
+            // No call of this table commits anything.
+            Outcome::Commit(_) => Err(ApiError::internal()),
+        });
+        answered(&self.0, request, route, reply).reply
     }
 }
 
@@ -63,29 +95,59 @@ pub(super) struct Answered {
     pub(super) reply: Reply,
 }
 
-/// `admitted` is what the limits say of the request; one that is not admitted goes no further.
-fn answer(app: &App, table: &[Route], request: &Request, admitted: Result<(), ApiError>) -> Answered {
+/// Finds the route and has it work; where that is in the table. `admitted` is what the limits say of the request; one that is
+/// not admitted goes no further.
+fn walk(
+    app: &App,
+    table: &[Route],
+    request: &Request,
+    admitted: Result<(), ApiError>,
+) -> (Option<usize>, Result<Outcome, ApiError>) {
     let found = find(table, &request.head);
     let route = found.as_ref().ok().map(|(number, _)| *number);
-    let result = admitted.and(found).and_then(|(number, args)| {
-        let work = || dispatch(app, &table[number], request, &args);
-        log::within(request.id, || catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| panicked(request)))
-    });
+    let outcome = admitted
+        .and(found)
+        .and_then(|(number, args)| guarded(request, || dispatch(app, &table[number], request, &args)));
+    (route, outcome)
+}
+
+/// Work for a request: what it logs carries the request's id, and its panic is an error like others.
+fn guarded<T>(request: &Request, work: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
+    log::within(request.id, || catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| panicked(request)))
+}
+
+fn panicked<T>(request: &Request) -> Result<T, ApiError> {
+    log::error("router", "a handler panicked", &[("path", &request.head.path)]);
+    Err(ApiError::internal())
+}
+
+fn answered(app: &App, request: &Request, route: Option<usize>, result: Result<Reply, ApiError>) -> Answered {
     let code = result.as_ref().err().map(|error| error.code);
     let reply = result.unwrap_or_else(|error| error.to_reply(&request.id));
     app.counters.answered(reply.status);
     Answered { route, code, reply }
 }
 
-fn panicked(request: &Request) -> Result<Reply, ApiError> {
-    log::error("router", "a handler panicked", &[("path", &request.head.path)]);
-    Err(ApiError::internal())
+/// The reply, counted and logged.
+fn finish(
+    app: &App,
+    request: &Request,
+    begun: Instant,
+    route: Option<usize>,
+    result: Result<Reply, ApiError>,
+) -> Reply {
+    let (answered, took) = (answered(app, request, route, result), begun.elapsed());
+    app.metrics.answered(answered.route, answered.reply.status, took);
+    app.access.answered(request, &answered, begun, took);
+    answered.reply
 }
 
-fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Result<Outcome, ApiError> {
+    let caller = || guard::authenticate(app, &request.head);
     match route.access {
-        Access::Open(handler) => handler(app, request, args),
-        Access::Bearer(handler) => handler(app, &guard::authenticate(app, &request.head)?, request, args),
+        Access::Open(handler) => handler(app, request, args).map(Outcome::Reply),
+        Access::Bearer(handler) => handler(app, &caller()?, request, args).map(Outcome::Reply),
+        Access::Committing(handler) => handler(app, &caller()?, request),
     }
 }
 

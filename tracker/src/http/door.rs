@@ -1,43 +1,42 @@
 //! The public HTTP port: accepts, caps, reads one strict request at a time under total deadlines, and answers.
 //!
 //! tiny_http's own accept loop and parser can be aborted, leaked dry or starved by anybody who can connect, so they face no
-//! network. Here a connection is a thread with a small stack, a byte is waited for under one deadline for the whole head,
-//! body or answer, and everything a client can make grow has a limit in [`DoorLimits`].
+//! network. Here a connection that waits for its client is an entry in a table, a few threads serve those that have something
+//! to say, a byte is waited for under one deadline for the whole head, body or answer, and everything a client can make grow
+//! has a limit in [`DoorLimits`].
 
 mod accept;
 mod admission;
+mod connections;
+mod crew;
 mod exchange;
 mod inbox;
 mod limits;
+mod poll;
+mod port;
+mod slots;
 mod stats;
 mod waiting;
 mod wire;
 
-use std::convert::Infallible;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Sender, bounded};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Service;
 use admission::Admission;
+use connections::Serving;
 pub use limits::{DoorLimits, FDS_RESERVED};
+use port::Port;
 use stats::Counters;
 pub use stats::DoorStats;
 
-/// Connections the kernel keeps ready while the accept thread is busy.
-const BACKLOG: i32 = 1024;
-/// How long [`Door::drain`] waits for threads whose connection it has cut.
+/// How long [`Door::drain`] waits for threads whose connection it has cut, and then for those that had none.
 const CUT_WAIT: Duration = Duration::from_secs(1);
-/// How long the wake-up connection to ourselves may take.
-const WAKE_DEADLINE: Duration = Duration::from_millis(200);
 
-/// What the accept thread and every connection thread share.
+/// What all of the door's threads share.
 struct Shared {
     limits: DoorLimits,
     service: Arc<dyn Service>,
@@ -57,18 +56,8 @@ impl Shared {
 pub struct Door {
     shared: Arc<Shared>,
     local_addr: SocketAddr,
-    /// What runs while the port is open; `None` once it is closed.
-    open: Option<Open>,
-}
-
-/// The accept thread, what it accepts from, and what stops it; and the thread that watches the clock for those who wait.
-struct Open {
-    listener: Arc<TcpListener>,
-    accept: JoinHandle<()>,
-    /// Turns away who has waited too long.
-    waiting: JoinHandle<()>,
-    /// Never sent to: the accept thread stops waiting when it is dropped.
-    stop: Sender<Infallible>,
+    /// What runs while the door is open; `None` once it is closed.
+    open: Option<(Port, Serving)>,
 }
 
 /// What became of the connections that were open when a drain began.
@@ -80,7 +69,7 @@ pub struct DrainReport {
     pub in_flight: usize,
     /// Connections cut because the grace was over.
     pub cut: usize,
-    /// Connection threads that had not ended a second after that: the service holds them.
+    /// Connections that had not ended a second after that: the service holds their requests.
     pub stuck: usize,
 }
 
@@ -90,7 +79,7 @@ impl Door {
     /// # Errors
     /// The address cannot be bound, or a thread cannot be started.
     pub fn bind(addr: impl ToSocketAddrs, limits: DoorLimits, service: Arc<dyn Service>) -> io::Result<Self> {
-        let listener = Arc::new(listen(addr)?);
+        let listener = port::listen(addr)?;
         let local_addr = listener.local_addr()?;
         let admission = Admission::new(&limits);
         let shared = Arc::new(Shared {
@@ -100,12 +89,11 @@ impl Door {
             counters: Counters::default(),
             draining: AtomicBool::new(false),
         });
-        let (stop, stopped) = bounded(0);
-        let waiting = accept::spawn_watch(Arc::clone(&shared))?;
-        match accept::spawn(Arc::clone(&listener), Arc::clone(&shared), stopped) {
-            Ok(accept) => Ok(Self { shared, local_addr, open: Some(Open { listener, accept, waiting, stop }) }),
+        let serving = Serving::start(&shared)?;
+        match Port::open(listener, &shared, serving.connections()) {
+            Ok(port) => Ok(Self { shared, local_addr, open: Some((port, serving)) }),
             Err(error) => {
-                accept::end_waiting(&shared, waiting);
+                serving.end(Instant::now());
                 Err(error)
             }
         }
@@ -128,30 +116,17 @@ impl Door {
     }
 
     fn close(&mut self, grace: Duration) -> DrainReport {
-        let Some(open) = self.open.take() else { return DrainReport::default() };
+        let Some((port, serving)) = self.open.take() else { return DrainReport::default() };
         self.shared.draining.store(true, Ordering::SeqCst);
-        self.close_port(open);
+        port.close(&self.shared);
         let admission = &self.shared.admission;
         let (idle_closed, in_flight) = admission.end_idle();
         admission.wait_until_empty(Instant::now() + grace);
         let cut = admission.cut_all();
-        admission.wait_until_empty(Instant::now() + CUT_WAIT);
+        let end = Instant::now() + CUT_WAIT;
+        admission.wait_until_empty(end);
+        serving.end(end);
         DrainReport { idle_closed, in_flight, cut, stuck: admission.open_count() }
-    }
-
-    /// Ends the accept thread and the listening socket, and turns away who waits.
-    fn close_port(&self, open: Open) {
-        let Open { listener, accept, waiting, stop } = open;
-        drop(stop);
-        // On Linux this ends a blocked accept and refuses new connections; elsewhere a connection to ourselves does.
-        if SockRef::from(&*listener).shutdown(Shutdown::Both).is_err() {
-            // The outcome does not matter: it is only there to be accepted.
-            let _ = TcpStream::connect_timeout(&self.local_addr, WAKE_DEADLINE);
-        }
-        drop(listener);
-        // A panic in it was counted by nobody, but leaves nothing to clean up: the listener is closed either way.
-        let _ = accept.join();
-        accept::end_waiting(&self.shared, waiting);
     }
 }
 
@@ -159,26 +134,4 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.close(Duration::ZERO);
     }
-}
-
-fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
-    let mut error = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-    for addr in addr.to_socket_addrs()? {
-        match listen_on(addr) {
-            Ok(listener) => return Ok(listener),
-            Err(failed) => error = failed,
-        }
-    }
-    Err(error)
-}
-
-fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if cfg!(unix) {
-        // A restarted tracker gets its port back while old connections are still in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }

@@ -8,6 +8,7 @@ use peernet_engine::economy::{LISTED_MAX, LedgerRow, Standing, TICKET_LIFE, TICK
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::TicketBody;
+use peernet_threads::about_to_block;
 
 use super::{TicketWish, or_log, ticket_body};
 use crate::store::Store;
@@ -102,6 +103,7 @@ impl Memory {
 
     pub(super) fn standings(&self, now: UnixMillis, store: &dyn Store, peers: &[PeerId]) -> Vec<Standing> {
         for peer in self.stale(now, peers) {
+            about_to_block();
             match store.ledger(peer) {
                 Ok(row) => self.keep_ledger(now, peer, row),
                 Err(error) => {
@@ -142,6 +144,7 @@ impl Memory {
         if let Some((_, until)) = lock(&self.demotions).get(&caller).filter(|(read_at, _)| is_fresh(now, *read_at)) {
             return of_each(until, &mut peers);
         }
+        about_to_block();
         let read = or_log(store.demotions(caller, now), "complaints could not be read");
         let until: HashMap<PeerId, UnixMillis> = read.into_iter().collect();
         let each = of_each(&until, &mut peers);

@@ -10,6 +10,7 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::FILES_PER_ANNOUNCE_MAX;
 use peernet_protos::rest::{SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile, SwarmLeaveReply, SwarmLeaveRequest};
 
+use crate::api::routes::{Commit, Outcome};
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::app::App;
 use crate::http::{Reply, Request};
@@ -27,7 +28,7 @@ struct Announcer {
 
 /// `POST /api/v1/swarm/announce`: the whole truth about each named file. All of it is checked before any of it is recorded;
 /// files whose manifest is unknown are named in the answer and not recorded.
-pub fn announce(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome, ApiError> {
     let body: SwarmAnnounceRequest = json_body(request)?;
     too_many(body.files.len())?;
     let announcer = Announcer {
@@ -38,12 +39,29 @@ pub fn announce(app: &App, caller: &Caller, request: &Request, _args: &PathArgs)
     };
     let now = (app.clock)();
     let (leases, unknown_manifests) = leases(app, &announcer, &body.files)?;
-    record(app, now, leases)?;
+    let expires_at = lease_until(now, AnnounceForm::PerFile);
+    let stored: Vec<bool> = leases.iter().map(|lease| app.swarm.must_be_stored(now, lease)).collect();
+    let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
+    let news: Vec<News> = due.map(|(lease, _)| News::Lease(lease_row(lease, expires_at))).collect();
+    let then = move |app: &App| {
+        for (lease, stored) in leases.into_iter().zip(stored) {
+            app.swarm.announce(now, lease, stored.then_some(expires_at))?;
+        }
+        Ok(announced(app, unknown_manifests))
+    };
+    if news.is_empty() {
+        then(app).map(Outcome::Reply)
+    } else {
+        Ok(Outcome::Commit(Commit { news, then: Box::new(then) }))
+    }
+}
+
+fn announced(app: &App, unknown_manifests: Vec<String>) -> Reply {
     let lease = lease_length(AnnounceForm::PerFile);
     let renew_in = renew_after(lease, &mut Rng::new(app.swarm.next_seed()));
     let (lease_seconds, renew_in_seconds) = (lease.as_secs(), renew_in.as_secs());
     let status = "announced".to_owned();
-    Ok(Reply::json(200, &SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests }))
+    Reply::json(200, &SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests })
 }
 
 fn too_many(files: usize) -> Result<(), ApiError> {
@@ -97,21 +115,6 @@ fn meta_of(app: &App, file: FileHash, manifest: ManifestId) -> Result<Option<(Ma
         ));
     }
     Ok(Some((known.meta.clone(), known.file_name.clone())))
-}
-
-/// Writes what the log must know, then tells the index.
-fn record(app: &App, now: UnixMillis, leases: Vec<Lease>) -> Result<(), ApiError> {
-    let expires_at = lease_until(now, AnnounceForm::PerFile);
-    let stored: Vec<bool> = leases.iter().map(|lease| app.swarm.must_be_stored(now, lease)).collect();
-    let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
-    let news: Vec<News> = due.map(|(lease, _)| News::Lease(lease_row(lease, expires_at))).collect();
-    if !news.is_empty() {
-        app.journal.write(&news)?;
-    }
-    for (lease, stored) in leases.into_iter().zip(stored) {
-        app.swarm.announce(now, lease, stored.then_some(expires_at))?;
-    }
-    Ok(())
 }
 
 fn lease_row(lease: &Lease, expires_at: UnixMillis) -> LeaseRow {

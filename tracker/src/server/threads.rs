@@ -9,6 +9,7 @@ use peernet_threads::{Group, Stragglers};
 
 use crate::app::App;
 use crate::store::{StoreError, Write};
+use crate::swarm::JournalLoop;
 use crate::writer::WriterLoop;
 use crate::{accounts, dialback, log, reputation, swarm};
 
@@ -18,6 +19,7 @@ const JOIN_MAX: Duration = Duration::from_secs(20);
 /// What the threads read from.
 pub(super) struct Inboxes {
     pub(super) writer: WriterLoop,
+    pub(super) journal: JournalLoop,
     pub(super) reputation: reputation::Inbox,
     pub(super) dialback: dialback::Inbox,
 }
@@ -31,6 +33,7 @@ pub(super) struct Threads {
     background_stop: Sender<()>,
     /// How the first exchange with the other trackers went; nothing where there can be none.
     exchanged: Option<Receiver<Result<(), StoreError>>>,
+    journal: Group,
 }
 
 impl Threads {
@@ -46,7 +49,10 @@ impl Threads {
             background: Group::default(),
             background_stop,
             exchanged: None,
+            journal: Group::default(),
         };
+        let journal_loop = inboxes.journal;
+        threads.journal.spawn("journal", move || journal_loop.run())?;
         let (writer_app, writer_loop) = (Arc::clone(app), inboxes.writer);
         threads.writer.spawn("writer", move || {
             let app = writer_app;
@@ -96,7 +102,7 @@ impl Threads {
         self.exchanged.as_ref().map_or(Ok(()), |exchanged| exchanged.recv().unwrap_or_else(ended))
     }
 
-    /// Ends them, writer first: the door is closed, so nothing new comes. False when one did not end in time.
+    /// Ends them, writer first: the door is closed, so nothing new comes. The journal last: the exchange writes to it. False when one did not end in time.
     pub(super) fn stop(self, app: &App) -> bool {
         app.writer.close();
         let writer = ended("writer", self.writer.join(JOIN_MAX));
@@ -104,8 +110,10 @@ impl Threads {
         let reputation = ended("reputation", self.reputation.join(JOIN_MAX));
         drop(self.background_stop);
         let background = ended("background", self.background.join(JOIN_MAX));
+        app.journal.close();
+        let journal = ended("journal", self.journal.join(JOIN_MAX));
         let passwords = ended("bcrypt", app.passwords.stop(JOIN_MAX));
-        writer && reputation && background && passwords
+        journal && writer && reputation && background && passwords
     }
 }
 

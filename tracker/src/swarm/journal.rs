@@ -1,28 +1,45 @@
-//! Group commit of news, without a thread: whoever comes first commits for everyone who has come meanwhile.
+//! Group commit of news: one thread commits what has come meanwhile in one transaction, and then has each told.
 //!
-//! A lone request commits at once and hands nothing to anybody; under load one commit serves all that wait. Nothing is
-//! acknowledged before its commit.
+//! Who comes alone commits his own at once, which saves him the way to that thread and back. Nobody waits with a thread of his own who leaves word what is to be done then: under load one commit serves hundreds, and
+//! waking as many threads would cost more than all the rest. Nothing is acknowledged before its commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use peernet_engine::time::UnixMillis;
+use peernet_threads::about_to_block;
 
-use super::lock;
 use super::news::News;
 use crate::api::ApiError;
+use crate::log;
 use crate::store::StoreError;
 use crate::store::swarm_log::SwarmLog;
 
-/// How many bytes wait for a commit at most: twice what the door admits in bodies at once. More is answered 503.
-const PENDING_BYTES_MAX: usize = 64 << 20;
+/// How many requests wait for a commit at most; more are answered 503.
+const JOBS_QUEUED_MAX: usize = 8_192;
+/// How many bytes of news wait at most: twice what the door admits in bodies at once.
+const QUEUED_BYTES_MAX: usize = 64 << 20;
+/// How many bytes go into one commit, and a last one more.
+const BATCH_BYTES_MAX: usize = 4 << 20;
+
+/// What is done when news have committed, or could not be. Many wait for the thread it runs on, so it waits for nothing.
+pub type Then = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 
 /// The log's writers.
 pub struct Journal {
+    core: Arc<Core>,
+    /// `None` once it takes no more.
+    queue: RwLock<Option<Sender<Job>>>,
+}
+
+/// What both ends share.
+struct Core {
     log: SwarmLog,
-    state: Mutex<State>,
     counters: JournalCounters,
+    /// Held by who commits.
+    turn: Mutex<()>,
 }
 
 /// What was committed since the start.
@@ -32,125 +49,141 @@ pub struct JournalCounters {
     pub batches: AtomicU64,
     /// News in them.
     pub news: AtomicU64,
+    /// Bytes that wait now.
+    queued_bytes: AtomicUsize,
 }
 
-#[derive(Default)]
-struct State {
-    /// What will be committed next.
-    pending: Batch,
-    /// Whether somebody commits at the moment. Invariant: while nobody does, nothing is pending.
-    committing: bool,
+/// What the journal's thread runs.
+pub struct JournalLoop {
+    core: Arc<Core>,
+    queue: Receiver<Job>,
 }
 
-/// News that are committed together.
-#[derive(Default)]
-struct Batch {
+/// News that commit together or not at all.
+struct Job {
     body: Vec<u8>,
     news: u64,
     expires_at: UnixMillis,
-    waiting: Arc<Waiting>,
-}
-
-/// Where those who wait for a batch learn how it went, or that it is theirs to commit.
-#[derive(Default)]
-struct Waiting {
-    told: Mutex<Option<Told>>,
-    changed: Condvar,
-}
-
-enum Told {
-    /// Whoever reads this first commits the batch.
-    Commit,
-    Done(Result<(), ApiError>),
+    then: Then,
 }
 
 impl Journal {
-    /// Writes to this log.
-    pub fn new(log: SwarmLog) -> Self {
-        Self { log, state: Mutex::default(), counters: JournalCounters::default() }
+    /// A handle on this log, and what its thread runs.
+    pub fn new(log: SwarmLog) -> (Self, JournalLoop) {
+        let (sender, queue) = bounded(JOBS_QUEUED_MAX);
+        let core = Arc::new(Core { log, counters: JournalCounters::default(), turn: Mutex::new(()) });
+        let journal_loop = JournalLoop { core: Arc::clone(&core), queue };
+        (Self { core, queue: RwLock::new(Some(sender)) }, journal_loop)
     }
 
     /// Returns when all of `news` has committed, together or not at all. 503 `busy` where too much waits, 503
     /// `store_unavailable` where the disk takes nothing.
     pub fn write(&self, news: &[News]) -> Result<(), ApiError> {
-        let (waiting, is_first) = self.join(news)?;
-        if !is_first && let Some(result) = waiting.wait() {
-            return result;
+        let (answer, answered) = bounded(1);
+        self.write_then(news, Box::new(move |result| drop(answer.send(result))));
+        about_to_block();
+        answered.recv().unwrap_or_else(|_| Err(ApiError::store_unavailable()))
+    }
+
+    /// The same for who does not wait: `then` is called with how it went, in any case and once, and here where too much waits.
+    pub fn write_then(&self, news: &[News], then: Then) {
+        let mut job = Job { body: Vec::new(), news: news.len() as u64, expires_at: UnixMillis(0), then };
+        for one in news {
+            one.encode(&mut job.body);
+            job.expires_at = job.expires_at.max(one.expires_at());
         }
-        let batch = std::mem::take(&mut lock(&self.state).pending);
-        // Whatever happens in there, the next batch must find somebody.
-        let result = catch_unwind(AssertUnwindSafe(|| self.log.append(batch.expires_at, &batch.body)));
-        let result = result.unwrap_or_else(|_| Err(StoreError::Failed("the commit panicked".into())));
-        let result = result.map_err(ApiError::from);
-        self.count(&batch, result.is_ok());
-        batch.waiting.tell(Told::Done(result.clone()));
-        self.pass_on();
-        result
+        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(queue) = queue else { return tell(job.then, Err(ApiError::busy("the tracker is stopping"))) };
+        // One such thread at a time commits itself, and the kernel takes what it writes without a sync: it need not say so.
+        if queue.is_empty()
+            && let Ok(turn) = self.core.turn.try_lock()
+        {
+            let result = self.core.append(job.expires_at, &job.body, job.news);
+            drop(turn);
+            return tell(job.then, result);
+        }
+        let bytes = job.body.len();
+        let queued_bytes = &self.core.counters.queued_bytes;
+        let refused = if queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUED_BYTES_MAX {
+            Some((job, ApiError::busy("too many announces are waiting")))
+        } else {
+            queue.try_send(job).err().map(|error| match error {
+                TrySendError::Full(job) => (job, ApiError::busy("too many announces are waiting")),
+                TrySendError::Disconnected(job) => (job, ApiError::store_unavailable()),
+            })
+        };
+        if let Some((job, why)) = refused {
+            queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            tell(job.then, Err(why));
+        }
     }
 
     /// What was committed.
     pub fn counters(&self) -> &JournalCounters {
-        &self.counters
+        &self.core.counters
     }
 
     /// The log itself, for restoring, telling others and deleting.
     pub fn log(&self) -> &SwarmLog {
-        &self.log
+        &self.core.log
     }
 
-    /// Puts news into the batch that is committed next; true for who must commit it because nobody else does anything.
-    fn join(&self, news: &[News]) -> Result<(Arc<Waiting>, bool), ApiError> {
-        let mut state = lock(&self.state);
-        let pending = &mut state.pending;
-        if pending.body.len() > PENDING_BYTES_MAX {
-            return Err(ApiError::busy("too many announces are waiting"));
-        }
-        for one in news {
-            one.encode(&mut pending.body);
-            pending.expires_at = pending.expires_at.max(one.expires_at());
-        }
-        pending.news += news.len() as u64;
-        let waiting = Arc::clone(&pending.waiting);
-        Ok((waiting, !std::mem::replace(&mut state.committing, true)))
+    /// Takes no more; the thread commits what is queued and ends.
+    pub fn close(&self) {
+        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
     }
+}
 
-    /// After a commit: whoever waits for the next batch commits it, if anybody does.
-    fn pass_on(&self) {
-        let mut state = lock(&self.state);
-        state.committing = state.pending.news > 0;
-        let next = state.committing.then(|| Arc::clone(&state.pending.waiting));
-        drop(state);
-        next.into_iter().for_each(|waiting| waiting.tell(Told::Commit));
-    }
-
-    fn count(&self, batch: &Batch, done: bool) {
-        if done {
+impl Core {
+    /// One commit. Who calls has the turn.
+    fn append(&self, expires_at: UnixMillis, body: &[u8], news: u64) -> Result<(), ApiError> {
+        let result = catch_unwind(AssertUnwindSafe(|| self.log.append(expires_at, body)));
+        let result = result.unwrap_or_else(|_| Err(StoreError::Failed("the commit panicked".into())));
+        if result.is_ok() {
             self.counters.batches.fetch_add(1, Ordering::Relaxed);
-            self.counters.news.fetch_add(batch.news, Ordering::Relaxed);
+            self.counters.news.fetch_add(news, Ordering::Relaxed);
+        }
+        result.map_err(ApiError::from)
+    }
+}
+
+impl JournalLoop {
+    /// Commits until [`Journal::close`], and then what is queued.
+    pub fn run(self) {
+        while let Ok(first) = self.queue.recv() {
+            self.commit(first);
+        }
+    }
+
+    /// Commits a job and those that have come meanwhile.
+    fn commit(&self, first: Job) {
+        // What comes while another commits is in this commit too.
+        let turn = self.core.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Job { mut body, mut news, mut expires_at, then } = first;
+        let mut bytes = body.len();
+        let mut thens = vec![then];
+        while body.len() < BATCH_BYTES_MAX
+            && let Ok(job) = self.queue.try_recv()
+        {
+            News::join(&mut body, &job.body);
+            bytes += job.body.len();
+            news += job.news;
+            expires_at = expires_at.max(job.expires_at);
+            thens.push(job.then);
+        }
+        let result = self.core.append(expires_at, &body, news);
+        drop(turn);
+        self.core.counters.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        for then in thens {
+            tell(then, result.clone());
         }
     }
 }
 
-impl Waiting {
-    fn tell(&self, told: Told) {
-        let for_all = matches!(told, Told::Done(_));
-        *lock(&self.told) = Some(told);
-        if for_all { self.changed.notify_all() } else { self.changed.notify_one() }
-    }
-
-    /// How the batch went; `None` for who must commit it.
-    fn wait(&self) -> Option<Result<(), ApiError>> {
-        let mut told = lock(&self.told);
-        loop {
-            match &*told {
-                Some(Told::Done(result)) => return Some(result.clone()),
-                Some(Told::Commit) => {
-                    *told = None;
-                    return None;
-                }
-                None => told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
+/// Whatever happens in there, who commits goes on: others wait for him.
+fn tell(then: Then, result: Result<(), ApiError>) {
+    if catch_unwind(AssertUnwindSafe(|| then(result))).is_err() {
+        log::error("journal", "what follows a commit panicked", &[]);
     }
 }
 
@@ -174,7 +207,8 @@ mod tests {
     fn what_many_write_at_once_is_all_there_in_fewer_commits_and_each_waits_for_its_own() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
-        let journal = Journal::new(SwarmLog::open(&path).expect("opens"));
+        let (journal, journal_loop) = Journal::new(SwarmLog::open(&path).expect("opens"));
+        let thread = std::thread::spawn(|| journal_loop.run());
         let reader = SwarmLog::open(&path).expect("opens");
         std::thread::scope(|scope| {
             for n in 0..16 {
@@ -192,18 +226,27 @@ mod tests {
         assert_eq!(journal.counters().news.load(Ordering::Relaxed), 16 * 20 * 2);
         assert_eq!(reader.len().expect("counts"), batches);
         assert!(batches <= 16 * 20);
+        assert_eq!(journal.counters().queued_bytes.load(Ordering::Relaxed), 0);
+        journal.close();
+        thread.join().expect("ends");
+        assert_eq!(journal.write(&[left(1)]).expect_err("is closed").code, "busy");
     }
 
     #[test]
     fn what_the_disk_does_not_take_is_not_acknowledged_and_the_next_write_is() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
-        let journal = Journal::new(SwarmLog::open(&path).expect("opens"));
+        let (journal, journal_loop) = Journal::new(SwarmLog::open(&path).expect("opens"));
+        let thread = std::thread::spawn(|| journal_loop.run());
         let other = rusqlite::Connection::open(&path).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("locks");
         assert_eq!(journal.write(&[left(1)]).expect_err("is locked").status, 503);
         other.execute_batch("ROLLBACK").expect("unlocks");
         journal.write(&[left(2)]).expect("commits");
         assert_eq!(kept(journal.log()), [left(2)]);
+        journal.write_then(&[left(3)], Box::new(|_| panic!("asked to")));
+        journal.write(&[left(4)]).expect("the thread goes on");
+        journal.close();
+        thread.join().expect("ends");
     }
 }

@@ -16,6 +16,7 @@ mod ops;
 mod pipelining;
 mod service;
 mod slow;
+mod waits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -11,8 +11,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::Shared;
 use super::admission::{Entry, Link, TurnedAway};
-use super::exchange::Exchange;
-use super::wire::TcpWire;
+use super::connections::Connections;
 use crate::http::RequestId;
 use crate::http::print::{Afterwards, print_head};
 use crate::http::refusal::Refusal;
@@ -21,25 +20,24 @@ use crate::http::refusal::Refusal;
 const ACCEPT_NAME: &str = "door-accept";
 /// The name of the thread that watches the clock for those who wait.
 const WATCH_NAME: &str = "door-waiting";
-/// Every connection thread's name; 15 bytes is what Linux shows.
-const CONNECTION_NAME: &str = "door-connection";
 /// How long a failed accept is left alone: out of open files or memory, trying at once again would burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) fn spawn(
     listener: Arc<TcpListener>,
     shared: Arc<Shared>,
+    connections: Arc<Connections>,
     stopped: Receiver<Infallible>,
 ) -> io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(ACCEPT_NAME.to_owned()).spawn(move || run(&listener, &shared, &stopped))
+    thread::Builder::new().name(ACCEPT_NAME.to_owned()).spawn(move || run(&listener, &shared, &connections, &stopped))
 }
 
-fn run(listener: &TcpListener, shared: &Arc<Shared>, stopped: &Receiver<Infallible>) {
+fn run(listener: &TcpListener, shared: &Shared, connections: &Connections, stopped: &Receiver<Infallible>) {
     while !shared.draining() {
         match listener.accept() {
             // What is accepted after the drain began is the drain's own wake-up call, or a client that came too late.
             Ok(_) if shared.draining() => {}
-            Ok((stream, remote)) => welcome(stream, remote, shared),
+            Ok((stream, remote)) => welcome(stream, remote, shared, connections),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) if shared.draining() => {}
             Err(_) => {
@@ -52,14 +50,14 @@ fn run(listener: &TcpListener, shared: &Arc<Shared>, stopped: &Receiver<Infallib
     }
 }
 
-fn welcome(stream: TcpStream, remote: SocketAddr, shared: &Arc<Shared>) {
+fn welcome(stream: TcpStream, remote: SocketAddr, shared: &Shared, connections: &Connections) {
     // Without it an answer of two segments waits 40 ms for a delayed acknowledgement; that it fails means the client left.
     let _ = stream.set_nodelay(true);
     let link = Arc::new(Link::new(stream, remote.ip()));
     match shared.admission.admit(&link) {
         Entry::In { id, gives_way } => {
             gives_way.iter().for_each(|link| turn_away_for(TurnedAway::Address, link, shared));
-            start(Place { id, link: Some(link), shared: Arc::clone(shared) });
+            connections.welcome(id, link);
         }
         Entry::Waits => {}
         Entry::Not(why) => turn_away_for(why, &link, shared),
@@ -92,16 +90,6 @@ fn turn_away_for(why: TurnedAway, link: &Link, shared: &Shared) {
     turn_away(&link.stream, &id);
 }
 
-fn start(place: Place) {
-    let shared = Arc::clone(&place.shared);
-    shared.counters.connections.add_one();
-    let thread = thread::Builder::new().name(CONNECTION_NAME.to_owned()).stack_size(shared.limits.stack_bytes);
-    // The handle is let go: the place counts the thread, also where the thread cannot start and the closure is dropped.
-    if thread.spawn(move || place.serve()).is_err() {
-        shared.counters.accept_errors.add_one();
-    }
-}
-
 /// Says 503 as far as that is possible without waiting: into the empty send buffer of a new socket.
 fn turn_away(mut stream: &TcpStream, id: &RequestId) {
     let reply = Refusal::Busy.reply(id);
@@ -113,36 +101,5 @@ fn turn_away(mut stream: &TcpStream, id: &RequestId) {
         let _ = stream.write(&answer);
         let _ = stream.shutdown(Shutdown::Write);
         let _ = stream.read(&mut [0; 4096]);
-    }
-}
-
-/// A connection's place in the admission, held by its thread and given back last, after its socket's other owners.
-struct Place {
-    id: u64,
-    link: Option<Arc<Link>>,
-    shared: Arc<Shared>,
-}
-
-impl Place {
-    /// Serves the connection, and then, in the same place, those that waited for it.
-    fn serve(mut self) {
-        while let Some(link) = self.link.take() {
-            // A TLS session over the wire is made here, under the head's deadline, once a certificate is configured.
-            let wire = TcpWire::new(Arc::clone(&link));
-            Exchange::new(wire, &link, &self.shared).run();
-            drop(link);
-            self.link = self.shared.admission.pass_on(self.id);
-            self.link.iter().for_each(|_| self.shared.counters.connections.add_one());
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.shared.counters.panics.add_one();
-        }
-        self.link = None;
-        self.shared.admission.leave(self.id);
     }
 }

@@ -1,8 +1,7 @@
 //! Which connections are open: the caps, and the handle by which a drain ends each of them.
 //!
-//! Invariant: a connection is in here from before its thread starts until after its socket is closed, so an empty
-//! admission means no thread and no socket is left. Connection threads are counted here instead of being joined: a
-//! finished thread that waits to be joined keeps its stack.
+//! Invariant: a connection is in here from before anything is read of it until after its socket is closed, so an empty
+//! admission means that no socket is left and no request is in the service.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
@@ -35,11 +34,11 @@ pub(super) enum Entry {
     Not(TurnedAway),
 }
 
-/// One open connection, as its own thread and a drain see it.
+/// One open connection, as who serves it and a drain see it.
 pub(super) struct Link {
     pub(super) stream: TcpStream,
     pub(super) remote: IpAddr,
-    /// No request is in flight: the thread waits for one, or for the client to close.
+    /// No request is in flight: it waits for one, or for the client to close.
     idle: AtomicBool,
 }
 

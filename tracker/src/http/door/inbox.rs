@@ -2,7 +2,7 @@
 //!
 //! A client that pipelines is held back by it: while one request is answered, the next ones stay in the kernel.
 
-use std::io::{self, Read};
+use std::io;
 
 /// What a connection starts with; enough for the head of nearly every request.
 const BYTES_INITIAL: usize = 2 * 1024;
@@ -42,10 +42,10 @@ impl Inbox {
         (self.start, self.end) = (0, 0);
     }
 
-    /// One read into the free part; 0 at the end of the stream. The inbox must not be full.
-    pub(super) fn fill(&mut self, from: &mut impl Read) -> io::Result<usize> {
+    /// One `read` into the free part; 0 at the end of the stream. The inbox must not be full.
+    pub(super) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.make_room();
-        let count = from.read(&mut self.buffer[self.end..])?;
+        let count = read(&mut self.buffer[self.end..])?;
         self.end += count;
         Ok(count)
     }
@@ -63,6 +63,8 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::Inbox;
 
     #[test]
@@ -72,7 +74,7 @@ mod tests {
             let (mut source, mut inbox, mut got) = (sent.as_slice(), Inbox::new(5_000), Vec::new());
             while got.len() < sent.len() {
                 if !inbox.is_full() {
-                    inbox.fill(&mut source).unwrap();
+                    inbox.fill(|free| source.read(free)).unwrap();
                 }
                 let used = inbox.bytes().len().min(used_at_once);
                 got.extend_from_slice(&inbox.bytes()[..used]);

@@ -39,7 +39,7 @@ pub struct DoorLimits {
     /// Bytes that answers larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
     /// More than one address can claim with the largest lookups.
     pub large_answers_bytes_max: usize,
-    /// Stack of a connection's thread, which the service runs on, in bytes.
+    /// Stack of a thread that serves connections, which the service runs on, in bytes.
     pub stack_bytes: usize,
 }
 

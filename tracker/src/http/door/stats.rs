@@ -7,7 +7,7 @@ use super::admission::Admission;
 /// Counts since the door was opened, but for `connections_open` and `connections_waiting`, which are gauges.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DoorStats {
-    /// Connections open now, each with a thread.
+    /// Connections open now.
     pub connections_open: usize,
     /// Connections that wait now for another one of their client to end.
     pub connections_waiting: usize,
@@ -17,7 +17,7 @@ pub struct DoorStats {
     pub turned_away_full: u64,
     /// Connections turned away because their address had too many, at once or after waiting.
     pub turned_away_address: u64,
-    /// Failed accepts and failed thread starts.
+    /// Failed accepts, and connections that could not be taken in.
     pub accept_errors: u64,
     /// Requests handed to the service.
     pub requests: u64,
@@ -27,7 +27,7 @@ pub struct DoorStats {
     pub timeouts: u64,
     /// Answers that could not be written, or not in time.
     pub write_failures: u64,
-    /// Panics of the service, which are answered 500, and of connection threads, of which there should be none.
+    /// Panics of the service, which are answered 500, and of the door's threads, of which there should be none.
     pub panics: u64,
 }
 

@@ -7,6 +7,8 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::net::{RecvFlags, SendFlags};
+
 use super::admission::Link;
 
 /// How much later than a deadline a read or write may end. It lets a socket's timer be set once instead of before
@@ -17,6 +19,12 @@ const SLACK: Duration = Duration::from_millis(50);
 pub(super) trait Wire: Read + Write {
     /// The moment by which whatever is read or written next must be done.
     fn set_deadline(&mut self, deadline: Instant);
+
+    /// Reads what is there; `WouldBlock` where nothing is.
+    fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes what can be taken at once; `WouldBlock` where that is nothing.
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Tells the client that nothing more will come (with TLS, close_notify first).
     fn finish_sending(&mut self);
@@ -47,6 +55,15 @@ impl TcpWire {
 impl Wire for TcpWire {
     fn set_deadline(&mut self, deadline: Instant) {
         self.deadline = deadline;
+    }
+
+    fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let (received, _) = rustix::net::recv(&self.link.stream, buffer, RecvFlags::DONTWAIT)?;
+        Ok(received)
+    }
+
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::net::send(&self.link.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
     }
 
     fn finish_sending(&mut self) {

@@ -1,8 +1,8 @@
 //! A service that echoes, blocks, panics and answers at length, as the path says.
 
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
-use peernet_tracker::http::{Head, Reply, Request, Service};
+use peernet_tracker::http::{Answer, Head, Reply, Request, Respond, Service};
 
 use super::PATIENCE;
 
@@ -16,6 +16,8 @@ pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct TestService {
     gate: Mutex<Gate>,
     changed: Condvar,
+    /// Where replies to `/later` go once the test says so.
+    later: Arc<Mutex<Vec<Respond>>>,
 }
 
 #[derive(Default)]
@@ -36,7 +38,19 @@ impl TestService {
         assert!(!waited.unwrap().1.timed_out(), "fewer than {count} requests came to the gate");
     }
 
+    /// How many requests wait for [`TestService::reply_later`].
+    pub(crate) fn later_count(&self) -> usize {
+        self.later.lock().unwrap().len()
+    }
+
+    /// Replies to every request to `/later` that has come, on this thread.
+    pub(crate) fn reply_later(&self) {
+        let waiting = std::mem::take(&mut *self.later.lock().unwrap());
+        waiting.into_iter().for_each(|respond| respond(Reply::text(200, "later")));
+    }
+
     fn pass_gate(&self) {
+        peernet_threads::about_to_block();
         let mut gate = self.gate.lock().unwrap();
         gate.waiting += 1;
         self.changed.notify_all();
@@ -48,6 +62,14 @@ impl TestService {
 impl Service for TestService {
     fn body_bytes_max(&self, head: &Head) -> usize {
         if head.path == "/tiny" { 4 } else { BODY_BYTES_MAX }
+    }
+
+    fn answer(&self, request: Request) -> Answer {
+        if request.head.path != "/later" {
+            return Answer::Now(self.handle(&request));
+        }
+        let later = Arc::clone(&self.later);
+        Answer::Later(Box::new(move |respond| later.lock().unwrap().push(respond)))
     }
 
     fn handle(&self, request: &Request) -> Reply {

@@ -1,14 +1,15 @@
-//! Receiving one request: its head under one deadline, then its body under another.
+//! Receiving a request's body, under a total deadline of its own.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use peernet_threads::about_to_block;
 
 use super::Exchange;
 use crate::http::door::Shared;
 use crate::http::door::admission::LargeBody;
 use crate::http::door::wire::Wire;
-use crate::http::head::scan::HeadScan;
-use crate::http::head::{HeadError, ParsedHead, parse_whole};
+use crate::http::head::ParsedHead;
 use crate::http::refusal::Refusal;
 
 /// Bodies up to this size need no share of the budget: all connections together cannot make much of them.
@@ -19,78 +20,15 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Why no request came.
 pub(super) enum NoRequest {
-    /// Nobody is there to be answered: closed, reset, or idle for too long.
+    /// Nobody is there to be answered: closed or reset.
     Gone,
     /// Answered, and then the connection is closed.
     Refused(Refusal),
 }
 
-impl From<Refusal> for NoRequest {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl<W: Wire> Exchange<'_, W> {
-    /// Waits for a head and parses it.
-    pub(super) fn read_head(&mut self, wait: Duration, first: bool) -> Result<ParsedHead, NoRequest> {
-        let limits = &self.shared.limits;
-        self.wire.set_deadline(Instant::now() + wait);
-        if self.inbox.bytes().is_empty() {
-            self.await_first_byte()?;
-        }
-        if !first {
-            self.wire.set_deadline(Instant::now() + limits.head_deadline);
-        }
-        let mut scan = HeadScan::default();
-        loop {
-            if let Some(head_bytes) = scan.advance(self.inbox.bytes()).map_err(Refusal::from)? {
-                let parsed = parse_whole(&self.inbox.bytes()[..head_bytes], &limits.head).map_err(Refusal::from)?;
-                self.inbox.consume(head_bytes);
-                return Ok(parsed);
-            }
-            if self.inbox.is_full() {
-                return Err(Refusal::Head(HeadError::TooLarge).into());
-            }
-            within_request(self.inbox.fill(&mut self.wire))?;
-        }
-    }
-
-    /// Waits idle. The order matters: a drain either sees this connection idle, or is seen by it.
-    fn await_first_byte(&mut self) -> Result<(), NoRequest> {
-        self.link.set_idle(true);
-        if self.shared.draining() {
-            return Err(NoRequest::Gone);
-        }
-        let received = self.inbox.fill(&mut self.wire);
-        self.link.set_idle(false);
-        match received {
-            Ok(0) | Err(_) => Err(NoRequest::Gone),
-            Ok(_) => Ok(()),
-        }
-    }
-
-    /// Decides, before a byte of it is read, whether the announced body may come.
-    pub(super) fn body_budget<'s>(
-        &self,
-        shared: &'s Shared,
-        parsed: &ParsedHead,
-    ) -> Result<Option<LargeBody<'s>>, Refusal> {
-        if parsed.content_length == 0 {
-            return Ok(None);
-        }
-        let length = usize::try_from(parsed.content_length).unwrap_or(usize::MAX);
-        if length > shared.service.body_bytes_max(&parsed.head) {
-            return Err(Refusal::BodyTooLarge);
-        }
-        if length <= SMALL_BODY_BYTES {
-            return Ok(None);
-        }
-        let budget = shared.admission.large_body(length, shared.limits.large_bodies_bytes_max);
-        budget.map(Some).ok_or(Refusal::Busy)
-    }
-
-    pub(super) fn read_body(&mut self, parsed: &ParsedHead) -> Result<Vec<u8>, NoRequest> {
+impl<W: Wire> Exchange<W> {
+    /// The body, whose length has passed [`body_budget`]. What is not there yet is waited for.
+    pub(super) fn read_body(&mut self, shared: &Shared, parsed: &ParsedHead) -> Result<Vec<u8>, NoRequest> {
         // `body_budget` has compared it with a limit that is a `usize`.
         let length = usize::try_from(parsed.content_length).unwrap_or(usize::MAX);
         let here = length.min(self.inbox.bytes().len());
@@ -99,17 +37,45 @@ impl<W: Wire> Exchange<'_, W> {
         if here == length {
             return Ok(body);
         }
-        self.wire.set_deadline(Instant::now() + self.shared.limits.body_deadline);
+        self.wire.set_deadline(Instant::now() + shared.limits.body_deadline);
         if parsed.expects_continue && here == 0 {
+            about_to_block();
             self.wire.write_all(CONTINUE).map_err(|_| NoRequest::Gone)?;
         }
         while body.len() < length {
             let have = body.len();
             body.resize(length.min(have + BODY_STEP_BYTES), 0);
-            let received = within_request(self.wire.read(&mut body[have..]))?;
+            let received = within_request(read(&mut self.wire, &mut body[have..]))?;
             body.truncate(have + received);
         }
         Ok(body)
+    }
+}
+
+/// Decides, before a byte of it is read, whether the announced body may come.
+pub(super) fn body_budget<'s>(shared: &'s Shared, parsed: &ParsedHead) -> Result<Option<LargeBody<'s>>, Refusal> {
+    if parsed.content_length == 0 {
+        return Ok(None);
+    }
+    let length = usize::try_from(parsed.content_length).unwrap_or(usize::MAX);
+    if length > shared.service.body_bytes_max(&parsed.head) {
+        return Err(Refusal::BodyTooLarge);
+    }
+    if length <= SMALL_BODY_BYTES {
+        return Ok(None);
+    }
+    let budget = shared.admission.large_body(length, shared.limits.large_bodies_bytes_max);
+    budget.map(Some).ok_or(Refusal::Busy)
+}
+
+/// What is there, or what comes until the deadline.
+fn read(wire: &mut impl Wire, buffer: &mut [u8]) -> io::Result<usize> {
+    match wire.read_now(buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            about_to_block();
+            wire.read(buffer)
+        }
+        received => received,
     }
 }
 

@@ -1,0 +1,99 @@
+//! Where connections are while they wait for their client: one numbered slot each, the number being what the poller knows.
+//!
+//! Invariant: a connection is either in its slot or with the one thread that took it out. Who finds a slot empty leaves it alone.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A table of slots that grows up to the most connections there are at once.
+pub(super) struct Slots<T> {
+    slots: Box<[Mutex<Option<T>>]>,
+    free: Mutex<Free>,
+}
+
+/// Which slots belong to nobody.
+struct Free {
+    given_back: Vec<usize>,
+    /// Slots from here on never belonged to anybody.
+    untouched: usize,
+}
+
+impl<T> Slots<T> {
+    pub(super) fn new(most: usize) -> Self {
+        let slots = (0..most).map(|_| Mutex::new(None)).collect();
+        Self { slots, free: Mutex::new(Free { given_back: Vec::new(), untouched: 0 }) }
+    }
+
+    /// A slot for a connection to come back to, until it is given back; `None` where all belong to somebody.
+    pub(super) fn reserve(&self) -> Option<usize> {
+        let mut free = lock(&self.free);
+        if let Some(slot) = free.given_back.pop() {
+            return Some(slot);
+        }
+        let slot = free.untouched;
+        free.untouched += usize::from(slot < self.slots.len());
+        (slot < self.slots.len()).then_some(slot)
+    }
+
+    pub(super) fn give_back(&self, slot: usize) {
+        lock(&self.free).given_back.push(slot);
+    }
+
+    /// Puts `value` there, and does `then` with it before anybody can take it out; where that fails, it is given back.
+    pub(super) fn put<E>(&self, slot: usize, value: T, then: impl FnOnce(&mut T) -> Result<(), E>) -> Result<(), T> {
+        let mut place = lock(&self.slots[slot]);
+        let mut value = value;
+        let done = then(&mut value);
+        if done.is_err() {
+            return Err(value);
+        }
+        *place = Some(value);
+        Ok(())
+    }
+
+    pub(super) fn take(&self, slot: usize) -> Option<T> {
+        lock(self.slots.get(slot)?).take()
+    }
+
+    /// Takes out everything that `is_due`, one after the other.
+    pub(super) fn take_due(&self, is_due: impl Fn(&T) -> bool, mut then: impl FnMut(T)) {
+        let used = lock(&self.free).untouched;
+        for slot in &self.slots[..used] {
+            let due = lock(slot).take_if(|value| is_due(value));
+            due.into_iter().for_each(&mut then);
+        }
+    }
+}
+
+/// No invariant can be broken half-way by a panic in here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Slots;
+
+    #[test]
+    fn a_slot_belongs_to_one_and_is_used_again() {
+        let slots: Slots<u32> = Slots::new(2);
+        assert_eq!((slots.reserve(), slots.reserve(), slots.reserve()), (Some(0), Some(1), None));
+        assert_eq!(slots.put(1, 7, |_| Ok::<(), ()>(())), Ok(()));
+        assert_eq!(slots.put(0, 8, |_| Err(())), Err(8));
+        assert_eq!((slots.take(0), slots.take(1), slots.take(1), slots.take(2)), (None, Some(7), None, None));
+        slots.give_back(0);
+        assert_eq!((slots.reserve(), slots.reserve()), (Some(0), None));
+    }
+
+    #[test]
+    fn only_what_is_due_is_taken() {
+        let slots = Slots::new(8);
+        for value in 0..4 {
+            let slot = slots.reserve().expect("there is room");
+            slots.put(slot, value, |_| Ok::<(), ()>(())).expect("is put");
+        }
+        let mut taken = Vec::new();
+        slots.take_due(|value| value % 2 == 1, |value| taken.push(value));
+        assert_eq!(taken, [1, 3]);
+        assert_eq!((slots.take(0), slots.take(1), slots.take(2)), (Some(0), None, Some(2)));
+    }
+}
