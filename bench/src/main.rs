@@ -8,6 +8,7 @@ mod crowd;
 mod fanout;
 mod hash;
 mod host;
+mod logging;
 mod measure;
 mod parts;
 mod race;
@@ -31,6 +32,7 @@ scenarios:
              (needs wrk)
   swarm      bytes that a lease takes in the tracker's index, and lookups beside 10, 1,000 and 100,000 holders (needs wrk)
   crowd      64 connections alone, and beside 5,000 that are idle and 500 that send a byte a second (needs wrk)
+  logging    lookups at trackers that log nothing, what they do by default, and every answer (needs wrk)
   uplink     256 MiB from behind a line of 12.5 MB/s (100 Mbit/s), a relay of the bench's own
   small      from nothing to a 1-byte file: both processes' start included
   fanout     128 MiB from one seeder to --hosts downloaders at once, every host behind 100 Mbit/s (needs root)
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         "tracker" => tracker::run(&options),
         "swarm" => swarm::run(&options),
         "crowd" => crowd::run(&options),
+        "logging" => logging::run(&options),
         "fanout" => fanout::run(&options),
         "share-to-had" => share_to_had::run(&options),
         "slow-source" => slow_source::run(&options),

@@ -60,14 +60,14 @@ pub(crate) fn must_have_wrk() -> io::Result<()> {
     }
 }
 
-fn made(folder: &Path, name: &str) -> io::Result<std::path::PathBuf> {
+pub(crate) fn made(folder: &Path, name: &str) -> io::Result<std::path::PathBuf> {
     let path = folder.join(name);
     fs::create_dir_all(&path)?;
     Ok(path)
 }
 
 /// Something that answers requests.
-struct Target {
+pub(crate) struct Target {
     what: String,
     url: String,
     token: String,
@@ -85,7 +85,13 @@ impl Target {
         Self { script, ..Self::plain(&format!("{} announce", rival.name), rival.url(), Some(rival.pid())) }
     }
 
-    fn measure(&self, options: &Options, connections: usize, round: usize, report: &mut Report) -> io::Result<()> {
+    pub(crate) fn measure(
+        &self,
+        options: &Options,
+        connections: usize,
+        round: usize,
+        report: &mut Report,
+    ) -> io::Result<()> {
         let load = Load { connections, seconds: options.seconds, token: &self.token };
         let before = self.pid.map(measure::cpu_so_far).transpose()?;
         let mut record = load.run(&self.url, self.script.as_deref())?;
@@ -114,6 +120,13 @@ fn targets(store: &str, tracker: &parts::Tracker, folder: &Path) -> io::Result<V
         target("announce (renewal)", announce, Some(renewal)),
         target("health", format!("{}/health", tracker.url), None),
     ])
+}
+
+/// Authenticated lookups of a plan at one of our trackers.
+pub(crate) fn plan_lookup(what: &str, tracker: &parts::Tracker, folder: &Path) -> io::Result<Target> {
+    let (token, plan, _) = prepare(&tracker.url, folder)?;
+    let url = format!("{}{plan}", tracker.url);
+    Ok(Target { token, ..Target::plain(what, url, Some(tracker.process.id())) })
 }
 
 /// How many files and accounts the durable announces are about.
