@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet_tracker::http::{Door, DoorLimits, Head, Reply, Request, Service};
+use peernet_tracker::http::{Answer, Door, DoorLimits, Head, Reply, Request, Service};
 
 struct Hello;
 
@@ -18,8 +18,8 @@ impl Service for Hello {
         0
     }
 
-    fn handle(&self, _: &Request) -> Reply {
-        Reply::text(200, "Hello world")
+    fn answer(&self, _: Request) -> Answer {
+        Answer::Now(Reply::text(200, "Hello world"))
     }
 }
 

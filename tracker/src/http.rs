@@ -35,12 +35,7 @@ pub trait Service: Send + Sync + 'static {
 
     /// Answers one whole request. It may block, for database work after taking a permit, for a commit, and never for the client;
     /// it then says so before ([`peernet_threads::about_to_block`]), or requests that need not wait stand behind it.
-    fn handle(&self, request: &Request) -> Reply;
-
-    /// The same where an answer may have to wait for a commit and nobody shall wait with it.
-    fn answer(&self, request: Request) -> Answer {
-        Answer::Now(self.handle(&request))
-    }
+    fn answer(&self, request: Request) -> Answer;
 
     /// Is told of a request that was answered before it reached [`Service::handle`].
     fn refused(&self, _refused: &Refused) {}
@@ -79,10 +74,6 @@ impl<S: Service> Service for Arc<S> {
 
     fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
         (**self).client_of(remote, head)
-    }
-
-    fn handle(&self, request: &Request) -> Reply {
-        (**self).handle(request)
     }
 
     fn answer(&self, request: Request) -> Answer {

@@ -25,6 +25,7 @@ pub mod routes;
 pub mod server;
 pub mod store;
 pub mod swarm;
+mod sync;
 pub mod wire;
 pub mod writer;
 

@@ -77,13 +77,9 @@ fn register(registry: &Registry, collector: impl Collector + 'static) {
 }
 
 /// Memory, file descriptors, threads and processor time, from /proc.
-#[cfg(target_os = "linux")]
 fn register_process(registry: &Registry) {
     register(registry, prometheus::process_collector::ProcessCollector::for_self());
 }
-
-#[cfg(not(target_os = "linux"))]
-fn register_process(_registry: &Registry) {}
 
 #[cfg(test)]
 mod tests {

@@ -40,6 +40,8 @@ pub use view::{FileView, HolderView, ListingView, ManifestView};
 use index::Shard;
 use peers::PeerShard;
 
+use crate::sync::lock;
+
 /// A version 1 announce of something known is written again only after this, because it comes once per chunk.
 const V1_RENEWAL_MIN: Duration = Duration::from_secs(600);
 /// How long after a lease's end feedback about its holder still counts: reports come in batches, and someone who leaves
@@ -194,11 +196,6 @@ impl Swarm {
     fn peer_shard(&self, peer: PeerId) -> MutexGuard<'_, PeerShard> {
         lock(&self.peers[usize::from(peer.0[15]) % SHARDS])
     }
-}
-
-/// A panic while a lock was held is a defect that the panicking request reports; the index goes on.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

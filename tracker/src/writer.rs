@@ -3,16 +3,17 @@
 //! Under load one commit serves hundreds of requests, and no request is answered before its commit: a 2xx is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_threads::about_to_block;
 
 use crate::api::ApiError;
 use crate::log;
 use crate::store::{Durability, StoreError, Write, Written};
+use crate::sync::{NotTaken, Queue};
 
 /// How many requests wait for a commit at most: one per connection the door admits. Full is answered 503.
 pub const JOBS_QUEUED_MAX: usize = 4_096;
@@ -25,7 +26,7 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 
 /// The handle on the writer thread.
 pub struct Writer {
-    queue: RwLock<Option<Sender<Job>>>,
+    queue: Queue<Job>,
     counters: Arc<WriterCounters>,
 }
 
@@ -60,10 +61,10 @@ struct Job {
 impl Writer {
     /// A handle and what its thread runs.
     pub fn new() -> (Self, WriterLoop) {
-        let (sender, queue) = bounded(JOBS_QUEUED_MAX);
+        let (queue, jobs) = Queue::new(JOBS_QUEUED_MAX);
         let counters = Arc::new(WriterCounters::default());
-        let handle = Self { queue: RwLock::new(Some(sender)), counters: Arc::clone(&counters) };
-        (handle, WriterLoop { queue, counters })
+        let handle = Self { queue, counters: Arc::clone(&counters) };
+        (handle, WriterLoop { queue: jobs, counters })
     }
 
     /// Blocks until the batch that holds these writes has committed; they share one transaction. One answer per write.
@@ -82,23 +83,20 @@ impl Writer {
 
     /// How many requests wait.
     pub fn queued(&self) -> usize {
-        self.queue.read().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Sender::len)
+        self.queue.waiting().unwrap_or(0)
     }
 
     /// Takes no more writes; the thread commits what is queued and ends.
     pub fn close(&self) {
-        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
     }
 
     fn enqueue(&self, job: Job) -> Result<(), ApiError> {
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner);
-        let sender = queue.as_ref().ok_or_else(|| ApiError::busy("the tracker is stopping"))?;
-        sender.try_send(job).map_err(|refused| match refused {
-            TrySendError::Full(_) => {
+        self.queue.put(job).map_err(|(_, why)| {
+            if why == NotTaken::Full {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                ApiError::busy("too many writes are waiting")
             }
-            TrySendError::Disconnected(_) => ApiError::store_unavailable(),
+            why.error("too many writes are waiting")
         })
     }
 }

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crossbeam_channel::bounded;
 use tiny_http::Method;
 
 use super::App;
@@ -28,17 +27,6 @@ impl Service for Public {
 
     fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
         self.0.proxies.client_of(remote, head)
-    }
-
-    fn handle(&self, request: &Request) -> Reply {
-        match self.answer(request.clone()) {
-            Answer::Now(reply) => reply,
-            Answer::Later(later) => {
-                let (answer, answered) = bounded(1);
-                later(Box::new(move |reply| drop(answer.send(reply))));
-                answered.recv().unwrap_or_else(|_| ApiError::internal().to_reply(&request.id))
-            }
-        }
     }
 
     fn answer(&self, mut request: Request) -> Answer {
@@ -70,14 +58,14 @@ impl Service for Operations {
         body_bytes_max(OPS_ROUTES, head)
     }
 
-    fn handle(&self, request: &Request) -> Reply {
-        let (route, outcome) = walk(&self.0, OPS_ROUTES, request, Ok(()));
+    fn answer(&self, request: Request) -> Answer {
+        let (route, outcome) = walk(&self.0, OPS_ROUTES, &request, Ok(()));
         let reply = outcome.and_then(|outcome| match outcome {
             Outcome::Reply(reply) => Ok(reply),
             // No call of this table commits anything.
             Outcome::Commit(_) => Err(ApiError::internal()),
         });
-        answered(&self.0, request, route, reply).reply
+        Answer::Now(answered(&self.0, &request, route, reply).reply)
     }
 }
 

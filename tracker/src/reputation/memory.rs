@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use peernet_engine::economy::{LISTED_MAX, LedgerRow, Standing, TICKET_LIFE, TICKET_RENEWAL_MIN, TicketRow};
 use peernet_engine::ids::{FileHash, PeerId};
@@ -12,6 +12,7 @@ use peernet_threads::about_to_block;
 
 use super::{TicketWish, or_log, ticket_body};
 use crate::store::Store;
+use crate::sync::lock;
 
 /// How many entries each map keeps; past it the map starts afresh, which costs reads and nothing else.
 const ENTRIES_MAX: usize = 100_000;
@@ -165,10 +166,6 @@ fn insert_bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
         map.clear();
     }
     map.insert(key, value);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

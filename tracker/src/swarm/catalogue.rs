@@ -8,8 +8,8 @@ use peernet_engine::ids::ManifestId;
 use peernet_engine::manifest::Manifest;
 
 use super::entry::ManifestMeta;
-use super::lock;
 use crate::store::{Store, StoreError, StoredManifest};
+use crate::sync::lock;
 
 /// The most memory the manifests take, in bytes: 2 million chunks.
 const BYTES_MAX: usize = 64 << 20;

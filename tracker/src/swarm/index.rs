@@ -10,8 +10,9 @@ use peernet_engine::lease::{AnnounceForm, is_live, lease_until};
 use peernet_engine::time::UnixMillis;
 
 use super::entry::{Departed, FileEntry, Held, ManifestEntry, Owner};
-use super::{DEPARTED_GRACE, DEPARTED_MAX, STAGED_BYTES, Swarm, lock};
+use super::{DEPARTED_GRACE, DEPARTED_MAX, STAGED_BYTES, Swarm};
 use crate::store::MANIFESTS_MAX;
+use crate::sync::lock;
 
 /// Files of one shard.
 #[derive(Debug, Default)]

@@ -1,13 +1,14 @@
 //! Group commit of news: one thread commits what has come meanwhile in one transaction, and then has each told.
 //!
-//! Who comes alone commits his own at once, which saves him the way to that thread and back. Nobody waits with a thread of his own who leaves word what is to be done then: under load one commit serves hundreds, and
-//! waking as many threads would cost more than all the rest. Nothing is acknowledged before its commit.
+//! Who comes alone commits his own at once, which saves him the way to that thread and back. Nobody waits with a thread of his
+//! own who leaves word what is to be done then: under load one commit serves hundreds, and waking as many threads would cost
+//! more than all the rest. Nothing is acknowledged before its commit.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use peernet_engine::time::UnixMillis;
 use peernet_threads::about_to_block;
 
@@ -16,6 +17,7 @@ use crate::api::ApiError;
 use crate::log;
 use crate::store::StoreError;
 use crate::store::swarm_log::SwarmLog;
+use crate::sync::{NotTaken, Queue, lock};
 
 /// How many requests wait for a commit at most; more are answered 503.
 const JOBS_QUEUED_MAX: usize = 8_192;
@@ -30,8 +32,7 @@ pub type Then = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 /// The log's writers.
 pub struct Journal {
     core: Arc<Core>,
-    /// `None` once it takes no more.
-    queue: RwLock<Option<Sender<Job>>>,
+    queue: Queue<Job>,
 }
 
 /// What both ends share.
@@ -70,10 +71,10 @@ struct Job {
 impl Journal {
     /// A handle on this log, and what its thread runs.
     pub fn new(log: SwarmLog) -> (Self, JournalLoop) {
-        let (sender, queue) = bounded(JOBS_QUEUED_MAX);
+        let (queue, jobs) = Queue::new(JOBS_QUEUED_MAX);
         let core = Arc::new(Core { log, counters: JournalCounters::default(), turn: Mutex::new(()) });
-        let journal_loop = JournalLoop { core: Arc::clone(&core), queue };
-        (Self { core, queue: RwLock::new(Some(sender)) }, journal_loop)
+        let journal_loop = JournalLoop { core: Arc::clone(&core), queue: jobs };
+        (Self { core, queue }, journal_loop)
     }
 
     /// Returns when all of `news` has committed, together or not at all. 503 `busy` where too much waits, 503
@@ -81,6 +82,10 @@ impl Journal {
     pub fn write(&self, news: &[News]) -> Result<(), ApiError> {
         let (answer, answered) = bounded(1);
         self.write_then(news, Box::new(move |result| drop(answer.send(result))));
+        // Committed here, or refused: then nobody need stand in.
+        if let Ok(result) = answered.try_recv() {
+            return result;
+        }
         about_to_block();
         answered.recv().unwrap_or_else(|_| Err(ApiError::store_unavailable()))
     }
@@ -92,10 +97,8 @@ impl Journal {
             one.encode(&mut job.body);
             job.expires_at = job.expires_at.max(one.expires_at());
         }
-        let queue = self.queue.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(queue) = queue else { return tell(job.then, Err(ApiError::busy("the tracker is stopping"))) };
         // One such thread at a time commits itself, and the kernel takes what it writes without a sync: it need not say so.
-        if queue.is_empty()
+        if self.queue.waiting() == Some(0)
             && let Ok(turn) = self.core.turn.try_lock()
         {
             let result = self.core.append(job.expires_at, &job.body, job.news);
@@ -104,17 +107,14 @@ impl Journal {
         }
         let bytes = job.body.len();
         let queued_bytes = &self.core.counters.queued_bytes;
-        let refused = if queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUED_BYTES_MAX {
-            Some((job, ApiError::busy("too many announces are waiting")))
+        let put = if queued_bytes.fetch_add(bytes, Ordering::Relaxed) > QUEUED_BYTES_MAX {
+            Err((job, NotTaken::Full))
         } else {
-            queue.try_send(job).err().map(|error| match error {
-                TrySendError::Full(job) => (job, ApiError::busy("too many announces are waiting")),
-                TrySendError::Disconnected(job) => (job, ApiError::store_unavailable()),
-            })
+            self.queue.put(job)
         };
-        if let Some((job, why)) = refused {
+        if let Err((job, why)) = put {
             queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
-            tell(job.then, Err(why));
+            tell(job.then, Err(why.error("too many announces are waiting")));
         }
     }
 
@@ -130,7 +130,7 @@ impl Journal {
 
     /// Takes no more; the thread commits what is queued and ends.
     pub fn close(&self) {
-        self.queue.write().unwrap_or_else(PoisonError::into_inner).take();
+        self.queue.close();
     }
 }
 
@@ -158,7 +158,7 @@ impl JournalLoop {
     /// Commits a job and those that have come meanwhile.
     fn commit(&self, first: Job) {
         // What comes while another commits is in this commit too.
-        let turn = self.core.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = lock(&self.core.turn);
         let Job { mut body, mut news, mut expires_at, then } = first;
         let mut bytes = body.len();
         let mut thens = vec![then];

@@ -9,6 +9,7 @@ use peernet_engine::time::UnixMillis;
 
 use super::entry::V1Address;
 use super::{Full, Swarm};
+use crate::sync::lock;
 
 /// How long a naming counts as load: it is halved after each such time.
 const LOAD_HALVED_EVERY_MS: i64 = 10_000;
@@ -106,7 +107,7 @@ impl Swarm {
     pub fn v1_addresses(&self) -> Vec<(PeerId, Arc<V1Address>)> {
         let mut all = Vec::new();
         for shard in &self.peers {
-            let shard = super::lock(shard);
+            let shard = lock(shard);
             all.extend(shard.peers.iter().filter_map(|(peer, e)| Some((*peer, Arc::clone(e.v1_address.as_ref()?)))));
         }
         all

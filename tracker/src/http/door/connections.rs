@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ impl Connections {
         let connections = Arc::new(Self { shared: Arc::clone(shared), crew, slots });
         // Weak, because the threads belong to the crew, and the crew to the connections.
         let served = Arc::downgrade(&connections);
-        let work: Arc<Work> = Arc::new(move |slot| with(&served, |connections| connections.advance(slot)));
+        let work: Arc<Work> = Arc::new(move |slot| served.upgrade().iter().for_each(|served| served.advance(slot)));
         if let Err(error) = connections.crew.start(&work) {
             connections.crew.dismiss(Instant::now());
             return Err(error);
@@ -158,12 +158,6 @@ impl Connections {
             |connection| connection.exchange.until() <= now,
             |connection| self.go_on(connection, |exchange, shared, out| exchange.expire(shared, out)),
         );
-    }
-}
-
-fn with(connections: &Weak<Connections>, what: impl FnOnce(&Arc<Connections>)) {
-    if let Some(connections) = connections.upgrade() {
-        what(&connections);
     }
 }
 

@@ -8,13 +8,14 @@
 
 use std::cell::Cell;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use peernet_threads::before_blocking;
 
 use super::poll::Poller;
+use crate::sync::lock;
 
 /// Every thread's name; 15 bytes is what Linux shows.
 const NAME: &str = "door-connection";
@@ -67,24 +68,20 @@ impl Crew {
 
     /// Sends everybody home; who is in the service goes when it comes back. Returns when all are gone, or at the deadline.
     pub(super) fn dismiss(&self, deadline: Instant) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.dismissed = true;
         self.poller.end();
         self.seat_given.notify_all();
-        while state.threads > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = self.gone.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let waited = self.gone.wait_timeout_while(state, left, |state| state.threads > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Starts a thread that has a seat.
     fn hire(self: &Arc<Self>, work: &Arc<Work>) -> io::Result<()> {
         let (crew, work) = (Arc::clone(self), Arc::clone(work));
         let thread = thread::Builder::new().name(NAME.to_owned()).stack_size(self.stack_bytes);
-        self.lock().threads += 1;
+        lock(&self.state).threads += 1;
         // The handle is let go: the thread is counted, and a finished one that waits to be joined keeps its stack.
         match thread.spawn(move || crew.serve(&work)) {
             Ok(_) => Ok(()),
@@ -113,7 +110,7 @@ impl Crew {
         if !SEATED.get() {
             return;
         }
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         if state.parked > 0 {
             state.parked -= 1;
             state.given += 1;
@@ -128,7 +125,7 @@ impl Crew {
     /// Waits for somebody's seat; false where there is none for long, or never again.
     fn await_seat(&self) -> bool {
         let until = Instant::now() + PARKED_FOR;
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.parked += 1;
         loop {
             if state.given > 0 {
@@ -146,15 +143,10 @@ impl Crew {
     }
 
     fn leave(&self) {
-        let mut state = self.lock();
+        let mut state = lock(&self.state);
         state.threads -= 1;
         if state.threads == 0 {
             self.gone.notify_all();
         }
-    }
-
-    /// Nothing in here panics half-way.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

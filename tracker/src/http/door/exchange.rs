@@ -109,7 +109,7 @@ impl<W: Wire> Exchange<W> {
     pub(super) fn advance(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
         match self.phase {
             Phase::Linger(_) => return self.linger_on(),
-            Phase::Idle if !self.inbox.bytes().is_empty() => return self.take_requests(shared, out),
+            Phase::Idle if self.has_request() => return self.take_requests(shared, out),
             _ => {}
         }
         match self.inbox.fill(|free| self.wire.read_now(free)) {

@@ -50,7 +50,7 @@ impl Port {
     pub(super) fn close(self, shared: &Shared) {
         let Self { listener, accept, waiting, stop } = self;
         drop(stop);
-        // On Linux this ends a blocked accept and refuses new connections; elsewhere a connection to ourselves does.
+        // This ends a blocked accept and refuses new connections; where it is refused, a connection to ourselves ends the accept.
         if SockRef::from(&*listener).shutdown(Shutdown::Both).is_err()
             && let Ok(address) = listener.local_addr()
         {
@@ -78,10 +78,8 @@ pub(super) fn listen(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
 
 fn listen_on(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    if cfg!(unix) {
-        // A restarted tracker gets its port back while old connections are still in TIME_WAIT.
-        socket.set_reuse_address(true)?;
-    }
+    // A restarted tracker gets its port back while old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
     socket.bind(&addr.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

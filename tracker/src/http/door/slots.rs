@@ -2,7 +2,9 @@
 //!
 //! Invariant: a connection is either in its slot or with the one thread that took it out. Who finds a slot empty leaves it alone.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+
+use crate::sync::lock;
 
 /// A table of slots that grows up to the most connections there are at once.
 pub(super) struct Slots<T> {
@@ -62,11 +64,6 @@ impl<T> Slots<T> {
             due.into_iter().for_each(&mut then);
         }
     }
-}
-
-/// No invariant can be broken half-way by a panic in here.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

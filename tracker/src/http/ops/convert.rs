@@ -3,25 +3,34 @@
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crossbeam_channel::bounded;
+
 use crate::http::head::HeadError;
 use crate::http::head::target;
 use crate::http::print;
 use crate::http::refusal::Refusal;
-use crate::http::{Head, Reply, Request, RequestId, Service};
+use crate::http::{Answer, Head, Reply, Request, RequestId, Service};
 
 /// Reads the request, asks the service, answers. A client that has gone is not an error.
 pub(super) fn answer(mut theirs: tiny_http::Request, service: &dyn Service) {
     let head = head_of(&theirs);
     let id = head.as_ref().map_or_else(RequestId::fresh, RequestId::of);
-    let asked = read(&mut theirs, head, id, service).map(|request| ask(&request, service));
+    let asked = read(&mut theirs, head, id, service).and_then(|request| ask(request, service));
     let reply = asked.unwrap_or_else(|refusal| refusal.reply(&id));
     // It fails where the client is gone, and then there is nobody to tell.
     let _ = theirs.respond(print::response(reply, &id));
 }
 
-fn ask(request: &Request, service: &dyn Service) -> Reply {
-    let reply = catch_unwind(AssertUnwindSafe(|| service.handle(request)));
-    reply.unwrap_or_else(|_| Refusal::Panicked.reply(&request.id))
+/// The service's reply; one that is yet to come is waited for here.
+fn ask(request: Request, service: &dyn Service) -> Result<Reply, Refusal> {
+    let later = match catch_unwind(AssertUnwindSafe(|| service.answer(request))) {
+        Ok(Answer::Now(reply)) => return Ok(reply),
+        Ok(Answer::Later(later)) => later,
+        Err(_) => return Err(Refusal::Panicked),
+    };
+    let (answer, answered) = bounded(1);
+    later(Box::new(move |reply| drop(answer.send(reply))));
+    answered.recv().map_err(|_| Refusal::Panicked)
 }
 
 fn read(

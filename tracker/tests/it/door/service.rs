@@ -71,7 +71,9 @@ impl Service for TestService {
         let later = Arc::clone(&self.later);
         Answer::Later(Box::new(move |respond| later.lock().unwrap().push(respond)))
     }
+}
 
+impl TestService {
     fn handle(&self, request: &Request) -> Reply {
         match request.head.path.as_str() {
             "/echo" => Reply { body: request.body.clone(), ..Reply::text(200, "") },
