@@ -37,7 +37,7 @@ pub trait Service: Send + Sync + 'static {
     /// it then says so before ([`peernet_threads::about_to_block`]), or requests that need not wait stand behind it.
     fn answer(&self, request: Request) -> Answer;
 
-    /// Is told of a request that was answered before it reached [`Service::handle`].
+    /// Is told of a request that was answered before it reached [`Service::answer`].
     fn refused(&self, _refused: &Refused) {}
 }
 
