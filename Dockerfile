@@ -30,8 +30,8 @@ FROM debian:bookworm-slim AS tracker
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/peernet peernet
 COPY --from=build /out/peernet-tracker /usr/local/bin/
 USER peernet
-ENV TRACKER_PORT=8080 PEERNET_TRACKER_DATA_DIR=/var/lib/peernet/tracker
-RUN mkdir -p -m 0700 /var/lib/peernet/tracker
+ENV TRACKER_PORT=8080 PEERNET_TRACKER_DATA_DIR=/var/lib/peernet/tracker PEERNET_TRACKER_AUTHORITY_DIR=/var/lib/peernet/authority
+RUN mkdir -p -m 0700 /var/lib/peernet/tracker /var/lib/peernet/authority
 VOLUME /var/lib/peernet
 EXPOSE 8080
 STOPSIGNAL SIGTERM

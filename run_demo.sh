@@ -66,11 +66,12 @@ field() { sed -n "s/.*\"$2\":\"\{0,1\}\([^\",}]*\).*/\1/p" <<<"$1" | head -n 1; 
 native_start_tracker() {
   PEERNET_TRACKER_DATA_DIR=$work/tracker "$bin/peernet-tracker" serve --listen 127.0.0.1:0 >"$work/tracker.log" 2>&1 &
   pids+=($!)
-  tracker_url=$(wait_for_line "$work/tracker.log" "listening on http://" | sed 's/.*\(http:[^ ]*\).*/\1/')
+  tracker_url=$(wait_for_line "$work/tracker.log" "listening on http://" | sed 's/.*http:\([^ ]*\).*/https:\1/')
+  fingerprint=$(PEERNET_TRACKER_DATA_DIR=$work/tracker "$bin/peernet-tracker" admin authority show)
   say "    tracker: $tracker_url, embedded store in a temporary folder"
 }
 native_peernet() { local peer=$1; shift; (cd "$work" && PEERNET_HOME=$work/$peer PEERNET_TRACKER=$tracker_url "$bin/peernet" "$@"); }
-native_register() { PEERNET_PASSWORD=$2 native_peernet "$1" register --tracker "$tracker_url"; }
+native_register() { PEERNET_PASSWORD=$2 native_peernet "$1" register --tracker "$tracker_url" --ca-fingerprint "$fingerprint"; }
 native_start_peers() {
   local peer
   for peer in alice bob; do
@@ -101,6 +102,7 @@ docker_start_tracker() {
   show "${compose_command[*]} up -d postgres tracker"
   compose up -d postgres tracker >"$work/up.log" 2>&1 || { cat "$work/up.log"; die "the tracker did not start"; }
   wait_healthy tracker
+  fingerprint=$(compose exec -T tracker peernet-tracker admin authority show)
   say "    PostgreSQL and the tracker are healthy"
 }
 wait_healthy() {
@@ -111,7 +113,7 @@ wait_healthy() {
   done
   die "$1 did not become healthy within two minutes"
 }
-docker_register() { compose run --rm -T --no-deps -e PEERNET_PASSWORD="$2" "$1" register --tracker http://tracker:8080 2>>"$work/run.log"; }
+docker_register() { compose run --rm -T --no-deps -e PEERNET_PASSWORD="$2" "$1" register --tracker https://tracker:8080 --ca-fingerprint "$fingerprint" 2>>"$work/run.log"; }
 docker_start_peers() {
   compose up -d alice bob >>"$work/up.log" 2>&1 || { cat "$work/up.log"; die "the peers did not start"; }
   wait_healthy alice; wait_healthy bob
@@ -126,7 +128,8 @@ docker_hash() { compose exec -T "$1" sha256sum "$2" | cut -d ' ' -f 1; }
 
 account() {
   local json; json=$("${mode}_peernet" "$1" status --json)
-  printf '    %-6s reputation %-5s tokens %s\n' "$1" "$(field "$json" reputation_score)" "$(field "$json" token_balance)"
+  printf '    %-6s reputation %-5s tokens %s\n' "$1" "$(field "$json" reputation_score)" \
+    "$(field "$json" token_balance_mt | sed 's/...$/.&/')"
 }
 balance_mt() { field "$("${mode}_peernet" "$1" status --json)" token_balance_mt; }
 

@@ -8,7 +8,7 @@
 --   * Hashes are bytea of 32 bytes, peers are uuid. A set of chunks is one bitmap, a list of chunk hashes is one bytea
 --     of 32 bytes each: a row a chunk was measured 1,000 times slower and 600 times larger.
 --   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
---     table by: a peer or a file_hash. accounts, treasury, invites, audit, trackers and schema_version are small and
+--     table by: a peer or a file_hash. accounts, devices, treasury, invites, audit, trackers and schema_version are small and
 --     would be replicated to every node.
 --   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
 --   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
@@ -189,6 +189,32 @@ CREATE TABLE IF NOT EXISTS invites (
     expires_at bigint NOT NULL,
     revoked_at bigint
 );
+
+-- Logins that last: each has one refresh token at a time, which is exchanged for the next one with each use. Kept are only
+-- hashes (SHA-256). A device that has ended stays for as long as its certificate might.
+CREATE TABLE IF NOT EXISTS devices (
+    id             uuid   PRIMARY KEY,
+    account        uuid   NOT NULL REFERENCES accounts (id),
+    -- What people know it by.
+    label          text   NOT NULL,
+    -- Words with spaces between them.
+    scopes         text   NOT NULL,
+    -- Of the first half of its refresh tokens, which stays: so any of them is known to be its, also long after it was replaced.
+    family_hash    bytea  NOT NULL UNIQUE CHECK (length(family_hash) = 32),
+    -- Of the token that is good.
+    refresh_hash   bytea  NOT NULL CHECK (length(refresh_hash) = 32),
+    -- Of the one before, which may be shown again until then by who did not get the answer.
+    previous_hash  bytea  CHECK (length(previous_hash) = 32),
+    previous_until bigint,
+    created_at     bigint NOT NULL,
+    -- When its token was last renewed.
+    seen_at        bigint NOT NULL,
+    expires_at     bigint NOT NULL,
+    revoked_at     bigint
+);
+CREATE INDEX IF NOT EXISTS devices_by_account ON devices (account);
+-- Every tracker asks every few seconds which have been ended.
+CREATE INDEX IF NOT EXISTS devices_revoked ON devices (revoked_at) WHERE revoked_at IS NOT NULL;
 
 -- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
 -- they are older than the setting audit_days. Never a secret.

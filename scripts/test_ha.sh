@@ -10,7 +10,7 @@ need "asking the proxy" curl curl
 find_compose || die "Compose is missing (docker compose or docker-compose)"
 compose() { "${compose_command[@]}" -p peernet-ha --profile ha "$@"; }
 POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-export POSTGRES_PASSWORD TRACKER_PUBLISH_PORT=0 PROXY_PUBLISH_PORT=0 PEERNET_TRACKER=http://proxy:8080
+export POSTGRES_PASSWORD TRACKER_PUBLISH_PORT=0 PROXY_PUBLISH_PORT=0 PEERNET_TRACKER=https://proxy:8080
 work=$(mktemp -d)
 finish() {
   local code=$?
@@ -35,7 +35,7 @@ healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "
 peernet() { local peer=$1; shift; compose exec -T "$peer" peernet "$@"; }
 # The proxy as a client outside the containers sees it.
 proxy() { docker port "$(compose ps -q proxy)" 8080/tcp | head -n 1; }
-ready() { curl -fsS --noproxy '*' --max-time 5 "http://$(proxy)/ready"; }
+ready() { curl -fsS --noproxy '*' --cacert "$work/authorities.pem" --max-time 5 "https://$(proxy)/ready"; }
 # How many requests of 200 the swarm's one address does not answer.
 failures() {
   local failed=0
@@ -46,11 +46,16 @@ failures() {
 compose up -d --build postgres tracker tracker2 proxy
 until_true 120 healthy tracker
 until_true 120 healthy tracker2
+# What an operator hands to members and programs.
+authority() { compose exec -T tracker peernet-tracker admin authority show "$@"; }
+authority --pem >"$work/authorities.pem"
+fingerprint=$(authority)
+[ "$(compose exec -T tracker2 peernet-tracker admin authority show)" = "$fingerprint" ] || die "the trackers have not the same authority"
 until_true 60 ready
-say "two trackers are healthy, the proxy answers"
+say "two trackers are healthy, the proxy answers over TLS"
 
 for peer in alice bob; do
-  compose run --rm -T --no-deps -e PEERNET_PASSWORD="$peer-password" "$peer" register --tracker "$PEERNET_TRACKER" >/dev/null
+  compose run --rm -T --no-deps -e PEERNET_PASSWORD="$peer-password" -e PEERNET_CA_FINGERPRINT="$fingerprint" "$peer" register --tracker "$PEERNET_TRACKER" >/dev/null
 done
 compose up -d alice bob
 until_true 60 healthy alice

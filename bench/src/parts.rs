@@ -66,8 +66,8 @@ impl Tracker {
             command.env("DATABASE_URL", url);
         }
         let mut process = Process::start(&mut command)?;
-        let line = process.line_with("listening on http://", START);
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_default().to_owned();
+        let line = process.line_with("listening on http", START);
+        let url = line.split_whitespace().find(|word| word.starts_with("http")).unwrap_or_default().to_owned();
         Ok(Self { url, process })
     }
 }

@@ -20,6 +20,7 @@ use crate::{Options, measure, unavoidable};
 const FILE: &str = "bench.bin";
 const OURS: &str = "peernet";
 const CURL: &str = "curl from nginx";
+const CURL_SECURED: &str = "curl from nginx, TLS";
 const OURS_UNSYNCED: &str = "peernet --no-sync";
 const COLUMNS: &[&str] = &["wall_s", "cpu_s", "fetch_cpu_s", "source_cpu_s", "fetch_rss_mib", "source_rss_mib"];
 
@@ -61,6 +62,8 @@ fn one_round(
     if let Some(nginx) = nginx {
         report.add(CURL, round, nginx.fetch(&Host::here(), FILE, &target)?)?;
         take(&target, hash)?;
+        report.add(CURL_SECURED, round, nginx.fetch_secured(&Host::here(), FILE, &target)?)?;
+        take(&target, hash)?;
     }
     if let Some(torrents) = torrents {
         torrents.one_round(round, report, &ours.file, (dest, hash))?;
@@ -84,7 +87,7 @@ fn compare(report: &Report) {
             .into_iter()
             .min_by(|a, b| wall_or_for_ever(report, a.name()).total_cmp(&wall_or_for_ever(report, b.name())));
         let others = Program::ALL.map(Program::name);
-        for other in others.into_iter().chain([CURL]) {
+        for other in others.into_iter().chain([CURL, CURL_SECURED]) {
             let ratio = |column| Some(report.median(who, column)? / report.median(other, column)?);
             let (wall, cpu) = (shown(ratio("wall_s")), shown(ratio("cpu_s")));
             let note = if Some(other) == faster.map(Program::name) { " (libtorrent's faster one)" } else { "" };

@@ -3,6 +3,7 @@
 use peernet::grpc::HostPort;
 use peernet::grpc::fuzz::{parse_chunk_response, parse_fetch_reply};
 use peernet::home::parse_version1;
+use peernet::identity::{Bundle, Fingerprint};
 use peernet_protos::grpc::{ChunkResponse, FetchReply};
 use peernet_tracker::api::peer_address;
 use protobuf::Message;
@@ -13,6 +14,7 @@ use crate::{Body, texts};
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "chunk_response", run: chunk_response, examples: chunk_examples },
     Body { name: "fetch_reply", run: fetch_reply, examples: fetch_examples },
+    Body { name: "certificates", run: certificates, examples: certificate_examples },
     Body { name: "host_port", run: host_port, examples: address_examples },
     Body { name: "version1_config", run: version1_config, examples: version1_examples },
 ];
@@ -73,6 +75,29 @@ fn fetch_examples() -> Vec<Vec<u8>> {
         b"\x08\x01\x3a\x02\xff\xc0".to_vec(),
         b"\x08\x01\x30\x01\x42\x02\xf0\x40".to_vec(),
         b"\x08\x02\x10\x03\x28\x02".to_vec(),
+    ]
+}
+
+/// Certificates as a tracker sends them: what is read is written again as the same.
+pub fn certificates(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(read) = Bundle::parse(text) {
+        let written = read.pem();
+        // gRPC takes it as a C string.
+        assert!(!written.contains('\0'));
+        assert_eq!(Bundle::parse(&written).expect("as we write it"), read);
+    }
+    if let Ok(fingerprint) = text.parse::<Fingerprint>() {
+        assert_eq!(fingerprint.to_string().parse(), Ok(fingerprint));
+    }
+}
+
+fn certificate_examples() -> Vec<Vec<u8>> {
+    vec![
+        b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_vec(),
+        b"a remark\n-----BEGIN CERTIFICATE-----\nAAEC\nAwQF\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\n"
+            .to_vec(),
+        format!("sha256:{}", "0f".repeat(32)).into_bytes(),
     ]
 }
 

@@ -1,13 +1,15 @@
-//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, its configuration file and its log.
+//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates, its configuration file and its log.
 
 mod bodies;
 mod config;
+mod csr;
 mod head;
 mod news;
 mod text;
 
 pub use bodies::rest_body;
 pub use config::config;
+pub use csr::csr;
 pub use head::http_head;
 pub use news::news;
 pub use text::{address, query, token};
@@ -22,5 +24,6 @@ pub(crate) const BODIES: &[Body] = &[
     Body { name: "rest_body", run: rest_body, examples: bodies::examples },
     Body { name: "address", run: address, examples: text::address_examples },
     Body { name: "token", run: token, examples: text::token_examples },
+    Body { name: "csr", run: csr, examples: csr::examples },
     Body { name: "config", run: config, examples: config::examples },
 ];

@@ -14,7 +14,7 @@ use peernet_threads::Group;
 use crate::error::NodeError;
 use crate::log::Log;
 use crate::shares::{Offer, Shares};
-use crate::tracker::{TrackerClient, TrackerError};
+use crate::tracker::{ReachedAt, TrackerClient, TrackerError};
 use book::{Book, batches};
 
 /// Callers that wait for an announce at once; more wait in line.
@@ -46,8 +46,8 @@ pub(crate) struct Announcer {
 pub(crate) struct Setup {
     pub(crate) client: Arc<TrackerClient>,
     pub(crate) shares: Arc<Shares>,
-    /// Where this node listens, `host:port`.
-    pub(crate) address: String,
+    /// Where this node listens.
+    pub(crate) at: ReachedAt,
     /// The label of its site.
     pub(crate) site: Option<String>,
     pub(crate) log: Log,
@@ -191,13 +191,13 @@ impl Owner {
     }
 
     fn announce_batch(&mut self, batch: &[Offer]) -> Result<Duration, TrackerError> {
-        let Setup { client, address, site, .. } = &self.setup;
+        let Setup { client, at, site, .. } = &self.setup;
         let all: Vec<_> = batch.iter().map(Offer::announced).collect();
-        let mut told = client.announce(address, site.as_deref(), &all)?;
+        let mut told = client.announce(at, site.as_deref(), &all)?;
         if !told.unknown.is_empty() {
             let unknown = self.make_known(batch, &told.unknown)?;
             let again: Vec<_> = unknown.iter().map(|offer| offer.announced()).collect();
-            told = client.announce(address, site.as_deref(), &again)?;
+            told = client.announce(at, site.as_deref(), &again)?;
             if !told.unknown.is_empty() {
                 return Err(TrackerError::Malformed(
                     "it does not know a manifest it was given a moment ago".to_owned(),

@@ -107,6 +107,7 @@ impl From<FetchError> for NodeError {
                 Self::Local { doing: "writing the download".to_owned(), error: io::Error::other(error.to_string()) }
             }
             FetchError::GaveUp(why) => Self::Unreachable(why.to_string()),
+            FetchError::OnlyPlaintext => Self::Unreachable(error.to_string()),
             FetchError::LocalDisk { doing, error } => Self::Local { doing, error },
             FetchError::Exists(path) => Self::Exists(path),
             FetchError::InUse(_) => Self::InUse(error.to_string()),
@@ -121,6 +122,12 @@ impl From<TrackerError> for NodeError {
             TrackerError::Unreachable { .. } | TrackerError::Busy { .. } => Self::Unreachable(text),
             TrackerError::NotLoggedIn => Self::NotLoggedIn(text),
             TrackerError::Answered { status: 404, .. } => Self::NotFound(text),
+            TrackerError::PlaintextRefused { .. } => Self::Invalid(text),
+            TrackerError::NotTrusted { .. } => Self::NotLoggedIn(text),
+            TrackerError::Impostor { .. }
+            | TrackerError::OtherAuthority { .. }
+            | TrackerError::NoAuthority { .. }
+            | TrackerError::NoCertificate { .. } => Self::Refused(text),
             TrackerError::Answered { status: 401 | 403 | 409, .. } => Self::Refused(text),
             TrackerError::Answered { status: 400..=499, .. } | TrackerError::BadUrl(_) => Self::Invalid(text),
             TrackerError::Answered { .. } | TrackerError::Malformed(_) => Self::Failed(text),

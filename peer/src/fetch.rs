@@ -8,6 +8,7 @@
 mod attempt;
 mod blueprint;
 mod check;
+mod dial;
 mod error;
 mod event;
 mod known;
@@ -36,6 +37,7 @@ use crate::throttle::{SpeedLimits, Throttle};
 use crate::upload::{FileIdentity, Held};
 
 pub(crate) use attempt::without_bytes;
+pub use dial::Dial;
 pub use error::FetchError;
 pub(crate) use local::Nearby;
 pub use plan::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
@@ -56,6 +58,8 @@ pub struct FetchJob {
     pub part_path: PathBuf,
     /// Where the whole file appears, at once. Never overwritten: something there is [`FetchError::Exists`].
     pub final_path: PathBuf,
+    /// Whom it may speak to; by default nobody.
+    pub dial: Dial,
     /// Numbers of the scheduler and of the calls.
     pub limits: FetchLimits,
     /// This peer's own account, which is no source.
@@ -82,7 +86,7 @@ pub struct FetchJob {
 }
 
 impl FetchJob {
-    /// A job with default limits and nothing optional.
+    /// A job with default limits and nothing optional. Say in `dial` whom it may speak to.
     pub fn new(file_hash: FileHash, part_path: PathBuf, final_path: PathBuf, seed: u64) -> Self {
         Self {
             file_hash,
@@ -90,6 +94,7 @@ impl FetchJob {
             plan: None,
             part_path,
             final_path,
+            dial: Dial::default(),
             limits: FetchLimits::default(),
             own_peer: None,
             seed,

@@ -5,6 +5,7 @@
 
 mod address;
 mod client;
+mod credentials;
 mod environment;
 mod marshal;
 mod server;
@@ -13,8 +14,9 @@ pub use address::{AddressError, HostPort};
 pub(crate) use client::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, Commands, FetchCall, Orders, StreamEvent, commands,
 };
+pub(crate) use credentials::Speech;
 pub(crate) use marshal::Reply;
-pub use server::{PeerServer, ServeError, UploadCounters};
+pub use server::{Listen, PeerServer, ServeError, UploadCounters};
 
 /// For fuzzing only: parsers of what arrives, over plain bytes.
 pub mod fuzz {

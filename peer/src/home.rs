@@ -2,7 +2,9 @@
 
 mod atomic;
 mod credentials;
+mod identity;
 mod lock;
+mod trust;
 mod version1;
 
 use std::ffi::OsString;
@@ -14,7 +16,9 @@ use crate::error::NodeError;
 
 pub(crate) use atomic::write_atomically;
 pub use credentials::{Credentials, CredentialsFile};
+pub use identity::IdentityFiles;
 pub(crate) use lock::HomeLock;
+pub use trust::TrustFile;
 pub use version1::{Version1Config, parse_version1};
 
 /// Only the owner may look into our folders.
@@ -74,6 +78,16 @@ impl Home {
     /// The account's token, mode 0600.
     pub fn credentials(&self) -> CredentialsFile {
         CredentialsFile::new(self.state.join("credentials.json"))
+    }
+
+    /// The device key, its certificate, and who is expelled, each of mode 0600.
+    pub fn identity(&self) -> IdentityFiles {
+        IdentityFiles::new(self.state.clone())
+    }
+
+    /// Whom this node takes for the authorities of its swarms, mode 0600.
+    pub fn trust(&self) -> TrustFile {
+        TrustFile::new(self.state.join("trust.json"))
     }
 
     /// The daemon's control socket.

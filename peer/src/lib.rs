@@ -7,7 +7,7 @@
 //! use peernet::{Cancel, DownloadOptions, Node, Target};
 //!
 //! # fn main() -> Result<(), peernet::NodeError> {
-//! let node = Node::builder().home("/var/lib/app/peernet").tracker("http://tracker.example:8080").build()?;
+//! let node = Node::builder().home("/var/lib/app/peernet").tracker("https://tracker.example:8080").build()?;
 //! node.register("correct horse battery staple")?;
 //!
 //! // Offer a file: listen, hash, announce.
@@ -25,6 +25,9 @@
 //! # }
 //! ```
 //!
+//! What crosses a network is encrypted and both sides prove who they are, by certificates of the swarm's own authority, which
+//! [`Node::register`] and [`Node::login`] bring. Whoever wants plaintext says so: [`Builder::allow_plaintext`].
+//!
 //! Without the default feature `cli` the command line's own dependencies are left out.
 
 mod announce;
@@ -39,6 +42,7 @@ pub mod fetch;
 pub mod grpc;
 pub mod hashing;
 pub mod home;
+pub mod identity;
 pub mod log;
 pub mod malloc;
 pub mod memory;
@@ -55,6 +59,7 @@ pub use cancel::Cancel;
 pub use error::NodeError;
 pub use fetch::{FetchProgress, Phase, SourceProgress};
 pub use hashing::HashProgress;
+pub use identity::Fingerprint;
 pub use log::{Level, Log};
 pub use memory::MemoryMax;
 pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
@@ -63,5 +68,5 @@ pub use peernet_engine::link::{Link, Target};
 pub use peernet_engine::rate_limit::Rate;
 pub use shares::{DirectoryInfo, ShareInfo, ShareState};
 pub use throttle::SpeedLimits;
-pub use tracker::{Hit, Hits, LoginName, Me};
-pub use transfers::Transfers;
+pub use tracker::{Hit, Hits, LoginName, Me, TrackerTls};
+pub use transfers::{Transfers, Transport};

@@ -2,6 +2,7 @@
 
 mod builder;
 mod download;
+mod member;
 mod place;
 mod running;
 mod share;
@@ -27,6 +28,7 @@ use crate::transfers::{Downloads, Transfers};
 use crate::upload::{Held, UploadLimits};
 
 pub use builder::Builder;
+use member::Standing;
 use running::Running;
 #[cfg(feature = "cli")]
 pub(crate) use share::link_to_hit;
@@ -40,6 +42,7 @@ pub struct Node {
     tracker: Arc<TrackerClient>,
     shares: Arc<Shares>,
     settings: Settings,
+    standing: Mutex<Standing>,
     log: Log,
     stop: Cancel,
     running: Running,
@@ -53,6 +56,8 @@ pub struct Node {
 #[derive(Debug, Clone)]
 struct Settings {
     listen: String,
+    /// Where plaintext is allowed.
+    plaintext_listen: Option<String>,
     address: Option<String>,
     site: Option<String>,
     upload: UploadLimits,
@@ -152,13 +157,17 @@ impl Node {
 
     fn register_with(&self, password: &str, invite: Option<&str>) -> Result<PeerId, NodeError> {
         self.home.prepare()?;
-        Ok(self.tracker.register(self.settings.address.as_deref(), password, invite)?.peer_id)
+        let account = self.tracker.register(self.settings.address.as_deref(), password, invite)?;
+        self.forget_refusal();
+        Ok(account.peer_id)
     }
 
     /// Logs in to an account.
     pub fn login(&self, name: &LoginName, password: &str) -> Result<PeerId, NodeError> {
         self.home.prepare()?;
-        Ok(self.tracker.login(name, password)?.peer_id)
+        let account = self.tracker.login(name, password)?;
+        self.forget_refusal();
+        Ok(account.peer_id)
     }
 
     /// Sets another password. Every other node of this account has to log in again.
@@ -182,8 +191,8 @@ impl Node {
         Ok(self.tracker.search(words, limit, after)?)
     }
 
-    /// Listens, serves everything shared, and keeps it announced. Does nothing when it does already. Needs an account.
-    /// Returns where it listens.
+    /// Listens, serves everything shared, and keeps it announced. Does nothing when it does already. Needs an account, and a
+    /// certificate of it unless plaintext is allowed. Returns where it listens.
     pub fn serve(&self) -> Result<SocketAddr, NodeError> {
         self.running.serve(self)
     }
@@ -191,6 +200,11 @@ impl Node {
     /// Where it listens; `None` before [`Node::serve`].
     pub fn listen_address(&self) -> Option<SocketAddr> {
         self.running.listen_address()
+    }
+
+    /// Where it listens in plaintext, if it does.
+    pub fn plaintext_address(&self) -> Option<SocketAddr> {
+        self.running.plaintext_address()
     }
 
     /// Payload bytes sent to others since it began to serve.

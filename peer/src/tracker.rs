@@ -1,14 +1,19 @@
 //! The tracker as a node calls it: blocking REST with time-outs everywhere, bounded answers, retries where a call may be
 //! repeated, and answers as validated types.
 
+mod base;
+mod certificates;
 mod directory;
 mod error;
 mod http;
+mod options;
 mod plans;
 mod session;
+mod trust;
 mod url;
 mod wire;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use peernet_engine::download::Has;
@@ -21,13 +26,17 @@ use peernet_protos::rest::{
 
 use crate::cancel::Cancel;
 use crate::fetch::{Plan, V1Listing};
-use crate::home::{Credentials, CredentialsFile};
+use crate::home::{Credentials, Home, IdentityFiles};
+use crate::log::Log;
+use crate::transfers::Transport;
 use http::{Call, Http};
 use plans::Plans;
 use session::Session;
+use trust::Trust;
 
 pub use directory::TrackerDirectory;
 pub use error::TrackerError;
+pub use options::{TrackerOptions, TrackerTls, UnknownTls};
 pub use url::{each_url, normal_url, normal_urls, percent_encoded, same_swarm};
 
 /// An account as the tracker sees it.
@@ -58,6 +67,28 @@ pub enum LoginName {
     Peer(PeerId),
     /// The address it was registered with.
     Address(String),
+}
+
+/// Where a node is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReachedAt {
+    /// `host:port`; the host may be `0.0.0.0` or `[::]`, for which the tracker puts the address it sees.
+    pub address: String,
+    /// What is spoken there.
+    pub transport: Transport,
+    /// Where it answers in plaintext as well.
+    pub plaintext_address: Option<String>,
+}
+
+/// Whose certificates count no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocations {
+    /// These accounts'.
+    pub accounts: BTreeSet<PeerId>,
+    /// To ask for changes with.
+    pub etag: Option<String>,
+    /// When to ask again.
+    pub ask_again: Duration,
 }
 
 /// One file to announce.
@@ -121,17 +152,21 @@ pub struct TrackerClient {
     urls: String,
     http: Http,
     session: Session,
+    identity: IdentityFiles,
+    options: TrackerOptions,
+    log: Log,
     plans: Plans,
 }
 
 impl TrackerClient {
-    /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `credentials`, if it is
-    /// one of theirs. `stop` ends pauses between retries.
-    pub fn new(url: &str, credentials: CredentialsFile, stop: Cancel) -> Result<Self, TrackerError> {
+    /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `home`, if it is
+    /// one of theirs. `log` hears whom it begins to trust; `stop` ends pauses between retries.
+    pub fn new(url: &str, home: &Home, options: TrackerOptions, log: Log, stop: Cancel) -> Result<Self, TrackerError> {
         let bases = normal_urls(url)?;
         let urls = bases.join(",");
-        let session = Session::new(urls.clone(), credentials);
-        Ok(Self { urls, session, http: Http::new(bases, stop), plans: Plans::default() })
+        let session = Session::new(urls.clone(), home.credentials());
+        let http = Http::new(&bases, &options, stop).trusting(|| Trust::load(home.trust(), urls.clone()))?;
+        Ok(Self { session, http, identity: home.identity(), options, log, plans: Plans::default(), urls })
     }
 
     /// The tracker's URL, without a slash at its end; several have commas between them.
@@ -157,11 +192,14 @@ impl TrackerClient {
         password: &str,
         invite: Option<&str>,
     ) -> Result<Credentials, TrackerError> {
+        trust::meet(&self.http, &self.options, &self.log)?;
         let request = RegisterRequest {
             address: address.map(str::to_owned),
             password: Some(password.to_owned()),
             protocol: Some(2),
             invite: invite.map(str::to_owned),
+            csr: Some(self.csr()?),
+            ..RegisterRequest::default()
         };
         // With an address, a second call logs in; without, it would make a second account.
         let call = Call { repeatable: address.is_some(), ..Call::post("/api/v1/peers/register", &request) };
@@ -170,7 +208,9 @@ impl TrackerClient {
 
     /// Logs in and keeps the token.
     pub fn login(&self, name: &LoginName, password: &str) -> Result<Credentials, TrackerError> {
-        let mut request = LoginRequest { password: password.to_owned(), ..LoginRequest::default() };
+        trust::meet(&self.http, &self.options, &self.log)?;
+        let csr = Some(self.csr()?);
+        let mut request = LoginRequest { password: password.to_owned(), csr, ..LoginRequest::default() };
         match name {
             LoginName::Peer(peer) => request.peer_id = Some(peer.to_string()),
             LoginName::Address(address) => request.address = Some(address.clone()),
@@ -183,7 +223,8 @@ impl TrackerClient {
 
     /// Sets another password and keeps the new token; all earlier tokens stop working.
     pub fn change_password(&self, old: &str, new: &str) -> Result<Credentials, TrackerError> {
-        let request = PasswordRequest { old_password: old.to_owned(), new_password: new.to_owned() };
+        let (old_password, new_password) = (old.to_owned(), new.to_owned());
+        let request = PasswordRequest { old_password, new_password, ..PasswordRequest::default() };
         let reply: TokenReply = self.authorised(Call::post("/api/v1/peers/password", &request))?;
         let address = self.session.current()?.and_then(|credentials| credentials.address);
         self.keep(&reply, address.as_deref())
@@ -220,15 +261,14 @@ impl TrackerClient {
         self.authorised::<serde_json::Value>(call).map(drop)
     }
 
-    /// Takes or renews leases, at most [`peernet_protos::limits::FILES_PER_ANNOUNCE_MAX`] at once. `address` is where this
-    /// node listens, `host:port`.
+    /// Takes or renews leases, at most [`peernet_protos::limits::FILES_PER_ANNOUNCE_MAX`] at once.
     pub fn announce(
         &self,
-        address: &str,
+        at: &ReachedAt,
         site: Option<&str>,
         files: &[AnnouncedFile],
     ) -> Result<Announced, TrackerError> {
-        let request = wire::announce(address, site, files);
+        let request = wire::announce(at, site, files);
         let call = Call { repeatable: true, ..Call::post("/api/v1/swarm/announce", &request) };
         let reply: SwarmAnnounceReply = self.authorised(Call { answer_max: LISTING_ANSWER, ..call })?;
         wire::announced(&reply)
@@ -267,8 +307,13 @@ impl TrackerClient {
         }
     }
 
+    /// The account first: it is there, whatever is wrong with its certificate.
     fn keep(&self, reply: &TokenReply, address: Option<&str>) -> Result<Credentials, TrackerError> {
-        self.session.keep(reply, address)
+        let credentials = self.session.keep(reply, address)?;
+        if let Some(body) = &reply.certificate {
+            self.keep_certificate(credentials.peer_id, body)?;
+        }
+        Ok(credentials)
     }
 
     fn authorised<T: serde::de::DeserializeOwned>(&self, call: Call<'_>) -> Result<T, TrackerError> {

@@ -4,9 +4,28 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use peernet_engine::ids::FileHash;
+use peernet_engine::ids::{FileHash, PeerId};
 
 use crate::fetch::FetchProgress;
+
+/// How a connection between two peers is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Encrypted, and both sides have proven who they are.
+    Tls,
+    /// Neither.
+    Plaintext,
+}
+
+impl Transport {
+    /// The stable word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Plaintext => "plaintext",
+        }
+    }
+}
 
 /// A snapshot of all of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +49,10 @@ pub struct Upload {
     pub file_name: String,
     /// Where the caller is, `address:port`.
     pub address: String,
+    /// How the two speak.
+    pub transport: Transport,
+    /// The caller's account, where it has proven it.
+    pub peer: Option<PeerId>,
     /// Payload bytes a second, lately.
     pub rate: f64,
     /// Payload bytes since it began.

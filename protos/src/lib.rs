@@ -5,6 +5,7 @@
 //! to the engine's validated types.
 
 pub mod claims;
+pub mod identity;
 pub mod limits;
 pub mod rest;
 

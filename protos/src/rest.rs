@@ -7,6 +7,7 @@
 mod integer;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,22 @@ pub struct RegisterRequest {
     /// The invite code, where the tracker wants one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite: Option<String>,
+    /// A PKCS #10 request (RFC 2986, PEM) of this device's P-256 key, for a certificate beside the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr: Option<String>,
+    /// Who logs in for longer: the answer then has a refresh token, and its access token is short-lived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceRequest>,
+}
+
+/// A device as it introduces itself when it logs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRequest {
+    /// What people know it by, 1 to 64 bytes without control characters.
+    pub label: String,
+    /// What its tokens may be used for: [`crate::claims::SCOPE_READ`] and so on; none means everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// `POST /api/v1/peers/login`: by `peer_id` or by registered `address`.
@@ -52,10 +69,16 @@ pub struct LoginRequest {
     pub address: Option<String>,
     /// The account's password.
     pub password: String,
+    /// See [`RegisterRequest::csr`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr: Option<String>,
+    /// See [`RegisterRequest::device`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceRequest>,
 }
 
 /// The answer to register (201, WIRE: `peer_id`, `token`), login, refresh and password change (200).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenReply {
     /// The account's id.
     pub peer_id: String,
@@ -64,15 +87,120 @@ pub struct TokenReply {
     /// When `token` stops working.
     #[serde(default)]
     pub expires_at: u64,
+    /// Where a `csr` was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateBody>,
+    /// The device's id, where one logged in or its token was renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<String>,
+    /// What the device gets its next access token with, once; opaque. It takes the place of the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// When `refresh_token` stops working unless it is renewed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_expires_at: Option<u64>,
 }
 
-/// `POST /api/v1/peers/password` (Bearer). Every earlier token of the account stops working.
+impl fmt::Debug for TokenReply {
+    /// Without the tokens themselves.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("TokenReply");
+        shown.field("peer_id", &self.peer_id).field("expires_at", &self.expires_at);
+        shown.field("device_id", &self.device_id).field("refresh_expires_at", &self.refresh_expires_at);
+        shown.finish_non_exhaustive()
+    }
+}
+
+/// `POST /api/v1/tokens/refresh`: the token in it is the proof, no other is needed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRefreshRequest {
+    /// The one that came last.
+    pub refresh_token: String,
+    /// See [`RegisterRequest::csr`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csr: Option<String>,
+}
+
+impl fmt::Debug for TokenRefreshRequest {
+    /// Without the token itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRefreshRequest").finish_non_exhaustive()
+    }
+}
+
+/// `GET /api/v1/devices` (Bearer): who is logged in to the account, the newest first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DevicesReply {
+    /// At most 100.
+    pub devices: Vec<DeviceBody>,
+}
+
+/// One device of an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceBody {
+    /// A UUID like a peer id.
+    pub device_id: String,
+    /// As it introduced itself.
+    pub label: String,
+    /// What its tokens may be used for.
+    pub scopes: Vec<String>,
+    /// When it logged in.
+    pub created_at: u64,
+    /// When its token was last renewed.
+    pub seen_at: u64,
+    /// Whether it is the caller.
+    pub current: bool,
+}
+
+/// `POST /api/v1/peers/certificate` (Bearer): another certificate for the same account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateRequest {
+    /// See [`RegisterRequest::csr`].
+    pub csr: String,
+}
+
+/// A short-lived certificate that names its account, and whom to trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateBody {
+    /// PEM. Its DNS name is [`crate::identity::peer_name`] of the account.
+    pub certificate: String,
+    /// PEM: the authorities whose certificates members of this swarm take, the one that signs first.
+    pub authorities: String,
+    /// When the certificate ends.
+    pub expires_at: u64,
+}
+
+/// `GET /api/v1/authority`: whom members trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorityReply {
+    /// SHA-256 of the signing certificate (DER), lower-case hex.
+    pub fingerprint: String,
+    /// See [`CertificateBody::authorities`].
+    pub certificates: String,
+}
+
+/// `GET /api/v1/revocations` (Bearer): whose certificates count no more, although they have not ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevocationsReply {
+    /// Suspended accounts' peer ids, in ascending order.
+    pub accounts: Vec<String>,
+    /// Ids of devices that were ended lately, of accounts that are not suspended, in ascending order.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// When to ask again.
+    pub ask_again_seconds: u64,
+}
+
+/// `POST /api/v1/peers/password` (Bearer). Every earlier token of the account stops working, and every device's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PasswordRequest {
     /// The password as it is now.
     pub old_password: String,
     /// The password to set, 1 to 72 bytes.
     pub new_password: String,
+    /// See [`RegisterRequest::device`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<DeviceRequest>,
 }
 
 /// `GET /api/v1/peers/me` (Bearer).
@@ -226,6 +354,13 @@ pub struct ManifestReplyBody {
     pub manifest: ManifestBody,
 }
 
+/// This version's calls over mutual TLS.
+pub const GRPC_TLS: &str = "grpc-tls";
+/// This version's calls in plaintext.
+pub const GRPC: &str = "grpc";
+/// Version 1's call, in plaintext.
+pub const GRPC_V1: &str = "grpc-v1";
+
 /// What of a file an announcer holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -242,6 +377,12 @@ pub struct SwarmAnnounceRequest {
     /// Where this peer's gRPC server listens, `host:port`; the host may be `0.0.0.0` or `[::]`, for which the
     /// tracker puts the address it sees.
     pub address: String,
+    /// How `address` is spoken to: [`GRPC_TLS`], or [`GRPC`], which is meant where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+    /// Where this peer answers without TLS as well, for version 1 clients and for who allows plaintext; like `address`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plaintext_address: Option<String>,
     /// A label; sources with the asker's label come first among equals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
@@ -340,7 +481,7 @@ pub struct PlanSource {
     pub peer_id: String,
     /// `host:port` candidates, best first.
     pub addresses: Vec<String>,
-    /// `grpc` for this version's calls, `grpc-v1` where only `DownloadChunk` is spoken.
+    /// [`GRPC_TLS`], [`GRPC`] or [`GRPC_V1`].
     pub transport: String,
     /// Rounded to 0.05.
     pub reputation_score: f64,

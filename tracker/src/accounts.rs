@@ -4,17 +4,22 @@
 //! that an authenticated request needs no database.
 
 mod cache;
+mod certificate;
+pub mod devices;
 mod lock;
+mod refresh_token;
 mod registration;
+mod revocations;
+mod revoked;
 mod suspended;
 pub mod upkeep;
 
 use std::net::IpAddr;
 
 use peernet_engine::guesses::Locked;
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
-use peernet_protos::rest::{LoginRequest, PasswordRequest, RegisterRequest};
+use peernet_protos::rest::{CertificateBody, LoginRequest, PasswordRequest, RegisterRequest};
 
 use crate::api::{ApiError, Caller, peer_address};
 use crate::app::{App, Counters};
@@ -24,7 +29,12 @@ use crate::passwords::check_length;
 use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, CodeHash};
 use crate::store::{Account, Durability, Write, Written};
 use cache::{Generations, is_fresh};
+pub use certificate::issue as issue_certificate;
+use devices::{DeviceSession, Wish};
 use lock::{Lock, name_of};
+pub use refresh_token::RefreshToken;
+pub use revocations::Revocations;
+use revoked::RevokedDevices;
 use suspended::Suspended;
 
 /// Generations in memory, and who guessed passwords.
@@ -33,6 +43,7 @@ pub struct Accounts {
     generations: Generations,
     lock: Lock,
     suspended: Suspended,
+    revoked: RevokedDevices,
 }
 
 /// An account and a fresh token for it.
@@ -42,8 +53,12 @@ pub struct Session {
     pub peer: PeerId,
     /// Its new token.
     pub token: Token,
+    /// Its new certificate, where one was asked for.
+    pub certificate: Option<CertificateBody>,
     /// Whether the account was made just now.
     pub created: bool,
+    /// What a device is given beside.
+    pub device: Option<DeviceSession>,
 }
 
 impl Accounts {
@@ -67,6 +82,16 @@ impl Accounts {
     /// Whether an account is suspended, as it was at most a few seconds ago. From memory; cheap enough for every source of every lookup.
     pub fn is_suspended(&self, peer: PeerId) -> bool {
         self.suspended.contains(peer)
+    }
+
+    /// Whether a device was ended. Known at once where it was ended here, else within a few seconds; from memory.
+    pub fn is_revoked(&self, device: DeviceId) -> bool {
+        self.revoked.contains(device)
+    }
+
+    /// Whose certificates count no more.
+    pub fn revocations(&self) -> Revocations {
+        Revocations::of(&self.suspended, &self.revoked)
     }
 
     /// How many accounts are in memory.
@@ -98,12 +123,17 @@ pub fn register(app: &App, remote: Option<IpAddr>, request: RegisterRequest) -> 
     }
     check_length(&password)?;
     registration::check_length(request.invite.as_deref())?;
-    if let Some(owner) = find_by_address(app, address.as_deref())? {
-        return log_in_owner(app, remote, owner, password);
-    }
-    let invite = registration::admit(app, request.invite.as_deref())?;
-    let password_hash = app.passwords.hash(password.clone())?;
-    create(app, remote, NewAccount { address, password, password_hash, invite })
+    certificate::check(request.csr.as_deref())?;
+    let wish = devices::check(request.device)?;
+    let session = match find_by_address(app, address.as_deref())? {
+        Some(owner) => log_in_owner(app, remote, owner, password, wish)?,
+        None => {
+            let invite = registration::admit(app, request.invite.as_deref())?;
+            let password_hash = app.passwords.hash(password.clone())?;
+            create(app, remote, NewAccount { address, password, password_hash, invite, wish })?
+        }
+    };
+    certificate::added(app, session, request.csr.as_deref())
 }
 
 /// What an account is made of.
@@ -112,41 +142,55 @@ struct NewAccount {
     password: String,
     password_hash: String,
     invite: Option<CodeHash>,
+    wish: Option<Wish>,
 }
 
 fn create(app: &App, remote: Option<IpAddr>, new: NewAccount) -> Result<Session, ApiError> {
-    let NewAccount { address, password, password_hash, invite } = new;
+    let NewAccount { address, password, password_hash, invite, wish } = new;
     let now = (app.clock)();
     let account = Account { id: new_peer_id()?, address, password_hash, generation: 0, created_at: now };
     let peer = account.id;
+    let (device, given) = devices::introduce(app, peer, wish.as_ref())?.unzip();
     let write = match invite {
         None => Write::CreateAccount(account),
         Some(code_hash) => Write::Account(AccountWrite::CreateInvited { account, code_hash }),
     };
-    match write_one(app, write)? {
+    // In one transaction; where the account is not made, there is none that the device could be of.
+    let device = device.map(|device| Write::Account(AccountWrite::AddDevice { device, generation: 0 }));
+    let written = app.writer.write(std::iter::once(write).chain(device).collect(), Durability::Synced)?;
+    match written.into_iter().next().ok_or_else(ApiError::internal)? {
         Written::InviteRefused => Err(registration::refused()),
         // Someone else registered the address a moment ago.
-        Written::AddressTaken(owner) => log_in_owner(app, remote, *owner, password),
+        Written::AddressTaken(owner) => log_in_owner(app, remote, *owner, password, wish),
         _ => {
             Counters::count(&app.counters.registered);
-            Ok(Session { created: true, ..session(app, peer, 0) })
+            Ok(Session { created: true, ..session(app, peer, 0, given) })
         }
     }
 }
 
-fn log_in_owner(app: &App, remote: Option<IpAddr>, owner: Account, password: String) -> Result<Session, ApiError> {
+fn log_in_owner(
+    app: &App,
+    remote: Option<IpAddr>,
+    owner: Account,
+    password: String,
+    wish: Option<Wish>,
+) -> Result<Session, ApiError> {
     let typed = "";
     if is_right(app, Candidate { remote, account: Some(&owner), typed, password })? {
-        return Ok(session(app, owner.id, owner.generation));
+        let device = devices::log_in(app, owner.id, owner.generation, wish.as_ref())?;
+        return Ok(session(app, owner.id, owner.generation, device));
     }
     let message = "this address is registered with another password: log in with that one, or register another address";
     Err(ApiError::conflict("address_taken", message))
 }
 
 /// Checks a password and issues a token. 401 `invalid_credentials`, in the same time, for unknown accounts and wrong
-/// passwords; 429 `rate_limited`, `too_many_attempts`, for both alike too; 403 `suspended`.
+/// passwords; 429 `rate_limited`, `too_many_attempts`, for both alike too; 403 `suspended`; 409 `password_changed` while a device logs in.
 pub fn log_in(app: &App, remote: Option<IpAddr>, request: LoginRequest) -> Result<Session, ApiError> {
     app.limits.check_login(remote)?;
+    certificate::check(request.csr.as_deref())?;
+    let wish = devices::check(request.device)?;
     let (account, typed) = match (request.peer_id, request.address) {
         (Some(id), None) => (find_by_id(app, &id)?, id.to_ascii_lowercase()),
         (None, Some(address)) => {
@@ -159,8 +203,10 @@ pub fn log_in(app: &App, remote: Option<IpAddr>, request: LoginRequest) -> Resul
     let right = is_right(app, candidate)?;
     match account {
         Some(account) if right => {
+            let device = devices::log_in(app, account.id, account.generation, wish.as_ref())?;
             Counters::count(&app.counters.logged_in);
-            Ok(session(app, account.id, account.generation))
+            let session = session(app, account.id, account.generation, device);
+            certificate::added(app, session, request.csr.as_deref())
         }
         _ => Err(ApiError::unauthorized("invalid_credentials", "unknown account or wrong password")),
     }
@@ -214,7 +260,8 @@ pub(crate) fn refuse_suspended(app: &App, peer: PeerId) -> Result<(), ApiError> 
     if app.accounts.is_suspended(peer) { Err(ApiError::new(403, "suspended", message)) } else { Ok(()) }
 }
 
-/// Sets a new password and raises the generation: every earlier token stops working at once. 403 `wrong_password`; 409
+/// Sets a new password and raises the generation: every earlier token stops working at once, and every device is logged out; the caller's
+/// comes back as another one where it says so. 403 `wrong_password`; 409
 /// `password_changed` when somebody else changed it in between; 429 `rate_limited`, `too_many_attempts`.
 pub fn change_password(
     app: &App,
@@ -224,29 +271,43 @@ pub fn change_password(
 ) -> Result<Session, ApiError> {
     app.limits.check_login(remote)?;
     check_length(&request.new_password)?;
+    let wish = devices::check(request.device)?;
     let account = app.permits.with(|| app.store.account(caller.peer))?.ok_or_else(|| unknown_account(caller))?;
     let (typed, password) = ("", request.old_password);
     if !is_right(app, Candidate { remote, account: Some(&account), typed, password })? {
         return Err(ApiError::new(403, "wrong_password", "old_password is wrong"));
     }
     let password_hash = app.passwords.hash(request.new_password)?;
-    let write = Write::SetPassword { id: caller.peer, generation: account.generation, password_hash };
+    let (device, given) = devices::introduce(app, caller.peer, wish.as_ref())?.unzip();
+    let write = Write::SetPassword { id: caller.peer, generation: account.generation, password_hash, device };
     match write_one(app, write)? {
-        Written::Stale => Err(ApiError::conflict("password_changed", "the password was changed in the meantime")),
-        _ => Ok(session(app, caller.peer, account.generation + 1)),
+        Written::Stale => Err(password_changed()),
+        _ => Ok(session(app, caller.peer, account.generation + 1, given)),
     }
 }
 
-/// A fresh token for a caller whose token is still good.
-pub fn refresh(app: &App, caller: &Caller) -> Session {
-    let token = app.keys.issue((app.clock)(), caller.peer, caller.generation);
-    Session { peer: caller.peer, token, created: false }
+fn password_changed() -> ApiError {
+    ApiError::conflict("password_changed", "the password was changed in the meantime")
 }
 
-fn session(app: &App, peer: PeerId, generation: u32) -> Session {
+/// A fresh token for a caller whose token is still good. 409 `device_token` for a device, which has a refresh token for that: else it
+/// would last as long as it likes.
+pub fn refresh(app: &App, caller: &Caller) -> Result<Session, ApiError> {
+    if caller.device.is_some() {
+        let message = "a device renews its token with its refresh token, at /api/v1/tokens/refresh";
+        return Err(ApiError::conflict("device_token", message));
+    }
+    let token = app.keys.issue((app.clock)(), caller);
+    Ok(Session { peer: caller.peer, token, certificate: None, created: false, device: None })
+}
+
+fn session(app: &App, peer: PeerId, generation: u32, device: Option<DeviceSession>) -> Session {
     let now = (app.clock)();
     app.accounts.generations.remember(now, peer, generation);
-    Session { peer, token: app.keys.issue(now, peer, generation), created: false }
+    let account = Caller::account(peer, generation);
+    let caller =
+        device.as_ref().map_or(account, |device| Caller { device: Some(device.id), scopes: device.scopes, ..account });
+    Session { peer, token: app.keys.issue(now, &caller), certificate: None, created: false, device }
 }
 
 fn write_one(app: &App, write: Write) -> Result<Written, ApiError> {

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use peernet_engine::time::UnixMillis;
 
 use crate::accounts::Accounts;
+use crate::authority::Authority;
 use crate::config::Config;
 use crate::http::{Door, DoorStats, DrainReport, Proxies};
 use crate::keys::Keys;
@@ -43,6 +44,8 @@ pub struct App {
     pub journal: Journal,
     /// Signs and checks tokens.
     pub keys: Keys,
+    /// Vouches for members' keys.
+    pub authority: Authority,
     /// bcrypt, apart from everything else.
     pub passwords: Passwords,
     /// How much one client may ask.

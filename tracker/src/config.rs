@@ -9,9 +9,11 @@ mod value;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::authority;
 use crate::http::{DoorLimits, OpsAddress, Proxies};
 use crate::swarm;
 pub use layers::{Notice, load, load_from};
@@ -31,7 +33,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Bounds of bcrypt's cost: below 4 it does not exist, above 16 one login takes seconds.
-const BCRYPT_COST: std::ops::RangeInclusive<u32> = 4..=16;
+const BCRYPT_COST: RangeInclusive<usize> = 4..=16;
 
 /// The longest deadline: a day.
 const SECONDS_MAX: u64 = 86_400;
@@ -44,17 +46,25 @@ const LEASES_MAX: usize = 1_000_000_000;
 /// A tebibyte.
 const SWARM_MEBIBYTES_MAX: usize = 1 << 20;
 /// The longest token life: a year.
-const TOKEN_HOURS_MAX: u32 = 8_760;
+const TOKEN_HOURS_MAX: usize = 8_760;
+/// The longest life of a device's access token: a day.
+const ACCESS_MINUTES_MAX: usize = 1_440;
+/// The longest life of a refresh token that nobody uses: a decade.
+const REFRESH_DAYS_MAX: usize = 3_650;
+/// The longest life of a peer's certificate: a month.
+const CERTIFICATE_HOURS_MAX: usize = 720;
 
 impl Config {
     /// Checks what single values cannot: ranges and addresses.
     pub fn check(&self) -> Result<(), ConfigError> {
         let refuse = |name: &str, why: &str| Err(ConfigError(format!("{name}: {why}")));
-        if !BCRYPT_COST.contains(&self.bcrypt_cost) {
-            return refuse("bcrypt_cost", "must be 4 to 16");
+        for (name, value, range) in self.ranges() {
+            if !range.contains(&value) {
+                return refuse(name, &format!("must be {} to {}", range.start(), range.end()));
+            }
         }
-        if !(1..=TOKEN_HOURS_MAX).contains(&self.token_hours) {
-            return refuse("token_hours", "must be 1 to 8760");
+        if self.tls_certificate.as_os_str().is_empty() != self.tls_key.as_os_str().is_empty() {
+            return refuse("tls_certificate", "must come with tls_key, and tls_key with it");
         }
         if self.audit_days > AUDIT_DAYS_MAX {
             return refuse("audit_days", "must be at most 36500");
@@ -74,15 +84,23 @@ impl Config {
                 return refuse(name, "must be at most 1000000");
             }
         }
-        if !(1..=SWARM_MEBIBYTES_MAX).contains(&self.swarm_mebibytes_max) {
-            return refuse("swarm_mebibytes_max", "must be 1 to 1048576");
-        }
-        if !(1..=LEASES_MAX).contains(&self.leases_max) {
-            return refuse("leases_max", "must be 1 to 1000000000");
-        }
         self.listen_address()?;
+        self.tls_names()?;
         self.proxies()?;
         self.ops_address().map(|_| ())
+    }
+
+    /// Numbers with bounds of their own.
+    fn ranges(&self) -> [(&'static str, usize, RangeInclusive<usize>); 7] {
+        [
+            ("bcrypt_cost", self.bcrypt_cost as usize, BCRYPT_COST),
+            ("token_hours", self.token_hours as usize, 1..=TOKEN_HOURS_MAX),
+            ("access_minutes", self.access_minutes as usize, 1..=ACCESS_MINUTES_MAX),
+            ("refresh_days", self.refresh_days as usize, 1..=REFRESH_DAYS_MAX),
+            ("certificate_hours", self.certificate_hours as usize, 1..=CERTIFICATE_HOURS_MAX),
+            ("swarm_mebibytes_max", self.swarm_mebibytes_max, 1..=SWARM_MEBIBYTES_MAX),
+            ("leases_max", self.leases_max, 1..=LEASES_MAX),
+        ]
     }
 
     /// Seconds that are added to a point in time, and numbers that a TOML file must be able to say again.
@@ -127,6 +145,44 @@ impl Config {
         let refuse = |why: &str| ConfigError(format!("listen: {:?} is not ADDR:PORT: {why}", self.listen));
         let mut addresses = self.listen.to_socket_addrs().map_err(|error| refuse(&error.to_string()))?;
         addresses.next().ok_or_else(|| refuse("it has no address"))
+    }
+
+    /// Whether HTTP without TLS is answered on the public port.
+    pub fn answers_plaintext(&self) -> Result<bool, ConfigError> {
+        Ok(self.allow_plaintext || self.listen_address()?.ip().is_loopback())
+    }
+
+    /// Where the swarm's authority is, and what the tracker's own certificate says.
+    pub fn authority(&self) -> Result<authority::Setup, ConfigError> {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let folder = Some(&self.authority_dir).filter(|path| is_set(path)).unwrap_or(&self.data_dir);
+        let given = is_set(&self.tls_certificate).then(|| (self.tls_certificate.clone(), self.tls_key.clone()));
+        Ok(authority::Setup {
+            folder: folder.clone(),
+            lifetime: Duration::from_secs(u64::from(self.certificate_hours) * 3_600),
+            names: self.tls_names()?,
+            given,
+        })
+    }
+
+    /// Names and addresses of this machine as far as they are known, and those that are configured.
+    fn tls_names(&self) -> Result<Vec<String>, ConfigError> {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let listen = self.listen_address()?.ip();
+        let known = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into_iter();
+        let known = known.chain(Some(host).filter(|host| authority::is_name(host)));
+        let known = known.chain(Some(listen).filter(|ip| !ip.is_unspecified()).map(|ip| ip.to_string()));
+        let mut names: Vec<String> = Vec::new();
+        let given = self.tls_names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        for name in known.chain(given.map(str::to_owned)) {
+            if !authority::is_name(&name) {
+                return Err(ConfigError(format!("tls_names: {name:?} is no host name or address")));
+            }
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// Whose `X-Forwarded-For` is believed.

@@ -16,7 +16,7 @@ pub mod request;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use door::{Door, DoorLimits, DoorStats, DrainReport};
+pub use door::{Door, DoorLimits, DoorStats, DrainReport, Security};
 pub use id::RequestId;
 pub use ops::{Ops, OpsAddress};
 pub use proxies::Proxies;

@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::claims::{AccessClaims, ISSUER};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::config::Config;
+use crate::scopes::Scopes;
 use cache::{Remembered, TokenCache};
 pub use file::KeyError;
 
@@ -29,6 +31,49 @@ pub const KEY_FILE: &str = "token-key.pem";
 /// Longer ones are refused unread: ours are under 400 bytes.
 const TOKEN_BYTES_MAX: usize = 2_048;
 
+/// Whom a token speaks for, and what it may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// The account.
+    pub peer: PeerId,
+    /// The account's token generation when the token was issued.
+    pub generation: u32,
+    /// The device that it was issued to, if to one.
+    pub device: Option<DeviceId>,
+    /// What it may be used for.
+    pub scopes: Scopes,
+}
+
+impl Caller {
+    /// An account itself, for everything.
+    pub fn account(peer: PeerId, generation: u32) -> Self {
+        Self { peer, generation, device: None, scopes: Scopes::ALL }
+    }
+}
+
+/// How long access tokens live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Those of an account, which only end by themselves or all at once.
+    pub account: Duration,
+    /// Those of a device, which are renewed.
+    pub device: Duration,
+}
+
+impl Lifetimes {
+    /// As the settings say.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            account: Duration::from_secs(u64::from(config.token_hours) * 3_600),
+            device: Duration::from_secs(u64::from(config.access_minutes) * 60),
+        }
+    }
+
+    fn longest(self) -> Duration {
+        self.account.max(self.device)
+    }
+}
+
 /// The signing key and everything derived from it.
 pub struct Keys {
     signing: EncodingKey,
@@ -36,7 +81,7 @@ pub struct Keys {
     validation: Validation,
     header: Header,
     public: [u8; 32],
-    lifetime: Duration,
+    lifetimes: Lifetimes,
     cache: TokenCache,
     /// Keys of the other trackers of one database, by their id.
     trusted: RwLock<HashMap<String, ([u8; 32], DecodingKey)>>,
@@ -59,8 +104,8 @@ impl fmt::Debug for Token {
 }
 
 impl Keys {
-    /// Loads the key of a data folder, or makes it. Tokens live for `lifetime`.
-    pub fn open(data_dir: &Path, lifetime: Duration) -> Result<Self, KeyError> {
+    /// Loads the key of a data folder, or makes it.
+    pub fn open(data_dir: &Path, lifetimes: Lifetimes) -> Result<Self, KeyError> {
         let pair = file::load_or_create(&data_dir.join(KEY_FILE))?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         // The end of a token is compared with the clock that comes in, also for remembered ones.
@@ -74,15 +119,20 @@ impl Keys {
             validation,
             header,
             public: pair.public,
-            lifetime,
+            lifetimes,
             cache: TokenCache::default(),
             trusted: RwLock::default(),
         })
     }
 
-    /// How long tokens live.
+    /// How long tokens live at most.
     pub fn lifetime(&self) -> Duration {
-        self.lifetime
+        self.lifetimes.longest()
+    }
+
+    /// How long tokens of devices live.
+    pub fn device_lifetime(&self) -> Duration {
+        self.lifetimes.device
     }
 
     /// The public half.
@@ -112,22 +162,26 @@ impl Keys {
         kid.is_some_and(|kid| Some(&kid) != self.header.kid.as_ref() && !is_trusted(&kid))
     }
 
-    /// Signs an access token for an account and its token generation.
-    pub fn issue(&self, now: UnixMillis, peer: PeerId, generation: u32) -> Token {
+    /// Signs an access token.
+    pub fn issue(&self, now: UnixMillis, caller: &Caller) -> Token {
+        let lifetime = if caller.device.is_some() { self.lifetimes.device } else { self.lifetimes.account };
         let claims = AccessClaims {
             iss: ISSUER.to_owned(),
-            sub: peer.to_string(),
+            sub: caller.peer.to_string(),
             iat: now.as_secs(),
-            exp: now.plus(self.lifetime).as_secs(),
-            generation,
+            exp: now.plus(lifetime).as_secs(),
+            generation: caller.generation,
+            device: caller.device.map(|id| id.to_string()),
+            // Said of devices only: version 1's tokens stay as short as they were, for everything.
+            scope: caller.device.map(|_| caller.scopes.to_string()),
         };
         let text =
             jsonwebtoken::encode(&self.header, &claims, &self.signing).expect("our own key signs our own claims");
         Token { text, expires_at: claims.exp }
     }
 
-    /// Whose token this is and of which generation; `None` unless this key signed it and it has not expired.
-    pub fn verify(&self, now: UnixMillis, token: &str) -> Option<(PeerId, u32)> {
+    /// Whom this token speaks for; `None` unless this key or a trusted one signed it and it has not expired.
+    pub fn verify(&self, now: UnixMillis, token: &str) -> Option<Caller> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -137,7 +191,7 @@ impl Keys {
             self.cache.remember(digest, checked);
             Some(checked)
         })?;
-        (now.as_secs() < remembered.expires_at).then_some((remembered.peer, remembered.generation))
+        (now.as_secs() < remembered.expires_at).then_some(remembered.caller)
     }
 
     fn check(&self, token: &str) -> Option<Remembered> {
@@ -149,8 +203,7 @@ impl Keys {
             let (_, key) = trusted.get(&kid?)?;
             jsonwebtoken::decode::<AccessClaims>(token, key, &self.validation).ok()?.claims
         };
-        let peer = claims.sub.parse().ok()?;
-        Some(Remembered { peer, generation: claims.generation, expires_at: claims.exp })
+        Some(Remembered { caller: caller_of(&claims)?, expires_at: claims.exp })
     }
 
     /// How many checked tokens are remembered.
@@ -166,6 +219,12 @@ impl Keys {
         let keys: Vec<Value> = std::iter::once(self.public).chain(others).map(|public| web_key(&public)).collect();
         json!({"keys": keys})
     }
+}
+
+fn caller_of(claims: &AccessClaims) -> Option<Caller> {
+    let device = claims.device.as_ref().map(|id| id.parse()).transpose().ok()?;
+    let scopes = claims.scope.as_deref().map_or(Scopes::ALL, Scopes::of_text);
+    Some(Caller { peer: claims.sub.parse().ok()?, generation: claims.generation, device, scopes })
 }
 
 fn web_key(public: &[u8; 32]) -> Value {

@@ -11,6 +11,7 @@ mod error;
 mod folder;
 mod threads;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,9 +21,10 @@ use peernet_engine::economy::Rules;
 use peernet_engine::time::UnixMillis;
 
 use crate::app::{AccessLog, App, Operations, Public, system_clock};
+use crate::authority::Authority;
 use crate::config::{Config, Secret};
-use crate::http::{Door, Ops, Service};
-use crate::keys::Keys;
+use crate::http::{Door, Ops, Security, Service};
+use crate::keys::{Keys, Lifetimes};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -132,7 +134,14 @@ impl Builder {
                 return Err(error);
             }
         };
-        log::info("server", "started", &[("address", &address), ("store", &store_name(&app.config))]);
+        let plaintext = app.config.answers_plaintext().map_err(StartError::Config)?;
+        let fields: [(&str, &dyn fmt::Display); 4] = [
+            ("address", &address),
+            ("store", &store_name(&app.config)),
+            ("plaintext", &plaintext),
+            ("authority", &app.authority.fingerprint()),
+        ];
+        log::info("server", "started", &fields);
         Ok(Tracker { app, address, running: Some(Running { threads, ops, _lock: lock, log }) })
     }
 }
@@ -143,9 +152,17 @@ impl Tracker {
         Builder { config: Config::default(), clock: system_clock }
     }
 
-    /// Where it answers, `http://ADDR:PORT`.
+    /// Where it answers: `http://ADDR:PORT` where it does so without TLS, which on loopback it always does, else `https://ADDR:PORT`.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        match self.app.config.answers_plaintext() {
+            Ok(true) => format!("http://{}", self.address),
+            _ => self.https_url(),
+        }
+    }
+
+    /// Where it answers over TLS, `https://ADDR:PORT`.
+    pub fn https_url(&self) -> String {
+        format!("https://{}", self.address)
     }
 
     /// The address listened on, with the port that was picked.
@@ -211,7 +228,8 @@ fn assemble(
     store: Arc<dyn Store>,
     clock: fn() -> UnixMillis,
 ) -> Result<(Arc<App>, Inboxes), StartError> {
-    let keys = Keys::open(&config.data_dir, Duration::from_secs(u64::from(config.token_hours) * 3_600))?;
+    let keys = Keys::open(&config.data_dir, Lifetimes::of(&config))?;
+    let authority = open_authority(&config)?;
     let passwords = Passwords::start(config.bcrypt_cost).map_err(StartError::Threads)?;
     let (writer, writer_loop) = Writer::new();
     let (journal, journal_loop) = Journal::new(SwarmLog::open(&config.data_dir.join(SWARM_FILE))?);
@@ -234,6 +252,7 @@ fn assemble(
         writer,
         journal,
         keys,
+        authority,
         passwords,
         accounts: Default::default(),
         swarm: swarm::Swarm::new(swarm_limits),
@@ -248,6 +267,13 @@ fn assemble(
     };
     let (writer, journal) = (writer_loop, journal_loop);
     Ok((Arc::new(app), Inboxes { writer, journal, reputation: reputation_inbox, dialback: dialback_inbox }))
+}
+
+/// Made with mode 0700 where it has a folder of its own.
+fn open_authority(config: &Config) -> Result<Authority, StartError> {
+    let setup = config.authority().map_err(StartError::Config)?;
+    folder::prepare(&setup.folder)?;
+    Ok(Authority::open(setup)?)
 }
 
 /// The public port last: who can reach it finds everything else ready.
@@ -266,7 +292,11 @@ fn open_door(app: &Arc<App>) -> Result<SocketAddr, StartError> {
     let address = app.config.listen_address().map_err(StartError::Config)?;
     let service: Arc<dyn Service> = Arc::new(Public(Arc::clone(app)));
     let failed = |error| StartError::Listen(address, error);
-    let door = Door::bind(address, app.config.door_limits(), service).map_err(failed)?;
+    let security = Security {
+        tls: Some(app.authority.serving().config()),
+        plaintext: app.config.answers_plaintext().map_err(StartError::Config)?,
+    };
+    let door = Door::bind_secured(address, app.config.door_limits(), security, service).map_err(failed)?;
     let bound = door.local_addr();
     *app.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);
     Ok(bound)

@@ -3,6 +3,7 @@
 //! Writes come in batches that are one transaction each, so that throughput grows with load; an answer goes to a client
 //! only after its batch has committed. SQL lives only below this module and in `schema.sql`.
 
+pub mod devices;
 pub mod embedded;
 pub mod exchange;
 pub mod postgres;
@@ -17,10 +18,12 @@ use std::fmt;
 
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
-use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
 
+use crate::swarm::Reach;
+use devices::NewDevice;
 use exchange::Exchange;
 use registry::{AccountWrite, Registry};
 
@@ -112,8 +115,8 @@ pub struct LeaseRow {
     pub file_hash: FileHash,
     /// Of which manifest of it.
     pub manifest_id: ManifestId,
-    /// `host:port`.
-    pub address: String,
+    /// Where the announcer answers.
+    pub reach: Reach,
     /// The announcer's site label.
     pub site: Option<String>,
     /// Which chunks.
@@ -163,7 +166,7 @@ pub struct V1Listing {
 pub enum Write {
     /// Makes an account with the registration grant that `economy` allows at this moment. Idempotent by id.
     CreateAccount(Account),
-    /// Sets the password and raises the generation, if it still is `generation`.
+    /// Sets the password, raises the generation and ends every device, if the generation still is `generation`.
     SetPassword {
         /// Whose.
         id: PeerId,
@@ -171,6 +174,8 @@ pub enum Write {
         generation: u32,
         /// bcrypt's text form.
         password_hash: String,
+        /// Who did that, and is logged in anew.
+        device: Option<NewDevice>,
     },
     /// Stores a manifest unless its id is known.
     PutManifest(StoredManifest),
@@ -196,8 +201,12 @@ pub enum Written {
     Known,
     /// [`Write::CreateAccount`]: the address belongs to this account. [`Write::SetPassword`]: never.
     AddressTaken(Box<Account>),
-    /// [`Write::SetPassword`]: the generation was another by now, or the account is unknown.
+    /// [`Write::SetPassword`]: the generation was another by now, or the account is unknown. [`AccountWrite`] says what else.
     Stale,
+    /// [`AccountWrite::AddDevice`]: done, and these devices were ended for it.
+    Replaced(Vec<DeviceId>),
+    /// [`AccountWrite::RenewDevice`]: the token had been replaced, and the device was ended.
+    Reused,
     /// [`AccountWrite::CreateInvited`]: the invite is unknown, used up, expired or taken back.
     InviteRefused,
 }

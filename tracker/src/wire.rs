@@ -11,13 +11,14 @@ use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::{CHUNKS_MAX, FILE_NAME_BYTES_MAX, RANGES_PER_REQUEST_MAX};
 use peernet_protos::rest::{
-    AnnounceChunkRequest, FAILED_UPLOAD, FeedbackEntry, FeedbackRequest, Have, ManifestBody, SUCCESS_UPLOAD,
+    AnnounceChunkRequest, FAILED_UPLOAD, FeedbackEntry, FeedbackRequest, GRPC, GRPC_TLS, Have, ManifestBody,
+    SUCCESS_UPLOAD, SwarmAnnounceRequest,
 };
 
 use crate::api::ApiError;
 use crate::api::peer_address;
 use crate::store::V1Chunk;
-use crate::swarm::Held;
+use crate::swarm::{Held, Reach};
 
 /// The longest site label, in bytes.
 const SITE_BYTES_MAX: usize = 64;
@@ -132,6 +133,20 @@ pub fn announced_address(text: &str, seen: Option<IpAddr>) -> Result<String, Api
         Some(IpAddr::V6(ip)) => Ok(format!("[{ip}]:{port}")),
         None => Err(ApiError::bad_request("invalid_address", "address must name a host: this connection shows none")),
     }
+}
+
+/// Where an announcer answers, and how: 400 `invalid_transport` for a word that is not one of ours.
+pub fn reach(body: &SwarmAnnounceRequest, seen: Option<IpAddr>) -> Result<Reach, ApiError> {
+    let tls = match body.transport.as_deref() {
+        None | Some(GRPC) => false,
+        Some(GRPC_TLS) => true,
+        Some(_) => {
+            let message = format!("transport must be {GRPC_TLS} or {GRPC}");
+            return Err(ApiError::bad_request("invalid_transport", message));
+        }
+    };
+    let plaintext = body.plaintext_address.as_deref().map(|text| announced_address(text, seen)).transpose()?;
+    Ok(Reach { address: announced_address(&body.address, seen)?.into(), tls, plaintext: plaintext.map(Into::into) })
 }
 
 /// A site label: 1 to 64 bytes without control characters; an empty one is none.

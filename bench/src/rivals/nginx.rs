@@ -15,6 +15,8 @@ use crate::measure;
 pub(crate) struct Nginx {
     child: Child,
     url: String,
+    /// The same over TLS, and whom to trust.
+    secured: (String, PathBuf),
 }
 
 impl Nginx {
@@ -30,20 +32,25 @@ impl Nginx {
             return Ok(None);
         }
         // Free here, and then so in a namespace where nothing but the bench's programs listens.
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let [port, secured_port] = [free_port()?, free_port()?];
+        let (chain, key) = certificate(folder, host.address())?;
         let (config, pid) = (folder.join("nginx.conf"), folder.join("nginx.pid"));
         let _left_over = std::fs::remove_file(&pid);
-        let address = format!("{}:{port}", host.address());
+        let [address, secured] = [port, secured_port].map(|port| format!("{}:{port}", host.address()));
         let text = format!(
             "worker_processes 2; daemon off; master_process on; user root; pid {pid}; error_log stderr;\nevents {{ worker_connections 1024; }}\n\
-             http {{ access_log off; sendfile on; server {{ listen {address}; root {root}; \
+             http {{ access_log off; sendfile on; server {{ listen {address}; listen {secured} ssl; root {root}; \
+             ssl_certificate {chain}; ssl_certificate_key {key}; \
              location = /constant {{ default_type application/json; return 200 '{{\"status\":\"UP\"}}'; }} }} }}\n",
             pid = pid.display(),
             root = files.display(),
+            chain = chain.display(),
+            key = key.display(),
         );
         std::fs::write(&config, text)?;
         let child = host.command("nginx").arg("-c").arg(&config).stderr(Stdio::null()).spawn()?;
-        let nginx = Self { child, url: format!("http://{address}") };
+        let secured = (format!("https://{secured}"), chain);
+        let nginx = Self { child, url: format!("http://{address}"), secured };
         wait_for(&pid)?;
         Ok(Some(nginx))
     }
@@ -55,9 +62,20 @@ impl Nginx {
 
     /// One download by curl on some host, which verifies nothing.
     pub(crate) fn fetch(&self, host: &Host, name: &str, dest: &Path) -> io::Result<Value> {
+        self.curl(host, dest, &[], &format!("{}/{name}", self.url))
+    }
+
+    /// The same over TLS.
+    pub(crate) fn fetch_secured(&self, host: &Host, name: &str, dest: &Path) -> io::Result<Value> {
+        let (url, trusted) = &self.secured;
+        let trusted = trusted.to_string_lossy();
+        self.curl(host, dest, &["--cacert", &trusted], &format!("{url}/{name}"))
+    }
+
+    fn curl(&self, host: &Host, dest: &Path, options: &[&str], url: &str) -> io::Result<Value> {
         let before = self.cpu()?;
         let mut curl = host.command("curl");
-        curl.args(["-sf", "--noproxy", "*", "-o"]).arg(dest).arg(format!("{}/{name}", self.url()));
+        curl.args(["-sf", "--noproxy", "*"]).args(options).arg("-o").arg(dest).arg(url);
         let cost = measure::run(&mut curl)?;
         Ok(both_sides(cost, self.cpu()?.saturating_sub(before), 0))
     }
@@ -74,6 +92,19 @@ impl Drop for Nginx {
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// A certificate that vouches for itself, of the same kind of key as PeerNet's, and that key.
+fn certificate(folder: &Path, address: &str) -> io::Result<(PathBuf, PathBuf)> {
+    let made = rcgen::generate_simple_self_signed([address.to_owned()]).map_err(io::Error::other)?;
+    let (chain, key) = (folder.join("nginx-chain.pem"), folder.join("nginx-key.pem"));
+    std::fs::write(&chain, made.cert.pem())?;
+    std::fs::write(&key, made.signing_key.serialize_pem())?;
+    Ok((chain, key))
 }
 
 /// nginx writes its process id once it listens.

@@ -12,6 +12,8 @@ pub enum IdError {
     Hash,
     /// Not a UUID in its hyphenated form.
     PeerId,
+    /// The same.
+    DeviceId,
 }
 
 impl fmt::Display for IdError {
@@ -19,6 +21,7 @@ impl fmt::Display for IdError {
         f.write_str(match self {
             Self::Hash => "not a SHA-256: 64 lower-case hexadecimal digits are wanted",
             Self::PeerId => "not a peer id: a UUID like 123e4567-e89b-42d3-a456-426614174000 is wanted",
+            Self::DeviceId => "not a device id: a UUID like 123e4567-e89b-42d3-a456-426614174000 is wanted",
         })
     }
 }
@@ -84,52 +87,68 @@ digest_id!(
     ChunkHash
 );
 
-/// An account: a UUID (RFC 9562), version 4 where we make it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PeerId(pub [u8; 16]);
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
 
-impl PeerId {
-    /// Makes a version 4 UUID of 16 random bytes.
-    pub fn from_random(mut bytes: [u8; 16]) -> Self {
-        bytes[6] = (bytes[6] & 0x0f) | 0x40;
-        bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        Self(bytes)
-    }
+        impl $name {
+            /// Makes a version 4 UUID of 16 random bytes.
+            pub fn from_random(mut bytes: [u8; 16]) -> Self {
+                bytes[6] = (bytes[6] & 0x0f) | 0x40;
+                bytes[8] = (bytes[8] & 0x3f) | 0x80;
+                Self(bytes)
+            }
 
-    /// Takes exactly 16 bytes.
-    pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
-        bytes.try_into().map(Self).map_err(|_| IdError::PeerId)
-    }
-}
-
-impl fmt::Display for PeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hex = HEXLOWER.encode(&self.0);
-        write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
-    }
-}
-
-impl fmt::Debug for PeerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PeerId({})", HEXLOWER.encode(&self.0[..4]))
-    }
-}
-
-impl FromStr for PeerId {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let hyphens_in_place =
-            text.len() == 36 && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
-        if !hyphens_in_place {
-            return Err(IdError::PeerId);
+            /// Takes exactly 16 bytes.
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+                bytes.try_into().map(Self).map_err(|_| IdError::$name)
+            }
         }
-        let hex: String = text.chars().filter(|c| *c != '-').collect();
-        let mut out = [0; 16];
-        HEXLOWER.decode_mut(hex.as_bytes(), &mut out).map_err(|_| IdError::PeerId)?;
-        Ok(Self(out))
-    }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let hex = HEXLOWER.encode(&self.0);
+                write!(f, "{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), HEXLOWER.encode(&self.0[..4]))
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                parse_uuid(text).map(Self).ok_or(IdError::$name)
+            }
+        }
+    };
 }
+
+fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+    let hyphens_in_place =
+        text.len() == 36 && text.bytes().enumerate().all(|(i, b)| (b == b'-') == matches!(i, 8 | 13 | 18 | 23));
+    if !hyphens_in_place {
+        return None;
+    }
+    let hex: String = text.chars().filter(|c| *c != '-').collect();
+    let mut out = [0; 16];
+    HEXLOWER.decode_mut(hex.as_bytes(), &mut out).ok().map(|_| out)
+}
+
+uuid_id!(
+    /// An account: a UUID (RFC 9562), version 4 where we make it.
+    PeerId
+);
+uuid_id!(
+    /// One login of an account on one machine: a UUID like [`PeerId`].
+    DeviceId
+);
 
 /// The place of a chunk in its file, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -16,6 +16,8 @@ pub struct Faults {
     pub silent_after_bytes: u64,
     /// After this many bytes in all it closes every connection and refuses new ones, 0 for never.
     pub vanish_after_bytes: u64,
+    /// Keeps every byte of both directions, for [`Relay::recorded`].
+    pub record: bool,
 }
 
 /// A listening relay; dropping it closes everything.
@@ -33,6 +35,7 @@ struct Shared {
     connections: AtomicU64,
     closed: AtomicBool,
     sockets: Mutex<Vec<TcpStream>>,
+    recorded: Mutex<Vec<u8>>,
     /// When the next byte may pass, for the rate limit.
     next: Mutex<Instant>,
     /// Never receives: `recv_timeout` on it is the pause.
@@ -59,6 +62,7 @@ impl Relay {
             connections: AtomicU64::new(0),
             closed: AtomicBool::new(false),
             sockets: Mutex::default(),
+            recorded: Mutex::default(),
             next: Mutex::new(Instant::now()),
             stop: Mutex::new(stop),
         });
@@ -85,6 +89,11 @@ impl Relay {
     /// How many connections were relayed so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// What was said through it so far, as somebody between the two ends sees it; of several connections in no order.
+    pub fn recorded(&self) -> Vec<u8> {
+        self.shared.recorded.lock().expect("no panic under the lock").clone()
     }
 
     /// Closes every connection and refuses new ones.
@@ -131,6 +140,9 @@ impl Shared {
     fn copy(&self, mut from: TcpStream, mut to: TcpStream, faulty: bool) {
         let mut buffer = vec![0; 16 << 10];
         while let Ok(len @ 1..) = from.read(&mut buffer) {
+            if self.faults.record {
+                self.recorded.lock().expect("no panic under the lock").extend_from_slice(&buffer[..len]);
+            }
             if faulty && !self.let_pass(len as u64) {
                 continue;
             }

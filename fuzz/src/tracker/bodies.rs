@@ -7,6 +7,7 @@ use peernet_protos::limits::{CHUNKS_MAX, FILE_NAME_BYTES_MAX};
 use peernet_protos::rest::{
     AnnounceChunkRequest, FeedbackBatchRequest, FeedbackEntry, FeedbackRequest, Have, LoginRequest, LookupV1Reply,
     ManifestBody, PasswordRequest, PlanReply, RegisterRequest, SearchReply, SwarmAnnounceRequest, SwarmLeaveRequest,
+    TokenRefreshRequest,
 };
 use peernet_tracker::wire;
 use serde::Serialize;
@@ -20,6 +21,7 @@ pub fn rest_body(data: &[u8]) {
     same::<RegisterRequest>(data);
     same::<LoginRequest>(data);
     same::<PasswordRequest>(data);
+    same::<TokenRefreshRequest>(data);
     same::<SwarmLeaveRequest>(data);
     same::<SearchReply>(data);
     same::<AnnounceChunkRequest>(data).iter().for_each(announced_chunk);

@@ -15,14 +15,15 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
     use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
     use peernet_engine::time::UnixMillis;
     use peernet_tracker::store::{LeaseRow, V1Chunk, V1Listing};
+    use peernet_tracker::swarm::Reach;
     let (peer, file_hash, expires_at) = (PeerId([1; 16]), FileHash([2; 32]), UnixMillis(3));
-    let (address, file_name) = ("a:1".to_owned(), "f".to_owned());
+    let (reach, file_name) = (Reach { tls: true, ..Reach::plain("a:1") }, "f".to_owned());
     let have = Bitmap::empty(ChunkCount(9));
     let lease = LeaseRow {
         peer,
         file_hash,
         manifest_id: ManifestId([4; 32]),
-        address,
+        reach,
         site: Some("s".to_owned()),
         have,
         expires_at,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
+use peernet_tracker::accounts::RefreshToken;
 use peernet_tracker::api::path::percent_decode;
 use peernet_tracker::api::{peer_address, query_args};
 use peernet_tracker::http::{Head, Request, RequestId};
-use peernet_tracker::keys::Keys;
+use peernet_tracker::keys::{Caller, Keys, Lifetimes};
 use peernet_tracker::wire;
 use tiny_http::Method;
 
@@ -65,12 +66,15 @@ pub(super) fn address_examples() -> Vec<Vec<u8>> {
     ])
 }
 
-/// A token: only what this tracker signed, and only as it signed it.
+/// A token: only what this tracker signed, and only as it signed it; a refresh token only in its one form.
 pub fn token(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (keys, good) = keys_and_token();
     let verified = keys.verify(NOW, text);
     assert_eq!(verified.is_some(), text == good, "{text}");
+    if let Some(refresh_token) = RefreshToken::parse(text) {
+        assert_eq!(refresh_token.text(), text);
+    }
 }
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -79,8 +83,9 @@ fn keys_and_token() -> &'static (Keys, String) {
     static KEYS: OnceLock<(Keys, String)> = OnceLock::new();
     KEYS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let keys = Keys::open(folder.path(), Duration::from_secs(3_600)).expect("a new key");
-        let token = keys.issue(NOW, PeerId([7; 16]), 1).text;
+        let hour = Duration::from_secs(3_600);
+        let keys = Keys::open(folder.path(), Lifetimes { account: hour, device: hour }).expect("a new key");
+        let token = keys.issue(NOW, &Caller::account(PeerId([7; 16]), 1)).text;
         (keys, token)
     })
 }
@@ -88,5 +93,6 @@ fn keys_and_token() -> &'static (Keys, String) {
 pub(super) fn token_examples() -> Vec<Vec<u8>> {
     let good = &keys_and_token().1;
     let unsigned = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIwNzA3MDcwNy0wNzA3LTA3MDctMDcwNy0wNzA3MDcwNzA3MDcifQ.";
-    texts(&[good, unsigned, &good.replacen('.', "..", 1)])
+    let refresh_token = "pnr_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    texts(&[good, unsigned, &good.replacen('.', "..", 1), refresh_token])
 }

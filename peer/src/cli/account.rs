@@ -4,7 +4,7 @@ use peernet_engine::ids::PeerId;
 use serde_json::json;
 
 use super::args::{Login, Password, Register};
-use super::context::{Context, variable};
+use super::context::{Context, Way, variable};
 use super::exit::{Exit, Failure};
 use super::password::{Source, first_line};
 use crate::home::Credentials;
@@ -15,7 +15,8 @@ const PASSWORD_VARIABLE: &str = "PEERNET_PASSWORD";
 const INVITE_VARIABLE: &str = "PEERNET_INVITE";
 
 pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failure> {
-    let mut builder = context.builder(typed.tracker.as_deref()).passing_shares();
+    let way = Way { ca_fingerprint: typed.ca_fingerprint.as_deref(), ..typed.way() };
+    let mut builder = context.builder(way)?.passing_shares();
     if let Some(address) = &typed.address {
         address.parse::<crate::grpc::HostPort>().map_err(|e| Failure::usage(format!("--address {address}: {e}")))?;
         builder = builder.address(address);
@@ -52,7 +53,7 @@ fn invite(context: &Context, option: Option<String>, file: Option<&str>) -> Resu
 }
 
 pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {
-    let node = context.asking_node(typed.tracker.as_deref())?;
+    let node = context.asking_node(Way { ca_fingerprint: typed.ca_fingerprint.as_deref(), ..typed.way() })?;
     let name = login_name(&node, typed.peer_id.as_deref(), typed.address)?;
     let password = Source {
         option: typed.password,
@@ -66,7 +67,7 @@ pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {
 }
 
 pub(super) fn password(context: &Context, typed: Password) -> Result<Exit, Failure> {
-    let node = context.asking_node(typed.tracker.as_deref())?;
+    let node = context.asking_node(typed.way())?;
     let account = node.account()?.ok_or_else(not_logged_in)?;
     let old = Source {
         option: None,
@@ -103,7 +104,15 @@ fn report(context: &Context, node: &Node, peer: PeerId, what: &str) -> Result<Ex
     let address = node.account()?.and_then(|Credentials { address, .. }| address);
     let tracker = node.tracker_url();
     let people = format!("{what} as {peer} at {tracker}");
-    context.output.result(&people, &json!({"peer_id": peer.to_string(), "tracker": tracker, "address": address}));
+    let fingerprint = node.ca_fingerprint()?.map(|fingerprint| fingerprint.to_string());
+    if fingerprint.is_none() {
+        context
+            .output
+            .warn("the tracker issued no certificate: without --allow-plaintext nothing can be shared or downloaded");
+    }
+    let peer_id = peer.to_string();
+    let programs = json!({"peer_id": peer_id, "tracker": tracker, "address": address, "ca_fingerprint": fingerprint});
+    context.output.result(&people, &programs);
     Ok(Exit::Ok)
 }
 

@@ -9,6 +9,7 @@ use argh::FromArgs;
 pub(super) use commands::*;
 
 /// What came of reading the arguments.
+#[expect(clippy::large_enum_variant, reason = "there is one in the life of the program")]
 pub(super) enum Parsed {
     Command(Peernet),
     /// Help or the version.

@@ -18,6 +18,12 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Config {
     /// The tracker's URL.
     pub tracker: Option<String>,
+    /// By what a tracker of `https://` is known: `swarm` or `public`.
+    pub tracker_tls: Option<String>,
+    /// Speak plaintext where nothing better can be had.
+    pub allow_plaintext: Option<bool>,
+    /// Where to listen in plaintext then, `host:port`.
+    pub plaintext_listen: Option<String>,
     /// Where `daemon` and `share` listen, `host:port`.
     pub listen: Option<String>,
     /// The address others reach this peer at, `host:port`.
@@ -59,7 +65,16 @@ impl fmt::Display for Amount {
 
 /// Every key and what it means, for docs/OPERATING.md.
 pub const CONFIG_KEYS: &[(&str, &str)] = &[
-    ("tracker", "the tracker's URL, like http://tracker.example:8080; several of one swarm with commas between them"),
+    ("tracker", "the tracker's URL, like https://tracker.example:8080; several of one swarm with commas between them"),
+    (
+        "tracker_tls",
+        "by what an https:// tracker is known: swarm (its swarm's own authority, the default) or public (host name and public web)",
+    ),
+    (
+        "allow_plaintext",
+        "true: speak plaintext where nothing better can be had, and listen in plaintext as well; by default false",
+    ),
+    ("plaintext_listen", "where to listen in plaintext then, host:port; by default any port of the host of listen"),
     ("listen", "where daemon and share listen, host:port; by default 0.0.0.0:0, any port of all interfaces"),
     ("address", "the address others reach this peer at, host:port, where it is another than it listens on"),
     ("site", "a label of this machine's site; downloads prefer sources with their own"),
@@ -81,6 +96,11 @@ pub const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     ("HOME", "where those defaults and version 1's configuration are looked for"),
     ("PEERNET_TRACKER", "the tracker's URL, or several with commas between them, where --tracker does not say it"),
+    (
+        "PEERNET_CA_FINGERPRINT",
+        "the SHA-256 of the swarm's authority for register and login, where --ca-fingerprint does not say it",
+    ),
+    ("PEERNET_ALLOW_PLAINTEXT", "1 is --allow-plaintext; 0 overrules allow_plaintext of config.toml"),
     ("PEERNET_PASSWORD", "the password, where neither an option nor a file says it"),
     ("PEERNET_NEW_PASSWORD", "the new password of the command password, likewise"),
     ("PEERNET_INVITE", "the invite code of the command register, likewise"),
@@ -112,7 +132,8 @@ mod tests {
     #[test]
     fn every_documented_key_is_read_and_others_are_refused() {
         for (key, _) in CONFIG_KEYS {
-            let config = Config::parse(&format!("{key} = \"x\"")).unwrap();
+            let value = if *key == "allow_plaintext" { "true" } else { "\"x\"" };
+            let config = Config::parse(&format!("{key} = {value}")).unwrap();
             assert_ne!(config, Config::default(), "{key}");
         }
         for bad in ["trackr = \"x\"", "tracker = 1", "tracker"] {

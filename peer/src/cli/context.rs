@@ -1,5 +1,6 @@
 //! What commands have in common: folders, configuration, which tracker, and a node made of them.
 
+use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,21 @@ use crate::control::ControlClient;
 use crate::home::{Credentials, Home, HomeLock, Version1Config, parse_version1};
 use crate::node::{Builder, Node};
 
+const PLAINTEXT_VARIABLE: &str = "PEERNET_ALLOW_PLAINTEXT";
+const FINGERPRINT_VARIABLE: &str = "PEERNET_CA_FINGERPRINT";
 /// How long a daemon may take from its lock to its socket, and how often it is looked for meanwhile.
 const DAEMON_START_MAX: Duration = Duration::from_secs(10);
 const DAEMON_LOOK: Duration = Duration::from_millis(50);
+
+/// How to speak to the tracker, as far as it was typed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Way<'a> {
+    pub(super) tracker: Option<&'a str>,
+    pub(super) tls: Option<&'a str>,
+    pub(super) allow_plaintext: bool,
+    pub(super) ca_fingerprint: Option<&'a str>,
+    pub(super) plaintext_port: Option<u16>,
+}
 
 /// Set up once per run.
 pub(super) struct Context {
@@ -39,28 +52,58 @@ impl Context {
         typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone())
     }
 
-    /// A node with what the configuration says.
-    pub(super) fn builder(&self, tracker: Option<&str>) -> Builder {
+    /// A node with what was typed, and what environment and configuration say.
+    pub(super) fn builder(&self, way: Way<'_>) -> Result<Builder, Failure> {
         let mut builder =
             Node::builder().folders(self.home.clone()).log(self.output.log()).stop_with(self.cancel.clone());
-        if let Some(url) = self.tracker(tracker).or_else(|| self.version1_url()) {
+        if let Some(url) = self.tracker(way.tracker).or_else(|| self.version1_url()) {
             builder = builder.tracker(url);
         }
+        builder = self.secured(builder, way)?;
         if let Some(listen) = &self.config.listen {
             builder = builder.listen(listen);
         }
         if let Some(address) = &self.config.address {
             builder = builder.address(address);
         }
-        match &self.config.site {
+        Ok(match &self.config.site {
             Some(site) => builder.site(site),
             None => builder,
+        })
+    }
+
+    /// With whom it may speak, and how.
+    fn secured(&self, builder: Builder, way: Way<'_>) -> Result<Builder, Failure> {
+        let allowed = way.allow_plaintext || self.allows_plaintext()?;
+        let mut builder = builder.allow_plaintext(allowed);
+        let read = |name: &str, error: &dyn fmt::Display| Failure::usage(format!("{name}: {error}"));
+        if let Some(text) = way.tls.or(self.config.tracker_tls.as_deref()) {
+            builder = builder.tracker_tls(text.parse().map_err(|error| read("--tracker-tls", &error))?);
+        }
+        let fingerprint = way.ca_fingerprint.map(str::to_owned).or_else(|| variable(FINGERPRINT_VARIABLE));
+        if let Some(text) = fingerprint {
+            builder = builder.ca_fingerprint(text.parse().map_err(|error| read("--ca-fingerprint", &error))?);
+        }
+        match (way.plaintext_port, &self.config.plaintext_listen) {
+            (Some(_), _) if !allowed => Err(Failure::usage("--plaintext-port goes with --allow-plaintext")),
+            (Some(port), _) => Ok(builder.plaintext_port(port)),
+            (None, Some(listen)) => Ok(builder.plaintext_listen(listen)),
+            (None, None) => Ok(builder),
+        }
+    }
+
+    fn allows_plaintext(&self) -> Result<bool, Failure> {
+        match variable(PLAINTEXT_VARIABLE).as_deref() {
+            None => Ok(self.config.allow_plaintext.unwrap_or(false)),
+            Some("1" | "true") => Ok(true),
+            Some("0" | "false") => Ok(false),
+            Some(_) => Err(Failure::usage(format!("{PLAINTEXT_VARIABLE}: 1 or 0 is wanted"))),
         }
     }
 
     /// A node for a command that asks the tracker and serves nothing.
-    pub(super) fn asking_node(&self, tracker: Option<&str>) -> Result<Node, Failure> {
-        Ok(self.builder(tracker).passing_shares().build()?)
+    pub(super) fn asking_node(&self, way: Way<'_>) -> Result<Node, Failure> {
+        Ok(self.builder(way)?.passing_shares().build()?)
     }
 
     /// The daemon of this folder, if there is one. One that is just starting holds the folder's lock before it listens;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::Daemon;
-use super::context::Context;
+use super::context::{Context, Way};
 use super::exit::{Exit, Failure};
 use super::limits::{LimitsRequest, Typed};
 use super::metrics::MetricsServer;
@@ -17,9 +17,11 @@ use crate::cancel::Cancel;
 use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
 use crate::error::NodeError;
 use crate::node::Node;
+use crate::transfers::Transport;
 
 pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {
-    let mut builder = context.builder(typed.tracker.as_deref()).limits(Typed::from(&typed).limits(&context.config)?);
+    let way = Way { plaintext_port: typed.plaintext_port, ..typed.way() };
+    let mut builder = context.builder(way)?.limits(Typed::from(&typed).limits(&context.config)?);
     if let Some(listen) = &typed.listen {
         builder = builder.listen(listen);
     }
@@ -111,9 +113,11 @@ fn status(node: &Node, uptime: Duration) -> DaemonStatus {
     DaemonStatus {
         pid: process::id(),
         listen: node.listen_address().map_or_else(String::new, |address| address.to_string()),
+        plaintext_listen: node.plaintext_address().map(|address| address.to_string()),
         uptime_s: uptime.as_secs(),
         bytes_sent: node.bytes_sent(),
         uploads: transfers.uploads.len(),
+        plaintext_uploads: transfers.uploads.iter().filter(|up| up.transport == Transport::Plaintext).count(),
         upload_rate: transfers.upload_rate() as u64,
         downloads: transfers.downloads.len(),
         download_rate: transfers.download_rate() as u64,

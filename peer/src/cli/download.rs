@@ -7,7 +7,7 @@ use peernet_engine::link::Target;
 use serde_json::json;
 
 use super::args::Download;
-use super::context::Context;
+use super::context::{Context, Way};
 use super::exit::{Exit, Failure};
 use super::limits::Typed;
 use super::output::{shown, size};
@@ -30,6 +30,13 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         return stream::download(context, &target, &typed);
     }
     let limits = Typed::from(&typed).limits(&context.config)?;
+    let way = Way {
+        tracker: typed.tracker.as_deref(),
+        tls: typed.tracker_tls.as_deref(),
+        allow_plaintext: typed.allow_plaintext,
+        plaintext_port: typed.plaintext_port,
+        ..Way::default()
+    };
     let output = typed.output.or_else(|| context.config.output.clone()).unwrap_or_else(|| OUTPUT_DEFAULT.to_owned());
     let options = DownloadOptions {
         output: Some(PathBuf::from(output)),
@@ -41,7 +48,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         exclude: typed.exclude,
         no_sync: typed.no_sync,
     };
-    let node = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits).build()?;
+    let node = context.builder(way)?.passing_shares().limits(limits).build()?;
     note_other_tracker(context, &target, node.tracker_url());
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let mut meter = Meter::new(&context.output, format!("downloading {}", short(&target)));
@@ -133,7 +140,7 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
             daemon.ask(Request::Share { path }, &mut |_| {}).map(drop).map_err(problem)
         }
         None => {
-            let node = context.builder(None).build()?;
+            let node = context.builder(Way::default())?.build()?;
             node.share(&done.path, &mut |_| {}, &context.cancel)?;
             context.output.note("noted down for sharing; `peernet daemon` serves it");
             Ok(())

@@ -7,7 +7,7 @@ use peernet_engine::link::Target;
 use serde_json::{Value, json};
 
 use super::args::{Link, List, Search, Verify};
-use super::context::Context;
+use super::context::{Context, Way};
 use super::exit::{Exit, Failure};
 use super::output::{shown, size};
 use super::progress::Meter;
@@ -22,7 +22,7 @@ pub(super) fn list(context: &Context, typed: List) -> Result<Exit, Failure> {
     let daemon = daemon_status(context);
     let shares = match &daemon {
         Some(daemon) => daemon.shares.clone(),
-        None => own_shares(context, typed.tracker.as_deref())?,
+        None => own_shares(context, typed.way())?,
     };
     let rows: Vec<String> = shares.as_array().into_iter().flatten().map(row).collect();
     let people = match (rows.is_empty(), &daemon) {
@@ -35,7 +35,7 @@ pub(super) fn list(context: &Context, typed: List) -> Result<Exit, Failure> {
 }
 
 pub(super) fn search(context: &Context, typed: Search) -> Result<Exit, Failure> {
-    let node = context.asking_node(typed.tracker.as_deref())?;
+    let node = context.asking_node(typed.way())?;
     let hits = node.search(&typed.words.join(" "), typed.limit, typed.after.as_deref())?;
     let mut people: Vec<String> = hits.files.iter().map(hit_row).collect();
     if people.is_empty() {
@@ -75,7 +75,7 @@ pub(super) fn verify(context: &Context, typed: Verify) -> Result<Exit, Failure> 
 }
 
 pub(super) fn link(context: &Context, typed: Link) -> Result<Exit, Failure> {
-    let node = context.builder(typed.tracker.as_deref()).build()?;
+    let node = context.builder(typed.way())?.build()?;
     let path = Path::new(&typed.file);
     let known = match Target::parse(&typed.file) {
         Ok(target) => node.shares().into_iter().find(|share| share.file_hash == target.file_hash()),
@@ -128,8 +128,8 @@ pub(super) fn no_daemon(context: &Context) -> Failure {
 }
 
 /// What this folder shares, read without a daemon.
-pub(super) fn own_shares(context: &Context, tracker: Option<&str>) -> Result<Value, Failure> {
-    let node = match context.builder(tracker).build() {
+pub(super) fn own_shares(context: &Context, way: Way<'_>) -> Result<Value, Failure> {
+    let node = match context.builder(way)?.build() {
         // Links name a tracker; without one there has been nothing to share.
         Err(crate::error::NodeError::NotLoggedIn(_)) => return Ok(json!([])),
         node => node?,

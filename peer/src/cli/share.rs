@@ -8,7 +8,7 @@ use peernet_engine::link::Target;
 use serde_json::{Value, json};
 
 use super::args::{Share, Unshare};
-use super::context::Context;
+use super::context::{Context, Way};
 use super::daemon::serve_until_stopped;
 use super::exit::{Exit, Failure};
 use super::limits::Typed;
@@ -42,7 +42,7 @@ pub(super) fn unshare(context: &Context, typed: Unshare) -> Result<Exit, Failure
         return Err(Failure::usage("stop sharing what? Name files, hashes or links"));
     }
     // Read from the folder, which the daemon keeps up to date; only ending the shares is the daemon's.
-    let node = context.builder(typed.tracker.as_deref()).build()?;
+    let node = context.builder(typed.way())?.build()?;
     let mut removed = Vec::new();
     for file in &typed.files {
         for file_hash in named(&node, file)? {
@@ -121,7 +121,7 @@ fn through_daemon(context: &Context, files: &[String]) -> Result<Exit, Failure> 
 }
 
 fn note_down(context: &Context, typed: &Share) -> Result<Exit, Failure> {
-    let node = context.builder(typed.tracker.as_deref()).build()?;
+    let node = context.builder(typed.way())?.build()?;
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let shared = share_all(context, &node, &typed.files)?;
     report(context, &shared, "nobody", None);
@@ -131,7 +131,8 @@ fn note_down(context: &Context, typed: &Share) -> Result<Exit, Failure> {
 
 fn serve_from_here(context: &Context, typed: &Share) -> Result<Exit, Failure> {
     let limits = Typed::from(typed).limits(&context.config)?;
-    let mut builder = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits);
+    let way = Way { plaintext_port: typed.plaintext_port, ..typed.way() };
+    let mut builder = context.builder(way)?.passing_shares().limits(limits);
     match (typed.port, &typed.listen) {
         (Some(_), Some(_)) => return Err(Failure::usage("give either --port or --listen")),
         (Some(port), None) => builder = builder.listen(format!("0.0.0.0:{port}")),

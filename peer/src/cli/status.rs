@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::account;
 use super::args::Status;
-use super::context::Context;
+use super::context::{Context, Way};
 use super::exit::{Exit, Failure};
 use super::output::size;
 use super::query::{daemon_status, no_daemon, own_shares};
@@ -35,7 +35,7 @@ pub(super) fn status(context: &Context, typed: Status) -> Result<Exit, Failure> 
     if typed.daemon {
         return daemon_answers(context);
     }
-    let known = look(context, typed.tracker.as_deref())?;
+    let known = look(context, typed.way())?;
     context.output.result(&known.people(), &known.programs());
     match &known.me {
         Ok(_) => Ok(Exit::Ok),
@@ -53,8 +53,8 @@ fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn look(context: &Context, tracker: Option<&str>) -> Result<Known, Failure> {
-    let node = context.asking_node(tracker)?;
+fn look(context: &Context, way: Way<'_>) -> Result<Known, Failure> {
+    let node = context.asking_node(way)?;
     let account = node.account()?.ok_or_else(account::not_logged_in)?;
     let me = match node.me() {
         Ok(me) => Ok(me),
@@ -65,7 +65,7 @@ fn look(context: &Context, tracker: Option<&str>) -> Result<Known, Failure> {
     let daemon = daemon_status(context);
     let shares = match &daemon {
         Some(daemon) => daemon.shares.clone(),
-        None => own_shares(context, tracker)?,
+        None => own_shares(context, way)?,
     };
     let tracker = node.tracker_url().to_owned();
     Ok(Known { peer_id: account.peer_id, address: account.address, tracker, me, daemon, shares })
@@ -121,9 +121,11 @@ fn daemon_json(daemon: Option<&DaemonStatus>) -> Value {
         "daemon": daemon.is_some(),
         "daemon_pid": daemon.map(|daemon| daemon.pid),
         "daemon_listen": daemon.map(|daemon| &daemon.listen),
+        "daemon_plaintext_listen": daemon.and_then(|daemon| daemon.plaintext_listen.as_ref()),
         "daemon_uptime_s": daemon.map(|daemon| daemon.uptime_s),
         "daemon_bytes_sent": daemon.map(|daemon| daemon.bytes_sent),
         "daemon_uploads": daemon.map(|daemon| daemon.uploads),
+        "daemon_plaintext_uploads": daemon.map(|daemon| daemon.plaintext_uploads),
         "daemon_upload_rate": daemon.map(|daemon| daemon.upload_rate),
         "daemon_downloads": daemon.map(|daemon| daemon.downloads),
         "daemon_download_rate": daemon.map(|daemon| daemon.download_rate),
@@ -132,11 +134,21 @@ fn daemon_json(daemon: Option<&DaemonStatus>) -> Value {
 
 fn daemon_line(daemon: Option<&DaemonStatus>) -> String {
     match daemon {
-        Some(DaemonStatus { pid, listen, bytes_sent, uploads, upload_rate, downloads, download_rate, .. }) => {
+        Some(daemon) => {
+            let DaemonStatus { pid, listen, bytes_sent, uploads, upload_rate, downloads, download_rate, .. } = daemon;
+            let transport = match &daemon.plaintext_listen {
+                None => "tls".to_owned(),
+                Some(open) if open == listen => "plaintext".to_owned(),
+                Some(open) => format!("tls; plaintext on {open}"),
+            };
+            let open = match daemon.plaintext_uploads {
+                0 => String::new(),
+                open => format!(" ({open} in plaintext)"),
+            };
             let (sent, up, down) = (size(*bytes_sent), size(*upload_rate), size(*download_rate));
             format!(
-                "daemon      running as process {pid} on {listen}, {sent} sent\n\
-                 transfers   {uploads} uploads at {up}/s, {downloads} downloads at {down}/s"
+                "daemon      running as process {pid} on {listen} ({transport}), {sent} sent\n\
+                 transfers   {uploads} uploads{open} at {up}/s, {downloads} downloads at {down}/s"
             )
         }
         None => "daemon      not running".to_owned(),

@@ -34,7 +34,7 @@ pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> 
         return Err(Failure::usage(text));
     }
     let limits = Typed::from(typed).limits(&context.config)?;
-    let node = context.builder(typed.tracker.as_deref()).passing_shares().limits(limits).build()?;
+    let node = context.builder(typed.way())?.passing_shares().limits(limits).build()?;
     note_other_tracker(context, target, node.tracker_url());
     if !matches!(target, Target::Link(link) if link.manifest.is_some()) {
         context.output.note("without a link only the end proves the bytes: wait for exit code 0 before trusting them");

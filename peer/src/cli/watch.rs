@@ -92,7 +92,8 @@ fn list<T>(lines: &mut Vec<String>, all: &[T], line: impl Fn(&T) -> String) {
 
 fn upload_line(upload: &UploadMessage) -> String {
     let (rate, bytes, since) = (size(upload.rate), size(upload.bytes), span(upload.seconds));
-    format!("  up    {}  to {}  {rate}/s  {bytes} in {since}", named(&upload.name, &upload.file_hash), upload.address)
+    let (name, UploadMessage { address, transport, .. }) = (named(&upload.name, &upload.file_hash), upload);
+    format!("  up    {name}  to {address} ({transport})  {rate}/s  {bytes} in {since}")
 }
 
 fn download_line(download: &DownloadMessage) -> String {
@@ -100,7 +101,11 @@ fn download_line(download: &DownloadMessage) -> String {
     let of = download.bytes_total.map_or_else(String::new, |total| format!(" of {}", size(total)));
     let left = download.eta_s.map_or_else(String::new, |eta| format!(", {} left", span(eta)));
     let name = named(&download.name, &download.file_hash);
-    format!("  down  {name}  from {} peers  {rate}/s  {done}{of}{left}", download.sources)
+    let open = match download.plaintext_sources {
+        0 => String::new(),
+        open => format!(" ({open} in plaintext)"),
+    };
+    format!("  down  {name}  from {} peers{open}  {rate}/s  {done}{of}{left}", download.sources)
 }
 
 fn named(name: &str, file_hash: &str) -> String {
@@ -127,6 +132,8 @@ mod tests {
             file_hash: "ab".repeat(32),
             name: "model\u{7}.bin".to_owned(),
             address: "10.0.0.2:5000".to_owned(),
+            transport: "tls".to_owned(),
+            peer_id: None,
             rate: 1 << 20,
             bytes: 3 << 20,
             seconds: 61,
@@ -139,6 +146,7 @@ mod tests {
             bytes_total: Some(2 << 20),
             eta_s: Some(9),
             sources: 2,
+            plaintext_sources: 1,
             seconds: 3,
         };
         let transfers = TransfersMessage {
@@ -152,13 +160,13 @@ mod tests {
         };
         let lines = people(&transfers);
         assert_eq!(lines[0], "upload 22.0 MiB/s (1.0 GiB so far), download 512 B/s, 24 connections");
-        assert_eq!(lines[1], "  up    model\u{fffd}.bin  to 10.0.0.2:5000  1.0 MiB/s  3.0 MiB in 1 min 1 s");
+        assert_eq!(lines[1], "  up    model\u{fffd}.bin  to 10.0.0.2:5000 (tls)  1.0 MiB/s  3.0 MiB in 1 min 1 s");
         assert_eq!(
             lines[21..],
             [
                 "  ... and 2 more",
                 "  up    2 calls of version 1  0 B/s  7.0 MiB",
-                "  down  cdcdcdcdcdcd  from 2 peers  512 B/s  1.0 MiB of 2.0 MiB, 9 s left",
+                "  down  cdcdcdcdcdcd  from 2 peers (1 in plaintext)  512 B/s  1.0 MiB of 2.0 MiB, 9 s left",
             ]
         );
     }

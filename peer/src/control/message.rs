@@ -106,12 +106,18 @@ pub(crate) struct DaemonStatus {
     pub(crate) pid: u32,
     /// Where it listens.
     pub(crate) listen: String,
+    /// Where it listens in plaintext, if it does.
+    #[serde(default)]
+    pub(crate) plaintext_listen: Option<String>,
     /// Since when it runs, in seconds.
     pub(crate) uptime_s: u64,
     /// Bytes it has sent to others since then.
     pub(crate) bytes_sent: u64,
     /// `Fetch` calls it serves, and bytes a second that go out, version 1's included.
     pub(crate) uploads: usize,
+    /// Of these, those of callers in plaintext.
+    #[serde(default)]
+    pub(crate) plaintext_uploads: usize,
     pub(crate) upload_rate: u64,
     /// Downloads that run in it, and bytes a second that come in.
     pub(crate) downloads: usize,

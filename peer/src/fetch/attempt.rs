@@ -197,6 +197,9 @@ fn transfer(
     part: &Arc<Part>,
     (journal, held): (Journal, Bitmap),
 ) -> Result<Pass, FetchError> {
+    if context.only_plaintext && sources.is_empty() && blueprint.wanted.iter().any(|chunk| !held.contains(chunk)) {
+        return Err(FetchError::OnlyPlaintext);
+    }
     let (over, skip_last) = (Cancel::new(), AtomicBool::new(false));
     let follow = match part.storage() {
         Storage::File(_) => Follow::Hash,

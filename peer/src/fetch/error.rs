@@ -18,6 +18,8 @@ pub enum FetchError {
     Directory(DirectoryError),
     /// Sources are known, but they did not deliver.
     GaveUp(Why),
+    /// All who offer it speak plaintext only, and that was not allowed.
+    OnlyPlaintext,
     /// The disk failed, is full or read-only, or the folder is not ours to write to. No source is blamed.
     LocalDisk {
         /// What was tried, with the path.
@@ -49,6 +51,10 @@ impl fmt::Display for FetchError {
             Self::Cancelled => f.write_str("cancelled"),
             Self::Directory(error) => write!(f, "{error}"),
             Self::GaveUp(why) => write!(f, "{why}"),
+            Self::OnlyPlaintext => f.write_str(
+                "all who offer it speak plaintext only, so that nobody could tell who they are and everybody in between could \
+                 read along: --allow-plaintext takes it from them nevertheless",
+            ),
             Self::LocalDisk { doing, error } => write!(f, "{doing}: {error}"),
             Self::Sink(error) => write!(f, "writing the output: {error}"),
             Self::DeliveredWrong => f.write_str(

@@ -16,6 +16,7 @@ use super::{
 use crate::cancel::Cancel;
 use crate::grpc::{Client, HostPort};
 use crate::part::{Part, sync_folder_of};
+use crate::transfers::Transport;
 use crate::upload::Held;
 
 /// Manifests of one file that are tried; more than one is a sign of liars.
@@ -36,9 +37,23 @@ pub(super) struct Context<'a> {
     pub(super) bytes_fetched: u64,
     pub(super) bytes_resumed: u64,
     pub(super) bytes_copied: u64,
+    /// There are sources of this manifest, and none may be spoken to for want of encryption.
+    pub(super) only_plaintext: bool,
 }
 
 impl Context<'_> {
+    /// Those that may be spoken to, and what to tell the user of the others.
+    pub(super) fn usable(&self, sources: Vec<Source>) -> (Vec<Source>, Option<String>) {
+        let others = sources.iter().filter(|source| Some(source.peer) != self.job.own_peer).count();
+        let mut usable = self.job.dial.usable(sources);
+        usable.retain(|source| Some(source.peer) != self.job.own_peer);
+        let note = match others - usable.len() {
+            0 => None,
+            passed_over => Some(format!("{passed_over} sources cannot be used: they do not speak as this node may")),
+        };
+        (usable, note)
+    }
+
     /// Shows a phase in which nothing is transferred.
     pub(super) fn show(&mut self, phase: Phase, chunks: (u32, u32)) {
         let progress = FetchProgress {
@@ -69,8 +84,19 @@ pub(super) fn run(
     let known = Known::new(job.own_peer);
     let (begun, held) = (Instant::now(), None);
     let (bytes_fetched, bytes_resumed, bytes_copied) = (0, 0, 0);
-    let mut context =
-        Context { job, directory, progress, cancel, known, begun, held, bytes_fetched, bytes_resumed, bytes_copied };
+    let mut context = Context {
+        job,
+        directory,
+        progress,
+        cancel,
+        known,
+        begun,
+        held,
+        bytes_fetched,
+        bytes_resumed,
+        bytes_copied,
+        only_plaintext: false,
+    };
     let result = download(&mut context).map_err(|error| match error {
         // A question that was cut short has no answer, which is not what went wrong.
         FetchError::Directory(_) | FetchError::NoManifest if cancel.is_cancelled() => FetchError::Cancelled,
@@ -108,6 +134,8 @@ fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
             }
         };
         tried = true;
+        let (sources, only_plaintext) = sources;
+        context.only_plaintext = only_plaintext;
         match attempt::run(context, blueprint, sources, &part)? {
             Outcome::Finished(manifest, path, identity) => {
                 return Ok(fetched(context, plan, (manifest, path, identity)));
@@ -180,13 +208,29 @@ fn candidates(context: &Context<'_>, plan: &Plan) -> Vec<Candidate> {
     if plan.v1_listed {
         all.push(Candidate::V1);
     }
+    // Stable: the first one that somebody may be asked for is tried first.
+    all.sort_by_key(
+        |candidate| matches!(candidate, Candidate::Manifest(_, sources) if only_plaintext(context, sources)),
+    );
     all
 }
 
+/// Whether there are sources, and the want of encryption is why none can be used.
+fn only_plaintext(context: &Context<'_>, sources: &[Source]) -> bool {
+    let others = || sources.iter().filter(|source| Some(source.peer) != context.job.own_peer);
+    let usable = context.usable(sources.to_vec()).0;
+    usable.is_empty() && others().any(|source| source.transport == Transport::Plaintext)
+}
+
+/// Those that may be spoken to, and whether there are others only.
+type Usable = (Vec<Source>, bool);
+
 impl Candidate {
-    fn resolve(self, context: &mut Context<'_>) -> Result<(Blueprint, Vec<Source>), FetchError> {
+    fn resolve(self, context: &mut Context<'_>) -> Result<(Blueprint, Usable), FetchError> {
         match self {
             Self::Manifest(id, sources) => {
+                let only_plaintext = only_plaintext(context, &sources);
+                let sources = context.usable(sources).0;
                 let manifest = manifest(context, id, &sources)?;
                 let size = manifest.geometry().size().0;
                 if context.job.size_max.is_some_and(|most| size > most) {
@@ -196,13 +240,15 @@ impl Candidate {
                     None => Some(Blueprint::of_manifest(manifest)),
                     Some(selected) => Blueprint::of_pack(manifest, selected),
                 };
-                Ok((blueprint.ok_or(FetchError::NoManifest)?, sources))
+                Ok((blueprint.ok_or(FetchError::NoManifest)?, (sources, only_plaintext)))
             }
             Self::V1 => {
                 let listing = context.directory.v1_listing(context.job.file_hash).map_err(FetchError::Directory)?;
                 let listing = listing.ok_or(FetchError::NoManifest)?;
                 let blueprint = Blueprint::of_v1(context.job.file_hash, listing.chunk_hashes);
-                Ok((blueprint.ok_or(FetchError::NoManifest)?, listing.sources))
+                let only_plaintext = only_plaintext(context, &listing.sources);
+                let sources = context.usable(listing.sources).0;
+                Ok((blueprint.ok_or(FetchError::NoManifest)?, (sources, only_plaintext)))
             }
         }
     }
@@ -217,8 +263,7 @@ fn manifest(context: &Context<'_>, id: ManifestId, sources: &[Source]) -> Result
         Err(error @ DirectoryError::Refused(_)) => return Err(FetchError::Directory(error)),
         Err(_) => FetchError::NoManifest,
     };
-    let able = sources.iter().filter(|source| !source.v1 && Some(source.peer) != context.job.own_peer);
-    for source in able.take(SOURCES_ASKED_MAX) {
+    for source in sources.iter().filter(|source| !source.v1).take(SOURCES_ASKED_MAX) {
         if context.cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
@@ -233,7 +278,7 @@ fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<
     let timeout = context.job.limits.connect_timeout;
     let parsed = source.addresses.iter().filter_map(|text| text.parse::<HostPort>().ok());
     let address = parsed.flat_map(|address| address.resolve(timeout, context.cancel).unwrap_or_default()).next()?;
-    let client = Client::new(address, timeout);
+    let client = Client::new(address, &context.job.dial.speech(source).ok()?, timeout);
     let asked = client.manifest(context.job.file_hash, Some(id), MANIFEST_TIMEOUT, context.cancel);
     asked.ok().map(|(manifest, _)| manifest)
 }

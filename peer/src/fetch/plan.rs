@@ -7,6 +7,7 @@ use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use super::FetchReport;
+use crate::transfers::Transport;
 
 /// Someone who says it holds a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,9 @@ pub struct Source {
     pub peer: PeerId,
     /// `host:port`, best first; what is not that form is not dialled.
     pub addresses: Vec<String>,
-    /// It speaks `DownloadChunk` only.
+    /// What is spoken there.
+    pub transport: Transport,
+    /// It speaks `DownloadChunk` only, which is always plaintext.
     pub v1: bool,
     /// What it said it holds.
     pub has: Has,

@@ -5,6 +5,8 @@ use std::time::Duration;
 use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::ids::PeerId;
 
+use crate::transfers::Transport;
+
 /// What a download is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -58,6 +60,8 @@ pub struct SourceProgress {
     pub peer: PeerId,
     /// The address in use, or the first one.
     pub address: String,
+    /// How it is spoken to.
+    pub transport: Transport,
     /// It speaks version 1.
     pub v1: bool,
     /// Bytes per second, lately.

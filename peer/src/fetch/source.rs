@@ -16,12 +16,13 @@ use peernet_engine::ids::{ChunkIndex, ManifestId};
 use peernet_protos::grpc::fetch_reply::Reason;
 
 use self::intake::{Destination, Intake};
-use super::FetchLimits;
 use super::blueprint::Blueprint;
+use super::dial::Dial;
 use super::event::{Event, LinkId, OwnerGone, tell};
 use super::spent::SpentCounters;
 use super::whole::Frontier;
 use super::writer::Writes;
+use super::{FetchLimits, Source};
 use crate::cancel::Cancel;
 use crate::grpc::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, FetchCall, HostPort, Orders, Reply, StreamEvent,
@@ -35,8 +36,8 @@ const ADDRESSES_MAX: usize = 8;
 /// What one connection needs.
 pub(super) struct Link {
     pub(super) id: LinkId,
-    pub(super) addresses: Vec<String>,
-    pub(super) v1: bool,
+    pub(super) source: Source,
+    pub(super) dial: Dial,
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) part: Arc<Part>,
     pub(super) frontier: Arc<Frontier>,
@@ -101,7 +102,7 @@ struct Session {
 impl Session {
     fn over_addresses(&mut self, link: &mut Link) -> End {
         let mut end = End::NotReached(CallError::Transport("no address to connect to".to_owned()));
-        for text in link.addresses.clone().into_iter().take(ADDRESSES_MAX) {
+        for text in link.source.addresses.clone().into_iter().take(ADDRESSES_MAX) {
             let resolved =
                 text.parse::<HostPort>().and_then(|address| address.resolve(link.limits.connect_timeout, &link.over));
             let addresses = match resolved {
@@ -122,9 +123,13 @@ impl Session {
     }
 
     fn one_address(&mut self, link: &mut Link, address: SocketAddr) -> End {
-        let client = Client::new(address, link.limits.connect_timeout);
+        // Asked for each attempt: the certificate may have been renewed.
+        let client = match link.dial.speech(&link.source) {
+            Ok(speech) => Client::new(address, &speech, link.limits.connect_timeout),
+            Err(error) => return End::NotReached(error),
+        };
         let manifest = link.blueprint.manifest.as_ref().map(|manifest| manifest.id());
-        let result = match manifest.filter(|_| !link.v1) {
+        let result = match manifest.filter(|_| !link.source.v1) {
             Some(id) => self.stream(link, &client, id),
             None => self.chunk_by_chunk(link, &client),
         };

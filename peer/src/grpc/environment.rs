@@ -24,7 +24,18 @@ pub(super) fn client() -> Arc<Environment> {
 }
 
 fn start(name: &str) -> Arc<Environment> {
+    silence();
     Arc::new(EnvBuilder::new().cq_count(1).name_prefix(name).build())
+}
+
+/// Whoever connects and speaks no TLS would otherwise write into our standard error, as often as he likes; what fails is told by the
+/// call that fails. The messages go to the program's logger, which is none unless it has made one.
+fn silence() {
+    // gRPC takes our function only while somebody could hear it, and goes on writing by itself otherwise.
+    let level = log::max_level();
+    log::set_max_level(level.max(log::LevelFilter::Error));
+    grpcio::redirect_log();
+    log::set_max_level(level);
 }
 
 /// Runs `future` on this thread until it is ready, or `None` after `timeout`. The future stays usable.

@@ -8,6 +8,7 @@ mod calls;
 mod complaints;
 mod disk;
 mod flow;
+mod guard;
 mod handlers;
 mod listening;
 mod pace;
@@ -29,12 +30,14 @@ use self::budget::Budget;
 use self::complaints::Complaints;
 use self::disk::Disk;
 use self::flow::Flow;
+use self::guard::Guard;
 use self::pace::Pace;
 use self::stream::Streams;
 use self::waiting::Waiting;
 use super::address::{AddressError, HostPort};
-use super::{environment, marshal};
+use super::{credentials, environment, marshal};
 use crate::cancel::Cancel;
+use crate::identity::Membership;
 use crate::throttle::{Connections, SpeedLimits, Throttle};
 use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
@@ -128,6 +131,8 @@ struct Core {
     counters: Counters,
     /// Of `DownloadChunk`.
     calls_flow: Mutex<Flow>,
+    /// `None` where all is plaintext.
+    membership: Option<Arc<Membership>>,
 }
 
 #[derive(Default)]
@@ -140,7 +145,12 @@ struct Counters {
 }
 
 impl Core {
-    fn new(shelf: Arc<dyn Shelf>, limits: UploadLimits, throttle: &Throttle) -> Self {
+    fn new(
+        shelf: Arc<dyn Shelf>,
+        limits: UploadLimits,
+        throttle: &Throttle,
+        membership: Option<Arc<Membership>>,
+    ) -> Self {
         let budget = |of| Budget::new(throttle.memory().clone(), of);
         Self {
             shelf,
@@ -155,6 +165,7 @@ impl Core {
             connections: throttle.connections().clone(),
             counters: Counters::default(),
             calls_flow: Mutex::new(Flow::new()),
+            membership,
             limits,
         }
     }
@@ -177,6 +188,32 @@ impl Core {
     }
 }
 
+/// Where a server listens, and what is spoken there. Each place is `host:port`, with port 0 for any free one; `[::]` also takes
+/// IPv4.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    tls: Option<(String, Arc<Membership>)>,
+    plaintext: Option<String>,
+}
+
+impl Listen {
+    /// Mutual TLS: both sides prove who they are.
+    pub fn tls(address: impl Into<String>, membership: Arc<Membership>) -> Self {
+        Self { tls: Some((address.into(), membership)), plaintext: None }
+    }
+
+    /// In the clear, for anybody: nothing else is spoken.
+    pub fn plaintext(address: impl Into<String>) -> Self {
+        Self { tls: None, plaintext: Some(address.into()) }
+    }
+
+    /// In the clear as well, at another address.
+    #[must_use]
+    pub fn and_plaintext(self, address: impl Into<String>) -> Self {
+        Self { plaintext: Some(address.into()), ..self }
+    }
+}
+
 /// A running server. Dropping it stops it without grace.
 pub struct PeerServer {
     // Taken by the stop, which must happen before the disk threads end.
@@ -185,55 +222,53 @@ pub struct PeerServer {
     disk: Option<Disk>,
     core: Arc<Core>,
     local_addr: SocketAddr,
+    plaintext_addr: Option<SocketAddr>,
 }
 
 impl PeerServer {
-    /// Listens on `listen` (`host:port`, port 0 for any free one; `[::]` also takes IPv4) and serves what is on `shelf`.
-    pub fn start(listen: &str, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
+    /// Listens and serves what is on `shelf`.
+    pub fn start(listen: Listen, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
         Self::start_among(listen, shelf, limits, &Throttle::new(&SpeedLimits::default()))
     }
 
     /// The same with bounds on connections and memory that others count towards too: a `Fetch` call that has no room is
     /// refused. Its rate is [`PeerServer::set_rate_max`]'s to say.
     pub fn start_among(
-        listen: &str,
+        listen: Listen,
         shelf: Arc<dyn Shelf>,
         limits: UploadLimits,
         throttle: &Throttle,
     ) -> Result<Self, ServeError> {
-        let address = numeric(listen)?;
-        let core = Arc::new(Core::new(shelf, limits, throttle));
+        let tls = listen.tls.as_ref().map(|(address, _)| numeric(address)).transpose()?;
+        let plaintext = listen.plaintext.as_deref().map(numeric).transpose()?;
+        let membership = listen.tls.map(|(_, membership)| membership);
+        let core = Arc::new(Core::new(shelf, limits, throttle, membership.clone()));
         let disk = Disk::start(&core).map_err(ServeError::Threads)?;
         let service = ServiceBuilder::new()
             .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
             .add_unary_handler(&marshal::GET, handlers::manifest(&core))
             .add_duplex_streaming_handler(&marshal::SERVE_FETCH, handlers::fetch(&core, &disk))
             .build();
-        let environment = environment::server();
-        let arguments = ChannelBuilder::new(Arc::clone(&environment))
-            .reuse_port(false)
-            .max_receive_message_len(REQUEST_BYTES_MAX)
-            .max_concurrent_stream(CALLS_PER_CONNECTION_MAX)
-            .keepalive_time(KEEPALIVE_TIME)
-            .keepalive_timeout(KEEPALIVE_TIMEOUT)
-            .keepalive_permit_without_calls(true)
-            .http2_min_recv_ping_interval_without_data(PING_INTERVAL_MIN)
-            .build_args();
-        let builder = ServerBuilder::new(environment).channel_args(arguments);
-        let builder = builder.requests_slot_per_cq(REQUEST_SLOTS).register_service(service);
+        let builder = builder().register_service(service).add_checker(Guard::new(membership.clone()));
         let mut server = builder.build().map_err(|error| ServeError::Grpc(error.to_string()))?;
-        let port = server
-            .add_listening_port(address.to_string(), ServerCredentials::insecure())
-            .map_err(|_| ServeError::Bind { address, why: why_not(address) })?;
-        listening::keep_queues_short(port);
+        let secret = tls.zip(membership).map(|(address, membership)| (address, credentials::of_server(membership)));
+        let tls_addr = secret.map(|(address, credentials)| bind(&mut server, address, credentials)).transpose()?;
+        let open = plaintext.map(|address| bind(&mut server, address, ServerCredentials::insecure()));
+        let plaintext_addr = open.transpose()?;
         server.start();
-        let local_addr = SocketAddr::new(address.ip(), port);
-        Ok(Self { server: Mutex::new(Some(server)), disk: Some(disk), core, local_addr })
+        let nowhere = || ServeError::Address(AddressError::Malformed);
+        let local_addr = tls_addr.or(plaintext_addr).ok_or_else(nowhere)?;
+        Ok(Self { server: Mutex::new(Some(server)), disk: Some(disk), core, local_addr, plaintext_addr })
     }
 
-    /// Where it listens, with the port it got.
+    /// Where it listens, with the port it got; for TLS where it speaks both.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where it listens in plaintext, if it does.
+    pub fn plaintext_addr(&self) -> Option<SocketAddr> {
+        self.plaintext_addr
     }
 
     /// What it has done so far.
@@ -305,6 +340,29 @@ impl Drop for PeerServer {
     fn drop(&mut self) {
         self.shut_down(Duration::ZERO);
     }
+}
+
+fn builder() -> ServerBuilder {
+    let environment = environment::server();
+    let arguments = ChannelBuilder::new(Arc::clone(&environment))
+        .reuse_port(false)
+        .max_receive_message_len(REQUEST_BYTES_MAX)
+        .max_concurrent_stream(CALLS_PER_CONNECTION_MAX)
+        .keepalive_time(KEEPALIVE_TIME)
+        .keepalive_timeout(KEEPALIVE_TIMEOUT)
+        .keepalive_permit_without_calls(true)
+        .http2_min_recv_ping_interval_without_data(PING_INTERVAL_MIN)
+        .build_args();
+    ServerBuilder::new(environment).channel_args(arguments).requests_slot_per_cq(REQUEST_SLOTS)
+}
+
+/// Where it listens then, with the port it got.
+fn bind(server: &mut Server, address: SocketAddr, credentials: ServerCredentials) -> Result<SocketAddr, ServeError> {
+    let port = server
+        .add_listening_port(address.to_string(), credentials)
+        .map_err(|_| ServeError::Bind { address, why: why_not(address) })?;
+    listening::keep_queues_short(port);
+    Ok(SocketAddr::new(address.ip(), port))
 }
 
 fn numeric(listen: &str) -> Result<SocketAddr, ServeError> {

@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::running::Running;
+use super::running::{Running, with_port};
 use super::{Node, Settings};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::home::Home;
+use crate::identity::Fingerprint;
 use crate::log::Log;
 use crate::shares::Shares;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::tracker::TrackerClient;
+use crate::tracker::{TrackerClient, TrackerOptions, TrackerTls};
 use crate::upload::UploadLimits;
 
 /// A node to be. Only the folder and, before an account exists, the tracker are needed.
@@ -20,8 +21,11 @@ pub struct Builder {
     home: Option<Home>,
     tracker: Option<String>,
     listen: String,
+    plaintext_listen: Option<String>,
+    plaintext_port: u16,
     address: Option<String>,
     site: Option<String>,
+    options: TrackerOptions,
     upload: UploadLimits,
     limits: SpeedLimits,
     lasting: bool,
@@ -35,8 +39,11 @@ impl Default for Builder {
             home: None,
             tracker: None,
             listen: "0.0.0.0:0".to_owned(),
+            plaintext_listen: None,
+            plaintext_port: 0,
             address: None,
             site: None,
+            options: TrackerOptions::default(),
             upload: UploadLimits::default(),
             limits: SpeedLimits::default(),
             lasting: true,
@@ -61,7 +68,7 @@ impl Builder {
         self
     }
 
-    /// The tracker's URL, like `http://tracker.example:8080`. By default that of the account in the folder.
+    /// The tracker's URL, like `https://tracker.example:8080`. By default that of the account in the folder.
     #[must_use]
     pub fn tracker(mut self, url: impl Into<String>) -> Self {
         self.tracker = Some(url.into());
@@ -72,6 +79,43 @@ impl Builder {
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
+        self
+    }
+
+    /// Speak plaintext where nothing better can be had: with trackers of `http://` beyond this machine, and with peers that have no
+    /// certificate. The node then also listens in plaintext. By default it does neither: everybody in between reads plaintext along.
+    #[must_use]
+    pub fn allow_plaintext(mut self, allow: bool) -> Self {
+        self.options.allow_plaintext = allow;
+        self
+    }
+
+    /// Where to listen in plaintext, `host:port`, where that is allowed. By default the host of [`Builder::listen`] and a free port.
+    #[must_use]
+    pub fn plaintext_listen(mut self, address: impl Into<String>) -> Self {
+        self.plaintext_listen = Some(address.into());
+        self
+    }
+
+    /// The same with the host of [`Builder::listen`].
+    #[must_use]
+    pub fn plaintext_port(mut self, port: u16) -> Self {
+        (self.plaintext_listen, self.plaintext_port) = (None, port);
+        self
+    }
+
+    /// The authority to take for the swarm's at [`Node::register`] and [`Node::login`]. Without it the first one that is met is
+    /// trusted, and no other from then on.
+    #[must_use]
+    pub fn ca_fingerprint(mut self, fingerprint: Fingerprint) -> Self {
+        self.options.ca_fingerprint = Some(fingerprint);
+        self
+    }
+
+    /// By what a tracker of `https://` is known; by default by the swarm's own authority.
+    #[must_use]
+    pub fn tracker_tls(mut self, tls: TrackerTls) -> Self {
+        self.options.tls = tls;
         self
     }
 
@@ -141,12 +185,15 @@ impl Builder {
             }
             false => Shares::in_memory(self.log.clone()),
         };
-        let Self { listen, address, site, upload, lasting, .. } = self;
+        let Self { listen, address, site, upload, lasting, options, .. } = self;
+        let open = self.plaintext_listen.unwrap_or_else(|| with_port(&listen, self.plaintext_port));
+        let plaintext_listen = options.allow_plaintext.then_some(open);
         Ok(Node {
-            tracker: Arc::new(TrackerClient::new(&url, credentials, self.stop.clone())?),
+            tracker: Arc::new(TrackerClient::new(&url, &home, options, self.log.clone(), self.stop.clone())?),
             home,
             shares: Arc::new(shares),
-            settings: Settings { listen, address, site, upload, lasting },
+            settings: Settings { listen, plaintext_listen, address, site, upload, lasting },
+            standing: Mutex::default(),
             log: self.log,
             stop: self.stop,
             running: Running::default(),

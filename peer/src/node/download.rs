@@ -18,7 +18,9 @@ use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::fetch::{Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch};
+use crate::fetch::{
+    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch,
+};
 use crate::hashing::hash_file_identified;
 use crate::part::Journal;
 use crate::reports::ReportQueue;
@@ -99,6 +101,7 @@ impl Node {
         };
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
         fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
+        let dial = self.dial(call.directory)?;
         if options.offer {
             self.begin_to_offer(&plan);
         }
@@ -107,7 +110,7 @@ impl Node {
             manifest_id: manifest_of(call.target),
             plan: Some(plan),
             nearby: Some(Box::new(Here::of_file(Arc::clone(&self.shares), old))),
-            ..self.job(file_hash, &place.part, last, options)?
+            ..self.job(file_hash, &place.part, last, (options, dial))?
         };
         let fetched = self.fetch(job, call, progress)?;
         self.finish(fetched, &place, options, call.begun)
@@ -129,11 +132,12 @@ impl Node {
         file_hash: FileHash,
         part: &Path,
         last: &Path,
-        options: &DownloadOptions,
+        (options, dial): (&DownloadOptions, Dial),
     ) -> Result<FetchJob, NodeError> {
         let seed = random_seed()?;
         Ok(FetchJob {
             limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
+            dial,
             throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             ..FetchJob::new(file_hash, part.to_owned(), last.to_owned(), seed)

@@ -6,16 +6,17 @@ use std::time::{Duration, Instant};
 
 use peernet_threads::Group;
 
-use super::Node;
+use super::{Node, Settings};
 use crate::announce::{Announcer, Setup};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::grpc::PeerServer;
+use crate::grpc::{Listen, PeerServer};
 use crate::home::HomeLock;
+use crate::identity::{Keeper, Membership};
 use crate::log::Log;
 use crate::reports::{self, ReportQueue};
-use crate::tracker::TrackerError;
-use crate::transfers::{Calls, Upload};
+use crate::tracker::{ReachedAt, TrackerError};
+use crate::transfers::{Calls, Transport, Upload};
 use crate::upload::Shelf;
 
 /// How long a running upload may take to end when the node stops.
@@ -35,6 +36,7 @@ pub(super) struct Running {
 #[derive(Default)]
 struct State {
     serving: Option<Serving>,
+    keeper: Option<Keeper>,
     reports: Option<ReportQueue>,
     group: Group,
 }
@@ -48,23 +50,31 @@ struct Serving {
 impl Running {
     /// Listens first and announces then: nobody is told of an address that does not answer yet.
     pub(super) fn serve(&self, node: &Node) -> Result<SocketAddr, NodeError> {
+        if let Some(address) = self.listen_address() {
+            return Ok(address);
+        }
+        let account = node.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
+        let membership = node.member(&|| node.tracker.certificate())?;
         let mut state = self.lock();
         if let Some(serving) = &state.serving {
             return Ok(serving.server.local_addr());
         }
-        let account = node.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
         let lock = if node.settings.lasting { Some(HomeLock::take(&node.home)?) } else { None };
         let shelf = Arc::clone(&node.shares) as Arc<dyn Shelf>;
-        let server =
-            PeerServer::start_among(&node.settings.listen, shelf, node.settings.upload.clone(), &node.throttle)?;
+        let listen = listen(&node.settings, membership);
+        let server = PeerServer::start_among(listen, shelf, node.settings.upload.clone(), &node.throttle)?;
         server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
-        node.log.info(&format!("listening on {local}, announced {}", said_of(&address)));
+        let at = reached_at(address, local, server.plaintext_addr());
+        node.log.info(&format!("listening on {local}, announced {}", said_of(&at.address)));
+        if let Some(open) = server.plaintext_addr().filter(|open| *open != local) {
+            node.log.info(&format!("listening in plaintext on {open}"));
+        }
         let setup = Setup {
             client: Arc::clone(&node.tracker),
             shares: Arc::clone(&node.shares),
-            address,
+            at,
             site: node.settings.site.clone(),
             log: node.log.clone(),
         };
@@ -75,6 +85,10 @@ impl Running {
 
     pub(super) fn listen_address(&self) -> Option<SocketAddr> {
         self.lock().serving.as_ref().map(|serving| serving.server.local_addr())
+    }
+
+    pub(super) fn plaintext_address(&self) -> Option<SocketAddr> {
+        self.lock().serving.as_ref().and_then(|serving| serving.server.plaintext_addr())
     }
 
     pub(super) fn bytes_sent(&self) -> u64 {
@@ -135,9 +149,19 @@ impl Running {
         Ok(state.reports.insert(queue).clone())
     }
 
+    /// Starts the thread that keeps a membership alive.
+    pub(super) fn keep_member(&self, node: &Node, membership: &Arc<Membership>) -> Result<(), NodeError> {
+        let mut state = self.lock();
+        let (tracker, membership) = (Arc::clone(&node.tracker), Arc::clone(membership));
+        let known = tracker.known_revocations();
+        let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)?;
+        state.keeper = Some(keeper);
+        Ok(())
+    }
+
     pub(super) fn stop(&self, log: &Log) {
-        let State { serving, reports, group } = std::mem::take(&mut *self.lock());
-        drop(reports);
+        let State { serving, keeper, reports, group } = std::mem::take(&mut *self.lock());
+        drop((reports, keeper));
         if let Some(Serving { server, announcer, _lock }) = serving {
             // Leaves the swarm while the last uploads end.
             drop(announcer);
@@ -151,6 +175,32 @@ impl Running {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where to listen: in TLS for a member, and in plaintext where that is allowed, or is all there is.
+fn listen(settings: &Settings, membership: Option<Arc<Membership>>) -> Listen {
+    let Settings { listen, plaintext_listen, .. } = settings;
+    match (membership, plaintext_listen) {
+        (None, _) => Listen::plaintext(listen),
+        (Some(membership), Some(open)) => Listen::tls(listen, membership).and_plaintext(open),
+        (Some(membership), None) => Listen::tls(listen, membership),
+    }
+}
+
+/// Whoever reaches the one address reaches the other at the same host.
+fn reached_at(address: String, local: SocketAddr, plaintext: Option<SocketAddr>) -> ReachedAt {
+    match plaintext {
+        Some(open) if open == local => ReachedAt { address, transport: Transport::Plaintext, plaintext_address: None },
+        open => {
+            let plaintext_address = open.map(|open| with_port(&address, open.port()));
+            ReachedAt { address, transport: Transport::Tls, plaintext_address }
+        }
+    }
+}
+
+pub(super) fn with_port(address: &str, port: u16) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    format!("{host}:{port}")
 }
 
 /// An unspecified address is replaced by the tracker.
@@ -171,6 +221,21 @@ fn announced_address(set: Option<&str>, registered: Option<&str>, local: SocketA
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn both_addresses_are_announced_as_they_are_spoken_to() {
+        let (tls, open): (SocketAddr, SocketAddr) = ("0.0.0.0:5000".parse().unwrap(), "0.0.0.0:5001".parse().unwrap());
+        for (address, plaintext, transport, expected) in [
+            ("0.0.0.0:5000", None, Transport::Tls, None),
+            ("0.0.0.0:5000", Some(open), Transport::Tls, Some("0.0.0.0:5001")),
+            ("[::1]:80", Some(open), Transport::Tls, Some("[::1]:5001")),
+            ("gate.example:80", Some(tls), Transport::Plaintext, None),
+        ] {
+            let at = reached_at(address.to_owned(), tls, plaintext);
+            assert_eq!((at.transport, at.plaintext_address.as_deref()), (transport, expected), "{address}");
+            assert_eq!(at.address, address);
+        }
+    }
 
     #[test]
     fn the_registered_address_is_announced_only_with_the_port_that_is_listened_on() {

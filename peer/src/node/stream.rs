@@ -55,6 +55,7 @@ impl Node {
             manifest_id: manifest_of(target),
             plan: Some(plan),
             limits,
+            dial: self.dial(&directory)?,
             throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             sink: Some(sink),

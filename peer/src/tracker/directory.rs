@@ -10,6 +10,7 @@ use peernet_engine::manifest::Manifest;
 use super::{TrackerClient, TrackerError};
 use crate::cancel::Cancel;
 use crate::fetch::{Directory, DirectoryError, FetchReport, Plan, V1Listing};
+use crate::identity::Identity;
 use crate::reports::ReportQueue;
 
 /// Calls that may be under way at once over one client, those of cancelled downloads included.
@@ -32,35 +33,40 @@ impl TrackerDirectory {
     fn ask<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&TrackerClient) -> Result<T, TrackerError> + Send + 'static,
-    ) -> Result<T, DirectoryError> {
+    ) -> Result<T, TrackerError> {
+        let not_now = |why: String| TrackerError::Busy { url: self.client.url().to_owned(), why };
         if Arc::strong_count(&self.client) > ASKING_MAX {
-            return Err(DirectoryError::Unreachable("too many calls to the tracker are under way".to_owned()));
+            return Err(not_now("too many calls to it are under way here".to_owned()));
         }
         let (answer, answered) = bounded(1);
         let client = Arc::clone(&self.client);
         let asking = thread::Builder::new().name("tracker-ask".to_owned()).spawn(move || {
             let _nobody_waits_any_more = answer.send(ask(&client));
         });
-        asking.map_err(|error| DirectoryError::Unreachable(format!("no thread to ask the tracker on: {error}")))?;
-        let result = select! {
+        asking.map_err(|error| not_now(format!("there is no thread to ask it on: {error}")))?;
+        select! {
             recv(answered) -> result => result.unwrap_or(Err(TrackerError::Cancelled)),
             recv(self.cancel.channel()) -> _ => Err(TrackerError::Cancelled),
-        };
-        result.map_err(DirectoryError::from)
+        }
+    }
+
+    /// Another certificate for this node.
+    pub(crate) fn certificate(&self) -> Result<Identity, TrackerError> {
+        self.ask(TrackerClient::certificate)
     }
 }
 
 impl Directory for TrackerDirectory {
     fn plan(&self, file_hash: FileHash) -> Result<Plan, DirectoryError> {
-        self.ask(move |client| client.plan(file_hash))
+        Ok(self.ask(move |client| client.plan(file_hash))?)
     }
 
     fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError> {
-        self.ask(move |client| client.manifest(id).map(|(manifest, _)| manifest))
+        Ok(self.ask(move |client| client.manifest(id).map(|(manifest, _)| manifest))?)
     }
 
     fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
-        self.ask(move |client| client.lookup_v1(file_hash))
+        Ok(self.ask(move |client| client.lookup_v1(file_hash))?)
     }
 
     fn report(&self, reports: Vec<FetchReport>) {

@@ -32,6 +32,44 @@ pub enum TrackerError {
         /// Its sentence.
         message: String,
     },
+    /// `http://` to another machine, which nobody asked for by name.
+    PlaintextRefused {
+        /// Where.
+        url: String,
+    },
+    /// Nobody has said yet which authority the swarm has: that is done when logging in.
+    NotTrusted {
+        /// Where.
+        url: String,
+    },
+    /// Whoever answers there cannot prove to be the tracker.
+    Impostor {
+        /// Where.
+        url: String,
+        /// What is wrong with its certificate.
+        why: String,
+        /// What counted: the fingerprints of the swarm's authorities; empty where that is the public web.
+        pinned: String,
+    },
+    /// It shows another authority than the one that was named.
+    OtherAuthority {
+        /// Where.
+        url: String,
+        /// The fingerprint that was named.
+        given: String,
+        /// The one that it shows.
+        found: String,
+    },
+    /// It has no authority to show.
+    NoAuthority {
+        /// Where.
+        url: String,
+    },
+    /// It issues no certificates, so peers cannot prove to each other who they are.
+    NoCertificate {
+        /// Where.
+        url: String,
+    },
     /// It answers what no tracker should: perhaps something else listens there.
     Malformed(String),
     /// The file with this node's credentials cannot be read or written.
@@ -43,7 +81,9 @@ pub enum TrackerError {
 impl fmt::Display for TrackerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadUrl(url) => write!(f, "{url:?} is no tracker URL: one like http://tracker.example:8080 is wanted"),
+            Self::BadUrl(url) => {
+                write!(f, "{url:?} is no tracker URL: one like https://tracker.example:8080 is wanted")
+            }
             Self::Unreachable { url, why } => {
                 write!(f, "the tracker at {url} cannot be reached ({why}): is it running, and is the URL right?")
             }
@@ -52,6 +92,42 @@ impl fmt::Display for TrackerError {
                 "not logged in at this tracker: run `peernet login`, or `peernet register` for a new account",
             ),
             Self::Answered { status, message, .. } => write!(f, "the tracker refuses: {message} (HTTP {status})"),
+            Self::PlaintextRefused { url } => write!(
+                f,
+                "{url} would be spoken to in plaintext, and everybody in between could read the password and change the answers: \
+                 use https://, or give --allow-plaintext if that is what you want"
+            ),
+            Self::NotTrusted { url } => write!(
+                f,
+                "it is not known yet by which authority the tracker at {url} proves what it is: run `peernet login` \
+                 (or give --tracker-tls public if a proxy with a certificate of the public web stands before it)"
+            ),
+            Self::Impostor { url, why, pinned } if pinned.is_empty() => write!(
+                f,
+                "the certificate of {url} does not hold for the public web ({why}): a tracker without a proxy is known by \
+                 its swarm's authority, without --tracker-tls public"
+            ),
+            Self::Impostor { url, why, pinned } => write!(
+                f,
+                "whoever answers at {url} is not the tracker that was trusted ({why}; trusted is sha256:{pinned}): somebody may be \
+                 in between, and nothing was sent. If the operator has replaced the authority, ask for its fingerprint and run \
+                 `peernet login --ca-fingerprint FINGERPRINT`"
+            ),
+            Self::OtherAuthority { url, given, found } => write!(
+                f,
+                "the tracker at {url} shows the authority sha256:{found} and not sha256:{given}, which was given: nothing else was \
+                 sent to it. Is the fingerprint the operator's of today, and the URL right?"
+            ),
+            Self::NoAuthority { url } => write!(
+                f,
+                "the tracker at {url} has no authority of its own to be known by: it is of an older version, or a proxy stands \
+                 before it (then --tracker-tls public)"
+            ),
+            Self::NoCertificate { url } => write!(
+                f,
+                "the tracker at {url} issues no certificates, so transfers cannot be encrypted: have it upgraded, or give \
+                 --allow-plaintext if plaintext is what you want"
+            ),
             Self::Malformed(what) => {
                 write!(f, "the tracker's answer makes no sense ({what}): is the URL a PeerNet tracker's?")
             }

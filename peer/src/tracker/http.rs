@@ -10,18 +10,17 @@ use crossbeam_channel::RecvTimeoutError;
 use peernet_protos::rest::ErrorBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use ureq::Body;
 use ureq::http::{Request, Response};
-use ureq::{Agent, Body};
 
-use super::{SMALL_ANSWER, TrackerError};
+use super::base::{Base, Roots, Way};
+use super::trust::Trust;
+use super::{SMALL_ANSWER, TrackerError, TrackerOptions};
 use crate::cancel::Cancel;
+use crate::identity::Bundle;
 
-/// How long finding and connecting to the tracker may take, each.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one exchange may take, unless the call says otherwise.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Under the door's 30 s, so that a connection is not used in the moment it is closed.
-const IDLE_MAX: Duration = Duration::from_secs(15);
 /// How often a call is tried at most.
 const ATTEMPTS_MAX: u32 = 4;
 /// The pause after the first failure; it doubles with each.
@@ -104,30 +103,86 @@ enum Failure {
     Final(TrackerError),
 }
 
-/// A connection pool to the trackers of one swarm.
+/// Connection pools to the trackers of one swarm.
 pub(super) struct Http {
-    agent: Agent,
-    bases: Vec<String>,
+    bases: Vec<Base>,
     /// The one that is asked: the last that answered.
     current: AtomicUsize,
+    options: TrackerOptions,
+    trust: Option<Trust>,
     stop: Cancel,
 }
 
 impl Http {
     /// `bases` are checked URLs without a slash at their end, at least one.
-    pub(super) fn new(bases: Vec<String>, stop: Cancel) -> Self {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("peernet/", env!("CARGO_PKG_VERSION")))
-            .timeout_resolve(Some(CONNECT_TIMEOUT))
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_global(Some(CALL_TIMEOUT))
-            .max_idle_age(IDLE_MAX);
-        // A proxy of the environment is for the world outside this machine.
-        let config = if bases.iter().all(|base| is_loopback(base)) { config.proxy(None) } else { config };
-        Self { agent: config.build().new_agent(), bases, current: AtomicUsize::new(0), stop }
+    pub(super) fn new(bases: &[String], options: &TrackerOptions, stop: Cancel) -> Self {
+        let bases = bases.iter().map(|url| Base::new(url, options)).collect();
+        Self { bases, current: AtomicUsize::new(0), options: options.clone(), trust: None, stop }
+    }
+
+    /// Those trackers that are known by their role, with connections of its own, trusting nobody yet.
+    pub(super) fn twin(&self) -> Self {
+        let by_role = self.bases.iter().filter(|base| base.way() == Way::Role);
+        let urls: Vec<String> = by_role.map(|base| base.url().to_owned()).collect();
+        Self::new(&urls, &self.options, self.stop.clone())
+    }
+
+    /// With what is pinned for this swarm, where that counts.
+    pub(super) fn trusting(mut self, load: impl FnOnce() -> Result<Trust, TrackerError>) -> Result<Self, TrackerError> {
+        if self.ways().contains(&Way::Role) {
+            self.trust = Some(load()?);
+            self.trust_pinned();
+        }
+        Ok(self)
+    }
+
+    /// How each tracker is spoken to.
+    pub(super) fn ways(&self) -> Vec<Way> {
+        self.bases.iter().map(Base::way).collect()
+    }
+
+    pub(super) fn first_url(&self) -> &str {
+        self.bases.first().map_or("", Base::url)
+    }
+
+    /// From now on trackers have to prove their role with one of these.
+    pub(super) fn trust(&self, roots: &Roots<'_>) {
+        self.bases.iter().for_each(|base| base.trust(roots));
+    }
+
+    pub(super) fn pinned(&self) -> Option<Bundle> {
+        self.trust.as_ref().and_then(Trust::pinned)
+    }
+
+    /// Only those that are pinned count.
+    pub(super) fn trust_pinned(&self) {
+        if let Some(pinned) = self.pinned() {
+            self.trust(&Roots::Of(&pinned));
+        }
+    }
+
+    /// Pins what a proven tracker says; does nothing where trackers are known by something else.
+    pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
+        let Some(trust) = &self.trust else { return Ok(()) };
+        if trust.pinned().as_ref() != Some(authorities) {
+            trust.pin(authorities)?;
+            self.trust_pinned();
+        }
+        Ok(())
+    }
+
+    /// The same for what came with an answer, which proves nothing where some trackers are asked in plaintext.
+    pub(super) fn learn(&self, authorities: &Bundle) -> Result<(), TrackerError> {
+        if self.ways().contains(&Way::Plaintext) { Ok(()) } else { self.pin(authorities) }
+    }
+
+    /// Whether another process has pinned something else meanwhile, which counts from now on.
+    fn has_other_pins(&self) -> bool {
+        let found = self.trust.as_ref().and_then(|trust| trust.reload().ok().flatten());
+        if let Some(found) = &found {
+            self.trust(&Roots::Of(found));
+        }
+        found.is_some()
     }
 
     /// Asks until there is an answer, or trying again is no use.
@@ -138,18 +193,21 @@ impl Http {
     /// The same for callers who look at more than the body.
     pub(super) fn answer(&self, call: &Call<'_>) -> Result<Answer, TrackerError> {
         let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
+        // Of a list in which one may not be asked none is: the user would not notice.
+        self.bases.iter().try_for_each(|base| base.agent().map(drop))?;
         let mut pause = PAUSE_START;
         for attempt in 1.. {
             let at = self.current.load(Ordering::Relaxed);
             let failure = match self.once(&self.bases[at], call) {
                 Ok(answer) => return Ok(answer),
+                Err(Failure::Final(TrackerError::Impostor { .. })) if self.has_other_pins() => continue,
                 Err(failure) => failure,
             };
             if !matches!(failure, Failure::Final(_)) {
                 let next = (at + 1) % self.bases.len();
                 let _another_went_on = self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
             }
-            let (error, wait) = self.judge(&self.bases[at], failure, call.repeatable, pause);
+            let (error, wait) = self.judge(self.bases[at].url(), failure, call.repeatable, pause);
             match wait {
                 // The next tracker may answer at once.
                 Some(_) if attempt % trackers != 0 => continue,
@@ -188,11 +246,12 @@ impl Http {
         }
     }
 
-    fn once(&self, base: &str, call: &Call<'_>) -> Result<Answer, Failure> {
+    fn once(&self, base: &Base, call: &Call<'_>) -> Result<Answer, Failure> {
         if self.stop.is_cancelled() && call.repeatable {
             return Err(Failure::Final(TrackerError::Cancelled));
         }
-        let mut response = self.send(base, call).map_err(failure_of)?;
+        let failed = |error: ureq::Error| self.impostor(base, &error).unwrap_or_else(|| failure_of(error));
+        let mut response = send(base, call)?.map_err(failed)?;
         let status = response.status().as_u16();
         let after = retry_after(&response);
         let etag = header(&response, "etag").map(str::to_owned);
@@ -212,29 +271,51 @@ impl Http {
         }
     }
 
-    fn send(&self, base: &str, call: &Call<'_>) -> Result<Response<Body>, ureq::Error> {
-        let mut request = Request::builder()
-            .method(call.method)
-            .uri(format!("{base}{}", call.path))
-            .header("accept", "application/json");
-        if let Some(token) = &call.token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        if let Some(known) = &call.known {
-            request = request.header("if-none-match", known);
-        }
-        match &call.body {
-            Some(body) => {
-                let request = request.header("content-type", "application/json").body(body.as_slice())?;
-                let request = self.agent.configure_request(request).timeout_global(Some(call.timeout)).build();
-                self.agent.run(request)
+    /// Where the other side's certificate is what is wrong.
+    fn impostor(&self, base: &Base, error: &ureq::Error) -> Option<Failure> {
+        let why = match tls_error(error)? {
+            rustls::Error::InvalidCertificate(why) => why.to_string(),
+            rustls::Error::InvalidMessage(_) => {
+                let text = "it does not speak TLS: is the URL http:// perhaps?".to_owned();
+                return Some(Failure::Final(TrackerError::Malformed(text)));
             }
-            None => {
-                let request =
-                    self.agent.configure_request(request.body(())?).timeout_global(Some(call.timeout)).build();
-                self.agent.run(request)
-            }
-        }
+            _ => return None,
+        };
+        let pinned = self.pinned().map_or_else(Vec::new, |pinned| pinned.fingerprints());
+        let pinned = pinned.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        Some(Failure::Final(TrackerError::Impostor { url: base.url().to_owned(), why, pinned }))
+    }
+}
+
+fn send(base: &Base, call: &Call<'_>) -> Result<Result<Response<Body>, ureq::Error>, Failure> {
+    let agent = base.agent().map_err(Failure::Final)?;
+    let uri = base.uri(call.path);
+    let mut request = Request::builder().method(call.method).uri(uri).header("accept", "application/json");
+    if let Some(token) = &call.token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    if let Some(known) = &call.known {
+        request = request.header("if-none-match", known);
+    }
+    Ok(match &call.body {
+        Some(body) => request
+            .header("content-type", "application/json")
+            .body(body.as_slice())
+            .map_err(ureq::Error::from)
+            .and_then(|it| agent.run(agent.configure_request(it).timeout_global(Some(call.timeout)).build())),
+        None => request
+            .body(())
+            .map_err(ureq::Error::from)
+            .and_then(|it| agent.run(agent.configure_request(it).timeout_global(Some(call.timeout)).build())),
+    })
+}
+
+/// What TLS has to say about it.
+fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
+    match error {
+        ureq::Error::Rustls(error) => Some(error),
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref(),
+        _ => None,
     }
 }
 
@@ -273,11 +354,6 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
 
 fn retry_after(response: &Response<Body>) -> Option<Duration> {
     header(response, "retry-after")?.trim().parse().ok().map(Duration::from_secs)
-}
-
-fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["localhost", "127.", "[::1]"].iter().any(|name| host.starts_with(name))
 }
 
 #[cfg(test)]

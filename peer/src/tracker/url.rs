@@ -1,5 +1,7 @@
 //! Tracker URLs and what goes into them.
 
+use std::net::IpAddr;
+
 use super::TrackerError;
 
 /// No tracker's URL is longer.
@@ -20,6 +22,14 @@ pub fn normal_url(url: &str) -> Result<String, TrackerError> {
         && !uri.authority().is_some_and(|authority| authority.as_str().contains('@'))
         && uri.query().is_none();
     if good { Ok(trimmed.to_owned()) } else { Err(bad()) }
+}
+
+/// Whether what is sent there does not leave this machine.
+pub(super) fn is_loopback(url: &str) -> bool {
+    let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let number = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    number.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
 /// The trackers of one swarm, written with commas between them: each checked as [`normal_url`] does, at least one, each once.
@@ -76,6 +86,18 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(normal_url(url).ok().as_deref(), expected, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_loopback_whatever_a_name_looks_like() {
+        for url in
+            ["http://127.0.0.1:1", "http://127.9.9.9", "http://localhost:1/x", "http://LOCALHOST", "http://[::1]:1"]
+        {
+            assert!(is_loopback(url), "{url}");
+        }
+        for url in ["http://127.0.0.1.example", "http://localhost.example", "http://10.0.0.1", "http://t", "nonsense"] {
+            assert!(!is_loopback(url), "{url}");
         }
     }
 

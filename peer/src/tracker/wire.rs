@@ -11,12 +11,13 @@ use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash
 use peernet_engine::manifest::{CHUNKS_MAX, Geometry, Manifest};
 use peernet_protos::limits::{ADDRESS_BYTES_MAX, SOURCES_PER_PLAN};
 use peernet_protos::rest::{
-    Have, LookupV1Reply, ManifestBody, MeReply, PlanManifest, PlanReply, PlanSource, SearchFile, SearchReply,
-    SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile,
+    GRPC, GRPC_TLS, GRPC_V1, Have, LookupV1Reply, ManifestBody, MeReply, PlanManifest, PlanReply, PlanSource,
+    SearchFile, SearchReply, SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile,
 };
 
-use super::{Announced, AnnouncedFile, Hit, Hits, Me, TrackerError};
+use super::{Announced, AnnouncedFile, Hit, Hits, Me, ReachedAt, TrackerError};
 use crate::fetch::{Plan, PlannedManifest, Source, V1Listing};
+use crate::transfers::Transport;
 
 /// The manifests of a plan that are looked at; the first ones are the most widely held.
 const MANIFESTS_MAX: usize = 64;
@@ -68,9 +69,10 @@ fn planned_manifest(manifest: PlanManifest) -> Option<PlannedManifest> {
 }
 
 fn planned_source(source: PlanSource, count: ChunkCount) -> Option<Source> {
-    let v1 = match source.transport.as_str() {
-        "grpc" => false,
-        "grpc-v1" => true,
+    let (transport, v1) = match source.transport.as_str() {
+        GRPC_TLS => (Transport::Tls, false),
+        GRPC => (Transport::Plaintext, false),
+        GRPC_V1 => (Transport::Plaintext, true),
         // A transport of a later version.
         _ => return None,
     };
@@ -79,7 +81,7 @@ fn planned_source(source: PlanSource, count: ChunkCount) -> Option<Source> {
         Have::Bitmap(text) => Has::Chunks(Bitmap::from_bytes(&BASE64.decode(text.as_bytes()).ok()?, count)?),
     };
     let addresses = source.addresses.into_iter().filter(|a| a.len() <= ADDRESS_BYTES_MAX).take(ADDRESSES_MAX).collect();
-    Some(Source { peer: source.peer_id.parse().ok()?, addresses, v1, has })
+    Some(Source { peer: source.peer_id.parse().ok()?, addresses, transport, v1, has })
 }
 
 pub(super) fn manifest(asked: ManifestId, body: ManifestBody) -> Result<(Manifest, String), TrackerError> {
@@ -103,7 +105,7 @@ pub(super) fn manifest_body(manifest: &Manifest, file_name: &str) -> ManifestBod
     }
 }
 
-pub(super) fn announce(address: &str, site: Option<&str>, files: &[AnnouncedFile]) -> SwarmAnnounceRequest {
+pub(super) fn announce(at: &ReachedAt, site: Option<&str>, files: &[AnnouncedFile]) -> SwarmAnnounceRequest {
     let file = |file: &AnnouncedFile| SwarmFile {
         file_hash: file.file_hash.to_string(),
         manifest_id: file.manifest_id.to_string(),
@@ -113,7 +115,9 @@ pub(super) fn announce(address: &str, site: Option<&str>, files: &[AnnouncedFile
         },
     };
     SwarmAnnounceRequest {
-        address: address.to_owned(),
+        address: at.address.clone(),
+        transport: Some(if at.transport == Transport::Tls { GRPC_TLS } else { GRPC }.to_owned()),
+        plaintext_address: at.plaintext_address.clone(),
         site: site.map(str::to_owned),
         files: files.iter().map(file).collect(),
     }
@@ -194,7 +198,7 @@ impl Holders {
     fn into_sources(self) -> Vec<Source> {
         let source = |(peer, address, bitmap): (PeerId, String, Bitmap)| {
             let has = if bitmap.is_full() { Has::Complete } else { Has::Chunks(bitmap) };
-            Source { peer, addresses: vec![address], v1: true, has }
+            Source { peer, addresses: vec![address], transport: Transport::Plaintext, v1: true, has }
         };
         self.met.into_iter().map(source).collect()
     }

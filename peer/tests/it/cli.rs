@@ -1,6 +1,7 @@
 //! The real program against a real tracker.
 
 mod account;
+mod capture;
 mod codes;
 mod collection;
 mod daemon;
@@ -13,6 +14,7 @@ mod json;
 mod killed;
 mod limits;
 mod moved;
+mod security;
 mod stdout;
 mod version1;
 mod watch;
@@ -84,6 +86,8 @@ impl Stage {
         let mut command = Command::new(program);
         for name in
             ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "PEERNET_NEW_PASSWORD", "PEERNET_INVITE", "http_proxy", "HTTP_PROXY"]
+                .into_iter()
+                .chain(["PEERNET_ALLOW_PLAINTEXT", "PEERNET_CA_FINGERPRINT"])
         {
             command.env_remove(name);
         }

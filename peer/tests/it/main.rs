@@ -8,6 +8,7 @@ mod collection;
 mod faults;
 mod fetch;
 mod hashing;
+mod identity;
 mod node;
 mod serve;
 mod share_directory;

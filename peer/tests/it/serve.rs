@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use peernet::cancel::Cancel;
 use peernet::fetch::{FetchError, fetch};
-use peernet::grpc::{PeerServer, ServeError};
+use peernet::grpc::{Listen, PeerServer, ServeError};
 use peernet::upload::UploadLimits;
 use peernet_engine::cause::Cause;
 
@@ -16,7 +16,9 @@ use crate::swarm::{Catalogue, Library, MIB, Peer, Stage, content};
 #[test]
 fn a_port_in_use_and_a_bad_address_are_clear_errors() {
     let first = Peer::start();
-    let start = |listen: &str| PeerServer::start(listen, Arc::new(Library::default()), UploadLimits::default());
+    let start = |listen: &str| {
+        PeerServer::start(Listen::plaintext(listen), Arc::new(Library::default()), UploadLimits::default())
+    };
     let taken = start(&first.server.local_addr().to_string());
     assert!(matches!(&taken, Err(error @ ServeError::Bind { .. }) if error.to_string().contains("in use")));
     for bad in ["", "nonsense", "unix:/tmp/socket", "127.0.0.1"] {
@@ -45,7 +47,7 @@ fn a_server_can_be_stopped_and_started_again_on_its_port() {
     let peer = stage.peer();
     let address = peer.server.local_addr().to_string();
     peer.server.stop(Duration::from_secs(5));
-    let again = PeerServer::start(&address, peer.library, UploadLimits::default()).unwrap();
+    let again = PeerServer::start(Listen::plaintext(&address), peer.library, UploadLimits::default()).unwrap();
     assert_eq!(again.local_addr().to_string(), address);
 }
 

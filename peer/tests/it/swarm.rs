@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use peernet::Transport;
 use peernet::cancel::Cancel;
 use peernet::fetch::{
-    Directory, DirectoryError, FetchError, FetchJob, FetchProgress, FetchReport, Fetched, Plan, PlannedManifest,
+    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchProgress, FetchReport, Fetched, Plan, PlannedManifest,
     Source, V1Listing, fetch,
 };
-use peernet::grpc::PeerServer;
+use peernet::grpc::{Listen, PeerServer};
 use peernet::hashing::hash_file_identified;
 use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};
 use peernet_engine::download::Has;
@@ -80,7 +81,7 @@ impl Peer {
         id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let library = Arc::new(Library::default());
         let shelf: Arc<dyn Shelf> = Arc::<Library>::clone(&library);
-        let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
+        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, UploadLimits::default()).unwrap();
         Self { id: PeerId::from_random(id), library, server }
     }
 
@@ -106,7 +107,7 @@ impl Peer {
 }
 
 pub(crate) fn source(peer: PeerId, address: &str) -> Source {
-    Source { peer, addresses: vec![address.to_owned()], v1: false, has: Has::Complete }
+    Source { peer, addresses: vec![address.to_owned()], transport: Transport::Plaintext, v1: false, has: Has::Complete }
 }
 
 /// A directory that is a list, and remembers what was reported.
@@ -219,6 +220,7 @@ impl Stage {
     pub(crate) fn job(&self) -> FetchJob {
         let mut job = FetchJob::new(self.manifest.file_hash(), self.part_path(), self.final_path(), 11);
         job.limits.progress_interval = Duration::ZERO;
+        job.dial = Dial::plaintext();
         job
     }
 

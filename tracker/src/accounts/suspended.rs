@@ -19,6 +19,13 @@ impl Suspended {
             && self.ids.read().unwrap_or_else(PoisonError::into_inner).contains(&peer)
     }
 
+    /// All of them in ascending order.
+    pub(super) fn all(&self) -> Vec<PeerId> {
+        let mut all: Vec<PeerId> = self.ids.read().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        all.sort_unstable();
+        all
+    }
+
     pub(super) fn replace(&self, ids: impl IntoIterator<Item = PeerId>) {
         let ids: HashSet<PeerId> = ids.into_iter().collect();
         let mut held = self.ids.write().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
 use crate::calendar::utc;
+use crate::store::devices::Device;
 use crate::store::registry::{AccountEntry, AccountQuery, AccountWrite};
 use crate::store::{Durability, Store, Write, Written};
 
@@ -40,8 +41,9 @@ pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<St
 }
 
 /// Everything about one account.
-pub fn show(store: &dyn Store, named: &str, as_json: bool) -> Result<String> {
+pub fn show(store: &dyn Store, now: UnixMillis, named: &str, as_json: bool) -> Result<String> {
     let entry = find(store, named)?;
+    let devices = store.registry()?.devices(entry.account.id, now)?;
     let ledger = store.ledger(entry.account.id)?;
     let balance_mt = ledger.as_ref().map_or(0, |row| row.balance_mt);
     let score = ledger.as_ref().map_or(0.0, |row| shown_score(row.score));
@@ -49,6 +51,7 @@ pub fn show(store: &dyn Store, named: &str, as_json: bool) -> Result<String> {
         let mut shown = to_json(&entry);
         shown["token_balance_mt"] = json!(balance_mt);
         shown["reputation_score"] = json!(score);
+        shown["devices"] = devices.iter().map(device_to_json).collect();
         return Ok(shown.to_string());
     }
     let mut text =
@@ -60,6 +63,10 @@ pub fn show(store: &dyn Store, named: &str, as_json: bool) -> Result<String> {
     let _ = write!(text, "\ncreated     {}\ngeneration  {}", utc(entry.account.created_at), entry.account.generation);
     let _ = write!(text, "\nmetadata    {} bytes\ntokens      {}", entry.metadata_bytes, shown_tokens(balance_mt));
     let _ = write!(text, "\nscore       {score}");
+    for device in &devices {
+        let (label, scopes, seen) = (&device.label, device.scopes, utc(device.seen_at));
+        let _ = write!(text, "\ndevice      {} {label:?} for {scopes}, seen {seen}", device.id);
+    }
     Ok(text)
 }
 
@@ -80,10 +87,10 @@ pub fn resume(store: &dyn Store, now: UnixMillis, named: &str) -> Result<String>
     change(store, now, AccountWrite::Resume { id }, &format!("resumed {id}"), &format!("{id} is not suspended"))
 }
 
-/// Ends all tokens of an account.
+/// Ends all tokens and devices of an account.
 pub fn revoke(store: &dyn Store, now: UnixMillis, named: &str) -> Result<String> {
     let id = find(store, named)?.account.id;
-    change(store, now, AccountWrite::Revoke { id }, &format!("revoked every token of {id}"), "")
+    change(store, now, AccountWrite::Revoke { id }, &format!("revoked every token and device of {id}"), "")
 }
 
 /// Commits one change; what was so already is no success, so that a script notices.
@@ -113,6 +120,16 @@ fn find(store: &dyn Store, named: &str) -> Result<AccountEntry> {
 
 fn state(entry: &AccountEntry) -> &'static str {
     if entry.suspended.is_some() { "suspended" } else { "active" }
+}
+
+fn device_to_json(device: &Device) -> Value {
+    json!({
+        "device_id": device.id.to_string(),
+        "label": device.label,
+        "scopes": device.scopes.words(),
+        "created_at": device.created_at.as_secs(),
+        "seen_at": device.seen_at.as_secs(),
+    })
 }
 
 fn to_json(entry: &AccountEntry) -> Value {

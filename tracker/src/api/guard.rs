@@ -1,38 +1,40 @@
-//! Who is calling: the bearer token of a request, checked against the tracker's key and the account's generation.
-
-use peernet_engine::ids::PeerId;
+//! Who is calling: the bearer token of a request, checked against the tracker's key, the account's generation, the devices that were
+//! ended, and what the call needs.
 
 use super::error::ApiError;
 use crate::accounts;
 use crate::app::App;
 use crate::http::Head;
+pub use crate::keys::Caller;
+use crate::scopes::Scopes;
 
-/// An account whose token was good.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
-    /// The account.
-    pub peer: PeerId,
-    /// The token's generation, which is the account's.
-    pub generation: u32,
-}
-
-/// Finds out who sent a request. Answers 401 with version 1's texts; 503 where the account is not in memory and the
-/// store does not answer; 429 `rate_limited` where the account asks too much;
-/// 403 `suspended`.
-pub fn authenticate(app: &App, head: &Head) -> Result<Caller, ApiError> {
+/// Finds out who sent a request, and whether any of the scopes `needed` is the token's. Answers 401 with version 1's texts; 503 where the
+/// account is not in memory and the store does not answer; 429 `rate_limited` where the account asks too much; 403 `suspended`,
+/// `insufficient_scope`.
+pub fn authenticate(app: &App, head: &Head, needed: Scopes) -> Result<Caller, ApiError> {
     let token = bearer(head)?;
-    let (peer, generation) = verify(app, token).ok_or_else(invalid_token)?;
-    let current = app.accounts.generation(app, peer)?;
-    if current != Some(generation) {
+    let caller = verify(app, token).ok_or_else(invalid_token)?;
+    let current = app.accounts.generation(app, caller.peer)?;
+    if current != Some(caller.generation) || caller.device.is_some_and(|id| app.accounts.is_revoked(id)) {
         return Err(invalid_token());
     }
-    accounts::refuse_suspended(app, peer)?;
-    app.limits.check_account(peer)?;
-    Ok(Caller { peer, generation })
+    accounts::refuse_suspended(app, caller.peer)?;
+    app.limits.check_account(caller.peer)?;
+    check_scope(&caller, needed)?;
+    Ok(caller)
+}
+
+/// 403 `insufficient_scope`, which names what is missing.
+pub fn check_scope(caller: &Caller, needed: Scopes) -> Result<(), ApiError> {
+    if caller.scopes.allow(needed) {
+        return Ok(());
+    }
+    let message = format!("this call needs the scope {needed}; this device's token is for: {}", caller.scopes);
+    Err(ApiError::new(403, "insufficient_scope", message))
 }
 
 /// A token of a key that nobody knows here may be of a tracker that started a moment ago: worth one look at who there is.
-fn verify(app: &App, token: &str) -> Option<(PeerId, u32)> {
+fn verify(app: &App, token: &str) -> Option<Caller> {
     let checked = app.keys.verify((app.clock)(), token);
     if checked.is_none() && app.keys.is_of_unknown_key(token) && app.acquaintances.look(app) {
         return app.keys.verify((app.clock)(), token);

@@ -5,7 +5,8 @@ use super::guard::Caller;
 use super::path::PathArgs;
 use crate::app::App;
 use crate::http::{Reply, Request};
-use crate::routes::{accounts, feedback, files, manifests, meta, search, swarm};
+use crate::routes::{accounts, devices, feedback, files, identity, manifests, meta, search, swarm};
+use crate::scopes::Scopes;
 use crate::swarm::News;
 
 /// Body limit of ordinary calls, in bytes.
@@ -47,19 +48,21 @@ pub struct Commit {
 pub enum Access {
     /// Anyone.
     Open(OpenHandler),
-    /// Who has a valid token.
-    Bearer(CallerHandler),
-    /// Who has a valid token; no thread waits for the commit.
-    Committing(CommittingHandler),
+    /// Who has a valid token with any of these scopes.
+    Bearer(Scopes, CallerHandler),
+    /// The same; no thread waits for the commit.
+    Committing(Scopes, CommittingHandler),
 }
 
 /// One call.
 #[derive(Clone, Copy)]
 pub struct Route {
-    /// `GET`, `POST` or `PUT`. A `GET` route answers `HEAD` too.
+    /// `GET`, `POST`, `PUT` or `DELETE`. A `GET` route answers `HEAD` too.
     pub method: &'static str,
     /// A template: `{name}` stands for one non-empty segment.
     pub path: &'static str,
+    /// How many bytes of that are the same in every path: those before the first `{`.
+    pub literal_bytes: usize,
     /// The most bytes its body may have.
     pub body_bytes_max: usize,
     /// What answers.
@@ -68,29 +71,70 @@ pub struct Route {
     pub operation: &'static str,
 }
 
+impl Route {
+    const fn new(method: &'static str, path: &'static str, operation: &'static str, access: Access) -> Self {
+        Self { method, path, literal_bytes: literal_bytes(path), body_bytes_max: BODY_BYTES, access, operation }
+    }
+
+    /// Whether a path begins as this one does; with most routes that is the answer.
+    pub fn may_be(&self, path: &str) -> bool {
+        let literal = &self.path.as_bytes()[..self.literal_bytes];
+        path.as_bytes().starts_with(literal) && (self.literal_bytes < self.path.len() || path.len() == literal.len())
+    }
+}
+
+const fn literal_bytes(path: &str) -> usize {
+    let (bytes, mut at) = (path.as_bytes(), 0);
+    while at < bytes.len() && bytes[at] != b'{' {
+        at += 1;
+    }
+    at
+}
+
 impl Access {
     /// Whether a valid token must come with the call.
     pub fn needs_token(&self) -> bool {
-        !matches!(self, Self::Open(_))
+        self.needed_scopes().is_some()
+    }
+
+    /// The scopes of which that token has one; `None` where no token is needed.
+    pub fn needed_scopes(&self) -> Option<Scopes> {
+        match self {
+            Self::Open(_) => None,
+            Self::Bearer(needed, _) | Self::Committing(needed, _) => Some(*needed),
+        }
     }
 }
 
 const fn open(method: &'static str, path: &'static str, operation: &'static str, handler: OpenHandler) -> Route {
-    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Open(handler), operation }
+    Route::new(method, path, operation, Access::Open(handler))
 }
 
-const fn bearer(method: &'static str, path: &'static str, operation: &'static str, handler: CallerHandler) -> Route {
-    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Bearer(handler), operation }
+const fn bearer(
+    method: &'static str,
+    path: &'static str,
+    operation: &'static str,
+    needed: Scopes,
+    handler: CallerHandler,
+) -> Route {
+    Route::new(method, path, operation, Access::Bearer(needed, handler))
 }
 
 const fn committing(
     method: &'static str,
     path: &'static str,
     operation: &'static str,
+    needed: Scopes,
     handler: CommittingHandler,
 ) -> Route {
-    Route { method, path, body_bytes_max: BODY_BYTES, access: Access::Committing(handler), operation }
+    Route::new(method, path, operation, Access::Committing(needed, handler))
 }
+
+const READ: Scopes = Scopes::READ;
+const SHARE: Scopes = Scopes::SHARE;
+const ADMIN: Scopes = Scopes::ADMIN;
+/// Whatever a device may do, it may see who is logged in beside it, and log out.
+const ANY: Scopes = Scopes::ALL;
 
 const fn sized(body_bytes_max: usize, route: Route) -> Route {
     Route { body_bytes_max, ..route }
@@ -103,22 +147,28 @@ pub const ROUTES: &[Route] = &[
     open("GET", "/ready", "ready", meta::ready),
     open("GET", "/.well-known/jwks.json", "keySet", meta::key_set),
     open("GET", "/api/v1/openapi.json", "openapi", meta::openapi),
+    open("GET", "/api/v1/authority", "authority", identity::authority),
+    bearer("GET", "/api/v1/revocations", "revocations", READ, identity::revocations),
     open("GET", "/api/v1/stats", "stats", meta::stats),
     open("POST", "/api/v1/peers/register", "register", accounts::register),
     open("POST", "/api/v1/peers/login", "login", accounts::login),
-    bearer("POST", "/api/v1/peers/password", "changePassword", accounts::change_password),
-    bearer("POST", "/api/v1/peers/refresh", "refreshToken", accounts::refresh),
-    bearer("GET", "/api/v1/peers/me", "me", accounts::me),
-    bearer("POST", "/api/v1/peers/feedback", "feedback", feedback::one),
-    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/peers/feedback/batch", "feedbackBatch", feedback::batch)),
-    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/files/announce", "announceChunk", files::announce_chunk)),
-    bearer("GET", "/api/v1/files/lookup/{file_hash}", "lookup", files::lookup),
-    bearer("GET", "/api/v1/files/{file_hash}", "plan", files::plan),
-    bearer("GET", "/api/v1/files", "search", search::search),
-    sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", manifests::put)),
-    bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", manifests::get),
-    sized(BODY_BYTES_ANNOUNCE, committing("POST", "/api/v1/swarm/announce", "announce", swarm::announce)),
-    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", swarm::leave)),
+    bearer("POST", "/api/v1/peers/password", "changePassword", ADMIN, accounts::change_password),
+    bearer("POST", "/api/v1/peers/certificate", "certificate", READ, accounts::certificate),
+    open("POST", "/api/v1/tokens/refresh", "renewToken", devices::renew),
+    bearer("GET", "/api/v1/devices", "devices", ANY, devices::list),
+    bearer("DELETE", "/api/v1/devices/{device_id}", "revokeDevice", ANY, devices::revoke),
+    bearer("POST", "/api/v1/peers/refresh", "refreshToken", ADMIN, accounts::refresh),
+    bearer("GET", "/api/v1/peers/me", "me", READ, accounts::me),
+    bearer("POST", "/api/v1/peers/feedback", "feedback", READ, feedback::one),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/peers/feedback/batch", "feedbackBatch", READ, feedback::batch)),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/files/announce", "announceChunk", SHARE, files::announce_chunk)),
+    bearer("GET", "/api/v1/files/lookup/{file_hash}", "lookup", READ, files::lookup),
+    bearer("GET", "/api/v1/files/{file_hash}", "plan", READ, files::plan),
+    bearer("GET", "/api/v1/files", "search", READ, search::search),
+    sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", SHARE, manifests::put)),
+    bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", READ, manifests::get),
+    sized(BODY_BYTES_ANNOUNCE, committing("POST", "/api/v1/swarm/announce", "announce", SHARE, swarm::announce)),
+    sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", SHARE, swarm::leave)),
 ];
 
 /// The operations listener's calls.

@@ -131,11 +131,11 @@ fn finish(
 }
 
 fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Result<Outcome, ApiError> {
-    let caller = || guard::authenticate(app, &request.head);
+    let caller = |needed| guard::authenticate(app, &request.head, needed);
     match route.access {
         Access::Open(handler) => handler(app, request, args).map(Outcome::Reply),
-        Access::Bearer(handler) => handler(app, &caller()?, request, args).map(Outcome::Reply),
-        Access::Committing(handler) => handler(app, &caller()?, request),
+        Access::Bearer(needed, handler) => handler(app, &caller(needed)?, request, args).map(Outcome::Reply),
+        Access::Committing(needed, handler) => handler(app, &caller(needed)?, request),
     }
 }
 
@@ -144,7 +144,7 @@ fn find(table: &[Route], head: &Head) -> Result<(usize, PathArgs), ApiError> {
     let method = if head.method == Method::Head { "GET" } else { head.method.as_str() };
     let mut allowed: Vec<&str> = Vec::new();
     let mut path = None;
-    for (number, route) in table.iter().enumerate() {
+    for (number, route) in table.iter().enumerate().filter(|(_, route)| route.may_be(&head.path)) {
         match match_path(route.path, &head.path) {
             Match::No => {}
             Match::Broken => {
@@ -198,6 +198,7 @@ mod tests {
             (Method::Get, "/api/v1/files", "search"),
             (Method::Post, "/api/v1/files/announce", "announceChunk"),
             (Method::Put, "/api/v1/manifests/abc", "putManifest"),
+            (Method::Delete, "/api/v1/devices/abc", "revokeDevice"),
         ] {
             assert_eq!(found(method, path), Ok(operation), "{path}");
         }
@@ -216,6 +217,8 @@ mod tests {
             (Method::Options, "/api/v1/files/announce", "POST"),
             (Method::Get, "/api/v1/files/announce", "POST"),
             (Method::Options, "/api/v1/swarm/leave", "POST"),
+            (Method::Get, "/api/v1/devices/abc", "DELETE"),
+            (Method::Delete, "/api/v1/devices", "GET, HEAD"),
         ] {
             assert_eq!(found(method, path), Err((405, Some(allow.to_owned()))), "{path}");
         }

@@ -35,7 +35,7 @@ fn carry_out(command: AdminCommand, config: &Config) -> admin::Result<String> {
         AdminCommand::Users { matching, limit, after: id, json } => {
             admin::list_accounts(&*store()?, &AccountQuery { matching, limit, after: after(id, "--after")? }, json)
         }
-        AdminCommand::Show { account, json } => admin::show(&*store()?, &account, json),
+        AdminCommand::Show { account, json } => admin::show(&*store()?, now, &account, json),
         AdminCommand::Suspend { account, reason } => admin::suspend(&*store()?, now, &account, &reason),
         AdminCommand::Resume { account } => admin::resume(&*store()?, now, &account),
         AdminCommand::Revoke { account } => admin::revoke(&*store()?, now, &account),
@@ -52,6 +52,9 @@ fn carry_out(command: AdminCommand, config: &Config) -> admin::Result<String> {
             admin::list_audit(&*store()?, &AuditQuery { account: after(account, "--account")?, limit }, json)
         }
         AdminCommand::Backup { file } => admin::backup(config, Path::new(&file)),
+        AdminCommand::ShowAuthority { json, pem } => admin::show_authority(config, json, pem),
+        AdminCommand::IssueForProxy { names, days } => admin::issue_for_proxy(config, &names, days),
+        AdminCommand::RotateAuthority => admin::rotate_authority(config),
         AdminCommand::Restore { file } => admin::restore(config, now, Path::new(&file)),
     }
 }

@@ -93,6 +93,19 @@ settings! {
     listen: String = "127.0.0.1:8080".to_owned();
     /// folder of the tracker's key, its embedded database and the operations socket; made with mode 0700
     data_dir: PathBuf = default_data_dir();
+    /// whether HTTP without TLS is answered on an address that others reach: for version 1 clients. On loopback it always is
+    allow_plaintext: bool = false;
+    /// file of a certificate chain (PEM) for browsers and other programs; empty means that the swarm's own authority vouches for
+    /// the tracker. Read again when it changes. Peers know the tracker by that authority in any case
+    tls_certificate: PathBuf = PathBuf::new();
+    /// file of that certificate's key (PEM), readable by its owner only
+    tls_key: PathBuf = PathBuf::new();
+    /// more host names and addresses in the certificate that the swarm's authority makes for the tracker, with commas between them
+    tls_names: String = String::new();
+    /// folder of the swarm's certificate authority, the same for all trackers of one database; empty means the data folder
+    authority_dir: PathBuf = PathBuf::new();
+    /// how long a peer's certificate works, in hours, 1 to 720; it is renewed when half of that is over
+    certificate_hours: u32 = 24;
     /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the embedded database in the data folder.
     /// DATABASE_URL is read too. As a flag only without a password, because others can read a command line
     database_url: Secret = Secret::default();
@@ -104,8 +117,12 @@ settings! {
     ops_listen: String = String::new();
     /// bcrypt's cost for new passwords, 4 to 16; each step doubles the time of a login
     bcrypt_cost: u32 = 10;
-    /// how long an access token works, in hours, 1 to 8760
+    /// how long an access token works that is no device's, in hours, 1 to 8760
     token_hours: u32 = 24;
+    /// how long a device's access token works, in minutes, 1 to 1440; the device renews it with its refresh token
+    access_minutes: u32 = 15;
+    /// how long a refresh token works, in days, 1 to 3650; each use renews it
+    refresh_days: u32 = 90;
     /// whether addresses that version 1 peers announce are dialled, and left out of lookups when nothing answers
     dialback: bool = true;
     /// what unproven complaints do: evidence (nothing globally, right where anyone may register) or bounded (a limited effect
@@ -137,7 +154,7 @@ settings! {
     rate_per_account: u32 = 10_000;
     /// registrations a minute of one client address, as many at once; beyond it 429. 0 is no limit
     registrations_per_address: u32 = 240;
-    /// logins and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit, and wrong
+    /// logins, renewals and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit, and wrong
     /// passwords are then counted by account and not by address: right behind a proxy that is not trusted
     logins_per_address: u32 = 600;
     /// seconds a request's head may take

@@ -14,6 +14,7 @@ mod inbox;
 mod limits;
 mod poll;
 mod port;
+mod security;
 mod slots;
 mod stats;
 mod waiting;
@@ -30,6 +31,7 @@ use admission::Admission;
 use connections::Serving;
 pub use limits::{DoorLimits, FDS_RESERVED};
 use port::Port;
+pub use security::Security;
 use stats::Counters;
 pub use stats::DoorStats;
 
@@ -39,6 +41,7 @@ const CUT_WAIT: Duration = Duration::from_secs(1);
 /// What all of the door's threads share.
 struct Shared {
     limits: DoorLimits,
+    security: Security,
     service: Arc<dyn Service>,
     admission: Admission,
     counters: Counters,
@@ -74,16 +77,30 @@ pub struct DrainReport {
 }
 
 impl Door {
-    /// Listens on `addr` (the first of its addresses that can be bound; port 0 picks one) and starts answering.
+    /// Listens on `addr` (the first of its addresses that can be bound; port 0 picks one) and starts answering, in plaintext.
     ///
     /// # Errors
     /// The address cannot be bound, or a thread cannot be started.
     pub fn bind(addr: impl ToSocketAddrs, limits: DoorLimits, service: Arc<dyn Service>) -> io::Result<Self> {
+        Self::bind_secured(addr, limits, Security::plaintext(), service)
+    }
+
+    /// The same with TLS, or with both.
+    ///
+    /// # Errors
+    /// Those of [`Door::bind`].
+    pub fn bind_secured(
+        addr: impl ToSocketAddrs,
+        limits: DoorLimits,
+        security: Security,
+        service: Arc<dyn Service>,
+    ) -> io::Result<Self> {
         let listener = port::listen(addr)?;
         let local_addr = listener.local_addr()?;
         let admission = Admission::new(&limits);
         let shared = Arc::new(Shared {
             limits,
+            security,
             service,
             admission,
             counters: Counters::default(),

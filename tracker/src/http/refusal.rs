@@ -25,6 +25,8 @@ pub(crate) enum Refusal {
     Busy,
     /// The service panicked.
     Panicked,
+    /// HTTP without TLS, where that is not allowed.
+    Plaintext,
 }
 
 impl Refusal {
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Truncated => (400, "bad_request", "connection ended within the request"),
             Self::Timeout => (408, "timeout", "request not received in time"),
             Self::Busy => (503, "busy", "too many connections or requests; try again later"),
+            Self::Plaintext => (400, "https_required", "this tracker speaks HTTPS only: use https:// in its URL"),
             Self::Panicked => (500, "internal", "internal error"),
         }
     }

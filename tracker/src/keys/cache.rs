@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use peernet_engine::ids::PeerId;
+use super::Caller;
 
 /// How many are remembered at most; past it all are forgotten at once, and each costs one more check.
 const TOKENS_MAX: usize = 10_000;
@@ -11,8 +11,7 @@ const TOKENS_MAX: usize = 10_000;
 /// What a good token said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Remembered {
-    pub(super) peer: PeerId,
-    pub(super) generation: u32,
+    pub(super) caller: Caller,
     /// Seconds since 1970-01-01 UTC.
     pub(super) expires_at: u64,
 }
@@ -47,12 +46,14 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
+    use peernet_engine::ids::PeerId;
+
     use super::*;
 
     #[test]
     fn it_never_holds_more_than_its_bound() {
         let cache = TokenCache::default();
-        let token = Remembered { peer: PeerId([1; 16]), generation: 0, expires_at: 1 };
+        let token = Remembered { caller: Caller::account(PeerId([1; 16]), 0), expires_at: 1 };
         for number in 0..=TOKENS_MAX as u64 {
             let mut digest = [0; 32];
             digest[..8].copy_from_slice(&number.to_le_bytes());

@@ -1,9 +1,9 @@
 //! The key's file: made once, with mode 0600, complete or not at all.
 
+use std::fmt;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fmt, process};
 
 use data_encoding::{BASE64, BASE64_MIME_PERMISSIVE};
 use ed25519_dalek::SigningKey;
@@ -67,7 +67,7 @@ pub(super) fn load_or_create(path: &Path) -> Result<KeyPair, KeyError> {
 fn load(path: &Path) -> Result<KeyPair, KeyError> {
     let failed = |error| KeyError::Io(path.to_owned(), error);
     let metadata = fs::metadata(path).map_err(failed)?;
-    if is_exposed(&metadata) {
+    if files::is_exposed(&metadata) {
         return Err(KeyError::Exposed(path.to_owned()));
     }
     if metadata.len() > FILE_BYTES_MAX {
@@ -89,30 +89,5 @@ fn create(path: &Path) -> Result<(), KeyError> {
     getrandom::fill(&mut seed).map_err(|_| KeyError::NoRandomness)?;
     let der = SigningKey::from_bytes(&seed).to_pkcs8_der().expect("an Ed25519 key has a PKCS#8 form");
     let pem = format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", BASE64.encode(der.as_bytes()));
-    write_once(path, &pem).map_err(|error| KeyError::Io(path.to_owned(), error))
-}
-
-/// Writes under another name and links it into place: a crash leaves no half a key, and an existing key always wins.
-fn write_once(path: &Path, text: &str) -> io::Result<()> {
-    let draft = path.with_extension(format!("draft-{}", process::id()));
-    let mut file = files::private().truncate(true).open(&draft)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => files::sync_folder_of(path),
-    }
-}
-
-#[cfg(unix)]
-fn is_exposed(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    metadata.permissions().mode() & 0o077 != 0
-}
-
-#[cfg(not(unix))]
-fn is_exposed(_metadata: &fs::Metadata) -> bool {
-    false
+    files::write_once(path, pem.as_bytes()).map_err(|error| KeyError::Io(path.to_owned(), error))
 }

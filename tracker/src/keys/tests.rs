@@ -5,8 +5,11 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+const LIFETIMES: Lifetimes = Lifetimes { account: HOUR, device: Duration::from_secs(60) };
+const ACCOUNT: PeerId = PeerId([7; 16]);
+
 fn open(folder: &tempfile::TempDir) -> Keys {
-    Keys::open(folder.path(), HOUR).expect("a key")
+    Keys::open(folder.path(), LIFETIMES).expect("a key")
 }
 
 fn folder() -> tempfile::TempDir {
@@ -15,12 +18,12 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn a_token_is_good_until_it_expires_also_after_a_restart() {
-    let (folder, peer) = (folder(), PeerId([7; 16]));
-    let token = open(&folder).issue(NOW, peer, 3);
+    let (folder, caller) = (folder(), Caller::account(ACCOUNT, 3));
+    let token = open(&folder).issue(NOW, &caller);
     let keys = open(&folder);
     assert_eq!(token.expires_at, NOW.as_secs() + 3_600);
     for _first_checked_then_remembered in 0..2 {
-        assert_eq!(keys.verify(NOW, &token.text), Some((peer, 3)));
+        assert_eq!(keys.verify(NOW, &token.text), Some(caller));
         assert_eq!(keys.verify(NOW.plus(HOUR), &token.text), None);
     }
 }
@@ -29,7 +32,7 @@ fn a_token_is_good_until_it_expires_also_after_a_restart() {
 fn nothing_but_our_own_untouched_tokens_is_good() {
     let (ours, theirs) = (folder(), folder());
     let keys = open(&ours);
-    let good = keys.issue(NOW, PeerId([7; 16]), 0).text;
+    let good = keys.issue(NOW, &Caller::account(ACCOUNT, 0)).text;
     let parts: Vec<&str> = good.split('.').collect();
     let encode = |json: &str| BASE64URL_NOPAD.encode(json.as_bytes());
     let none = encode(r#"{"alg":"none","typ":"JWT"}"#);
@@ -44,8 +47,8 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
     )
     .expect("signs");
     let signed_for = |iss: &str| {
-        let sub = PeerId([7; 16]).to_string();
-        let claims = AccessClaims { iss: iss.to_owned(), sub, iat: 1, exp: 9_999_999_999, generation: 0 };
+        let (iss, sub) = (iss.to_owned(), ACCOUNT.to_string());
+        let claims = AccessClaims { iss, sub, iat: 1, exp: 9_999_999_999, ..AccessClaims::default() };
         jsonwebtoken::encode(&keys.header, &claims, &keys.signing).expect("signs")
     };
     let bad = [
@@ -61,7 +64,7 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         format!("{}.{other_claims}.{}", parts[0], parts[2]),
         format!("{good}A"),
         good[..good.len() - 2].to_owned(),
-        open(&theirs).issue(NOW, PeerId([7; 16]), 0).text,
+        open(&theirs).issue(NOW, &Caller::account(ACCOUNT, 0)).text,
         hs256,
         "a".repeat(1 << 20),
     ];
@@ -69,7 +72,36 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         assert_eq!(keys.verify(NOW, &token), None, "{:.80}", token);
     }
     assert_eq!(keys.remembered(), 0);
-    assert_eq!(keys.verify(NOW, &signed_for(ISSUER)), Some((PeerId([7; 16]), 0)), "only the issuer was wrong");
+    assert_eq!(keys.verify(NOW, &signed_for(ISSUER)), Some(Caller::account(ACCOUNT, 0)), "only the issuer was wrong");
+}
+
+#[test]
+fn a_device_s_token_names_it_with_its_scopes_and_is_short() {
+    let folder = folder();
+    let keys = open(&folder);
+    for scopes in [Scopes::READ, Scopes::ALL] {
+        let caller = Caller { device: Some(DeviceId([9; 16])), scopes, ..Caller::account(ACCOUNT, 3) };
+        let token = keys.issue(NOW, &caller);
+        assert_eq!(token.expires_at, NOW.as_secs() + 60);
+        assert_eq!(open(&folder).verify(NOW, &token.text), Some(caller));
+    }
+    assert_eq!((keys.lifetime(), keys.device_lifetime()), (HOUR, Duration::from_secs(60)));
+}
+
+#[test]
+fn a_token_from_before_devices_is_for_everything_and_one_with_a_broken_device_for_nothing() {
+    let folder = folder();
+    let keys = open(&folder);
+    let verified = |more: Value| {
+        let mut claims =
+            json!({"iss": ISSUER, "sub": ACCOUNT.to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0});
+        claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        keys.verify(NOW, &jsonwebtoken::encode(&keys.header, &claims, &keys.signing).expect("signs"))
+    };
+    assert_eq!(verified(json!({})), Some(Caller::account(ACCOUNT, 0)));
+    let scopes = |scope: &str| verified(json!({"scope": scope})).expect("is good").scopes;
+    assert_eq!((scopes("read later"), scopes("").allow(Scopes::ALL)), (Scopes::READ, false));
+    assert_eq!(verified(json!({"dev": "x"})), None);
 }
 
 #[test]
@@ -77,7 +109,7 @@ fn the_published_key_checks_our_tokens_and_names_itself() {
     let folder = folder();
     let keys = open(&folder);
     let set: jsonwebtoken::jwk::JwkSet = serde_json::from_value(keys.key_set()).expect("a key set");
-    let token = keys.issue(NOW, PeerId([7; 16]), 0).text;
+    let token = keys.issue(NOW, &Caller::account(ACCOUNT, 0)).text;
     let kid = jsonwebtoken::decode_header(&token).expect("a header").kid.expect("names its key");
     let key = set.find(&kid).expect("is published");
     assert_eq!(key.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).expect("a thumbprint"), kid);
@@ -96,11 +128,11 @@ fn the_key_file_is_private_and_a_damaged_or_exposed_one_is_refused_and_kept() {
     assert_eq!(std::fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(folder.path()).expect("lists").count(), 1, "no draft is left");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).expect("chmod");
-    assert!(matches!(Keys::open(folder.path(), HOUR), Err(KeyError::Exposed(_))));
+    assert!(matches!(Keys::open(folder.path(), LIFETIMES), Err(KeyError::Exposed(_))));
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("chmod");
     for damaged in ["", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         std::fs::write(&path, damaged).expect("writes");
-        assert!(matches!(Keys::open(folder.path(), HOUR), Err(KeyError::Unreadable(_))), "{damaged}");
+        assert!(matches!(Keys::open(folder.path(), LIFETIMES), Err(KeyError::Unreadable(_))), "{damaged}");
         assert_eq!(std::fs::read_to_string(&path).expect("reads"), damaged);
     }
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/peers/…` as far as it is about accounts: register, login, password, refresh, me.
 
 use peernet_engine::economy::{Tier, shown_score, shown_tokens};
-use peernet_protos::rest::{MeReply, RegisterRequest, TokenReply};
+use peernet_protos::rest::{CertificateRequest, MeReply, RegisterRequest, TokenReply};
 
 use crate::accounts::{self, Session};
 use crate::api::{ApiError, Caller, PathArgs, json_body};
@@ -28,9 +28,16 @@ pub fn change_password(app: &App, caller: &Caller, request: &Request, _args: &Pa
     Ok(token_reply(200, accounts::change_password(app, caller, request.remote, json_body(request)?)?))
 }
 
-/// `POST /api/v1/peers/refresh`; takes no body.
+/// `POST /api/v1/peers/certificate`: another certificate, for a device's first or for one that ends soon.
+pub fn certificate(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+    let body: CertificateRequest = json_body(request)?;
+    let certificate = accounts::issue_certificate(app, caller.peer, caller.device, &body.csr)?;
+    Ok(Reply::json(200, &certificate).with_header("Cache-Control", "no-store"))
+}
+
+/// `POST /api/v1/peers/refresh`; takes no body. Of tokens that are no device's: those are renewed with their refresh token.
 pub fn refresh(app: &App, caller: &Caller, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    Ok(token_reply(200, accounts::refresh(app, caller)))
+    Ok(token_reply(200, accounts::refresh(app, caller)?))
 }
 
 /// `GET /api/v1/peers/me`.
@@ -58,8 +65,17 @@ pub fn me(app: &App, caller: &Caller, _request: &Request, _args: &PathArgs) -> R
     ))
 }
 
-fn token_reply(status: u16, session: Session) -> Reply {
-    let expires_at = session.token.expires_at;
-    Reply::json(status, &TokenReply { peer_id: session.peer.to_string(), token: session.token.text, expires_at })
-        .with_header("Cache-Control", "no-store")
+/// A session as its client is told of it.
+pub(super) fn token_reply(status: u16, session: Session) -> Reply {
+    let Session { peer, token, certificate, device, .. } = session;
+    let reply = TokenReply {
+        peer_id: peer.to_string(),
+        token: token.text,
+        expires_at: token.expires_at,
+        certificate,
+        device_id: device.as_ref().map(|device| device.id.to_string()),
+        refresh_token: device.as_ref().map(|device| device.refresh_token.text()),
+        refresh_expires_at: device.as_ref().map(|device| device.refresh_expires_at),
+    };
+    Reply::json(status, &reply).with_header("Cache-Control", "no-store")
 }

@@ -90,7 +90,9 @@ pub fn lookup(app: &App, caller: &Caller, _request: &Request, args: &PathArgs) -
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let now = (app.clock)();
     let site = app.swarm.site_of(caller.peer);
-    let body = match known_view(app, now, file, site.as_deref())?.and_then(|view| choose(&view, caller.peer)) {
+    let mut view = known_view(app, now, file, site.as_deref())?;
+    view.iter_mut().for_each(FileView::retain_plaintext);
+    let body = match view.and_then(|view| choose(&view, caller.peer)) {
         Some(group) => render::lookup(app, now, caller.peer, file, &group)?,
         None => render::empty(),
     };

@@ -15,14 +15,14 @@ use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::store::{Durability, LeaseRow, Write};
-use crate::swarm::{Held, Lease, ManifestMeta, News};
+use crate::swarm::{Held, Lease, ManifestMeta, News, Reach};
 use crate::wire;
 
 /// Who announces, from where.
 struct Announcer {
     peer: PeerId,
     trusted: bool,
-    address: Arc<str>,
+    reach: Reach,
     site: Option<Arc<str>>,
 }
 
@@ -34,7 +34,7 @@ pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome
     let announcer = Announcer {
         peer: caller.peer,
         trusted: app.reputation.is_trusted(caller.peer),
-        address: wire::announced_address(&body.address, request.remote)?.into(),
+        reach: wire::reach(&body, request.remote)?,
         site: wire::site(body.site.as_deref())?.map(Into::into),
     };
     let now = (app.clock)();
@@ -87,7 +87,7 @@ fn leases(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<(Vec<
             held: wire::held(&file.have, meta.chunks)?,
             meta: Some(meta),
             file_name,
-            address: Arc::clone(&announcer.address),
+            reach: announcer.reach.clone(),
             site: announcer.site.clone(),
             trusted: announcer.trusted,
         };
@@ -123,7 +123,7 @@ fn lease_row(lease: &Lease, expires_at: UnixMillis) -> LeaseRow {
         peer: lease.peer,
         file_hash: lease.file_hash,
         manifest_id: lease.manifest_id,
-        address: lease.address.to_string(),
+        reach: lease.reach.clone(),
         site: lease.site.as_deref().map(str::to_owned),
         have: match &lease.held {
             Held::Complete => Bitmap::full(chunks),

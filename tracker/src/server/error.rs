@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{fmt, io};
 
+use crate::authority::AuthorityError;
 use crate::config::ConfigError;
 use crate::keys::KeyError;
 use crate::store::StoreError;
@@ -19,6 +20,8 @@ pub enum StartError {
     InUse(PathBuf),
     /// The token key cannot be used.
     Key(KeyError),
+    /// The swarm's authority, or a certificate, cannot be used.
+    Authority(AuthorityError),
     /// The database cannot be opened, reached or upgraded.
     Store(StoreError),
     /// The public address cannot be bound.
@@ -36,6 +39,7 @@ impl fmt::Display for StartError {
             Self::DataDir(path, error) => write!(f, "data folder {}: {error}", path.display()),
             Self::InUse(path) => write!(f, "a tracker is running on the data folder {}", path.display()),
             Self::Key(error) => write!(f, "{error}"),
+            Self::Authority(error) => write!(f, "{error}"),
             Self::Store(error) => write!(f, "{error}"),
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
             Self::Ops(error) => write!(f, "operations listener: {error}"),
@@ -49,6 +53,12 @@ impl std::error::Error for StartError {}
 impl From<KeyError> for StartError {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
+    }
+}
+
+impl From<AuthorityError> for StartError {
+    fn from(error: AuthorityError) -> Self {
+        Self::Authority(error)
     }
 }
 

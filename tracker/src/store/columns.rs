@@ -5,12 +5,14 @@
 
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::economy::{LedgerRow, Masses, PairRow, TicketId, TicketRow, TreasuryRow, decode_sources};
-use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 
+use super::devices::{Device, Revoked};
 use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
 use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
+use crate::scopes::Scopes;
 
 /// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
 pub(super) trait Columns {
@@ -43,6 +45,12 @@ macro_rules! account_entries {
     () => {
         "SELECT a.id, a.address, a.password_hash, a.generation, a.created_at, a.suspended_at, a.suspended_reason, \
          coalesce(u.metadata_bytes, 0) FROM accounts a LEFT JOIN account_usage u ON u.account = a.id"
+    };
+}
+/// Columns of [`device`].
+macro_rules! device_columns {
+    () => {
+        "id, account, label, scopes, created_at, seen_at, expires_at, revoked_at"
     };
 }
 /// Columns of [`invite`].
@@ -96,8 +104,8 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, account_entries, audit_columns, invite_columns, ledger_columns, manifest_columns, pair_columns,
-    ticket_columns, treasury_columns, v1_listing_columns,
+    account_columns, account_entries, audit_columns, device_columns, invite_columns, ledger_columns, manifest_columns,
+    pair_columns, ticket_columns, treasury_columns, v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -230,6 +238,31 @@ pub(super) fn account_entry(row: &impl Columns) -> Result<AccountEntry> {
     let (account, at, reason) = (c.account()?, c.time_or_null()?, c.text_or_null()?);
     let suspended = at.map(|at| Suspension { at, reason: reason.unwrap_or_default() });
     Ok(AccountEntry { account, suspended, metadata_bytes: c.size()? })
+}
+
+pub(super) fn device(row: &impl Columns) -> Result<Device> {
+    let mut c = Cursor::new(row);
+    Ok(Device {
+        id: DeviceId(c.id()?),
+        account: c.peer()?,
+        label: c.text()?,
+        scopes: Scopes::of_text(&c.text()?),
+        created_at: c.time()?,
+        seen_at: c.time()?,
+        expires_at: c.time()?,
+        revoked_at: c.time_or_null()?,
+    })
+}
+
+/// Columns: a device's id, its account, and when it was ended.
+pub(super) fn revoked(row: &impl Columns) -> Result<Revoked> {
+    let mut c = Cursor::new(row);
+    Ok(Revoked { id: DeviceId(c.id()?), account: c.peer()?, at: c.time()? })
+}
+
+/// Column: a device's id.
+pub(super) fn device_id(row: &impl Columns) -> Result<DeviceId> {
+    Cursor::new(row).id().map(DeviceId)
 }
 
 pub(super) fn invite(row: &impl Columns) -> Result<Invite> {

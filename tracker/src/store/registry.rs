@@ -5,9 +5,10 @@
 
 use std::fmt;
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
 
+use super::devices::{Device, NewDevice, Renewal, Revoked, TokenHash};
 use super::{Account, Result};
 
 /// The most rows that one question is answered with.
@@ -119,6 +120,12 @@ pub enum Action {
     Resumed,
     /// All its tokens were ended.
     Revoked,
+    /// A device logged in.
+    DeviceAdded,
+    /// A device was ended.
+    DeviceRevoked,
+    /// A device was ended because a refresh token of it was shown that had been replaced: somebody had copied it.
+    RefreshTokenReused,
     /// An invite was made.
     InviteCreated,
     /// Someone registered with it.
@@ -139,6 +146,9 @@ impl Action {
             Self::Suspended => "suspended",
             Self::Resumed => "resumed",
             Self::Revoked => "revoked",
+            Self::DeviceAdded => "device_added",
+            Self::DeviceRevoked => "device_revoked",
+            Self::RefreshTokenReused => "refresh_token_reused",
             Self::InviteCreated => "invite_created",
             Self::InviteUsed => "invite_used",
             Self::InviteRevoked => "invite_revoked",
@@ -215,7 +225,8 @@ pub struct AuditQuery {
     pub limit: usize,
 }
 
-/// A change of accounts or invites. Each writes the audit log; what changed nothing writes nothing.
+/// A change of accounts, devices or invites. Each writes the audit log; what changed nothing writes nothing, nor does a renewal, which comes
+/// every few minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountWrite {
     /// Like [`super::Write::CreateAccount`], using up one use of an invite: [`super::Written::InviteRefused`] when it is not good.
@@ -237,10 +248,28 @@ pub enum AccountWrite {
         /// Whose.
         id: PeerId,
     },
-    /// Raises the token generation, so that every token stops working: Done, Stale for an unknown account.
+    /// Raises the token generation, so that every token stops working, and ends every device: Done, Stale for an unknown account.
     Revoke {
         /// Whose.
         id: PeerId,
+    },
+    /// Makes a device: Done, or [`super::Written::Replaced`] where the account had as many as it may; Stale when the account's generation is
+    /// another by now or the account is unknown.
+    AddDevice {
+        /// The device.
+        device: NewDevice,
+        /// What the caller read.
+        generation: u32,
+    },
+    /// Exchanges a refresh token: Done; [`super::Written::Reused`] when it had been replaced already, with which the device ends; Stale when
+    /// the device has ended or is unknown.
+    RenewDevice(Renewal),
+    /// Ends a device: Done, Known when it has ended already, Stale when the account has no such device.
+    RevokeDevice {
+        /// Whose.
+        account: PeerId,
+        /// Which.
+        id: DeviceId,
     },
     /// Makes an invite: Done, Known when it is there.
     PutInvite(Invite),
@@ -259,6 +288,9 @@ impl AccountWrite {
         match self {
             Self::CreateInvited { account, .. } => Some(account.id),
             Self::Suspend { id, .. } | Self::Resume { id } | Self::Revoke { id } => Some(*id),
+            Self::AddDevice { device, .. } => Some(device.account),
+            Self::RenewDevice(renewal) => Some(renewal.account),
+            Self::RevokeDevice { account, .. } => Some(*account),
             Self::PutInvite(_) | Self::RevokeInvite { .. } | Self::Note(_) => None,
         }
     }
@@ -299,6 +331,18 @@ pub trait Registry {
 
     /// The ids of all suspended accounts.
     fn suspended(&self) -> Result<Vec<PeerId>>;
+
+    /// The device whose refresh tokens begin with what hashes to this, live or not.
+    fn device_of_family(&self, family_hash: &TokenHash) -> Result<Option<Device>>;
+
+    /// The live devices of an account, the newest first, [`super::devices::DEVICES_MAX`] at most.
+    fn devices(&self, account: PeerId, now: UnixMillis) -> Result<Vec<Device>>;
+
+    /// Devices that were ended after a time, the latest first, [`super::devices::REVOKED_MAX`] at most.
+    fn revoked_devices(&self, after: UnixMillis) -> Result<Vec<Revoked>>;
+
+    /// Deletes devices that ended or expired before a time. Returns how many.
+    fn prune_devices(&self, before: UnixMillis) -> Result<u64>;
 
     /// Bytes of metadata that an account has stored; 0 for an unknown one.
     fn metadata_bytes(&self, account: PeerId) -> Result<u64>;

@@ -10,7 +10,7 @@ use super::entry::{FileEntry, Held, ManifestMeta};
 use super::holders::Holder;
 use super::index::Shard;
 use super::peers::Peer;
-use super::{Full, MANIFESTS_PER_PEER_MAX, Swarm};
+use super::{Full, MANIFESTS_PER_PEER_MAX, Reach, Swarm};
 use crate::store::MANIFESTS_MAX;
 
 /// What one peer says of one manifest.
@@ -26,8 +26,8 @@ pub struct Lease {
     pub meta: Option<ManifestMeta>,
     /// What the manifest calls the file.
     pub file_name: String,
-    /// `host:port`.
-    pub address: Arc<str>,
+    /// Where the announcer answers.
+    pub reach: Reach,
     /// The announcer's label.
     pub site: Option<Arc<str>>,
     /// Which chunks.
@@ -79,7 +79,7 @@ impl Swarm {
         let says_new = before.is_none_or(|holder| says_new(holder, &lease));
         let before = before.map(|holder| (holder.held.bytes(), holder.stored_until));
         let peer = self.make_room_for(&shard, &lease, before.map(|(bytes, _)| bytes))?;
-        let contact = self.note_contact(peer.id, Arc::clone(&lease.address), lease.site.clone());
+        let contact = self.note_contact(peer.id, lease.reach.clone(), lease.site.clone());
         let stored_until = stored_until.or(before.map(|(_, until)| until)).unwrap_or_default();
         let entry = shard.files.entry(lease.file_hash).or_default();
         entry.version += u64::from(says_new);
@@ -139,7 +139,7 @@ fn holder_of<'a>(entry: &'a FileEntry, lease: &Lease) -> Option<&'a Holder> {
 }
 
 fn says_new(holder: &Holder, lease: &Lease) -> bool {
-    holder.held != lease.held || holder.contact.address != lease.address || holder.contact.site != lease.site
+    holder.held != lease.held || holder.contact.reach != lease.reach || holder.contact.site != lease.site
 }
 
 /// Whether an account may hold this manifest beside what it holds of the file already: else one account could make every

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::holders::Holders;
 use super::peers::{Contact, Peer};
+use super::reach::Reach;
 
 /// SHA-256 over all chunk hashes of a file in order: two lists are the same chunks where these are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,13 +73,13 @@ pub struct V1Address {
 impl V1Address {
     /// Believed until a dial-back fails.
     pub fn new(text: String) -> Self {
-        let contact = Arc::new(Contact { address: text.into(), site: None });
+        let contact = Arc::new(Contact { reach: Reach::plain(text), site: None });
         Self { contact, reachable: AtomicBool::new(true) }
     }
 
     /// `host:port`.
     pub fn text(&self) -> &Arc<str> {
-        &self.contact.address
+        &self.contact.reach.address
     }
 
     /// The same as holders of version 2 have it.

@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn holder(held: Held) -> Holder {
-        let contact = Arc::new(Contact { address: "a:1".into(), site: None });
+        let contact = Arc::new(Contact { reach: "a:1".into(), site: None });
         Holder { contact, held, expires_at: UnixMillis(0), stored_until: UnixMillis(0), changed_at: 0 }
     }
 
@@ -309,7 +309,7 @@ mod tests {
     fn the_asker_s_site_is_drawn_of_however_many_others_there_are() {
         let mut holders = Holders::default();
         let at = |site: &str| {
-            let contact = Arc::new(Contact { address: "a:1".into(), site: Some(site.into()) });
+            let contact = Arc::new(Contact { reach: "a:1".into(), site: Some(site.into()) });
             Holder { contact, ..holder(Held::Complete) }
         };
         (0..5_000).for_each(|n| holders.put(peer(n), at(if n < 30 { "here" } else { "there" }), false));

@@ -11,11 +11,12 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::CHUNKS_MAX;
 
 use crate::store::{LeaseRow, V1Chunk, V1Listing};
+use crate::swarm::Reach;
 
 /// How long others must know that somebody left: no announce that is older is still under way then.
 const LEFT_KEPT: Duration = Duration::from_secs(600);
 /// Of the format. A body of another is skipped: what it says is said again by the next announces.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Stands for every file in place of a count.
 const ALL_FILES: u32 = u32::MAX;
 const LEASE: u8 = 1;
@@ -119,7 +120,9 @@ impl Writer<'_> {
         self.raw(&lease.file_hash.0);
         self.raw(&lease.manifest_id.0);
         self.time(lease.expires_at);
-        self.text(&lease.address);
+        self.text(&lease.reach.address);
+        self.raw(&[u8::from(lease.reach.tls)]);
+        self.text(lease.reach.plaintext.as_deref().unwrap_or_default());
         self.text(lease.site.as_deref().unwrap_or_default());
         self.number(lease.have.count().0);
         self.raw(&[u8::from(lease.have.is_full())]);
@@ -206,7 +209,7 @@ impl Reader<'_> {
 
     fn lease(&mut self) -> Result<LeaseRow, Broken> {
         let ((peer, file_hash), manifest_id) = (self.peer_and_file()?, ManifestId(self.array()?));
-        let (expires_at, address, site) = (self.time()?, self.text()?, self.text()?);
+        let (expires_at, reach, site) = (self.time()?, self.reach()?, self.text()?);
         let (count, full) = (ChunkCount(self.chunks()?), self.array::<1>()?[0]);
         let have = match full {
             1 => Bitmap::full(count),
@@ -214,7 +217,17 @@ impl Reader<'_> {
             _ => return Err(Broken),
         };
         let site = (!site.is_empty()).then_some(site);
-        Ok(LeaseRow { peer, file_hash, manifest_id, address, site, have, expires_at })
+        Ok(LeaseRow { peer, file_hash, manifest_id, reach, site, have, expires_at })
+    }
+
+    fn reach(&mut self) -> Result<Reach, Broken> {
+        let address = self.text()?.into();
+        let tls = match self.array::<1>()?[0] {
+            tls @ (0 | 1) => tls == 1,
+            _ => return Err(Broken),
+        };
+        let plaintext = Some(self.text()?).filter(|address| !address.is_empty()).map(Into::into);
+        Ok(Reach { address, tls, plaintext })
     }
 
     fn left(&mut self) -> Result<News, Broken> {
@@ -262,12 +275,14 @@ mod tests {
             peer,
             file_hash,
             manifest_id: ManifestId([3; 32]),
-            address: "peer.example:50051".into(),
+            reach: "peer.example:50051".into(),
             site: None,
             have: some,
             expires_at,
         };
-        let whole = LeaseRow { site: Some("büro".into()), have: Bitmap::full(ChunkCount(16_384)), ..lease.clone() };
+        let reach = Reach { address: "[::1]:1".into(), tls: true, plaintext: Some("[::1]:2".into()) };
+        let site = Some("büro".into());
+        let whole = LeaseRow { reach, site, have: Bitmap::full(ChunkCount(16_384)), ..lease.clone() };
         let (chunk_hash, file_name) = (ChunkHash([4; 32]), "é.bin".to_owned());
         let chunk = V1Chunk {
             peer,

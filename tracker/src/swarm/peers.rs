@@ -8,7 +8,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 
 use super::entry::V1Address;
-use super::{Full, Swarm};
+use super::{Full, Reach, Swarm};
 use crate::sync::lock;
 
 /// How long a naming counts as load: it is halved after each such time.
@@ -53,8 +53,8 @@ impl Peer {
 /// Where a peer is reached, shared by all it announced from there.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contact {
-    /// `host:port`.
-    pub address: Arc<str>,
+    /// Where and how.
+    pub reach: Reach,
     /// The announcer's label.
     pub site: Option<Arc<str>>,
 }
@@ -157,8 +157,8 @@ impl Swarm {
     }
 
     /// Where the account announces from, kept once for all its leases; of an account that is in the index.
-    pub(super) fn note_contact(&self, peer: PeerId, address: Arc<str>, site: Option<Arc<str>>) -> Arc<Contact> {
-        let contact = Contact { address, site };
+    pub(super) fn note_contact(&self, peer: PeerId, reach: Reach, site: Option<Arc<str>>) -> Arc<Contact> {
+        let contact = Contact { reach, site };
         let mut shard = self.peer_shard(peer);
         let Some(entry) = shard.peers.get_mut(&peer) else { return Arc::new(contact) };
         match &entry.contact {

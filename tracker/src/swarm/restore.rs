@@ -122,7 +122,7 @@ impl Swarm {
             manifest_id: row.manifest_id,
             meta: None,
             file_name: String::new(),
-            address: row.address.into(),
+            reach: row.reach,
             site: row.site.map(Into::into),
             held: Held::of(row.have),
             // Until its next announce says better.

@@ -193,7 +193,7 @@ mod tests {
             bitmap.insert(ChunkIndex(digit));
         }
         let held = if held == "*" { Held::Complete } else { Held::of(bitmap) };
-        let contact = Arc::new(Contact { address: "a:1".into(), site: None });
+        let contact = Arc::new(Contact { reach: "a:1".into(), site: None });
         let (peer, expires_at) = (Arc::new(Peer::new(PeerId([id; 16]))), UnixMillis(1));
         (Offer { peer, contact, v1: false, held, expires_at, changed_at: 0 }, listed)
     }

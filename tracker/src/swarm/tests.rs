@@ -32,7 +32,7 @@ fn lease(peer_number: u8, file_number: u8, held: Held) -> Lease {
         manifest_id: ManifestId([file_number; 32]),
         meta: Some(meta),
         file_name: "f".to_owned(),
-        address: "a:1".into(),
+        reach: "a:1".into(),
         site: None,
         held,
         trusted: false,

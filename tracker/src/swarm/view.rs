@@ -78,6 +78,12 @@ impl FileView {
         self.manifests.iter_mut().for_each(|m| m.holders.retain(|holder| keeps(holder.peer.id)));
     }
 
+    /// Leaves out whoever answers over TLS only.
+    pub fn retain_plaintext(&mut self) {
+        let answers = |holder: &HolderView| holder.contact.reach.in_plaintext().is_some();
+        self.manifests.iter_mut().for_each(|m| m.holders.retain(answers));
+    }
+
     /// Whether a plan of it would name anyone.
     pub fn names_someone(&self) -> bool {
         !self.listings.is_empty() || self.manifests.iter().any(|m| m.meta.is_some() && !m.holders.is_empty())

@@ -16,6 +16,7 @@ mod ops;
 mod pipelining;
 mod service;
 mod slow;
+mod tls;
 mod waits;
 
 use std::sync::Arc;

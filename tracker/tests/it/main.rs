@@ -5,7 +5,9 @@
 
 mod accounts;
 mod admin;
+mod devices;
 mod door;
+mod identity;
 mod limits;
 mod openapi;
 mod registration;

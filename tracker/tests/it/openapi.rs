@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use peernet_protos::rest;
 use peernet_tracker::api::{ROUTES, Route};
-use serde_json::Value;
+use peernet_tracker::scopes::Scopes;
+use serde_json::{Value, json};
 
 fn document() -> Value {
     serde_json::from_str(peernet_tracker::openapi::DOCUMENT).unwrap()
@@ -40,7 +41,11 @@ fn every_call_is_described_as_it_is() {
         let bearer = route.access.needs_token();
         let responses = operation["responses"].as_object().unwrap();
         assert_eq!(operation["security"].as_array().unwrap().len(), usize::from(bearer), "{at}");
-        assert!(!bearer || responses.contains_key("401"), "{at}");
+        assert!(!bearer || responses.contains_key("401") && responses.contains_key("403"), "{at}");
+        // OpenAPI 3.1 takes them for role names; who has any role may make the call that names none.
+        let needed = route.access.needed_scopes().filter(|needed| *needed != Scopes::ALL);
+        let needed = needed.map(Scopes::words).unwrap_or_default();
+        assert!(!bearer || operation["security"][0]["bearer"] == json!(needed), "{at}");
         assert!(responses.keys().any(|status| status.starts_with('2')), "{at}");
         for name in route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
             let parameters = operation["parameters"].as_array().unwrap();
@@ -183,17 +188,37 @@ fn text() -> String {
 #[test]
 fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
     check_fields("Error", rest::ErrorBody { error: text(), code: text(), request_id: Some(text()) });
-    check_fields("TokenReply", rest::TokenReply { peer_id: text(), token: text(), expires_at: 0 });
+    let certificate = rest::CertificateBody { certificate: text(), authorities: text(), expires_at: 0 };
+    check_fields("Certificate", certificate.clone());
+    let tokens = rest::TokenReply {
+        certificate: Some(certificate),
+        device_id: Some(text()),
+        refresh_token: Some(text()),
+        refresh_expires_at: Some(0),
+        ..Default::default()
+    };
+    check_fields("TokenReply", tokens);
+    check_fields("TokenRefreshRequest", rest::TokenRefreshRequest { refresh_token: text(), csr: Some(text()) });
+    check_fields("DevicesReply", rest::DevicesReply::default());
+    let device = Some(rest::DeviceRequest { label: text(), scopes: vec![text()] });
+    check_fields("DeviceRequest", device.clone());
+    check_fields("CertificateRequest", rest::CertificateRequest { csr: text() });
+    check_fields("Authority", rest::AuthorityReply { fingerprint: text(), certificates: text() });
+    check_fields("Revocations", rest::RevocationsReply::default());
     let (address, password) = (Some(text()), text());
     let register = rest::RegisterRequest {
         address: address.clone(),
         password: Some(text()),
         protocol: Some(2),
         invite: Some(text()),
+        csr: Some(text()),
+        device: device.clone(),
     };
     check_fields("RegisterRequest", register);
-    check_fields("LoginRequest", rest::LoginRequest { peer_id: Some(text()), address, password });
-    check_fields("PasswordRequest", rest::PasswordRequest { old_password: text(), new_password: text() });
+    let (peer_id, csr) = (Some(text()), Some(text()));
+    let login = rest::LoginRequest { peer_id, address, password, csr, device: device.clone() };
+    check_fields("LoginRequest", login);
+    check_fields("PasswordRequest", rest::PasswordRequest { device, ..Default::default() });
     let me = rest::MeReply {
         peer_id: text(),
         address: None,
@@ -233,7 +258,13 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
 
 #[test]
 fn bodies_about_the_swarm_and_feedback_have_the_fields_that_the_file_describes() {
-    let announce = rest::SwarmAnnounceRequest { address: text(), site: Some(text()), files: Vec::new() };
+    let announce = rest::SwarmAnnounceRequest {
+        address: text(),
+        transport: Some(text()),
+        plaintext_address: Some(text()),
+        site: Some(text()),
+        files: Vec::new(),
+    };
     check_fields("SwarmAnnounceRequest", announce);
     let announced = rest::SwarmAnnounceReply {
         status: text(),
@@ -300,4 +331,22 @@ fn the_handbook_has_a_section_on_every_call() {
     let routed: BTreeSet<&str> = routed.iter().map(String::as_str).collect();
     let described: BTreeSet<&str> = headings.iter().copied().filter(|heading| heading.contains(" /")).collect();
     assert_eq!(described, routed);
+}
+
+#[test]
+fn the_handbook_says_which_scope_a_call_needs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/API.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for route in ROUTES {
+        let section = text.split(&format!("\n### {} {}\n", route.method, route.path)).nth(1).unwrap();
+        let section = section.split("\n### ").next().unwrap();
+        let said = match route.access.needed_scopes() {
+            None => None,
+            Some(Scopes::ALL) => Some("Bearer (any scope)".to_owned()),
+            Some(needed) => Some(format!("Bearer (`{needed}`)")),
+        };
+        let at = format!("{} {}", route.method, route.path);
+        assert_eq!(section.contains("Bearer ("), said.is_some(), "{at}");
+        assert!(said.is_none_or(|said| section.contains(&said)), "{at}");
+    }
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod books;
 mod concurrency;
+mod devices;
 mod files;
 mod lost_server;
 mod registry;

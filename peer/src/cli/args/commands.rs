@@ -2,9 +2,14 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+use crate::cli::context::Way;
+
 /// The long options that take a value, for `--option=value`.
 pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--tracker",
+    "--tracker-tls",
+    "--ca-fingerprint",
+    "--plaintext-port",
     "--address",
     "--password",
     "--password-file",
@@ -25,7 +30,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
 /// Share large files and download them from other peers.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
-    example = "peernet register --tracker http://tracker.example:8080\npeernet share model.bin\npeernet download 'peernet:?xt=urn:sha256:...'",
+    example = "peernet register --tracker https://tracker.example:8080\npeernet share model.bin\npeernet download 'peernet:?xt=urn:sha256:...'",
     note = "Files and folders:\n  config    $XDG_CONFIG_HOME/peernet/config.toml\n  state     $XDG_STATE_HOME/peernet\n  PEERNET_HOME puts both under one folder. PEERNET_TRACKER and PEERNET_PASSWORD stand for the options of the same name.",
     error_code(0, "done"),
     error_code(1, "something else went wrong"),
@@ -68,12 +73,21 @@ pub(in crate::cli) enum Command {
 #[argh(
     subcommand,
     name = "register",
-    example = "peernet register --tracker http://tracker.example:8080\npeernet register --tracker http://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt\npeernet register --tracker http://tracker.example:8080 --invite-file code.txt"
+    example = "peernet register --tracker https://tracker.example:8080\npeernet register --tracker https://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt\npeernet register --tracker https://tracker.example:8080 --invite-file code.txt --ca-fingerprint 0f343b09...2d4c5f60"
 )]
 pub(in crate::cli) struct Register {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// the SHA-256 of the swarm's authority, as its operator tells it; without it the first one that is met is trusted
+    #[argh(option, arg_name = "hex")]
+    pub(in crate::cli) ca_fingerprint: Option<String>,
     /// where others will reach this peer, host:port; also a name to log in with
     #[argh(option, arg_name = "host:port")]
     pub(in crate::cli) address: Option<String>,
@@ -102,12 +116,21 @@ pub(in crate::cli) struct Register {
 #[argh(
     subcommand,
     name = "login",
-    example = "peernet login\npeernet login --tracker http://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000"
+    example = "peernet login\npeernet login --tracker https://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000"
 )]
 pub(in crate::cli) struct Login {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// the SHA-256 of the swarm's authority, as its operator tells it; without it the first one that is met is trusted
+    #[argh(option, arg_name = "hex")]
+    pub(in crate::cli) ca_fingerprint: Option<String>,
     /// the account's registered address
     #[argh(option, arg_name = "host:port")]
     pub(in crate::cli) address: Option<String>,
@@ -139,6 +162,12 @@ pub(in crate::cli) struct Password {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// a file whose first line is the password as it is
     #[argh(option, arg_name = "file")]
     pub(in crate::cli) password_file: Option<String>,
@@ -174,6 +203,15 @@ pub(in crate::cli) struct Share {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// where to listen in plaintext as well, with --allow-plaintext; by default any port
+    #[argh(option, arg_name = "port")]
+    pub(in crate::cli) plaintext_port: Option<u16>,
     /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
     #[argh(option, arg_name = "rate")]
     pub(in crate::cli) max_upload: Option<String>,
@@ -214,6 +252,12 @@ pub(in crate::cli) struct Unshare {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// a shared file or directory, its hash or its link
     #[argh(positional)]
     pub(in crate::cli) files: Vec<String>,
@@ -240,6 +284,15 @@ pub(in crate::cli) struct Download {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// where to listen in plaintext as well, with --allow-plaintext; by default any port
+    #[argh(option, arg_name = "port")]
+    pub(in crate::cli) plaintext_port: Option<u16>,
     /// of a directory, only what this pattern names: * and ? within a name, ** over folders; may be repeated
     #[argh(option, arg_name = "glob")]
     pub(in crate::cli) include: Vec<String>,
@@ -294,6 +347,12 @@ pub(in crate::cli) struct List {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -315,6 +374,12 @@ pub(in crate::cli) struct Search {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// words of the name
     #[argh(positional)]
     pub(in crate::cli) words: Vec<String>,
@@ -346,6 +411,12 @@ pub(in crate::cli) struct Status {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -383,6 +454,12 @@ pub(in crate::cli) struct Link {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
     /// a file, a directory or a hash
     #[argh(positional)]
     pub(in crate::cli) file: String,
@@ -422,6 +499,15 @@ pub(in crate::cli) struct Daemon {
     /// the tracker's URL, or several of one swarm with commas between them
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// where to listen in plaintext as well, with --allow-plaintext; by default any port
+    #[argh(option, arg_name = "port")]
+    pub(in crate::cli) plaintext_port: Option<u16>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -476,6 +562,20 @@ pub(in crate::cli) struct Completions {
     #[argh(switch, short = 'q')]
     pub(in crate::cli) quiet: bool,
 }
+
+macro_rules! way_of {
+    ($($command:ident),*) => {$(
+        impl $command {
+            /// How it speaks to the tracker, as far as that was typed.
+            pub(in crate::cli) fn way(&self) -> Way<'_> {
+                let (tracker, tls) = (self.tracker.as_deref(), self.tracker_tls.as_deref());
+                Way { tracker, tls, allow_plaintext: self.allow_plaintext, ..Way::default() }
+            }
+        }
+    )*};
+}
+
+way_of!(Register, Login, Password, Share, Unshare, Download, List, Search, Status, Link, Daemon);
 
 /// What every command has, without knowing which it is.
 macro_rules! of_any {

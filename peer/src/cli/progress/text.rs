@@ -39,9 +39,9 @@ pub(super) fn fetching_text(progress: &FetchProgress) -> String {
 
 /// One source on the terminal.
 pub(super) fn source_text(source: &SourceProgress) -> String {
-    let SourceProgress { address, rate, chunks, bytes, in_flight, .. } = source;
-    let (rate, bytes) = (size(*rate as u64), size(*bytes));
-    format!("  {}  {rate}/s  {chunks} chunks, {bytes}, {in_flight} asked for", remark(address))
+    let SourceProgress { address, transport, rate, chunks, bytes, in_flight, .. } = source;
+    let (rate, bytes, transport) = (size(*rate as u64), size(*bytes), transport.word());
+    format!("  {} ({transport})  {rate}/s  {chunks} chunks, {bytes}, {in_flight} asked for", remark(address))
 }
 
 /// A line of standard error with `--json`; docs/OPERATING.md has the fields.
@@ -65,6 +65,7 @@ fn source_json(source: &SourceProgress) -> Value {
     json!({
         "peer_id": source.peer.to_string(),
         "address": source.address,
+        "transport": source.transport.word(),
         "rate": source.rate as u64,
         "chunks": source.chunks,
         "bytes": source.bytes,
@@ -126,11 +127,13 @@ mod tests {
     use peernet_engine::ids::PeerId;
 
     use super::*;
+    use crate::transfers::Transport;
 
     fn progress(bottleneck: Bottleneck, eta_secs: Option<u64>) -> FetchProgress {
         let source = SourceProgress {
             peer: PeerId::from_random([1; 16]),
             address: "\u{1b}[2Jh:1".to_owned(),
+            transport: Transport::Tls,
             v1: false,
             rate: 2_048.7,
             in_flight: 3,
@@ -177,7 +180,7 @@ mod tests {
         let event = fetching_event("downloading x", &progress(Bottleneck::OwnLimit, Some(9)), "n");
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
         assert_eq!(keys(&event), "bottleneck bytes_done bytes_total eta_s event note phase rate sources what");
-        assert_eq!(keys(&event["sources"][0]), "address bytes chunks in_flight peer_id rate");
+        assert_eq!(keys(&event["sources"][0]), "address bytes chunks in_flight peer_id rate transport");
         assert_eq!((&event["phase"], &event["bottleneck"]), (&json!("fetching"), &json!("own_limit")));
         assert_eq!((&event["rate"], &event["eta_s"]), (&json!(4_096), &json!(9)));
     }
@@ -187,6 +190,6 @@ mod tests {
         assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
         assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
         let line = source_text(&progress(Bottleneck::None, None).sources[0]);
-        assert_eq!(line, "  \u{fffd}[2Jh:1  2.0 KiB/s  2 chunks, 2.0 MiB, 3 asked for");
+        assert_eq!(line, "  \u{fffd}[2Jh:1 (tls)  2.0 KiB/s  2 chunks, 2.0 MiB, 3 asked for");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::transfers::{RunningDownload, Transfers, Upload};
+use crate::transfers::{RunningDownload, Transfers, Transport, Upload};
 
 /// Of each kind, so that an answer stays short: those past it are only in the sums.
 const LISTED_MAX: usize = 256;
@@ -24,6 +24,10 @@ pub(crate) struct UploadMessage {
     pub(crate) file_hash: String,
     pub(crate) name: String,
     pub(crate) address: String,
+    /// `tls` or `plaintext`.
+    pub(crate) transport: String,
+    /// The caller's account, where it has proven it.
+    pub(crate) peer_id: Option<String>,
     pub(crate) rate: u64,
     pub(crate) bytes: u64,
     /// Since it began.
@@ -47,6 +51,8 @@ pub(crate) struct DownloadMessage {
     pub(crate) eta_s: Option<u64>,
     /// Those that something was asked of.
     pub(crate) sources: usize,
+    /// Of these, those that are spoken to in plaintext.
+    pub(crate) plaintext_sources: usize,
     pub(crate) seconds: u64,
 }
 
@@ -72,6 +78,8 @@ impl UploadMessage {
             file_hash: upload.file_hash.to_string(),
             name: upload.file_name.clone(),
             address: upload.address.clone(),
+            transport: upload.transport.word().to_owned(),
+            peer_id: upload.peer.map(|peer| peer.to_string()),
             rate: upload.rate as u64,
             bytes: upload.bytes,
             seconds: upload.age.as_secs(),
@@ -82,6 +90,7 @@ impl UploadMessage {
 impl DownloadMessage {
     fn new(download: &RunningDownload) -> Self {
         let progress = &download.progress;
+        let in_use = || progress.sources.iter().filter(|source| source.in_flight > 0);
         Self {
             file_hash: download.file_hash.to_string(),
             name: download.name.clone(),
@@ -89,7 +98,8 @@ impl DownloadMessage {
             bytes_done: progress.bytes_done,
             bytes_total: progress.bytes_total,
             eta_s: progress.eta.map(|eta| eta.as_secs()),
-            sources: progress.sources.iter().filter(|source| source.in_flight > 0).count(),
+            sources: in_use().count(),
+            plaintext_sources: in_use().filter(|source| source.transport == Transport::Plaintext).count(),
             seconds: progress.elapsed.as_secs(),
         }
     }

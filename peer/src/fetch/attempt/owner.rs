@@ -325,8 +325,8 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         let (commands, orders) = commands();
         let link = Link {
             id: LinkId { source, number },
-            addresses: known.source.addresses.clone(),
-            v1: known.source.v1,
+            source: known.source.clone(),
+            dial: self.context.job.dial.clone(),
             blueprint: Arc::clone(self.blueprint),
             part: Arc::clone(self.part),
             frontier: Arc::clone(self.frontier),
@@ -405,8 +405,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         let mut verdict = None;
         match result {
             Ok(sources) => {
-                self.note = None;
-                self.introduce(sources, &mut verdict);
+                let (usable, note) = self.context.usable(sources);
+                self.note = note;
+                self.introduce(usable, &mut verdict);
             }
             Err(error) => self.note = Some(format!("no new sources: {error}")),
         }
@@ -458,6 +459,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
         Some(SourceProgress {
             peer: known.source.peer,
             address: known.source.addresses.first().cloned().unwrap_or_default(),
+            transport: known.source.transport,
             v1: view.v1,
             rate: view.rate,
             in_flight: view.in_flight as u32,

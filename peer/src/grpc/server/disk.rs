@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::Core;
 use super::calls;
 use super::complaints;
+use super::guard;
 use super::pace;
 use super::stream::Stream;
 
@@ -101,6 +102,7 @@ fn serve_streams(core: &Core, waiting: &Receiver<Arc<Stream>>, stop: &Receiver<(
 
 fn keep_up(core: &Core, stop: &Receiver<()>) {
     let ticks = crossbeam_channel::tick(UPKEEP_INTERVAL);
+    let mut revocations = 0;
     loop {
         crossbeam_channel::select! {
             recv(ticks) -> _ => {
@@ -112,8 +114,22 @@ fn keep_up(core: &Core, stop: &Receiver<()>) {
                 for stream in core.streams.all() {
                     stream.look(now, core.limits.stream_idle_max);
                 }
+                end_revoked(core, &mut revocations);
             }
             recv(stop) -> _ => return,
         }
+    }
+}
+
+/// Ends the calls of callers who were expelled since the last look, which has the version `seen`.
+fn end_revoked(core: &Core, seen: &mut u64) {
+    let Some(membership) = &core.membership else { return };
+    if std::mem::replace(seen, membership.version()) == *seen {
+        return;
+    }
+    let is_revoked = |stream: &Arc<Stream>| stream.peer().is_some_and(|peer| membership.is_revoked(peer));
+    for stream in core.streams.all().into_iter().filter(is_revoked) {
+        core.count_refused();
+        stream.fail(guard::revoked());
     }
 }

@@ -16,7 +16,8 @@ use super::super::marshal::Rendered;
 use super::Core;
 use super::calls::{Answer, Call, Question, Reply};
 use super::disk::Disk;
-use super::stream::{Out, Stream};
+use super::guard::Caller;
+use super::stream::{Out, Remote, Stream};
 use super::waiting::{readable, without_port};
 
 /// A call whose caller does not take the answer is given up after this time, and its memory is free again.
@@ -77,7 +78,8 @@ pub(super) fn fetch(
             let begun = if core.is_stopping() {
                 None
             } else {
-                core.streams.begin(pump.clone(), &core, readable(&context.peer()))
+                let remote = Remote { address: readable(&context.peer()), caller: Caller::of(&context) };
+                core.streams.begin(pump.clone(), &core, remote)
             };
             let Some((stream, outgoing)) = begun else {
                 core.count_refused();

@@ -15,7 +15,7 @@ use futures_channel::mpsc;
 use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::giving::Choice;
-use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 
@@ -27,6 +27,7 @@ use super::budget::Permit;
 use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
 use super::disk::Pump;
 use super::flow::Flow;
+use super::guard;
 use super::upkeep::Upkeep;
 use crate::throttle::Connected;
 use crate::transfers::Upload;
@@ -72,7 +73,7 @@ impl Streams {
         &self,
         pump: Pump,
         core: &Arc<Core>,
-        remote: String,
+        remote: Remote,
     ) -> Option<(Arc<Stream>, mpsc::Receiver<Out>)> {
         let mut all = self.lock();
         all.retain(|stream| stream.strong_count() > 0);
@@ -106,13 +107,20 @@ impl Streams {
     }
 }
 
+/// The caller.
+pub(super) struct Remote {
+    /// Where it is.
+    pub(super) address: String,
+    /// Who it is, as far as that is proven.
+    pub(super) caller: guard::Caller,
+}
+
 pub(super) struct Stream {
     me: Weak<Stream>,
     pump: Pump,
     upkeep: Upkeep,
     ticket: Ticket,
-    /// Where the caller is.
-    remote: String,
+    remote: Remote,
     state: Mutex<State>,
 }
 
@@ -367,7 +375,9 @@ impl Stream {
         Some(Upload {
             file_hash: held.manifest().file_hash(),
             file_name: held.file_name().to_owned(),
-            address: self.remote.clone(),
+            address: self.remote.address.clone(),
+            transport: self.remote.caller.transport(),
+            peer: self.remote.caller.peer(),
             rate: state.flow.rate(),
             bytes: state.flow.bytes(),
             age: state.flow.age(),
@@ -417,6 +427,11 @@ impl Stream {
     /// Nobody is there any more to send to.
     pub(super) fn abandon(&self) {
         self.lock().finish(None);
+    }
+
+    /// The caller's account, where it has proven it.
+    pub(super) fn peer(&self) -> Option<PeerId> {
+        self.remote.caller.peer()
     }
 
     /// Ends the call with an error.

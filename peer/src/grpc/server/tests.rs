@@ -3,6 +3,7 @@
 mod called;
 mod complaints;
 mod memory;
+mod tls;
 
 use std::sync::Barrier;
 
@@ -60,7 +61,7 @@ fn scene_with(len: usize, chunk_size: u32, limits: UploadLimits) -> Scene {
     let identity = FileIdentity::of_path(&path).unwrap();
     let held = Held::complete(Arc::new(manifest), path, identity, "file".to_owned());
     let shelf = Arc::new(One(Arc::clone(&held)));
-    let server = PeerServer::start("127.0.0.1:0", shelf, limits).unwrap();
+    let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, limits).unwrap();
     Scene { _folder: folder, bytes, held, server }
 }
 
@@ -92,7 +93,8 @@ impl Scene {
     /// The same with a server under limits that others are under too.
     fn among(self, throttle: &Throttle) -> Self {
         let shelf = Arc::new(One(Arc::clone(&self.held)));
-        let server = PeerServer::start_among("127.0.0.1:0", shelf, UploadLimits::default(), throttle).unwrap();
+        let listen = Listen::plaintext("127.0.0.1:0");
+        let server = PeerServer::start_among(listen, shelf, UploadLimits::default(), throttle).unwrap();
         Self { server, ..self }
     }
 

@@ -111,7 +111,7 @@ impl Node {
             manifest_id: manifest_of(call.target),
             plan: Some(plan),
             size_max: Some(LISTING_BYTES_MAX as u64),
-            ..self.job(file_hash, &place.listing_part, &place.listing, call.options)?
+            ..self.job(file_hash, &place.listing_part, &place.listing, (call.options, self.dial(call.directory)?))?
         };
         let fetched = self.fetch(job, call, progress)?;
         // From now on it is served from memory.
@@ -186,6 +186,7 @@ impl Node {
     ) -> Result<Arrived, NodeError> {
         let pack = &listing.collection.pack;
         let plan = call.directory.plan(pack.file_hash).map_err(FetchError::Directory)?;
+        let dial = self.dial(call.directory)?;
         if call.options.offer {
             self.begin_to_offer(&plan);
         }
@@ -198,7 +199,7 @@ impl Node {
             plan: Some(plan),
             nearby: Some(Box::new(Here::of_pack(Arc::clone(&self.shares), selected.clone(), old))),
             selected: Some(selected.clone()),
-            ..self.job(pack.file_hash, &place.part, last, call.options)?
+            ..self.job(pack.file_hash, &place.part, last, (call.options, dial))?
         };
         let listing = self.offer_listing(place, listing);
         match self.fetch(job, call, progress) {

@@ -52,7 +52,7 @@ impl Server {
     }
 
     fn http(&self, stop: Cancel) -> Http {
-        Http::new(vec![format!("http://{}", self.address)], stop)
+        Http::new(&[format!("http://{}", self.address)], &TrackerOptions::default(), stop)
     }
 
     /// The heads of the requests that came.
@@ -154,7 +154,8 @@ fn a_refused_connection_is_tried_again_and_then_told() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for call in [get(), post()] {
         let begun = Instant::now();
-        let outcome = Http::new(vec![format!("http://{address}")], Cancel::new()).json::<Value>(&call);
+        let outcome =
+            Http::new(&[format!("http://{address}")], &TrackerOptions::default(), Cancel::new()).json::<Value>(&call);
         assert!(
             matches!(&outcome, Err(TrackerError::Unreachable { why, .. }) if why.contains("refused")),
             "{outcome:?}"
@@ -184,12 +185,12 @@ fn while_the_node_stops_its_last_words_go_out_with_a_token_that_is_due_for_renew
     let stop = Cancel::new();
     let http = server.http(stop.clone());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (tracker, peer_id, token) = (http.bases[0].clone(), PeerId::from_random([1; 16]), "the-token".to_owned());
+    let (tracker, peer_id, token) = (http.first_url().to_owned(), PeerId::from_random([1; 16]), "the-token".to_owned());
     let credentials =
         Credentials { tracker, peer_id, address: None, token, obtained_at: now - 900, expires_at: now + 100 };
     file.save(&credentials).unwrap();
     stop.cancel();
-    let session = Session::new(http.bases[0].clone(), file);
+    let session = Session::new(http.first_url().to_owned(), file);
     assert!(is_good(session.run(&http, post())));
     let heads = server.end();
     assert!(heads.len() == 1 && heads[0].contains("Bearer the-token"), "{heads:?}");
@@ -201,7 +202,7 @@ fn a_tracker_that_does_not_answer_is_passed_over_and_the_one_that_did_is_asked_f
     let draining = Server::playing(vec![answer("503 Service Unavailable", "retry-after: 5\r\n")], |_| {});
     let alive = Server::playing(vec![GOOD.to_owned(), GOOD.to_owned()], |_| {});
     let bases = [dead, draining.address, alive.address].map(|address| format!("http://{address}"));
-    let http = Http::new(bases.to_vec(), Cancel::new());
+    let http = Http::new(&bases, &TrackerOptions::default(), Cancel::new());
     let began = Instant::now();
     for _ in 0..2 {
         assert_eq!(http.json::<Value>(&Call::get("/x")), Ok(json!({"good": 1})));

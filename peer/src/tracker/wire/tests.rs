@@ -43,6 +43,7 @@ fn a_bad_source_or_manifest_is_left_out_and_the_rest_is_used() {
     let sources = vec![
         source(PEER, "grpc", Have::Bitmap(BASE64.encode(&[0b1010_0000]))),
         source(OTHER, "grpc-v1", Have::Complete),
+        source(PEER, "grpc-tls", Have::Complete),
         source(PEER, "carrier-pigeon", Have::Complete),
         source("nobody", "grpc", Have::Complete),
         source(PEER, "grpc", Have::Bitmap("!".to_owned())),
@@ -51,7 +52,9 @@ fn a_bad_source_or_manifest_is_left_out_and_the_rest_is_used() {
     let plan = plan(FileHash([1; 32]), reply(sources)).unwrap();
     assert_eq!(plan.manifests.len(), 1);
     let kept = &plan.manifests[0].sources;
-    assert_eq!(kept.iter().map(|s| (s.v1, s.addresses.len())).collect::<Vec<_>>(), [(false, 1), (true, 1)]);
+    use Transport::{Plaintext, Tls};
+    let ways: Vec<_> = kept.iter().map(|s| (s.transport, s.v1, s.addresses.len())).collect();
+    assert_eq!(ways, [(Plaintext, false, 1), (Plaintext, true, 1), (Tls, false, 1)]);
     assert!(matches!(&kept[0].has, Has::Chunks(bitmap) if bitmap.len() == 2));
 }
 
@@ -113,5 +116,22 @@ fn renewing_is_neither_frantic_nor_forgotten() {
     };
     for (seconds, expected) in [(0, RENEW_MIN), (60, Duration::from_secs(60)), (u64::MAX, RENEW_MAX)] {
         assert_eq!(announced(&reply(seconds)).unwrap().renew_in, expected);
+    }
+}
+
+#[test]
+fn an_announce_says_how_each_address_is_spoken_to() {
+    let at = |transport, plaintext: Option<&str>| ReachedAt {
+        address: "h:1".to_owned(),
+        transport,
+        plaintext_address: plaintext.map(str::to_owned),
+    };
+    for (at, transport, plaintext) in [
+        (at(Transport::Tls, None), "grpc-tls", None),
+        (at(Transport::Tls, Some("h:2")), "grpc-tls", Some("h:2")),
+        (at(Transport::Plaintext, None), "grpc", None),
+    ] {
+        let request = announce(&at, None, &[]);
+        assert_eq!((request.transport.as_deref(), request.plaintext_address.as_deref()), (Some(transport), plaintext));
     }
 }

@@ -15,7 +15,8 @@ fn check(value: &Value, keys: &str) {
 
 const SHARED: &str = "path file_hash manifest_id name size chunks link kind files left_out";
 const LISTED: &str = "path file_hash manifest_id name size chunks chunks_done state link kind files";
-const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_uptime_s daemon_bytes_sent daemon_uploads \
+const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_plaintext_listen daemon_plaintext_uploads daemon_uptime_s \
+     daemon_bytes_sent daemon_uploads \
      daemon_upload_rate daemon_downloads daemon_download_rate";
 const STATUS: &str = "peer_id address tracker tracker_error reputation_score established token_balance token_balance_mt \
      escrow_mt files_shared created_at shares";
@@ -29,12 +30,12 @@ fn every_command_prints_one_document_of_a_known_shape() {
         stage.run(who, &arguments).ok().json()
     };
     for who in ["alice", "bob"] {
-        check(&json(who, &["register"]), "peer_id tracker address");
+        check(&json(who, &["register"]), "peer_id tracker address ca_fingerprint");
     }
-    check(&json("bob", &["login"]), "peer_id tracker address");
+    check(&json("bob", &["login"]), "peer_id tracker address ca_fingerprint");
     // The new password is the old one, so that a login goes on working.
     std::fs::write(stage.path("same.txt"), "password of bob").unwrap();
-    check(&json("bob", &["password", "--new-password-file", "same.txt"]), "peer_id tracker address");
+    check(&json("bob", &["password", "--new-password-file", "same.txt"]), "peer_id tracker address ca_fingerprint");
 
     let (one, two) = (stage.file("one.bin", 100), stage.file("two.bin", 0));
     let (_daemon, address) = stage.daemon("alice");

@@ -29,8 +29,10 @@ fn a_watcher_sees_who_fetches_what_and_ends_with_ctrl_c_or_the_daemon() {
     let of_event = "bytes_sent connections download_rate downloads event upload_rate uploads v1_calls";
     assert_eq!(keys(&event), of_event);
     let upload = &event["uploads"][0];
-    assert_eq!(keys(upload), "address bytes file_hash name rate seconds");
+    assert_eq!(keys(upload), "address bytes file_hash name peer_id rate seconds transport");
     assert_eq!((&upload["name"], &upload["file_hash"]), (&Value::from("big.bin"), &Value::from(hash.as_str())));
+    let bob = stage.run("bob", &["status", "--json"]).ok().json();
+    assert_eq!((&upload["transport"], &upload["peer_id"]), (&Value::from("tls"), &bob["peer_id"]));
     assert!(upload["address"].as_str().unwrap().starts_with("127.0.0.1:"), "{upload}");
     assert!(event["upload_rate"].as_u64() >= upload["rate"].as_u64() && event["connections"] == 1, "{event}");
     watch.signal(SIGINT);

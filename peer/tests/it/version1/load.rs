@@ -47,7 +47,7 @@ fn a_new_sharer_answers_1024_connections_that_come_at_the_same_moment() {
     let world = World::start();
     let content = bytes(CHUNK_SIZE + SHORT, 32);
     let (node, shared) = world.sharing("wanted.bin", &content);
-    let (file_hash, address) = (shared.file_hash.to_string(), node.listen_address().unwrap().to_string());
+    let (file_hash, address) = (shared.file_hash.to_string(), node.plaintext_address().unwrap().to_string());
     let (env, start) = (environment(), Barrier::new(CONNECTIONS));
     let answers: Vec<Result<bool, String>> = thread::scope(|scope| {
         let ask = || {

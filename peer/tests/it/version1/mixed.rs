@@ -87,7 +87,7 @@ fn old_and_new_sharers_of_one_file_serve_old_and_new_downloaders_together() {
 fn what_a_new_sharer_does_not_have_is_an_error_with_a_text() {
     let world = World::start();
     let (node, shared) = world.sharing("some.bin", &bytes(CHUNK_SIZE + 1, 15));
-    let (env, address) = (environment(), node.listen_address().unwrap().to_string());
+    let (env, address) = (environment(), node.plaintext_address().unwrap().to_string());
     let ask = |hash: &str, index| download_chunk(&env, &address, hash, index).map(|chunk| chunk.len());
     let file_hash = shared.file_hash.to_string();
     assert_eq!(ask(&file_hash, 0).unwrap(), CHUNK_SIZE);

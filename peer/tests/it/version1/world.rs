@@ -56,6 +56,8 @@ impl World {
 
     pub(super) fn node_at(&self, url: &str, name: &str, address: Option<SocketAddr>) -> Node {
         let mut builder = Node::builder().home(self.folder(&format!("{name}-home"))).tracker(url).listen("127.0.0.1:0");
+        // Old peers know nothing else.
+        builder = builder.allow_plaintext(true);
         if let Some(address) = address {
             builder = builder.address(address.to_string());
         }

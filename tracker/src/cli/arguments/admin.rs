@@ -1,8 +1,11 @@
 //! The operator's commands as argh reads them, and what each means.
 
+mod authority;
+
 use argh::FromArgs;
 
 use super::{Command, Verify};
+use authority::Authority;
 
 /// A command of operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +21,9 @@ pub(in crate::cli) enum AdminCommand {
     Audit { account: Option<String>, limit: usize, json: bool },
     Backup { file: String },
     Restore { file: String },
+    ShowAuthority { json: bool, pem: bool },
+    IssueForProxy { names: Vec<String>, days: u32 },
+    RotateAuthority,
 }
 
 /// Commands for operators. They work on the store directly, whether the tracker is running or not, and take the tracker's own settings.
@@ -40,6 +46,7 @@ enum AdminSub {
     Audit(Audit),
     Backup(Backup),
     Restore(Restore),
+    Authority(Authority),
     Doctor(Doctor),
     Ledger(Ledger),
 }
@@ -105,7 +112,7 @@ struct Resume {
     account: String,
 }
 
-/// End every token of an account, as after a theft; it logs in again with its password. Exit codes: 0 done, 1 there is no such account, 2 wrong usage, 3
+/// End every token and device of an account, as after a theft; it logs in again with its password. Exit codes: 0 done, 1 there is no such account, 2 wrong usage, 3
 /// the store cannot be written.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "revoke", example = "peernet-tracker admin revoke 123e4567-e89b-42d3-a456-426614174000")]
@@ -256,6 +263,7 @@ impl From<Admin> for Command {
             AdminSub::Invite(Invite { command }) => invite(command),
             AdminSub::Audit(Audit { account, limit, json }) => AdminCommand::Audit { account, limit, json },
             AdminSub::Backup(Backup { file }) => AdminCommand::Backup { file },
+            AdminSub::Authority(authority) => authority.into(),
             AdminSub::Restore(Restore { file }) => AdminCommand::Restore { file },
         })
     }

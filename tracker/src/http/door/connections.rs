@@ -14,8 +14,9 @@ use super::Shared;
 use super::admission::Link;
 use super::crew::{Crew, Work};
 use super::exchange::{Exchange, Next};
+use super::poll::Event;
 use super::slots::Slots;
-use super::wire::TcpWire;
+use super::wire::Line;
 use crate::http::Reply;
 
 /// The thread that watches the deadlines.
@@ -33,7 +34,7 @@ thread_local! {
 
 /// One connection while it is nobody's, and what it holds.
 struct Connection {
-    exchange: Exchange<TcpWire>,
+    exchange: Exchange<Line>,
     place: Place,
     slot: usize,
     /// The poller has seen its socket.
@@ -55,7 +56,7 @@ impl Connections {
         let connections = Arc::new(Self { shared: Arc::clone(shared), crew, slots });
         // Weak, because the threads belong to the crew, and the crew to the connections.
         let served = Arc::downgrade(&connections);
-        let work: Arc<Work> = Arc::new(move |slot| served.upgrade().iter().for_each(|served| served.advance(slot)));
+        let work: Arc<Work> = Arc::new(move |event| served.upgrade().iter().for_each(|served| served.advance(event)));
         if let Err(error) = connections.crew.start(&work) {
             connections.crew.dismiss(Instant::now());
             return Err(error);
@@ -74,16 +75,15 @@ impl Connections {
 
     fn begin(&self, link: Arc<Link>, place: Place, slot: usize) {
         self.shared.counters.connections.add_one();
-        // A TLS session over the wire is made here, under the head's deadline, once a certificate is configured.
-        let wire = TcpWire::new(Arc::clone(&link));
+        let wire = Line::new(Arc::clone(&link), &self.shared.security);
         let exchange = Exchange::new(wire, link, &self.shared);
         self.wait(Box::new(Connection { exchange, place, slot, is_known: false }), false);
     }
 
-    /// Something has come on the connection in this slot. Where it is taken out already, its deadline has.
-    fn advance(self: &Arc<Self>, slot: usize) {
-        if let Some(connection) = self.slots.take(slot) {
-            self.go_on(connection, |exchange, shared, out| exchange.advance(shared, out));
+    /// Something has come on a connection. Where somebody has it, he hears that it was called.
+    fn advance(self: &Arc<Self>, event: Event) {
+        if let Some(connection) = self.slots.take(event.key) {
+            self.go_on(connection, |exchange, shared, out| exchange.advance(shared, out, event.ended));
         }
     }
 
@@ -91,7 +91,7 @@ impl Connections {
     fn go_on(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
-        step: impl FnOnce(&mut Exchange<TcpWire>, &Shared, &mut Vec<u8>) -> Next,
+        step: impl FnOnce(&mut Exchange<Line>, &Shared, &mut Vec<u8>) -> Next,
     ) {
         let slot = connection.slot;
         let step = AssertUnwindSafe(|| {
@@ -124,16 +124,17 @@ impl Connections {
         self.go_on(connection, |exchange, shared, out| exchange.resume(shared, out, reply));
     }
 
-    /// Leaves the connection in its slot until its client or its deadline comes, or, `again`, until a thread is free.
+    /// Leaves the connection in its slot until its client or its deadline comes, or, `again`, until a thread is free. So it is too where
+    /// something came while it was out: the thread that heard of it found nobody.
     fn wait(&self, connection: Box<Connection>, again: bool) {
         let (slot, poller) = (connection.slot, self.crew.poller());
-        let armed = self.slots.put(slot, connection, |connection| {
+        let armed = self.slots.put(slot, connection, |connection, called| {
             let was_known = std::mem::replace(&mut connection.is_known, true);
             let stream = &connection.exchange.link().stream;
-            match (was_known, again) {
+            match (was_known, again || called) {
                 (false, _) => poller.add(stream, slot),
-                (true, false) => poller.rearm(stream, slot),
-                (true, true) => poller.rearm_for_now(stream, slot),
+                (true, false) => Ok(()),
+                (true, true) => poller.call(stream, slot),
             }
         });
         if let Err(connection) = armed {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use peernet_threads::before_blocking;
 
-use super::poll::Poller;
+use super::poll::{Event, Poller};
 use crate::sync::lock;
 
 /// Every thread's name; 15 bytes is what Linux shows.
@@ -47,8 +47,8 @@ struct State {
     dismissed: bool,
 }
 
-/// What a thread does with a connection: it is called with the connection's key.
-pub(super) type Work = dyn Fn(usize) + Send + Sync;
+/// What a thread does when something came on a connection.
+pub(super) type Work = dyn Fn(Event) + Send + Sync;
 
 impl Crew {
     pub(super) fn new(stack_bytes: usize) -> io::Result<Arc<Self>> {
@@ -98,7 +98,7 @@ impl Crew {
         before_blocking(move || crew.give_seat_away(&substitute));
         while SEATED.get() || self.await_seat() {
             match self.poller.wait() {
-                Some(key) => work(key),
+                Some(event) => work(event),
                 None => break,
             }
         }

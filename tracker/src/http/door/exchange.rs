@@ -80,6 +80,8 @@ pub(super) struct Exchange<W> {
     until: Instant,
     /// No request has come yet: the first head's deadline runs from the accept.
     is_new: bool,
+    /// The client's end has come, behind what is yet to be read.
+    ended: bool,
 }
 
 impl Turn {
@@ -93,7 +95,7 @@ impl<W: Wire> Exchange<W> {
     pub(super) fn new(wire: W, link: Arc<Link>, shared: &Shared) -> Self {
         let inbox = Inbox::new(shared.limits.head.head_bytes_max);
         let until = Instant::now() + shared.limits.head_deadline;
-        Self { wire, link, inbox, phase: Phase::Idle, until, is_new: true }
+        Self { wire, link, inbox, phase: Phase::Idle, until, is_new: true, ended: false }
     }
 
     pub(super) fn link(&self) -> &Link {
@@ -105,15 +107,39 @@ impl<W: Wire> Exchange<W> {
         self.until
     }
 
-    /// Takes in what has come and answers every request that is complete. `out` is where answers are printed.
-    pub(super) fn advance(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
+    /// Takes in everything that has come, to its end where it `ended`, and answers every request that is complete. `out` is where answers
+    /// are printed.
+    pub(super) fn advance(&mut self, shared: &Shared, out: &mut Vec<u8>, ended: bool) -> Next {
+        self.ended |= ended;
+        loop {
+            match self.advance_once(shared, out) {
+                Next::Wait if matches!(self.phase, Phase::Linger(_)) => return self.linger_on(),
+                Next::Wait if self.has_more() => {}
+                next => return next,
+            }
+        }
+    }
+
+    /// Something has come that no event will tell of again.
+    fn has_more(&self) -> bool {
+        self.ended || !self.wire.is_drained()
+    }
+
+    fn advance_once(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
         match self.phase {
-            Phase::Linger(_) => return self.linger_on(),
+            Phase::Linger(_) => return Next::Wait,
             Phase::Idle if self.has_request() => return self.take_requests(shared, out),
             _ => {}
         }
         match self.inbox.fill(|free| self.wire.read_now(free)) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Next::Wait,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.ended = false;
+                return Next::Wait;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                let turn = self.refuse(shared, out, Refusal::Plaintext, RequestId::fresh(), false);
+                return self.after(shared, turn);
+            }
             Err(_) => return Next::End,
             Ok(0) if matches!(self.phase, Phase::Idle) => return Next::End,
             Ok(0) => {
@@ -152,7 +178,7 @@ impl<W: Wire> Exchange<W> {
             }
         };
         match self.after(shared, turn) {
-            Next::Wait if self.has_request() => Next::Again,
+            Next::Wait if self.has_request() || self.has_more() => Next::Again,
             next => next,
         }
     }

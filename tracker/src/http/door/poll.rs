@@ -1,6 +1,7 @@
 //! Which connections have something to say: an epoll that any number of threads ask, each event given to one of them.
 //!
-//! A connection is armed for one event at a time (`EPOLLONESHOT`), so that while a thread works on it no other is told of it.
+//! A connection is told of once for everything new that comes (`EPOLLET`), so that a request costs no call to arm it again. What is
+//! there already is not told a second time: whoever reads must read until nothing is left.
 
 use std::io;
 use std::net::TcpStream;
@@ -10,6 +11,15 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 
 /// The key of the event that ends all waiting.
 const STOP: u64 = u64::MAX;
+
+/// Something came on a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Event {
+    /// Which connection.
+    pub(super) key: usize,
+    /// Nothing will come any more: its end follows what is there to be read.
+    pub(super) ended: bool,
+}
 
 /// The sockets of all connections that wait for their client.
 pub(super) struct Poller {
@@ -26,30 +36,29 @@ impl Poller {
         Ok(Self { epoll, stop })
     }
 
-    /// Has one event told at once, or nearly: `stream` can take a byte.
-    pub(super) fn rearm_for_now(&self, stream: &TcpStream, key: usize) -> io::Result<()> {
-        let flags = once() | epoll::EventFlags::OUT;
+    /// Has an event told whenever something new comes on `stream`, or it ends; at once where that has happened already.
+    pub(super) fn add(&self, stream: &TcpStream, key: usize) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, stream, epoll::EventData::new_u64(key as u64), events())?)
+    }
+
+    /// Has an event told at once, or nearly: `stream` can take a byte.
+    pub(super) fn call(&self, stream: &TcpStream, key: usize) -> io::Result<()> {
+        let flags = events() | epoll::EventFlags::OUT;
         Ok(epoll::modify(&self.epoll, stream, epoll::EventData::new_u64(key as u64), flags)?)
     }
 
-    /// Has one event told when `stream`, seen for the first time, can be read or has ended.
-    pub(super) fn add(&self, stream: &TcpStream, key: usize) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, stream, epoll::EventData::new_u64(key as u64), once())?)
-    }
-
-    /// The same again.
-    pub(super) fn rearm(&self, stream: &TcpStream, key: usize) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, stream, epoll::EventData::new_u64(key as u64), once())?)
-    }
-
-    /// Waits for an event; its connection's key, or `None` once waiting is to end.
-    pub(super) fn wait(&self) -> Option<usize> {
+    /// Waits for an event; `None` once waiting is to end.
+    pub(super) fn wait(&self) -> Option<Event> {
         let mut event =
             [const { epoll::Event { flags: epoll::EventFlags::empty(), data: epoll::EventData::new_u64(STOP) } }];
         loop {
             match epoll::wait(&self.epoll, &mut event, None) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return Some(event[0].data.u64()).filter(|key| *key != STOP).map(|key| key as usize),
+                Ok(_) => {
+                    let [epoll::Event { flags, data }] = event;
+                    let ended = flags.intersects(ended());
+                    return Some(data.u64()).filter(|key| *key != STOP).map(|key| Event { key: key as usize, ended });
+                }
                 // The epoll is ours and open: this cannot be. Ending is better than turning in circles.
                 Err(_) => return None,
             }
@@ -63,6 +72,10 @@ impl Poller {
     }
 }
 
-fn once() -> epoll::EventFlags {
-    epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ONESHOT
+fn events() -> epoll::EventFlags {
+    epoll::EventFlags::IN | epoll::EventFlags::RDHUP | epoll::EventFlags::ET
+}
+
+fn ended() -> epoll::EventFlags {
+    epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR
 }

@@ -1,6 +1,7 @@
 //! A connection's bytes under total deadlines: what the rest of the door reads from and writes to.
-//!
-//! TLS will be a second [`Wire`]: a rustls session whose records travel over a [`TcpWire`], and whose deadline is that one's.
+
+mod line;
+mod tls;
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::net::{RecvFlags, SendFlags};
 
 use super::admission::Link;
+pub(super) use line::Line;
 
 /// How much later than a deadline a read or write may end. It lets a socket's timer be set once instead of before
 /// every call, which would be a third of the system calls of a small request.
@@ -20,13 +22,19 @@ pub(super) trait Wire: Read + Write {
     /// The moment by which whatever is read or written next must be done.
     fn set_deadline(&mut self, deadline: Instant);
 
-    /// Reads what is there; `WouldBlock` where nothing is.
+    /// Reads what is there; `WouldBlock` where nothing is; `Unsupported` where the client speaks as nobody may here.
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Whether nothing was left to be read when it was read last.
+    fn is_drained(&self) -> bool;
 
     /// Writes what can be taken at once; `WouldBlock` where that is nothing.
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Tells the client that nothing more will come (with TLS, close_notify first).
+    /// Whether everything written is on its way; what is not goes with `flush`.
+    fn is_flushed(&self) -> bool;
+
+    /// Tells the client that nothing more will come.
     fn finish_sending(&mut self);
 }
 
@@ -36,11 +44,13 @@ pub(super) struct TcpWire {
     deadline: Instant,
     read_timer: Duration,
     write_timer: Duration,
+    drained: bool,
 }
 
 impl TcpWire {
     pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, deadline: Instant::now(), read_timer: Duration::ZERO, write_timer: Duration::ZERO }
+        let [read_timer, write_timer] = [Duration::ZERO; 2];
+        Self { link, deadline: Instant::now(), read_timer, write_timer, drained: false }
     }
 
     /// What is left until the deadline.
@@ -58,12 +68,21 @@ impl Wire for TcpWire {
     }
 
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (received, _) = rustix::net::recv(&self.link.stream, buffer, RecvFlags::DONTWAIT)?;
-        Ok(received)
+        let received = rustix::net::recv(&self.link.stream, &mut *buffer, RecvFlags::DONTWAIT);
+        self.drained = !received.is_ok_and(|(count, _)| count == buffer.len());
+        Ok(received?.0)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained
     }
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Ok(rustix::net::send(&self.link.stream, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
+    }
+
+    fn is_flushed(&self) -> bool {
+        true
     }
 
     fn finish_sending(&mut self) {
@@ -82,7 +101,10 @@ impl Read for TcpWire {
             }
             match (&self.link.stream).read(buffer) {
                 Err(error) if is_passing(&error) => {}
-                done => return done,
+                done => {
+                    self.drained = !done.as_ref().is_ok_and(|count| *count == buffer.len());
+                    return done;
+                }
             }
         }
     }

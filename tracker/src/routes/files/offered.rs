@@ -134,7 +134,7 @@ mod tests {
         let mut bitmap = Bitmap::empty(ChunkCount(CHUNKS));
         letter.to_digit(10).into_iter().for_each(|chunk| assert!(bitmap.insert(ChunkIndex(chunk))));
         let held = if letter == '*' { Held::Complete } else { Held::Chunks(Arc::new(bitmap)) };
-        let contact = Arc::new(Contact { address: "a:1".into(), site: None });
+        let contact = Arc::new(Contact { reach: "a:1".into(), site: None });
         let (peer, expires_at) = (Arc::new(Peer::new(PeerId([0; 16]))), UnixMillis(1));
         Offer { peer, contact, v1: false, held, expires_at, changed_at: 0 }
     }

@@ -4,7 +4,8 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
-use crate::store::columns::{self, account_entries, audit_columns, invite_columns};
+use crate::store::columns::{self, account_entries, audit_columns, device_columns, invite_columns};
+use crate::store::devices::{DEVICES_MAX, Device, REVOKED_MAX, Revoked, TokenHash};
 use crate::store::registry::{
     AccountEntry, AccountQuery, AuditQuery, AuditRow, CodeHash, Facts, Invite, PAGE_MAX, Registry,
 };
@@ -29,6 +30,33 @@ impl Registry for EmbeddedStore {
     fn suspended(&self) -> Result<Vec<PeerId>> {
         let sql = "SELECT id FROM accounts WHERE suspended_at IS NOT NULL";
         self.connections.read(|tx| query(tx, sql, [], |row| columns::peer(row)))
+    }
+
+    fn device_of_family(&self, family_hash: &TokenHash) -> Result<Option<Device>> {
+        let sql = concat!("SELECT ", device_columns!(), " FROM devices WHERE family_hash = ?1");
+        self.connections.read(|tx| Ok(query(tx, sql, params![family_hash], |row| columns::device(row))?.pop()))
+    }
+
+    fn devices(&self, account: PeerId, now: UnixMillis) -> Result<Vec<Device>> {
+        let sql = concat!(
+            "SELECT ",
+            device_columns!(),
+            " FROM devices WHERE account = ?1 AND revoked_at IS NULL AND expires_at > ?2 ORDER BY created_at DESC, id DESC \
+             LIMIT ?3"
+        );
+        let params = params![account.0, now.0, DEVICES_MAX as i64];
+        self.connections.read(|tx| query(tx, sql, params, |row| columns::device(row)))
+    }
+
+    fn revoked_devices(&self, after: UnixMillis) -> Result<Vec<Revoked>> {
+        let sql =
+            "SELECT id, account, revoked_at FROM devices WHERE revoked_at > ?1 ORDER BY revoked_at DESC, id LIMIT ?2";
+        self.connections.read(|tx| query(tx, sql, params![after.0, REVOKED_MAX as i64], |row| columns::revoked(row)))
+    }
+
+    fn prune_devices(&self, before: UnixMillis) -> Result<u64> {
+        let sql = "DELETE FROM devices WHERE coalesce(revoked_at, expires_at) < ?1";
+        self.connections.write(Durability::Relaxed, |tx| Ok(execute(tx, sql, params![before.0])? as u64))
     }
 
     fn metadata_bytes(&self, account: PeerId) -> Result<u64> {

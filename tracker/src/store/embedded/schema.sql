@@ -152,6 +152,32 @@ CREATE TABLE IF NOT EXISTS invites (
     revoked_at INTEGER
 ) STRICT;
 
+-- Logins that last: each has one refresh token at a time, which is exchanged for the next one with each use. Kept are only
+-- hashes (SHA-256). A device that has ended stays for as long as its certificate might.
+CREATE TABLE IF NOT EXISTS devices (
+    id             BLOB    PRIMARY KEY,
+    account        BLOB    NOT NULL REFERENCES accounts (id),
+    -- What people know it by.
+    label          TEXT    NOT NULL,
+    -- Words with spaces between them.
+    scopes         TEXT    NOT NULL,
+    -- Of the first half of its refresh tokens, which stays: so any of them is known to be its, also long after it was replaced.
+    family_hash    BLOB    NOT NULL UNIQUE CHECK (length(family_hash) = 32),
+    -- Of the token that is good.
+    refresh_hash   BLOB    NOT NULL CHECK (length(refresh_hash) = 32),
+    -- Of the one before, which may be shown again until then by who did not get the answer.
+    previous_hash  BLOB    CHECK (length(previous_hash) = 32),
+    previous_until INTEGER,
+    created_at     INTEGER NOT NULL,
+    -- When its token was last renewed.
+    seen_at        INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL,
+    revoked_at     INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS devices_by_account ON devices (account);
+-- The tracker asks every few seconds which have been ended.
+CREATE INDEX IF NOT EXISTS devices_revoked ON devices (revoked_at) WHERE revoked_at IS NOT NULL;
+
 -- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
 -- they are older than the setting audit_days. Never a secret.
 CREATE TABLE IF NOT EXISTS audit (

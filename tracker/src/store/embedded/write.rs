@@ -2,6 +2,7 @@
 //! them would gain nothing.
 
 mod accounts;
+mod devices;
 
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
@@ -19,8 +20,8 @@ pub(super) fn write(tx: &Connection, now: UnixMillis, batch: &[Write]) -> Result
 fn one(tx: &Connection, now: UnixMillis, write: &Write) -> Result<Written> {
     match write {
         Write::CreateAccount(account) => accounts::create(tx, now, account, None),
-        Write::SetPassword { id, generation, password_hash } => {
-            accounts::set_password(tx, now, *id, *generation, password_hash)
+        Write::SetPassword { id, generation, password_hash, device } => {
+            accounts::set_password(tx, now, *id, *generation, password_hash, device.as_ref())
         }
         Write::PutManifest(stored) => put_manifest(tx, stored),
         Write::Leave { peer, files } => leave(tx, *peer, files.as_deref()).map(|()| Written::Done),

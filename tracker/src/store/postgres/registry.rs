@@ -3,7 +3,8 @@
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
-use crate::store::columns::{self, account_entries, audit_columns, invite_columns};
+use crate::store::columns::{self, account_entries, audit_columns, device_columns, invite_columns};
+use crate::store::devices::{DEVICES_MAX, Device, REVOKED_MAX, Revoked, TokenHash};
 use crate::store::registry::{
     AccountEntry, AccountQuery, AuditQuery, AuditRow, CodeHash, ConnectionFacts, Facts, Invite, PAGE_MAX, Registry,
 };
@@ -29,6 +30,36 @@ impl Registry for PostgresStore {
     fn suspended(&self) -> StoreResult<Vec<PeerId>> {
         let sql = "SELECT id FROM accounts WHERE suspended_at IS NOT NULL";
         self.connections.run(|session| session.query(sql, &[]))?.iter().map(columns::peer).collect()
+    }
+
+    fn device_of_family(&self, family_hash: &TokenHash) -> StoreResult<Option<Device>> {
+        let sql = concat!("SELECT ", device_columns!(), " FROM devices WHERE family_hash = $1");
+        let rows = self.connections.run(|session| session.query(sql, &[&family_hash.as_slice()]))?;
+        rows.first().map(columns::device).transpose()
+    }
+
+    fn devices(&self, account: PeerId, now: UnixMillis) -> StoreResult<Vec<Device>> {
+        let sql = concat!(
+            "SELECT ",
+            device_columns!(),
+            " FROM devices WHERE account = $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY created_at DESC, id DESC \
+             LIMIT $3"
+        );
+        let limit = DEVICES_MAX as i64;
+        let rows = self.connections.run(|session| session.query(sql, &[&Uuid(account.0), &now.0, &limit]))?;
+        rows.iter().map(columns::device).collect()
+    }
+
+    fn revoked_devices(&self, after: UnixMillis) -> StoreResult<Vec<Revoked>> {
+        let sql =
+            "SELECT id, account, revoked_at FROM devices WHERE revoked_at > $1 ORDER BY revoked_at DESC, id LIMIT $2";
+        let limit = REVOKED_MAX as i64;
+        self.connections.run(|session| session.query(sql, &[&after.0, &limit]))?.iter().map(columns::revoked).collect()
+    }
+
+    fn prune_devices(&self, before: UnixMillis) -> StoreResult<u64> {
+        let sql = "DELETE FROM devices WHERE coalesce(revoked_at, expires_at) < $1";
+        self.connections.run(|session| session.execute(sql, &[&before.0]))
     }
 
     fn metadata_bytes(&self, account: PeerId) -> StoreResult<u64> {

@@ -34,8 +34,8 @@ impl Answer {
 }
 
 /// A connection and what it has received.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     received: Vec<u8>,
 }
 
@@ -56,6 +56,35 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::on(stream)
+    }
+
+    pub(crate) fn finish_sending(&self) {
+        // The door may have ended the connection already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Closes with a reset instead of a farewell.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Whether the door has ended the connection, looked at for `wait`.
+    pub(crate) fn closes_within(&mut self, wait: Duration) -> bool {
+        self.stream.set_read_timeout(Some(wait)).unwrap();
+        let ended = match self.stream.read(&mut [0; 1024]) {
+            Ok(0) => true,
+            Ok(_) => false,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        };
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        ended
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// Over what is connected already.
+    pub(crate) fn on(stream: S) -> Self {
         Self { stream, received: Vec::new() }
     }
 
@@ -66,11 +95,6 @@ impl Client {
     /// Sends where the door may have closed already.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())
-    }
-
-    pub(crate) fn finish_sending(&self) {
-        // The door may have ended the connection already.
-        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     pub(crate) fn get(&mut self, path: &str) -> Answer {
@@ -109,23 +133,6 @@ impl Client {
         self.received.is_empty() && self.receive() == 0
     }
 
-    /// Closes with a reset instead of a farewell.
-    pub(crate) fn reset(self) {
-        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
-    }
-
-    /// Whether the door has ended the connection, looked at for `wait`.
-    pub(crate) fn closes_within(&mut self, wait: Duration) -> bool {
-        self.stream.set_read_timeout(Some(wait)).unwrap();
-        let ended = match self.stream.read(&mut [0; 1024]) {
-            Ok(0) => true,
-            Ok(_) => false,
-            Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
-        };
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        ended
-    }
-
     fn read_answer(&mut self, with_body: bool) -> Option<Answer> {
         let (mut answer, head_bytes) = loop {
             if let Some(parsed) = parse(&self.received) {
@@ -155,7 +162,7 @@ impl Client {
                 self.received.extend_from_slice(&buffer[..count]);
                 count
             }
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof) => 0,
             Err(error) => panic!("the door neither answered nor closed: {error}"),
         }
     }

@@ -68,6 +68,7 @@ fn a_password_changes_only_for_who_read_the_current_generation() {
             id: peer(n),
             generation,
             password_hash: hash.to_owned(),
+            device: None,
         };
         let batch = [set(1, 0, "second"), set(1, 0, "late"), set(1, 1, "third"), set(9, 0, "nobody")];
         assert_eq!(write(&*store, &batch), [Written::Done, Written::Stale, Written::Done, Written::Stale], "{name}");
@@ -79,7 +80,7 @@ fn a_password_changes_only_for_who_read_the_current_generation() {
 #[test]
 fn an_account_can_be_made_and_changed_in_one_batch() {
     on_both(|name, store| {
-        let set = Write::SetPassword { id: peer(1), generation: 0, password_hash: "new".into() };
+        let set = Write::SetPassword { id: peer(1), generation: 0, password_hash: "new".into(), device: None };
         let batch = [set.clone(), Write::CreateAccount(account(1, None)), set];
         assert_eq!(write(&*store, &batch), [Written::Stale, Written::Done, Written::Done], "{name}");
     });

@@ -72,7 +72,8 @@ fn revoking_raises_the_generation_and_a_password_change_is_logged() {
         assert_eq!(one(&*store, AccountWrite::Revoke { id: peer(1) }), Written::Done, "{name}");
         assert_eq!(one(&*store, AccountWrite::Revoke { id: peer(9) }), Written::Stale, "{name}");
         assert_eq!(store.account(peer(1)).unwrap().unwrap().generation, 1, "{name}");
-        let password = |generation| Write::SetPassword { id: peer(1), generation, password_hash: "new".into() };
+        let password =
+            |generation| Write::SetPassword { id: peer(1), generation, password_hash: "new".into(), device: None };
         assert_eq!(write(&*store, &[password(0), password(1)]), [Written::Stale, Written::Done], "{name}");
         assert_eq!(actions(store.registry().unwrap()), ["registered", "revoked", "password_changed"], "{name}");
     });

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, PeerId};
+use peernet_engine::ids::{ByteCount, ChunkHash, DeviceId, FileHash, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 use peernet_testkit::postgres::fresh_database;
+use peernet_tracker::scopes::Scopes;
+use peernet_tracker::store::devices::NewDevice;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::{Account, Durability, Store, StoredManifest, V1Listing, Write, Written};
@@ -49,6 +51,26 @@ pub(super) fn account(n: u8, address: Option<&str>) -> Account {
         generation: 0,
         created_at: NOW,
     }
+}
+
+/// Device number `n` of an account, with the refresh token [n, 0].
+pub(super) fn device(n: u8, of: u8) -> NewDevice {
+    NewDevice {
+        id: DeviceId([n; 16]),
+        account: peer(of),
+        label: format!("device {n}"),
+        scopes: Scopes::ALL,
+        family_hash: [n; 32],
+        refresh_hash: token(n, 0),
+        expires_at: later(HOUR_MS),
+    }
+}
+
+/// The hash of the refresh token `at` of device `n`.
+pub(super) fn token(n: u8, at: u8) -> [u8; 32] {
+    let mut hash = [at; 32];
+    hash[0] = n;
+    hash
 }
 
 pub(super) fn manifest(file_number: u8, chunks: u8, name: &str, created_at: UnixMillis) -> StoredManifest {

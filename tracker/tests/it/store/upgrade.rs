@@ -9,7 +9,7 @@ use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::registry::{AccountWrite, SCHEMA_VERSION};
 use peernet_tracker::store::{Store, Write, Written};
 
-use super::support::{HOUR_MS, NOW, account, file, later, manifest, peer, write};
+use super::support::{HOUR_MS, NOW, account, device, file, later, manifest, peer, write};
 
 const POSTGRES: &str = include_str!("version1/postgres.sql");
 const EMBEDDED: &str = include_str!("version1/embedded.sql");
@@ -94,6 +94,12 @@ fn check(name: &str, store: &dyn Store) {
     assert_eq!(write(store, &batch), [Written::Done, Written::Done, Written::Done], "{name}");
     assert_eq!(registry.suspended().unwrap(), [peer(1)], "{name}");
     assert_eq!(registry.metadata_bytes(peer(1)).unwrap(), 8 * 32 + 3 * 256, "{name}");
+
+    // Who was there can have devices.
+    assert_eq!(registry.devices(peer(2), NOW).unwrap(), [], "{name}");
+    let device = Write::Account(AccountWrite::AddDevice { device: device(1, 2), generation: 2 });
+    assert_eq!(write(store, &[device]), [Written::Done], "{name}");
+    assert_eq!(registry.devices(peer(2), NOW).unwrap().len(), 1, "{name}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{File, on_both, on_embedded, text};
+use super::client::{File, Peer, on_both, on_embedded, text};
 
 #[test]
 fn a_manifest_is_stored_once_and_read_back() {
@@ -195,5 +195,46 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
             });
             assert!(began.elapsed() < std::time::Duration::from_secs(20), "never named: {waiting:?}");
         }
+    });
+}
+
+#[test]
+fn a_plan_says_how_a_source_is_spoken_to_and_version_1_sees_plaintext_only() {
+    on_both(|api| {
+        let (asker, file) = (api.peer(9), File::new(7, 2));
+        let announced = |number: u8, transport: Option<&str>, plaintext: Option<&str>| {
+            let peer = api.peer(number);
+            let manifest = file.manifest();
+            peer.put(&format!("/api/v1/manifests/{}", manifest.id()), &file.manifest_body());
+            let entry = json!({"file_hash": file.hash, "manifest_id": manifest.id().to_string(), "have": "complete"});
+            let body = json!({
+                "address": peer.address, "transport": transport, "plaintext_address": plaintext, "files": [entry],
+            });
+            let (status, answer) = peer.post("/api/v1/swarm/announce", &body);
+            (peer, status, answer)
+        };
+        let (plain, status, _) = announced(1, None, None);
+        let (tls, ..) = announced(2, Some("grpc-tls"), None);
+        let (both, ..) = announced(3, Some("grpc-tls"), Some("10.3.0.1:50052"));
+        assert_eq!(status, 200);
+        let plan = asker.plan(&file);
+        let sources = plan["manifests"][0]["sources"].as_array().unwrap();
+        let mut shown: Vec<_> =
+            sources.iter().map(|source| (text(&source["peer_id"]), text(&source["transport"]))).collect();
+        shown.sort();
+        let by = |peer: &Peer, transport: &str| (peer.id.clone(), transport.to_owned());
+        let mut expected = vec![by(&plain, "grpc"), by(&tls, "grpc-tls"), by(&both, "grpc-tls")];
+        expected.sort();
+        assert_eq!(shown, expected);
+        let (_, lookup) = asker.get(&format!("/api/v1/files/lookup/{}", file.hash));
+        let peers = lookup["chunks"]["0"]["peers"].as_array().unwrap();
+        let mut listed: Vec<_> = peers.iter().map(|peer| (text(&peer["id"]), text(&peer["address"]))).collect();
+        listed.sort();
+        let mut expected =
+            vec![(plain.id.clone(), plain.address.clone()), (both.id.clone(), "10.3.0.1:50052".to_owned())];
+        expected.sort();
+        assert_eq!(listed, expected);
+        let (_, status, answer) = announced(4, Some("carrier-pigeon"), None);
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_transport")));
     });
 }

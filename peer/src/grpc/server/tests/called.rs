@@ -13,6 +13,7 @@ fn a_caller_makes_a_downloader_look_for_others() {
     let scene = scene_with(64 * MIB, 1 << 20, limits);
     let folder = tempfile::tempdir().unwrap();
     let mut job = FetchJob::new(scene.file_hash(), folder.path().join("part"), folder.path().join("copy"), 5);
+    job.dial = crate::fetch::Dial::plaintext();
     let scheduler = &mut job.limits.scheduler;
     (scheduler.lookup_pause_start, scheduler.lookup_pause_crowd, scheduler.lookup_pause_max) = (HOUR, HOUR, HOUR);
     let (told, hears) = crossbeam_channel::bounded(1);
@@ -22,7 +23,7 @@ fn a_caller_makes_a_downloader_look_for_others() {
         let downloading = scope.spawn(|| fetch(job, &directory, &mut |_| {}, &cancel));
         let growing = hears.recv_timeout(60 * SECOND).unwrap();
         let shelf = Arc::new(One(Arc::clone(&growing)));
-        let server = PeerServer::start("127.0.0.1:0", shelf, UploadLimits::default()).unwrap();
+        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, UploadLimits::default()).unwrap();
         let offering = Scene { _folder: tempfile::tempdir().unwrap(), bytes: Vec::new(), held: growing, server };
         let before = directory.lookups();
         // Nothing is wanted: the call ends when the caller has heard what there is.

@@ -8,11 +8,12 @@ use peernet_engine::ids::PeerId;
 use super::*;
 use crate::cancel::Cancel;
 use crate::fetch::{
-    Directory, DirectoryError, FetchError, FetchJob, FetchReport, Fetched, Plan, PlannedManifest, Source, V1Listing,
-    fetch,
+    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchReport, Fetched, Plan, PlannedManifest, Source,
+    V1Listing, fetch,
 };
 use crate::memory::MemoryMax;
 use crate::part::Part;
+use crate::transfers::Transport;
 
 /// A directory that knows one file, and how often it was asked for its plan.
 pub(super) struct Listed(Plan, Manifest, AtomicUsize);
@@ -22,7 +23,8 @@ impl Listed {
         let manifest = scene.held.manifest();
         let address = scene.server.local_addr().to_string();
         let peer = PeerId::from_random([7; 16]);
-        let source = Source { peer, addresses: vec![address], v1: false, has: Has::Complete };
+        let source =
+            Source { peer, addresses: vec![address], transport: Transport::Plaintext, v1: false, has: Has::Complete };
         let geometry = manifest.geometry();
         let (size, chunk_size) = (geometry.size(), geometry.chunk_size());
         let planned = PlannedManifest { id: manifest.id(), size, chunk_size, sources: vec![source] };
@@ -56,6 +58,7 @@ fn download(from: &Scene, throttle: &Arc<Throttle>) -> (Result<Fetched, FetchErr
     let folder = tempfile::tempdir().unwrap();
     let (hash, got) = (from.file_hash(), Arc::new(Mutex::new(Vec::new())));
     let mut job = FetchJob::new(hash, folder.path().join("part"), folder.path().join("copy"), 5);
+    job.dial = Dial::plaintext();
     let hears = Arc::clone(&got);
     job.sink = Some(Box::new(move |piece| {
         hears.lock().unwrap().extend_from_slice(piece);

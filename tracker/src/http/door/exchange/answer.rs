@@ -57,7 +57,7 @@ impl<W: Wire> Exchange<W> {
         print_head(out, reply, id, afterwards);
         out.extend_from_slice(body_of(reply, head_only));
         let sent = self.wire.write_now(out)?;
-        if sent == out.len() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        if sent == out.len() && self.wire.is_flushed() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
 }
 
@@ -71,12 +71,13 @@ fn write_all(wire: &mut impl Wire, bytes: &[u8], deadline: Instant) -> io::Resul
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
         sent => sent?,
     };
-    if sent == bytes.len() {
+    if sent == bytes.len() && wire.is_flushed() {
         return Ok(());
     }
     about_to_block();
     wire.set_deadline(deadline);
-    wire.write_all(&bytes[sent..])
+    wire.write_all(&bytes[sent..])?;
+    wire.flush()
 }
 
 /// A large answer's share of the memory for those that are being written; the error is that there is none left.

@@ -40,7 +40,7 @@ impl<W: Wire> Exchange<W> {
         self.wire.set_deadline(Instant::now() + shared.limits.body_deadline);
         if parsed.expects_continue && here == 0 {
             about_to_block();
-            self.wire.write_all(CONTINUE).map_err(|_| NoRequest::Gone)?;
+            self.wire.write_all(CONTINUE).and_then(|()| self.wire.flush()).map_err(|_| NoRequest::Gone)?;
         }
         while body.len() < length {
             let have = body.len();

@@ -6,7 +6,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use peernet_engine::ids::{FileHash, PeerId};
 #[cfg(doc)]
 use peernet_protos::rest::PlanReply;
-use peernet_protos::rest::TicketBody;
+use peernet_protos::rest::{GRPC, GRPC_TLS, GRPC_V1, TicketBody};
 
 use super::Shown;
 use crate::swarm::sources::Offer;
@@ -88,12 +88,11 @@ impl Answer {
         self.raw(br#"{"peer_id":""#);
         self.peer(offer.peer.id);
         self.raw(br#"","addresses":["#);
-        self.text(&offer.contact.address);
-        self.raw(if offer.v1 {
-            br#"],"transport":"grpc-v1","reputation_score":"#
-        } else {
-            br#"],"transport":"grpc","reputation_score":"#
-        });
+        let reach = &offer.contact.reach;
+        self.text(&reach.address);
+        self.raw(br#"],"transport":""#);
+        self.raw(transport(offer.v1, reach.tls).as_bytes());
+        self.raw(br#"","reputation_score":"#);
         self.raw(score_text(score).as_bytes());
         match &offer.held {
             Held::Complete => self.raw(br#","have":"complete"}"#),
@@ -162,6 +161,15 @@ pub(super) fn source(offer: &Offer, score: f64) -> Box<[u8]> {
 }
 
 /// A shown score's digits.
+/// A name of the wire, which needs no escapes.
+fn transport(v1: bool, tls: bool) -> &'static str {
+    match (v1, tls) {
+        (true, _) => GRPC_V1,
+        (false, true) => GRPC_TLS,
+        (false, false) => GRPC,
+    }
+}
+
 fn score_text(score: f64) -> &'static str {
     let step = (score * 20.0).round().clamp(0.0, 20.0);
     SCORES[step as usize]

@@ -6,12 +6,14 @@ use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
 use crate::store::columns::{self, account_columns};
+use crate::store::devices::{NewDevice, ended_with_account};
 use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash, Invite, invite_id};
 use crate::store::text::storable;
 use crate::store::{Account, Result, Written};
 
 use super::super::connection::{execute, query};
 use super::super::ledger;
+use super::devices;
 
 pub(super) fn write(tx: &Connection, now: UnixMillis, write: &AccountWrite) -> Result<Written> {
     match write {
@@ -19,6 +21,9 @@ pub(super) fn write(tx: &Connection, now: UnixMillis, write: &AccountWrite) -> R
         AccountWrite::Suspend { id, reason } => suspend(tx, now, *id, reason),
         AccountWrite::Resume { id } => resume(tx, now, *id),
         AccountWrite::Revoke { id } => revoke(tx, now, *id),
+        AccountWrite::AddDevice { device, generation } => devices::add(tx, now, device, *generation),
+        AccountWrite::RenewDevice(renewal) => devices::renew(tx, now, renewal),
+        AccountWrite::RevokeDevice { account, id } => devices::revoke(tx, now, *account, *id),
         AccountWrite::PutInvite(invite) => put_invite(tx, now, invite),
         AccountWrite::RevokeInvite { code_hash } => revoke_invite(tx, now, code_hash),
         AccountWrite::Note(entry) => note(tx, now, entry).map(|()| Written::Done),
@@ -80,6 +85,7 @@ pub(super) fn set_password(
     id: PeerId,
     generation: u32,
     password_hash: &str,
+    device: Option<&NewDevice>,
 ) -> Result<Written> {
     let updated = execute(
         tx,
@@ -89,7 +95,9 @@ pub(super) fn set_password(
     if updated == 0 {
         return Ok(Written::Stale);
     }
-    note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, ""))?;
+    let ended = ended_with_account(devices::revoke_all(tx, now, id)?);
+    note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, &ended))?;
+    device.map_or(Ok(()), |device| devices::insert(tx, now, device))?;
     Ok(Written::Done)
 }
 
@@ -113,7 +121,8 @@ fn resume(tx: &Connection, now: UnixMillis, id: PeerId) -> Result<Written> {
 
 fn revoke(tx: &Connection, now: UnixMillis, id: PeerId) -> Result<Written> {
     let updated = execute(tx, "UPDATE accounts SET generation = generation + 1 WHERE id = ?1", params![id.0])?;
-    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, ""))
+    let ended = ended_with_account(devices::revoke_all(tx, now, id)?);
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, &ended))
 }
 
 /// Notes a change of an account; where there was none, says why.
@@ -163,7 +172,7 @@ fn revoke_invite(tx: &Connection, now: UnixMillis, code_hash: &CodeHash) -> Resu
     Ok(if known.is_empty() { Written::Stale } else { Written::Known })
 }
 
-fn note(tx: &Connection, now: UnixMillis, entry: &AuditEntry) -> Result<()> {
+pub(super) fn note(tx: &Connection, now: UnixMillis, entry: &AuditEntry) -> Result<()> {
     execute(
         tx,
         "INSERT INTO audit (at, actor, action, account, detail) VALUES (?1, ?2, ?3, ?4, ?5)",

@@ -1,6 +1,7 @@
 //! Accounts and invites: an account is made with its ledger row and its grant, and each change with its row in the audit log. They come a
 //! few a second, because hashing a password is slow, so each is its own statement.
 
+mod devices;
 mod registry;
 
 use peernet_engine::economy::{LedgerRow, TreasuryRow};
@@ -8,6 +9,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
 use crate::store::columns::{self, account_columns};
+use crate::store::devices::{NewDevice, ended_with_account};
 use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash};
 use crate::store::text::storable;
 use crate::store::{Account, StoreError, Write, Written};
@@ -29,8 +31,8 @@ pub(super) fn write(tx: &mut Tx<'_>, now: UnixMillis, batch: &[Write], written: 
             (Write::Account(AccountWrite::CreateInvited { account, code_hash }), Some(treasury)) => {
                 *written = create(tx, now, account, Some(code_hash), treasury)?;
             }
-            (Write::SetPassword { id, generation, password_hash }, _) => {
-                *written = set_password(tx, now, *id, *generation, password_hash)?;
+            (Write::SetPassword { id, generation, password_hash, device }, _) => {
+                *written = set_password(tx, now, *id, *generation, password_hash, device.as_ref())?;
             }
             (Write::Account(write), _) => *written = registry::write(tx, now, write)?,
             _ => {}
@@ -110,6 +112,7 @@ fn set_password(
     id: PeerId,
     generation: u32,
     password_hash: &str,
+    device: Option<&NewDevice>,
 ) -> Result<Written, Trouble> {
     let updated = tx.execute(
         "UPDATE accounts SET password_hash = $3, generation = generation + 1 WHERE id = $1 AND generation = $2",
@@ -118,6 +121,8 @@ fn set_password(
     if updated == 0 {
         return Ok(Written::Stale);
     }
-    registry::note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, ""))?;
+    let ended = ended_with_account(devices::revoke_all(tx, now, id)?);
+    registry::note(tx, now, &AuditEntry::by_client(Action::PasswordChanged, id, &ended))?;
+    device.map_or(Ok(()), |device| devices::insert(tx, now, device))?;
     Ok(Written::Done)
 }

@@ -4,12 +4,14 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
 use crate::store::Written;
+use crate::store::devices::ended_with_account;
 use crate::store::registry::{AccountWrite, Action, AuditEntry, CodeHash, Invite, invite_id};
 use crate::store::text::storable;
 
 use super::super::super::session::Tx;
 use super::super::super::trouble::Trouble;
 use super::super::super::values::Uuid;
+use super::devices;
 
 pub(super) fn write(tx: &mut Tx<'_>, now: UnixMillis, write: &AccountWrite) -> Result<Written, Trouble> {
     match write {
@@ -17,6 +19,9 @@ pub(super) fn write(tx: &mut Tx<'_>, now: UnixMillis, write: &AccountWrite) -> R
         AccountWrite::Suspend { id, reason } => suspend(tx, now, *id, reason),
         AccountWrite::Resume { id } => resume(tx, now, *id),
         AccountWrite::Revoke { id } => revoke(tx, now, *id),
+        AccountWrite::AddDevice { device, generation } => devices::add(tx, now, device, *generation),
+        AccountWrite::RenewDevice(renewal) => devices::renew(tx, now, renewal),
+        AccountWrite::RevokeDevice { account, id } => devices::revoke(tx, now, *account, *id),
         AccountWrite::PutInvite(invite) => put_invite(tx, now, invite),
         AccountWrite::RevokeInvite { code_hash } => revoke_invite(tx, now, code_hash),
         AccountWrite::Note(entry) => note(tx, now, entry).map(|()| Written::Done),
@@ -59,7 +64,8 @@ fn resume(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId) -> Result<Written, Troub
 
 fn revoke(tx: &mut Tx<'_>, now: UnixMillis, id: PeerId) -> Result<Written, Trouble> {
     let updated = tx.execute("UPDATE accounts SET generation = generation + 1 WHERE id = $1", &[&Uuid(id.0)])?;
-    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, ""))
+    let ended = ended_with_account(devices::revoke_all(tx, now, id)?);
+    changed(tx, now, updated, &AuditEntry::by_operator(Action::Revoked, id, &ended))
 }
 
 /// Notes a change of an account; where there was none, says why.

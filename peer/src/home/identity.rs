@@ -1,0 +1,218 @@
+//! The device key, `identity-key.pem`, which is made once and never leaves the folder; the certificate it has at the moment,
+//! `certificate.json`; and who is expelled, `revocations.json`, as the tracker said last.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use peernet_engine::ids::PeerId;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{create_atomically, write_atomically};
+use super::private_folder;
+use crate::error::NodeError;
+use crate::identity::{Identity, IdentityParts, new_key};
+use crate::tracker::{Revocations, same_swarm};
+
+/// No certificate is longer, and no list of expelled accounts; more is not ours.
+const FILE_BYTES_MAX: u64 = 8 << 20;
+
+/// The files, in the state folder. Several processes may use them; each write replaces one whole.
+#[derive(Debug, Clone)]
+pub struct IdentityFiles {
+    folder: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredCertificate {
+    version: u32,
+    tracker: String,
+    peer_id: String,
+    certificate: String,
+    authorities: String,
+    obtained_at: u64,
+    expires_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRevocations {
+    version: u32,
+    tracker: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    accounts: Vec<String>,
+    ask_again_seconds: u64,
+}
+
+impl IdentityFiles {
+    pub(super) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Where the key lies.
+    pub fn key_path(&self) -> PathBuf {
+        self.folder.join("identity-key.pem")
+    }
+
+    /// Where the certificate lies.
+    pub fn certificate_path(&self) -> PathBuf {
+        self.folder.join("certificate.json")
+    }
+
+    fn revocations_path(&self) -> PathBuf {
+        self.folder.join("revocations.json")
+    }
+
+    /// The key, PEM, made when there is none yet. A secret.
+    pub(crate) fn key(&self) -> Result<String, NodeError> {
+        let path = self.key_path();
+        if let Some(key) = read(&path)? {
+            return Ok(key);
+        }
+        private_folder(&self.folder)?;
+        let key = new_key().map_err(|error| NodeError::Failed(error.to_string()))?;
+        match create_atomically(&path, key.as_bytes()).map_err(NodeError::local("writing", &path))? {
+            true => Ok(key),
+            // Another process was quicker.
+            false => read(&path)?.ok_or_else(|| NodeError::Failed(format!("{} vanishes", path.display()))),
+        }
+    }
+
+    /// The identity of this account at this tracker. What is damaged, of another account or of another key counts as absent: the
+    /// tracker gives another.
+    pub fn load(&self, tracker: &str, peer: PeerId) -> Result<Option<Identity>, NodeError> {
+        let (Some(text), Some(key)) = (read(&self.certificate_path())?, read(&self.key_path())?) else {
+            return Ok(None);
+        };
+        let stored = serde_json::from_str::<StoredCertificate>(&text).ok();
+        let ours = stored.filter(|stored| stored.peer_id.parse() == Ok(peer) && same_swarm(&stored.tracker, tracker));
+        Ok(ours.and_then(|stored| {
+            let StoredCertificate { certificate, authorities, obtained_at, expires_at, .. } = stored;
+            Identity::new(IdentityParts { peer, key, certificate, authorities, obtained_at, expires_at }).ok()
+        }))
+    }
+
+    /// Replaces the certificate; the key stays.
+    pub(crate) fn save(&self, tracker: &str, identity: &Identity) -> Result<(), NodeError> {
+        self.write(
+            &self.certificate_path(),
+            &StoredCertificate {
+                version: 1,
+                tracker: tracker.to_owned(),
+                peer_id: identity.peer().to_string(),
+                certificate: identity.certificate().to_owned(),
+                authorities: identity.authorities().pem(),
+                obtained_at: identity.obtained_at(),
+                expires_at: identity.expires_at(),
+            },
+        )
+    }
+
+    /// Who was expelled when the tracker was asked last. Whatever is wrong with the file, the tracker will be asked anyway.
+    pub(crate) fn load_revocations(&self, tracker: &str) -> Option<Revocations> {
+        let text = read(&self.revocations_path()).ok()??;
+        let stored: StoredRevocations = serde_json::from_str(&text).ok()?;
+        let accounts: Option<BTreeSet<_>> = stored.accounts.iter().map(|account| account.parse().ok()).collect();
+        let ask_again = Duration::from_secs(stored.ask_again_seconds);
+        let revocations = Revocations { accounts: accounts?, etag: stored.etag, ask_again };
+        same_swarm(&stored.tracker, tracker).then_some(revocations)
+    }
+
+    /// For the next start.
+    pub(crate) fn save_revocations(&self, tracker: &str, revocations: &Revocations) -> Result<(), NodeError> {
+        self.write(
+            &self.revocations_path(),
+            &StoredRevocations {
+                version: 1,
+                tracker: tracker.to_owned(),
+                etag: revocations.etag.clone(),
+                accounts: revocations.accounts.iter().map(ToString::to_string).collect(),
+                ask_again_seconds: revocations.ask_again.as_secs(),
+            },
+        )
+    }
+
+    fn write(&self, path: &Path, value: &impl Serialize) -> Result<(), NodeError> {
+        private_folder(&self.folder)?;
+        let mut bytes = serde_json::to_vec_pretty(value).expect("strings and numbers only");
+        bytes.push(b'\n');
+        write_atomically(path, &bytes).map_err(NodeError::local("writing", path))
+    }
+}
+
+/// `None` where there is no file.
+pub(super) fn read(path: &Path) -> Result<Option<String>, NodeError> {
+    let failed = NodeError::local("reading", path);
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            Err(failed(io::Error::other("the file is too large to be what it should be")))
+        }
+        Ok(_) => fs::read_to_string(path).map(Some).map_err(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::identity::testing::{Authority, Life};
+
+    const TRACKER: &str = "https://t:1";
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_closed_to_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().join("state"));
+        let keys: Vec<String> = std::thread::scope(|scope| {
+            let made: Vec<_> = (0..4).map(|_| scope.spawn(|| files.key().unwrap())).collect();
+            made.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0] && key.contains("PRIVATE KEY")));
+        assert_eq!(mode(&files.key_path()), 0o600);
+        assert_eq!(fs::read_dir(folder.path().join("state")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_certificate_is_found_again_by_its_account_tracker_and_key_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        let (peer, other) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
+        assert_eq!(files.load(TRACKER, peer).unwrap(), None);
+        let (authority, key, life) = (Authority::new(), files.key().unwrap(), Life::day());
+        let certificate = authority.issue(&[peernet_protos::identity::peer_name(&peer.to_string())], &key, life);
+        let Life { obtained_at, expires_at } = life;
+        let parts = IdentityParts { peer, key, certificate, authorities: authority.pem(), obtained_at, expires_at };
+        let identity = Identity::new(parts).unwrap();
+        files.save(TRACKER, &identity).unwrap();
+        assert_eq!(mode(&files.certificate_path()), 0o600);
+        assert_eq!(files.load("https://t:1,https://u:1", peer).unwrap(), Some(identity.clone()));
+        assert_eq!(files.load("https://u:1", peer).unwrap(), None);
+        assert_eq!(files.load(TRACKER, other).unwrap(), None);
+        fs::write(files.key_path(), new_key().unwrap()).unwrap();
+        assert_eq!(files.load(TRACKER, peer).unwrap(), None);
+        fs::write(files.certificate_path(), "{").unwrap();
+        assert_eq!(files.load(TRACKER, peer).unwrap(), None);
+    }
+
+    #[test]
+    fn the_expelled_are_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        assert_eq!(files.load_revocations(TRACKER), None);
+        let accounts = [PeerId::from_random([3; 16])].into();
+        let revocations = Revocations { accounts, etag: Some("\"1\"".to_owned()), ask_again: Duration::from_secs(9) };
+        files.save_revocations(TRACKER, &revocations).unwrap();
+        assert_eq!(files.load_revocations(TRACKER), Some(revocations));
+        assert_eq!(files.load_revocations("https://u:1"), None);
+        assert_eq!(mode(&folder.path().join("revocations.json")), 0o600);
+    }
+}

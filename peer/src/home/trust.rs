@@ -1,0 +1,117 @@
+//! `trust.json`: which authorities this node has taken for its swarms', so that nobody else can pass for a tracker later.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::identity::read;
+use super::{private_folder, write_atomically};
+use crate::clock::unix_now;
+use crate::error::NodeError;
+use crate::identity::Bundle;
+use crate::tracker::same_swarm;
+
+/// Swarms remembered; the ones pinned first go first.
+const SWARMS_MAX: usize = 64;
+
+/// The file, mode 0600. Several processes may use it; each write replaces it whole.
+#[derive(Debug, Clone)]
+pub struct TrustFile {
+    path: PathBuf,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    swarms: Vec<StoredSwarm>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSwarm {
+    /// URLs with commas between them.
+    trackers: String,
+    fingerprint: String,
+    certificates: String,
+    pinned_at: u64,
+}
+
+impl TrustFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The authorities of the swarm that one of these trackers is known to serve; `None` where none is. What is damaged is an
+    /// error and not nobody: otherwise whoever comes next would be trusted.
+    pub fn pinned(&self, trackers: &str) -> Result<Option<Bundle>, NodeError> {
+        let stored = self.load()?;
+        let swarm = stored.swarms.iter().rev().find(|swarm| same_swarm(&swarm.trackers, trackers));
+        swarm
+            .map(|swarm| Bundle::parse(&swarm.certificates).map_err(|error| self.damaged(&error.to_string())))
+            .transpose()
+    }
+
+    /// Replaces what was pinned for this swarm.
+    pub(crate) fn pin(&self, trackers: &str, authorities: &Bundle) -> Result<(), NodeError> {
+        let mut stored = self.load()?;
+        stored.swarms.retain(|swarm| !same_swarm(&swarm.trackers, trackers));
+        stored.swarms.push(StoredSwarm {
+            trackers: trackers.to_owned(),
+            fingerprint: authorities.fingerprint().to_string(),
+            certificates: authorities.pem(),
+            pinned_at: unix_now(),
+        });
+        let surplus = stored.swarms.len().saturating_sub(SWARMS_MAX);
+        stored.swarms.drain(..surplus);
+        if let Some(folder) = self.path.parent() {
+            private_folder(folder)?;
+        }
+        let mut bytes = serde_json::to_vec_pretty(&Stored { version: 1, ..stored }).expect("strings and numbers only");
+        bytes.push(b'\n');
+        write_atomically(&self.path, &bytes).map_err(NodeError::local("writing", &self.path))
+    }
+
+    fn load(&self) -> Result<Stored, NodeError> {
+        let Some(text) = read(&self.path)? else { return Ok(Stored::default()) };
+        serde_json::from_str(&text).map_err(|error| self.damaged(&format!("line {}", error.line())))
+    }
+
+    fn damaged(&self, what: &str) -> NodeError {
+        NodeError::Invalid(format!(
+            "{} is damaged ({what}): remove it and log in again with `peernet login --ca-fingerprint`",
+            self.path.display()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::identity::testing::Authority;
+
+    #[test]
+    fn each_swarm_keeps_its_own_authority_and_a_damaged_file_trusts_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = TrustFile::new(folder.path().join("new/trust.json"));
+        let [one, two, three] = [(); 3].map(|()| Bundle::parse(&Authority::new().pem()).unwrap());
+        assert_eq!(file.pinned("https://a").unwrap(), None);
+        file.pin("https://a,https://b", &one).unwrap();
+        file.pin("https://c", &two).unwrap();
+        assert_eq!(file.pinned("https://b").unwrap(), Some(one));
+        assert_eq!(file.pinned("https://c").unwrap(), Some(two));
+        file.pin("https://b", &three).unwrap();
+        assert_eq!(file.pinned("https://a,https://b").unwrap(), Some(three));
+        assert_eq!(fs::metadata(file.path()).unwrap().permissions().mode() & 0o777, 0o600);
+        for damage in ["{", "{\"version\": 1, \"swarms\": [{\"trackers\": \"https://a\"}]}"] {
+            fs::write(file.path(), damage).unwrap();
+            assert!(file.pinned("https://a").unwrap_err().to_string().contains("damaged"), "{damage}");
+        }
+    }
+}

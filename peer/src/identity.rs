@@ -1,0 +1,199 @@
+//! Who this node is to other peers: a key that never leaves its folder, a short-lived certificate of the swarm's authority that
+//! names its account, and whom it trusts.
+//!
+//! What the tracker sends is looked at here before it is believed: gRPC's C core takes certificates as text, and what it makes of a
+//! wrong one is found out only when others call.
+
+mod bundle;
+mod keeper;
+mod key;
+mod membership;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use peernet_engine::ids::PeerId;
+use peernet_protos::identity::peer_name;
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+
+pub use bundle::{Bundle, Fingerprint};
+pub(crate) use keeper::{Issuer, Keeper};
+pub(crate) use key::{new_key, request};
+pub use membership::Membership;
+
+/// Why a certificate is of no use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IdentityError {
+    /// No certificates, or something else, where certificates should be.
+    Malformed(&'static str),
+    /// The key on this disk cannot be read.
+    Key,
+    /// It is not of our key, not for our account, not by these authorities, or not of this time.
+    NotOurs(String),
+}
+
+impl fmt::Display for IdentityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => f.write_str(what),
+            Self::Key => f.write_str("the key of this node cannot be read"),
+            Self::NotOurs(why) => write!(f, "the certificate is not this node's ({why}); is the clock right?"),
+        }
+    }
+}
+
+impl std::error::Error for IdentityError {}
+
+/// A certificate with its key, and whom its owner trusts. Known to fit together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    peer: PeerId,
+    certificate: String,
+    // A secret: not in Debug, and handed to gRPC only.
+    key: String,
+    authorities: Bundle,
+    obtained_at: u64,
+    expires_at: u64,
+}
+
+/// What an [`Identity`] is made of.
+pub struct IdentityParts {
+    /// The account.
+    pub peer: PeerId,
+    /// Its key, PKCS #8 in PEM form.
+    pub key: String,
+    /// The certificate, PEM.
+    pub certificate: String,
+    /// Whom to trust, PEM.
+    pub authorities: String,
+    /// When it was given, seconds since 1970-01-01 UTC.
+    pub obtained_at: u64,
+    /// When it ends, likewise.
+    pub expires_at: u64,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("peer", &self.peer)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Checks that the certificate is of this key, names this account, and was good when it was given.
+    pub fn new(parts: IdentityParts) -> Result<Self, IdentityError> {
+        let IdentityParts { peer, key, certificate, authorities, obtained_at, expires_at } = parts;
+        let (chain, authorities) = (Bundle::parse(&certificate)?, Bundle::parse(&authorities)?);
+        let secret = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| IdentityError::Key)?;
+        let not_ours = |error: rustls::Error| IdentityError::NotOurs(error.to_string());
+        CertifiedKey::from_der(chain.certificates().to_vec(), secret, &ring::default_provider()).map_err(not_ours)?;
+        let name = ServerName::try_from(peer_name(&peer.to_string())).expect("a UUID and letters are a DNS name");
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(obtained_at));
+        let [leaf, rest @ ..] = chain.certificates() else { return Err(IdentityError::Malformed("no certificate")) };
+        verifier(&authorities)?.verify_server_cert(leaf, rest, &name, &[], then).map_err(not_ours)?;
+        Ok(Self { peer, certificate: chain.pem(), key, authorities, obtained_at, expires_at })
+    }
+
+    /// The account it names.
+    pub fn peer(&self) -> PeerId {
+        self.peer
+    }
+
+    /// Whom it trusts.
+    pub fn authorities(&self) -> &Bundle {
+        &self.authorities
+    }
+
+    /// When it was given, seconds since 1970-01-01 UTC.
+    pub fn obtained_at(&self) -> u64 {
+        self.obtained_at
+    }
+
+    /// When it ends, likewise.
+    pub fn expires_at(&self) -> u64 {
+        self.expires_at
+    }
+
+    /// Whether half of its life is over at `now`, so that it is time for another.
+    pub fn is_stale(&self, now: u64) -> bool {
+        now >= self.renew_at()
+    }
+
+    /// When half of its life is over.
+    pub(crate) fn renew_at(&self) -> u64 {
+        self.obtained_at + self.expires_at.saturating_sub(self.obtained_at) / 2
+    }
+
+    /// Whether it has ended at `now`.
+    pub fn is_expired(&self, now: u64) -> bool {
+        now >= self.expires_at
+    }
+
+    /// The certificate, PEM.
+    pub(crate) fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// The secret.
+    pub(crate) fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+fn verifier(authorities: &Bundle) -> Result<Arc<WebPkiServerVerifier>, IdentityError> {
+    let mut roots = RootCertStore::empty();
+    let (_, unusable) = roots.add_parsable_certificates(authorities.certificates().iter().cloned());
+    if unusable > 0 {
+        return Err(IdentityError::Malformed("one of the authorities is no certificate"));
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+        .build()
+        .map_err(|_| IdentityError::Malformed("no authorities"))
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Authority, Life};
+    use super::*;
+
+    #[test]
+    fn only_a_certificate_of_this_key_account_and_authority_is_an_identity() {
+        let (authority, other) = (Authority::new(), Authority::new());
+        let (alice, bob) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
+        let parts = || authority.parts(alice, Life::day());
+        assert_eq!(Identity::new(parts()).unwrap().peer(), alice);
+        let wrong = [
+            ("another account", IdentityParts { peer: bob, ..parts() }),
+            ("another key", IdentityParts { key: new_key().unwrap(), ..parts() }),
+            ("another authority", IdentityParts { authorities: other.pem(), ..parts() }),
+            ("another time", IdentityParts { obtained_at: 0, ..parts() }),
+            ("no authority", IdentityParts { authorities: String::new(), ..parts() }),
+            ("no certificate", IdentityParts { certificate: "-----BEGIN".to_owned(), ..parts() }),
+            ("a key that is none", IdentityParts { key: "\0".to_owned(), ..parts() }),
+        ];
+        for (what, parts) in wrong {
+            assert!(Identity::new(parts).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn it_is_stale_after_half_its_life_and_its_key_is_not_shown() {
+        let life = Life { obtained_at: 1_000, expires_at: 3_000 };
+        let identity = Authority::new().identity_for(PeerId::from_random([1; 16]), life);
+        assert_eq!([1_999, 2_000].map(|now| identity.is_stale(now)), [false, true]);
+        assert_eq!([2_999, 3_000].map(|now| identity.is_expired(now)), [false, true]);
+        assert!(!format!("{identity:?}").contains("KEY"));
+    }
+}

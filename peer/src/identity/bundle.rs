@@ -1,0 +1,149 @@
+//! Certificates as the tracker sends them, PEM (RFC 7468), and how people tell authorities apart.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use sha2::{Digest, Sha256};
+
+use super::IdentityError;
+
+/// A swarm has up to three authorities, while one takes over from another.
+const CERTIFICATES_MAX: usize = 16;
+/// No text with so few certificates is longer, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+/// Characters of a line, RFC 7468.
+const LINE_CHARS: usize = 64;
+
+/// One certificate or several, in order. What is not a certificate has been left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bundle(Vec<CertificateDer<'static>>);
+
+impl Bundle {
+    /// Reads PEM. At least one certificate, all readable as far as their encoding goes.
+    pub fn parse(pem: &str) -> Result<Self, IdentityError> {
+        if pem.len() > TEXT_BYTES_MAX {
+            return Err(IdentityError::Malformed("the certificates are too long"));
+        }
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+        let found = found.map_err(|_| IdentityError::Malformed("the certificates are not in PEM form"))?;
+        match found.len() {
+            0 => Err(IdentityError::Malformed("there is no certificate")),
+            1..=CERTIFICATES_MAX => Ok(Self(found)),
+            _ => Err(IdentityError::Malformed("there are too many certificates")),
+        }
+    }
+
+    /// All of them as text.
+    pub fn pem(&self) -> String {
+        self.0.iter().map(pem).collect()
+    }
+
+    /// The first one's: an authority that signs comes first.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.0.first().map(Fingerprint::of).expect("there is one at least")
+    }
+
+    /// Each one's.
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.0.iter().map(Fingerprint::of).collect()
+    }
+
+    /// Only the one with this fingerprint.
+    pub fn only(&self, fingerprint: Fingerprint) -> Option<Self> {
+        let it = self.0.iter().find(|certificate| Fingerprint::of(certificate) == fingerprint);
+        it.map(|certificate| Self(vec![certificate.clone()]))
+    }
+
+    pub(crate) fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.0
+    }
+}
+
+fn pem(certificate: &CertificateDer<'static>) -> String {
+    let text = BASE64.encode(certificate);
+    let lines = text.as_bytes().chunks(LINE_CHARS).map(|line| String::from_utf8_lossy(line).into_owned() + "\n");
+    format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
+}
+
+/// SHA-256 of a certificate (DER).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    fn of(certificate: &CertificateDer<'_>) -> Self {
+        Self(Sha256::digest(certificate.as_ref()).into())
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&HEXLOWER.encode(&self.0))
+    }
+}
+
+impl FromStr for Fingerprint {
+    type Err = FingerprintError;
+
+    /// Hex in either case, with `sha256:` before it and with colons, or not, as other programs print it.
+    fn from_str(text: &str) -> Result<Self, FingerprintError> {
+        let text = text.trim();
+        let hex = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("SHA256:")).unwrap_or(text);
+        let digits: String = hex.chars().filter(|c| *c != ':').collect();
+        let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(|_| FingerprintError)?;
+        bytes.try_into().map(Self).map_err(|_| FingerprintError)
+    }
+}
+
+/// A text that is no fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FingerprintError;
+
+impl fmt::Display for FingerprintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for FingerprintError {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Authority;
+    use super::*;
+
+    #[test]
+    fn certificates_are_read_and_written_and_told_apart() {
+        let (one, other) = (Authority::new(), Authority::new());
+        let both = Bundle::parse(&format!("a remark\n{}{}", one.pem(), other.pem())).unwrap();
+        assert_eq!(Bundle::parse(&both.pem()).unwrap(), both);
+        let [first, second] = both.fingerprints()[..] else { panic!("two") };
+        assert!(first == both.fingerprint() && first != second);
+        assert_eq!(both.only(second).unwrap().fingerprint(), second);
+        assert_eq!(both.only(Fingerprint([0; 32])), None);
+    }
+
+    #[test]
+    fn what_is_no_list_of_certificates_is_refused() {
+        let one = Authority::new().pem();
+        let broken = one.replacen("MII", "M\0I", 1);
+        for bad in ["", "none", "-----BEGIN CERTIFICATE-----", broken.as_str(), &one.repeat(CERTIFICATES_MAX + 1)] {
+            assert!(Bundle::parse(bad).is_err(), "{bad:.60}");
+        }
+        assert!(Bundle::parse(&" ".repeat(TEXT_BYTES_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_is_read_as_programs_print_it() {
+        let hex = "0f".repeat(32);
+        let colons = vec!["0F"; 32].join(":");
+        for text in [hex.clone(), format!("sha256:{hex}"), hex.to_uppercase(), colons] {
+            assert_eq!(text.parse::<Fingerprint>().unwrap().to_string(), hex, "{text}");
+        }
+        for bad in ["", "sha256:", "0f", "md5:0f", &"0g".repeat(32), &"0f".repeat(33)] {
+            assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The thread that keeps a membership alive: another certificate when half of one's life is over, and who is expelled as often as
+//! the tracker says.
+//!
+//! Certificates end by the wall clock, so it is looked at every now and then: a machine may have slept.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use peernet_engine::ids::PeerId;
+use peernet_threads::Group;
+
+use super::{Identity, Membership};
+use crate::clock::unix_now;
+use crate::error::NodeError;
+use crate::log::Log;
+use crate::tracker::{Revocations, TrackerError};
+
+/// The longest time without a look at the wall clock.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// The first pause after a failure; it doubles with each in a row.
+const BACKOFF_START: Duration = Duration::from_secs(1);
+/// The longest.
+const BACKOFF_MAX: Duration = Duration::from_secs(300);
+
+/// The tracker and the folder, as the thread needs them.
+pub(crate) trait Issuer: Send + 'static {
+    /// Another certificate, kept in the folder.
+    fn certificate(&self) -> Result<Identity, TrackerError>;
+    /// The one in the folder: another process may have got it.
+    fn stored(&self) -> Option<Identity>;
+    /// Who is expelled; `None` where that is what was known.
+    fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError>;
+}
+
+/// The handle; dropping it is the stop.
+pub(crate) struct Keeper {
+    _stop: Sender<()>,
+}
+
+impl Keeper {
+    /// Starts the thread "identity". `known` is what was heard of expelled accounts before.
+    pub(crate) fn start(
+        issuer: impl Issuer,
+        membership: Arc<Membership>,
+        known: Option<Revocations>,
+        log: Log,
+        group: &mut Group,
+    ) -> Result<Self, NodeError> {
+        let (stop, stopped) = bounded(0);
+        let mut owner = Owner::new(issuer, membership, log);
+        owner.heard(known);
+        group
+            .spawn("identity", move || owner.run(&stopped))
+            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
+        Ok(Self { _stop: stop })
+    }
+}
+
+/// Something to do again and again, more rarely while it fails.
+struct Duty {
+    /// Not before.
+    at: Instant,
+    backoff: Duration,
+    failing: bool,
+}
+
+impl Duty {
+    fn new(now: Instant) -> Self {
+        Self { at: now, backoff: BACKOFF_START, failing: false }
+    }
+
+    /// It worked; true where it had failed before.
+    fn done(&mut self, next: Instant) -> bool {
+        self.at = next;
+        self.backoff = BACKOFF_START;
+        std::mem::take(&mut self.failing)
+    }
+
+    /// It did not; true the first time in a row.
+    fn failed(&mut self, now: Instant) -> bool {
+        self.at = now + self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
+        !std::mem::replace(&mut self.failing, true)
+    }
+}
+
+struct Owner<I> {
+    issuer: I,
+    membership: Arc<Membership>,
+    log: Log,
+    renewing: Duty,
+    asking: Duty,
+    etag: Option<String>,
+    ask_again: Duration,
+}
+
+impl<I: Issuer> Owner<I> {
+    fn new(issuer: I, membership: Arc<Membership>, log: Log) -> Self {
+        let now = Instant::now();
+        let (renewing, asking) = (Duty::new(now), Duty::new(now));
+        Self { issuer, membership, log, renewing, asking, etag: None, ask_again: LOOK_EVERY }
+    }
+
+    fn run(mut self, stopped: &Receiver<()>) {
+        loop {
+            self.pass(Instant::now());
+            let wait = self.wait(Instant::now());
+            select! {
+                recv(stopped) -> _ => return,
+                default(wait) => {}
+            }
+        }
+    }
+
+    fn wait(&self, now: Instant) -> Duration {
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let stale_in = Duration::from_secs(self.membership.identity().renew_at().saturating_sub(unix_now()));
+        LOOK_EVERY.min(until(self.asking.at)).min(until(self.renewing.at).max(stale_in))
+    }
+
+    fn pass(&mut self, now: Instant) {
+        if now >= self.renewing.at && self.membership.identity().is_stale(unix_now()) {
+            self.renew(now);
+        }
+        if now >= self.asking.at {
+            self.ask(now);
+        }
+    }
+
+    fn renew(&mut self, now: Instant) {
+        let renewed = match self.issuer.stored().filter(|stored| self.is_better(stored)) {
+            Some(stored) => Ok(stored),
+            None => self.issuer.certificate(),
+        };
+        match renewed {
+            Ok(identity) => {
+                self.membership.replace(identity);
+                if self.renewing.done(now) {
+                    self.log.info("the tracker has renewed this node's certificate");
+                }
+            }
+            Err(error) => {
+                if self.renewing.failed(now) {
+                    self.log.warn(&format!("renewing this node's certificate failed, trying again: {error}"));
+                }
+            }
+        }
+    }
+
+    fn is_better(&self, stored: &Identity) -> bool {
+        stored.peer() == self.membership.identity().peer() && !stored.is_stale(unix_now())
+    }
+
+    fn ask(&mut self, now: Instant) {
+        match self.issuer.revocations(self.etag.as_deref()) {
+            Ok(revocations) => {
+                self.heard(revocations);
+                if self.asking.done(now + self.ask_again) {
+                    self.log.info("the tracker says again whose certificates are revoked");
+                }
+            }
+            Err(error) => {
+                if self.asking.failed(now) {
+                    self.log.warn(&format!("asking whose certificates are revoked failed, trying again: {error}"));
+                }
+            }
+        }
+    }
+
+    fn heard(&mut self, revocations: Option<Revocations>) {
+        let Some(Revocations { accounts, etag, ask_again }) = revocations else { return };
+        self.membership.revoke(accounts.into_iter().collect::<BTreeSet<PeerId>>());
+        (self.etag, self.ask_again) = (etag, ask_again);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::super::testing::{Authority, Life};
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Fails as often as it is told to, then gives what it has.
+    struct Script {
+        authority: Authority,
+        failures: std::sync::Mutex<u32>,
+        asked: Sender<&'static str>,
+        revoked: Vec<PeerId>,
+    }
+
+    impl Issuer for Script {
+        fn certificate(&self) -> Result<Identity, TrackerError> {
+            self.asked.send("certificate").unwrap();
+            let mut failures = self.failures.lock().unwrap();
+            if *failures > 0 {
+                *failures -= 1;
+                return Err(TrackerError::Busy { url: "u".to_owned(), why: "w".to_owned() });
+            }
+            Ok(self.authority.identity_for(peer(1), Life::day()))
+        }
+
+        fn stored(&self) -> Option<Identity> {
+            None
+        }
+
+        fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
+            self.asked.send(if known.is_some() { "again" } else { "revocations" }).unwrap();
+            let (accounts, etag) = (self.revoked.iter().copied().collect(), Some("1".to_owned()));
+            Ok(known.is_none().then_some(Revocations { accounts, etag, ask_again: Duration::from_millis(20) }))
+        }
+    }
+
+    fn peer(number: u8) -> PeerId {
+        PeerId::from_random([number; 16])
+    }
+
+    #[test]
+    fn a_certificate_is_renewed_at_half_life_and_failures_are_told_once() {
+        let authority = Authority::new();
+        let now = unix_now();
+        let old = authority.identity_for(peer(1), Life { obtained_at: now - 100, expires_at: now + 50 });
+        let membership = Membership::new(old.clone());
+        let (asked, asks) = unbounded();
+        let (told, tells) = unbounded();
+        let log = Log::new(move |_, message| told.send(message.to_owned()).unwrap());
+        let script = Script { authority, failures: 2.into(), asked, revoked: vec![peer(7)] };
+        let mut group = Group::default();
+        let keeper = Keeper::start(script, Arc::clone(&membership), None, log, &mut group).unwrap();
+        let mut heard = Vec::new();
+        while membership.identity().obtained_at() == old.obtained_at() || heard.len() < 6 {
+            heard.push(asks.recv_timeout(PATIENCE).unwrap());
+        }
+        assert!(membership.is_revoked(peer(7)) && !membership.is_revoked(peer(1)));
+        drop(keeper);
+        group.join(PATIENCE).unwrap();
+        heard.extend(asks.try_iter());
+        let count = |what: &str| heard.iter().filter(|ask| **ask == what).count();
+        assert_eq!((count("certificate"), count("revocations")), (3, 1), "{heard:?}");
+        assert!(count("again") > 1, "{heard:?}");
+        let told: Vec<String> = tells.try_iter().collect();
+        assert!(told.len() == 2 && told[0].contains("failed") && told[1].contains("renewed"), "{told:?}");
+    }
+
+    #[test]
+    fn pauses_grow_and_start_over() {
+        let now = Instant::now();
+        let mut duty = Duty::new(now);
+        assert_eq!([duty.failed(now), duty.failed(now)], [true, false]);
+        assert_eq!(duty.at, now + BACKOFF_START * 2);
+        assert!((0..20).all(|_| !duty.failed(now)));
+        assert_eq!(duty.at, now + BACKOFF_MAX);
+        assert_eq!([duty.done(now), duty.done(now), duty.failed(now)], [true, false, true]);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a node is in its swarm at this moment: shared by everything that serves or calls, changed by the thread that renews.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use peernet_engine::ids::PeerId;
+
+use super::Identity;
+
+/// The identity in use, and the accounts whose certificates count no more. Locks are held for a copy of a pointer only, so that
+/// gRPC's own threads may ask.
+#[derive(Debug)]
+pub struct Membership {
+    identity: RwLock<Arc<Identity>>,
+    revoked: RwLock<Arc<BTreeSet<PeerId>>>,
+    /// One more with each change of `revoked`.
+    version: AtomicU64,
+}
+
+impl Membership {
+    /// With nobody revoked as far as is known.
+    pub fn new(identity: Identity) -> Arc<Self> {
+        Arc::new(Self {
+            identity: RwLock::new(Arc::new(identity)),
+            revoked: RwLock::default(),
+            version: AtomicU64::new(0),
+        })
+    }
+
+    /// As it is now. It may have expired: [`Identity::is_expired`].
+    pub fn identity(&self) -> Arc<Identity> {
+        Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on new connections, both ways, are made with this one. Those that are there go on.
+    pub fn replace(&self, identity: Identity) {
+        *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
+    }
+
+    /// Exactly these accounts are served no more, and not fetched from.
+    pub fn revoke(&self, accounts: BTreeSet<PeerId>) {
+        let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
+        if **revoked != accounts {
+            *revoked = Arc::new(accounts);
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Whether this account is one of them.
+    pub fn is_revoked(&self, peer: PeerId) -> bool {
+        self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+    }
+
+    /// Another number when others are revoked.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+}

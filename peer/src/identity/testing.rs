@@ -1,0 +1,92 @@
+//! Authorities for tests, which vouch for whatever they are told to.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use peernet_engine::ids::PeerId;
+use peernet_protos::identity::peer_name;
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+};
+
+use super::{Identity, IdentityParts, Membership};
+
+/// When a certificate is good, seconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    pub(crate) obtained_at: u64,
+    pub(crate) expires_at: u64,
+}
+
+impl Life {
+    /// From now on.
+    pub(crate) fn day() -> Self {
+        let now = unix_now();
+        Self { obtained_at: now - 60, expires_at: now + 86_400 }
+    }
+}
+
+/// One authority.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("what rcgen is asked for is sound");
+        let mut params = CertificateParams::default();
+        params.distinguished_name = called("an authority");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let pem = params.self_signed(&key).expect("what rcgen is asked for is sound").pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// Its certificate.
+    pub(crate) fn pem(&self) -> String {
+        self.pem.clone()
+    }
+
+    /// A certificate with these names for a key (PEM).
+    pub(crate) fn issue(&self, names: &[String], key: &str, life: Life) -> String {
+        let at = |seconds: u64| (UNIX_EPOCH + Duration::from_secs(seconds)).into();
+        let mut params = CertificateParams::new(names).expect("what rcgen is asked for is sound");
+        // One whose subject is its issuer passes for a root.
+        params.distinguished_name = called("a member");
+        params.use_authority_key_identifier_extension = true;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        (params.not_before, params.not_after) = (at(life.obtained_at), at(life.expires_at));
+        params
+            .signed_by(&KeyPair::from_pem(key).expect("what rcgen is asked for is sound"), &self.issuer)
+            .expect("what rcgen is asked for is sound")
+            .pem()
+    }
+
+    pub(crate) fn parts(&self, peer: PeerId, Life { obtained_at, expires_at }: Life) -> IdentityParts {
+        let key =
+            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("what rcgen is asked for is sound").serialize_pem();
+        let certificate = self.issue(&[peer_name(&peer.to_string())], &key, Life { obtained_at, expires_at });
+        IdentityParts { peer, key, certificate, authorities: self.pem(), obtained_at, expires_at }
+    }
+
+    pub(crate) fn identity_for(&self, peer: PeerId, life: Life) -> Identity {
+        Identity::new(self.parts(peer, life)).expect("its parts fit together")
+    }
+
+    /// A member for a day.
+    pub(crate) fn member(&self, number: u8) -> Arc<Membership> {
+        Membership::new(self.identity_for(PeerId::from_random([number; 16]), Life::day()))
+    }
+}
+
+pub(crate) fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs()
+}
+
+fn called(name: &str) -> DistinguishedName {
+    let mut names = DistinguishedName::new();
+    names.push(DnType::CommonName, name);
+    names
+}

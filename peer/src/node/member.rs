@@ -1,0 +1,101 @@
+//! How a node becomes a member of its swarm: with the certificate in its folder, or another from the tracker.
+
+use std::sync::{Arc, PoisonError};
+
+use super::Node;
+use crate::clock::unix_now;
+use crate::error::NodeError;
+use crate::fetch::Dial;
+use crate::identity::{Fingerprint, Identity, Issuer, Membership};
+use crate::tracker::{Revocations, TrackerClient, TrackerDirectory, TrackerError};
+
+/// Gets another certificate.
+type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;
+
+/// What a node is in its swarm, as far as it has tried.
+#[derive(Debug, Default)]
+pub(super) enum Standing {
+    /// Nobody has asked yet.
+    #[default]
+    Unknown,
+    /// A member.
+    Member(Arc<Membership>),
+    /// It got no certificate, and goes on without.
+    PlaintextOnly,
+}
+
+impl Node {
+    /// The authority that vouches for this node's account, which is the one others should compare; `None` while there is none.
+    pub fn ca_fingerprint(&self) -> Result<Option<Fingerprint>, NodeError> {
+        Ok(self.tracker.identity()?.map(|identity| identity.authorities().fingerprint()))
+    }
+
+    /// What it is in the swarm; `None` where it speaks plaintext only, which was allowed and is all that can be had. From the first
+    /// time on a thread keeps it so. `ask` gets another certificate where there is none that is good.
+    pub(super) fn member(&self, ask: Ask<'_>) -> Result<Option<Arc<Membership>>, NodeError> {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &*standing {
+            Standing::PlaintextOnly => return Ok(None),
+            Standing::Unknown => None,
+            Standing::Member(membership) => Some(Arc::clone(membership)),
+        };
+        let account = self.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
+        let is_good = |identity: &Identity| identity.peer() == account.peer_id && !identity.is_expired(unix_now());
+        if known.as_ref().is_some_and(|membership| is_good(&membership.identity())) {
+            return Ok(known);
+        }
+        let identity = match self.tracker.identity()?.filter(is_good) {
+            Some(identity) => Ok(identity),
+            None => ask(),
+        };
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(error) if self.settings.plaintext_listen.is_some() => {
+                self.log.warn(&format!("only plaintext, for want of a certificate: {error}"));
+                *standing = Standing::PlaintextOnly;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(membership) = known {
+            membership.replace(identity);
+            return Ok(Some(membership));
+        }
+        let membership = Membership::new(identity);
+        self.running.keep_member(self, &membership)?;
+        *standing = Standing::Member(Arc::clone(&membership));
+        Ok(Some(membership))
+    }
+
+    /// The tracker may give another account a certificate.
+    pub(super) fn forget_refusal(&self) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*standing, Standing::PlaintextOnly) {
+            *standing = Standing::Unknown;
+        }
+    }
+
+    /// Whom a download may speak to. It waits for the tracker no longer than until it is cancelled.
+    pub(super) fn dial(&self, directory: &TrackerDirectory) -> Result<Dial, NodeError> {
+        let allowed = self.settings.plaintext_listen.is_some();
+        Ok(match self.member(&|| directory.certificate())? {
+            Some(membership) if allowed => Dial::tls(membership).and_plaintext(),
+            Some(membership) => Dial::tls(membership),
+            None => Dial::plaintext(),
+        })
+    }
+}
+
+impl Issuer for Arc<TrackerClient> {
+    fn certificate(&self) -> Result<Identity, TrackerError> {
+        TrackerClient::certificate(self)
+    }
+
+    fn stored(&self) -> Option<Identity> {
+        self.identity().ok().flatten()
+    }
+
+    fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
+        TrackerClient::revocations(self, known)
+    }
+}

@@ -1,0 +1,186 @@
+//! One tracker's URL, and how it is spoken to: in plaintext where that was asked for or leads nowhere, in TLS by its role in the
+//! swarm, or in TLS as the public web does.
+//!
+//! By its role: whatever the URL's host is called, the other side has to prove with a certificate of the swarm's own authority that
+//! it is a tracker. So neither names nor public authorities count, and a move to another host needs no certificate.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use peernet_protos::identity::TRACKER_NAME;
+use ureq::Agent;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+
+use super::url::is_loopback;
+use super::{TrackerError, TrackerOptions, TrackerTls};
+use crate::identity::Bundle;
+
+/// How long finding and connecting to the tracker may take, each.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Under the door's 30 s, so that a connection is not used in the moment it is closed.
+const IDLE_MAX: Duration = Duration::from_secs(15);
+const HTTPS_PORT: u16 = 443;
+
+/// How a tracker is known to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It is not: `http://`.
+    Plaintext,
+    /// By a certificate of the swarm's authority.
+    Role,
+    /// By a certificate for its host name, of the public web.
+    Public,
+}
+
+/// See the module.
+pub(super) struct Base {
+    url: String,
+    way: Way,
+    /// What the requests' URIs begin with.
+    prefix: String,
+    /// `None` as long as the swarm's authority is not known.
+    agent: Mutex<Option<Agent>>,
+    refused: bool,
+}
+
+/// Whose certificates count.
+pub(super) enum Roots<'a> {
+    /// The swarm's.
+    Of(&'a Bundle),
+    /// Anybody's: for a first look, in which nothing is told.
+    Anybody,
+}
+
+impl Base {
+    /// `url` is a checked one without a slash at its end.
+    pub(super) fn new(url: &str, options: &TrackerOptions) -> Self {
+        let way = match (url.starts_with("https:"), options.tls) {
+            (false, _) => Way::Plaintext,
+            (true, TrackerTls::Swarm) => Way::Role,
+            (true, TrackerTls::Public) => Way::Public,
+        };
+        let loopback = is_loopback(url);
+        let agent = match way {
+            Way::Role => None,
+            // A proxy of the environment is for the world outside this machine.
+            Way::Plaintext | Way::Public => Some(Agent::new_with_config(config(TlsConfig::default(), !loopback))),
+        };
+        let refused = way == Way::Plaintext && !loopback && !options.allow_plaintext;
+        Self { url: url.to_owned(), way, prefix: prefix(url, way), agent: Mutex::new(agent), refused }
+    }
+
+    /// As the user gave it.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn way(&self) -> Way {
+        self.way
+    }
+
+    pub(super) fn uri(&self, path: &str) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// What to ask with, if it may be asked.
+    pub(super) fn agent(&self) -> Result<Agent, TrackerError> {
+        if self.refused {
+            return Err(TrackerError::PlaintextRefused { url: self.url.clone() });
+        }
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        agent.ok_or_else(|| TrackerError::NotTrusted { url: self.url.clone() })
+    }
+
+    /// From now on it has to prove its role with one of these. Other ways to speak to it know by themselves whom to trust.
+    pub(super) fn trust(&self, roots: &Roots<'_>) {
+        if self.way == Way::Role {
+            let agent = role_agent(&self.url, roots);
+            *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
+        }
+    }
+}
+
+fn prefix(url: &str, way: Way) -> String {
+    let uri: Uri = url.parse().unwrap_or_default();
+    match way {
+        Way::Role => format!("https://{TRACKER_NAME}:{}{}", port(&uri), uri.path().trim_end_matches('/')),
+        Way::Plaintext | Way::Public => url.to_owned(),
+    }
+}
+
+fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(HTTPS_PORT)
+}
+
+fn role_agent(url: &str, roots: &Roots<'_>) -> Agent {
+    let tls = match roots {
+        Roots::Anybody => TlsConfig::builder().disable_verification(true).build(),
+        Roots::Of(bundle) => {
+            let certificates = bundle.certificates().iter().map(|one| Certificate::from_der(one.as_ref()).to_owned());
+            TlsConfig::builder().root_certs(RootCerts::from(certificates)).build()
+        }
+    };
+    let host = url.parse().unwrap_or_default();
+    Agent::with_parts(config(tls, false), DefaultConnector::default(), RoleResolver { host })
+}
+
+fn config(tls: TlsConfig, by_proxy: bool) -> Config {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("peernet/", env!("CARGO_PKG_VERSION")))
+        .timeout_resolve(Some(CONNECT_TIMEOUT))
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .max_idle_age(IDLE_MAX)
+        .tls_config(tls);
+    if by_proxy { config.build() } else { config.proxy(None).build() }
+}
+
+/// Finds the host that the user named, whatever name the request has.
+struct RoleResolver {
+    host: Uri,
+}
+
+impl fmt::Debug for RoleResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RoleResolver({})", self.host)
+    }
+}
+
+impl Resolver for RoleResolver {
+    fn resolve(&self, _: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        DefaultResolver::default().resolve(&self.host, config, timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, options: &TrackerOptions, way: Way, uri: &str, may_be_asked: bool) {
+        let base = Base::new(url, options);
+        assert_eq!((base.way(), base.uri("/x").as_str()), (way, uri), "{url}");
+        assert_eq!(base.agent().is_ok(), may_be_asked, "{url}");
+    }
+
+    #[test]
+    fn a_url_says_how_its_tracker_is_spoken_to() {
+        let strict = TrackerOptions::default();
+        let open = TrackerOptions { allow_plaintext: true, ..TrackerOptions::default() };
+        let public = TrackerOptions { tls: TrackerTls::Public, ..TrackerOptions::default() };
+        check("https://t:8443", &strict, Way::Role, "https://tracker.peernet:8443/x", false);
+        check("https://t", &strict, Way::Role, "https://tracker.peernet:443/x", false);
+        check("https://[2001:db8::1]/under", &strict, Way::Role, "https://tracker.peernet:443/under/x", false);
+        check("https://t:8443", &public, Way::Public, "https://t:8443/x", true);
+        check("http://127.0.0.1:1", &strict, Way::Plaintext, "http://127.0.0.1:1/x", true);
+        check("http://t:1", &strict, Way::Plaintext, "http://t:1/x", false);
+        check("http://t:1", &public, Way::Plaintext, "http://t:1/x", false);
+        check("http://t:1", &open, Way::Plaintext, "http://t:1/x", true);
+    }
+}

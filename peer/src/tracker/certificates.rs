@@ -1,0 +1,91 @@
+//! Certificates from the tracker: this node's own, and whose count no more.
+
+use std::time::Duration;
+
+use peernet_engine::ids::PeerId;
+use peernet_protos::rest::{CertificateBody, CertificateRequest, RevocationsReply};
+
+use super::http::Call;
+use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError};
+use crate::clock::unix_now;
+use crate::error::NodeError;
+use crate::identity::{Identity, IdentityParts, request};
+
+/// However often the tracker would be asked, it is not asked more often than this,
+const ASK_AGAIN_MIN: Duration = Duration::from_secs(1);
+/// and at least this often.
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(3_600);
+
+impl TrackerClient {
+    /// Another certificate for the account in use, kept in the folder.
+    pub fn certificate(&self) -> Result<Identity, TrackerError> {
+        let account = self.account()?.ok_or(TrackerError::NotLoggedIn)?;
+        let asked = CertificateRequest { csr: self.csr()? };
+        let call = Call { repeatable: true, ..Call::post("/api/v1/peers/certificate", &asked) };
+        match self.authorised::<CertificateBody>(call) {
+            Err(TrackerError::Answered { status: 404 | 405, .. }) => {
+                Err(TrackerError::NoCertificate { url: self.http.first_url().to_owned() })
+            }
+            body => self.keep_certificate(account.peer_id, &body?),
+        }
+    }
+
+    /// The identity in the folder, if it is of the account in use. It may have expired.
+    pub fn identity(&self) -> Result<Option<Identity>, TrackerError> {
+        let Some(account) = self.account()? else { return Ok(None) };
+        self.identity.load(&self.urls, account.peer_id).map_err(local)
+    }
+
+    /// Whose certificates count no more; `None` where that is what `known` stands for. A tracker that does not know revokes none.
+    pub fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
+        let call =
+            Call { known: known.map(str::to_owned), answer_max: LISTING_ANSWER, ..Call::get("/api/v1/revocations") };
+        let answer = match self.session.ask(&self.http, call) {
+            Err(TrackerError::Answered { status: 404, .. }) => return Ok(Some(none())),
+            answer => answer?,
+        };
+        if answer.status == 304 {
+            return Ok(None);
+        }
+        let reply: RevocationsReply = answer.parse()?;
+        // One that cannot be read takes nothing from the others.
+        let accounts = reply.accounts.iter().filter_map(|account| account.parse().ok()).collect();
+        let ask_again = Duration::from_secs(reply.ask_again_seconds).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
+        let revocations = Revocations { accounts, etag: answer.etag, ask_again };
+        self.identity.save_revocations(&self.urls, &revocations).map_err(local)?;
+        Ok(Some(revocations))
+    }
+
+    /// What was heard of that last, by whichever process of this folder.
+    pub(crate) fn known_revocations(&self) -> Option<Revocations> {
+        self.identity.load_revocations(&self.urls)
+    }
+
+    pub(super) fn csr(&self) -> Result<String, TrackerError> {
+        let key = self.identity.key().map_err(local)?;
+        request(&key).map_err(|_| {
+            let path = self.identity.key_path();
+            TrackerError::LocalState(format!("{} is damaged: remove it and run `peernet login`", path.display()))
+        })
+    }
+
+    /// Looks at it first: a tracker may send anything. The authorities it names are those of whoever proved to be the tracker, so
+    /// they are the swarm's from now on.
+    pub(super) fn keep_certificate(&self, peer: PeerId, body: &CertificateBody) -> Result<Identity, TrackerError> {
+        let CertificateBody { certificate, authorities, expires_at } = body.clone();
+        let (key, obtained_at) = (self.identity.key().map_err(local)?, unix_now());
+        let parts = IdentityParts { peer, key, certificate, authorities, obtained_at, expires_at };
+        let identity = Identity::new(parts).map_err(|error| TrackerError::Malformed(error.to_string()))?;
+        self.http.learn(identity.authorities())?;
+        self.identity.save(&self.urls, &identity).map_err(local)?;
+        Ok(identity)
+    }
+}
+
+fn local(error: NodeError) -> TrackerError {
+    TrackerError::LocalState(error.to_string())
+}
+
+fn none() -> Revocations {
+    Revocations { accounts: Default::default(), etag: None, ask_again: ASK_AGAIN_MAX }
+}

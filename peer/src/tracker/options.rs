@@ -1,0 +1,51 @@
+//! What a user says about speaking to trackers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::identity::Fingerprint;
+
+/// How trackers are spoken to; the default is the strictest.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrackerOptions {
+    /// `http://` beyond this machine as well.
+    pub allow_plaintext: bool,
+    /// By what `https://` knows a tracker.
+    pub tls: TrackerTls,
+    /// The authority to take for the swarm's at `register` and `login`; without it the first one that is met.
+    pub ca_fingerprint: Option<Fingerprint>,
+}
+
+/// By what `https://` knows a tracker.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TrackerTls {
+    /// By the swarm's own authority, whatever the host is called.
+    #[default]
+    Swarm,
+    /// As a browser does: by its host name, and the authorities of the public web. For a tracker behind a proxy that ends TLS.
+    Public,
+}
+
+impl FromStr for TrackerTls {
+    type Err = UnknownTls;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTls> {
+        match text {
+            "swarm" => Ok(Self::Swarm),
+            "public" => Ok(Self::Public),
+            _ => Err(UnknownTls),
+        }
+    }
+}
+
+/// A word that is none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownTls;
+
+impl fmt::Display for UnknownTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("swarm or public is wanted")
+    }
+}
+
+impl std::error::Error for UnknownTls {}

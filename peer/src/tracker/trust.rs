@@ -1,0 +1,126 @@
+//! Whom this node takes for its swarm's authority: what is pinned in its folder, and the first contact with a tracker, in which that
+//! is decided. Until it is, nothing is told: no password, no token.
+
+use std::sync::{Mutex, PoisonError};
+
+use peernet_protos::rest::AuthorityReply;
+
+use super::base::{Roots, Way};
+use super::http::{Call, Http};
+use super::{TrackerError, TrackerOptions};
+use crate::home::TrustFile;
+use crate::identity::{Bundle, Fingerprint};
+use crate::log::Log;
+
+const AUTHORITY: &str = "/api/v1/authority";
+
+/// The pinned authorities of one swarm.
+pub(super) struct Trust {
+    file: TrustFile,
+    trackers: String,
+    /// As it is in use.
+    current: Mutex<Option<Bundle>>,
+}
+
+impl Trust {
+    /// With what is pinned.
+    pub(super) fn load(file: TrustFile, trackers: String) -> Result<Self, TrackerError> {
+        let trust = Self { file, trackers, current: Mutex::new(None) };
+        trust.reload()?;
+        Ok(trust)
+    }
+
+    /// What is in use.
+    pub(super) fn pinned(&self) -> Option<Bundle> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Looks into the file again: another process may have met the tracker's new authority. What is there now, if that is another.
+    pub(super) fn reload(&self) -> Result<Option<Bundle>, TrackerError> {
+        let found = self.file.pinned(&self.trackers).map_err(|error| TrackerError::LocalState(error.to_string()))?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if *current == found {
+            return Ok(None);
+        }
+        current.clone_from(&found);
+        Ok(found)
+    }
+
+    /// From now on these.
+    pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
+        if self.pinned().as_ref() == Some(authorities) {
+            return Ok(());
+        }
+        let failed = |error: crate::error::NodeError| TrackerError::LocalState(error.to_string());
+        self.file.pin(&self.trackers, authorities).map_err(failed)?;
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorities.clone());
+        Ok(())
+    }
+}
+
+/// Before anything secret goes to a tracker: knows its authority, or gets to know it.
+pub(super) fn meet(http: &Http, options: &TrackerOptions, log: &Log) -> Result<(), TrackerError> {
+    let given = options.ca_fingerprint;
+    match (http.ways(), given) {
+        (ways, _) if ways.contains(&Way::Role) => meet_by_role(http, given, log),
+        (_, Some(given)) => check(&ask(http)?, given, http.first_url()).map(drop),
+        (_, None) => Ok(()),
+    }
+}
+
+fn meet_by_role(http: &Http, given: Option<Fingerprint>, log: &Log) -> Result<(), TrackerError> {
+    match (http.pinned(), given) {
+        (Some(_), None) => return Ok(()),
+        (Some(pinned), Some(given)) if pinned.fingerprints().contains(&given) => return Ok(()),
+        // Named anew: the operator has replaced the authority, and has said by what.
+        (Some(_), Some(_)) | (None, _) => {}
+    }
+    let met = first_contact(http, given)?;
+    http.pin(&met)?;
+    if given.is_none() {
+        let fingerprint = met.fingerprint();
+        log.info(&format!(
+            "trusting the swarm's authority sha256:{fingerprint} on first use; compare it with the operator's, or give --ca-fingerprint"
+        ));
+    }
+    Ok(())
+}
+
+/// Looks at what anybody there shows, decides, and connects again to one who proves it.
+///
+/// All that with connections of its own: whoever uses this client meanwhile talks to nobody who has proven nothing.
+/// Of several authorities only the one that was named is taken for the proof: everybody knows the certificates of all of them, and
+/// could show them beside his own.
+fn first_contact(http: &Http, given: Option<Fingerprint>) -> Result<Bundle, TrackerError> {
+    let apart = http.twin();
+    apart.trust(&Roots::Anybody);
+    let shown = ask(&apart)?;
+    let proof = match given {
+        Some(given) => check(&shown, given, http.first_url())?,
+        None => shown,
+    };
+    apart.trust(&Roots::Of(&proof));
+    let proven = ask(&apart)?;
+    if let Some(given) = given {
+        check(&proven, given, http.first_url())?;
+    }
+    Ok(proven)
+}
+
+fn ask(http: &Http) -> Result<Bundle, TrackerError> {
+    match http.json::<AuthorityReply>(&Call::get(AUTHORITY)) {
+        Ok(reply) => Bundle::parse(&reply.certificates).map_err(|error| TrackerError::Malformed(error.to_string())),
+        Err(TrackerError::Answered { status: 404, .. }) => {
+            Err(TrackerError::NoAuthority { url: http.first_url().to_owned() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn check(shown: &Bundle, given: Fingerprint, url: &str) -> Result<Bundle, TrackerError> {
+    shown.only(given).ok_or_else(|| TrackerError::OtherAuthority {
+        url: url.to_owned(),
+        given: given.to_string(),
+        found: shown.fingerprint().to_string(),
+    })
+}

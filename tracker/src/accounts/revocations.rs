@@ -1,0 +1,57 @@
+//! Whose certificates count no more although they have not ended: suspended accounts, and devices that were ended.
+
+use data_encoding::HEXLOWER;
+use peernet_engine::ids::{DeviceId, PeerId};
+use sha2::{Digest as _, Sha256};
+
+use super::revoked::RevokedDevices;
+use super::suspended::Suspended;
+
+/// The list, as it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocations {
+    /// In ascending order.
+    pub accounts: Vec<PeerId>,
+    /// Of other accounts than those, in ascending order.
+    pub devices: Vec<DeviceId>,
+    /// Changes with them: SHA-256 over both lists in hex.
+    pub tag: String,
+}
+
+impl Revocations {
+    pub(super) fn of(suspended: &Suspended, revoked: &RevokedDevices) -> Self {
+        let accounts = suspended.all();
+        let devices = revoked.of(|account| accounts.binary_search(&account).is_err());
+        let mut digest = Sha256::new();
+        // The count tells where one list ends.
+        digest.update((accounts.len() as u64).to_be_bytes());
+        accounts.iter().for_each(|id| digest.update(id.0));
+        devices.iter().for_each(|id| digest.update(id.0));
+        Self { accounts, devices, tag: HEXLOWER.encode(&digest.finalize()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::time::UnixMillis;
+
+    use super::*;
+    use crate::store::devices::Revoked;
+
+    #[test]
+    fn devices_of_suspended_accounts_are_left_out_and_the_tag_knows_one_list_from_the_other() {
+        let (suspended, revoked) = (Suspended::default(), RevokedDevices::default());
+        let device =
+            |n: u8, account: u8| Revoked { id: DeviceId([n; 16]), account: PeerId([account; 16]), at: UnixMillis(1) };
+        revoked.add([device(9, 1), device(3, 1), device(5, 2)]);
+        let open = Revocations::of(&suspended, &revoked);
+        assert_eq!((open.accounts.len(), &open.devices[..]), (0, &[3, 5, 9].map(|n| DeviceId([n; 16]))[..]));
+        suspended.replace([PeerId([1; 16])]);
+        let closed = Revocations::of(&suspended, &revoked);
+        assert_eq!((&closed.accounts[..], &closed.devices[..]), (&[PeerId([1; 16])][..], &[DeviceId([5; 16])][..]));
+        let (none, one) = (RevokedDevices::default(), RevokedDevices::default());
+        one.add([device(1, 7)]);
+        let tags = [Revocations::of(&suspended, &none).tag, Revocations::of(&Suspended::default(), &one).tag];
+        assert_ne!(tags[0], tags[1], "the same id in the other list is another list");
+    }
+}
