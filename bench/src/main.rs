@@ -3,6 +3,7 @@
 //! Every number is from one run on one machine, rivals interleaved; raw records go to bench/runs/. Build the programs first:
 //! `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
 
+mod abuse;
 mod collection;
 mod crowd;
 mod fanout;
@@ -39,6 +40,7 @@ scenarios:
   share-to-had  a fresh 1 KiB file: from the start of `share` to the end of another peer's `download`
   slow-source   3 good sources of 256 MiB, and beside them one 100 times slower, and one that never answers
   collection    10,000 files of 4 KiB beside one file of 40 MiB
+  abuse         256 MiB again and again beside mixed abuse of tracker and peer for --seconds (720 is 24 CPU-minutes here), and what that leaves behind
   hash          `share --no-serve` of 2 GiB beside what SHA-256 on all cores allows
 needs: nginx and curl, python3 with the package libtorrent, aria2, transmission-cli, rqbit, ip and tc (for network namespaces), wrk
        (bench/rivals/install.sh installs them); what is missing is left out and said";
@@ -93,6 +95,7 @@ fn main() -> ExitCode {
         "slow-source" => slow_source::run(&options),
         "collection" => collection::run(&options),
         "hash" => hash::run(&options),
+        "abuse" => abuse::run(&options),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -125,7 +128,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String>
             "--rounds" => options.rounds = number()?.clamp(1, 100) as usize,
             "--mib" => options.mib = Some(number()?.max(1)),
             "--hosts" => options.hosts = number()?.clamp(1, 200) as usize,
-            "--seconds" => options.seconds = number()?.clamp(1, 600),
+            "--seconds" => options.seconds = number()?.clamp(1, 3_600),
             "--connections" => {
                 options.connections = value
                     .split(',')

@@ -94,7 +94,16 @@ pub(crate) fn cpu_so_far(pid: u32) -> io::Result<Duration> {
 
 /// Peak resident set of a running process, in KiB (proc(5), status, VmHWM).
 pub(crate) fn peak_rss_kib(pid: u32) -> io::Result<u64> {
+    status_kib(pid, "VmHWM:")
+}
+
+/// Resident set of a running process now, in KiB.
+pub(crate) fn rss_kib(pid: u32) -> io::Result<u64> {
+    status_kib(pid, "VmRSS:")
+}
+
+fn status_kib(pid: u32, name: &str) -> io::Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name)).unwrap_or_default();
     Ok(line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).unwrap_or(0))
 }

@@ -125,5 +125,5 @@ pub(super) fn ended(account: PeerId, id: DeviceId, why: Ended) -> AuditEntry {
 
 /// For the audit log: how many devices ended with all tokens of their account.
 pub(super) fn ended_with_account(devices: usize) -> String {
-    if devices == 0 { String::new() } else { format!("{devices} devices") }
+    if devices == 0 { String::new() } else { format!("devices ended: {devices}") }
 }

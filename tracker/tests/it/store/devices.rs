@@ -219,8 +219,8 @@ fn a_new_password_and_an_operator_end_all_devices_but_the_caller_s_new_one() {
         assert_eq!(registry.devices(peer(2), NOW).unwrap().len(), 1, "{name}: another account's");
         let rows = log(&*store);
         let of = |action: &str| rows.iter().find(|row| row.0 == action).map(|row| row.1.clone());
-        assert_eq!(of("password_changed").as_deref(), Some("2 devices"), "{name}");
-        assert_eq!(of("revoked").as_deref(), Some("1 devices"), "{name}");
+        assert_eq!(of("password_changed").as_deref(), Some("devices ended: 2"), "{name}");
+        assert_eq!(of("revoked").as_deref(), Some("devices ended: 1"), "{name}");
     });
 }
 
