@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod context;
 mod daemon;
+mod devices;
 mod download;
 mod exit;
 mod limits;
@@ -18,6 +19,7 @@ mod progress;
 mod query;
 mod share;
 mod signals;
+mod since;
 mod status;
 mod stream;
 mod watch;
@@ -66,6 +68,8 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Register(typed) => account::register(context, typed),
         Command::Login(typed) => account::login(context, typed),
         Command::Password(typed) => account::password(context, typed),
+        Command::Logout(typed) => devices::logout(context, &typed),
+        Command::Devices(typed) => devices::devices(context, typed),
         Command::Share(typed) => share::share(context, typed),
         Command::Unshare(typed) => share::unshare(context, typed),
         Command::Download(typed) => download::download(context, typed),

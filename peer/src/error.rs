@@ -120,14 +120,15 @@ impl From<TrackerError> for NodeError {
         let text = error.to_string();
         match error {
             TrackerError::Unreachable { .. } | TrackerError::Busy { .. } => Self::Unreachable(text),
-            TrackerError::NotLoggedIn => Self::NotLoggedIn(text),
+            TrackerError::NotLoggedIn | TrackerError::DeviceEnded(_) => Self::NotLoggedIn(text),
             TrackerError::Answered { status: 404, .. } => Self::NotFound(text),
             TrackerError::PlaintextRefused { .. } => Self::Invalid(text),
             TrackerError::NotTrusted { .. } => Self::NotLoggedIn(text),
             TrackerError::Impostor { .. }
             | TrackerError::OtherAuthority { .. }
             | TrackerError::NoAuthority { .. }
-            | TrackerError::NoCertificate { .. } => Self::Refused(text),
+            | TrackerError::NoCertificate { .. }
+            | TrackerError::NoDevices { .. } => Self::Refused(text),
             TrackerError::Answered { status: 401 | 403 | 409, .. } => Self::Refused(text),
             TrackerError::Answered { status: 400..=499, .. } | TrackerError::BadUrl(_) => Self::Invalid(text),
             TrackerError::Answered { .. } | TrackerError::Malformed(_) => Self::Failed(text),

@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::NodeError;
 
+use atomic::remove_if_there;
 pub(crate) use atomic::write_atomically;
-pub use credentials::{Credentials, CredentialsFile};
+pub use credentials::{Credentials, CredentialsFile, DeviceLogin};
 pub use identity::IdentityFiles;
 pub(crate) use lock::HomeLock;
 pub use trust::TrustFile;
@@ -75,7 +76,7 @@ impl Home {
         self.state.join("shares")
     }
 
-    /// The account's token, mode 0600.
+    /// The account's tokens, mode 0600.
     pub fn credentials(&self) -> CredentialsFile {
         CredentialsFile::new(self.state.join("credentials.json"))
     }

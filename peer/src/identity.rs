@@ -5,6 +5,7 @@
 //! wrong one is found out only when others call.
 
 mod bundle;
+mod device;
 mod keeper;
 mod key;
 mod membership;
@@ -13,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_protos::identity::peer_name;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -55,6 +56,7 @@ impl std::error::Error for IdentityError {}
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     peer: PeerId,
+    device: Option<DeviceId>,
     certificate: String,
     // A secret: not in Debug, and handed to gRPC only.
     key: String,
@@ -100,12 +102,18 @@ impl Identity {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(obtained_at));
         let [leaf, rest @ ..] = chain.certificates() else { return Err(IdentityError::Malformed("no certificate")) };
         verifier(&authorities)?.verify_server_cert(leaf, rest, &name, &[], then).map_err(not_ours)?;
-        Ok(Self { peer, certificate: chain.pem(), key, authorities, obtained_at, expires_at })
+        let device = device::of_certificate(leaf);
+        Ok(Self { peer, device, certificate: chain.pem(), key, authorities, obtained_at, expires_at })
     }
 
     /// The account it names.
     pub fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// The device it names beside the account, where there is one.
+    pub fn device(&self) -> Option<DeviceId> {
+        self.device
     }
 
     /// Whom it trusts.

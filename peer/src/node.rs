@@ -1,6 +1,7 @@
 //! A node: one account, what it shares, and its downloads, in one process. The embedding API.
 
 mod builder;
+mod device;
 mod download;
 mod member;
 mod place;
@@ -32,6 +33,9 @@ use member::Standing;
 use running::Running;
 #[cfg(feature = "cli")]
 pub(crate) use share::link_to_hit;
+
+/// How long the end waits for an exchange of tokens that is under way.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// One account, its shares and its downloads. All calls block; they may come from several threads at once.
 ///
@@ -145,7 +149,7 @@ impl Node {
     }
 
     /// Makes an account at the tracker and logs in. Where the builder's address has an account with this password, logs
-    /// in to that. The password is not kept; the token is, with mode 0600.
+    /// in to that. The password is not kept; the tokens are, with mode 0600.
     pub fn register(&self, password: &str) -> Result<PeerId, NodeError> {
         self.register_with(password, None)
     }
@@ -170,7 +174,7 @@ impl Node {
         Ok(account.peer_id)
     }
 
-    /// Sets another password. Every other node of this account has to log in again.
+    /// Sets another password. Every other device of this account is logged out; this one becomes a new one, with its label and scopes.
     pub fn change_password(&self, old: &str, new: &str) -> Result<(), NodeError> {
         self.tracker.change_password(old, new)?;
         Ok(())
@@ -286,6 +290,7 @@ impl Node {
     pub fn stop(&self) {
         self.stop.cancel();
         self.running.stop(&self.log);
+        self.tracker.settle(SETTLE_MAX);
     }
 }
 

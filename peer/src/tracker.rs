@@ -3,6 +3,7 @@
 
 mod base;
 mod certificates;
+mod devices;
 mod directory;
 mod error;
 mod http;
@@ -17,14 +18,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use peernet_engine::download::Has;
-use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{DeviceId, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_protos::rest::{
-    FeedbackBatchReply, FeedbackBatchRequest, FeedbackEntry, LoginRequest, LookupV1Reply, ManifestReplyBody, MeReply,
-    PasswordRequest, RegisterRequest, SearchReply, SwarmAnnounceReply, SwarmLeaveReply, SwarmLeaveRequest, TokenReply,
+    DeviceRequest, FeedbackBatchReply, FeedbackBatchRequest, FeedbackEntry, LoginRequest, LookupV1Reply,
+    ManifestReplyBody, MeReply, PasswordRequest, RegisterRequest, SearchReply, SwarmAnnounceReply, SwarmLeaveReply,
+    SwarmLeaveRequest, TokenReply,
 };
 
 use crate::cancel::Cancel;
+use crate::error::NodeError;
 use crate::fetch::{Plan, V1Listing};
 use crate::home::{Credentials, Home, IdentityFiles};
 use crate::log::Log;
@@ -34,9 +37,12 @@ use plans::Plans;
 use session::Session;
 use trust::Trust;
 
+pub(crate) use devices::is_label;
+pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut, Scope, UnknownScope};
 pub use directory::TrackerDirectory;
-pub use error::TrackerError;
-pub use options::{TrackerOptions, TrackerTls, UnknownTls};
+pub use error::{DeviceEnd, TrackerError};
+pub use options::{DeviceOptions, TrackerOptions, TrackerTls, UnknownTls};
+pub use session::AtTracker;
 pub use url::{each_url, normal_url, normal_urls, percent_encoded, same_swarm};
 
 /// An account as the tracker sees it.
@@ -85,6 +91,8 @@ pub struct ReachedAt {
 pub struct Revocations {
     /// These accounts'.
     pub accounts: BTreeSet<PeerId>,
+    /// These devices', whatever their accounts.
+    pub devices: BTreeSet<DeviceId>,
     /// To ask for changes with.
     pub etag: Option<String>,
     /// When to ask again.
@@ -193,24 +201,26 @@ impl TrackerClient {
         invite: Option<&str>,
     ) -> Result<Credentials, TrackerError> {
         trust::meet(&self.http, &self.options, &self.log)?;
+        let device = self.introduction();
         let request = RegisterRequest {
             address: address.map(str::to_owned),
             password: Some(password.to_owned()),
             protocol: Some(2),
             invite: invite.map(str::to_owned),
             csr: Some(self.csr()?),
-            ..RegisterRequest::default()
+            device: Some(device.clone()),
         };
         // With an address, a second call logs in; without, it would make a second account.
         let call = Call { repeatable: address.is_some(), ..Call::post("/api/v1/peers/register", &request) };
-        self.keep(&self.http.json(&call)?, address)
+        self.keep(&self.http.json(&call)?, address, &device)
     }
 
     /// Logs in and keeps the token.
     pub fn login(&self, name: &LoginName, password: &str) -> Result<Credentials, TrackerError> {
         trust::meet(&self.http, &self.options, &self.log)?;
-        let csr = Some(self.csr()?);
-        let mut request = LoginRequest { password: password.to_owned(), csr, ..LoginRequest::default() };
+        let (csr, device) = (Some(self.csr()?), self.introduction());
+        let password = password.to_owned();
+        let mut request = LoginRequest { password, csr, device: Some(device.clone()), ..LoginRequest::default() };
         match name {
             LoginName::Peer(peer) => request.peer_id = Some(peer.to_string()),
             LoginName::Address(address) => request.address = Some(address.clone()),
@@ -218,16 +228,21 @@ impl TrackerClient {
         let call = Call { repeatable: true, ..Call::post("/api/v1/peers/login", &request) };
         let known = self.session.current()?.and_then(|credentials| credentials.address);
         let address = request.address.as_deref().or(known.as_deref());
-        self.keep(&self.http.json(&call)?, address)
+        self.keep(&self.http.json(&call)?, address, &device)
     }
 
-    /// Sets another password and keeps the new token; all earlier tokens stop working.
+    /// Sets another password and keeps the new token; all earlier tokens stop working, and all certificates of devices.
     pub fn change_password(&self, old: &str, new: &str) -> Result<Credentials, TrackerError> {
+        let device = self.introduction_again()?;
         let (old_password, new_password) = (old.to_owned(), new.to_owned());
-        let request = PasswordRequest { old_password, new_password, ..PasswordRequest::default() };
+        let request = PasswordRequest { old_password, new_password, device: Some(device.clone()) };
         let reply: TokenReply = self.authorised(Call::post("/api/v1/peers/password", &request))?;
         let address = self.session.current()?.and_then(|credentials| credentials.address);
-        self.keep(&reply, address.as_deref())
+        let credentials = self.keep(&reply, address.as_deref(), &device)?;
+        if let (Some(_), Err(error)) = (&credentials.device, self.certificate()) {
+            self.log.warn(&format!("the password is changed, but there is no new certificate yet: {error}"));
+        }
+        Ok(credentials)
     }
 
     /// The account: balance, reputation.
@@ -308,8 +323,13 @@ impl TrackerClient {
     }
 
     /// The account first: it is there, whatever is wrong with its certificate.
-    fn keep(&self, reply: &TokenReply, address: Option<&str>) -> Result<Credentials, TrackerError> {
-        let credentials = self.session.keep(reply, address)?;
+    fn keep(
+        &self,
+        reply: &TokenReply,
+        address: Option<&str>,
+        device: &DeviceRequest,
+    ) -> Result<Credentials, TrackerError> {
+        let credentials = self.session.keep(reply, address, device)?;
         if let Some(body) = &reply.certificate {
             self.keep_certificate(credentials.peer_id, body)?;
         }
@@ -319,4 +339,8 @@ impl TrackerClient {
     fn authorised<T: serde::de::DeserializeOwned>(&self, call: Call<'_>) -> Result<T, TrackerError> {
         self.session.run(&self.http, call)
     }
+}
+
+fn local(error: NodeError) -> TrackerError {
+    TrackerError::LocalState(error.to_string())
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use accounts::{list as list_accounts, resume, revoke, show, suspend};
 pub use audit::list as list_audit;
-pub use authority::{issue_for_proxy, rotate as rotate_authority, show as show_authority};
+pub use authority::{fingerprint, issue_for_proxy, rotate as rotate_authority, show as show_authority};
 pub use backup::{backup, restore};
 pub use health::check as check_health;
 pub use invites::{NewInvite, create as create_invite, list as list_invites, revoke as revoke_invite};

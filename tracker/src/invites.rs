@@ -11,6 +11,8 @@ use crate::store::registry::CodeHash;
 const CODE_BYTES: usize = 20;
 /// Letters between two hyphens.
 const GROUP: usize = 8;
+/// Between a code and a fingerprint; `peernet register` knows it too.
+const SEPARATOR: char = '@';
 const ALPHABET: Encoding = BASE32_NOPAD;
 
 /// A fresh code, to be shown once.
@@ -22,8 +24,16 @@ pub fn new_code() -> io::Result<String> {
     Ok(groups.join("-"))
 }
 
-/// What is kept of a code. Hyphens, spaces and the case of letters do not matter: codes are read out and typed.
+/// A code as it is handed out: with the fingerprint of the swarm's authority behind it, so that whoever registers with it meets the right
+/// tracker.
+pub fn with_fingerprint(code: &str, fingerprint: &str) -> String {
+    format!("{code}{SEPARATOR}{fingerprint}")
+}
+
+/// What is kept of a code. Hyphens, spaces and the case of letters do not matter: codes are read out and typed. A fingerprint behind it is
+/// for the client.
 pub fn hash_code(code: &str) -> CodeHash {
+    let code = code.split(SEPARATOR).next().unwrap_or_default();
     let letters: String = code.chars().filter(|letter| !letter.is_whitespace() && *letter != '-').collect();
     Sha256::digest(letters.to_lowercase().as_bytes()).into()
 }
@@ -40,5 +50,6 @@ mod tests {
         let careless = format!(" {} ", code.to_uppercase().replace('-', ""));
         assert_eq!(hash_code(&code), hash_code(&careless));
         assert_ne!(hash_code(&code), hash_code(&other));
+        assert_eq!(hash_code(&with_fingerprint(&code, &"0f".repeat(32))), hash_code(&code));
     }
 }

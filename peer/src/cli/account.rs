@@ -8,15 +8,17 @@ use super::context::{Context, Way, variable};
 use super::exit::{Exit, Failure};
 use super::password::{Source, first_line};
 use crate::home::Credentials;
-use crate::node::Node;
-use crate::tracker::LoginName;
+use crate::node::{Builder, Node};
+use crate::tracker::{LoginName, Scope};
 
 const PASSWORD_VARIABLE: &str = "PEERNET_PASSWORD";
 const INVITE_VARIABLE: &str = "PEERNET_INVITE";
 
-pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failure> {
-    let way = Way { ca_fingerprint: typed.ca_fingerprint.as_deref(), ..typed.way() };
-    let mut builder = context.builder(way)?.passing_shares();
+pub(super) fn register(context: &Context, mut typed: Register) -> Result<Exit, Failure> {
+    let invite = invite(context, typed.invite.take(), typed.invite_file.as_deref())?;
+    let named = invite.as_deref().and_then(fingerprint_of_invite);
+    let way = Way { ca_fingerprint: typed.ca_fingerprint.as_deref().or(named), ..typed.way() };
+    let mut builder = labelled(context.builder(way)?.passing_shares(), typed.device_label.as_deref());
     if let Some(address) = &typed.address {
         address.parse::<crate::grpc::HostPort>().map_err(|e| Failure::usage(format!("--address {address}: {e}")))?;
         builder = builder.address(address);
@@ -30,7 +32,7 @@ pub(super) fn register(context: &Context, typed: Register) -> Result<Exit, Failu
         confirm: true,
     };
     let password = password.read(&context.output)?;
-    let peer = match invite(context, typed.invite, typed.invite_file.as_deref())? {
+    let peer = match invite {
         Some(code) => node.register_invited(&password, &code)?,
         None => node.register(&password)?,
     };
@@ -52,8 +54,16 @@ fn invite(context: &Context, option: Option<String>, file: Option<&str>) -> Resu
     }
 }
 
+/// Trackers hand out codes with the fingerprint of their swarm's authority behind them: `CODE@FINGERPRINT`.
+fn fingerprint_of_invite(code: &str) -> Option<&str> {
+    code.split_once('@').map(|(_, fingerprint)| fingerprint.trim())
+}
+
 pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {
-    let node = context.asking_node(Way { ca_fingerprint: typed.ca_fingerprint.as_deref(), ..typed.way() })?;
+    let way = Way { ca_fingerprint: typed.ca_fingerprint.as_deref(), ..typed.way() };
+    let scopes = scopes(typed.scope.as_deref())?;
+    let builder = labelled(context.builder(way)?.passing_shares(), typed.device_label.as_deref());
+    let node = builder.device_scopes(scopes.clone()).build()?;
     let name = login_name(&node, typed.peer_id.as_deref(), typed.address)?;
     let password = Source {
         option: typed.password,
@@ -63,11 +73,14 @@ pub(super) fn login(context: &Context, typed: Login) -> Result<Exit, Failure> {
         confirm: false,
     };
     let peer = node.login(&name, &password.read(&context.output)?)?;
+    if !scopes.is_empty() && node.account()?.is_some_and(|account| account.device.is_none()) {
+        context.output.warn("the tracker knows no scopes: this login is good for everything");
+    }
     report(context, &node, peer, "logged in")
 }
 
 pub(super) fn password(context: &Context, typed: Password) -> Result<Exit, Failure> {
-    let node = context.asking_node(typed.way())?;
+    let node = labelled(context.builder(typed.way())?.passing_shares(), typed.device_label.as_deref()).build()?;
     let account = node.account()?.ok_or_else(not_logged_in)?;
     let old = Source {
         option: None,
@@ -88,6 +101,19 @@ pub(super) fn password(context: &Context, typed: Password) -> Result<Exit, Failu
     report(context, &node, account.peer_id, "password changed")
 }
 
+fn labelled(builder: Builder, label: Option<&str>) -> Builder {
+    match label {
+        Some(label) => builder.device_label(label),
+        None => builder,
+    }
+}
+
+/// None typed means all.
+fn scopes(typed: Option<&str>) -> Result<Vec<Scope>, Failure> {
+    let words = typed.into_iter().flat_map(|text| text.split(',')).map(str::trim);
+    words.map(|word| word.parse().map_err(|error| Failure::usage(format!("--scope {word}: {error}")))).collect()
+}
+
 fn login_name(node: &Node, peer_id: Option<&str>, address: Option<String>) -> Result<LoginName, Failure> {
     match (peer_id, address) {
         (Some(_), Some(_)) => Err(Failure::usage("give either --peer-id or --address")),
@@ -101,7 +127,9 @@ fn login_name(node: &Node, peer_id: Option<&str>, address: Option<String>) -> Re
 }
 
 fn report(context: &Context, node: &Node, peer: PeerId, what: &str) -> Result<Exit, Failure> {
-    let address = node.account()?.and_then(|Credentials { address, .. }| address);
+    let account = node.account()?;
+    let device_id = account.as_ref().and_then(|account| account.device.as_ref()).map(|device| device.id.to_string());
+    let address = account.and_then(|Credentials { address, .. }| address);
     let tracker = node.tracker_url();
     let people = format!("{what} as {peer} at {tracker}");
     let fingerprint = node.ca_fingerprint()?.map(|fingerprint| fingerprint.to_string());
@@ -111,7 +139,13 @@ fn report(context: &Context, node: &Node, peer: PeerId, what: &str) -> Result<Ex
             .warn("the tracker issued no certificate: without --allow-plaintext nothing can be shared or downloaded");
     }
     let peer_id = peer.to_string();
-    let programs = json!({"peer_id": peer_id, "tracker": tracker, "address": address, "ca_fingerprint": fingerprint});
+    let programs = json!({
+        "peer_id": peer_id,
+        "tracker": tracker,
+        "address": address,
+        "ca_fingerprint": fingerprint,
+        "device_id": device_id,
+    });
     context.output.result(&people, &programs);
     Ok(Exit::Ok)
 }

@@ -132,7 +132,8 @@ impl Context {
         };
         let (Some(tracker), Some(token)) = (old.tracker_url, old.auth_token) else { return Ok(()) };
         let Ok(tracker) = crate::tracker::normal_url(&tracker) else { return Ok(()) };
-        let credentials = Credentials { tracker, peer_id, address: None, token, obtained_at: 0, expires_at: 0 };
+        let credentials =
+            Credentials { tracker, peer_id, address: None, token, obtained_at: 0, expires_at: 0, device: None };
         self.home.credentials().save(&credentials)?;
         self.output.note(&format!("took over the account {peer_id} of version 1's configuration"));
         Ok(())

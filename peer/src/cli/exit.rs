@@ -91,6 +91,11 @@ impl Failure {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
+    /// The same in other words.
+    pub(super) fn saying(self, message: String) -> Self {
+        Self { message, ..self }
+    }
+
     /// The same with its meaning in front of it.
     pub(super) fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }

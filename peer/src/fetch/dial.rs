@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn encrypted_sources_come_first_and_plaintext_ones_only_where_allowed() {
         let member = Authority::new().member(9);
-        member.revoke([PeerId::from_random([5; 16])].into());
+        member.revoke([PeerId::from_random([5; 16])].into(), Default::default());
         check(&Dial::default(), &[]);
         check(&Dial::plaintext(), &[1, 3]);
         check(&Dial::tls(Arc::clone(&member)), &[2, 4]);

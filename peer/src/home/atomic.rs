@@ -31,6 +31,14 @@ pub(crate) fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
+/// Removes what is there, for good: also after a power cut.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync_folder(path)),
+    }
+}
+
 /// Two processes, or threads, may write the same file at once; each has its own beside it, and the later rename wins whole.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);

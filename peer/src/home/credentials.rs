@@ -1,15 +1,21 @@
-//! The account of a node: which tracker, which peer, which token. The password is never kept.
+//! The account of a node: which tracker, which peer, which tokens. The password is never kept.
+
+mod lock;
+mod stored;
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use peernet_engine::ids::PeerId;
-use serde::{Deserialize, Serialize};
+use peernet_engine::ids::{DeviceId, PeerId};
 
-use super::{private_folder, write_atomically};
+use self::stored::Stored;
+use super::{private_folder, remove_if_there, write_atomically};
 use crate::error::NodeError;
+use crate::tracker::Scope;
+
+pub(crate) use lock::CredentialsLock;
 
 /// No credentials are longer; more is not ours.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -29,6 +35,33 @@ pub struct Credentials {
     pub obtained_at: u64,
     /// When it stops working, likewise; 0 where unknown.
     pub expires_at: u64,
+    /// What the tracker knows this login by; `None` for one from before there were devices.
+    pub device: Option<DeviceLogin>,
+}
+
+/// One login of an account on one machine.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DeviceLogin {
+    /// Its id.
+    pub id: DeviceId,
+    /// What its owner knows it by.
+    pub label: String,
+    /// What it asked to be good for; empty for everything.
+    pub scopes: Vec<Scope>,
+    /// With what the next tokens are had, once. A secret.
+    pub refresh_token: String,
+    /// When that stops working unless it is used before, seconds since 1970-01-01 UTC; 0 where unknown.
+    pub refresh_expires_at: u64,
+}
+
+impl fmt::Debug for DeviceLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceLogin")
+            .field("id", &self.id)
+            .field("label", &self.label)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl fmt::Debug for Credentials {
@@ -36,6 +69,7 @@ impl fmt::Debug for Credentials {
         f.debug_struct("Credentials")
             .field("tracker", &self.tracker)
             .field("peer_id", &self.peer_id)
+            .field("device", &self.device)
             .finish_non_exhaustive()
     }
 }
@@ -51,18 +85,6 @@ impl Credentials {
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires_at != 0 && now >= self.expires_at
     }
-}
-
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    version: u32,
-    tracker: String,
-    peer_id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    address: Option<String>,
-    token: String,
-    obtained_at: u64,
-    expires_at: u64,
 }
 
 /// The file they lie in, mode 0600. Several processes may use it; each write replaces it whole.
@@ -95,9 +117,7 @@ impl CredentialsFile {
         };
         // serde's message may quote the text, and the text may hold the token.
         let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| damaged(format!("line {}", e.line())))?;
-        let peer_id = stored.peer_id.parse().map_err(|e| damaged(format!("{e}")))?;
-        let Stored { tracker, address, token, obtained_at, expires_at, .. } = stored;
-        Ok(Some(Credentials { tracker, peer_id, address, token, obtained_at, expires_at }))
+        stored.into_credentials().map(Some).map_err(|e| damaged(e.to_string()))
     }
 
     /// Replaces what is in it.
@@ -105,12 +125,24 @@ impl CredentialsFile {
         if let Some(folder) = self.path.parent() {
             private_folder(folder)?;
         }
-        let Credentials { tracker, peer_id, address, token, obtained_at, expires_at } = credentials.clone();
-        let peer_id = peer_id.to_string();
-        let stored = Stored { version: 1, tracker, peer_id, address, token, obtained_at, expires_at };
+        let stored = Stored::from(credentials.clone());
         let mut bytes = serde_json::to_vec_pretty(&stored).expect("strings and numbers only");
         bytes.push(b'\n');
         write_atomically(&self.path, &bytes).map_err(NodeError::local("writing", &self.path))
+    }
+
+    /// Nobody is logged in here any more.
+    pub(crate) fn remove(&self) -> Result<(), NodeError> {
+        remove_if_there(&self.path).map_err(NodeError::local("removing", &self.path))
+    }
+
+    /// Held by who reads the file to change it. The processes of one folder do that one after the other: of two that show the tracker
+    /// one refresh token, one would look like a thief.
+    pub(crate) fn lock(&self) -> Result<CredentialsLock, NodeError> {
+        if let Some(folder) = self.path.parent() {
+            private_folder(folder)?;
+        }
+        CredentialsLock::take(&self.path.with_file_name("credentials.lock"))
     }
 }
 
@@ -135,6 +167,13 @@ mod tests {
             token: "very-secret".to_owned(),
             obtained_at: 100,
             expires_at: 500,
+            device: Some(DeviceLogin {
+                id: DeviceId::from_random([8; 16]),
+                label: "laptop".to_owned(),
+                scopes: vec![Scope::Read],
+                refresh_token: "pnr_very-secret".to_owned(),
+                refresh_expires_at: 900,
+            }),
         }
     }
 
@@ -156,6 +195,25 @@ mod tests {
         let message = file.load().unwrap_err().to_string();
         assert!(message.contains("peernet login") && !message.contains("secret"), "{message}");
         assert!(!format!("{:?}", example()).contains("secret"));
+    }
+
+    #[test]
+    fn a_file_from_before_there_were_devices_is_read_and_written_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CredentialsFile::new(folder.path().join("credentials.json"));
+        let peer = PeerId::from_random([7; 16]);
+        let old = format!(
+            r#"{{"version":1,"tracker":"http://t:1","peer_id":"{peer}","token":"t","obtained_at":0,"expires_at":0}}"#
+        );
+        fs::write(file.path(), &old).unwrap();
+        let credentials = file.load().unwrap().unwrap();
+        assert_eq!((credentials.peer_id, &credentials.device), (peer, &None));
+        file.save(&credentials).unwrap();
+        let again = fs::read_to_string(file.path()).unwrap();
+        assert_eq!(again.split_whitespace().collect::<String>(), old);
+        file.remove().unwrap();
+        file.remove().unwrap();
+        assert_eq!(file.load().unwrap(), None);
     }
 
     #[test]

@@ -7,10 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{create_atomically, write_atomically};
+use super::atomic::{create_atomically, remove_if_there, write_atomically};
 use super::private_folder;
 use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, new_key};
@@ -43,6 +43,9 @@ struct StoredRevocations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     accounts: Vec<String>,
+    /// Of a version before there were devices none is there.
+    #[serde(default)]
+    devices: Vec<String>,
     ask_again_seconds: u64,
 }
 
@@ -115,8 +118,9 @@ impl IdentityFiles {
         let text = read(&self.revocations_path()).ok()??;
         let stored: StoredRevocations = serde_json::from_str(&text).ok()?;
         let accounts: Option<BTreeSet<_>> = stored.accounts.iter().map(|account| account.parse().ok()).collect();
+        let devices: Option<BTreeSet<DeviceId>> = stored.devices.iter().map(|device| device.parse().ok()).collect();
         let ask_again = Duration::from_secs(stored.ask_again_seconds);
-        let revocations = Revocations { accounts: accounts?, etag: stored.etag, ask_again };
+        let revocations = Revocations { accounts: accounts?, devices: devices?, etag: stored.etag, ask_again };
         same_swarm(&stored.tracker, tracker).then_some(revocations)
     }
 
@@ -129,9 +133,17 @@ impl IdentityFiles {
                 tracker: tracker.to_owned(),
                 etag: revocations.etag.clone(),
                 accounts: revocations.accounts.iter().map(ToString::to_string).collect(),
+                devices: revocations.devices.iter().map(ToString::to_string).collect(),
                 ask_again_seconds: revocations.ask_again.as_secs(),
             },
         )
+    }
+
+    /// This folder is no member's any more: neither key nor certificate stay.
+    pub(crate) fn remove(&self) -> Result<(), NodeError> {
+        let removed = [self.key_path(), self.certificate_path()]
+            .map(|path| remove_if_there(&path).map_err(NodeError::local("removing", &path)));
+        removed.into_iter().collect()
     }
 
     fn write(&self, path: &Path, value: &impl Serialize) -> Result<(), NodeError> {
@@ -209,7 +221,8 @@ mod tests {
         let files = IdentityFiles::new(folder.path().to_owned());
         assert_eq!(files.load_revocations(TRACKER), None);
         let accounts = [PeerId::from_random([3; 16])].into();
-        let revocations = Revocations { accounts, etag: Some("\"1\"".to_owned()), ask_again: Duration::from_secs(9) };
+        let (devices, ask_again) = ([DeviceId::from_random([4; 16])].into(), Duration::from_secs(9));
+        let revocations = Revocations { accounts, devices, etag: Some("\"1\"".to_owned()), ask_again };
         files.save_revocations(TRACKER, &revocations).unwrap();
         assert_eq!(files.load_revocations(TRACKER), Some(revocations));
         assert_eq!(files.load_revocations("https://u:1"), None);

@@ -1,14 +1,12 @@
-//! The thread that keeps a membership alive: another certificate when half of one's life is over, and who is expelled as often as
-//! the tracker says.
+//! The thread that keeps a membership alive: another certificate when half of one's life is over or its device was logged out (and the
+//! user has logged in again), and who is expelled as often as the tracker says.
 //!
 //! Certificates end by the wall clock, so it is looked at every now and then: a machine may have slept.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
-use peernet_engine::ids::PeerId;
 use peernet_threads::Group;
 
 use super::{Identity, Membership};
@@ -116,12 +114,14 @@ impl<I: Issuer> Owner<I> {
 
     fn wait(&self, now: Instant) -> Duration {
         let until = |at: Instant| at.saturating_duration_since(now);
-        let stale_in = Duration::from_secs(self.membership.identity().renew_at().saturating_sub(unix_now()));
+        let stale_at = if self.membership.is_ended() { 0 } else { self.membership.identity().renew_at() };
+        let stale_in = Duration::from_secs(stale_at.saturating_sub(unix_now()));
         LOOK_EVERY.min(until(self.asking.at)).min(until(self.renewing.at).max(stale_in))
     }
 
     fn pass(&mut self, now: Instant) {
-        if now >= self.renewing.at && self.membership.identity().is_stale(unix_now()) {
+        let is_due = self.membership.identity().is_stale(unix_now()) || self.membership.is_ended();
+        if now >= self.renewing.at && is_due {
             self.renew(now);
         }
         if now >= self.asking.at {
@@ -137,7 +137,10 @@ impl<I: Issuer> Owner<I> {
         match renewed {
             Ok(identity) => {
                 self.membership.replace(identity);
-                if self.renewing.done(now) {
+                if self.membership.is_ended() {
+                    // Whoever gives such a one is not asked for the next at once.
+                    self.renewing.failed(now);
+                } else if self.renewing.done(now) {
                     self.log.info("the tracker has renewed this node's certificate");
                 }
             }
@@ -150,7 +153,8 @@ impl<I: Issuer> Owner<I> {
     }
 
     fn is_better(&self, stored: &Identity) -> bool {
-        stored.peer() == self.membership.identity().peer() && !stored.is_stale(unix_now())
+        let is_revoked = stored.device().is_some_and(|device| self.membership.is_revoked_device(device));
+        stored.peer() == self.membership.identity().peer() && !stored.is_stale(unix_now()) && !is_revoked
     }
 
     fn ask(&mut self, now: Instant) {
@@ -170,8 +174,8 @@ impl<I: Issuer> Owner<I> {
     }
 
     fn heard(&mut self, revocations: Option<Revocations>) {
-        let Some(Revocations { accounts, etag, ask_again }) = revocations else { return };
-        self.membership.revoke(accounts.into_iter().collect::<BTreeSet<PeerId>>());
+        let Some(Revocations { accounts, devices, etag, ask_again }) = revocations else { return };
+        self.membership.revoke(accounts, devices);
         (self.etag, self.ask_again) = (etag, ask_again);
     }
 }
@@ -179,6 +183,7 @@ impl<I: Issuer> Owner<I> {
 #[cfg(test)]
 mod tests {
     use crossbeam_channel::unbounded;
+    use peernet_engine::ids::{DeviceId, PeerId};
 
     use super::super::testing::{Authority, Life};
     use super::*;
@@ -191,6 +196,7 @@ mod tests {
         failures: std::sync::Mutex<u32>,
         asked: Sender<&'static str>,
         revoked: Vec<PeerId>,
+        revoked_devices: Vec<DeviceId>,
     }
 
     impl Issuer for Script {
@@ -211,7 +217,8 @@ mod tests {
         fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
             self.asked.send(if known.is_some() { "again" } else { "revocations" }).unwrap();
             let (accounts, etag) = (self.revoked.iter().copied().collect(), Some("1".to_owned()));
-            Ok(known.is_none().then_some(Revocations { accounts, etag, ask_again: Duration::from_millis(20) }))
+            let (devices, ask_again) = (self.revoked_devices.iter().copied().collect(), Duration::from_millis(20));
+            Ok(known.is_none().then_some(Revocations { accounts, devices, etag, ask_again }))
         }
     }
 
@@ -228,7 +235,8 @@ mod tests {
         let (asked, asks) = unbounded();
         let (told, tells) = unbounded();
         let log = Log::new(move |_, message| told.send(message.to_owned()).unwrap());
-        let script = Script { authority, failures: 2.into(), asked, revoked: vec![peer(7)] };
+        let script =
+            Script { authority, failures: 2.into(), asked, revoked: vec![peer(7)], revoked_devices: Vec::new() };
         let mut group = Group::default();
         let keeper = Keeper::start(script, Arc::clone(&membership), None, log, &mut group).unwrap();
         let mut heard = Vec::new();
@@ -244,6 +252,24 @@ mod tests {
         assert!(count("again") > 1, "{heard:?}");
         let told: Vec<String> = tells.try_iter().collect();
         assert!(told.len() == 2 && told[0].contains("failed") && told[1].contains("renewed"), "{told:?}");
+    }
+
+    #[test]
+    fn who_hears_that_its_own_device_is_ended_gets_another_certificate() {
+        let authority = Authority::new();
+        let device = DeviceId::from_random([4; 16]);
+        let membership = Membership::new(authority.device_of(peer(1), device));
+        let (asked, asks) = unbounded();
+        let script =
+            Script { authority, failures: 1.into(), asked, revoked: Vec::new(), revoked_devices: vec![device] };
+        let mut group = Group::default();
+        let keeper = Keeper::start(script, Arc::clone(&membership), None, Log::silent(), &mut group).unwrap();
+        while membership.identity().device().is_some() {
+            asks.recv_timeout(PATIENCE).unwrap();
+        }
+        drop(keeper);
+        group.join(PATIENCE).unwrap();
+        assert!(membership.is_revoked_device(device) && !membership.is_ended());
     }
 
     #[test]

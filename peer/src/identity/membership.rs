@@ -4,18 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 
 use super::Identity;
 
-/// The identity in use, and the accounts whose certificates count no more. Locks are held for a copy of a pointer only, so that
+/// The identity in use, and the accounts and devices whose certificates count no more. Locks are held for a copy of a pointer only, so that
 /// gRPC's own threads may ask.
 #[derive(Debug)]
 pub struct Membership {
     identity: RwLock<Arc<Identity>>,
-    revoked: RwLock<Arc<BTreeSet<PeerId>>>,
+    revoked: RwLock<Arc<Revoked>>,
     /// One more with each change of `revoked`.
     version: AtomicU64,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Revoked {
+    accounts: BTreeSet<PeerId>,
+    devices: BTreeSet<DeviceId>,
 }
 
 impl Membership {
@@ -38,18 +44,33 @@ impl Membership {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
-    /// Exactly these accounts are served no more, and not fetched from.
-    pub fn revoke(&self, accounts: BTreeSet<PeerId>) {
+    /// Exactly these accounts, and these devices of others, are served no more; the accounts are not fetched from either.
+    pub fn revoke(&self, accounts: BTreeSet<PeerId>, devices: BTreeSet<DeviceId>) {
+        let new = Revoked { accounts, devices };
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
-        if **revoked != accounts {
-            *revoked = Arc::new(accounts);
+        if **revoked != new {
+            *revoked = Arc::new(new);
             self.version.fetch_add(1, Ordering::Release);
         }
     }
 
     /// Whether this account is one of them.
     pub fn is_revoked(&self, peer: PeerId) -> bool {
-        self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(&peer)
+        self.revoked().accounts.contains(&peer)
+    }
+
+    /// Whether this device is one of them.
+    pub fn is_revoked_device(&self, device: DeviceId) -> bool {
+        self.revoked().devices.contains(&device)
+    }
+
+    /// Whether the identity in use is of such a device: then others serve it no more, and it needs another one.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.identity().device().is_some_and(|device| self.is_revoked_device(device))
+    }
+
+    fn revoked(&self) -> Arc<Revoked> {
+        Arc::clone(&self.revoked.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Another number when others are revoked.

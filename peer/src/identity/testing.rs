@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use peernet_engine::ids::PeerId;
-use peernet_protos::identity::peer_name;
+use peernet_engine::ids::{DeviceId, PeerId};
+use peernet_protos::identity::{device_uri, peer_name};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
 };
 
 use super::{Identity, IdentityParts, Membership};
@@ -51,8 +51,15 @@ impl Authority {
 
     /// A certificate with these names for a key (PEM).
     pub(crate) fn issue(&self, names: &[String], key: &str, life: Life) -> String {
+        self.issue_with(names, &[], key, life)
+    }
+
+    /// The same with URIs beside the names.
+    fn issue_with(&self, names: &[String], uris: &[String], key: &str, life: Life) -> String {
         let at = |seconds: u64| (UNIX_EPOCH + Duration::from_secs(seconds)).into();
         let mut params = CertificateParams::new(names).expect("what rcgen is asked for is sound");
+        let uris = uris.iter().map(|uri| uri.as_str().try_into().expect("what rcgen is asked for is sound"));
+        params.subject_alt_names.extend(uris.map(SanType::URI));
         // One whose subject is its issuer passes for a root.
         params.distinguished_name = called("a member");
         params.use_authority_key_identifier_extension = true;
@@ -73,6 +80,15 @@ impl Authority {
 
     pub(crate) fn identity_for(&self, peer: PeerId, life: Life) -> Identity {
         Identity::new(self.parts(peer, life)).expect("its parts fit together")
+    }
+
+    /// A device of an account for a day.
+    #[allow(dead_code, reason = "not all who share this file need it")]
+    pub(crate) fn device_of(&self, peer: PeerId, device: DeviceId) -> Identity {
+        let (life, parts) = (Life::day(), self.parts(peer, Life::day()));
+        let names = [peer_name(&peer.to_string())];
+        let certificate = self.issue_with(&names, &[device_uri(&device.to_string())], &parts.key, life);
+        Identity::new(IdentityParts { certificate, ..parts }).expect("its parts fit together")
     }
 
     /// A member for a day.

@@ -12,7 +12,7 @@ use crate::identity::Fingerprint;
 use crate::log::Log;
 use crate::shares::Shares;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::tracker::{TrackerClient, TrackerOptions, TrackerTls};
+use crate::tracker::{Scope, TrackerClient, TrackerOptions, TrackerTls, is_label};
 use crate::upload::UploadLimits;
 
 /// A node to be. Only the folder and, before an account exists, the tracker are needed.
@@ -112,6 +112,21 @@ impl Builder {
         self
     }
 
+    /// What this machine is called among the account's devices at [`Node::register`] and [`Node::login`], 1 to 64 bytes without control
+    /// characters; by default its host name.
+    #[must_use]
+    pub fn device_label(mut self, label: impl Into<String>) -> Self {
+        self.options.device.label = Some(label.into());
+        self
+    }
+
+    /// What the login is to be good for; by default everything. A node without [`Scope::Share`] downloads only.
+    #[must_use]
+    pub fn device_scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        self.options.device.scopes = scopes.into_iter().collect();
+        self
+    }
+
     /// By what a tracker of `https://` is known; by default by the swarm's own authority.
     #[must_use]
     pub fn tracker_tls(mut self, tls: TrackerTls) -> Self {
@@ -173,6 +188,9 @@ impl Builder {
     /// Reads the folder. Starts nothing and calls nobody.
     pub fn build(self) -> Result<Node, NodeError> {
         let home = self.home.ok_or_else(|| NodeError::Invalid("a node needs a folder: Builder::home".to_owned()))?;
+        if self.options.device.label.as_deref().is_some_and(|label| !is_label(label)) {
+            return Err(NodeError::Invalid("a device's label is 1 to 64 bytes without control characters".to_owned()));
+        }
         let credentials = home.credentials();
         let url = match self.tracker {
             Some(url) => url,

@@ -40,7 +40,12 @@ impl Node {
             Standing::Member(membership) => Some(Arc::clone(membership)),
         };
         let account = self.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
-        let is_good = |identity: &Identity| identity.peer() == account.peer_id && !identity.is_expired(unix_now());
+        let device = account.device.as_ref().map(|device| device.id);
+        let is_good = |identity: &Identity| {
+            // One of an earlier login may be revoked by now.
+            let is_of_login = device.is_none() || identity.device() == device;
+            identity.peer() == account.peer_id && is_of_login && !identity.is_expired(unix_now())
+        };
         if known.as_ref().is_some_and(|membership| is_good(&membership.identity())) {
             return Ok(known);
         }

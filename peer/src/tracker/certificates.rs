@@ -6,9 +6,8 @@ use peernet_engine::ids::PeerId;
 use peernet_protos::rest::{CertificateBody, CertificateRequest, RevocationsReply};
 
 use super::http::Call;
-use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError};
+use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError, local};
 use crate::clock::unix_now;
-use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, request};
 
 /// However often the tracker would be asked, it is not asked more often than this,
@@ -19,7 +18,8 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(3_600);
 impl TrackerClient {
     /// Another certificate for the account in use, kept in the folder.
     pub fn certificate(&self) -> Result<Identity, TrackerError> {
-        let account = self.account()?.ok_or(TrackerError::NotLoggedIn)?;
+        // As the file says: who was logged out by another process is to make no new key.
+        let account = self.session.reload()?.ok_or(TrackerError::NotLoggedIn)?;
         let asked = CertificateRequest { csr: self.csr()? };
         let call = Call { repeatable: true, ..Call::post("/api/v1/peers/certificate", &asked) };
         match self.authorised::<CertificateBody>(call) {
@@ -50,8 +50,9 @@ impl TrackerClient {
         let reply: RevocationsReply = answer.parse()?;
         // One that cannot be read takes nothing from the others.
         let accounts = reply.accounts.iter().filter_map(|account| account.parse().ok()).collect();
+        let devices = reply.devices.iter().filter_map(|device| device.parse().ok()).collect();
         let ask_again = Duration::from_secs(reply.ask_again_seconds).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
-        let revocations = Revocations { accounts, etag: answer.etag, ask_again };
+        let revocations = Revocations { accounts, devices, etag: answer.etag, ask_again };
         self.identity.save_revocations(&self.urls, &revocations).map_err(local)?;
         Ok(Some(revocations))
     }
@@ -82,10 +83,6 @@ impl TrackerClient {
     }
 }
 
-fn local(error: NodeError) -> TrackerError {
-    TrackerError::LocalState(error.to_string())
-}
-
 fn none() -> Revocations {
-    Revocations { accounts: Default::default(), etag: None, ask_again: ASK_AGAIN_MAX }
+    Revocations { accounts: Default::default(), devices: Default::default(), etag: None, ask_again: ASK_AGAIN_MAX }
 }

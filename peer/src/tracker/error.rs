@@ -2,6 +2,30 @@
 
 use std::fmt;
 
+/// Why the tracker takes a device's refresh token no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceEnd {
+    /// The device was logged out, or not used for long.
+    LoggedOut,
+    /// It was shown twice, so that there are two who have it.
+    Reused,
+}
+
+impl fmt::Display for DeviceEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LoggedOut => {
+                "this device is logged out at the tracker (by `peernet devices revoke`, a change of the password or the operator, or \
+                 because it was not used for long): run `peernet login`"
+            }
+            Self::Reused => {
+                "this device is logged out: the tracker has seen one of its refresh tokens twice, as when the state folder was copied, \
+                 put back from a backup, or stolen. Run `peernet login`; if the copy is not yours, run `peernet password` then"
+            }
+        })
+    }
+}
+
 /// By what the caller can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackerError {
@@ -23,6 +47,13 @@ pub enum TrackerError {
     },
     /// There is no account for this tracker here, or its token is no longer good.
     NotLoggedIn,
+    /// The login has ended at the tracker.
+    DeviceEnded(DeviceEnd),
+    /// It is of a version that knows no devices.
+    NoDevices {
+        /// Where.
+        url: String,
+    },
     /// It refuses.
     Answered {
         /// The HTTP status.
@@ -90,6 +121,14 @@ impl fmt::Display for TrackerError {
             Self::Busy { url, why } => write!(f, "the tracker at {url} is busy ({why}): try again in a moment"),
             Self::NotLoggedIn => f.write_str(
                 "not logged in at this tracker: run `peernet login`, or `peernet register` for a new account",
+            ),
+            Self::DeviceEnded(why) => why.fmt(f),
+            Self::NoDevices { url } => {
+                write!(f, "the tracker at {url} is of a version that knows no devices: have it upgraded")
+            }
+            Self::Answered { status: 403, code, message } if code == "insufficient_scope" => write!(
+                f,
+                "this device may not do that: {message}. `peernet login` without --scope, or with more, changes that"
             ),
             Self::Answered { status, message, .. } => write!(f, "the tracker refuses: {message} (HTTP {status})"),
             Self::PlaintextRefused { url } => write!(

@@ -4,9 +4,9 @@
 //! all have been tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{RecvTimeoutError, after};
 use peernet_protos::rest::ErrorBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,6 +44,9 @@ pub(super) struct Call<'a> {
     pub(super) answer_max: u64,
     /// `If-None-Match`: an answer the caller has already.
     pub(super) known: Option<String>,
+    /// No attempt is begun longer than this after the first. Such a call is not left half done where the node stops: what it changes
+    /// at the tracker has to become known here.
+    pub(super) window: Option<Duration>,
 }
 
 /// What came back.
@@ -78,7 +81,12 @@ impl<'a> Call<'a> {
             timeout: CALL_TIMEOUT,
             answer_max: SMALL_ANSWER,
             known: None,
+            window: None,
         }
+    }
+
+    pub(super) fn delete(path: &'a str) -> Self {
+        Self { method: "DELETE", ..Self::get(path) }
     }
 
     pub(super) fn post(path: &'a str, body: &impl Serialize) -> Self {
@@ -88,6 +96,11 @@ impl<'a> Call<'a> {
 
     pub(super) fn put(path: &'a str, body: &impl Serialize) -> Self {
         Self { method: "PUT", repeatable: true, ..Self::post(path, body) }
+    }
+
+    /// Each attempt takes at most `timeout`, and all begin within `window`, in which asking twice does no harm.
+    pub(super) fn repeatable_within(self, timeout: Duration, window: Duration) -> Self {
+        Self { repeatable: true, timeout, window: Some(window), ..self }
     }
 }
 
@@ -139,6 +152,11 @@ impl Http {
     /// How each tracker is spoken to.
     pub(super) fn ways(&self) -> Vec<Way> {
         self.bases.iter().map(Base::way).collect()
+    }
+
+    /// Whether the node stops.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     pub(super) fn first_url(&self) -> &str {
@@ -195,7 +213,8 @@ impl Http {
         let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
         // Of a list in which one may not be asked none is: the user would not notice.
         self.bases.iter().try_for_each(|base| base.agent().map(drop))?;
-        let mut pause = PAUSE_START;
+        let (mut pause, begun) = (PAUSE_START, Instant::now());
+        let in_time = |wait: Duration| call.window.is_none_or(|window| begun.elapsed() + wait < window);
         for attempt in 1.. {
             let at = self.current.load(Ordering::Relaxed);
             let failure = match self.once(&self.bases[at], call) {
@@ -210,8 +229,8 @@ impl Http {
             let (error, wait) = self.judge(self.bases[at].url(), failure, call.repeatable, pause);
             match wait {
                 // The next tracker may answer at once.
-                Some(_) if attempt % trackers != 0 => continue,
-                Some(wait) if attempt < ATTEMPTS_MAX * trackers => self.pause(wait)?,
+                Some(_) if attempt % trackers != 0 && in_time(Duration::ZERO) => continue,
+                Some(wait) if attempt < ATTEMPTS_MAX * trackers && in_time(wait) => self.pause(wait, call)?,
                 _ => return Err(error),
             }
             pause = (pause * 2).min(PAUSE_MAX);
@@ -239,7 +258,11 @@ impl Http {
         }
     }
 
-    fn pause(&self, wait: Duration) -> Result<(), TrackerError> {
+    fn pause(&self, wait: Duration, call: &Call<'_>) -> Result<(), TrackerError> {
+        if call.window.is_some() {
+            let _time_has_come = after(wait).recv();
+            return Ok(());
+        }
         match self.stop.channel().recv_timeout(wait) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             _ => Err(TrackerError::Cancelled),
@@ -247,19 +270,19 @@ impl Http {
     }
 
     fn once(&self, base: &Base, call: &Call<'_>) -> Result<Answer, Failure> {
-        if self.stop.is_cancelled() && call.repeatable {
+        if self.stop.is_cancelled() && call.repeatable && call.window.is_none() {
             return Err(Failure::Final(TrackerError::Cancelled));
         }
         let failed = |error: ureq::Error| self.impostor(base, &error).unwrap_or_else(|| failure_of(error));
         let mut response = send(base, call)?.map_err(failed)?;
         let status = response.status().as_u16();
-        let after = retry_after(&response);
+        let later = retry_after(&response);
         let etag = header(&response, "etag").map(str::to_owned);
         let bytes = response.body_mut().with_config().limit(call.answer_max).read_to_vec().map_err(failure_of)?;
         match status {
             200..=299 => Ok(Answer { status, etag, body: bytes }),
             304 if call.known.is_some() => Ok(Answer { status, etag, body: bytes }),
-            429 | 502..=504 => Err(Failure::Later { why: message_of(status, &bytes).1, after }),
+            429 | 502..=504 => Err(Failure::Later { why: message_of(status, &bytes).1, after: later }),
             300..=399 => Err(Failure::Final(TrackerError::Malformed(format!(
                 "it redirects to {}",
                 header(&response, "location").unwrap_or("somewhere else")

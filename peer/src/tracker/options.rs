@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::Scope;
 use crate::identity::Fingerprint;
 
 /// How trackers are spoken to; the default is the strictest.
@@ -14,6 +15,17 @@ pub struct TrackerOptions {
     pub tls: TrackerTls,
     /// The authority to take for the swarm's at `register` and `login`; without it the first one that is met.
     pub ca_fingerprint: Option<Fingerprint>,
+    /// How this machine introduces itself when it logs in.
+    pub device: DeviceOptions,
+}
+
+/// How a machine introduces itself when it logs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceOptions {
+    /// What people know it by, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default its host name.
+    pub label: Option<String>,
+    /// What the login is to be good for; empty for everything.
+    pub scopes: Vec<Scope>,
 }
 
 /// By what `https://` knows a tracker.

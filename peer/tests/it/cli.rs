@@ -5,6 +5,7 @@ mod capture;
 mod codes;
 mod collection;
 mod daemon;
+mod devices;
 mod directory;
 mod disk;
 mod documents;

@@ -137,7 +137,8 @@ fn cancelling_does_not_wait_for_a_tracker_that_does_not_answer() {
     let url = format!("http://{}", silent.local_addr().unwrap());
     let node = Node::builder().home(folder.path()).tracker(&url).build().unwrap();
     let (peer_id, token) = (PeerId::from_random([1; 16]), "t".to_owned());
-    let credentials = Credentials { tracker: url, peer_id, address: None, token, obtained_at: 0, expires_at: 0 };
+    let (tracker, address, device) = (url, None, None);
+    let credentials = Credentials { tracker, peer_id, address, token, obtained_at: 0, expires_at: 0, device };
     node.home().credentials().save(&credentials).unwrap();
     let cancel = Cancel::new();
     let canceller = std::thread::spawn({

@@ -19,6 +19,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// The longest life of a proxy's certificate, which some programs do not take longer.
 const PROXY_DAYS_MAX: u32 = 825;
 
+/// The fingerprint, where there is an authority that can be read.
+pub fn fingerprint(config: &Config) -> Option<String> {
+    authority::fingerprint(&folder(config).ok()?).ok()
+}
+
 /// The fingerprint, or the certificates that members trust.
 pub fn show(config: &Config, as_json: bool, as_pem: bool) -> Result<String> {
     let folder = folder(config)?;

@@ -7,7 +7,7 @@ use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
 use crate::calendar::utc;
-use crate::invites::{hash_code, new_code};
+use crate::invites::{hash_code, new_code, with_fingerprint};
 use crate::store::Store;
 use crate::store::registry::{AccountWrite, Invite};
 
@@ -30,8 +30,15 @@ pub struct NewInvite {
     pub note: String,
 }
 
-/// Makes an invite. Answers what goes to standard output, which has the code, and a note for the operator.
-pub fn create(store: &dyn Store, now: UnixMillis, new: &NewInvite, as_json: bool) -> Result<(String, String)> {
+/// Makes an invite. Answers what goes to standard output, which has the code, with the authority's fingerprint behind it where there is one, and a
+/// note for the operator.
+pub fn create(
+    store: &dyn Store,
+    now: UnixMillis,
+    new: &NewInvite,
+    fingerprint: Option<&str>,
+    as_json: bool,
+) -> Result<(String, String)> {
     if !(1..=USES_MAX).contains(&new.uses) {
         return Err(AdminError::Usage(format!("--uses: must be 1 to {USES_MAX}")));
     }
@@ -50,6 +57,7 @@ pub fn create(store: &dyn Store, now: UnixMillis, new: &NewInvite, as_json: bool
         revoked_at: None,
     };
     change(store, now, AccountWrite::PutInvite(invite.clone()), "", "this code exists already; try again")?;
+    let code = fingerprint.map_or_else(|| code.clone(), |fingerprint| with_fingerprint(&code, fingerprint));
     if as_json {
         let mut shown = to_json(&invite, now);
         shown["code"] = json!(code);

@@ -40,7 +40,9 @@ fn carry_out(command: AdminCommand, config: &Config) -> admin::Result<String> {
         AdminCommand::Resume { account } => admin::resume(&*store()?, now, &account),
         AdminCommand::Revoke { account } => admin::revoke(&*store()?, now, &account),
         AdminCommand::CreateInvite { uses, days, note, json } => {
-            let (out, remark) = admin::create_invite(&*store()?, now, &admin::NewInvite { uses, days, note }, json)?;
+            let new = admin::NewInvite { uses, days, note };
+            let fingerprint = admin::fingerprint(config);
+            let (out, remark) = admin::create_invite(&*store()?, now, &new, fingerprint.as_deref(), json)?;
             if !remark.is_empty() {
                 complain(EXIT_OK, &remark);
             }

@@ -90,12 +90,14 @@ fn an_invite_is_shown_once_listed_without_its_code_and_taken_back() {
     with_accounts(|folder, database, _| {
         let (code, text, remark) =
             run(folder, database, &["admin", "invite", "create", "--uses", "3", "--note", "lab"]);
-        assert!(code == 0 && text.len() == 35 && remark.contains("3 uses"), "{text} {remark}");
+        let fingerprint = done(folder, database, &["admin", "authority", "show"]);
+        assert!(text.ends_with(&format!("@{}", fingerprint.trim())), "{text} {fingerprint}");
+        assert!(code == 0 && text.len() == 100 && remark.contains("3 uses"), "{text} {remark}");
         let list = done(folder, database, &["admin", "invite", "list"]);
         assert!(list.contains("3 of 3") && list.contains("lab") && !list.contains(&text), "{list}");
         let made = as_json(folder, database, &["admin", "invite", "create", "--days", "1", "--json"]);
         let id = made["id"].as_str().unwrap();
-        assert_eq!((made["uses"].as_i64(), made["code"].as_str().unwrap().len()), (Some(1), 35));
+        assert_eq!((made["uses"].as_i64(), made["code"].as_str().unwrap().len()), (Some(1), 100));
         done(folder, database, &["admin", "invite", "revoke", id]);
         assert_eq!(run(folder, database, &["admin", "invite", "revoke", id]).0, 1);
         assert_eq!(run(folder, database, &["admin", "invite", "revoke", "0123456789ab"]).0, 1);

@@ -15,6 +15,8 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--password-file",
     "--new-password-file",
     "--peer-id",
+    "--device-label",
+    "--scope",
     "--port",
     "--listen",
     "--output",
@@ -55,6 +57,8 @@ pub(in crate::cli) enum Command {
     Register(Register),
     Login(Login),
     Password(Password),
+    Logout(Logout),
+    Devices(Devices),
     Share(Share),
     Unshare(Unshare),
     Download(Download),
@@ -103,6 +107,9 @@ pub(in crate::cli) struct Register {
     /// a file whose first line is the invite code; /dev/stdin reads it from a pipe
     #[argh(option, arg_name = "file")]
     pub(in crate::cli) invite_file: Option<String>,
+    /// what this machine is called among the account's devices; by default its host name
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) device_label: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -116,7 +123,7 @@ pub(in crate::cli) struct Register {
 #[argh(
     subcommand,
     name = "login",
-    example = "peernet login\npeernet login --tracker https://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000"
+    example = "peernet login\npeernet login --tracker https://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000\npeernet login --device-label 'the lab' --scope read,share"
 )]
 pub(in crate::cli) struct Login {
     /// the tracker's URL, or several of one swarm with commas between them
@@ -143,6 +150,12 @@ pub(in crate::cli) struct Login {
     /// a file whose first line is the password
     #[argh(option, arg_name = "file")]
     pub(in crate::cli) password_file: Option<String>,
+    /// what this machine is called among the account's devices; by default its host name
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) device_label: Option<String>,
+    /// what the login is to be good for: some of read (search, download), share and admin, with commas between them; by default all
+    #[argh(option, arg_name = "words")]
+    pub(in crate::cli) scope: Option<String>,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -151,7 +164,7 @@ pub(in crate::cli) struct Login {
     pub(in crate::cli) quiet: bool,
 }
 
-/// Change the account's password. Other machines of this account have to log in again.
+/// Change the account's password. Other devices of this account are logged out.
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(
     subcommand,
@@ -174,6 +187,95 @@ pub(in crate::cli) struct Password {
     /// a file whose first line is the new password
     #[argh(option, arg_name = "file")]
     pub(in crate::cli) new_password_file: Option<String>,
+    /// what this machine is called among the account's devices; by default as before
+    #[argh(option, arg_name = "text")]
+    pub(in crate::cli) device_label: Option<String>,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// Log out: end this login at the tracker, and remove its tokens, certificate and key from this machine.
+/// What is shared stays noted down for the next login.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand, name = "logout", example = "peernet logout\npeernet logout --local")]
+pub(in crate::cli) struct Logout {
+    /// only remove what is here, and tell the tracker nothing
+    #[argh(switch)]
+    pub(in crate::cli) local: bool,
+    /// the tracker's URL, or several of one swarm with commas between them
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+}
+
+/// List the devices that are logged in to the account, or log one out.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "devices",
+    example = "peernet devices\npeernet devices --json\npeernet devices revoke 123e4567-e89b-42d3-a456-426614174000"
+)]
+pub(in crate::cli) struct Devices {
+    /// the tracker's URL, or several of one swarm with commas between them
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// print the result as one JSON document, and progress as JSON lines on standard error
+    #[argh(switch)]
+    pub(in crate::cli) json: bool,
+    /// print nothing but the result and errors
+    #[argh(switch, short = 'q')]
+    pub(in crate::cli) quiet: bool,
+    #[argh(subcommand)]
+    pub(in crate::cli) action: Option<DevicesAction>,
+}
+
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(subcommand)]
+pub(in crate::cli) enum DevicesAction {
+    Revoke(Revoke),
+}
+
+/// Log a device of the account out, as when it was lost: its tokens and certificates are refused from then on.
+#[derive(FromArgs, ArgsInfo, Debug)]
+#[argh(
+    subcommand,
+    name = "revoke",
+    example = "peernet devices\npeernet devices revoke 123e4567-e89b-42d3-a456-426614174000"
+)]
+pub(in crate::cli) struct Revoke {
+    /// the tracker's URL, or several of one swarm with commas between them
+    #[argh(option, arg_name = "url")]
+    pub(in crate::cli) tracker: Option<String>,
+    /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
+    #[argh(option, arg_name = "swarm|public")]
+    pub(in crate::cli) tracker_tls: Option<String>,
+    /// speak plaintext where nothing better can be had; everybody in between reads it along
+    #[argh(switch)]
+    pub(in crate::cli) allow_plaintext: bool,
+    /// the device's id, as `peernet devices` shows it
+    #[argh(positional)]
+    pub(in crate::cli) id: String,
     /// print the result as one JSON document, and progress as JSON lines on standard error
     #[argh(switch)]
     pub(in crate::cli) json: bool,
@@ -575,7 +677,9 @@ macro_rules! way_of {
     )*};
 }
 
-way_of!(Register, Login, Password, Share, Unshare, Download, List, Search, Status, Link, Daemon);
+way_of!(
+    Register, Login, Password, Logout, Devices, Revoke, Share, Unshare, Download, List, Search, Status, Link, Daemon
+);
 
 /// What every command has, without knowing which it is.
 macro_rules! of_any {
@@ -584,6 +688,11 @@ macro_rules! of_any {
             Command::Register(command) => command.$field,
             Command::Login(command) => command.$field,
             Command::Password(command) => command.$field,
+            Command::Logout(command) => command.$field,
+            Command::Devices(Devices { action: Some(DevicesAction::Revoke(command)), $field, .. }) => {
+                *$field || command.$field
+            }
+            Command::Devices(command) => command.$field,
             Command::Share(command) => command.$field,
             Command::Unshare(command) => command.$field,
             Command::Download(command) => command.$field,

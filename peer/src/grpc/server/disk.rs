@@ -12,7 +12,6 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::Core;
 use super::calls;
 use super::complaints;
-use super::guard;
 use super::pace;
 use super::stream::Stream;
 
@@ -127,9 +126,10 @@ fn end_revoked(core: &Core, seen: &mut u64) {
     if std::mem::replace(seen, membership.version()) == *seen {
         return;
     }
-    let is_revoked = |stream: &Arc<Stream>| stream.peer().is_some_and(|peer| membership.is_revoked(peer));
-    for stream in core.streams.all().into_iter().filter(is_revoked) {
-        core.count_refused();
-        stream.fail(guard::revoked());
+    for stream in core.streams.all() {
+        if let Some(expelled) = stream.caller().expelled(membership) {
+            core.count_refused();
+            stream.fail(expelled);
+        }
     }
 }

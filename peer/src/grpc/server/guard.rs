@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use grpcio::{AuthContext, CheckResult, RpcContext, RpcStatus, RpcStatusCode, ServerChecker};
-use peernet_engine::ids::PeerId;
-use peernet_protos::identity::peer_of_name;
+use peernet_engine::ids::{DeviceId, PeerId};
+use peernet_protos::identity::{device_of_uri, peer_of_name};
 
 use crate::clock::unix_now;
 use crate::identity::Membership;
@@ -21,9 +21,9 @@ const TLS: &[u8] = b"ssl";
 pub(super) enum Caller {
     /// Anybody.
     Plaintext,
-    /// This account.
-    Peer(PeerId),
-    /// Somebody whose certificate names no account, or several.
+    /// This account, by this device of it where the certificate names one.
+    Peer(PeerId, Option<DeviceId>),
+    /// Somebody whose certificate names no account, or several, or several devices.
     Nameless,
 }
 
@@ -33,19 +33,31 @@ impl Caller {
     }
 
     fn proven(proven: &AuthContext) -> Self {
-        let (mut is_tls, mut peers) = (false, Vec::new());
+        let (mut is_tls, mut peers, mut devices) = (false, Vec::new(), Vec::new());
         for property in proven {
             match property.name() {
                 SECURITY_TYPE => is_tls = property.value() == TLS,
-                ALTERNATIVE_NAME => peers.extend(property.value_str().ok().and_then(peer_of_name)),
+                ALTERNATIVE_NAME => {
+                    let name = property.value_str().unwrap_or_default();
+                    peers.extend(peer_of_name(name));
+                    devices.extend(device_of_uri(name));
+                }
                 _ => {}
             }
         }
-        match (is_tls, &peers[..]) {
-            (false, _) => Self::Plaintext,
-            (true, [peer]) => peer.parse().map_or(Self::Nameless, Self::Peer),
-            (true, _) => Self::Nameless,
-        }
+        if is_tls { Self::named(&peers, &devices).unwrap_or(Self::Nameless) } else { Self::Plaintext }
+    }
+
+    /// By what stands in the certificate.
+    fn named(peers: &[&str], devices: &[&str]) -> Option<Self> {
+        let [peer] = peers else { return None };
+        let device = match devices {
+            [] => None,
+            // What cannot be read could not be looked up either.
+            [device] => Some(device.parse().ok()?),
+            _ => return None,
+        };
+        Some(Self::Peer(peer.parse().ok()?, device))
     }
 
     /// How the two speak.
@@ -55,7 +67,20 @@ impl Caller {
 
     /// The account, where it is proven.
     pub(super) fn peer(self) -> Option<PeerId> {
-        if let Self::Peer(peer) = self { Some(peer) } else { None }
+        if let Self::Peer(peer, _) = self { Some(peer) } else { None }
+    }
+
+    /// Why it is served no more, where it is one of those who are expelled. For calls that are under way as well.
+    pub(super) fn expelled(self, membership: &Membership) -> Option<RpcStatus> {
+        match self {
+            Self::Peer(peer, _) if membership.is_revoked(peer) => {
+                Some(status("the certificate of this account is revoked"))
+            }
+            Self::Peer(_, Some(device)) if membership.is_revoked_device(device) => {
+                Some(status("the certificate of this device is revoked: it was logged out"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -74,24 +99,20 @@ impl Guard {
     /// Why this caller is not served.
     fn refusal(&self, caller: Caller) -> Option<RpcStatus> {
         let membership = self.membership.as_ref()?;
-        let is_revoked = caller.peer().is_some_and(|peer| membership.is_revoked(peer));
+        if let Some(expelled) = caller.expelled(membership) {
+            return Some(expelled);
+        }
         match caller {
             // It has come by the port that is there for it.
             Caller::Plaintext => None,
             Caller::Nameless => Some(status("the certificate names no account of this swarm")),
-            Caller::Peer(_) if is_revoked => Some(revoked()),
-            Caller::Peer(_) if membership.identity().is_expired(unix_now()) => {
+            Caller::Peer(..) if membership.identity().is_expired(unix_now()) => {
                 let text = "this peer's own certificate has ended, and it waits for another";
                 Some(RpcStatus::with_message(RpcStatusCode::UNAVAILABLE, text.to_owned()))
             }
-            Caller::Peer(_) => None,
+            Caller::Peer(..) => None,
         }
     }
-}
-
-/// For calls that are under way as well.
-pub(super) fn revoked() -> RpcStatus {
-    status("the certificate of this account is revoked")
 }
 
 fn status(text: &str) -> RpcStatus {

@@ -15,7 +15,7 @@ use futures_channel::mpsc;
 use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::giving::Choice;
-use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 
@@ -429,9 +429,9 @@ impl Stream {
         self.lock().finish(None);
     }
 
-    /// The caller's account, where it has proven it.
-    pub(super) fn peer(&self) -> Option<PeerId> {
-        self.remote.caller.peer()
+    /// Who calls, as far as that is proven.
+    pub(super) fn caller(&self) -> guard::Caller {
+        self.remote.caller
     }
 
     /// Ends the call with an error.

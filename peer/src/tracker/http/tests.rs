@@ -5,12 +5,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use serde_json::{Value, json};
 
 use super::super::session::Session;
 use super::*;
-use crate::home::{Credentials, Home};
+use crate::home::{Credentials, CredentialsFile, DeviceLogin, Home};
+use crate::tracker::DeviceEnd;
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"good\": 1}";
 const CUT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\nconnection: close\r\n\r\n{\"good\":";
@@ -186,14 +187,87 @@ fn while_the_node_stops_its_last_words_go_out_with_a_token_that_is_due_for_renew
     let http = server.http(stop.clone());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let (tracker, peer_id, token) = (http.first_url().to_owned(), PeerId::from_random([1; 16]), "the-token".to_owned());
-    let credentials =
-        Credentials { tracker, peer_id, address: None, token, obtained_at: now - 900, expires_at: now + 100 };
+    let (obtained_at, expires_at, device) = (now - 900, now + 100, None);
+    let credentials = Credentials { tracker, peer_id, address: None, token, obtained_at, expires_at, device };
     file.save(&credentials).unwrap();
     stop.cancel();
     let session = Session::new(http.first_url().to_owned(), file);
     assert!(is_good(session.run(&http, post())));
     let heads = server.end();
     assert!(heads.len() == 1 && heads[0].contains("Bearer the-token"), "{heads:?}");
+}
+
+/// A folder with a device's login whose access token has ended.
+fn ended_login(folder: &std::path::Path, tracker: &str) -> CredentialsFile {
+    let device = DeviceLogin {
+        id: DeviceId::from_random([2; 16]),
+        label: "laptop".to_owned(),
+        scopes: Vec::new(),
+        refresh_token: "pnr_first".to_owned(),
+        refresh_expires_at: 0,
+    };
+    let credentials = Credentials {
+        tracker: tracker.to_owned(),
+        peer_id: PeerId::from_random([1; 16]),
+        address: None,
+        token: "the-token".to_owned(),
+        obtained_at: 100,
+        expires_at: 200,
+        device: Some(device),
+    };
+    let file = Home::at(folder).credentials();
+    file.save(&credentials).unwrap();
+    file
+}
+
+fn renewed() -> String {
+    let device_id = DeviceId::from_random([2; 16]).to_string();
+    let peer_id = PeerId::from_random([1; 16]).to_string();
+    let body = json!({"peer_id": peer_id, "token": "next-token", "device_id": device_id, "refresh_token": "pnr_next"});
+    let body = body.to_string();
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn a_renewal_whose_answer_was_lost_is_asked_for_again_also_while_the_node_stops_and_is_on_the_disk_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let stop = Cancel::new();
+    let (stopped, path) = (stop.clone(), Home::at(folder.path()).credentials().path().to_owned());
+    let seen = move |requests| match requests {
+        1 => stopped.cancel(),
+        3 => assert!(std::fs::read_to_string(&path).unwrap().contains("pnr_next")),
+        _ => {}
+    };
+    let server = Server::playing(vec![NOTHING.to_owned(), renewed(), GOOD.to_owned()], seen);
+    let http = server.http(stop);
+    let session = Session::new(http.first_url().to_owned(), ended_login(folder.path(), http.first_url()));
+    // Not a repeatable one: those are not begun any more.
+    assert!(is_good(session.run(&http, post())));
+    let heads = server.end();
+    assert!(heads[..2].iter().all(|head| head.starts_with("POST /api/v1/tokens/refresh ")), "{heads:?}");
+    assert!(heads.len() == 3 && heads[2].contains("Bearer next-token"), "{heads:?}");
+}
+
+#[test]
+fn a_device_that_has_ended_asks_once_until_somebody_logs_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |code: &str| answer("401 no", "").replace("\"word\"", &format!("\"{code}\""));
+    let refused = ["refresh_token_reused"].map(refused).map(|text| {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        format!("{}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", head.lines().next().unwrap(), body.len())
+    });
+    let server = Server::playing(vec![refused[0].clone(), renewed(), GOOD.to_owned()], |_| {});
+    let http = server.http(Cancel::new());
+    let file = ended_login(folder.path(), http.first_url());
+    let session = Session::new(http.first_url().to_owned(), file.clone());
+    for _ in 0..3 {
+        assert_eq!(session.run::<Value>(&http, get()), Err(TrackerError::DeviceEnded(DeviceEnd::Reused)));
+    }
+    let mut another = file.load().unwrap().unwrap();
+    another.device.as_mut().unwrap().refresh_token = "pnr_another".to_owned();
+    file.save(&another).unwrap();
+    assert!(is_good(session.run(&http, get())));
+    assert_eq!(server.end().len(), 3);
 }
 
 #[test]

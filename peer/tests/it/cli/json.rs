@@ -13,6 +13,7 @@ fn check(value: &Value, keys: &str) {
     assert_eq!(got, expected, "{value}");
 }
 
+const LOGGED_IN: &str = "peer_id tracker address ca_fingerprint device_id";
 const SHARED: &str = "path file_hash manifest_id name size chunks link kind files left_out";
 const LISTED: &str = "path file_hash manifest_id name size chunks chunks_done state link kind files";
 const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_plaintext_listen daemon_plaintext_uploads daemon_uptime_s \
@@ -30,12 +31,12 @@ fn every_command_prints_one_document_of_a_known_shape() {
         stage.run(who, &arguments).ok().json()
     };
     for who in ["alice", "bob"] {
-        check(&json(who, &["register"]), "peer_id tracker address ca_fingerprint");
+        check(&json(who, &["register"]), LOGGED_IN);
     }
-    check(&json("bob", &["login"]), "peer_id tracker address ca_fingerprint");
+    check(&json("bob", &["login"]), LOGGED_IN);
     // The new password is the old one, so that a login goes on working.
     std::fs::write(stage.path("same.txt"), "password of bob").unwrap();
-    check(&json("bob", &["password", "--new-password-file", "same.txt"]), "peer_id tracker address ca_fingerprint");
+    check(&json("bob", &["password", "--new-password-file", "same.txt"]), LOGGED_IN);
 
     let (one, two) = (stage.file("one.bin", 100), stage.file("two.bin", 0));
     let (_daemon, address) = stage.daemon("alice");
@@ -75,6 +76,10 @@ fn every_command_prints_one_document_of_a_known_shape() {
     check(&json("bob", &["link", "one.bin"]), "link");
     check(&json("alice", &["unshare", "one.bin", &two]), "unshared");
     check(&json("alice", &["completions", "fish"]), "shell script");
+    let devices = json("bob", &["devices"]);
+    check(&devices, "devices");
+    check(&devices["devices"][0], "device_id label scopes created_at seen_at current");
+    check(&json("bob", &["logout"]), "peer_id device_id ended_at_tracker");
 }
 
 #[test]

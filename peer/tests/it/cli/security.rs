@@ -88,3 +88,15 @@ fn a_daemon_says_where_it_speaks_plaintext() {
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
+
+#[test]
+fn an_invite_names_the_authority_that_is_to_be_met() {
+    let stage = Stage::new();
+    let (url, right, wrong) = (stage.https(), stage.fingerprint(), "0f".repeat(32));
+    let register = |who: &str, invite: &str| stage.run(who, &["register", "--tracker", &url, "--invite", invite]);
+    register("alice", &format!("some-code@{wrong}")).code(3).complains(&right);
+    assert!(!stage.path("alice/credentials.json").exists());
+    let told = register("alice", &format!("some-code@{right}")).ok();
+    assert!(!told.err.iter().any(|line| line.contains("first use")), "{:?}", told.err);
+    register("bob", "some-code@nonsense").code(2).complains("64 hexadecimal digits");
+}

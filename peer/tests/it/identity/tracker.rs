@@ -257,6 +257,32 @@ fn an_older_folder_gets_its_certificate_and_one_that_ends_soon_is_renewed_while_
     bob.download(&Target::parse(&hash).unwrap(), &options, &mut |_| {}, &Cancel::new()).unwrap();
 }
 
+/// Has alice hear whose certificates count no more, calls her as `caller`, and sees itself refused.
+fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identity::Membership>, world: &World) {
+    let deadline = Instant::now() + PATIENCE;
+    let shared = alice.share(file, &mut |_| {}, &Cancel::new()).unwrap();
+    while alice.home().identity().certificate_path().with_file_name("revocations.json").metadata().is_err() {
+        assert!(Instant::now() < deadline, "nobody asked");
+        std::thread::yield_now();
+    }
+    let manifest = peernet::hashing::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
+    let source = peernet::fetch::Source {
+        transport: peernet::Transport::Tls,
+        ..crate::swarm::source(alice.account().unwrap().unwrap().peer_id, &alice.listen_address().unwrap().to_string())
+    };
+    let directory = crate::swarm::Catalogue::of(&manifest, vec![source]);
+    let (part, copy) = (world.path("part"), world.path("copy"));
+    let mut job = peernet::fetch::FetchJob::new(shared.file_hash, part, copy, 1);
+    job.dial = peernet::fetch::Dial::tls(caller);
+    job.limits.scheduler.no_progress = Duration::from_millis(500);
+    let mut note = None;
+    let mut watch = |progress: &peernet::FetchProgress| note = progress.note.clone().or(note.take());
+    let result = peernet::fetch::fetch(job, &directory, &mut watch, &Cancel::new());
+    assert!(result.is_err(), "{result:?}");
+    assert!(note.as_deref().is_some_and(|note| note.contains("revoked")), "{note:?}");
+    assert_eq!(alice.bytes_sent(), 0);
+}
+
 #[test]
 fn a_suspended_account_is_served_no_more_once_its_peers_have_asked() {
     let world = World::new();
@@ -274,27 +300,24 @@ fn a_suspended_account_is_served_no_more_once_its_peers_have_asked() {
         std::thread::yield_now();
     }
     alice.serve().unwrap();
-    let shared = alice.share(&file, &mut |_| {}, &Cancel::new()).unwrap();
-    while alice.home().identity().certificate_path().with_file_name("revocations.json").metadata().is_err() {
-        assert!(Instant::now() < deadline, "nobody asked");
-        std::thread::yield_now();
-    }
-    let manifest = peernet::hashing::hash_file_identified(&file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
-    let source = peernet::fetch::Source {
-        transport: peernet::Transport::Tls,
-        ..crate::swarm::source(alice.account().unwrap().unwrap().peer_id, &alice.listen_address().unwrap().to_string())
-    };
-    let directory = crate::swarm::Catalogue::of(&manifest, vec![source]);
-    let (part, copy) = (world.path("part"), world.path("copy"));
-    let mut job = peernet::fetch::FetchJob::new(shared.file_hash, part, copy, 1);
-    job.dial = peernet::fetch::Dial::tls(bob);
-    job.limits.scheduler.no_progress = Duration::from_millis(500);
-    let mut note = None;
-    let mut watch = |progress: &peernet::FetchProgress| note = progress.note.clone().or(note.take());
-    let result = peernet::fetch::fetch(job, &directory, &mut watch, &Cancel::new());
-    assert!(result.is_err(), "{result:?}");
-    assert!(note.as_deref().is_some_and(|note| note.contains("revoked")), "{note:?}");
-    assert_eq!(alice.bytes_sent(), 0);
+    refused_by(&alice, &file, bob, &world);
+}
+
+#[test]
+fn a_device_that_was_logged_out_is_served_no_more_once_its_peers_have_asked() {
+    let world = World::new();
+    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
+    let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
+    assert!(identity.device().is_some());
+    let ended = bob.logout().unwrap().unwrap();
+    assert_eq!((ended.account, ended.device), (account, identity.device()));
+    assert_eq!(ended.at_tracker, peernet::AtTracker::Ended);
+    assert!(matches!(bob.me(), Err(NodeError::NotLoggedIn(_))) && bob.logout().unwrap().is_none());
+    let bob = peernet::identity::Membership::new(identity);
+    let (file, _) = world.file("f.bin", 1 << 20);
+    alice.serve().unwrap();
+    refused_by(&alice, &file, bob, &world);
 }
 
 /// A tracker from before there were certificates: knows how to register, and nothing else.

@@ -1,6 +1,6 @@
 //! Who is served over TLS and who is not, with real handshakes.
 
-use peernet_engine::ids::PeerId;
+use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_protos::identity::TRACKER_NAME;
 
 use super::*;
@@ -144,7 +144,7 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id()).unwrap();
     // What there is, first thing.
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
-    swarm.membership.revoke([peer(2)].into());
+    swarm.membership.revoke([peer(2)].into(), Default::default());
     let refused = |error: &CallError| matches!(error, CallError::Refused(why) if why.contains("revoked"));
     let ended = loop {
         if let crate::grpc::StreamEvent::Ended(ended) = call.next(&mut orders) {
@@ -155,8 +155,36 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     let again = swarm.ask(&client);
     assert!(again.as_ref().is_err_and(refused), "{again:?}");
     swarm.ask(&stays).unwrap();
-    swarm.membership.revoke(Default::default());
+    swarm.membership.revoke(Default::default(), Default::default());
     swarm.ask(&client).unwrap();
+}
+
+#[test]
+fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account_is_served() {
+    let swarm = Swarm::start();
+    let device = |number: u8| DeviceId::from_random([number; 16]);
+    let of = |number| {
+        let identity = swarm.authority.device_of(peer(2), device(number));
+        swarm.client(&Speech::Tls(Arc::new(identity), peer(1)))
+    };
+    let (lost, kept) = (of(1), of(2));
+    let (_commands, mut orders) = crate::grpc::commands();
+    let mut call = lost.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id()).unwrap();
+    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
+    swarm.membership.revoke(Default::default(), [device(1)].into());
+    let refused =
+        |error: &CallError| matches!(error, CallError::Refused(why) if why.contains("this device is revoked"));
+    let ended = loop {
+        if let crate::grpc::StreamEvent::Ended(ended) = call.next(&mut orders) {
+            break ended;
+        }
+    };
+    assert!(ended.as_ref().is_err_and(refused), "{ended:?}");
+    let again = swarm.ask(&lost);
+    assert!(again.as_ref().is_err_and(refused), "{again:?}");
+    swarm.ask(&kept).unwrap();
+    // One without a device is of the account alone.
+    swarm.ask_as(swarm.member(2), peer(1)).unwrap();
 }
 
 #[test]

@@ -1,0 +1,214 @@
+//! Devices of the account: how this machine introduces itself, who else is logged in, and how a login ends.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use peernet_engine::ids::{DeviceId, PeerId};
+use peernet_protos::claims::{SCOPE_ADMIN, SCOPE_READ, SCOPE_SHARE};
+use peernet_protos::rest::{DeviceBody, DeviceRequest, DevicesReply, StatusReply};
+
+use super::http::Call;
+use super::session::{AtTracker, Ended};
+use super::{TrackerClient, TrackerError};
+
+/// The longest label of a device, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+/// The label of a machine that has no name.
+const LABEL_OF_NAMELESS: &str = "peernet";
+/// Where Linux tells the machine's name; elsewhere the environment may.
+const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
+/// A hundred devices with long labels.
+const DEVICES_ANSWER: u64 = 256 << 10;
+
+/// What a login is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Asking: what downloads and searches need, and `me`.
+    Read,
+    /// Saying what is shared here.
+    Share,
+    /// Changing the account: its password, its other devices.
+    Admin,
+}
+
+impl Scope {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Share, Self::Admin];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => SCOPE_READ,
+            Self::Share => SCOPE_SHARE,
+            Self::Admin => SCOPE_ADMIN,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A word that is no scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownScope;
+
+impl fmt::Display for UnknownScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("some of read, share and admin are wanted, with commas between them")
+    }
+}
+
+impl std::error::Error for UnknownScope {}
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(word: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.word() == word).ok_or(UnknownScope)
+    }
+}
+
+/// One login of the account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its id.
+    pub id: DeviceId,
+    /// As it introduced itself; clean it before showing it on a terminal.
+    pub label: String,
+    /// What it is good for, as the tracker says it.
+    pub scopes: Vec<String>,
+    /// When it logged in, seconds since 1970-01-01 UTC.
+    pub created_at: u64,
+    /// When its tokens were last renewed, likewise.
+    pub seen_at: u64,
+    /// Whether it is the one that asks.
+    pub is_current: bool,
+}
+
+/// A login that was ended here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedOut {
+    /// Whose it was.
+    pub account: PeerId,
+    /// Its id, where the tracker had given it one.
+    pub device: Option<DeviceId>,
+    /// What the tracker knows of it.
+    pub at_tracker: AtTracker,
+}
+
+impl TrackerClient {
+    /// Who is logged in to the account, the newest first.
+    pub fn devices(&self) -> Result<Vec<Device>, TrackerError> {
+        let call = Call { answer_max: DEVICES_ANSWER, ..Call::get("/api/v1/devices") };
+        let reply: DevicesReply = self.authorised(call).map_err(|error| self.without_devices(error))?;
+        reply.devices.into_iter().map(device).collect()
+    }
+
+    /// Logs a device of the account out. Another than this one wants the scope [`Scope::Admin`].
+    pub fn revoke_device(&self, id: DeviceId) -> Result<(), TrackerError> {
+        let path = format!("/api/v1/devices/{id}");
+        let ended = self.authorised::<StatusReply>(Call::delete(&path));
+        ended.map(drop).map_err(|error| self.without_devices(error))
+    }
+
+    /// Logs this folder out: at the tracker, where `tell` says so and it can be reached, and in the folder in any case, where the
+    /// tokens, the certificate and its key are removed. `None` where nobody is logged in at this tracker.
+    pub fn logout(&self, tell: bool) -> Result<Option<LoggedOut>, TrackerError> {
+        let remove = || self.identity.remove().map_err(super::local);
+        let Some(Ended { credentials, at_tracker }) = self.session.end(&self.http, tell, &remove)? else {
+            return Ok(None);
+        };
+        let device = credentials.device.map(|device| device.id);
+        Ok(Some(LoggedOut { account: credentials.peer_id, device, at_tracker }))
+    }
+
+    /// Waits until nobody exchanges tokens, at most `longest`: a process that ends in the middle of that could lose its login.
+    pub(crate) fn settle(&self, longest: Duration) {
+        self.session.settle(longest);
+    }
+
+    /// How this machine logs in.
+    pub(super) fn introduction(&self) -> DeviceRequest {
+        let label = self.options.device.label.clone().unwrap_or_else(|| label_of(&host_name()));
+        DeviceRequest { label, scopes: self.options.device.scopes.iter().map(ToString::to_string).collect() }
+    }
+
+    /// The same for who is logged in already: what is not said anew stays.
+    pub(super) fn introduction_again(&self) -> Result<DeviceRequest, TrackerError> {
+        let mut introduced = self.introduction();
+        if let Some(known) = self.session.current()?.and_then(|credentials| credentials.device) {
+            if self.options.device.label.is_none() && !known.label.is_empty() {
+                introduced.label = known.label;
+            }
+            if introduced.scopes.is_empty() {
+                introduced.scopes = known.scopes.iter().map(ToString::to_string).collect();
+            }
+        }
+        Ok(introduced)
+    }
+
+    /// An older tracker does not know the call; a newer one names the device it does not know.
+    fn without_devices(&self, error: TrackerError) -> TrackerError {
+        match error {
+            TrackerError::Answered { status: 404 | 405, code, .. } if code != "unknown_device" => {
+                TrackerError::NoDevices { url: self.http.first_url().to_owned() }
+            }
+            error => error,
+        }
+    }
+}
+
+fn device(body: DeviceBody) -> Result<Device, TrackerError> {
+    let id = body.device_id.parse().map_err(|e| TrackerError::Malformed(format!("device_id: {e}")))?;
+    let DeviceBody { label, scopes, created_at, seen_at, current, .. } = body;
+    Ok(Device { id, label, scopes, created_at, seen_at, is_current: current })
+}
+
+fn host_name() -> String {
+    let told = std::fs::read_to_string(HOST_NAME_FILE).ok().or_else(|| std::env::var("HOSTNAME").ok());
+    told.unwrap_or_default()
+}
+
+/// A label as trackers take it, of a name that may be anything.
+fn label_of(name: &str) -> String {
+    let mut label: String = name.trim().chars().filter(|c| !c.is_control()).collect();
+    label.truncate(label.floor_char_boundary(LABEL_BYTES_MAX));
+    if label.is_empty() { LABEL_OF_NAMELESS.to_owned() } else { label }
+}
+
+/// Whether a tracker takes this label.
+pub(crate) fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_makes_a_label_whatever_it_is() {
+        let long = "ü".repeat(LABEL_BYTES_MAX);
+        for (name, expected) in [
+            ("laptop\n", "laptop"),
+            (" a\tb ", "ab"),
+            ("", LABEL_OF_NAMELESS),
+            ("\0\n", LABEL_OF_NAMELESS),
+            (long.as_str(), &long[..LABEL_BYTES_MAX]),
+        ] {
+            assert_eq!(label_of(name), expected);
+            assert!(is_label(&label_of(name)));
+        }
+        assert!(!is_label(&long) && !is_label("") && !is_label("a\nb"));
+    }
+
+    #[test]
+    fn scopes_are_read_as_they_are_written() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        assert_eq!("write".parse::<Scope>(), Err(UnknownScope));
+    }
+}
