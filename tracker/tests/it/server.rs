@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use peernet_testkit::postgres::fresh_database;
 use peernet_testkit::process::Process;
+use peernet_tracker::Tracker;
 use serde_json::json;
 
 use crate::support::{Client, start};
@@ -219,6 +220,19 @@ fn health_asks_the_running_tracker() {
     assert_eq!(health(), (0, "UP\n".to_owned(), String::new()));
     assert!(tracker.stop());
     assert_eq!(health().0, 1);
+}
+
+#[test]
+fn health_asks_over_tls_where_nothing_else_is_answered_and_takes_no_other_tracker_for_it() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let tracker = Tracker::builder().listen("0.0.0.0:0").data_dir(folder.path()).bcrypt_cost(4).start().unwrap();
+    assert!(start(other.path(), None).stop());
+    let listen = format!("0.0.0.0:{}", tracker.address().port());
+    let health = |folder: &std::path::Path| output(command(folder, None).args(["health", "--listen", &listen]));
+    assert_eq!(health(folder.path()), (0, "UP\n".to_owned(), String::new()));
+    let (code, _, why) = health(other.path());
+    assert!(code == 1 && why.contains("invalid peer certificate"), "{why}");
+    assert!(tracker.stop());
 }
 
 #[test]
