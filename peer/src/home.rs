@@ -4,6 +4,7 @@ mod atomic;
 mod credentials;
 mod identity;
 mod lock;
+mod small;
 mod trust;
 mod version1;
 

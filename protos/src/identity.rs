@@ -33,9 +33,6 @@ pub fn device_of_uri(uri: &str) -> Option<&str> {
     uri.strip_prefix(DEVICE_PREFIX)
 }
 
-/// How an authority's fingerprint is written: SHA-256 of the certificate (DER) in lower-case hex.
-pub const FINGERPRINT_CHARS: usize = 64;
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -325,9 +325,14 @@ fn find_by_address(app: &App, address: Option<&str>) -> Result<Option<Account>, 
 }
 
 fn new_peer_id() -> Result<PeerId, ApiError> {
-    let mut bytes = [0; 16];
+    random().map(PeerId::from_random)
+}
+
+/// 500 `internal` where the system gives no randomness.
+fn random<const N: usize>() -> Result<[u8; N], ApiError> {
+    let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|_| ApiError::internal())?;
-    Ok(PeerId::from_random(bytes))
+    Ok(bytes)
 }
 
 fn missing(what: &str) -> ApiError {

@@ -147,9 +147,9 @@ impl Config {
         addresses.next().ok_or_else(|| refuse("it has no address"))
     }
 
-    /// Whether HTTP without TLS is answered on the public port.
-    pub fn answers_plaintext(&self) -> Result<bool, ConfigError> {
-        Ok(self.allow_plaintext || self.listen_address()?.ip().is_loopback())
+    /// Whether HTTP without TLS is answered on the public port, which listens at `address`.
+    pub fn answers_plaintext(&self, address: SocketAddr) -> bool {
+        self.allow_plaintext || address.ip().is_loopback()
     }
 
     /// Where the swarm's authority is, and what the tracker's own certificate says.

@@ -134,7 +134,7 @@ impl Builder {
                 return Err(error);
             }
         };
-        let plaintext = app.config.answers_plaintext().map_err(StartError::Config)?;
+        let plaintext = app.config.answers_plaintext(address);
         let fields: [(&str, &dyn fmt::Display); 4] = [
             ("address", &address),
             ("store", &store_name(&app.config)),
@@ -154,15 +154,8 @@ impl Tracker {
 
     /// Where it answers: `http://ADDR:PORT` where it does so without TLS, which on loopback it always does, else `https://ADDR:PORT`.
     pub fn url(&self) -> String {
-        match self.app.config.answers_plaintext() {
-            Ok(true) => format!("http://{}", self.address),
-            _ => self.https_url(),
-        }
-    }
-
-    /// Where it answers over TLS, `https://ADDR:PORT`.
-    pub fn https_url(&self) -> String {
-        format!("https://{}", self.address)
+        let scheme = if self.app.config.answers_plaintext(self.address) { "http" } else { "https" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The address listened on, with the port that was picked.
@@ -292,10 +285,8 @@ fn open_door(app: &Arc<App>) -> Result<SocketAddr, StartError> {
     let address = app.config.listen_address().map_err(StartError::Config)?;
     let service: Arc<dyn Service> = Arc::new(Public(Arc::clone(app)));
     let failed = |error| StartError::Listen(address, error);
-    let security = Security {
-        tls: Some(app.authority.serving().config()),
-        plaintext: app.config.answers_plaintext().map_err(StartError::Config)?,
-    };
+    let plaintext = app.config.answers_plaintext(address);
+    let security = Security { tls: Some(app.authority.serving().config()), plaintext };
     let door = Door::bind_secured(address, app.config.door_limits(), security, service).map_err(failed)?;
     let bound = door.local_addr();
     *app.door.lock().unwrap_or_else(PoisonError::into_inner) = Some(door);

@@ -4,14 +4,13 @@ mod lock;
 mod stored;
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use peernet_engine::ids::{DeviceId, PeerId};
 
 use self::stored::Stored;
-use super::{private_folder, remove_if_there, write_atomically};
+use super::small::{read_bounded, write_json};
+use super::{private_folder, remove_if_there};
 use crate::error::NodeError;
 use crate::tracker::Scope;
 
@@ -105,10 +104,7 @@ impl CredentialsFile {
 
     /// What is in it; `None` where there is no file.
     pub fn load(&self) -> Result<Option<Credentials>, NodeError> {
-        let bytes = match read_bounded(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.map_err(NodeError::local("reading", &self.path))?,
-        };
+        let Some(bytes) = read_bounded(&self.path, FILE_BYTES_MAX)? else { return Ok(None) };
         let damaged = |what: String| {
             NodeError::Invalid(format!(
                 "{} is damaged ({what}): log in again with `peernet login`",
@@ -122,13 +118,7 @@ impl CredentialsFile {
 
     /// Replaces what is in it.
     pub fn save(&self, credentials: &Credentials) -> Result<(), NodeError> {
-        if let Some(folder) = self.path.parent() {
-            private_folder(folder)?;
-        }
-        let stored = Stored::from(credentials.clone());
-        let mut bytes = serde_json::to_vec_pretty(&stored).expect("strings and numbers only");
-        bytes.push(b'\n');
-        write_atomically(&self.path, &bytes).map_err(NodeError::local("writing", &self.path))
+        write_json(&self.path, &Stored::from(credentials.clone()))
     }
 
     /// Nobody is logged in here any more.
@@ -146,15 +136,9 @@ impl CredentialsFile {
     }
 }
 
-pub(super) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    if fs::metadata(path)?.len() > FILE_BYTES_MAX {
-        return Err(io::Error::other("the file is too large to be what it should be"));
-    }
-    fs::read(path)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

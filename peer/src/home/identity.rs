@@ -2,7 +2,6 @@
 //! `certificate.json`; and who is expelled, `revocations.json`, as the tracker said last.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,8 +9,9 @@ use std::time::Duration;
 use peernet_engine::ids::{DeviceId, PeerId};
 use serde::{Deserialize, Serialize};
 
-use super::atomic::{create_atomically, remove_if_there, write_atomically};
+use super::atomic::{create_atomically, remove_if_there};
 use super::private_folder;
+use super::small::{read_bounded, write_json};
 use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, new_key};
 use crate::tracker::{Revocations, same_swarm};
@@ -99,7 +99,7 @@ impl IdentityFiles {
 
     /// Replaces the certificate; the key stays.
     pub(crate) fn save(&self, tracker: &str, identity: &Identity) -> Result<(), NodeError> {
-        self.write(
+        write_json(
             &self.certificate_path(),
             &StoredCertificate {
                 version: 1,
@@ -126,7 +126,7 @@ impl IdentityFiles {
 
     /// For the next start.
     pub(crate) fn save_revocations(&self, tracker: &str, revocations: &Revocations) -> Result<(), NodeError> {
-        self.write(
+        write_json(
             &self.revocations_path(),
             &StoredRevocations {
                 version: 1,
@@ -145,30 +145,18 @@ impl IdentityFiles {
             .map(|path| remove_if_there(&path).map_err(NodeError::local("removing", &path)));
         removed.into_iter().collect()
     }
-
-    fn write(&self, path: &Path, value: &impl Serialize) -> Result<(), NodeError> {
-        private_folder(&self.folder)?;
-        let mut bytes = serde_json::to_vec_pretty(value).expect("strings and numbers only");
-        bytes.push(b'\n');
-        write_atomically(path, &bytes).map_err(NodeError::local("writing", path))
-    }
 }
 
 /// `None` where there is no file.
 pub(super) fn read(path: &Path) -> Result<Option<String>, NodeError> {
-    let failed = NodeError::local("reading", path);
-    match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(error)),
-        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
-            Err(failed(io::Error::other("the file is too large to be what it should be")))
-        }
-        Ok(_) => fs::read_to_string(path).map(Some).map_err(failed),
-    }
+    let Some(bytes) = read_bounded(path, FILE_BYTES_MAX)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).map_err(io::Error::other);
+    text.map(Some).map_err(NodeError::local("reading", path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

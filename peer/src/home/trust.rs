@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::identity::read;
-use super::{private_folder, write_atomically};
+use super::small::write_json;
 use crate::clock::unix_now;
 use crate::error::NodeError;
 use crate::identity::Bundle;
@@ -67,12 +67,7 @@ impl TrustFile {
         });
         let surplus = stored.swarms.len().saturating_sub(SWARMS_MAX);
         stored.swarms.drain(..surplus);
-        if let Some(folder) = self.path.parent() {
-            private_folder(folder)?;
-        }
-        let mut bytes = serde_json::to_vec_pretty(&Stored { version: 1, ..stored }).expect("strings and numbers only");
-        bytes.push(b'\n');
-        write_atomically(&self.path, &bytes).map_err(NodeError::local("writing", &self.path))
+        write_json(&self.path, &Stored { version: 1, ..stored })
     }
 
     fn load(&self) -> Result<Stored, NodeError> {

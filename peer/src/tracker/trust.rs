@@ -46,11 +46,8 @@ impl Trust {
         Ok(found)
     }
 
-    /// From now on these.
+    /// From now on these, which are others than those in use.
     pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
-        if self.pinned().as_ref() == Some(authorities) {
-            return Ok(());
-        }
         let failed = |error: crate::error::NodeError| TrackerError::LocalState(error.to_string());
         self.file.pin(&self.trackers, authorities).map_err(failed)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorities.clone());

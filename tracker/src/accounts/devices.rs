@@ -8,7 +8,7 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::{DeviceRequest, TokenRefreshRequest};
 
 use super::refresh_token::RefreshToken;
-use super::{Session, certificate, refuse_suspended, write_one};
+use super::{Session, certificate, random, refuse_suspended, write_one};
 use crate::api::{ApiError, Caller, guard};
 use crate::app::App;
 use crate::scopes::Scopes;
@@ -62,9 +62,7 @@ pub(super) fn introduce(
     wish: Option<&Wish>,
 ) -> Result<Option<(NewDevice, DeviceSession)>, ApiError> {
     let Some(Wish { label, scopes }) = wish.cloned() else { return Ok(None) };
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|_| ApiError::internal())?;
-    let (id, refresh_token) = (DeviceId::from_random(bytes), RefreshToken::fresh()?);
+    let (id, refresh_token) = (DeviceId::from_random(random()?), RefreshToken::fresh()?);
     let (family_hash, refresh_hash) = (refresh_token.family_hash(), refresh_token.hash());
     let expires_at = refresh_expiry(app, (app.clock)());
     let device = NewDevice { id, account, label, scopes, family_hash, refresh_hash, expires_at };

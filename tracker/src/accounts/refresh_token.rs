@@ -5,6 +5,7 @@ use std::fmt;
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 
+use super::random;
 use crate::api::ApiError;
 use crate::store::devices::TokenHash;
 
@@ -26,9 +27,7 @@ impl fmt::Debug for RefreshToken {
 impl RefreshToken {
     /// The first of a new family. 500 `internal` where the system gives no randomness.
     pub(super) fn fresh() -> Result<Self, ApiError> {
-        let mut token = Self([0; 2 * HALF_BYTES]);
-        getrandom::fill(&mut token.0).map_err(|_| ApiError::internal())?;
-        Ok(token)
+        random().map(Self)
     }
 
     /// Another one of the same family.

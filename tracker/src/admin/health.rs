@@ -21,8 +21,9 @@ const ANSWER_BYTES_MAX: u64 = 4_096;
 
 /// Asks `/health` on the configured public port. The error says what is wrong.
 pub fn check(config: &Config) -> Result<(), String> {
-    let address = local(config.listen_address().map_err(|error| error.to_string())?);
-    let tls = if config.answers_plaintext().map_err(|error| error.to_string())? { None } else { Some(trust(config)?) };
+    let listen = config.listen_address().map_err(|error| error.to_string())?;
+    let tls = if config.answers_plaintext(listen) { None } else { Some(trust(config)?) };
+    let address = local(listen);
     let answer = ask(address, tls).map_err(|error| format!("no answer from {address}: {error}"))?;
     let status = answer.lines().next().unwrap_or_default();
     let up = status.starts_with("HTTP/1.1 200 ") && answer.contains(r#""UP""#);

@@ -29,7 +29,14 @@ impl Line {
         if security.tls.is_some() { Self::New(wire, security.clone()) } else { Self::Plain(wire) }
     }
 
-    fn wire(&mut self) -> &mut dyn Wire {
+    fn wire(&self) -> &dyn Wire {
+        match self {
+            Self::New(wire, _) | Self::Plain(wire) => wire,
+            Self::Tls(wire) => &**wire,
+        }
+    }
+
+    fn wire_mut(&mut self) -> &mut dyn Wire {
         match self {
             Self::New(wire, _) | Self::Plain(wire) => wire,
             Self::Tls(wire) => &mut **wire,
@@ -67,55 +74,43 @@ impl Line {
 
 impl Wire for Line {
     fn set_deadline(&mut self, deadline: Instant) {
-        self.wire().set_deadline(deadline);
+        self.wire_mut().set_deadline(deadline);
     }
 
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.settle()?;
-        match self {
-            Self::New(wire, _) | Self::Plain(wire) => wire.read_now(buffer),
-            Self::Tls(wire) => wire.read_now(buffer),
-        }
+        self.wire_mut().read_now(buffer)
     }
 
     fn is_drained(&self) -> bool {
-        match self {
-            Self::New(wire, _) | Self::Plain(wire) => wire.is_drained(),
-            Self::Tls(wire) => wire.is_drained(),
-        }
+        self.wire().is_drained()
     }
 
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::New(wire, _) | Self::Plain(wire) => wire.write_now(bytes),
-            Self::Tls(wire) => wire.write_now(bytes),
-        }
+        self.wire_mut().write_now(bytes)
     }
 
     fn is_flushed(&self) -> bool {
-        match self {
-            Self::New(wire, _) | Self::Plain(wire) => wire.is_flushed(),
-            Self::Tls(wire) => wire.is_flushed(),
-        }
+        self.wire().is_flushed()
     }
 
     fn finish_sending(&mut self) {
-        self.wire().finish_sending();
+        self.wire_mut().finish_sending();
     }
 }
 
 impl Read for Line {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.wire().read(buffer)
+        self.wire_mut().read(buffer)
     }
 }
 
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.wire().write(bytes)
+        self.wire_mut().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.wire().flush()
+        self.wire_mut().flush()
     }
 }

@@ -39,6 +39,22 @@ impl TlsWire {
         Self { tcp, session, more: false }
     }
 
+    /// What has been decrypted, for which `receive` is called until there is something.
+    fn read_by(
+        &mut self,
+        buffer: &mut [u8],
+        receive: impl Fn(&mut ServerConnection, &mut TcpWire) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        loop {
+            match self.decrypted(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            let came = receive(&mut self.session, &mut self.tcp);
+            self.digest(came)?;
+        }
+    }
+
     /// What has been decrypted; `WouldBlock` where that is nothing. A client that ends without a last word has ended all the same: every
     /// request says how long it is.
     fn decrypted(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -77,14 +93,7 @@ impl Wire for TlsWire {
     }
 
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.decrypted(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-            let came = self.session.read_tls(&mut Now(&mut self.tcp));
-            self.digest(came)?;
-        }
+        self.read_by(buffer, |session, tcp| session.read_tls(&mut Now(tcp)))
     }
 
     fn is_drained(&self) -> bool {
@@ -115,14 +124,7 @@ impl Wire for TlsWire {
 
 impl Read for TlsWire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            match self.decrypted(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return read,
-            }
-            let came = self.session.read_tls(&mut self.tcp);
-            self.digest(came)?;
-        }
+        self.read_by(buffer, |session, tcp| session.read_tls(tcp))
     }
 }
 

@@ -160,7 +160,6 @@ pub(super) fn source(offer: &Offer, score: f64) -> Box<[u8]> {
     answer.out.into()
 }
 
-/// A shown score's digits.
 /// A name of the wire, which needs no escapes.
 fn transport(v1: bool, tls: bool) -> &'static str {
     match (v1, tls) {
@@ -170,6 +169,7 @@ fn transport(v1: bool, tls: bool) -> &'static str {
     }
 }
 
+/// A shown score's digits.
 fn score_text(score: f64) -> &'static str {
     let step = (score * 20.0).round().clamp(0.0, 20.0);
     SCORES[step as usize]
