@@ -40,16 +40,6 @@ impl Policies {
             && self.held.read().unwrap_or_else(PoisonError::into_inner).is_restricted(file)
     }
 
-    /// How many files are not public.
-    pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Whether every file is public.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn apply(&self, changed: &[Policy], groups: Vec<Group>) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         changed.iter().for_each(|policy| held.put(policy));

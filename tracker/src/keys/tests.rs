@@ -5,7 +5,8 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-const LIFETIMES: Lifetimes = Lifetimes { account: HOUR, device: Duration::from_secs(60), grant: Duration::from_secs(600) };
+const LIFETIMES: Lifetimes =
+    Lifetimes { account: HOUR, device: Duration::from_secs(60), grant: Duration::from_secs(600) };
 const ACCOUNT: PeerId = PeerId([7; 16]);
 
 fn open(folder: &tempfile::TempDir) -> Keys {

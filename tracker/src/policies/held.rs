@@ -67,8 +67,7 @@ impl Held {
             // Named before the old rule lets go of them, so that those in both are kept.
             policy.groups.iter().for_each(|id| self.groups.entry(*id).or_default().uses += 1);
             let (accounts, groups) = (policy.accounts.as_slice().into(), policy.groups.as_slice().into());
-            self.files
-                .insert(policy.file_hash, Rule { owner: policy.owner, access: policy.access, accounts, groups })
+            self.files.insert(policy.file_hash, Rule { owner: policy.owner, access: policy.access, accounts, groups })
         };
         before.iter().flat_map(|rule| rule.groups.iter()).for_each(|id| self.let_go(*id));
     }

@@ -80,7 +80,11 @@ fn access(body: &FileAccessRequest) -> Result<Access, ApiError> {
 /// In ascending order, each once.
 fn names(mut names: Vec<String>) -> Result<Vec<String>, ApiError> {
     if names.len() > GROUPS_MAX {
-        return Err(ApiError::new(413, "too_many_groups", format!("a file is shared with at most {GROUPS_MAX} groups")));
+        return Err(ApiError::new(
+            413,
+            "too_many_groups",
+            format!("a file is shared with at most {GROUPS_MAX} groups"),
+        ));
     }
     names.sort_unstable();
     names.dedup();
@@ -109,7 +113,9 @@ impl From<Refusal> for ApiError {
             Refusal::UnknownAccount => Self::not_found("unknown_account", "one of the accounts does not exist"),
             Refusal::UnknownGroup => Self::not_found("unknown_group", "this account has no group of that name"),
             // Not 429: coming back later is no help.
-            Refusal::TooManyFiles => Self::new(413, "too_many_files", "this account says who has as many files as it may"),
+            Refusal::TooManyFiles => {
+                Self::new(413, "too_many_files", "this account says who has as many files as it may")
+            }
             Refusal::TooManyGroups => {
                 Self::new(413, "too_many_groups", format!("an account has at most {GROUPS_MAX} groups"))
             }

@@ -108,7 +108,8 @@ fn pages_of_a_search_are_newest_first_and_complete() {
         write(&*store, &(0..20).map(put).collect::<Vec<_>>());
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = store.search(&SearchQuery { words: vec!["set".into()], asker: peer(200), limit: 7, after }).unwrap();
+            let page =
+                store.search(&SearchQuery { words: vec!["set".into()], asker: peer(200), limit: 7, after }).unwrap();
             seen.extend(page.iter().map(|meta| meta.file_hash));
             match page.last() {
                 Some(last) => after = Some((last.created_at, last.file_hash)),

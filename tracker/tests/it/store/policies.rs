@@ -177,9 +177,8 @@ fn groups_are_replaced_and_deleted_and_every_reader_hears_of_it() {
         assert!(changed(reader, before).is_empty(), "{name}: the same group under the same id");
 
         let before = now();
-        let delete = |owner, group: &str| {
-            do_it(store, PolicyWrite::DeleteGroup { owner: peer(owner), name: group.to_owned() })
-        };
+        let delete =
+            |owner, group: &str| do_it(store, PolicyWrite::DeleteGroup { owner: peer(owner), name: group.to_owned() });
         assert_eq!(delete(2, "b"), refused(Refusal::UnknownGroup), "{name}");
         assert_eq!((delete(1, "b"), delete(1, "b")), (Written::Done, refused(Refusal::UnknownGroup)), "{name}");
         assert!(changed(reader, before)[&file(1)].groups.is_empty(), "{name}");

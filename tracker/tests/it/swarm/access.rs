@@ -30,8 +30,7 @@ fn shared(accounts: &[&Peer], groups: &[&str]) -> Value {
 }
 
 fn announce(peer: &Peer, file: &File) -> Value {
-    let entry =
-        json!({"file_hash": file.hash, "manifest_id": file.manifest().id().to_string(), "have": "complete"});
+    let entry = json!({"file_hash": file.hash, "manifest_id": file.manifest().id().to_string(), "have": "complete"});
     let (status, answer) = peer.post("/api/v1/swarm/announce", &json!({"address": peer.address, "files": [entry]}));
     assert_eq!(status, 200, "{answer}");
     answer
@@ -106,11 +105,15 @@ fn a_file_is_there_only_for_whom_its_owner_shares_it_with() {
         let everyone = [&owner, &friend, &member, &stranger];
         let check = |expected: [bool; 4]| assert_eq!(everyone.map(|peer| sees(peer, &file)), expected);
         let answer = set(&owner, &file, &private());
-        let expected = json!({"file_hash": file.hash, "owner": owner.id, "access": "private", "accounts": [], "groups": []});
+        let expected =
+            json!({"file_hash": file.hash, "owner": owner.id, "access": "private", "accounts": [], "groups": []});
         assert_eq!(answer, expected, "before anyone has announced it");
         owner.announce_v2(&file, json!("complete"));
         check([true, false, false, false]);
-        assert_eq!((&owner.plan(&file)["access"], owner.plan(&file)["manifests"][0]["sources"].is_array()), (&json!("private"), true));
+        assert_eq!(
+            (&owner.plan(&file)["access"], owner.plan(&file)["manifests"][0]["sources"].is_array()),
+            (&json!("private"), true)
+        );
 
         let group = owner.put("/api/v1/groups/the%20lab", &json!({"members": [member.id]}));
         assert_eq!(group, (200, json!({"name": "the lab", "members": [member.id]})));
