@@ -40,16 +40,15 @@ impl Policies {
             && self.held.read().unwrap_or_else(PoisonError::into_inner).is_restricted(file)
     }
 
-    fn apply(&self, changed: &[Policy], groups: Vec<Group>) {
+    /// Takes what has changed; `afresh` instead of what was known, in one step: nobody must see a moment in which all is public.
+    fn apply(&self, changed: &[Policy], groups: Vec<Group>, afresh: bool) {
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if afresh {
+            *held = Held::default();
+        }
         changed.iter().for_each(|policy| held.put(policy));
         groups.into_iter().for_each(|group| held.put_group(group));
         self.count.store(held.len(), Ordering::Release);
-    }
-
-    fn clear(&self) {
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held::default();
-        self.count.store(0, Ordering::Release);
     }
 }
 
@@ -79,11 +78,30 @@ fn read(app: &App) -> Result<Vec<Policy>, StoreError> {
     reader.changed_policies(after, &mut |policy| changed.push(policy))?;
     // After the policies: whatever group those name is among these, as it is now.
     reader.changed_groups(after, &mut |group| groups.push(group))?;
-    if is_another {
-        app.policies.clear();
-    }
-    app.policies.apply(&changed, groups);
+    app.policies.apply(&changed, groups, is_another);
     // What changed since the number was read is read again, which does no harm.
     *read_up_to = last;
     Ok(changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_all_is_public_nobody_is_asked_and_what_is_read_afresh_replaces_the_rest() {
+        let (policies, owner, other) = (Policies::default(), PeerId([1; 16]), PeerId([2; 16]));
+        let private = |n: u8| {
+            let (file_hash, access, accounts, groups) = (FileHash([n; 32]), Access::Private, Vec::new(), Vec::new());
+            Policy { file_hash, owner, access, changed: 1, accounts, groups }
+        };
+        let hidden = |n: u8| policies.access(FileHash([n; 32]), other).is_none();
+        assert!(!hidden(1) && !policies.is_restricted(FileHash([1; 32])));
+        policies.apply(&[private(1)], Vec::new(), false);
+        policies.apply(&[private(2)], Vec::new(), false);
+        assert!(hidden(1) && hidden(2) && policies.is_restricted(FileHash([1; 32])));
+        assert_eq!(policies.access(FileHash([1; 32]), owner), Some(Access::Private));
+        policies.apply(&[private(3)], Vec::new(), true);
+        assert!(!hidden(1) && !hidden(2) && hidden(3));
+    }
 }

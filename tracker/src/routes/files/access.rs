@@ -8,8 +8,8 @@ use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::routes::groups::{self, members};
-use crate::store::Written;
 use crate::store::policies::{Access, Policy, PolicyWrite, Refusal};
+use crate::store::{StoreError, Written};
 
 /// 404 for what nobody has announced, and for what is not for the caller: the same answer.
 pub(in crate::routes) fn unknown_file() -> ApiError {
@@ -35,7 +35,7 @@ fn shown(app: &App, owner: PeerId, file: FileHash) -> Result<Reply, ApiError> {
         let reader = app.store.policies()?;
         let policy = reader.policy(file)?;
         let named = policy.as_ref().is_some_and(|policy| policy.owner == owner && !policy.groups.is_empty());
-        Ok::<_, crate::store::StoreError>((policy, if named { reader.groups(owner)? } else { Vec::new() }))
+        Ok::<_, StoreError>((policy, if named { reader.groups(owner)? } else { Vec::new() }))
     })?;
     let Policy { access, accounts, groups, .. } =
         policy.filter(|policy| policy.owner == owner).ok_or_else(unknown_file)?;

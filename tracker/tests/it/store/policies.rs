@@ -1,6 +1,7 @@
 //! Who may have which file, and groups: the same in both stores.
 
 use std::collections::BTreeMap;
+use std::thread;
 
 use peernet_engine::ids::FileHash;
 use peernet_protos::limits::GROUPS_MAX;
@@ -210,6 +211,43 @@ fn a_search_finds_what_the_asker_may_see() {
             let found: Vec<u8> = store.search(&query).unwrap().iter().map(|meta| meta.file_hash.0[0]).collect();
             assert_eq!(found, expected, "{name}: account {asker}");
         }
+    });
+}
+
+#[test]
+fn who_reads_up_to_a_number_has_missed_nothing_before_it_however_many_write() {
+    const WRITERS: u8 = 4;
+    const EACH: u8 = 40;
+    on_both(|name, store| {
+        accounts(&*store);
+        let reader = store.policies().unwrap();
+        let (mut known, mut read_up_to) = (BTreeMap::new(), 0);
+        thread::scope(|scope| {
+            let store = &*store;
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let of = move |n: u8| writer * EACH + n;
+                    let one = move |n: u8| {
+                        let (file_hash, caller, access) = (file(of(n)), peer(writer + 1), Access::Private);
+                        let (accounts, groups, files_max) = (Vec::new(), Vec::new(), 1_000);
+                        PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max }
+                    };
+                    scope.spawn(move || (0..EACH).for_each(|n| assert_eq!(do_it(store, one(n)), Written::Done)))
+                })
+                .collect();
+            loop {
+                // Asked before the last look: what is there by then has been written.
+                let done = writers.iter().all(|writer| writer.is_finished());
+                let number = reader.policy_sequence().unwrap();
+                known.extend(changed(reader, read_up_to));
+                read_up_to = number;
+                if done {
+                    break;
+                }
+            }
+        });
+        assert_eq!(known.len(), usize::from(WRITERS * EACH), "{name}");
+        assert_eq!(read_up_to, i64::from(WRITERS * EACH), "{name}");
     });
 }
 
