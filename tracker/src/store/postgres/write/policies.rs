@@ -13,9 +13,14 @@ use super::super::trouble::Trouble;
 use super::super::values::{Uuid, column};
 
 pub(super) fn write(tx: &mut Tx<'_>, batch: &[Write], written: &mut [Written]) -> Result<(), Trouble> {
+    let count = batch.iter().filter(|write| matches!(write, Write::Policy(_))).count();
+    if count == 0 {
+        return Ok(());
+    }
+    let mut number = take_numbers(tx, count as i64)?;
     for (write, written) in batch.iter().zip(written) {
         if let Write::Policy(write) = write {
-            let number = next_number(tx)?;
+            number += 1;
             *written = match write {
                 PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max } => {
                     set(tx, number, (*file_hash, *caller, *access), (accounts, groups), *files_max)?
@@ -31,8 +36,10 @@ pub(super) fn write(tx: &mut Tx<'_>, batch: &[Write], written: &mut [Written]) -
     Ok(())
 }
 
-fn next_number(tx: &mut Tx<'_>) -> Result<i64, Trouble> {
-    let rows = tx.query("UPDATE access_changes SET sequence = sequence + 1 RETURNING sequence", &[])?;
+/// Takes the next `count` numbers; the one before the first of them.
+fn take_numbers(tx: &mut Tx<'_>, count: i64) -> Result<i64, Trouble> {
+    let sql = "UPDATE access_changes SET sequence = sequence + $1 WHERE id = 1 RETURNING sequence - $1";
+    let rows = tx.query(sql, &[&count])?;
     let row = rows.first().ok_or_else(|| StoreError::Failed("access_changes has no row".into()))?;
     Ok(columns::number(row)?)
 }
@@ -58,15 +65,15 @@ fn set(
     if standing.access.is_none() && has_files(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    put(tx, number, file_hash, caller, access)?;
-    tx.execute(
-        "INSERT INTO file_access_accounts (file_hash, account) SELECT $1, id FROM unnest($2::uuid[]) AS id",
-        &[&file_hash.0.as_slice(), &column(accounts, |account| Uuid(account.0))],
-    )?;
-    tx.execute(
-        "INSERT INTO file_access_groups (file_hash, group_id) SELECT $1, id FROM unnest($2::uuid[]) AS id",
-        &[&file_hash.0.as_slice(), &column(&ids, |id| Uuid(id.0))],
-    )?;
+    put(tx, number, standing.access.is_none(), (file_hash, caller, access))?;
+    if !accounts.is_empty() {
+        let sql = "INSERT INTO file_access_accounts (file_hash, account) SELECT $1, id FROM unnest($2::uuid[]) AS id";
+        tx.execute(sql, &[&file_hash.0.as_slice(), &column(accounts, |account| Uuid(account.0))])?;
+    }
+    if !ids.is_empty() {
+        let sql = "INSERT INTO file_access_groups (file_hash, group_id) SELECT $1, id FROM unnest($2::uuid[]) AS id";
+        tx.execute(sql, &[&file_hash.0.as_slice(), &column(&ids, |id| Uuid(id.0))])?;
+    }
     Ok(Written::Done)
 }
 
@@ -87,7 +94,7 @@ fn withdraw(
     if standing.access.is_none() && has_files(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    put(tx, number, file_hash, caller, Access::Withdrawn)?;
+    put(tx, number, standing.access.is_none(), (file_hash, caller, Access::Withdrawn))?;
     Ok(Written::Done)
 }
 
@@ -105,6 +112,9 @@ fn standing(tx: &mut Tx<'_>, file_hash: FileHash) -> Result<Standing, Trouble> {
 
 /// Whether all of these are accounts; each comes once.
 fn all_exist(tx: &mut Tx<'_>, accounts: &[PeerId]) -> Result<bool, Trouble> {
+    if accounts.is_empty() {
+        return Ok(true);
+    }
     let sql = "SELECT count(*) FROM accounts WHERE id = ANY($1::uuid[])";
     let rows = tx.query(sql, &[&column(accounts, |account| Uuid(account.0))])?;
     let found = rows.first().map_or(Ok(0), columns::size)?;
@@ -113,6 +123,9 @@ fn all_exist(tx: &mut Tx<'_>, accounts: &[PeerId]) -> Result<bool, Trouble> {
 
 /// Those of the names, each of which comes once, that the owner has a group of.
 fn group_ids(tx: &mut Tx<'_>, owner: PeerId, names: &[String]) -> Result<Vec<GroupId>, Trouble> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
     let sql = "SELECT id FROM groups WHERE owner = $1 AND name = ANY($2::text[])";
     let rows = tx.query(sql, &[&Uuid(owner.0), &column(names, |name| storable(name))])?;
     Ok(rows.iter().map(columns::group_id).collect::<Result<_, StoreError>>()?)
@@ -125,16 +138,23 @@ fn has_files(tx: &mut Tx<'_>, owner: PeerId, files_max: usize) -> Result<bool, T
     Ok(rows.first().map_or(Ok(0), columns::size)? >= files_max as u64)
 }
 
-/// Sets a file's access; its lists are empty then.
-fn put(tx: &mut Tx<'_>, number: i64, file_hash: FileHash, owner: PeerId, access: Access) -> Result<(), Trouble> {
+/// Sets a file's access; its lists are empty then, as those of a new row are anyway.
+fn put(
+    tx: &mut Tx<'_>,
+    number: i64,
+    is_new: bool,
+    (file_hash, owner, access): (FileHash, PeerId, Access),
+) -> Result<(), Trouble> {
     let hash = file_hash.0.as_slice();
     tx.execute(
         "INSERT INTO file_access (file_hash, owner, access, changed) VALUES ($1, $2, $3, $4) ON CONFLICT (file_hash) DO \
          UPDATE SET access = EXCLUDED.access, changed = EXCLUDED.changed",
         &[&hash, &Uuid(owner.0), &access.as_str(), &number],
     )?;
-    tx.execute("DELETE FROM file_access_accounts WHERE file_hash = $1", &[&hash])?;
-    tx.execute("DELETE FROM file_access_groups WHERE file_hash = $1", &[&hash])?;
+    if !is_new {
+        tx.execute("DELETE FROM file_access_accounts WHERE file_hash = $1", &[&hash])?;
+        tx.execute("DELETE FROM file_access_groups WHERE file_hash = $1", &[&hash])?;
+    }
     Ok(())
 }
 
