@@ -8,8 +8,8 @@
 --   * Hashes are bytea of 32 bytes, peers are uuid. A set of chunks is one bitmap, a list of chunk hashes is one bytea
 --     of 32 bytes each: a row a chunk was measured 1,000 times slower and 600 times larger.
 --   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
---     table by: a peer or a file_hash. accounts, devices, treasury, invites, audit, trackers and schema_version are small and
---     would be replicated to every node.
+--     table by: a peer or a file_hash. accounts, devices, groups, group_members, access_changes, treasury, invites, audit, trackers and
+--     schema_version are small and would be replicated to every node.
 --   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
 --   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
 --     there must be no balance without an account. No index on their expires_at: each renewal would have to move an entry,
@@ -215,6 +215,60 @@ CREATE TABLE IF NOT EXISTS devices (
 CREATE INDEX IF NOT EXISTS devices_by_account ON devices (account);
 -- Every tracker asks every few seconds which have been ended.
 CREATE INDEX IF NOT EXISTS devices_revoked ON devices (revoked_at) WHERE revoked_at IS NOT NULL;
+
+-- Who may have a file, where its owner has said so; a file without a row is public. Its owner is who said so first, before anyone
+-- announced it, or who announced it first. A row stays when the file is public again, as the other trackers must hear of that.
+CREATE TABLE IF NOT EXISTS file_access (
+    file_hash bytea  PRIMARY KEY CHECK (length(file_hash) = 32),
+    owner     uuid   NOT NULL REFERENCES accounts (id),
+    -- public, shared, private or withdrawn.
+    access    text   NOT NULL,
+    -- The number of its last change, see access_changes.
+    changed   bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS file_access_by_owner ON file_access (owner);
+-- Every tracker asks every few seconds what has changed.
+CREATE INDEX IF NOT EXISTS file_access_by_change ON file_access (changed, file_hash);
+
+-- Accounts that a file is shared with by name.
+CREATE TABLE IF NOT EXISTS file_access_accounts (
+    file_hash bytea  NOT NULL REFERENCES file_access (file_hash),
+    account   uuid   NOT NULL REFERENCES accounts (id),
+    PRIMARY KEY (file_hash, account)
+);
+
+-- Accounts under one name, for sharing with all of them.
+CREATE TABLE IF NOT EXISTS groups (
+    id      uuid   PRIMARY KEY,
+    owner   uuid   NOT NULL REFERENCES accounts (id),
+    name    text   NOT NULL,
+    -- The number of its last change, see access_changes.
+    changed bigint NOT NULL,
+    UNIQUE (owner, name)
+);
+CREATE INDEX IF NOT EXISTS groups_by_change ON groups (changed, id);
+
+CREATE TABLE IF NOT EXISTS group_members (
+    group_id uuid   NOT NULL REFERENCES groups (id),
+    account  uuid   NOT NULL REFERENCES accounts (id),
+    PRIMARY KEY (group_id, account)
+);
+
+-- Groups that a file is shared with.
+CREATE TABLE IF NOT EXISTS file_access_groups (
+    file_hash bytea  NOT NULL REFERENCES file_access (file_hash),
+    group_id  uuid   NOT NULL REFERENCES groups (id),
+    PRIMARY KEY (file_hash, group_id)
+);
+CREATE INDEX IF NOT EXISTS file_access_groups_by_group ON file_access_groups (group_id);
+
+-- The number of the last change of the tables above: one row. A change locks it until its transaction ends, so that numbers become
+-- visible in their order.
+CREATE TABLE IF NOT EXISTS access_changes (
+    id       bigint PRIMARY KEY CHECK (id = 1),
+    sequence bigint NOT NULL
+);
+INSERT INTO access_changes (id, sequence) VALUES (1, 0) ON CONFLICT DO NOTHING;
 
 -- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
 -- they are older than the setting audit_days. Never a secret.

@@ -28,3 +28,11 @@ pub const EVENTS_PER_BATCH_MAX: usize = 1_000;
 pub const SOURCES_PER_PLAN: usize = 10;
 /// The most results one search page holds.
 pub const SEARCH_PAGE_MAX: usize = 100;
+/// The most files that a grant covers beside its first.
+pub const GRANT_MORE_MAX: usize = 4;
+/// The most accounts that one file is shared with by name, and the most members of a group.
+pub const MEMBERS_MAX: usize = 1_000;
+/// The most groups of one account, and so the most that one file is shared with.
+pub const GROUPS_MAX: usize = 100;
+/// The longest name of a group, in bytes of UTF-8.
+pub const GROUP_NAME_BYTES_MAX: usize = 64;

@@ -412,6 +412,12 @@ pub struct SwarmAnnounceReply {
     pub renew_in_seconds: u64,
     /// Manifests to PUT first, then announce again; nothing was recorded for these.
     pub unknown_manifests: Vec<String>,
+    /// Files that must not be shared any more, by the announcer at least; nothing was recorded for these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<String>,
+    /// Announced files that are not public: to be served only to who shows a grant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restricted: Vec<String>,
 }
 
 /// `POST /api/v1/swarm/leave` (Bearer): ends leases at once.
@@ -441,6 +447,9 @@ pub struct PlanReply {
     pub file_hash: String,
     /// The name its announcers suggest.
     pub file_name: String,
+    /// Who may have the file: [`ACCESS_PUBLIC`], [`ACCESS_SHARED`] or [`ACCESS_PRIVATE`]; empty from trackers that know no other than public.
+    #[serde(default)]
+    pub access: String,
     /// The `ETag` of the plan that this one only tells the changes of; absent where it is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
@@ -525,4 +534,101 @@ pub struct SearchFile {
     pub sources: u64,
     /// When it was first announced.
     pub created_at: u64,
+}
+
+/// Anyone in the swarm may have the file.
+pub const ACCESS_PUBLIC: &str = "public";
+/// Its owner, named accounts and members of named groups may.
+pub const ACCESS_SHARED: &str = "shared";
+/// Only its owner may.
+pub const ACCESS_PRIVATE: &str = "private";
+/// Nobody may any more. Said, never asked for: `DELETE /api/v1/files/{file_hash}` does it.
+pub const ACCESS_WITHDRAWN: &str = "withdrawn";
+
+/// `POST /api/v1/grants` (Bearer): leave to fetch a file, for the peers that serve it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRequest {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// Files that the grant shall cover beside, at most 4: a collection's pack.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<String>,
+}
+
+/// The 200 answer to a [`GrantRequest`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantReply {
+    /// A signed token, see [`crate::claims::GrantClaims`].
+    pub grant: String,
+    /// When it ends.
+    pub expires_at: u64,
+    /// When to ask for the next one.
+    pub renew_in_seconds: u64,
+}
+
+impl fmt::Debug for GrantReply {
+    /// Without the grant itself.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrantReply").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
+
+/// `PUT /api/v1/files/{file_hash}/access` (Bearer): who may have a file from now on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAccessRequest {
+    /// [`ACCESS_PUBLIC`], [`ACCESS_SHARED`] or [`ACCESS_PRIVATE`].
+    pub access: String,
+    /// Peer ids that it is shared with, at most 1,000; only with [`ACCESS_SHARED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accounts: Vec<String>,
+    /// Names of the owner's groups that it is shared with, at most 100; only with [`ACCESS_SHARED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+}
+
+/// `GET /api/v1/files/{file_hash}/access` (Bearer): who may have a file, told to its owner only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileAccessReply {
+    /// SHA-256 of the file.
+    pub file_hash: String,
+    /// The owner's peer id: the caller's.
+    pub owner: String,
+    /// [`ACCESS_PUBLIC`], [`ACCESS_SHARED`], [`ACCESS_PRIVATE`] or [`ACCESS_WITHDRAWN`].
+    pub access: String,
+    /// Peer ids that it is shared with, in ascending order.
+    pub accounts: Vec<String>,
+    /// Names of the groups that it is shared with, in ascending order.
+    pub groups: Vec<String>,
+}
+
+/// `PUT /api/v1/groups/{name}` (Bearer): makes a group, or replaces its members.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupRequest {
+    /// Peer ids, at most 1,000.
+    pub members: Vec<String>,
+}
+
+/// `GET /api/v1/groups/{name}` (Bearer): a group of the caller's account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupReply {
+    /// 1 to 64 bytes without control characters.
+    pub name: String,
+    /// Peer ids in ascending order.
+    pub members: Vec<String>,
+}
+
+/// `GET /api/v1/groups` (Bearer): the groups of the caller's account, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupsReply {
+    /// At most 100.
+    pub groups: Vec<GroupSummary>,
+}
+
+/// One group of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSummary {
+    /// Its name.
+    pub name: String,
+    /// How many members it has.
+    pub members: u64,
 }

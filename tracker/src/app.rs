@@ -20,6 +20,7 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::permits::Permits;
+use crate::policies::Policies;
 use crate::routes::files::PlanCache;
 use crate::store::Store;
 use crate::swarm::{Journal, Swarm};
@@ -52,6 +53,8 @@ pub struct App {
     pub limits: Limits,
     /// Accounts in memory.
     pub accounts: Accounts,
+    /// Who may have which file.
+    pub policies: Policies,
     /// Database work of request handlers.
     pub permits: Permits,
     /// Who has what.

@@ -51,6 +51,8 @@ const TOKEN_HOURS_MAX: usize = 8_760;
 const ACCESS_MINUTES_MAX: usize = 1_440;
 /// The longest life of a refresh token that nobody uses: a decade.
 const REFRESH_DAYS_MAX: usize = 3_650;
+/// The longest life of a grant: a week.
+const GRANT_HOURS_MAX: usize = 168;
 /// The longest life of a peer's certificate: a month.
 const CERTIFICATE_HOURS_MAX: usize = 720;
 
@@ -91,12 +93,13 @@ impl Config {
     }
 
     /// Numbers with bounds of their own.
-    fn ranges(&self) -> [(&'static str, usize, RangeInclusive<usize>); 7] {
+    fn ranges(&self) -> [(&'static str, usize, RangeInclusive<usize>); 8] {
         [
             ("bcrypt_cost", self.bcrypt_cost as usize, BCRYPT_COST),
             ("token_hours", self.token_hours as usize, 1..=TOKEN_HOURS_MAX),
             ("access_minutes", self.access_minutes as usize, 1..=ACCESS_MINUTES_MAX),
             ("refresh_days", self.refresh_days as usize, 1..=REFRESH_DAYS_MAX),
+            ("grant_hours", self.grant_hours as usize, 1..=GRANT_HOURS_MAX),
             ("certificate_hours", self.certificate_hours as usize, 1..=CERTIFICATE_HOURS_MAX),
             ("swarm_mebibytes_max", self.swarm_mebibytes_max, 1..=SWARM_MEBIBYTES_MAX),
             ("leases_max", self.leases_max, 1..=LEASES_MAX),

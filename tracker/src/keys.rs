@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use peernet_engine::ids::{DeviceId, PeerId};
+use peernet_engine::ids::{DeviceId, FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
-use peernet_protos::claims::{AccessClaims, ISSUER};
+use peernet_protos::claims::{ACCESS_TYP, AccessClaims, GRANT_AUDIENCE, GRANT_TYP, GrantClaims, ISSUER};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -51,13 +51,30 @@ impl Caller {
     }
 }
 
-/// How long access tokens live.
+/// What a grant is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantWish {
+    /// Who may fetch.
+    pub peer: PeerId,
+    /// Which file.
+    pub file: FileHash,
+    /// Which others beside.
+    pub more: Vec<FileHash>,
+    /// Whether anyone may.
+    pub public: bool,
+    /// Random: its name.
+    pub id: [u8; 16],
+}
+
+/// How long access tokens and grants live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifetimes {
     /// Those of an account, which only end by themselves or all at once.
     pub account: Duration,
     /// Those of a device, which are renewed.
     pub device: Duration,
+    /// Grants, which are renewed too.
+    pub grant: Duration,
 }
 
 impl Lifetimes {
@@ -66,11 +83,13 @@ impl Lifetimes {
         Self {
             account: Duration::from_secs(u64::from(config.token_hours) * 3_600),
             device: Duration::from_secs(u64::from(config.access_minutes) * 60),
+            grant: Duration::from_secs(u64::from(config.grant_hours) * 3_600),
         }
     }
 
     fn longest(self) -> Duration {
-        self.account.max(self.device)
+        // Of grants too: peers check those against the keys that are published, and a key is published for as long as this.
+        self.account.max(self.device).max(self.grant)
     }
 }
 
@@ -80,6 +99,7 @@ pub struct Keys {
     checking: DecodingKey,
     validation: Validation,
     header: Header,
+    grant_header: Header,
     public: [u8; 32],
     lifetimes: Lifetimes,
     cache: TokenCache,
@@ -112,12 +132,16 @@ impl Keys {
         validation.validate_exp = false;
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        let header = Header { kid: Some(thumbprint(&pair.public)), ..Header::new(Algorithm::EdDSA) };
+        let header = |typ: &str| {
+            let (typ, kid) = (Some(typ.to_owned()), Some(thumbprint(&pair.public)));
+            Header { typ, kid, ..Header::new(Algorithm::EdDSA) }
+        };
         Ok(Self {
             signing: EncodingKey::from_ed_der(&pair.private_der),
             checking: DecodingKey::from_ed_der(&pair.public),
             validation,
-            header,
+            header: header(ACCESS_TYP),
+            grant_header: header(GRANT_TYP),
             public: pair.public,
             lifetimes,
             cache: TokenCache::default(),
@@ -180,6 +204,24 @@ impl Keys {
         Token { text, expires_at: claims.exp }
     }
 
+    /// Signs a grant.
+    pub fn issue_grant(&self, now: UnixMillis, wish: &GrantWish) -> Token {
+        let claims = GrantClaims {
+            iss: ISSUER.to_owned(),
+            aud: GRANT_AUDIENCE.to_owned(),
+            sub: wish.peer.to_string(),
+            iat: now.as_secs(),
+            exp: now.plus(self.lifetimes.grant).as_secs(),
+            jti: PeerId::from_random(wish.id).to_string(),
+            file: wish.file.to_string(),
+            more: wish.more.iter().map(ToString::to_string).collect(),
+            public: wish.public,
+        };
+        let text =
+            jsonwebtoken::encode(&self.grant_header, &claims, &self.signing).expect("our own key signs our own claims");
+        Token { text, expires_at: claims.exp }
+    }
+
     /// Whom this token speaks for; `None` unless this key or a trusted one signed it and it has not expired.
     pub fn verify(&self, now: UnixMillis, token: &str) -> Option<Caller> {
         if token.len() > TOKEN_BYTES_MAX {
@@ -195,7 +237,11 @@ impl Keys {
     }
 
     fn check(&self, token: &str) -> Option<Remembered> {
-        let kid = jsonwebtoken::decode_header(token).ok()?.kid;
+        let Header { kid, typ, .. } = jsonwebtoken::decode_header(token).ok()?;
+        // The same key signs grants, which say more about a file and less about who asks.
+        if typ.as_deref() != Some(ACCESS_TYP) {
+            return None;
+        }
         let claims = if kid.is_none() || kid == self.header.kid {
             jsonwebtoken::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims
         } else {

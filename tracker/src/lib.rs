@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod passwords;
 pub mod permits;
+pub mod policies;
 pub mod reputation;
 pub mod routes;
 pub mod scopes;

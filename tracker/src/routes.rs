@@ -4,6 +4,8 @@ pub mod accounts;
 pub mod devices;
 pub mod feedback;
 pub mod files;
+pub mod grants;
+pub mod groups;
 pub mod identity;
 pub mod manifests;
 pub mod meta;

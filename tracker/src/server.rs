@@ -120,8 +120,9 @@ impl Builder {
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
-        accounts::upkeep::refresh(&app)?;
         swarm::restore(&app.swarm, &*app.store, app.journal.log(), (app.clock)())?;
+        // After the index is there: what was withdrawn is taken out of it.
+        accounts::upkeep::refresh(&app)?;
         let threads = Threads::start(&app, inboxes).map_err(|error| {
             app.writer.close();
             StartError::Threads(error)
@@ -248,6 +249,7 @@ fn assemble(
         authority,
         passwords,
         accounts: Default::default(),
+        policies: Default::default(),
         swarm: swarm::Swarm::new(swarm_limits),
         reputation,
         dialback,

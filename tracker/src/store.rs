@@ -6,6 +6,7 @@
 pub mod devices;
 pub mod embedded;
 pub mod exchange;
+pub mod policies;
 pub mod postgres;
 pub mod registry;
 pub mod swarm_log;
@@ -25,6 +26,7 @@ use peernet_engine::time::UnixMillis;
 use crate::swarm::Reach;
 use devices::NewDevice;
 use exchange::Exchange;
+use policies::{PolicyReader, PolicyWrite, Refusal};
 use registry::{AccountWrite, Registry};
 
 /// Why the store did not do it.
@@ -190,6 +192,8 @@ pub enum Write {
     SealV1(V1Listing),
     /// Changes accounts or invites, and says so in the audit log.
     Account(AccountWrite),
+    /// Changes who may have a file, or a group.
+    Policy(PolicyWrite),
 }
 
 /// What became of a [`Write`].
@@ -209,6 +213,8 @@ pub enum Written {
     Reused,
     /// [`AccountWrite::CreateInvited`]: the invite is unknown, used up, expired or taken back.
     InviteRefused,
+    /// [`Write::Policy`]: nothing was changed, for that reason.
+    Refused(Refusal),
 }
 
 /// How much a commit must survive.
@@ -226,6 +232,8 @@ pub enum Durability {
 pub struct SearchQuery {
     /// Every one must be in the name, case-insensitively; at most 8 words.
     pub words: Vec<String>,
+    /// Who asks: files that this account may not see are left out.
+    pub asker: PeerId,
     /// At most 100.
     pub limit: usize,
     /// Only files older than this (created_at, file_hash) in the newest-first order.
@@ -296,6 +304,11 @@ pub trait Store: Send + Sync + 'static {
     /// Accounts as operators see them.
     fn registry(&self) -> Result<&dyn Registry> {
         Err(StoreError::Failed("this store keeps no registry of accounts".into()))
+    }
+
+    /// Who may have which file.
+    fn policies(&self) -> Result<&dyn PolicyReader> {
+        Err(StoreError::Failed("this store keeps no policies".into()))
     }
 
     /// Checks the invariants over all rows of one snapshot, which it loads into memory: for an operator's command.

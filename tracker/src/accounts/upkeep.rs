@@ -1,5 +1,5 @@
-//! The thread "accounts": learns who was suspended and which devices were ended, by whatever tracker or command on this database, prunes
-//! what is old of both and of the audit log, and reads certificates again that changed.
+//! The thread "accounts": learns who was suspended, which devices were ended and who may have which file, by whatever tracker or command on
+//! this database, prunes what is old of both and of the audit log, and reads certificates again that changed.
 
 use std::time::{Duration, Instant};
 
@@ -7,8 +7,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use peernet_engine::time::UnixMillis;
 
 use crate::app::App;
-use crate::log;
 use crate::store::StoreError;
+use crate::{log, policies};
 
 /// How often they are read: with the time a request takes, well within the 5 s that are promised.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
@@ -17,13 +17,13 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// The unit of the log's age.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Reads who is suspended and which devices were ended. While the store does not answer, what was read before counts.
+/// Reads who is suspended, which devices were ended and who may have which file. While the store does not answer, what was read before counts.
 pub fn refresh(app: &App) -> Result<(), StoreError> {
     let (registry, ended_before) = (app.store.registry()?, outlived(app));
     app.accounts.suspended.replace(registry.suspended()?);
     app.accounts.revoked.add(registry.revoked_devices(ended_before)?);
     app.accounts.revoked.forget(ended_before);
-    Ok(())
+    policies::refresh(app)
 }
 
 /// Of a device that ended before then nothing is left that works: neither certificate nor access token.
@@ -41,7 +41,7 @@ pub fn run(app: &App, stop: &Receiver<()>) {
         if let (Err(error), true) = (&refreshed, answers) {
             log::warn(
                 "accounts",
-                "who is suspended and which devices were ended cannot be read; it is tried again",
+                "who is suspended, which devices were ended and who may have which file cannot be read; it is tried again",
                 &[("why", error)],
             );
         }

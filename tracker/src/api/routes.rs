@@ -5,7 +5,7 @@ use super::guard::Caller;
 use super::path::PathArgs;
 use crate::app::App;
 use crate::http::{Reply, Request};
-use crate::routes::{accounts, devices, feedback, files, identity, manifests, meta, search, swarm};
+use crate::routes::{accounts, devices, feedback, files, grants, groups, identity, manifests, meta, search, swarm};
 use crate::scopes::Scopes;
 use crate::swarm::News;
 
@@ -164,6 +164,14 @@ pub const ROUTES: &[Route] = &[
     sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/files/announce", "announceChunk", SHARE, files::announce_chunk)),
     bearer("GET", "/api/v1/files/lookup/{file_hash}", "lookup", READ, files::lookup),
     bearer("GET", "/api/v1/files/{file_hash}", "plan", READ, files::plan),
+    bearer("DELETE", "/api/v1/files/{file_hash}", "withdraw", SHARE, files::access::withdraw),
+    bearer("GET", "/api/v1/files/{file_hash}/access", "access", READ, files::access::show),
+    bearer("PUT", "/api/v1/files/{file_hash}/access", "setAccess", SHARE, files::access::put),
+    bearer("POST", "/api/v1/grants", "grant", READ, grants::issue),
+    bearer("GET", "/api/v1/groups", "groups", ADMIN, groups::list),
+    bearer("GET", "/api/v1/groups/{name}", "group", ADMIN, groups::show),
+    bearer("PUT", "/api/v1/groups/{name}", "putGroup", ADMIN, groups::put),
+    bearer("DELETE", "/api/v1/groups/{name}", "deleteGroup", ADMIN, groups::delete),
     bearer("GET", "/api/v1/files", "search", READ, search::search),
     sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", SHARE, manifests::put)),
     bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", READ, manifests::get),

@@ -199,6 +199,10 @@ mod tests {
             (Method::Post, "/api/v1/files/announce", "announceChunk"),
             (Method::Put, "/api/v1/manifests/abc", "putManifest"),
             (Method::Delete, "/api/v1/devices/abc", "revokeDevice"),
+            (Method::Delete, "/api/v1/files/abc", "withdraw"),
+            (Method::Put, "/api/v1/files/abc/access", "setAccess"),
+            (Method::Get, "/api/v1/files/lookup/access", "lookup"),
+            (Method::Get, "/api/v1/groups/a%2Fb", "group"),
         ] {
             assert_eq!(found(method, path), Ok(operation), "{path}");
         }
@@ -219,6 +223,8 @@ mod tests {
             (Method::Options, "/api/v1/swarm/leave", "POST"),
             (Method::Get, "/api/v1/devices/abc", "DELETE"),
             (Method::Delete, "/api/v1/devices", "GET, HEAD"),
+            (Method::Post, "/api/v1/files/abc", "GET, DELETE, HEAD"),
+            (Method::Delete, "/api/v1/files/announce", "POST"),
         ] {
             assert_eq!(found(method, path), Err((405, Some(allow.to_owned()))), "{path}");
         }

@@ -123,6 +123,9 @@ settings! {
     access_minutes: u32 = 15;
     /// how long a refresh token works, in days, 1 to 3650; each use renews it
     refresh_days: u32 = 90;
+    /// how long a grant works, with which an account fetches one file, in hours, 1 to 168; downloads renew it when a quarter of that is over.
+    /// Who may no longer have a file can fetch it for as long as this
+    grant_hours: u32 = 12;
     /// whether addresses that version 1 peers announce are dialled, and left out of lookups when nothing answers
     dialback: bool = true;
     /// what unproven complaints do: evidence (nothing globally, right where anyone may register) or bounded (a limited effect

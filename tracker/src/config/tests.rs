@@ -60,6 +60,7 @@ fn a_refusal_names_the_place_and_the_setting() {
         (loaded(Some("token_hours = 0"), &[], flags()), "token_hours: must be 1 to 8760"),
         (loaded(Some("access_minutes = 1441"), &[], flags()), "access_minutes: must be 1 to 1440"),
         (loaded(Some("refresh_days = 0"), &[], flags()), "refresh_days: must be 1 to 3650"),
+        (loaded(Some("grant_hours = 169"), &[], flags()), "grant_hours: must be 1 to 168"),
         (loaded(Some("head_seconds = 0"), &[], flags()), "head_seconds: must be at least 1"),
         (loaded(Some("drain_seconds = 86401"), &[], flags()), "drain_seconds: must be at most 86400"),
         (loaded(Some("connections_max = 1000001"), &[], flags()), "connections_max: must be at most 1000000"),

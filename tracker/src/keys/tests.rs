@@ -5,7 +5,8 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3_600);
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-const LIFETIMES: Lifetimes = Lifetimes { account: HOUR, device: Duration::from_secs(60) };
+const LIFETIMES: Lifetimes =
+    Lifetimes { account: HOUR, device: Duration::from_secs(60), grant: Duration::from_secs(600) };
 const ACCOUNT: PeerId = PeerId([7; 16]);
 
 fn open(folder: &tempfile::TempDir) -> Keys {
@@ -102,6 +103,56 @@ fn a_token_from_before_devices_is_for_everything_and_one_with_a_broken_device_fo
     let scopes = |scope: &str| verified(json!({"scope": scope})).expect("is good").scopes;
     assert_eq!((scopes("read later"), scopes("").allow(Scopes::ALL)), (Scopes::READ, false));
     assert_eq!(verified(json!({"dev": "x"})), None);
+}
+
+fn grant(public: bool) -> GrantWish {
+    let (file, more) = (FileHash([1; 32]), vec![FileHash([2; 32])]);
+    GrantWish { peer: ACCOUNT, file, more, public, id: [5; 16] }
+}
+
+/// As a peer that serves reads a grant.
+fn read_grant(keys: &Keys, token: &str) -> Option<GrantClaims> {
+    let header = jsonwebtoken::decode_header(token).ok()?;
+    let mut validation = keys.validation.clone();
+    validation.set_audience(&[GRANT_AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
+    let claims = jsonwebtoken::decode::<GrantClaims>(token, &keys.checking, &validation).ok()?.claims;
+    (header.typ.as_deref() == Some(GRANT_TYP)).then_some(claims)
+}
+
+#[test]
+fn a_grant_says_who_may_fetch_what_until_when() {
+    let folder = folder();
+    let keys = open(&folder);
+    let token = keys.issue_grant(NOW, &grant(true));
+    let claims = read_grant(&keys, &token.text).expect("is a grant");
+    assert_eq!((claims.iat, claims.exp, token.expires_at), (NOW.as_secs(), NOW.as_secs() + 600, claims.exp));
+    assert_eq!((claims.sub, claims.public), (ACCOUNT.to_string(), true));
+    assert_eq!((claims.file, claims.more), ("01".repeat(32), vec!["02".repeat(32)]));
+    assert_eq!(claims.jti.len(), 36);
+    let kid = jsonwebtoken::decode_header(&token.text).expect("a header").kid;
+    assert_eq!(kid, keys.header.kid, "the key that is published");
+}
+
+#[test]
+fn a_grant_is_no_access_token_and_an_access_token_no_grant() {
+    let folder = folder();
+    let keys = open(&folder);
+    assert_eq!(keys.verify(NOW, &keys.issue_grant(NOW, &grant(true)).text), None);
+    assert_eq!(read_grant(&keys, &keys.issue(NOW, &Caller::account(ACCOUNT, 0)).text), None);
+    // Whichever of the two marks is there: the type in the header, or the audience among the claims.
+    let mut all = json!({"iss": ISSUER, "sub": ACCOUNT.to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0,
+        "jti": "x", "file": "01", "more": [], "public": true});
+    let signed = |claims: &Value, header: &Header| jsonwebtoken::encode(header, claims, &keys.signing).expect("signs");
+    assert_eq!(keys.verify(NOW, &signed(&all, &keys.grant_header)), None, "the type of a grant");
+    assert_eq!(keys.verify(NOW, &signed(&all, &Header { typ: None, ..keys.header.clone() })), None, "no type");
+    assert_eq!(read_grant(&keys, &signed(&all, &keys.grant_header)), None, "no audience");
+    assert!(keys.verify(NOW, &signed(&all, &keys.header)).is_some(), "nothing of a grant but its other claims");
+    for audience in [json!(GRANT_AUDIENCE), json!([GRANT_AUDIENCE])] {
+        all["aud"] = audience;
+        assert_eq!(keys.verify(NOW, &signed(&all, &keys.header)), None, "the audience of a grant");
+        assert_eq!(read_grant(&keys, &signed(&all, &keys.header)), None, "the type of an access token");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `/api/v1/files/…`: version 1's announce and lookup, and the plan.
 
+pub mod access;
 mod offered;
 mod plan;
 mod render;
@@ -37,6 +38,7 @@ pub fn announce_chunk(app: &App, caller: &Caller, request: &Request, _args: &Pat
     let body: AnnounceChunkRequest = json_body(request)?;
     let now = (app.clock)();
     let chunk = wire::v1_chunk(now, caller.peer, &body)?;
+    access::refuse_restricted(app, chunk.file_hash)?;
     let address = v1_address(app, caller.peer)?;
     match app.swarm.v1_next(now, &chunk, &address)? {
         V1Step::Known => {}
@@ -85,10 +87,13 @@ fn v1_address(app: &App, peer: PeerId) -> Result<Arc<V1Address>, ApiError> {
     })
 }
 
-/// `GET /api/v1/files/lookup/{file_hash}`: version 1's lookup. `{"chunks":{}}` for what is unknown or not whole.
+/// `GET /api/v1/files/lookup/{file_hash}`: version 1's lookup. `{"chunks":{}}` for what is unknown, not whole, or not for the caller.
 pub fn lookup(app: &App, caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let now = (app.clock)();
+    if app.policies.access(file, caller.peer).is_none() {
+        return Ok(looked_up(render::empty()));
+    }
     let site = app.swarm.site_of(caller.peer);
     let mut view = known_view(app, now, file, site.as_deref())?;
     view.iter_mut().for_each(FileView::retain_plaintext);
@@ -96,7 +101,11 @@ pub fn lookup(app: &App, caller: &Caller, _request: &Request, args: &PathArgs) -
         Some(group) => render::lookup(app, now, caller.peer, file, &group)?,
         None => render::empty(),
     };
-    Ok(Reply { status: 200, content_type: "application/json", headers: Vec::new(), body })
+    Ok(looked_up(body))
+}
+
+fn looked_up(body: Vec<u8>) -> Reply {
+    Reply { status: 200, content_type: "application/json", headers: Vec::new(), body }
 }
 
 /// The index's view of a file with every manifest's sizes known, which the first asker after a start or an announce has read

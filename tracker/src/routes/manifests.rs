@@ -55,13 +55,14 @@ fn quota_exceeded(app: &App) -> ApiError {
     ApiError::new(413, "quota_exceeded", format!("this account has stored the {quota} bytes of manifests that it may"))
 }
 
-/// `GET`: a manifest, or 404 `unknown_manifest`.
-pub fn get(app: &App, _caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+/// `GET`: a manifest, or 404 `unknown_manifest`, also for one of a file that is not for the caller.
+pub fn get(app: &App, caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
     let known = match app.swarm.catalogue().cached(id) {
         Some(known) => Some(known),
         None => app.permits.with(|| app.swarm.catalogue().load(app.store.as_ref(), id))?,
     };
+    let known = known.filter(|known| app.policies.access(known.manifest.file_hash(), caller.peer).is_some());
     let known = known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))?;
     let geometry = known.manifest.geometry();
     let manifest = ManifestBody {

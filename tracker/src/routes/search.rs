@@ -16,8 +16,8 @@ const PAGE_DEFAULT: usize = 20;
 /// The most words of a search.
 const WORDS_MAX: usize = 8;
 
-/// One page. Every word must be in the name; without `name`, every file matches.
-pub fn search(app: &App, _caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
+/// One page of what the caller may see. Every word must be in the name; without `name`, every file matches.
+pub fn search(app: &App, caller: &Caller, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
     let args = query_args(request)?;
     let words: Vec<String> =
         args.get("name").map_or("", String::as_str).split_whitespace().map(str::to_owned).collect();
@@ -26,6 +26,7 @@ pub fn search(app: &App, _caller: &Caller, request: &Request, _args: &PathArgs) 
     }
     let query = SearchQuery {
         words,
+        asker: caller.peer,
         limit: args.get("limit").map_or(Ok(PAGE_DEFAULT), |text| limit(text))?,
         after: args.get("after").map(|text| read_cursor(text)).transpose()?,
     };

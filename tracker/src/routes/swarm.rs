@@ -14,6 +14,7 @@ use crate::api::routes::{Commit, Outcome};
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::app::App;
 use crate::http::{Reply, Request};
+use crate::store::policies::Access;
 use crate::store::{Durability, LeaseRow, Write};
 use crate::swarm::{Held, Lease, ManifestMeta, News, Reach};
 use crate::wire;
@@ -27,7 +28,7 @@ struct Announcer {
 }
 
 /// `POST /api/v1/swarm/announce`: the whole truth about each named file. All of it is checked before any of it is recorded;
-/// files whose manifest is unknown are named in the answer and not recorded.
+/// files whose manifest is unknown, or that the announcer may not share, are named in the answer and not recorded.
 pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome, ApiError> {
     let body: SwarmAnnounceRequest = json_body(request)?;
     too_many(body.files.len())?;
@@ -38,7 +39,12 @@ pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome
         site: wire::site(body.site.as_deref())?.map(Into::into),
     };
     let now = (app.clock)();
-    let (leases, unknown_manifests) = leases(app, &announcer, &body.files)?;
+    let Sorted { leases, unknown_manifests, withdrawn, restricted } = sort(app, &announcer, &body.files)?;
+    if !withdrawn.is_empty() {
+        // What was announced while it was allowed ends now.
+        app.swarm.leave(now, caller.peer, Some(&withdrawn));
+    }
+    let answer = announced(app, unknown_manifests, &withdrawn, &restricted);
     let expires_at = lease_until(now, AnnounceForm::PerFile);
     let stored: Vec<bool> = leases.iter().map(|lease| app.swarm.must_be_stored(now, lease)).collect();
     let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
@@ -47,7 +53,7 @@ pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome
         for (lease, stored) in leases.into_iter().zip(stored) {
             app.swarm.announce(now, lease, stored.then_some(expires_at))?;
         }
-        Ok(announced(app, unknown_manifests))
+        Ok(answer)
     };
     if news.is_empty() {
         then(app).map(Outcome::Reply)
@@ -56,12 +62,16 @@ pub fn announce(app: &App, caller: &Caller, request: &Request) -> Result<Outcome
     }
 }
 
-fn announced(app: &App, unknown_manifests: Vec<String>) -> Reply {
+fn announced(app: &App, unknown_manifests: Vec<String>, withdrawn: &[FileHash], restricted: &[FileHash]) -> Reply {
+    let texts = |files: &[FileHash]| files.iter().map(ToString::to_string).collect();
+    let (withdrawn, restricted) = (texts(withdrawn), texts(restricted));
     let lease = lease_length(AnnounceForm::PerFile);
     let renew_in = renew_after(lease, &mut Rng::new(app.swarm.next_seed()));
     let (lease_seconds, renew_in_seconds) = (lease.as_secs(), renew_in.as_secs());
     let status = "announced".to_owned();
-    Reply::json(200, &SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests })
+    let reply =
+        SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests, withdrawn, restricted };
+    Reply::json(200, &reply)
 }
 
 fn too_many(files: usize) -> Result<(), ApiError> {
@@ -72,14 +82,32 @@ fn too_many(files: usize) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn leases(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<(Vec<Lease>, Vec<String>), ApiError> {
-    let (mut leases, mut unknown) = (Vec::with_capacity(files.len()), Vec::new());
+/// An announce, sorted by what becomes of each file.
+#[derive(Default)]
+struct Sorted {
+    leases: Vec<Lease>,
+    unknown_manifests: Vec<String>,
+    /// Not recorded: nobody may share them, or not this announcer.
+    withdrawn: Vec<FileHash>,
+    /// Of `leases`: not public.
+    restricted: Vec<FileHash>,
+}
+
+fn sort(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<Sorted, ApiError> {
+    let mut sorted = Sorted { leases: Vec::with_capacity(files.len()), ..Sorted::default() };
     for file in files {
         let (file_hash, manifest_id) = (wire::file_hash(&file.file_hash)?, wire::manifest_id(&file.manifest_id)?);
-        let Some((meta, file_name)) = meta_of(app, file_hash, manifest_id)? else {
-            unknown.push(file.manifest_id.clone());
+        let Some(access) = app.policies.access(file_hash, announcer.peer) else {
+            sorted.withdrawn.push(file_hash);
             continue;
         };
+        let Some((meta, file_name)) = meta_of(app, file_hash, manifest_id)? else {
+            sorted.unknown_manifests.push(file.manifest_id.clone());
+            continue;
+        };
+        if access != Access::Public {
+            sorted.restricted.push(file_hash);
+        }
         let lease = Lease {
             peer: announcer.peer,
             file_hash,
@@ -92,9 +120,9 @@ fn leases(app: &App, announcer: &Announcer, files: &[SwarmFile]) -> Result<(Vec<
             trusted: announcer.trusted,
         };
         app.swarm.admits(&lease)?;
-        leases.push(lease);
+        sorted.leases.push(lease);
     }
-    Ok((leases, unknown))
+    Ok(sorted)
 }
 
 /// A manifest's sizes, and its file's name where that had to be read; `None` for an unknown manifest. 400

@@ -3,6 +3,7 @@
 //!
 //! A column list and the function that reads it stand side by side; whoever changes one changes the other.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::economy::{LedgerRow, Masses, PairRow, TicketId, TicketRow, TreasuryRow, decode_sources};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
@@ -10,6 +11,7 @@ use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 
 use super::devices::{Device, Revoked};
+use super::policies::{Access, Group, GroupId, Policy, Standing};
 use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
 use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
 use crate::scopes::Scopes;
@@ -65,6 +67,18 @@ macro_rules! audit_columns {
         "id, at, actor, action, account, detail"
     };
 }
+/// Columns of [`policy`] without its two lists, which each store gathers in its own words; of file_access `a`.
+macro_rules! policy_columns {
+    () => {
+        "a.file_hash, a.owner, a.access, a.changed"
+    };
+}
+/// Columns of [`group`] without its members, of groups `g`.
+macro_rules! group_columns {
+    () => {
+        "g.id, g.owner, g.name"
+    };
+}
 /// Columns of [`manifest`].
 macro_rules! manifest_columns {
     () => {
@@ -104,8 +118,8 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, account_entries, audit_columns, device_columns, invite_columns, ledger_columns, manifest_columns,
-    pair_columns, ticket_columns, treasury_columns, v1_listing_columns,
+    account_columns, account_entries, audit_columns, device_columns, group_columns, invite_columns, ledger_columns,
+    manifest_columns, pair_columns, policy_columns, ticket_columns, treasury_columns, v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -146,6 +160,19 @@ impl<'a, C: Columns> Cursor<'a, C> {
             generation: self.count()?,
             created_at: self.time()?,
         })
+    }
+
+    /// Ids that a query has strung together, in hexadecimal; none where there was none. In ascending order.
+    fn ids(&mut self) -> Result<Vec<[u8; 16]>> {
+        let text = self.text_or_null()?.unwrap_or_default();
+        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| damaged("a list of ids"))?;
+        let mut ids = bytes.as_chunks::<16>().0.to_vec();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    fn access(&mut self) -> Result<Access> {
+        self.text()?.parse().map_err(|_| damaged("a file's access"))
     }
 
     fn bytes(&mut self) -> Result<Vec<u8>> {
@@ -288,6 +315,39 @@ pub(super) fn audit_row(row: &impl Columns) -> Result<AuditRow> {
         account: c.peer_or_null()?,
         detail: c.text()?,
     })
+}
+
+/// Columns: those of `policy_columns`, its accounts and its groups as lists of ids.
+pub(super) fn policy(row: &impl Columns) -> Result<Policy> {
+    let mut c = Cursor::new(row);
+    Ok(Policy {
+        file_hash: c.file_hash()?,
+        owner: c.peer()?,
+        access: c.access()?,
+        changed: c.int()?,
+        accounts: c.ids()?.into_iter().map(PeerId).collect(),
+        groups: c.ids()?.into_iter().map(GroupId).collect(),
+    })
+}
+
+/// Columns: those of `group_columns` and its members as a list of ids.
+pub(super) fn group(row: &impl Columns) -> Result<Group> {
+    let mut c = Cursor::new(row);
+    let (id, owner, name) = (GroupId(c.id()?), c.peer()?, c.text()?);
+    Ok(Group { id, owner, name, members: c.ids()?.into_iter().map(PeerId).collect() })
+}
+
+/// Column: a group's id.
+pub(super) fn group_id(row: &impl Columns) -> Result<GroupId> {
+    Cursor::new(row).id().map(GroupId)
+}
+
+/// Columns: a file's owner or nothing, its access or nothing, and whether it was announced.
+pub(super) fn standing(row: &impl Columns) -> Result<Standing> {
+    let mut c = Cursor::new(row);
+    let (owner, access) = (c.peer_or_null()?, c.text_or_null()?);
+    let access = access.map(|word| word.parse().map_err(|_| damaged("a file's access"))).transpose()?;
+    Ok(Standing { owner, access, announced: c.flag()? })
 }
 
 pub(super) fn manifest(row: &impl Columns) -> Result<StoredManifest> {

@@ -7,6 +7,7 @@ pub(super) mod connection;
 pub(super) mod files;
 mod ledger;
 mod migrate;
+mod policies;
 mod read;
 mod registry;
 mod write;
@@ -19,6 +20,7 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 
 use self::connection::{Connections, query};
+use super::policies::PolicyReader;
 use super::registry::Registry;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoredManifest, V1Listing, Write, Written, columns,
@@ -109,6 +111,10 @@ impl Store for EmbeddedStore {
     }
 
     fn registry(&self) -> Result<&dyn Registry> {
+        Ok(self)
+    }
+
+    fn policies(&self) -> Result<&dyn PolicyReader> {
         Ok(self)
     }
 

@@ -6,6 +6,7 @@
 mod exchange;
 mod ledger;
 mod migrate;
+mod policies;
 mod pool;
 mod read;
 mod registry;
@@ -24,6 +25,7 @@ use postgres::Config;
 use self::pool::Connections;
 use self::session::Session;
 use super::exchange::{Batch, Exchange, TrackerId, TrackerRow};
+use super::policies::PolicyReader;
 use super::registry::Registry;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
@@ -157,6 +159,10 @@ impl Store for PostgresStore {
     }
 
     fn registry(&self) -> Result<&dyn Registry> {
+        Ok(self)
+    }
+
+    fn policies(&self) -> Result<&dyn PolicyReader> {
         Ok(self)
     }
 

@@ -73,6 +73,17 @@ impl Swarm {
         named
     }
 
+    /// Ends every lease and listing of a file, and what of it was half announced. Returns how many ended.
+    pub fn withdraw(&self, now: UnixMillis, file: FileHash) -> usize {
+        let mut shard = self.shard(file);
+        let Some(entry) = shard.files.get(&file) else { return 0 };
+        let mut all = Vec::new();
+        entry.overdue(UnixMillis(i64::MAX), &mut |owner| all.push(owner));
+        // Who held it until now keeps what he has earned with it.
+        all.retain(|owner| !matches!(owner, Owner::Departed(_)));
+        all.into_iter().filter(|owner| self.drop_record(&mut shard, now, file, *owner)).count()
+    }
+
     /// Takes one record out, gives its room back, remembers a holder for a while. True if it was a lease or a listing.
     pub(super) fn drop_record(&self, shard: &mut Shard, now: UnixMillis, file: FileHash, owner: Owner) -> bool {
         let Some(entry) = shard.files.get_mut(&file) else { return false };

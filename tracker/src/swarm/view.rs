@@ -109,6 +109,13 @@ impl Swarm {
         self.shard(file).files.get(&file).map(|entry| (entry.version, entry.sources()))
     }
 
+    /// Who may have a file is another now: a plan shows it.
+    pub fn note_access_changed(&self, file: FileHash) {
+        if let Some(entry) = self.shard(file).files.get_mut(&file) {
+            entry.version += 1;
+        }
+    }
+
     /// How many leases and listings of a file there are, as [`Swarm::version_of`] counts them.
     pub fn sources_of(&self, file: FileHash) -> u64 {
         self.version_of(file).map_or(0, |(_, sources)| sources as u64)

@@ -295,10 +295,21 @@ fn a_device_s_certificates_name_it() {
 
 /// Which scope each call needs, said once more so that a change of the table is one here too.
 fn expected_scopes() -> BTreeMap<&'static str, &'static str> {
-    let read =
-        ["revocations", "certificate", "me", "feedback", "feedbackBatch", "lookup", "plan", "search", "manifest"];
-    let share = ["announceChunk", "putManifest", "announce", "leave"];
-    let admin = ["changePassword", "refreshToken"];
+    let read = [
+        "revocations",
+        "certificate",
+        "me",
+        "feedback",
+        "feedbackBatch",
+        "lookup",
+        "plan",
+        "search",
+        "manifest",
+        "access",
+        "grant",
+    ];
+    let share = ["announceChunk", "putManifest", "announce", "leave", "setAccess", "withdraw"];
+    let admin = ["changePassword", "refreshToken", "groups", "group", "putGroup", "deleteGroup"];
     let any = ["devices", "revokeDevice"];
     let all = [(&read[..], "read"), (&share, "share"), (&admin, "admin"), (&any, "read share admin")];
     all.into_iter().flat_map(|(calls, scope)| calls.iter().map(move |call| (*call, scope))).collect()
@@ -308,7 +319,7 @@ fn expected_scopes() -> BTreeMap<&'static str, &'static str> {
 fn call(client: &Client, route: &Route, device: &str) -> Answer {
     let zeros = "0".repeat(64);
     let path = route.path.replace("{file_hash}", &zeros).replace("{manifest_id}", &zeros);
-    let path = path.replace("{device_id}", device);
+    let path = path.replace("{device_id}", device).replace("{name}", "group");
     client.call(route.method, &path, if ["GET", "DELETE"].contains(&route.method) { b"" } else { b"{}" })
 }
 

@@ -245,6 +245,7 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
     let plan = rest::PlanReply {
         file_hash: text(),
         file_name: text(),
+        access: text(),
         base: Some(text()),
         gone: vec![text()],
         manifests: Vec::new(),
@@ -254,6 +255,18 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
     };
     check_fields("PlanReply", plan);
     check_fields("SearchReply", rest::SearchReply { files: Vec::new(), next: Some(text()) });
+}
+
+#[test]
+fn bodies_about_access_have_the_fields_that_the_file_describes() {
+    check_fields("GrantRequest", rest::GrantRequest { file_hash: text(), more: vec![text()] });
+    check_fields("Grant", rest::GrantReply::default());
+    let (access, accounts, groups) = (text(), vec![text()], vec![text()]);
+    check_fields("FileAccessRequest", rest::FileAccessRequest { access, accounts, groups });
+    check_fields("FileAccess", rest::FileAccessReply::default());
+    check_fields("GroupRequest", rest::GroupRequest::default());
+    check_fields("Group", rest::GroupReply::default());
+    check_fields("Groups", rest::GroupsReply::default());
 }
 
 #[test]
@@ -271,6 +284,8 @@ fn bodies_about_the_swarm_and_feedback_have_the_fields_that_the_file_describes()
         lease_seconds: 0,
         renew_in_seconds: 0,
         unknown_manifests: Vec::new(),
+        withdrawn: vec![text()],
+        restricted: vec![text()],
     };
     check_fields("SwarmAnnounceReply", announced);
     check_fields("SwarmLeaveRequest", rest::SwarmLeaveRequest { files: Some(Vec::new()) });

@@ -7,6 +7,7 @@ mod concurrency;
 mod devices;
 mod files;
 mod lost_server;
+mod policies;
 mod registry;
 mod schema;
 mod support;

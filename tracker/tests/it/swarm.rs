@@ -1,5 +1,6 @@
 //! Announce, lookup, plan, search and feedback over HTTP, with each store.
 
+mod access;
 mod announce;
 mod client;
 mod crash;

@@ -113,6 +113,8 @@ fn renewing_is_neither_frantic_nor_forgotten() {
         lease_seconds: 60,
         renew_in_seconds,
         unknown_manifests: Vec::new(),
+        withdrawn: Vec::new(),
+        restricted: Vec::new(),
     };
     for (seconds, expected) in [(0, RENEW_MIN), (60, Duration::from_secs(60)), (u64::MAX, RENEW_MAX)] {
         assert_eq!(announced(&reply(seconds)).unwrap().renew_in, expected);

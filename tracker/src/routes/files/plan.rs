@@ -14,11 +14,13 @@ use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::{PlanManifest, PlanReply};
 
+use super::access::unknown_file;
 use super::offered::{Asker, Offered, order_plan, shown};
 use super::ticket;
 use crate::api::{ApiError, Caller, PathArgs};
 use crate::app::App;
 use crate::http::{Reply, Request};
+use crate::store::policies::Access;
 use crate::swarm::lookup::{Group, choose};
 use crate::swarm::sources::V1_CHUNK_SIZE;
 use crate::swarm::{Held, ManifestView};
@@ -40,18 +42,19 @@ struct Shown<'p> {
     places: Vec<usize>,
 }
 
-/// 404 `unknown_file` when nobody ever announced the file.
+/// 404 `unknown_file` when nobody ever announced the file, and when it is not for the caller.
 pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
+    let access = app.policies.access(file, caller.peer).ok_or_else(unknown_file)?;
     let wish = Wish::read(app, caller, request)?;
     let now = (app.clock)();
     if has_all_of_it(app, caller, file, &wish) {
         return Ok(Reply::empty(304).with_header("ETag", wish.etag.unwrap_or_default()));
     }
     let Some(prepared) = app.plans.prepared(app, now, file, wish.site.as_ref())? else {
-        return plan_without_sources(app, file).map(|reply| Reply::json(200, &reply));
+        return plan_without_sources(app, file, access).map(|reply| Reply::json(200, &reply));
     };
-    let body = plan_of(app, now, caller.peer, file, &prepared, &wish)?;
+    let body = plan_of(app, now, caller.peer, (file, access), &prepared, &wish)?;
     let etag = app.swarm.etag(prepared.view.version);
     Ok(Reply { body, ..Reply::empty(200) }.with_header("ETag", etag).with_header("Cache-Control", "private, no-cache"))
 }
@@ -68,7 +71,7 @@ fn plan_of(
     app: &App,
     now: UnixMillis,
     asker: PeerId,
-    file: FileHash,
+    (file, access): (FileHash, Access),
     prepared: &Prepared,
     wish: &Wish,
 ) -> Result<Vec<u8>, ApiError> {
@@ -79,7 +82,7 @@ fn plan_of(
     let v1_listed = in_a_manifest || v1_group.is_some();
     let (geometry, sources) = payable(&ranked, v1_group.as_ref());
     let has_sources = !sources.is_empty();
-    let mut answer = Answer::new(file, &prepared.view);
+    let mut answer = Answer::new(file, access, &prepared.view);
     if let Some(since) = wish.since.filter(|_| !known.is_empty()) {
         answer.delta(&app.swarm.etag(since), since, gone(app, now, file, &known), known);
     }
@@ -140,10 +143,10 @@ fn gone(app: &App, now: UnixMillis, file: FileHash, known: &[PeerId]) -> Vec<Pee
 }
 
 /// What is left of a file that nobody holds: its manifests, for whoever knows peers from elsewhere.
-fn plan_without_sources(app: &App, file: FileHash) -> Result<PlanReply, ApiError> {
+fn plan_without_sources(app: &App, file: FileHash, access: Access) -> Result<PlanReply, ApiError> {
     let stored = app.permits.with(|| app.store.manifests_of(file))?;
     let Some(first) = stored.first() else {
-        return Err(ApiError::not_found("unknown_file", "nobody has announced this file"));
+        return Err(unknown_file());
     };
     let file_name = first.file_name.clone();
     let manifests = stored.iter().filter_map(|meta| meta.manifest).map(|(id, size, chunk_size)| PlanManifest {
@@ -156,6 +159,7 @@ fn plan_without_sources(app: &App, file: FileHash) -> Result<PlanReply, ApiError
     Ok(PlanReply {
         file_hash: file.to_string(),
         file_name,
+        access: access.as_str().to_owned(),
         manifests: manifests.collect(),
         ask_again_seconds: ASK_AGAIN_SOON_S,
         ..PlanReply::default()

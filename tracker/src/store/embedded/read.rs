@@ -56,9 +56,12 @@ pub(super) fn search(tx: &Connection, search: &SearchQuery) -> Result<Vec<FileMe
          created_at, manifest_id LIMIT 1) WHERE (f.created_at, f.file_hash) < (?1, ?2) AND f.search_name LIKE ?4 \
          ESCAPE '\\' AND f.search_name LIKE ?5 ESCAPE '\\' AND f.search_name LIKE ?6 ESCAPE '\\' AND f.search_name \
          LIKE ?7 ESCAPE '\\' AND f.search_name LIKE ?8 ESCAPE '\\' AND f.search_name LIKE ?9 ESCAPE '\\' AND \
-         f.search_name LIKE ?10 ESCAPE '\\' AND f.search_name LIKE ?11 ESCAPE '\\' ORDER BY f.created_at DESC, \
-         f.file_hash DESC LIMIT ?3",
-        params![before, before_hash, limit, p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7]],
+         f.search_name LIKE ?10 ESCAPE '\\' AND f.search_name LIKE ?11 ESCAPE '\\' AND NOT EXISTS (SELECT 1 FROM file_access \
+         a WHERE a.file_hash = f.file_hash AND a.access <> 'public' AND (a.access = 'withdrawn' OR a.owner <> ?12) AND \
+         NOT (a.access = 'shared' AND (EXISTS (SELECT 1 FROM file_access_accounts x WHERE x.file_hash = a.file_hash AND \
+         x.account = ?12) OR EXISTS (SELECT 1 FROM file_access_groups x JOIN group_members y ON y.group_id = x.group_id \
+         WHERE x.file_hash = a.file_hash AND y.account = ?12)))) ORDER BY f.created_at DESC, f.file_hash DESC LIMIT ?3",
+        params![before, before_hash, limit, p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], search.asker.0],
         |row| columns::file_meta(row),
     )
 }

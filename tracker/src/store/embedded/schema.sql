@@ -178,6 +178,60 @@ CREATE INDEX IF NOT EXISTS devices_by_account ON devices (account);
 -- The tracker asks every few seconds which have been ended.
 CREATE INDEX IF NOT EXISTS devices_revoked ON devices (revoked_at) WHERE revoked_at IS NOT NULL;
 
+-- Who may have a file, where its owner has said so; a file without a row is public. Its owner is who said so first, before anyone
+-- announced it, or who announced it first. A row stays when the file is public again, as the other trackers must hear of that.
+CREATE TABLE IF NOT EXISTS file_access (
+    file_hash BLOB    PRIMARY KEY CHECK (length(file_hash) = 32),
+    owner     BLOB    NOT NULL REFERENCES accounts (id),
+    -- public, shared, private or withdrawn.
+    access    TEXT    NOT NULL,
+    -- The number of its last change, see access_changes.
+    changed   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS file_access_by_owner ON file_access (owner);
+-- Every tracker asks every few seconds what has changed.
+CREATE INDEX IF NOT EXISTS file_access_by_change ON file_access (changed, file_hash);
+
+-- Accounts that a file is shared with by name.
+CREATE TABLE IF NOT EXISTS file_access_accounts (
+    file_hash BLOB    NOT NULL REFERENCES file_access (file_hash),
+    account   BLOB    NOT NULL REFERENCES accounts (id),
+    PRIMARY KEY (file_hash, account)
+) STRICT;
+
+-- Accounts under one name, for sharing with all of them.
+CREATE TABLE IF NOT EXISTS groups (
+    id      BLOB    PRIMARY KEY,
+    owner   BLOB    NOT NULL REFERENCES accounts (id),
+    name    TEXT    NOT NULL,
+    -- The number of its last change, see access_changes.
+    changed INTEGER NOT NULL,
+    UNIQUE (owner, name)
+) STRICT;
+CREATE INDEX IF NOT EXISTS groups_by_change ON groups (changed, id);
+
+CREATE TABLE IF NOT EXISTS group_members (
+    group_id BLOB    NOT NULL REFERENCES groups (id),
+    account  BLOB    NOT NULL REFERENCES accounts (id),
+    PRIMARY KEY (group_id, account)
+) STRICT;
+
+-- Groups that a file is shared with.
+CREATE TABLE IF NOT EXISTS file_access_groups (
+    file_hash BLOB    NOT NULL REFERENCES file_access (file_hash),
+    group_id  BLOB    NOT NULL REFERENCES groups (id),
+    PRIMARY KEY (file_hash, group_id)
+) STRICT;
+CREATE INDEX IF NOT EXISTS file_access_groups_by_group ON file_access_groups (group_id);
+
+-- The number of the last change of the tables above: one row. A change locks it until its transaction ends, so that numbers become
+-- visible in their order.
+CREATE TABLE IF NOT EXISTS access_changes (
+    id       INTEGER PRIMARY KEY CHECK (id = 1),
+    sequence INTEGER NOT NULL
+) STRICT;
+INSERT INTO access_changes (id, sequence) VALUES (1, 0) ON CONFLICT DO NOTHING;
+
 -- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
 -- they are older than the setting audit_days. Never a secret.
 CREATE TABLE IF NOT EXISTS audit (

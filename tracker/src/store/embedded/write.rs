@@ -3,6 +3,7 @@
 
 mod accounts;
 mod devices;
+mod policies;
 
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
@@ -12,6 +13,7 @@ use crate::store::text::{folded, storable};
 use crate::store::{Result, StoreError, StoredManifest, V1Listing, Write, Written};
 
 use super::connection::execute;
+pub(super) use policies::standing;
 
 pub(super) fn write(tx: &Connection, now: UnixMillis, batch: &[Write]) -> Result<Vec<Written>> {
     batch.iter().map(|write| one(tx, now, write)).collect()
@@ -27,6 +29,7 @@ fn one(tx: &Connection, now: UnixMillis, write: &Write) -> Result<Written> {
         Write::Leave { peer, files } => leave(tx, *peer, files.as_deref()).map(|()| Written::Done),
         Write::SealV1(listing) => seal(tx, listing).map(|()| Written::Done),
         Write::Account(write) => accounts::write(tx, now, write),
+        Write::Policy(write) => policies::write(tx, write),
     }
 }
 

@@ -54,13 +54,19 @@ pub(super) fn search(session: &mut Session, query: &SearchQuery) -> Result<Vec<F
         None => (i64::MAX, Vec::new()),
     };
     let limit = query.limit.min(SEARCH_LIMIT_MAX) as i64;
+    let asker = Uuid(query.asker.0);
     let mut params: Vec<&(dyn postgres::types::ToSql + Sync)> = vec![&before, &before_hash, &limit];
     params.extend(patterns.iter().map(|pattern| pattern as &(dyn postgres::types::ToSql + Sync)));
+    params.push(&asker);
     let rows = session.query(
         "SELECT f.file_hash, f.file_name, f.created_at, m.manifest_id, m.size, m.chunk_size FROM (SELECT * FROM files \
          WHERE (created_at, file_hash) < ($1, $2) AND search_name LIKE $4 AND search_name LIKE $5 AND search_name \
          LIKE $6 AND search_name LIKE $7 AND search_name LIKE $8 AND search_name LIKE $9 AND search_name LIKE $10 AND \
-         search_name LIKE $11 ORDER BY created_at DESC, file_hash DESC LIMIT $3) f LEFT JOIN LATERAL (SELECT \
+         search_name LIKE $11 AND NOT EXISTS (SELECT 1 FROM file_access a WHERE a.file_hash = files.file_hash AND \
+         a.access <> 'public' AND (a.access = 'withdrawn' OR a.owner <> $12) AND NOT (a.access = 'shared' AND (EXISTS \
+         (SELECT 1 FROM file_access_accounts x WHERE x.file_hash = a.file_hash AND x.account = $12) OR EXISTS (SELECT 1 \
+         FROM file_access_groups x JOIN group_members y ON y.group_id = x.group_id WHERE x.file_hash = a.file_hash AND \
+         y.account = $12)))) ORDER BY created_at DESC, file_hash DESC LIMIT $3) f LEFT JOIN LATERAL (SELECT \
          manifest_id, size, chunk_size FROM manifests WHERE manifests.file_hash = f.file_hash ORDER BY created_at, \
          manifest_id LIMIT 1) m ON true ORDER BY f.created_at DESC, f.file_hash DESC",
         &params,

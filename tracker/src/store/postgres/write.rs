@@ -5,10 +5,11 @@
 //!
 //! Several trackers may write about the same peers in different orders. So that they wait for each other instead of
 //! deadlocking, a batch first takes an advisory lock for each peer it is about, in order, then locks the treasury if it
-//! needs it, and then inserts what is not any peer's (files, manifests), sorted by key.
+//! needs it, then the number of changes of access if it makes any, and then inserts what is not any peer's (files, manifests), sorted by key.
 
 mod accounts;
 mod manifests;
+mod policies;
 mod swarm;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use crate::store::{Durability, Write, Written};
 
 use super::session::{Session, Tx};
 use super::trouble::Trouble;
+pub(super) use policies::STANDING;
 
 /// The most rows of one statement.
 const ROWS_MAX: usize = 1_000;
@@ -44,6 +46,7 @@ pub(super) fn write(
     let mut written = vec![Written::Done; batch.len()];
     lock_peers(&mut tx, batch)?;
     accounts::write(&mut tx, now, batch, &mut written)?;
+    policies::write(&mut tx, batch, &mut written)?;
     manifests::write_files(&mut tx, batch)?;
     manifests::write(&mut tx, batch, &mut written)?;
     swarm::write(&mut tx, batch)?;
@@ -71,6 +74,7 @@ fn peer_of(write: &Write) -> Option<PeerId> {
         Write::Leave { peer, .. } => Some(*peer),
         Write::SealV1(listing) => Some(listing.peer),
         Write::Account(write) => write.peer(),
+        Write::Policy(write) => Some(write.peer()),
     }
 }
 

@@ -3,7 +3,7 @@
 use peernet_engine::ids::ManifestId;
 use peernet_tracker::store::{FileMeta, SearchQuery, Store, Write, Written};
 
-use super::support::{NOW, file, later, listing, manifest, on_both, write};
+use super::support::{NOW, file, later, listing, manifest, on_both, peer, write};
 
 #[test]
 fn a_manifest_is_stored_once_and_comes_back_whole() {
@@ -52,7 +52,7 @@ fn a_large_batch_of_large_manifests_is_one_write() {
 
 fn names(store: &dyn Store, words: &[&str]) -> Vec<String> {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    let found = store.search(&SearchQuery { words, limit: 100, after: None }).unwrap();
+    let found = store.search(&SearchQuery { words, asker: peer(200), limit: 100, after: None }).unwrap();
     found.into_iter().map(|meta| meta.file_name).collect()
 }
 
@@ -91,7 +91,7 @@ fn the_first_name_of_a_file_is_its_name_and_version_1_files_are_found_too() {
             &*store,
             &[Write::PutManifest(manifest(1, 2, "renamed", later(1))), Write::SealV1(listing(1, 2, later(9)))],
         );
-        let query = SearchQuery { words: vec!["old".into()], limit: 10, after: None };
+        let query = SearchQuery { words: vec!["old".into()], asker: peer(200), limit: 10, after: None };
         let found: Vec<_> =
             store.search(&query).unwrap().into_iter().map(|meta| (meta.file_hash, meta.manifest)).collect();
         let id = manifest(1, 2, "renamed", later(1)).manifest.id();
@@ -108,7 +108,8 @@ fn pages_of_a_search_are_newest_first_and_complete() {
         write(&*store, &(0..20).map(put).collect::<Vec<_>>());
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
-            let page = store.search(&SearchQuery { words: vec!["set".into()], limit: 7, after }).unwrap();
+            let page =
+                store.search(&SearchQuery { words: vec!["set".into()], asker: peer(200), limit: 7, after }).unwrap();
             seen.extend(page.iter().map(|meta| meta.file_hash));
             match page.last() {
                 Some(last) => after = Some((last.created_at, last.file_hash)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use peernet_engine::economy::SUPPLY_MT;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::store::embedded::EmbeddedStore;
+use peernet_tracker::store::policies::{Access, PolicyWrite};
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::registry::{AccountWrite, SCHEMA_VERSION};
 use peernet_tracker::store::{Store, Write, Written};
@@ -100,6 +101,15 @@ fn check(name: &str, store: &dyn Store) {
     let device = Write::Account(AccountWrite::AddDevice { device: device(1, 2), generation: 2 });
     assert_eq!(write(store, &[device]), [Written::Done], "{name}");
     assert_eq!(registry.devices(peer(2), NOW).unwrap().len(), 1, "{name}");
+
+    // What was there is public, and of who announced it.
+    let reader = store.policies().unwrap();
+    assert_eq!(reader.policy_sequence().unwrap(), 0, "{name}");
+    let policy = reader.policy(file(3)).unwrap().unwrap();
+    assert_eq!((policy.owner, policy.access), (peer(2), Access::Public), "{name}");
+    let withdraw = PolicyWrite::Withdraw { file_hash: file(3), caller: peer(2), files_max: 1 };
+    assert_eq!(write(store, &[Write::Policy(withdraw)]), [Written::Done], "{name}");
+    assert_eq!(reader.policy_sequence().unwrap(), 1, "{name}");
 }
 
 #[test]

@@ -147,6 +147,10 @@ impl Peer {
         self.api.send("PUT", path, Some(&self.token), body.to_string().as_bytes())
     }
 
+    pub(super) fn delete(&self, path: &str) -> Answer {
+        self.api.send("DELETE", path, Some(&self.token), b"")
+    }
+
     /// One chunk in version 1's form; must be answered 200.
     pub(super) fn announce_chunk(&self, file: &File, index: usize) {
         let (status, answer) = self.post("/api/v1/files/announce", &file.chunk_body(index));

@@ -9,6 +9,7 @@ use peernet_protos::rest::PlanReply;
 use peernet_protos::rest::{GRPC, GRPC_TLS, GRPC_V1, TicketBody};
 
 use super::Shown;
+use crate::store::policies::Access;
 use crate::swarm::sources::Offer;
 use crate::swarm::{FileView, Held};
 
@@ -31,12 +32,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(file: FileHash, view: &FileView) -> Self {
+    pub(super) fn new(file: FileHash, access: Access, view: &FileView) -> Self {
         let mut answer = Self { out: Vec::with_capacity(BYTES_USUAL), known: Vec::new(), since: 0 };
         answer.raw(br#"{"file_hash":""#);
         answer.hex(&file.0);
         answer.raw(br#"","file_name":"#);
         answer.text(&view.name);
+        answer.raw(br#","access":""#);
+        answer.raw(access.as_str().as_bytes());
+        answer.raw(b"\"");
         answer
     }
 
