@@ -3,18 +3,19 @@
 
 mod book;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
-use peernet_engine::ids::ManifestId;
+use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_threads::Group;
 
 use crate::error::NodeError;
 use crate::log::Log;
 use crate::shares::{Offer, Shares};
-use crate::tracker::{ReachedAt, TrackerClient, TrackerError};
+use crate::tracker::{Announced, AnnouncedFile, ReachedAt, TrackerClient, TrackerError};
 use book::{Book, batches};
 
 /// Callers that wait for an announce at once; more wait in line.
@@ -33,7 +34,11 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const LEAVE_BATCH: usize = 1_000;
 
 /// Asks for an announce now, and wants to know how it went.
-type Settle = Sender<Result<(), TrackerError>>;
+struct Settle {
+    /// Also of what the tracker knows already: its answer may be another.
+    afresh: bool,
+    done: Sender<Result<(), TrackerError>>,
+}
 
 /// The handle; dropping it is the stop.
 pub(crate) struct Announcer {
@@ -71,13 +76,13 @@ impl Announcer {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until the tracker knows what is shared now, at most `timeout`.
-    pub(crate) fn settle(&self, timeout: Duration) -> Result<(), NodeError> {
+    /// Waits until the tracker knows what is shared now, at most `timeout`; with `afresh` it is told all of it once more.
+    pub(crate) fn settle(&self, timeout: Duration, afresh: bool) -> Result<(), NodeError> {
         let late =
             || NodeError::Unreachable(format!("the tracker did not take the announce within {} s", timeout.as_secs()));
         let deadline = Instant::now() + timeout;
         let (done, wait) = bounded(1);
-        self.settle.send_deadline(done, deadline).map_err(|_| late())?;
+        self.settle.send_deadline(Settle { afresh, done }, deadline).map_err(|_| late())?;
         Ok(wait.recv_deadline(deadline).map_err(|_| late())??)
     }
 }
@@ -115,7 +120,12 @@ impl Owner {
             let wait = self.deadline().saturating_duration_since(Instant::now());
             select! {
                 recv(inbox) -> settle => match settle {
-                    Ok(done) => { let _nobody_waits_any_more = done.try_send(self.pass()); }
+                    Ok(Settle { afresh, done }) => {
+                        if afresh {
+                            self.book.forget_all();
+                        }
+                        let _nobody_waits_any_more = done.try_send(self.pass());
+                    }
                     Err(_) => return self.leave_all(),
                 },
                 recv(shares.changes()) -> _ => { self.changed_at.get_or_insert_with(|| Instant::now() + GATHER); },
@@ -194,10 +204,12 @@ impl Owner {
         let Setup { client, at, site, .. } = &self.setup;
         let all: Vec<_> = batch.iter().map(Offer::announced).collect();
         let mut told = client.announce(at, site.as_deref(), &all)?;
+        self.heard_of_access(&all, &told);
         if !told.unknown.is_empty() {
             let unknown = self.make_known(batch, &told.unknown)?;
             let again: Vec<_> = unknown.iter().map(|offer| offer.announced()).collect();
             told = client.announce(at, site.as_deref(), &again)?;
+            self.heard_of_access(&again, &told);
             if !told.unknown.is_empty() {
                 return Err(TrackerError::Malformed(
                     "it does not know a manifest it was given a moment ago".to_owned(),
@@ -206,6 +218,22 @@ impl Owner {
         }
         self.book.announced(batch);
         Ok(told.renew_in)
+    }
+
+    /// Before anything else is done with the answer: what is not public is served to nobody without a grant from here on.
+    fn heard_of_access(&self, announced: &[AnnouncedFile], told: &Announced) {
+        let Setup { shares, log, .. } = &self.setup;
+        let is_known = |file: &&AnnouncedFile| {
+            !told.unknown.contains(&file.manifest_id) && !told.withdrawn.contains(&file.file_hash)
+        };
+        let files: Vec<FileHash> = announced.iter().filter(is_known).map(|file| file.file_hash).collect();
+        let restricted: BTreeSet<FileHash> = told.restricted.iter().copied().collect();
+        if let Err(error) = shares.restrict(&files, &|file| restricted.contains(&file)) {
+            log.warn(&format!(
+                "which shared files are not public is known now and will not be after a restart: {error}"
+            ));
+        }
+        told.withdrawn.iter().for_each(|file| shares.end_withdrawn(*file));
     }
 
     fn make_known<'a>(&self, batch: &'a [Offer], unknown: &[ManifestId]) -> Result<Vec<&'a Offer>, TrackerError> {

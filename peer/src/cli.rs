@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error. `--json` makes the result one JSON document.
 
+mod access;
 mod account;
 mod args;
 mod completions;
@@ -11,6 +12,7 @@ mod daemon;
 mod devices;
 mod download;
 mod exit;
+mod groups;
 mod limits;
 mod metrics;
 mod output;
@@ -72,6 +74,9 @@ fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
         Command::Devices(typed) => devices::devices(context, typed),
         Command::Share(typed) => share::share(context, typed),
         Command::Unshare(typed) => share::unshare(context, typed),
+        Command::Access(typed) => access::access(context, &typed),
+        Command::Withdraw(typed) => access::withdraw(context, &typed),
+        Command::Groups(typed) => groups::groups(context, &typed),
         Command::Download(typed) => download::download(context, typed),
         Command::List(typed) => query::list(context, typed),
         Command::Search(typed) => query::search(context, typed),

@@ -12,6 +12,7 @@ mod dial;
 mod error;
 mod event;
 mod known;
+mod leave;
 mod local;
 mod pick;
 mod plan;

@@ -25,7 +25,7 @@ use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 
 pub use bundle::{Bundle, Fingerprint};
-pub(crate) use keeper::{Issuer, Keeper};
+pub(crate) use keeper::{Heard, Issuer, Keeper};
 pub(crate) use key::{new_key, request};
 pub use membership::Membership;
 

@@ -1,5 +1,6 @@
 //! A node: one account, what it shares, and its downloads, in one process. The embedding API.
 
+mod access;
 mod builder;
 mod device;
 mod download;

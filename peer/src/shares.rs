@@ -9,6 +9,7 @@ mod altered;
 mod known;
 mod local;
 mod record;
+mod restricted;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,7 @@ use crate::log::Log;
 use crate::upload::{FileIdentity, Held, Look, PackFiles, Shelf};
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
+use restricted::Restricted;
 
 pub(crate) use known::directory_name;
 pub(crate) use local::{Local, LocalChunk, LocalFile};
@@ -67,6 +69,8 @@ pub struct ShareInfo {
     pub added_at: u64,
     /// What there is to know about a directory; `None` for a file.
     pub directory: Option<DirectoryInfo>,
+    /// Whether it is served to those only who show a grant, because it is not public.
+    pub restricted: bool,
 }
 
 /// What a shared directory has beside what a file has.
@@ -111,6 +115,7 @@ pub struct Shares {
     changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
+    restricted: Restricted,
     log: Log,
 }
 
@@ -118,7 +123,8 @@ impl Shares {
     /// Shares that last in `folder`; those in it are loaded, and what became of their files is looked at.
     pub fn open(folder: &Path, log: Log) -> Result<Self, NodeError> {
         private_folder(folder)?;
-        let shares = Self { folder: Some(folder.to_owned()), ..Self::in_memory(log) };
+        let restricted = Restricted::load(folder)?;
+        let shares = Self { folder: Some(folder.to_owned()), restricted, ..Self::in_memory(log) };
         let listing = fs::read_dir(folder).map_err(NodeError::local("reading", folder))?;
         for file in listing.filter_map(Result::ok) {
             match Record::load(&file.path()) {
@@ -127,6 +133,7 @@ impl Shares {
                 Some(Err(why)) => shares.log.warn(&format!("{}: {why}; share it again", file.path().display())),
             }
         }
+        shares.restricted.retain(&|file| !shares.lock().owners(file, None).is_empty())?;
         Ok(shares)
     }
 
@@ -135,7 +142,40 @@ impl Shares {
         // One place: that something changed is known once, however often it did.
         let (changed, changes) = bounded(1);
         let (known, changing) = (Mutex::default(), Mutex::default());
-        Self { folder: None, known, changing, changed, changes, log }
+        let restricted = Restricted::default();
+        Self { folder: None, known, changing, changed, changes, restricted, log }
+    }
+
+    /// Of `files`, exactly those that `is_restricted` says are served from now on only to who shows a grant; running calls of others end.
+    pub(crate) fn restrict(
+        &self,
+        files: &[FileHash],
+        is_restricted: &dyn Fn(FileHash) -> bool,
+    ) -> Result<(), NodeError> {
+        self.restricted.set(files, is_restricted)
+    }
+
+    /// What must not be shared from here any more: its shares end, and its downloads are offered no more.
+    pub(crate) fn end_withdrawn(&self, file_hash: FileHash) {
+        let named = self.lock().named(file_hash);
+        for key in named {
+            let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.held.clone()));
+            let ended = match there {
+                Some((false, Some(growing))) => {
+                    self.end(&growing);
+                    continue;
+                }
+                _ => self.remove_one(key),
+            };
+            match ended {
+                Ok(Some(path)) => self.log.warn(&format!(
+                    "{} is not shared any more: its owner has withdrawn it, or has closed it to this account",
+                    path.display()
+                )),
+                Ok(None) => {}
+                Err(error) => self.log.warn(&error.to_string()),
+            }
+        }
     }
 
     /// Something was shared or withdrawn. For one listener.
@@ -280,7 +320,11 @@ impl Shares {
 
     /// Everything, ordered by path.
     pub fn list(&self) -> Vec<ShareInfo> {
-        self.lock().list()
+        let mut all = self.lock().list();
+        for share in &mut all {
+            share.restricted = self.restricted.contains(share.file_hash);
+        }
+        all
     }
 
     /// What can be served now.
@@ -412,6 +456,10 @@ impl Shelf for Shares {
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
         // A complete one first: version 1 asks for a file, not for a manifest.
         self.lock().held(file_hash, manifest_id)
+    }
+
+    fn is_restricted(&self, file_hash: FileHash) -> bool {
+        self.restricted.contains(file_hash)
     }
 
     fn spoiled(&self, held: &Held) {

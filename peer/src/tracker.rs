@@ -1,6 +1,7 @@
 //! The tracker as a node calls it: blocking REST with time-outs everywhere, bounded answers, retries where a call may be
 //! repeated, and answers as validated types.
 
+mod access;
 mod base;
 mod certificates;
 mod devices;
@@ -37,6 +38,7 @@ use plans::Plans;
 use session::Session;
 use trust::Trust;
 
+pub use access::{Audience, GroupInfo};
 pub(crate) use devices::is_label;
 pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut, Scope, UnknownScope};
 pub use directory::TrackerDirectory;
@@ -119,6 +121,10 @@ pub struct Announced {
     pub renew_in: Duration,
     /// Manifests the tracker does not know: their files were not announced.
     pub unknown: Vec<ManifestId>,
+    /// Files that may not be shared from here: they were not announced.
+    pub withdrawn: Vec<FileHash>,
+    /// Files that were announced and are not public.
+    pub restricted: Vec<FileHash>,
 }
 
 /// One hit of a search.

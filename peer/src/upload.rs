@@ -25,6 +25,11 @@ pub trait Shelf: Send + Sync {
     /// The file, under this manifest where one is named.
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>>;
 
+    /// Whether it may be served to those only who show a grant.
+    fn is_restricted(&self, _file_hash: FileHash) -> bool {
+        false
+    }
+
     /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.
     fn spoiled(&self, held: &Held);
 

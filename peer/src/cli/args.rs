@@ -1,11 +1,13 @@
 //! What was typed. `argh` reads it; nothing here knows what it means.
 
+mod access;
 mod commands;
 
 use std::ffi::OsString;
 
 use argh::FromArgs;
 
+pub(super) use access::*;
 pub(super) use commands::*;
 
 /// What came of reading the arguments.

@@ -4,6 +4,7 @@ use std::process;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peernet_engine::ids::FileHash;
 use serde_json::json;
 
 use super::args::Daemon;
@@ -16,7 +17,9 @@ use super::signals;
 use crate::cancel::Cancel;
 use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
 use crate::error::NodeError;
+use crate::hashing::HashProgress;
 use crate::node::Node;
+use crate::tracker::Audience;
 use crate::transfers::Transport;
 
 pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {
@@ -86,13 +89,19 @@ fn answer(
 ) -> Result<Last, NodeError> {
     match request {
         Request::Status => Ok(Last::Status(status(node, started.elapsed()))),
-        Request::Share { path } => {
-            let shared = node.share(&path, &mut |hashing| progress(hashing.done, hashing.total), gone)?;
+        Request::Share { path, audience } => {
+            let audience = audience.map(Audience::try_from).transpose()?;
+            let mut hashing = |hashing: HashProgress| progress(hashing.done, hashing.total);
+            let shared = node.share_with(&path, audience.as_ref(), &mut hashing, gone)?;
             Ok(Last::Shared(shared.into()))
         }
         Request::Unshare { file_hash } => {
-            node.unshare(file_hash.parse().map_err(|error| NodeError::Invalid(format!("{file_hash}: {error}")))?)?;
+            node.unshare(named(&file_hash)?)?;
             Ok(Last::Unshared)
+        }
+        Request::SetAccess { file_hash, audience } => {
+            node.set_access(named(&file_hash)?, &audience.try_into()?)?;
+            Ok(Last::AccessSet)
         }
         Request::Transfers => Ok(Last::Transfers(TransfersMessage::new(&node.transfers(), node.bytes_sent()))),
         Request::Limit {
@@ -106,6 +115,10 @@ fn answer(
             Ok(Last::Limits(node.limits().into()))
         }
     }
+}
+
+fn named(file_hash: &str) -> Result<FileHash, NodeError> {
+    file_hash.parse().map_err(|error| NodeError::Invalid(format!("{file_hash}: {error}")))
 }
 
 fn status(node: &Node, uptime: Duration) -> DaemonStatus {

@@ -137,7 +137,7 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
             let failed = |error: std::io::Error| Failure { exit: Exit::LocalDisk, message: error.to_string() };
             let path = std::fs::canonicalize(&done.path).map_err(failed)?;
             let path = path.to_string_lossy().into_owned();
-            daemon.ask(Request::Share { path }, &mut |_| {}).map(drop).map_err(problem)
+            daemon.ask(Request::Share { path, audience: None }, &mut |_| {}).map(drop).map_err(problem)
         }
         None => {
             let node = context.builder(Way::default())?.build()?;

@@ -157,6 +157,7 @@ pub(super) fn shares_json(node: &Node, shares: &[ShareInfo]) -> Value {
             "link": node.link(share),
             "kind": if share.directory.is_some() { "collection" } else { "file" },
             "files": share.directory.as_ref().map_or(1, |directory| directory.files),
+            "restricted": share.restricted,
         })
     };
     shares.iter().map(one).collect()
@@ -172,8 +173,9 @@ fn row(share: &Value) -> String {
         (Some("collection"), Some(files)) => format!("  ({files} files)"),
         _ => String::new(),
     };
+    let closed = if share["restricted"] == json!(true) { "  [not public]" } else { "" };
     let bytes = size(share["size"].as_u64().unwrap_or(0));
-    format!("{}  {bytes:>10}  {}{files}{state}", text("file_hash"), shown(&text("path")))
+    format!("{}  {bytes:>10}  {}{files}{state}{closed}", text("file_hash"), shown(&text("path")))
 }
 
 fn hit_row(hit: &Hit) -> String {

@@ -7,6 +7,7 @@ use peernet_engine::ids::FileHash;
 use peernet_engine::link::Target;
 use serde_json::{Value, json};
 
+use super::access::audience;
 use super::args::{Share, Unshare};
 use super::context::{Context, Way};
 use super::daemon::serve_until_stopped;
@@ -16,6 +17,7 @@ use super::progress::Meter;
 use super::signals;
 use crate::control::{ControlClient, Last, Line, Problem, Request, SharedMessage};
 use crate::node::{Node, Shared};
+use crate::tracker::Audience;
 
 pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
     if typed.files.is_empty() {
@@ -24,17 +26,18 @@ pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
     for file in &typed.files {
         readable(file)?;
     }
+    let audience = audience(typed.public, typed.private, &typed.with)?;
     let from_here = typed.no_daemon || typed.port.is_some() || typed.listen.is_some();
     if !from_here && context.daemon().is_some() {
         if !Typed::from(&typed).is_empty() {
             return Err(Failure::usage("a daemon serves, with its own limits: `peernet limit` changes them"));
         }
-        return through_daemon(context, &typed.files);
+        return through_daemon(context, &typed.files, audience.as_ref());
     }
     if typed.no_serve {
-        return note_down(context, &typed);
+        return note_down(context, &typed, audience.as_ref());
     }
-    serve_from_here(context, &typed)
+    serve_from_here(context, &typed, audience.as_ref())
 }
 
 pub(super) fn unshare(context: &Context, typed: Unshare) -> Result<Exit, Failure> {
@@ -61,7 +64,7 @@ pub(super) fn unshare(context: &Context, typed: Unshare) -> Result<Exit, Failure
     Ok(Exit::Ok)
 }
 
-fn named(node: &Node, text: &str) -> Result<Vec<FileHash>, Failure> {
+pub(super) fn named(node: &Node, text: &str) -> Result<Vec<FileHash>, Failure> {
     let by_path = node.shared_from(Path::new(text));
     if !by_path.is_empty() {
         return Ok(by_path);
@@ -83,7 +86,7 @@ fn readable(file: &str) -> Result<(), Failure> {
     }
 }
 
-fn through_daemon(context: &Context, files: &[String]) -> Result<Exit, Failure> {
+fn through_daemon(context: &Context, files: &[String], audience: Option<&Audience>) -> Result<Exit, Failure> {
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let mut shared = Vec::new();
     for file in files {
@@ -96,7 +99,7 @@ fn through_daemon(context: &Context, files: &[String]) -> Result<Exit, Failure> 
             path.map_err(|_| Failure::usage(format!("{file}: the path is not UTF-8; share it with --no-daemon")))?;
         let hang_up = daemon.hang_up_handle().ok();
         let mut meter = Meter::new(&context.output, format!("hashing {file}"));
-        let last = daemon.ask(Request::Share { path }, &mut |line| {
+        let last = daemon.ask(Request::Share { path, audience: audience.map(Into::into) }, &mut |line| {
             if let Line::Hashing(done, total) = line {
                 meter.hashing(crate::hashing::HashProgress { done, total });
             }
@@ -120,16 +123,16 @@ fn through_daemon(context: &Context, files: &[String]) -> Result<Exit, Failure> 
     Ok(Exit::Ok)
 }
 
-fn note_down(context: &Context, typed: &Share) -> Result<Exit, Failure> {
+fn note_down(context: &Context, typed: &Share, audience: Option<&Audience>) -> Result<Exit, Failure> {
     let node = context.builder(typed.way())?.build()?;
     let _watch = signals::watch(&context.cancel, &context.output)?;
-    let shared = share_all(context, &node, &typed.files)?;
+    let shared = share_all(context, &node, &typed.files, audience)?;
     report(context, &shared, "nobody", None);
     context.output.note("noted down; `peernet daemon` serves it");
     Ok(Exit::Ok)
 }
 
-fn serve_from_here(context: &Context, typed: &Share) -> Result<Exit, Failure> {
+fn serve_from_here(context: &Context, typed: &Share, audience: Option<&Audience>) -> Result<Exit, Failure> {
     let limits = Typed::from(typed).limits(&context.config)?;
     let way = Way { plaintext_port: typed.plaintext_port, ..typed.way() };
     let mut builder = context.builder(way)?.passing_shares().limits(limits);
@@ -146,19 +149,24 @@ fn serve_from_here(context: &Context, typed: &Share) -> Result<Exit, Failure> {
     let _watch = signals::watch(&context.cancel, &context.output)?;
     // It listens before anything is announced.
     let listen = node.serve()?;
-    let shared = share_all(context, &node, &typed.files)?;
+    let shared = share_all(context, &node, &typed.files, audience)?;
     report(context, &shared, "here", Some(listen.to_string()));
     context.output.note(&format!("serving on {listen} until stopped with Ctrl-C"));
     serve_until_stopped(context, &node);
     Ok(Exit::Ok)
 }
 
-fn share_all(context: &Context, node: &Node, files: &[String]) -> Result<Vec<(String, SharedMessage)>, Failure> {
+fn share_all(
+    context: &Context,
+    node: &Node,
+    files: &[String],
+    audience: Option<&Audience>,
+) -> Result<Vec<(String, SharedMessage)>, Failure> {
     let mut all = Vec::new();
     for file in files {
         let mut meter = Meter::new(&context.output, format!("hashing {file}"));
         let shared: Shared = node
-            .share(file, &mut |progress| meter.hashing(progress), &context.cancel)
+            .share_with(file, audience, &mut |progress| meter.hashing(progress), &context.cancel)
             .map_err(|error| Failure::from(error).about(file))?;
         all.push((file.clone(), shared.into()));
     }

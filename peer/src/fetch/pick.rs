@@ -10,6 +10,7 @@ use peernet_engine::manifest::Manifest;
 use super::attempt::{self, Outcome};
 use super::blueprint::Blueprint;
 use super::known::Known;
+use super::leave::Leave;
 use super::{
     Directory, DirectoryError, FetchError, FetchJob, FetchProgress, Fetched, Phase, Plan, PlannedManifest, Source,
 };
@@ -32,6 +33,7 @@ pub(super) struct Context<'a> {
     pub(super) progress: &'a mut dyn FnMut(&FetchProgress),
     pub(super) cancel: &'a Cancel,
     pub(super) known: Known,
+    pub(super) leave: Leave,
     pub(super) begun: Instant,
     pub(super) held: Option<Arc<Held>>,
     pub(super) bytes_fetched: u64,
@@ -90,6 +92,7 @@ pub(super) fn run(
         progress,
         cancel,
         known,
+        leave: Leave::default(),
         begun,
         held,
         bytes_fetched,
@@ -119,6 +122,7 @@ fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
     }
     context.show(Phase::LookingUp, (0, 0));
     let plan = plan(context)?;
+    ask_for_leave(context, &plan)?;
     let part = open_part(&context.job)?;
     let mut tried = false;
     let mut last_error = FetchError::NoManifest;
@@ -184,6 +188,18 @@ fn plan(context: &mut Context<'_>) -> Result<Plan, FetchError> {
     match context.job.plan.take() {
         Some(plan) => Ok(plan),
         None => context.directory.plan(context.job.file_hash).map_err(FetchError::Directory),
+    }
+}
+
+/// Only where somebody may ask to see it. A tracker that cannot be reached now is asked again on the way.
+fn ask_for_leave(context: &Context<'_>, plan: &Plan) -> Result<(), FetchError> {
+    let speaks_tls = |source: &Source| source.transport == Transport::Tls;
+    if !plan.manifests.iter().flat_map(|manifest| &manifest.sources).any(speaks_tls) {
+        return Ok(());
+    }
+    match context.leave.ask(context.directory, context.job.file_hash) {
+        Err(error @ DirectoryError::NotFound) => Err(FetchError::Directory(error)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -279,6 +295,9 @@ fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<
     let parsed = source.addresses.iter().filter_map(|text| text.parse::<HostPort>().ok());
     let address = parsed.flat_map(|address| address.resolve(timeout, context.cancel).unwrap_or_default()).next()?;
     let client = Client::new(address, &context.job.dial.speech(source).ok()?, timeout);
-    let asked = client.manifest(context.job.file_hash, Some(id), MANIFEST_TIMEOUT, context.cancel);
+    let (_, grant) = context.leave.current();
+    let grant = grant.filter(|_| source.transport == Transport::Tls);
+    let patience = (MANIFEST_TIMEOUT, context.cancel);
+    let asked = client.manifest(context.job.file_hash, Some(id), grant.as_deref(), patience);
     asked.ok().map(|(manifest, _)| manifest)
 }

@@ -7,6 +7,7 @@ use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use super::FetchReport;
+use crate::grants::Grant;
 use crate::transfers::Transport;
 
 /// Someone who says it holds a file.
@@ -46,6 +47,8 @@ pub struct Plan {
     pub manifests: Vec<PlannedManifest>,
     /// Whether version 1's listing has it.
     pub v1_listed: bool,
+    /// Whether it is not for everyone: then it is passed on to those only who show a grant.
+    pub restricted: bool,
 }
 
 /// Version 1's view of a file: chunks of 1 MiB of which only the hashes are known, so that its size is known when the
@@ -92,6 +95,11 @@ pub trait Directory: Send + Sync {
 
     /// Version 1's listing, where there is one.
     fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError>;
+
+    /// Leave to fetch the file, to be shown to its sources; `None` from who gives none.
+    fn grant(&self, _file_hash: FileHash) -> Result<Option<Grant>, DirectoryError> {
+        Ok(None)
+    }
 
     /// Takes reports for feedback. Never blocks: queues them, or drops them when the queue is full.
     fn report(&self, reports: Vec<FetchReport>);

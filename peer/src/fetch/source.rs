@@ -19,6 +19,7 @@ use self::intake::{Destination, Intake};
 use super::blueprint::Blueprint;
 use super::dial::Dial;
 use super::event::{Event, LinkId, OwnerGone, tell};
+use super::leave::Leave;
 use super::spent::SpentCounters;
 use super::whole::Frontier;
 use super::writer::Writes;
@@ -29,6 +30,7 @@ use crate::grpc::{
 };
 use crate::part::Part;
 use crate::throttle::{Connected, Throttle};
+use crate::transfers::Transport;
 
 /// Addresses of one source that are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -38,6 +40,7 @@ pub(super) struct Link {
     pub(super) id: LinkId,
     pub(super) source: Source,
     pub(super) dial: Dial,
+    pub(super) leave: Leave,
     pub(super) blueprint: Arc<Blueprint>,
     pub(super) part: Arc<Part>,
     pub(super) frontier: Arc<Frontier>,
@@ -143,19 +146,32 @@ impl Session {
 
     /// Until the call ends; then why.
     fn stream(&mut self, link: &mut Link, client: &Client, id: ManifestId) -> Result<CallError, End> {
-        let mut call = match client.fetch(link.blueprint.file_hash, id) {
+        // Whose it is can only be proven over TLS; elsewhere it would be everyone's who listens.
+        let shows = link.source.transport == Transport::Tls;
+        let (mut shown, grant) = if shows { link.leave.current() } else { (0, None) };
+        let mut call = match client.fetch(link.blueprint.file_hash, id, grant.as_deref()) {
             Ok(call) => call,
             Err(error) => return Ok(error),
         };
         call.want(&self.intake.expected());
         loop {
+            if shows && link.leave.number() != shown {
+                let (number, grant) = link.leave.current();
+                shown = number;
+                grant.iter().for_each(|grant| call.show(grant));
+            }
             let event = match self.intake.is_idle() {
                 true => call.next(&mut link.orders),
                 false => link.spent.while_waiting(|| call.next(&mut link.orders)),
             };
             match event {
                 StreamEvent::Stopped => return Err(End::Stopped),
-                StreamEvent::Ended(Err(error)) => return Ok(error),
+                StreamEvent::Ended(Err(error)) => {
+                    if matches!(error, CallError::Refused(_)) && shows {
+                        link.leave.doubt(shown);
+                    }
+                    return Ok(error);
+                }
                 StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
                 StreamEvent::Command(command) => self.order_stream(&mut call, command)?,
                 StreamEvent::Reply(reply) => {

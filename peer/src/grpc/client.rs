@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_channel::mpsc;
 use futures_util::Stream as _;
-use grpcio::{CallOption, ChannelBuilder, Error, RpcStatusCode};
+use grpcio::{CallOption, ChannelBuilder, Error, MetadataBuilder, RpcStatusCode};
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
@@ -22,6 +22,7 @@ use peernet_protos::grpc::{ManifestReply, ManifestRequest};
 use super::credentials::Speech;
 use super::{environment, marshal};
 use crate::cancel::Cancel;
+use crate::grants::Grant;
 
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
 pub(crate) use fetch_call::{FetchCall, StreamEvent};
@@ -168,15 +169,15 @@ impl Client {
         &self,
         file_hash: FileHash,
         id: Option<ManifestId>,
-        timeout: Duration,
-        cancel: &Cancel,
+        grant: Option<&Grant>,
+        (timeout, cancel): (Duration, &Cancel),
     ) -> Result<(Manifest, String), CallError> {
         let request = ManifestRequest {
             file_hash: file_hash.as_bytes().to_vec(),
             manifest_id: id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
             ..ManifestRequest::default()
         };
-        let options = CallOption::default().timeout(timeout);
+        let options = showing(CallOption::default().timeout(timeout), grant)?;
         let mut call = self.0.unary_call_async(&marshal::GET, &request, options)?;
         let give_up = Instant::now() + timeout;
         loop {
@@ -192,15 +193,27 @@ impl Client {
         }
     }
 
-    /// Opens a `Fetch` call.
-    pub(crate) fn fetch(&self, file_hash: FileHash, id: ManifestId) -> Result<FetchCall, CallError> {
-        FetchCall::open(&self.0, file_hash, id)
+    /// Opens a `Fetch` call and shows a grant with it.
+    pub(crate) fn fetch(
+        &self,
+        file_hash: FileHash,
+        id: ManifestId,
+        grant: Option<&Grant>,
+    ) -> Result<FetchCall, CallError> {
+        FetchCall::open(&self.0, (file_hash, id), grant)
     }
 
     /// For `DownloadChunk` calls, several at once.
     pub(crate) fn chunk_calls(&self, file_hash: FileHash, timeout: Duration) -> ChunkCalls {
         ChunkCalls::new(self.0.clone(), file_hash, timeout)
     }
+}
+
+fn showing(options: CallOption, grant: Option<&Grant>) -> Result<CallOption, CallError> {
+    let Some(grant) = grant else { return Ok(options) };
+    let mut headers = MetadataBuilder::with_capacity(1);
+    headers.add_str("authorization", &format!("Bearer {}", grant.text))?;
+    Ok(options.headers(headers.build()))
 }
 
 fn checked_manifest(

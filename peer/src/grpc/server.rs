@@ -10,6 +10,7 @@ mod disk;
 mod flow;
 mod guard;
 mod handlers;
+mod leave;
 mod listening;
 mod pace;
 mod stream;

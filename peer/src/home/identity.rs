@@ -1,5 +1,5 @@
 //! The device key, `identity-key.pem`, which is made once and never leaves the folder; the certificate it has at the moment,
-//! `certificate.json`; and who is expelled, `revocations.json`, as the tracker said last.
+//! `certificate.json`; who is expelled, `revocations.json`, and the trackers' public keys, `signers.json`, as the tracker said last.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -49,9 +49,20 @@ struct StoredRevocations {
     ask_again_seconds: u64,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StoredSigners {
+    version: u32,
+    tracker: String,
+    key_set: serde_json::Value,
+}
+
 impl IdentityFiles {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    fn signers_path(&self) -> PathBuf {
+        self.folder.join("signers.json")
     }
 
     /// Where the key lies.
@@ -137,6 +148,18 @@ impl IdentityFiles {
                 ask_again_seconds: revocations.ask_again.as_secs(),
             },
         )
+    }
+
+    /// The trackers' key set (RFC 7517) as they sent it last. Whatever is wrong with the file, they will be asked anyway.
+    pub(crate) fn load_signers(&self, tracker: &str) -> Option<String> {
+        let stored: StoredSigners = serde_json::from_str(&read(&self.signers_path()).ok()??).ok()?;
+        same_swarm(&stored.tracker, tracker).then(|| stored.key_set.to_string())
+    }
+
+    /// For the next start, on which no tracker may answer.
+    pub(crate) fn save_signers(&self, tracker: &str, key_set: &serde_json::Value) -> Result<(), NodeError> {
+        let stored = StoredSigners { version: 1, tracker: tracker.to_owned(), key_set: key_set.clone() };
+        write_json(&self.signers_path(), &stored)
     }
 
     /// This folder is no member's any more: neither key nor certificate stay.

@@ -1,5 +1,5 @@
 //! The thread that keeps a membership alive: another certificate when half of one's life is over or its device was logged out (and the
-//! user has logged in again), and who is expelled as often as the tracker says.
+//! user has logged in again), who is expelled as often as the tracker says, and whose grants count every few minutes.
 //!
 //! Certificates end by the wall clock, so it is looked at every now and then: a machine may have slept.
 
@@ -12,11 +12,16 @@ use peernet_threads::Group;
 use super::{Identity, Membership};
 use crate::clock::unix_now;
 use crate::error::NodeError;
+use crate::grants::Signers;
 use crate::log::Log;
 use crate::tracker::{Revocations, TrackerError};
 
 /// The longest time without a look at the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often the trackers' keys are asked for,
+const KEYS_EVERY: Duration = Duration::from_secs(300);
+/// and how soon again at most, whoever shows grants of unknown keys.
+const KEYS_PAUSE: Duration = Duration::from_secs(5);
 /// The first pause after a failure; it doubles with each in a row.
 const BACKOFF_START: Duration = Duration::from_secs(1);
 /// The longest.
@@ -30,6 +35,17 @@ pub(crate) trait Issuer: Send + 'static {
     fn stored(&self) -> Option<Identity>;
     /// Who is expelled; `None` where that is what was known.
     fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError>;
+    /// The keys that sign grants, kept in the folder.
+    fn signers(&self) -> Result<Signers, TrackerError>;
+}
+
+/// What was heard before.
+#[derive(Default)]
+pub(crate) struct Heard {
+    /// Of who is expelled.
+    pub(crate) revocations: Option<Revocations>,
+    /// Of the keys that sign grants.
+    pub(crate) signers: Option<Signers>,
 }
 
 /// The handle; dropping it is the stop.
@@ -38,17 +54,20 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts the thread "identity". `known` is what was heard of expelled accounts before.
+    /// Starts the thread "identity".
     pub(crate) fn start(
         issuer: impl Issuer,
         membership: Arc<Membership>,
-        known: Option<Revocations>,
+        known: Heard,
         log: Log,
         group: &mut Group,
     ) -> Result<Self, NodeError> {
         let (stop, stopped) = bounded(0);
         let mut owner = Owner::new(issuer, membership, log);
-        owner.heard(known);
+        owner.heard(known.revocations);
+        if let Some(signers) = known.signers {
+            owner.membership.take_signers(signers);
+        }
         group
             .spawn("identity", move || owner.run(&stopped))
             .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
@@ -90,6 +109,8 @@ struct Owner<I> {
     log: Log,
     renewing: Duty,
     asking: Duty,
+    keys: Duty,
+    keys_asked: Option<Instant>,
     etag: Option<String>,
     ask_again: Duration,
 }
@@ -97,16 +118,19 @@ struct Owner<I> {
 impl<I: Issuer> Owner<I> {
     fn new(issuer: I, membership: Arc<Membership>, log: Log) -> Self {
         let now = Instant::now();
-        let (renewing, asking) = (Duty::new(now), Duty::new(now));
-        Self { issuer, membership, log, renewing, asking, etag: None, ask_again: LOOK_EVERY }
+        let (renewing, asking, keys) = (Duty::new(now), Duty::new(now), Duty::new(now));
+        let (keys_asked, etag, ask_again) = (None, None, LOOK_EVERY);
+        Self { issuer, membership, log, renewing, asking, keys, keys_asked, etag, ask_again }
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
+        let membership = Arc::clone(&self.membership);
         loop {
             self.pass(Instant::now());
             let wait = self.wait(Instant::now());
             select! {
                 recv(stopped) -> _ => return,
+                recv(membership.wishes()) -> _ => self.wished(Instant::now()),
                 default(wait) => {}
             }
         }
@@ -116,7 +140,7 @@ impl<I: Issuer> Owner<I> {
         let until = |at: Instant| at.saturating_duration_since(now);
         let stale_at = if self.membership.is_ended() { 0 } else { self.membership.identity().renew_at() };
         let stale_in = Duration::from_secs(stale_at.saturating_sub(unix_now()));
-        LOOK_EVERY.min(until(self.asking.at)).min(until(self.renewing.at).max(stale_in))
+        LOOK_EVERY.min(until(self.asking.at)).min(until(self.keys.at)).min(until(self.renewing.at).max(stale_in))
     }
 
     fn pass(&mut self, now: Instant) {
@@ -124,8 +148,34 @@ impl<I: Issuer> Owner<I> {
         if now >= self.renewing.at && is_due {
             self.renew(now);
         }
+        if now >= self.keys.at {
+            self.ask_for_keys(now);
+        }
         if now >= self.asking.at {
             self.ask(now);
+        }
+    }
+
+    /// Brings the next question for keys forward, but not closer to the last than is decent.
+    fn wished(&mut self, now: Instant) {
+        let decent = self.keys_asked.map_or(now, |asked| asked + KEYS_PAUSE);
+        self.keys.at = self.keys.at.min(decent);
+    }
+
+    fn ask_for_keys(&mut self, now: Instant) {
+        self.keys_asked = Some(now);
+        match self.issuer.signers() {
+            Ok(signers) => {
+                self.membership.take_signers(signers);
+                if self.keys.done(now + KEYS_EVERY) {
+                    self.log.info("the tracker says again which keys sign grants");
+                }
+            }
+            Err(error) => {
+                if self.keys.failed(now) {
+                    self.log.warn(&format!("asking which keys sign grants failed, trying again: {error}"));
+                }
+            }
         }
     }
 
@@ -220,6 +270,11 @@ mod tests {
             let (devices, ask_again) = (self.revoked_devices.iter().copied().collect(), Duration::from_millis(20));
             Ok(known.is_none().then_some(Revocations { accounts, devices, etag, ask_again }))
         }
+
+        fn signers(&self) -> Result<Signers, TrackerError> {
+            self.asked.send("keys").unwrap();
+            Ok(Signers::default())
+        }
     }
 
     fn peer(number: u8) -> PeerId {
@@ -238,7 +293,7 @@ mod tests {
         let script =
             Script { authority, failures: 2.into(), asked, revoked: vec![peer(7)], revoked_devices: Vec::new() };
         let mut group = Group::default();
-        let keeper = Keeper::start(script, Arc::clone(&membership), None, log, &mut group).unwrap();
+        let keeper = Keeper::start(script, Arc::clone(&membership), Heard::default(), log, &mut group).unwrap();
         let mut heard = Vec::new();
         while membership.identity().obtained_at() == old.obtained_at() || heard.len() < 6 {
             heard.push(asks.recv_timeout(PATIENCE).unwrap());
@@ -263,7 +318,8 @@ mod tests {
         let script =
             Script { authority, failures: 1.into(), asked, revoked: Vec::new(), revoked_devices: vec![device] };
         let mut group = Group::default();
-        let keeper = Keeper::start(script, Arc::clone(&membership), None, Log::silent(), &mut group).unwrap();
+        let keeper =
+            Keeper::start(script, Arc::clone(&membership), Heard::default(), Log::silent(), &mut group).unwrap();
         while membership.identity().device().is_some() {
             asks.recv_timeout(PATIENCE).unwrap();
         }

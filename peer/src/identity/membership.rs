@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::ids::{DeviceId, PeerId};
 
 use super::Identity;
+use crate::grants::Signers;
 
-/// The identity in use, and the accounts and devices whose certificates count no more. Locks are held for a copy of a pointer only, so that
+/// The identity in use, the accounts and devices whose certificates count no more, and whose grants count. Locks are held for a copy of a pointer only, so that
 /// gRPC's own threads may ask.
 #[derive(Debug)]
 pub struct Membership {
@@ -16,6 +18,10 @@ pub struct Membership {
     revoked: RwLock<Arc<Revoked>>,
     /// One more with each change of `revoked`.
     version: AtomicU64,
+    signers: RwLock<Arc<Signers>>,
+    /// Somebody has shown a grant of a key that is not among them. One place, for one wish is as good as many.
+    wish: Sender<()>,
+    wishes: Receiver<()>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,13 +31,43 @@ struct Revoked {
 }
 
 impl Membership {
-    /// With nobody revoked as far as is known.
+    /// With nobody revoked, and no key of a tracker, as far as is known.
     pub fn new(identity: Identity) -> Arc<Self> {
+        let (wish, wishes) = bounded(1);
         Arc::new(Self {
             identity: RwLock::new(Arc::new(identity)),
             revoked: RwLock::default(),
             version: AtomicU64::new(0),
+            signers: RwLock::default(),
+            wish,
+            wishes,
         })
+    }
+
+    /// Whose grants are taken.
+    pub fn signers(&self) -> Arc<Signers> {
+        Arc::clone(&self.signers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on exactly these trackers' grants are taken.
+    pub fn take_signers(&self, signers: Signers) {
+        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signers);
+    }
+
+    /// Has the thread that keeps it ask for the trackers' keys soon.
+    pub(crate) fn wish_for_signers(&self) {
+        let _wished_already = self.wish.try_send(());
+    }
+
+    /// Whether somebody has, and nobody has heard it yet.
+    #[cfg(test)]
+    pub(crate) fn is_wished_for(&self) -> bool {
+        !self.wishes.is_empty()
+    }
+
+    /// Becomes ready when somebody has wished for them.
+    pub(super) fn wishes(&self) -> &Receiver<()> {
+        &self.wishes
     }
 
     /// As it is now. It may have expired: [`Identity::is_expired`].

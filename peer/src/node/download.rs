@@ -74,6 +74,7 @@ impl Node {
         if cancel.is_cancelled() {
             return Err(NodeError::Cancelled);
         }
+        plan.iter().try_for_each(|plan| self.note_access(target.file_hash(), plan))?;
         let call = Call { target, options, directory: &directory, reports: &reports, begun, cancel };
         match collection::name(target, plan.as_ref().ok()) {
             Some(name) => self.download_collection(&call, &name, plan, progress),
@@ -114,6 +115,11 @@ impl Node {
         };
         let fetched = self.fetch(job, call, progress)?;
         self.finish(fetched, &place, options, call.begun)
+    }
+
+    /// What is not for everyone is not passed on to everyone either.
+    fn note_access(&self, file_hash: FileHash, plan: &Plan) -> Result<(), NodeError> {
+        if plan.restricted { self.shares.restrict(&[file_hash], &|_| true) } else { Ok(()) }
     }
 
     /// Serves from now on, so that what is there can be passed on; a download does not fail for the lack of that.

@@ -6,6 +6,7 @@ use super::Node;
 use crate::clock::unix_now;
 use crate::error::NodeError;
 use crate::fetch::Dial;
+use crate::grants::Signers;
 use crate::identity::{Fingerprint, Identity, Issuer, Membership};
 use crate::tracker::{Revocations, TrackerClient, TrackerDirectory, TrackerError};
 
@@ -102,5 +103,9 @@ impl Issuer for Arc<TrackerClient> {
 
     fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
         TrackerClient::revocations(self, known)
+    }
+
+    fn signers(&self) -> Result<Signers, TrackerError> {
+        TrackerClient::signers(self)
     }
 }

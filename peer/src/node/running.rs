@@ -12,7 +12,7 @@ use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::grpc::{Listen, PeerServer};
 use crate::home::HomeLock;
-use crate::identity::{Keeper, Membership};
+use crate::identity::{Heard, Keeper, Membership};
 use crate::log::Log;
 use crate::reports::{self, ReportQueue};
 use crate::tracker::{ReachedAt, TrackerError};
@@ -135,8 +135,17 @@ impl Running {
 
     /// Waits until the tracker knows what is shared; at once where nothing is served.
     pub(super) fn settle(&self) -> Result<(), NodeError> {
+        self.settle_as(false)
+    }
+
+    /// The same with everything told once more, because something is answered otherwise now.
+    pub(super) fn settle_afresh(&self) -> Result<(), NodeError> {
+        self.settle_as(true)
+    }
+
+    fn settle_as(&self, afresh: bool) -> Result<(), NodeError> {
         let announcer = self.lock().serving.as_ref().map(|serving| Arc::clone(&serving.announcer));
-        announcer.map_or(Ok(()), |announcer| announcer.settle(SETTLE_TIMEOUT))
+        announcer.map_or(Ok(()), |announcer| announcer.settle(SETTLE_TIMEOUT, afresh))
     }
 
     /// Where feedback goes; its thread is started with the first download.
@@ -153,7 +162,7 @@ impl Running {
     pub(super) fn keep_member(&self, node: &Node, membership: &Arc<Membership>) -> Result<(), NodeError> {
         let mut state = self.lock();
         let (tracker, membership) = (Arc::clone(&node.tracker), Arc::clone(membership));
-        let known = tracker.known_revocations();
+        let known = Heard { revocations: tracker.known_revocations(), signers: tracker.known_signers() };
         let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)?;
         state.keeper = Some(keeper);
         Ok(())

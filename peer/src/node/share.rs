@@ -16,6 +16,7 @@ use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
 use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
+use crate::tracker::Audience;
 use crate::upload::FileIdentity;
 
 impl Node {
@@ -31,11 +32,23 @@ impl Node {
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
+        self.share_with(path, None, progress, cancel)
+    }
+
+    /// The same with whom it is for, which the tracker knows before anybody hears of the file: where it cannot be told, nothing is shared.
+    /// `None` leaves that as it is, which is public unless this account said otherwise before: [`Node::set_access`].
+    pub fn share_with(
+        &self,
+        path: impl AsRef<Path>,
+        audience: Option<&Audience>,
+        progress: &mut dyn FnMut(HashProgress),
+        cancel: &Cancel,
+    ) -> Result<Shared, NodeError> {
         let path = path.as_ref();
         let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
         let shared = match real.is_dir() {
-            true => self.share_directory(&real, progress, cancel)?,
-            false => self.share_file(&real, progress, cancel)?,
+            true => self.share_directory(&real, audience, progress, cancel)?,
+            false => self.share_file(&real, audience, progress, cancel)?,
         };
         self.running.settle().map_err(|error| match error {
             NodeError::Unreachable(why) => {
@@ -118,14 +131,17 @@ impl Node {
     fn share_file(
         &self,
         real: &Path,
+        audience: Option<&Audience>,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         if let Some(info) = self.already_shared(real) {
+            audience.map_or(Ok(()), |audience| self.close(&[info.file_hash], audience))?;
             return Ok(self.shared(&info));
         }
         let workers = available_parallelism().map_or(1, |n| n.get());
         let (manifest, identity) = hash_file_identified(real, workers, progress, cancel)?;
+        audience.map_or(Ok(()), |audience| self.close(&[manifest.file_hash()], audience))?;
         self.add_share(Arc::new(manifest), real, identity, None)
     }
 
@@ -145,16 +161,29 @@ impl Node {
     fn share_directory(
         &self,
         root: &Path,
+        audience: Option<&Audience>,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
+        let close = |listing: FileHash, pack: FileHash, size: u64| {
+            // Who hears of the listing is to find the pack closed already. One without bytes is every empty directory's.
+            let files = [pack, listing];
+            audience.map_or(Ok(()), |audience| self.close(if size > 0 { &files } else { &files[1..] }, audience))
+        };
         self.has_no_secrets_of_ours(root)?;
         let walked = walk(root, cancel)?;
         let known = self.already_shared(root).filter(|_| self.is_as_shared(root, &walked));
         let shared = match known {
-            Some(info) => self.shared(&info),
+            Some(info) => {
+                info.directory
+                    .iter()
+                    .try_for_each(|directory| close(info.file_hash, directory.pack_hash, info.size))?;
+                self.shared(&info)
+            }
             None => {
                 let hashed = hash_tree(root, &walked, progress, cancel)?;
+                let pack = &hashed.pack_manifest;
+                close(hashed.listing_manifest.file_hash(), pack.file_hash(), pack.geometry().size().0)?;
                 let name = directory_name(root, &hashed.listing_manifest.file_hash().to_string());
                 self.add_tree(NewTree { hashed, name, pack: None })?
             }

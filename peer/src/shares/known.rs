@@ -177,6 +177,7 @@ fn info(entry: &Entry) -> Option<ShareInfo> {
         state,
         added_at: record.map_or(0, Record::added_at),
         directory: None,
+        restricted: false,
     };
     if let Some(tree) = record.and_then(Record::tree) {
         let pack = &tree.pack_manifest;

@@ -1,4 +1,4 @@
-//! Certificates from the tracker: this node's own, and whose count no more.
+//! Certificates from the tracker: this node's own, and whose count no more; and the keys with which the trackers sign.
 
 use std::time::Duration;
 
@@ -8,12 +8,15 @@ use peernet_protos::rest::{CertificateBody, CertificateRequest, RevocationsReply
 use super::http::Call;
 use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError, local};
 use crate::clock::unix_now;
+use crate::grants::Signers;
 use crate::identity::{Identity, IdentityParts, request};
 
 /// However often the tracker would be asked, it is not asked more often than this,
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(1);
 /// and at least this often.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(3_600);
+/// A few hundred keys.
+const KEYS_ANSWER: u64 = 256 << 10;
 
 impl TrackerClient {
     /// Another certificate for the account in use, kept in the folder.
@@ -60,6 +63,23 @@ impl TrackerClient {
     /// What was heard of that last, by whichever process of this folder.
     pub(crate) fn known_revocations(&self) -> Option<Revocations> {
         self.identity.load_revocations(&self.urls)
+    }
+
+    /// The keys with which the trackers of the swarm sign grants, kept for the next start.
+    pub fn signers(&self) -> Result<Signers, TrackerError> {
+        let call = Call { answer_max: KEYS_ANSWER, ..Call::get("/.well-known/jwks.json") };
+        let set: serde_json::Value = self.http.json(&call)?;
+        let text = set.to_string();
+        let signers = Signers::parse(&text).map_err(|error| TrackerError::Malformed(error.to_string()))?;
+        if self.identity.load_signers(&self.urls).as_ref() != Some(&text) {
+            self.identity.save_signers(&self.urls, &set).map_err(local)?;
+        }
+        Ok(signers)
+    }
+
+    /// Those that were heard last, by whichever process of this folder.
+    pub(crate) fn known_signers(&self) -> Option<Signers> {
+        Signers::parse(&self.identity.load_signers(&self.urls)?).ok()
     }
 
     pub(super) fn csr(&self) -> Result<String, TrackerError> {

@@ -10,6 +10,7 @@ use peernet_engine::manifest::Manifest;
 use super::{TrackerClient, TrackerError};
 use crate::cancel::Cancel;
 use crate::fetch::{Directory, DirectoryError, FetchReport, Plan, V1Listing};
+use crate::grants::Grant;
 use crate::identity::Identity;
 use crate::reports::ReportQueue;
 
@@ -67,6 +68,10 @@ impl Directory for TrackerDirectory {
 
     fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
         Ok(self.ask(move |client| client.lookup_v1(file_hash))?)
+    }
+
+    fn grant(&self, file_hash: FileHash) -> Result<Option<Grant>, DirectoryError> {
+        Ok(self.ask(move |client| client.grant(file_hash))?)
     }
 
     fn report(&self, reports: Vec<FetchReport>) {

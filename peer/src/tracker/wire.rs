@@ -11,8 +11,8 @@ use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash
 use peernet_engine::manifest::{CHUNKS_MAX, Geometry, Manifest};
 use peernet_protos::limits::{ADDRESS_BYTES_MAX, SOURCES_PER_PLAN};
 use peernet_protos::rest::{
-    GRPC, GRPC_TLS, GRPC_V1, Have, LookupV1Reply, ManifestBody, MeReply, PlanManifest, PlanReply, PlanSource,
-    SearchFile, SearchReply, SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile,
+    ACCESS_PUBLIC, GRPC, GRPC_TLS, GRPC_V1, Have, LookupV1Reply, ManifestBody, MeReply, PlanManifest, PlanReply,
+    PlanSource, SearchFile, SearchReply, SwarmAnnounceReply, SwarmAnnounceRequest, SwarmFile,
 };
 
 use super::{Announced, AnnouncedFile, Hit, Hits, Me, ReachedAt, TrackerError};
@@ -53,7 +53,9 @@ pub(super) fn plan(asked: FileHash, reply: PlanReply) -> Result<Plan, TrackerErr
         return Err(malformed("plan", "it is about another file"));
     }
     let manifests = reply.manifests.into_iter().take(MANIFESTS_MAX).filter_map(planned_manifest).collect();
-    Ok(Plan { file_name: reply.file_name, manifests, v1_listed: reply.v1_listed })
+    // An older tracker says nothing, and knows no other than public.
+    let restricted = !matches!(reply.access.as_str(), "" | ACCESS_PUBLIC);
+    Ok(Plan { file_name: reply.file_name, manifests, v1_listed: reply.v1_listed, restricted })
 }
 
 fn planned_manifest(manifest: PlanManifest) -> Option<PlannedManifest> {
@@ -125,7 +127,12 @@ pub(super) fn announce(at: &ReachedAt, site: Option<&str>, files: &[AnnouncedFil
 
 pub(super) fn announced(reply: &SwarmAnnounceReply) -> Result<Announced, TrackerError> {
     let unknown: Result<Vec<_>, _> = reply.unknown_manifests.iter().map(|id| id.parse()).collect();
+    let files = |hashes: &[String], what| -> Result<Vec<_>, _> {
+        hashes.iter().map(|hash| hash.parse().map_err(|e| malformed(what, e))).collect()
+    };
     Ok(Announced {
+        withdrawn: files(&reply.withdrawn, "withdrawn")?,
+        restricted: files(&reply.restricted, "restricted")?,
         lease: Duration::from_secs(reply.lease_seconds),
         renew_in: Duration::from_secs(reply.renew_in_seconds).clamp(RENEW_MIN, RENEW_MAX),
         unknown: unknown.map_err(|e| malformed("unknown_manifests", e))?,

@@ -1,5 +1,6 @@
 //! The real program against a real tracker.
 
+mod access;
 mod account;
 mod capture;
 mod codes;

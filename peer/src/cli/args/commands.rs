@@ -2,6 +2,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
+use super::access::{Access, Groups, GroupsAction, Withdraw};
 use crate::cli::context::Way;
 
 /// The long options that take a value, for `--option=value`.
@@ -17,6 +18,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--peer-id",
     "--device-label",
     "--scope",
+    "--with",
     "--port",
     "--listen",
     "--output",
@@ -61,6 +63,9 @@ pub(in crate::cli) enum Command {
     Devices(Devices),
     Share(Share),
     Unshare(Unshare),
+    Access(Access),
+    Withdraw(Withdraw),
+    Groups(Groups),
     Download(Download),
     List(List),
     Search(Search),
@@ -290,7 +295,7 @@ pub(in crate::cli) struct Revoke {
 #[argh(
     subcommand,
     name = "share",
-    example = "peernet share model.bin data.tar\npeernet share dataset/\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin\npeernet share model.bin --max-upload 10M"
+    example = "peernet share model.bin data.tar\npeernet share dataset/\npeernet share model.bin --port 50051\npeernet share --no-serve model.bin\npeernet share model.bin --max-upload 10M\npeernet share model.bin --private\npeernet share model.bin --with @lab"
 )]
 pub(in crate::cli) struct Share {
     /// serve from here, on this port of all interfaces
@@ -326,6 +331,15 @@ pub(in crate::cli) struct Share {
     /// hold at most this many bytes of files in memory at once, 16M or more; by default 64M
     #[argh(option, arg_name = "bytes")]
     pub(in crate::cli) max_memory: Option<String>,
+    /// nobody else may have them
+    #[argh(switch)]
+    pub(in crate::cli) private: bool,
+    /// nobody else may have them but this account, or the members of this group of yours; may be repeated
+    #[argh(option, arg_name = "peer-id|@group")]
+    pub(in crate::cli) with: Vec<String>,
+    /// every member of the swarm may have them, which is so anyway unless `peernet access` said otherwise
+    #[argh(switch)]
+    pub(in crate::cli) public: bool,
     /// serve from here even if a daemon runs
     #[argh(switch)]
     pub(in crate::cli) no_daemon: bool,
@@ -677,6 +691,8 @@ macro_rules! way_of {
     )*};
 }
 
+pub(super) use way_of;
+
 way_of!(
     Register, Login, Password, Logout, Devices, Revoke, Share, Unshare, Download, List, Search, Status, Link, Daemon
 );
@@ -695,6 +711,11 @@ macro_rules! of_any {
             Command::Devices(command) => command.$field,
             Command::Share(command) => command.$field,
             Command::Unshare(command) => command.$field,
+            Command::Access(command) => command.$field,
+            Command::Withdraw(command) => command.$field,
+            Command::Groups(Groups { action, $field, .. }) => {
+                *$field || action.as_ref().is_some_and(GroupsAction::$field)
+            }
             Command::Download(command) => command.$field,
             Command::List(command) => command.$field,
             Command::Search(command) => command.$field,

@@ -149,6 +149,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             if let Some(decided) = self.hear_calls() {
                 return decided;
             }
+            if self.context.leave.is_due() {
+                self.look_up();
+            }
             self.show(false);
             let wait = self.wait();
             verdict = crossbeam_channel::select! {
@@ -327,6 +330,7 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             id: LinkId { source, number },
             source: known.source.clone(),
             dial: self.context.job.dial.clone(),
+            leave: self.context.leave.clone(),
             blueprint: Arc::clone(self.blueprint),
             part: Arc::clone(self.part),
             frontier: Arc::clone(self.frontier),
@@ -392,8 +396,13 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
             return;
         }
         let (directory, events, blueprint) = (self.directory, self.events.clone(), Arc::clone(self.blueprint));
+        let leave = self.context.leave.clone();
         let thread = thread::Builder::new().name("fetch-lookup".to_owned());
         let spawned = thread.spawn_scoped(self.scope, move || {
+            if leave.is_due() {
+                // An error leaves the one there is; why there is none the next question tells, if that matters.
+                let _old_one_stays = leave.ask(directory, blueprint.file_hash);
+            }
             // The owner may have gone meanwhile.
             let _ = tell(&events, Event::Sources(sources_of(directory, &blueprint)));
         });

@@ -14,7 +14,8 @@ use peernet_protos::limits::RANGES_PER_REQUEST_MAX;
 
 use super::super::environment;
 use super::super::marshal::{CALL_FETCH, Reply};
-use super::{CallError, Command, Orders};
+use super::{CallError, Command, Orders, showing};
+use crate::grants::Grant;
 
 /// A call lasts as long as a download may; a dead one is noticed long before by the scheduler and by keepalive.
 const CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
@@ -45,13 +46,19 @@ pub(crate) struct FetchCall {
     first: Option<(FileHash, ManifestId)>,
     again: Vec<ChunkRange>,
     complaints: Vec<u32>,
+    grant: Option<String>,
     /// Sending failed. grpcio panics when a failed sender is asked again.
     broken: bool,
 }
 
 impl FetchCall {
-    pub(super) fn open(client: &grpcio::Client, file_hash: FileHash, id: ManifestId) -> Result<Self, CallError> {
-        let (sender, receiver) = client.duplex_streaming(&CALL_FETCH, CallOption::default().timeout(CALL_TIMEOUT))?;
+    pub(super) fn open(
+        client: &grpcio::Client,
+        (file_hash, id): (FileHash, ManifestId),
+        grant: Option<&Grant>,
+    ) -> Result<Self, CallError> {
+        let options = showing(CallOption::default().timeout(CALL_TIMEOUT), grant)?;
+        let (sender, receiver) = client.duplex_streaming(&CALL_FETCH, options)?;
         Ok(Self {
             sender,
             receiver,
@@ -60,6 +67,7 @@ impl FetchCall {
             first: Some((file_hash, id)),
             again: Vec::new(),
             complaints: Vec::new(),
+            grant: None,
             broken: false,
         })
     }
@@ -72,6 +80,11 @@ impl FetchCall {
     /// The same for what the source gave to others, as is known here.
     pub(crate) fn want_again(&mut self, chunks: &[ChunkIndex]) {
         append(&mut self.again, chunks);
+    }
+
+    /// A newer grant; likewise.
+    pub(crate) fn show(&mut self, grant: &Grant) {
+        self.grant = Some(grant.text.clone());
     }
 
     /// Takes back; likewise.
@@ -152,7 +165,10 @@ impl FetchCall {
 
     fn has_more_to_send(&self) -> bool {
         let lists = [&self.wanted, &self.again, &self.dropped];
-        self.first.is_some() || !self.complaints.is_empty() || lists.iter().any(|list| !list.is_empty())
+        self.first.is_some()
+            || self.grant.is_some()
+            || !self.complaints.is_empty()
+            || lists.iter().any(|list| !list.is_empty())
     }
 
     fn next_request(&mut self) -> FetchRequest {
@@ -161,6 +177,7 @@ impl FetchCall {
             request.file_hash = file_hash.as_bytes().to_vec();
             request.manifest_id = id.as_bytes().to_vec();
         }
+        request.grant = self.grant.take().unwrap_or_default();
         request.wanted = take_some(&mut self.wanted);
         request.again = take_some(&mut self.again);
         request.dropped = take_some(&mut self.dropped);

@@ -12,6 +12,7 @@ use peernet_protos::grpc::{ChunkRequest, ManifestReply, ManifestRequest};
 use super::super::marshal::Rendered;
 use super::Core;
 use super::budget::Permit;
+use super::leave::Claim;
 use super::waiting::Running;
 use crate::upload::{Held, ReadError};
 
@@ -35,7 +36,9 @@ pub(super) struct Call {
     pub(super) question: Question,
     pub(super) deadline: Deadline,
     /// The caller's address without its port.
-    pub(super) caller: String,
+    pub(super) address: String,
+    /// Who it is, and what it shows.
+    pub(super) claim: Claim,
     /// Bytes the upload limit has allowed for the answer.
     pub(super) paid: u32,
 }
@@ -49,12 +52,12 @@ pub(super) fn answer(core: &Core, call: Call, running: Running) {
     }
     match call.question {
         Question::Chunk(request, reply) => {
-            let result = if late { Err(too_late()) } else { chunk(core, &request) };
+            let result = if late { Err(too_late()) } else { chunk(core, &call.claim, &request) };
             count(core, &result);
             hand_over(reply, result, running);
         }
         Question::Manifest(request, reply) => {
-            let result = if late { Err(too_late()) } else { manifest(core, &request) };
+            let result = if late { Err(too_late()) } else { manifest(core, &call.claim, &request) };
             hand_over(reply, result.map(|reply| (reply, None)), running);
         }
     }
@@ -105,8 +108,9 @@ fn count<T>(core: &Core, result: &Result<T, RpcStatus>) {
     }
 }
 
-fn chunk(core: &Core, request: &ChunkRequest) -> Result<(Rendered, Option<Permit>), RpcStatus> {
+fn chunk(core: &Core, claim: &Claim, request: &ChunkRequest) -> Result<(Rendered, Option<Permit>), RpcStatus> {
     let file_hash: FileHash = request.file_hash.parse().map_err(|error| invalid(format!("file_hash: {error}")))?;
+    claim.leave(core, file_hash)?;
     let held = core.shelf.held(file_hash, None).ok_or_else(not_shared)?;
     let geometry = held.manifest().geometry();
     if geometry.chunk_size() != CHUNK_SIZE_MIN {
@@ -132,8 +136,9 @@ fn chunk(core: &Core, request: &ChunkRequest) -> Result<(Rendered, Option<Permit
     Ok((reply, Some(permit)))
 }
 
-fn manifest(core: &Core, request: &ManifestRequest) -> Result<ManifestReply, RpcStatus> {
+fn manifest(core: &Core, claim: &Claim, request: &ManifestRequest) -> Result<ManifestReply, RpcStatus> {
     let file_hash = FileHash::from_slice(&request.file_hash).map_err(|_| invalid("file_hash: 32 bytes are wanted"))?;
+    claim.leave(core, file_hash)?;
     let id = manifest_id(&request.manifest_id)?;
     let held = core.shelf.held(file_hash, id).ok_or_else(not_shared)?;
     Ok(manifest_reply(&held))

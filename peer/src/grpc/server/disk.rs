@@ -112,6 +112,7 @@ fn keep_up(core: &Core, stop: &Receiver<()>) {
                 }
                 for stream in core.streams.all() {
                     stream.look(now, core.limits.stream_idle_max);
+                    stream.look_at_leave(core);
                 }
                 end_revoked(core, &mut revocations);
             }

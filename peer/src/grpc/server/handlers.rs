@@ -16,7 +16,7 @@ use super::super::marshal::Rendered;
 use super::Core;
 use super::calls::{Answer, Call, Question, Reply};
 use super::disk::Disk;
-use super::guard::Caller;
+use super::leave::Claim;
 use super::stream::{Out, Remote, Stream};
 use super::waiting::{readable, without_port};
 
@@ -49,8 +49,9 @@ fn answer_later<T: Send + 'static>(
     question: impl FnOnce(Reply<T>) -> Question,
 ) {
     let (reply, answered) = oneshot::channel();
-    let caller = without_port(&context.peer()).to_owned();
-    let call = Call { question: question(reply), deadline: context.deadline(), caller, paid: 0 };
+    let address = without_port(&context.peer()).to_owned();
+    let claim = Claim::of(context);
+    let call = Call { question: question(reply), deadline: context.deadline(), address, claim, paid: 0 };
     if core.is_stopping() || core.waiting.enqueue(call).is_err() {
         core.count_refused();
         return fail_unary(context, sink, busy());
@@ -78,7 +79,7 @@ pub(super) fn fetch(
             let begun = if core.is_stopping() {
                 None
             } else {
-                let remote = Remote { address: readable(&context.peer()), caller: Caller::of(&context) };
+                let remote = Remote { address: readable(&context.peer()), claim: Claim::of(&context) };
                 core.streams.begin(pump.clone(), &core, remote)
             };
             let Some((stream, outgoing)) = begun else {

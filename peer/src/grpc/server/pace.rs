@@ -78,7 +78,7 @@ impl Pace {
 
     /// The call, when its `len` bytes may be sent now; otherwise it waits and is resumed later.
     pub(super) fn ask_for_call(&self, call: Call, running: Running, len: u32) -> Option<(Call, Running)> {
-        let (payer, job) = (Payer::Caller(call.caller.clone()), Job::Call(Box::new(call), running));
+        let (payer, job) = (Payer::Caller(call.address.clone()), Job::Call(Box::new(call), running));
         let verdict = self.lock().ask(Instant::now(), payer, job, u64::from(len), false);
         if let Verdict::Now(_, Job::Call(call, running)) = verdict {
             return Some((*call, running));

@@ -28,7 +28,9 @@ use super::calls::{invalid, manifest_id, not_shared, status, unreadable};
 use super::disk::Pump;
 use super::flow::Flow;
 use super::guard;
+use super::leave::{self, Claim};
 use super::upkeep::Upkeep;
+use crate::grants::{GRANT_BYTES_MAX, Leave};
 use crate::throttle::Connected;
 use crate::transfers::Upload;
 use crate::upload::{Caller, Held, Opened, Watcher};
@@ -111,8 +113,8 @@ impl Streams {
 pub(super) struct Remote {
     /// Where it is.
     pub(super) address: String,
-    /// Who it is, as far as that is proven.
-    pub(super) caller: guard::Caller,
+    /// Who it is, as far as that is proven, and what it showed when it called.
+    pub(super) claim: Claim,
 }
 
 pub(super) struct Stream {
@@ -148,6 +150,10 @@ struct State {
     subject: Subject,
     wanted: Wanted,
     current: Option<(ChunkIndex, u32)>,
+    /// What it may do with its file; `None` where it has shown nothing.
+    leave: Option<Leave>,
+    /// A newer grant that it has shown, to be looked at.
+    shown: Option<String>,
     /// Its place among those who fetch the same complete file, and what it was told last of what these got.
     caller: Option<Caller>,
     told: (u64, bool),
@@ -183,6 +189,7 @@ enum Subject {
 /// What a disk thread does next.
 enum Act {
     LookUp(FileHash, Option<ManifestId>),
+    LookAt(String, Arc<Held>),
     Fail(RpcStatus),
     News(Arc<Held>),
     Refuse(ChunkIndex, Reason),
@@ -198,6 +205,8 @@ impl State {
             subject: Subject::Unknown,
             wanted: Wanted::new(ranges_max),
             current: None,
+            leave: None,
+            shown: None,
             caller: None,
             told: (0, false),
             held_until: None,
@@ -220,7 +229,7 @@ impl State {
         match self.subject {
             Subject::Unknown => self.caller_is_done && !self.ended,
             Subject::Asked(..) => !self.ended,
-            Subject::Known(..) => !self.ended && (self.news_may_go() || self.more_may_go()),
+            Subject::Known(..) => !self.ended && (self.shown.is_some() || self.news_may_go() || self.more_may_go()),
         }
     }
 
@@ -309,6 +318,9 @@ impl State {
         if held.is_withdrawn() {
             return Some(Act::Fail(not_shared()));
         }
+        if let Some(grant) = self.shown.take() {
+            return Some(Act::LookAt(grant, held));
+        }
         if self.news_may_go() {
             return Some(Act::News(held));
         }
@@ -346,6 +358,12 @@ impl State {
             self.news = true;
         }
         self.active = Instant::now();
+        if !request.grant.is_empty() {
+            if request.grant.len() > GRANT_BYTES_MAX {
+                return Err(invalid(format!("grant: more than {GRANT_BYTES_MAX} bytes")));
+            }
+            self.shown = Some(request.grant.clone());
+        }
         self.wanted.drop_ranges(&request.dropped)?;
         if let Some(caller) = &self.caller {
             caller.take_back(wanted::chunks(&request.dropped));
@@ -376,8 +394,8 @@ impl Stream {
             file_hash: held.manifest().file_hash(),
             file_name: held.file_name().to_owned(),
             address: self.remote.address.clone(),
-            transport: self.remote.caller.transport(),
-            peer: self.remote.caller.peer(),
+            transport: self.remote.claim.caller.transport(),
+            peer: self.remote.claim.caller.peer(),
             rate: state.flow.rate(),
             bytes: state.flow.bytes(),
             age: state.flow.age(),
@@ -431,7 +449,7 @@ impl Stream {
 
     /// Who calls, as far as that is proven.
     pub(super) fn caller(&self) -> guard::Caller {
-        self.remote.caller
+        self.remote.claim.caller
     }
 
     /// Ends the call with an error.
@@ -456,6 +474,7 @@ impl Stream {
         match act {
             None => {}
             Some(Act::LookUp(file_hash, id)) => self.look_up(core, file_hash, id),
+            Some(Act::LookAt(grant, held)) => self.look_at(core, &grant, &held),
             Some(Act::Fail(status)) => self.fail(status),
             Some(Act::News(held)) => self.send_news(&held),
             Some(Act::Refuse(chunk, reason)) => self.refuse(core, chunk, reason),
@@ -469,10 +488,19 @@ impl Stream {
         self.queue(&mut state);
     }
 
+    /// Before the file is looked for: who may not have it does not learn whether it is here.
     fn look_up(&self, core: &Core, file_hash: FileHash, id: Option<ManifestId>) {
-        let Some(held) = core.shelf.held(file_hash, id) else {
-            core.count_refused();
-            return self.fail(not_shared());
+        let shown = self.lock().shown.take();
+        let claim = shown.map_or_else(|| self.remote.claim.clone(), |grant| self.remote.claim.with_grant(&grant));
+        let found = claim
+            .leave(core, file_hash)
+            .and_then(|leave| core.shelf.held(file_hash, id).map(|held| (held, leave)).ok_or_else(not_shared));
+        let (held, leave) = match found {
+            Ok(found) => found,
+            Err(status) => {
+                core.count_refused();
+                return self.fail(status);
+            }
         };
         let me: Weak<dyn Watcher> = self.me.clone();
         held.watch(me);
@@ -481,6 +509,30 @@ impl Stream {
             // Only of a complete file does each get something else: what someone has of a part is for everyone.
             state.caller = held.is_complete().then(|| held.join());
             state.subject = Subject::Known(held, None);
+            state.leave = leave;
+        }
+    }
+
+    /// One that is no good ends the call, although an older one may still be: whoever shows it is wrong about something.
+    fn look_at(&self, core: &Core, grant: &str, held: &Held) {
+        match self.remote.claim.with_grant(grant).leave(core, held.manifest().file_hash()) {
+            Ok(leave) => self.lock().leave = leave,
+            Err(status) => {
+                core.count_refused();
+                self.fail(status);
+            }
+        }
+    }
+
+    /// Ends the call where its caller may not have the file any more.
+    pub(super) fn look_at_leave(&self, core: &Core) {
+        let (file_hash, leave) = match &*self.lock() {
+            State { subject: Subject::Known(held, _), leave, shown: None, .. } => (held.manifest().file_hash(), *leave),
+            _ => return,
+        };
+        if let Err(status) = leave::is_good(core, file_hash, leave) {
+            core.count_refused();
+            self.fail(status);
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod called;
 mod complaints;
+mod leave;
 mod memory;
 mod tls;
 

@@ -55,7 +55,7 @@ impl Waiting {
         let mut state = self.lock();
         let job = JobId(state.next);
         state.next += 1;
-        match state.admission.enqueue(Instant::now(), job, PeerKey(call.caller.clone())) {
+        match state.admission.enqueue(Instant::now(), job, PeerKey(call.address.clone())) {
             Verdict::Full => Err(call),
             Verdict::Accepted => {
                 state.calls.insert(job, call);

@@ -44,7 +44,7 @@ impl Swarm {
     }
 
     fn ask(&self, client: &Client) -> Result<Manifest, CallError> {
-        client.manifest(self.scene.file_hash(), None, 20 * SECOND, &Cancel::new()).map(|(manifest, _)| manifest)
+        client.manifest(self.scene.file_hash(), None, None, (20 * SECOND, &Cancel::new())).map(|(manifest, _)| manifest)
     }
 
     fn member(&self, number: u8) -> Identity {
@@ -64,7 +64,7 @@ fn a_member_is_served_and_known_by_its_account() {
     assert_eq!(swarm.ask_as(swarm.member(2), peer(1)).unwrap(), **swarm.scene.held.manifest());
     let client = swarm.client(&Speech::Tls(Arc::new(swarm.member(2)), peer(1)));
     let (_commands, mut orders) = crate::grpc::commands();
-    let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id()).unwrap();
+    let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     // What there is, first thing.
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
     let upload = swarm.scene.server.uploads().0.pop().unwrap();
@@ -141,7 +141,7 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     );
     swarm.ask(&client).unwrap();
     let (_commands, mut orders) = crate::grpc::commands();
-    let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id()).unwrap();
+    let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     // What there is, first thing.
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
     swarm.membership.revoke([peer(2)].into(), Default::default());
@@ -169,7 +169,7 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
     };
     let (lost, kept) = (of(1), of(2));
     let (_commands, mut orders) = crate::grpc::commands();
-    let mut call = lost.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id()).unwrap();
+    let mut call = lost.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
     swarm.membership.revoke(Default::default(), [device(1)].into());
     let refused =

@@ -1,0 +1,178 @@
+//! Who may have a file: grants for downloads, what owners say of their files, and their groups.
+
+use std::fmt;
+
+use peernet_engine::ids::{FileHash, PeerId};
+use peernet_protos::rest::{
+    ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_SHARED, ACCESS_WITHDRAWN, FileAccessReply, FileAccessRequest, GrantReply,
+    GrantRequest, GroupReply, GroupRequest, GroupsReply, StatusReply,
+};
+
+use super::http::Call;
+use super::url::percent_encoded;
+use super::{LISTING_ANSWER, TrackerClient, TrackerError};
+use crate::clock::unix_now;
+use crate::grants::{GRANT_BYTES_MAX, Grant};
+
+/// Who may have a file, as its owner says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Every member of the swarm.
+    Public,
+    /// The owner, and whoever is named: at most 1,000 accounts and 100 groups of the owner's.
+    Shared {
+        /// These accounts.
+        accounts: Vec<PeerId>,
+        /// Members of the owner's groups of these names.
+        groups: Vec<String>,
+    },
+    /// The owner alone.
+    Private,
+    /// Nobody any more. Told by the tracker; [`crate::Node::withdraw`] makes it so.
+    Withdrawn,
+}
+
+impl Audience {
+    /// The stable word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Public => ACCESS_PUBLIC,
+            Self::Shared { .. } => ACCESS_SHARED,
+            Self::Private => ACCESS_PRIVATE,
+            Self::Withdrawn => ACCESS_WITHDRAWN,
+        }
+    }
+}
+
+impl fmt::Display for Audience {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A group of the account, as a list has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupInfo {
+    /// Its name; clean it before showing it on a terminal.
+    pub name: String,
+    /// How many members it has.
+    pub members: u64,
+}
+
+impl TrackerClient {
+    /// Leave to fetch a file; `None` from a tracker that knows no grants. 404 for a file that is not for this account, or that nobody shares.
+    pub fn grant(&self, file_hash: FileHash) -> Result<Option<Grant>, TrackerError> {
+        let request = GrantRequest { file_hash: file_hash.to_string(), more: Vec::new() };
+        let call = Call { repeatable: true, ..Call::post("/api/v1/grants", &request) };
+        let reply: GrantReply = match self.authorised(call) {
+            Err(TrackerError::Answered { status: 404 | 405, code, .. }) if code != "unknown_file" => return Ok(None),
+            reply => reply?,
+        };
+        if reply.grant.len() > GRANT_BYTES_MAX || reply.grant.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(TrackerError::Malformed("grant: it is none".to_owned()));
+        }
+        let renew_at = unix_now().saturating_add(reply.renew_in_seconds);
+        Ok(Some(Grant { text: reply.grant, expires_at: reply.expires_at, renew_at }))
+    }
+
+    /// Who may have a file; told to its owner alone.
+    pub fn access(&self, file_hash: FileHash) -> Result<Audience, TrackerError> {
+        let path = access_path(file_hash);
+        let call = Call { answer_max: LISTING_ANSWER, ..Call::get(&path) };
+        audience(self.authorised(call)?)
+    }
+
+    /// Says who may have a file from now on.
+    pub fn set_access(&self, file_hash: FileHash, audience: &Audience) -> Result<(), TrackerError> {
+        if *audience == Audience::Withdrawn {
+            return self.withdraw(file_hash);
+        }
+        let (accounts, groups) = match audience {
+            Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.as_slice()),
+            _ => Default::default(),
+        };
+        let accounts = accounts.iter().map(ToString::to_string).collect();
+        let request = FileAccessRequest { access: audience.word().to_owned(), accounts, groups: groups.to_vec() };
+        let path = access_path(file_hash);
+        let call = Call { answer_max: LISTING_ANSWER, ..Call::put(&path, &request) };
+        self.authorised::<FileAccessReply>(call).map(drop)
+    }
+
+    /// From now on nobody may have a file, until its owner says otherwise.
+    pub fn withdraw(&self, file_hash: FileHash) -> Result<(), TrackerError> {
+        let path = format!("/api/v1/files/{file_hash}");
+        self.authorised::<StatusReply>(Call::delete(&path)).map(drop)
+    }
+
+    /// The account's groups by name.
+    pub fn groups(&self) -> Result<Vec<GroupInfo>, TrackerError> {
+        let reply: GroupsReply = self.authorised(Call::get("/api/v1/groups"))?;
+        let group = |group: peernet_protos::rest::GroupSummary| GroupInfo { name: group.name, members: group.members };
+        Ok(reply.groups.into_iter().map(group).collect())
+    }
+
+    /// The members of a group of the account, in ascending order.
+    pub fn group(&self, name: &str) -> Result<Vec<PeerId>, TrackerError> {
+        let path = group_path(name);
+        let reply: GroupReply = self.authorised(Call { answer_max: LISTING_ANSWER, ..Call::get(&path) })?;
+        peers(&reply.members)
+    }
+
+    /// Makes a group, or replaces its members.
+    pub fn put_group(&self, name: &str, members: &[PeerId]) -> Result<(), TrackerError> {
+        let request = GroupRequest { members: members.iter().map(ToString::to_string).collect() };
+        let path = group_path(name);
+        let call = Call { answer_max: LISTING_ANSWER, ..Call::put(&path, &request) };
+        self.authorised::<GroupReply>(call).map(drop)
+    }
+
+    /// Deletes a group: what was shared with it no longer is.
+    pub fn delete_group(&self, name: &str) -> Result<(), TrackerError> {
+        self.authorised::<StatusReply>(Call::delete(&group_path(name))).map(drop)
+    }
+}
+
+fn access_path(file_hash: FileHash) -> String {
+    format!("/api/v1/files/{file_hash}/access")
+}
+
+fn group_path(name: &str) -> String {
+    format!("/api/v1/groups/{}", percent_encoded(name))
+}
+
+fn audience(reply: FileAccessReply) -> Result<Audience, TrackerError> {
+    match reply.access.as_str() {
+        ACCESS_PUBLIC => Ok(Audience::Public),
+        ACCESS_PRIVATE => Ok(Audience::Private),
+        ACCESS_WITHDRAWN => Ok(Audience::Withdrawn),
+        ACCESS_SHARED => Ok(Audience::Shared { accounts: peers(&reply.accounts)?, groups: reply.groups }),
+        _ => Err(TrackerError::Malformed("access: a word that this version does not know".to_owned())),
+    }
+}
+
+fn peers(ids: &[String]) -> Result<Vec<PeerId>, TrackerError> {
+    let parse = |id: &String| id.parse().map_err(|error| TrackerError::Malformed(format!("peer_id: {error}")));
+    ids.iter().map(parse).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_owner_said_is_read_back() {
+        let peer = PeerId::from_random([1; 16]);
+        let reply = |access: &str| FileAccessReply {
+            access: access.to_owned(),
+            accounts: vec![peer.to_string()],
+            groups: vec!["lab".to_owned()],
+            ..FileAccessReply::default()
+        };
+        let shared = Audience::Shared { accounts: vec![peer], groups: vec!["lab".to_owned()] };
+        for expected in [Audience::Public, shared, Audience::Private, Audience::Withdrawn] {
+            assert_eq!(audience(reply(expected.word())), Ok(expected));
+        }
+        assert!(audience(reply("secret")).is_err());
+        assert_eq!(group_path("a b/ü"), "/api/v1/groups/a%20b%2F%C3%BC");
+    }
+}
