@@ -84,7 +84,8 @@ fn keys_and_token() -> &'static (Keys, String) {
     KEYS.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let hour = Duration::from_secs(3_600);
-        let keys = Keys::open(folder.path(), Lifetimes { account: hour, device: hour, grant: hour }).expect("a new key");
+        let keys =
+            Keys::open(folder.path(), Lifetimes { account: hour, device: hour, grant: hour }).expect("a new key");
         let token = keys.issue(NOW, &Caller::account(PeerId([7; 16]), 1)).text;
         (keys, token)
     })
