@@ -8,7 +8,7 @@
 --   * Hashes are bytea of 32 bytes, peers are uuid. A set of chunks is one bitmap, a list of chunk hashes is one bytea
 --     of 32 bytes each: a row a chunk was measured 1,000 times slower and 600 times larger.
 --   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
---     table by: a peer or a file_hash. accounts, devices, groups, group_members, access_changes, treasury, invites, audit, trackers and
+--     table by: a peer, a file_hash or a manifest_id. accounts, devices, groups, group_members, access_changes, treasury, invites, audit, trackers and
 --     schema_version are small and would be replicated to every node.
 --   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
 --   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
@@ -140,6 +140,19 @@ CREATE TABLE IF NOT EXISTS manifests (
 -- Hashes do not compress: do not try.
 ALTER TABLE manifests ALTER COLUMN chunk_hashes SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS manifests_by_id ON manifests (manifest_id);
+
+-- Who says that he publishes a manifest: at most one an (account, manifest), verified before it came here.
+CREATE TABLE IF NOT EXISTS manifest_signatures (
+    manifest_id bytea  NOT NULL CHECK (length(manifest_id) = 32),
+    peer        uuid   NOT NULL REFERENCES accounts (id),
+    -- Ed25519.
+    public_key  bytea  NOT NULL CHECK (length(public_key) = 32),
+    signature   bytea  NOT NULL CHECK (length(signature) = 64),
+    -- When the account signed the manifest first: signing it again is no way to the front or the back.
+    signed_at   bigint NOT NULL,
+    PRIMARY KEY (manifest_id, peer)
+);
+CREATE INDEX IF NOT EXISTS manifest_signatures_by_time ON manifest_signatures (manifest_id, signed_at, peer);
 
 -- Files that one version 1 peer announced whole; their chunks are 1 MiB, the last one of unknown length.
 CREATE TABLE IF NOT EXISTS v1_listings (

@@ -30,6 +30,10 @@ pub const SOURCES_PER_PLAN: usize = 10;
 pub const SEARCH_PAGE_MAX: usize = 100;
 /// The most files that a grant covers beside its first.
 pub const GRANT_MORE_MAX: usize = 4;
+/// The most signatures of one manifest that are told, the oldest.
+pub const SIGNATURES_TOLD_MAX: usize = 10;
+/// The most signatures of one manifest that are counted.
+pub const SIGNATURES_COUNTED_MAX: usize = 1_000;
 /// The most accounts that one file is shared with by name, and the most members of a group.
 pub const MEMBERS_MAX: usize = 1_000;
 /// The most groups of one account, and so the most that one file is shared with.

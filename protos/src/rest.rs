@@ -354,6 +354,37 @@ pub struct ManifestReplyBody {
     pub manifest: ManifestBody,
 }
 
+/// `PUT /api/v1/manifests/{manifest_id}/signature` (Bearer): the caller's account says that it publishes a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureRequest {
+    /// An Ed25519 key, 32 bytes in base64url (RFC 4648 section 5) without padding.
+    pub key: String,
+    /// Its signature (RFC 8032) of the account's publication of the manifest, 64 bytes in the same form.
+    pub signature: String,
+}
+
+/// `GET /api/v1/manifests/{manifest_id}/signatures?account=…` (Bearer): who says that he publishes a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignaturesReply {
+    /// The oldest first, at most 10.
+    pub signatures: Vec<SignatureBody>,
+    /// How many there are of what was asked for; no more than 1,000 are counted.
+    pub total: u64,
+}
+
+/// One account's signature of a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureBody {
+    /// The account.
+    pub peer_id: String,
+    /// See [`SignatureRequest::key`].
+    pub key: String,
+    /// See [`SignatureRequest::signature`].
+    pub signature: String,
+    /// When the account signed the manifest first, also where it has signed it again since.
+    pub signed_at: u64,
+}
+
 /// This version's calls over mutual TLS.
 pub const GRPC_TLS: &str = "grpc-tls";
 /// This version's calls in plaintext.

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod policies;
 pub mod postgres;
 pub mod registry;
+pub mod signatures;
 pub mod swarm_log;
 
 mod columns;
@@ -28,6 +29,7 @@ use devices::NewDevice;
 use exchange::Exchange;
 use policies::{PolicyReader, PolicyWrite, Refusal};
 use registry::{AccountWrite, Registry};
+use signatures::{SignatureReader, StoredSignature};
 
 /// Why the store did not do it.
 #[derive(Debug)]
@@ -181,6 +183,8 @@ pub enum Write {
     },
     /// Stores a manifest unless its id is known.
     PutManifest(StoredManifest),
+    /// Stores an account's signature of a manifest, in the place of its earlier one, whose time stays.
+    PutSignature(StoredSignature),
     /// Ends a peer's version 1 listings: of some files, or of all.
     Leave {
         /// Whose.
@@ -309,6 +313,11 @@ pub trait Store: Send + Sync + 'static {
     /// Who may have which file.
     fn policies(&self) -> Result<&dyn PolicyReader> {
         Err(StoreError::Failed("this store keeps no policies".into()))
+    }
+
+    /// Who has signed which manifest.
+    fn signatures(&self) -> Result<&dyn SignatureReader> {
+        Err(StoreError::Failed("this store keeps no signatures".into()))
     }
 
     /// Checks the invariants over all rows of one snapshot, which it loads into memory: for an operator's command.

@@ -1,5 +1,7 @@
 //! From wire types to valid ones: the one place where what a client wrote is believed or refused.
 
+mod signature;
+
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
@@ -19,6 +21,8 @@ use crate::api::ApiError;
 use crate::api::peer_address;
 use crate::store::V1Chunk;
 use crate::swarm::{Held, Reach};
+
+pub use signature::signature;
 
 /// The longest site label, in bytes.
 const SITE_BYTES_MAX: usize = 64;

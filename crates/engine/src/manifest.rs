@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use crate::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId};
+use crate::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
 
 /// The default chunk size and the smallest one: 1 MiB.
 pub const CHUNK_SIZE_MIN: u32 = 1 << 20;
@@ -14,6 +14,10 @@ pub const CHUNK_SIZE_MAX: u32 = 16 << 20;
 pub const CHUNKS_MAX: u32 = 16_384;
 /// Prefix of what a manifest id hashes.
 const MANIFEST_DOMAIN: &[u8] = b"peernet-manifest-v1\0";
+/// Prefix of what the signature of a publication is over.
+const PUBLICATION_DOMAIN: &[u8; 23] = b"peernet-publication-v1\0";
+/// How long a [`publication_message`] is.
+pub const PUBLICATION_MESSAGE_BYTES: usize = PUBLICATION_DOMAIN.len() + 16 + 32;
 
 /// Why something is not a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,8 +183,22 @@ fn manifest_id(file_hash: &FileHash, geometry: &Geometry, chunk_hashes: &[ChunkH
     ManifestId(hasher.finalize().into())
 }
 
+/// What an account signs (Ed25519, RFC 8032) to say that it publishes a manifest: a domain, then the two ids. The account is in it so that
+/// nobody can show a signature as his own.
+pub fn publication_message(peer: PeerId, manifest: ManifestId) -> [u8; PUBLICATION_MESSAGE_BYTES] {
+    let mut message = [0; PUBLICATION_MESSAGE_BYTES];
+    let (domain, ids) = message.split_at_mut(PUBLICATION_DOMAIN.len());
+    let (peer_id, manifest_id) = ids.split_at_mut(peer.0.len());
+    domain.copy_from_slice(PUBLICATION_DOMAIN);
+    peer_id.copy_from_slice(&peer.0);
+    manifest_id.copy_from_slice(&manifest.0);
+    message
+}
+
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
 
     #[test]
@@ -218,5 +236,12 @@ mod tests {
         {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn what_a_publication_signs_is_pinned() {
+        let message = publication_message(PeerId([0xa1; 16]), ManifestId([0xb2; 32]));
+        let ids = format!("{}{}", "a1".repeat(16), "b2".repeat(32));
+        assert_eq!(HEXLOWER.encode(&message), format!("706565726e65742d7075626c69636174696f6e2d763100{ids}"));
     }
 }

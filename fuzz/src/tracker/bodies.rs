@@ -1,13 +1,13 @@
 //! The bodies of REST calls: JSON to wire types, wire types to valid ones.
 
-use data_encoding::BASE64;
-use peernet_engine::ids::PeerId;
+use data_encoding::{BASE64, BASE64URL_NOPAD};
+use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::{CHUNKS_MAX, FILE_NAME_BYTES_MAX};
 use peernet_protos::rest::{
     AnnounceChunkRequest, FeedbackBatchRequest, FeedbackEntry, FeedbackRequest, Have, LoginRequest, LookupV1Reply,
-    ManifestBody, PasswordRequest, PlanReply, RegisterRequest, SearchReply, SwarmAnnounceRequest, SwarmLeaveRequest,
-    TokenRefreshRequest,
+    ManifestBody, PasswordRequest, PlanReply, RegisterRequest, SearchReply, SignatureRequest, SignaturesReply,
+    SwarmAnnounceRequest, SwarmLeaveRequest, TokenRefreshRequest,
 };
 use peernet_tracker::wire;
 use serde::Serialize;
@@ -24,8 +24,10 @@ pub fn rest_body(data: &[u8]) {
     same::<TokenRefreshRequest>(data);
     same::<SwarmLeaveRequest>(data);
     same::<SearchReply>(data);
+    same::<SignaturesReply>(data);
     same::<AnnounceChunkRequest>(data).iter().for_each(announced_chunk);
     same::<ManifestBody>(data).iter().for_each(manifest);
+    same::<SignatureRequest>(data).iter().for_each(signature);
     same::<Have>(data).iter().for_each(have);
     same::<FeedbackRequest>(data).iter().for_each(report);
     same::<FeedbackEntry>(data).iter().for_each(report_entry);
@@ -71,6 +73,14 @@ fn manifest(body: &ManifestBody) {
     assert_eq!(manifest.file_hash().to_string(), body.file_hash);
 }
 
+fn signature(body: &SignatureRequest) {
+    let verified = |peer| wire::signature(PeerId([peer; 16]), ManifestId([9; 32]), body);
+    let Ok((key, signature)) = verified(7) else { return };
+    let written = (BASE64URL_NOPAD.encode(&key), BASE64URL_NOPAD.encode(&signature));
+    assert_eq!(written, (body.key.clone(), body.signature.clone()), "there is one way to write it");
+    assert!(verified(8).is_err(), "it is good for one account");
+}
+
 fn have(body: &Have) {
     for chunks in [0, 1, 10, 40] {
         let Ok(held) = wire::held(body, chunks) else { continue };
@@ -109,6 +119,11 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
         ),
         &format!(
             r#"{{"file_hash":"{hash}","file_name":"x","size":7,"chunk_size":1048576,"chunk_hashes":"{chunk_hash}"}}"#
+        ),
+        // Signed for the account and the manifest of `signature`.
+        r#"{"key":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg","signature":"EZTv3l8sHOFetG8GxpybL65wgN3MTr8f1eH_KP9-evhF8nqbIoLkRJ2he2HygkSOe3SjKoI7AGHq7joAV622Bg"}"#,
+        &format!(
+            r#"{{"signatures":[{{"peer_id":"{peer}","key":"a","signature":"b","signed_at":1800000000}}],"total":3}}"#
         ),
         r#""complete""#,
         r#"{"bitmap":"/8A="}"#,

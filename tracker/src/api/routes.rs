@@ -175,6 +175,8 @@ pub const ROUTES: &[Route] = &[
     bearer("GET", "/api/v1/files", "search", READ, search::search),
     sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", SHARE, manifests::put)),
     bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", READ, manifests::get),
+    bearer("PUT", "/api/v1/manifests/{manifest_id}/signature", "putSignature", SHARE, manifests::signatures::put),
+    bearer("GET", "/api/v1/manifests/{manifest_id}/signatures", "signatures", READ, manifests::signatures::list),
     sized(BODY_BYTES_ANNOUNCE, committing("POST", "/api/v1/swarm/announce", "announce", SHARE, swarm::announce)),
     sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", SHARE, swarm::leave)),
 ];

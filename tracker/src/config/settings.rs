@@ -146,7 +146,7 @@ settings! {
     swarm_mebibytes_max: usize = 512;
     /// files that one account may announce, 1 to 1000000
     files_per_account: usize = 50_000;
-    /// bytes of manifests that one account may store; 0 is no limit
+    /// bytes of manifests and signatures that one account may store; 0 is no limit
     metadata_bytes_per_account: u64 = 1 << 30;
     /// days that the audit log is kept, at most 36500; 0 is for ever
     audit_days: u32 = 365;

@@ -13,6 +13,7 @@ use peernet_engine::time::UnixMillis;
 use super::devices::{Device, Revoked};
 use super::policies::{Access, Group, GroupId, Policy, Standing};
 use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
+use super::signatures::StoredSignature;
 use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
 use crate::scopes::Scopes;
 
@@ -85,6 +86,18 @@ macro_rules! manifest_columns {
         "file_hash, size, chunk_size, chunk_hashes, file_name, announced_by, created_at"
     };
 }
+/// Where signatures `s` are, of accounts `a` that are not suspended; a condition may follow.
+macro_rules! from_signatures {
+    () => {
+        " FROM manifest_signatures s JOIN accounts a ON a.id = s.peer AND a.suspended_at IS NULL "
+    };
+}
+/// Columns of [`signature`], of manifest_signatures `s`.
+macro_rules! signature_columns {
+    () => {
+        "s.manifest_id, s.peer, s.public_key, s.signature, s.signed_at"
+    };
+}
 /// Columns of [`v1_listing`].
 macro_rules! v1_listing_columns {
     () => {
@@ -118,8 +131,9 @@ macro_rules! pair_columns {
     };
 }
 pub(super) use {
-    account_columns, account_entries, audit_columns, device_columns, group_columns, invite_columns, ledger_columns,
-    manifest_columns, pair_columns, policy_columns, ticket_columns, treasury_columns, v1_listing_columns,
+    account_columns, account_entries, audit_columns, device_columns, from_signatures, group_columns, invite_columns,
+    ledger_columns, manifest_columns, pair_columns, policy_columns, signature_columns, ticket_columns,
+    treasury_columns, v1_listing_columns,
 };
 
 /// Reads columns one after the other, so that the order of fields is the order of columns.
@@ -372,6 +386,17 @@ pub(super) fn file_meta(row: &impl Columns) -> Result<FileMeta> {
     Ok(FileMeta { file_hash, file_name, manifest, created_at })
 }
 
+pub(super) fn signature(row: &impl Columns) -> Result<StoredSignature> {
+    let mut c = Cursor::new(row);
+    Ok(StoredSignature {
+        manifest_id: c.hash().map(ManifestId)?,
+        peer: c.peer()?,
+        public_key: c.hash()?,
+        signature: c.bytes()?.try_into().map_err(|_| damaged("a signature is not 64 bytes"))?,
+        signed_at: c.time()?,
+    })
+}
+
 pub(super) fn v1_listing(row: &impl Columns) -> Result<V1Listing> {
     let mut c = Cursor::new(row);
     let (peer, file_hash, file_name, hashes) = (c.peer()?, c.file_hash()?, c.text()?, c.bytes()?);
@@ -434,6 +459,12 @@ pub(super) fn ticket(row: &impl Columns) -> Result<TicketRow> {
 pub(super) fn pair(row: &impl Columns) -> Result<PairRow> {
     let mut c = Cursor::new(row);
     Ok(PairRow { reporter: c.peer()?, target: c.peer()?, masses: c.masses()?, demoted_until: c.time()? })
+}
+
+/// Columns: a manifest_id and a peer, as bytes.
+pub(super) fn manifest_and_peer(row: &impl Columns) -> Result<([u8; 32], [u8; 16])> {
+    let mut c = Cursor::new(row);
+    Ok((c.hash()?, c.id()?))
 }
 
 /// Columns: a peer and a file_hash.

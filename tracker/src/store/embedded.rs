@@ -10,6 +10,7 @@ mod migrate;
 mod policies;
 mod read;
 mod registry;
+mod signatures;
 mod write;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ use peernet_engine::time::UnixMillis;
 use self::connection::{Connections, query};
 use super::policies::PolicyReader;
 use super::registry::Registry;
+use super::signatures::SignatureReader;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoredManifest, V1Listing, Write, Written, columns,
 };
@@ -115,6 +117,10 @@ impl Store for EmbeddedStore {
     }
 
     fn policies(&self) -> Result<&dyn PolicyReader> {
+        Ok(self)
+    }
+
+    fn signatures(&self) -> Result<&dyn SignatureReader> {
         Ok(self)
     }
 

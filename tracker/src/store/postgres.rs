@@ -11,6 +11,7 @@ mod pool;
 mod read;
 mod registry;
 mod session;
+mod signatures;
 mod trouble;
 mod values;
 mod write;
@@ -27,6 +28,7 @@ use self::session::Session;
 use super::exchange::{Batch, Exchange, TrackerId, TrackerRow};
 use super::policies::PolicyReader;
 use super::registry::Registry;
+use super::signatures::SignatureReader;
 use super::{
     Account, Durability, FileMeta, Result, SearchQuery, Store, StoreError, StoredManifest, V1Listing, Write, Written,
 };
@@ -163,6 +165,10 @@ impl Store for PostgresStore {
     }
 
     fn policies(&self) -> Result<&dyn PolicyReader> {
+        Ok(self)
+    }
+
+    fn signatures(&self) -> Result<&dyn SignatureReader> {
         Ok(self)
     }
 

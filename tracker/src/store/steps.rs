@@ -45,7 +45,7 @@ const STEPS: &[Step] = &[
     Step { version: 2, before: NOTHING, after: Sql { postgres: COUNT_METADATA, embedded: COUNT_METADATA } },
     // Devices are a new table: the schema files have all of it.
     Step { version: 3, before: NOTHING, after: NOTHING },
-    // Who may have which file, and groups, are new tables too.
+    // Who may have which file, groups, and signatures of manifests are new tables too.
     Step { version: 4, before: NOTHING, after: NOTHING },
 ];
 

@@ -305,10 +305,11 @@ fn expected_scopes() -> BTreeMap<&'static str, &'static str> {
         "plan",
         "search",
         "manifest",
+        "signatures",
         "access",
         "grant",
     ];
-    let share = ["announceChunk", "putManifest", "announce", "leave", "setAccess", "withdraw"];
+    let share = ["announceChunk", "putManifest", "putSignature", "announce", "leave", "setAccess", "withdraw"];
     let admin = ["changePassword", "refreshToken", "groups", "group", "putGroup", "deleteGroup"];
     let any = ["devices", "revokeDevice"];
     let all = [(&read[..], "read"), (&share, "share"), (&admin, "admin"), (&any, "read share admin")];

@@ -242,6 +242,8 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
     );
     let (file_hash, file_name, chunk_hashes) = (text(), text(), text());
     check_fields("Manifest", rest::ManifestBody { file_hash, file_name, size: 0, chunk_size: 0, chunk_hashes });
+    check_fields("SignatureRequest", rest::SignatureRequest::default());
+    check_fields("Signatures", rest::SignaturesReply::default());
     let plan = rest::PlanReply {
         file_hash: text(),
         file_name: text(),

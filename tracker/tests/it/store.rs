@@ -10,6 +10,7 @@ mod lost_server;
 mod policies;
 mod registry;
 mod schema;
+mod signatures;
 mod support;
 mod swarm;
 mod upgrade;

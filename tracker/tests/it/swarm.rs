@@ -13,3 +13,4 @@ mod order;
 mod plan;
 mod replicas;
 mod search;
+mod signatures;

@@ -121,6 +121,19 @@ CREATE TABLE IF NOT EXISTS manifests (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS manifests_by_id ON manifests (manifest_id);
 
+-- Who says that he publishes a manifest: at most one an (account, manifest), verified before it came here.
+CREATE TABLE IF NOT EXISTS manifest_signatures (
+    manifest_id BLOB    NOT NULL CHECK (length(manifest_id) = 32),
+    peer        BLOB    NOT NULL REFERENCES accounts (id),
+    -- Ed25519.
+    public_key  BLOB    NOT NULL CHECK (length(public_key) = 32),
+    signature   BLOB    NOT NULL CHECK (length(signature) = 64),
+    -- When the account signed the manifest first: signing it again is no way to the front or the back.
+    signed_at   INTEGER NOT NULL,
+    PRIMARY KEY (manifest_id, peer)
+) STRICT;
+CREATE INDEX IF NOT EXISTS manifest_signatures_by_time ON manifest_signatures (manifest_id, signed_at, peer);
+
 -- Files that one version 1 peer announced whole; their chunks are 1 MiB, the last one of unknown length.
 CREATE TABLE IF NOT EXISTS v1_listings (
     peer         BLOB    NOT NULL,

@@ -9,6 +9,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use rusqlite::{Connection, params};
 
+use crate::store::signatures::{SIGNATURE_ROW_BYTES, StoredSignature};
 use crate::store::text::{folded, storable};
 use crate::store::{Result, StoreError, StoredManifest, V1Listing, Write, Written};
 
@@ -26,6 +27,7 @@ fn one(tx: &Connection, now: UnixMillis, write: &Write) -> Result<Written> {
             accounts::set_password(tx, now, *id, *generation, password_hash, device.as_ref())
         }
         Write::PutManifest(stored) => put_manifest(tx, stored),
+        Write::PutSignature(stored) => put_signature(tx, stored).map(|()| Written::Done),
         Write::Leave { peer, files } => leave(tx, *peer, files.as_deref()).map(|()| Written::Done),
         Write::SealV1(listing) => seal(tx, listing).map(|()| Written::Done),
         Write::Account(write) => accounts::write(tx, now, write),
@@ -54,13 +56,37 @@ fn put_manifest(tx: &Connection, stored: &StoredManifest) -> Result<Written> {
     if inserted == 0 {
         return Ok(Written::Known);
     }
+    count_usage(tx, stored.announced_by, stored.metadata_bytes())?;
+    Ok(Written::Done)
+}
+
+/// What replaces an earlier one counts no more than that.
+fn put_signature(tx: &Connection, stored: &StoredSignature) -> Result<()> {
+    let inserted = execute(
+        tx,
+        "INSERT INTO manifest_signatures (manifest_id, peer, public_key, signature, signed_at) VALUES (?1, ?2, ?3, ?4, \
+         ?5) ON CONFLICT DO NOTHING",
+        params![stored.manifest_id.0, stored.peer.0, stored.public_key, stored.signature, stored.signed_at.0],
+    )?;
+    if inserted > 0 {
+        return count_usage(tx, stored.peer, SIGNATURE_ROW_BYTES);
+    }
+    execute(
+        tx,
+        "UPDATE manifest_signatures SET public_key = ?3, signature = ?4 WHERE manifest_id = ?1 AND peer = ?2",
+        params![stored.manifest_id.0, stored.peer.0, stored.public_key, stored.signature],
+    )?;
+    Ok(())
+}
+
+fn count_usage(tx: &Connection, account: PeerId, bytes: u64) -> Result<()> {
     execute(
         tx,
         "INSERT INTO account_usage (account, metadata_bytes) VALUES (?1, ?2) ON CONFLICT (account) DO UPDATE SET \
          metadata_bytes = metadata_bytes + excluded.metadata_bytes",
-        params![stored.announced_by.0, whole(stored.metadata_bytes())?],
+        params![account.0, whole(bytes)?],
     )?;
-    Ok(Written::Done)
+    Ok(())
 }
 
 /// Makes a file known, unless it is.

@@ -10,6 +10,7 @@
 mod accounts;
 mod manifests;
 mod policies;
+mod signatures;
 mod swarm;
 
 use std::collections::BTreeSet;
@@ -49,6 +50,7 @@ pub(super) fn write(
     policies::write(&mut tx, batch, &mut written)?;
     manifests::write_files(&mut tx, batch)?;
     manifests::write(&mut tx, batch, &mut written)?;
+    signatures::write(&mut tx, batch)?;
     swarm::write(&mut tx, batch)?;
     tx.commit()?;
     Ok(written)
@@ -71,6 +73,7 @@ fn peer_of(write: &Write) -> Option<PeerId> {
         Write::CreateAccount(account) => Some(account.id),
         Write::SetPassword { id, .. } => Some(*id),
         Write::PutManifest(stored) => Some(stored.announced_by),
+        Write::PutSignature(stored) => Some(stored.peer),
         Write::Leave { peer, .. } => Some(*peer),
         Write::SealV1(listing) => Some(listing.peer),
         Write::Account(write) => write.peer(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use peernet_engine::ids::{ByteCount, ChunkHash, DeviceId, FileHash, PeerId};
+use peernet_engine::ids::{ByteCount, ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 use peernet_testkit::postgres::fresh_database;
@@ -10,6 +10,7 @@ use peernet_tracker::scopes::Scopes;
 use peernet_tracker::store::devices::NewDevice;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
+use peernet_tracker::store::signatures::StoredSignature;
 use peernet_tracker::store::{Account, Durability, Store, StoredManifest, V1Listing, Write, Written};
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -78,6 +79,11 @@ pub(super) fn manifest(file_number: u8, chunks: u8, name: &str, created_at: Unix
     let hashes = (0..chunks).map(|at| ChunkHash([at ^ file_number; 32])).collect();
     let manifest = Manifest::new(file(file_number), geometry, hashes).unwrap();
     StoredManifest { manifest, file_name: name.to_owned(), announced_by: peer(1), created_at }
+}
+
+/// What an account has stored as its signature; no store looks whether it verifies.
+pub(super) fn signature(manifest_id: ManifestId, of: u8, content: u8, signed_at: UnixMillis) -> StoredSignature {
+    StoredSignature { manifest_id, peer: peer(of), public_key: [content; 32], signature: [content; 64], signed_at }
 }
 
 pub(super) fn listing(peer_number: u8, of: u8, expires_at: UnixMillis) -> V1Listing {

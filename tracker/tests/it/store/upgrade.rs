@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peernet_engine::economy::SUPPLY_MT;
+use peernet_engine::ids::ManifestId;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::policies::{Access, PolicyWrite};
@@ -10,7 +11,7 @@ use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::registry::{AccountWrite, SCHEMA_VERSION};
 use peernet_tracker::store::{Store, Write, Written};
 
-use super::support::{HOUR_MS, NOW, account, device, file, later, manifest, peer, write};
+use super::support::{HOUR_MS, NOW, account, device, file, later, manifest, peer, signature, write};
 
 const POSTGRES: &str = include_str!("version1/postgres.sql");
 const EMBEDDED: &str = include_str!("version1/embedded.sql");
@@ -110,6 +111,13 @@ fn check(name: &str, store: &dyn Store) {
     let withdraw = PolicyWrite::Withdraw { file_hash: file(3), caller: peer(2), files_max: 1 };
     assert_eq!(write(store, &[Write::Policy(withdraw)]), [Written::Done], "{name}");
     assert_eq!(reader.policy_sequence().unwrap(), 1, "{name}");
+
+    // Nobody has signed what was there, and who was there can.
+    let (id, reader) = (ManifestId([103; 32]), store.signatures().unwrap());
+    assert_eq!(reader.signatures(id).unwrap(), [], "{name}");
+    assert_eq!(write(store, &[Write::PutSignature(signature(id, 2, 1, NOW))]), [Written::Done], "{name}");
+    assert_eq!(reader.signatures(id).unwrap(), [signature(id, 2, 1, NOW)], "{name}");
+    assert_eq!(registry.metadata_bytes(peer(2)).unwrap(), 2 * 256, "{name}: counted like its manifest");
 }
 
 #[test]

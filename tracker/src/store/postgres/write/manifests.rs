@@ -36,7 +36,7 @@ pub(super) fn write(tx: &mut Tx<'_>, batch: &[Write], written: &mut [Written]) -
 }
 
 /// In the order of the accounts, which are locked already.
-fn count_usage(tx: &mut Tx<'_>, usage: &BTreeMap<[u8; 16], i64>) -> Result<(), Trouble> {
+pub(super) fn count_usage(tx: &mut Tx<'_>, usage: &BTreeMap<[u8; 16], i64>) -> Result<(), Trouble> {
     if usage.is_empty() {
         return Ok(());
     }

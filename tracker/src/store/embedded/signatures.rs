@@ -1,0 +1,39 @@
+//! Questions about signatures of manifests.
+
+use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_protos::limits::{SIGNATURES_COUNTED_MAX, SIGNATURES_TOLD_MAX};
+use rusqlite::params;
+
+use crate::store::Result;
+use crate::store::columns::{self, from_signatures, signature_columns};
+use crate::store::signatures::{SignatureReader, StoredSignature};
+
+use super::EmbeddedStore;
+use super::connection::query;
+
+impl SignatureReader for EmbeddedStore {
+    fn signatures(&self, manifest_id: ManifestId) -> Result<Vec<StoredSignature>> {
+        let sql = concat!(
+            "SELECT ",
+            signature_columns!(),
+            from_signatures!(),
+            "WHERE s.manifest_id = ?1 ORDER BY s.signed_at, s.peer LIMIT ?2"
+        );
+        let params = params![manifest_id.0, SIGNATURES_TOLD_MAX as i64];
+        self.connections.read(|tx| query(tx, sql, params, |row| columns::signature(row)))
+    }
+
+    fn signature_count(&self, manifest_id: ManifestId) -> Result<u64> {
+        let sql = concat!("SELECT count(*) FROM (SELECT 1", from_signatures!(), "WHERE s.manifest_id = ?1 LIMIT ?2)");
+        let params = params![manifest_id.0, SIGNATURES_COUNTED_MAX as i64];
+        let found = self.connections.read(|tx| query(tx, sql, params, |row| columns::size(row)))?;
+        Ok(found.first().copied().unwrap_or(0))
+    }
+
+    fn signature(&self, manifest_id: ManifestId, peer: PeerId) -> Result<Option<StoredSignature>> {
+        let sql =
+            concat!("SELECT ", signature_columns!(), from_signatures!(), "WHERE s.manifest_id = ?1 AND s.peer = ?2");
+        let params = params![manifest_id.0, peer.0];
+        self.connections.read(|tx| Ok(query(tx, sql, params, |row| columns::signature(row))?.pop()))
+    }
+}

@@ -1,0 +1,97 @@
+//! A signature with which an account says that it publishes a manifest: read, and verified before anything believes it.
+
+use data_encoding::BASE64URL_NOPAD;
+use ed25519_dalek::VerifyingKey;
+use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_engine::manifest::publication_message;
+use peernet_protos::rest::SignatureRequest;
+
+use crate::api::ApiError;
+
+/// The key and the signature of it, verified for `peer` and this manifest; 422 `invalid_signature`.
+pub fn signature(
+    peer: PeerId,
+    manifest_id: ManifestId,
+    body: &SignatureRequest,
+) -> Result<([u8; 32], [u8; 64]), ApiError> {
+    let invalid = |message: &str| ApiError::unprocessable("invalid_signature", message);
+    let key = bytes(&body.key).ok_or_else(|| invalid("key must be 32 bytes in base64url without padding"))?;
+    let signature =
+        bytes(&body.signature).ok_or_else(|| invalid("signature must be 64 bytes in base64url without padding"))?;
+    // With a key of small order one signature is good for every message: it would say nothing about this manifest.
+    if !VerifyingKey::from_bytes(&key).is_ok_and(|key| !key.is_weak()) {
+        return Err(invalid("key is not a sound Ed25519 key"));
+    }
+    let message = publication_message(peer, manifest_id);
+    match crypto::verify(&body.signature, &message, &DecodingKey::from_ed_der(&key), Algorithm::EdDSA) {
+        Ok(true) => Ok((key, signature)),
+        _ => Err(invalid("the key has not signed this manifest for the caller's account")),
+    }
+}
+
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: PeerId = PeerId([7; 16]);
+    const MANIFEST: ManifestId = ManifestId([9; 32]);
+    /// Made with another implementation of Ed25519; the private key is the bytes 0 to 31.
+    const KEY: &str = "A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg";
+    const SIGNATURE: &str = "EZTv3l8sHOFetG8GxpybL65wgN3MTr8f1eH_KP9-evhF8nqbIoLkRJ2he2HygkSOe3SjKoI7AGHq7joAV622Bg";
+
+    fn check(peer: PeerId, manifest_id: ManifestId, key: &str, signature: &str) -> Result<[u8; 64], ApiError> {
+        let body = SignatureRequest { key: key.to_owned(), signature: signature.to_owned() };
+        super::signature(peer, manifest_id, &body).map(|(_, signature)| signature)
+    }
+
+    #[test]
+    fn a_signature_is_good_for_its_account_and_its_manifest_alone() {
+        let good = check(PEER, MANIFEST, KEY, SIGNATURE).expect("it verifies");
+        assert_eq!(BASE64URL_NOPAD.encode(&good), SIGNATURE);
+        for (peer, manifest_id) in [(PeerId([8; 16]), MANIFEST), (PEER, ManifestId([8; 32]))] {
+            let error = check(peer, manifest_id, KEY, SIGNATURE).expect_err("signed for another");
+            assert_eq!((error.status, error.code), (422, "invalid_signature"));
+        }
+    }
+
+    #[test]
+    fn every_bit_of_key_and_signature_counts() {
+        let flipped = |text: &str, bit: usize| {
+            let mut bytes = BASE64URL_NOPAD.decode(text.as_bytes()).expect("well-formed");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            BASE64URL_NOPAD.encode(&bytes)
+        };
+        assert!((0..256).all(|bit| check(PEER, MANIFEST, &flipped(KEY, bit), SIGNATURE).is_err()));
+        assert!((0..512).all(|bit| check(PEER, MANIFEST, KEY, &flipped(SIGNATURE, bit)).is_err()));
+    }
+
+    #[test]
+    fn what_is_written_otherwise_or_has_another_length_is_refused() {
+        let padded = |text: &str| format!("{text}=");
+        let standard = |text: &str| text.replace('_', "/").replace('-', "+");
+        let of_length = |length| BASE64URL_NOPAD.encode(&vec![1; length]);
+        for key in [String::new(), "é".into(), padded(KEY), standard(KEY), of_length(31), of_length(33), of_length(64)]
+        {
+            assert!(check(PEER, MANIFEST, &key, SIGNATURE).is_err(), "{key}");
+        }
+        let cut = SIGNATURE[..80].to_owned();
+        for signature in [String::new(), padded(SIGNATURE), standard(SIGNATURE), cut, of_length(63), of_length(65)] {
+            assert!(check(PEER, MANIFEST, KEY, &signature).is_err(), "{signature}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_small_order_is_no_key() {
+        // The neutral element: with it, itself as R and 0 as S are a signature of every message.
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        let forged = [neutral, [0; 32]].concat();
+        let error = check(PEER, MANIFEST, &BASE64URL_NOPAD.encode(&neutral), &BASE64URL_NOPAD.encode(&forged));
+        assert_eq!(error.expect_err("it is good for all").message, "key is not a sound Ed25519 key");
+    }
+}
