@@ -4,6 +4,7 @@ mod access;
 mod builder;
 mod device;
 mod download;
+mod link;
 mod member;
 mod place;
 mod running;
@@ -20,9 +21,11 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::home::{Credentials, Home};
+use crate::identity::Fingerprint;
 use crate::log::Log;
 #[cfg(feature = "cli")]
 use crate::memory::Memory;
+use crate::publication::{Publication, PublicationKey, Publisher};
 use crate::shares::{DirectoryInfo, ShareInfo, Shares};
 use crate::throttle::{SpeedLimits, Throttle};
 use crate::tracker::{Hits, LoginName, Me, TrackerClient};
@@ -32,8 +35,6 @@ use crate::upload::{Held, UploadLimits};
 pub use builder::Builder;
 use member::Standing;
 use running::Running;
-#[cfg(feature = "cli")]
-pub(crate) use share::link_to_hit;
 
 /// How long the end waits for an exchange of tokens that is under way.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -48,6 +49,8 @@ pub struct Node {
     shares: Arc<Shares>,
     settings: Settings,
     standing: Mutex<Standing>,
+    /// For links, where this node is no member yet.
+    authority: Mutex<Option<Fingerprint>>,
     log: Log,
     stop: Cancel,
     running: Running,
@@ -90,6 +93,8 @@ pub struct Shared {
     pub directory: Option<DirectoryInfo>,
     /// Symbolic links and special files in a directory, which are not part of the share.
     pub left_out: u64,
+    /// The key with which this account has signed it as its own; `None` where the tracker has no such signature.
+    pub signed_with: Option<PublicationKey>,
 }
 
 /// How to download.
@@ -112,6 +117,8 @@ pub struct DownloadOptions {
     pub include: Vec<String>,
     /// Of a directory, not those that one of these names.
     pub exclude: Vec<String>,
+    /// Only what this publisher has signed; otherwise [`NodeError::NotFound`], before a byte is fetched.
+    pub from: Option<Publisher>,
     /// Do not wait for the disk: faster where it is the slowest part, but a power cut may cost what was fetched.
     pub no_sync: bool,
 }
@@ -139,6 +146,8 @@ pub struct Downloaded {
     pub sources: Vec<(PeerId, u64)>,
     /// The file was there already, whole and right; nothing was fetched.
     pub was_there: bool,
+    /// Who publishes it: the first who signed its manifest, or who was asked for; `None` where nobody did, or the tracker did not say.
+    pub publication: Option<Publication>,
     /// From the call to the end.
     pub took: Duration,
 }

@@ -11,6 +11,7 @@ mod http;
 mod options;
 mod plans;
 mod session;
+mod signatures;
 mod trust;
 mod url;
 mod wire;

@@ -1,5 +1,5 @@
-//! Share links: `peernet:?xt=urn:sha256:<file_hash>&xm=<manifest_id>&dn=<name>&xl=<size>&tr=<tracker>`, and what a user
-//! may name a file by. The shape follows magnet links; unknown keys are ignored, so that later links work here.
+//! Share links: `peernet:?xt=urn:sha256:<file_hash>&xm=<manifest_id>&dn=<name>&xl=<size>&tr=<tracker>&ca=<authority>`, and
+//! what a user may name a file by. The shape follows magnet links; unknown keys are ignored, so that later links work here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,6 +32,8 @@ pub enum LinkError {
     Tracker,
     /// More than [`TRACKERS_MAX`].
     TooManyTrackers,
+    /// `ca` is not 64 hexadecimal digits.
+    Authority,
     /// A `kind` this version does not know.
     Kind,
     /// A `%` is not followed by two hexadecimal digits, or the bytes are not UTF-8.
@@ -52,6 +54,7 @@ impl fmt::Display for LinkError {
             Self::Size => f.write_str("xl in the link is not a number of bytes"),
             Self::Tracker => f.write_str("tr in the link is not an http or https address"),
             Self::TooManyTrackers => write!(f, "a link names at most {TRACKERS_MAX} trackers"),
+            Self::Authority => f.write_str("ca in the link is not 64 hexadecimal digits"),
             Self::Kind => f.write_str("kind in the link is not known to this version"),
             Self::Encoding => f.write_str("the link is not percent-encoded UTF-8"),
             Self::Twice(key) => write!(f, "the link has {key} twice"),
@@ -84,6 +87,8 @@ pub struct Link {
     pub size: Option<ByteCount>,
     /// http or https addresses; at most [`TRACKERS_MAX`].
     pub trackers: Vec<String>,
+    /// SHA-256 of the certificate of the trackers' authority: whoever comes to the swarm by the link knows whom to trust.
+    pub authority: Option<[u8; 32]>,
     /// File or collection.
     pub kind: Kind,
 }
@@ -91,7 +96,8 @@ pub struct Link {
 impl Link {
     /// To a file, with nothing else.
     pub fn new(file_hash: FileHash) -> Self {
-        Self { file_hash, manifest: None, name: None, size: None, trackers: Vec::new(), kind: Kind::File }
+        let (manifest, name, size, trackers, authority) = (None, None, None, Vec::new(), None);
+        Self { file_hash, manifest, name, size, trackers, authority, kind: Kind::File }
     }
 }
 
@@ -151,6 +157,7 @@ struct Fields {
     xm: Option<String>,
     dn: Option<String>,
     xl: Option<String>,
+    ca: Option<String>,
     kind: Option<String>,
     trackers: Vec<String>,
 }
@@ -162,6 +169,7 @@ impl Fields {
             "xm" => (&mut self.xm, "xm"),
             "dn" => (&mut self.dn, "dn"),
             "xl" => (&mut self.xl, "xl"),
+            "ca" => (&mut self.ca, "ca"),
             "kind" => (&mut self.kind, "kind"),
             "tr" => return self.take_tracker(value),
             _ => return Ok(()),
@@ -195,13 +203,17 @@ impl Fields {
             Some(text) => Some(parse_size(&text).ok_or(LinkError::Size)?),
             None => None,
         };
+        let authority = match self.ca {
+            Some(text) => Some(hash_in_any_case(&text).ok_or(LinkError::Authority)?.0),
+            None => None,
+        };
         let kind = match self.kind.as_deref() {
             None | Some("file") => Kind::File,
             Some("collection") => Kind::Collection,
             Some(_) => return Err(LinkError::Kind),
         };
         let name = self.dn.filter(|name| !name.is_empty());
-        Ok(Link { file_hash: hash, manifest, name, size, trackers: self.trackers, kind })
+        Ok(Link { file_hash: hash, manifest, name, size, trackers: self.trackers, authority, kind })
     }
 }
 
@@ -219,6 +231,10 @@ impl fmt::Display for Link {
         }
         for tracker in &self.trackers {
             write!(f, "&tr={}", Encoded(tracker))?;
+        }
+        if let Some(authority) = self.authority {
+            // In hexadecimal like any hash.
+            write!(f, "&ca={}", FileHash(authority))?;
         }
         match self.kind {
             Kind::File => Ok(()),
@@ -299,6 +315,7 @@ mod tests {
             name: Some("Größe & Maß 100%.txt".to_owned()),
             size: Some(ByteCount(12_345)),
             trackers: vec!["http://127.0.0.1:8080".to_owned(), "https://t.example/a?b=c".to_owned()],
+            authority: Some([0xcd; 32]),
             kind: Kind::Collection,
         }
     }
@@ -307,9 +324,10 @@ mod tests {
     fn a_link_is_printed_as_the_design_says() {
         let expected = format!(
             "peernet:?xt=urn:sha256:{}&xm={}&dn=Gr%C3%B6%C3%9Fe%20%26%20Ma%C3%9F%20100%25.txt&xl=12345\
-             &tr=http://127.0.0.1:8080&tr=https://t.example/a%3Fb%3Dc&kind=collection",
+             &tr=http://127.0.0.1:8080&tr=https://t.example/a%3Fb%3Dc&ca={}&kind=collection",
             hash(),
-            "ab".repeat(32)
+            "ab".repeat(32),
+            "cd".repeat(32)
         );
         assert_eq!(full().to_string(), expected);
         assert_eq!(expected.parse(), Ok(full()));
@@ -350,6 +368,7 @@ mod tests {
             (with("&tr=http://"), LinkError::Tracker),
             (with("&tr=http://a%0d%0ab"), LinkError::Tracker),
             (with(&"&tr=http://a".repeat(9)), LinkError::TooManyTrackers),
+            (with("&ca=12"), LinkError::Authority),
             (with("&kind=swarm"), LinkError::Kind),
             (with("&dn=%"), LinkError::Encoding),
             (with("&dn=%4"), LinkError::Encoding),

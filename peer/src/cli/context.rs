@@ -4,12 +4,15 @@ use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
+use peernet_engine::link::{LinkError, Target};
+
 use super::config::Config;
 use super::exit::Failure;
 use super::output::Output;
 use crate::cancel::Cancel;
 use crate::control::ControlClient;
 use crate::home::{Credentials, Home, HomeLock, Version1Config, parse_version1};
+use crate::identity::Fingerprint;
 use crate::node::{Builder, Node};
 
 const PLAINTEXT_VARIABLE: &str = "PEERNET_ALLOW_PLAINTEXT";
@@ -46,18 +49,34 @@ impl Context {
         Ok(context)
     }
 
-    /// The tracker's URL as far as it is known without an account: option, environment, configuration.
-    pub(super) fn tracker(&self, typed: Option<&str>) -> Option<String> {
+    /// The tracker's URL as far as it is known without an account, by option, environment or configuration; and whom to trust there, where
+    /// what names the tracker is a share link.
+    fn introduced(&self, typed: Option<&str>) -> Result<(Option<String>, Option<Fingerprint>), Failure> {
         let from_environment = || variable("PEERNET_TRACKER");
-        typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone())
+        let named = typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone());
+        match named.as_deref().map(Target::parse) {
+            Some(Ok(Target::Link(link))) if link.trackers.is_empty() => {
+                Err(Failure::usage("the link names no tracker: give its URL with --tracker"))
+            }
+            Some(Ok(Target::Link(link))) => Ok((Some(link.trackers.join(",")), link.authority.map(Fingerprint::new))),
+            Some(Err(error)) if error != LinkError::NotALink && named.as_deref().is_some_and(is_link) => {
+                Err(Failure::usage(format!("--tracker: {error}")))
+            }
+            _ => Ok((named, None)),
+        }
     }
 
     /// A node with what was typed, and what environment and configuration say.
     pub(super) fn builder(&self, way: Way<'_>) -> Result<Builder, Failure> {
         let mut builder =
             Node::builder().folders(self.home.clone()).log(self.output.log()).stop_with(self.cancel.clone());
-        if let Some(url) = self.tracker(way.tracker).or_else(|| self.version1_url()) {
+        let (tracker, authority) = self.introduced(way.tracker)?;
+        if let Some(url) = tracker.or_else(|| self.version1_url()) {
             builder = builder.tracker(url);
+        }
+        if let Some(fingerprint) = authority {
+            // One that was given by name counts more, and comes after.
+            builder = builder.ca_fingerprint(fingerprint);
         }
         builder = self.secured(builder, way)?;
         if let Some(listen) = &self.config.listen {
@@ -149,6 +168,10 @@ impl Context {
         }
         parse_version1(&fs::read_to_string(self.home.version1_file()?).ok()?)
     }
+}
+
+fn is_link(text: &str) -> bool {
+    text.trim_start().get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("peernet:"))
 }
 
 /// An environment variable that is set and not empty.

@@ -13,10 +13,12 @@ use super::limits::Typed;
 use super::output::{shown, size};
 use super::progress::Meter;
 use super::share::problem;
+use super::since::ago;
 use super::{signals, stream};
 use crate::control::Request;
 use crate::error::NodeError;
 use crate::node::{DownloadOptions, Downloaded};
+use crate::publication::{Publication, Publisher};
 
 /// Where version 1 put files.
 const OUTPUT_DEFAULT: &str = "./downloads/";
@@ -26,6 +28,7 @@ const LINGER_MAX: Duration = Duration::from_secs(5);
 pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failure> {
     let target = Target::parse(&typed.target).map_err(|error| Failure::usage(error.to_string()))?;
     whole_to_share(&typed)?;
+    let from = publisher(&typed)?;
     if typed.stdout {
         return stream::download(context, &target, &typed);
     }
@@ -46,6 +49,7 @@ pub(super) fn download(context: &Context, typed: Download) -> Result<Exit, Failu
         offer: !typed.no_serve,
         include: typed.include,
         exclude: typed.exclude,
+        from,
         no_sync: typed.no_sync,
     };
     let node = context.builder(way)?.passing_shares().limits(limits).build()?;
@@ -73,6 +77,12 @@ fn unfinished(error: NodeError) -> Failure {
         NodeError::Unreachable(why) => Failure::from(NodeError::Unreachable(format!("{why}; {GOES_ON}"))),
         error => error.into(),
     }
+}
+
+/// Whom `--from` names.
+pub(super) fn publisher(typed: &Download) -> Result<Option<Publisher>, Failure> {
+    let parse = |text: &String| text.parse().map_err(|error| Failure::usage(format!("--from {text}: {error}")));
+    typed.from.as_ref().map(parse).transpose()
 }
 
 /// Said before anything is downloaded.
@@ -105,6 +115,12 @@ pub(super) fn report(context: &Context, done: &Downloaded) {
             if done.bytes_copied > 0 { format!(", {} copied here", size(done.bytes_copied)) } else { String::new() }
         ),
     };
+    let people = match &done.publication {
+        Some(publication) if !context.output.is_quiet() => {
+            format!("{people}\npublished by {}", publisher_of(publication))
+        }
+        _ => people,
+    };
     let programs = json!({
         "path": Some(path.to_string()).filter(|path| !path.is_empty()),
         "file_hash": done.file_hash.to_string(),
@@ -117,8 +133,18 @@ pub(super) fn report(context: &Context, done: &Downloaded) {
         "was_there": done.was_there,
         "seconds": seconds,
         "sources": sources,
+        "published_by": done.publication.map(|publication| json!({
+            "peer_id": publication.account.to_string(),
+            "key": publication.key.to_string(),
+            "signed_at": publication.signed_at,
+        })),
     });
     context.output.result(&people, &programs);
+}
+
+fn publisher_of(publication: &Publication) -> String {
+    let Publication { account, key, signed_at } = publication;
+    format!("{account}, signed {} with {key}", ago(*signed_at))
 }
 
 /// How many files, where it is a directory.

@@ -44,7 +44,7 @@ pub(super) fn search(context: &Context, typed: Search) -> Result<Exit, Failure> 
     if let Some(next) = &hits.next {
         people.push(format!("more with --after {next}"));
     }
-    let files: Vec<_> = hits.files.iter().map(|hit| hit_json(hit, node.tracker_url())).collect();
+    let files: Vec<_> = hits.files.iter().map(|hit| hit_json(hit, &node)).collect();
     context.output.result(&people.join("\n"), &json!({"files": files, "next": hits.next}));
     Ok(Exit::Ok)
 }
@@ -184,7 +184,7 @@ fn hit_row(hit: &Hit) -> String {
     format!("{}  {bytes:>10}  {:>3} {peers:<5}  {}", hit.file_hash, hit.sources, shown(&hit.file_name))
 }
 
-fn hit_json(hit: &Hit, tracker: &str) -> Value {
+fn hit_json(hit: &Hit, node: &Node) -> Value {
     json!({
         "file_hash": hit.file_hash.to_string(),
         "name": hit.file_name,
@@ -192,6 +192,6 @@ fn hit_json(hit: &Hit, tracker: &str) -> Value {
         "manifest_id": hit.manifest_id.map(|id| id.to_string()),
         "sources": hit.sources,
         "created_at": hit.created_at,
-        "link": crate::node::link_to_hit(hit, tracker),
+        "link": node.link_to_hit(hit),
     })
 }

@@ -204,6 +204,7 @@ fn programs(shared: &[(String, SharedMessage)], served_by: &str, listen: Option<
             "kind": if share.files.is_some() { "collection" } else { "file" },
             "files": share.files.unwrap_or(1),
             "left_out": share.left_out,
+            "signed_with": share.signed_with,
         })
     };
     let mut top = match shared {

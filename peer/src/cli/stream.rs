@@ -12,7 +12,7 @@ use peernet_threads::Group;
 
 use super::args::Download;
 use super::context::Context;
-use super::download::{note_other_tracker, report, short};
+use super::download::{note_other_tracker, publisher, report, short};
 use super::exit::{Exit, Failure};
 use super::limits::Typed;
 use super::progress::Meter;
@@ -40,7 +40,8 @@ pub(super) fn download(context: &Context, target: &Target, typed: &Download) -> 
         context.output.note("without a link only the end proves the bytes: wait for exit code 0 before trusting them");
     }
     let _watch = signals::watch(&context.cancel, &context.output)?;
-    let options = DownloadOptions { output: typed.output.as_ref().map(PathBuf::from), ..DownloadOptions::default() };
+    let (output, from) = (typed.output.as_ref().map(PathBuf::from), publisher(typed)?);
+    let options = DownloadOptions { output, from, ..DownloadOptions::default() };
     // The pieces here: those that wait, the one being copied and the one being written.
     let pieces = (PIECES_MAX + 2) * PIECE_BYTES;
     let _permit =

@@ -213,6 +213,8 @@ pub(crate) struct SharedMessage {
     pub(crate) files: Option<usize>,
     #[serde(default)]
     pub(crate) left_out: u64,
+    #[serde(default)]
+    pub(crate) signed_with: Option<String>,
 }
 
 impl From<Shared> for SharedMessage {
@@ -227,6 +229,7 @@ impl From<Shared> for SharedMessage {
             link: shared.link,
             files: shared.directory.map(|directory| directory.files),
             left_out: shared.left_out,
+            signed_with: shared.signed_with.map(|key| key.to_string()),
         }
     }
 }

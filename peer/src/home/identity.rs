@@ -1,4 +1,4 @@
-//! The device key, `identity-key.pem`, which is made once and never leaves the folder; the certificate it has at the moment,
+//! The device keys, `identity-key.pem` for TLS and `signing-key.pem` for manifests, which are made once and never leave the folder; the certificate it has at the moment,
 //! `certificate.json`; who is expelled, `revocations.json`, and the trackers' public keys, `signers.json`, as the tracker said last.
 
 use std::collections::BTreeSet;
@@ -14,6 +14,7 @@ use super::private_folder;
 use super::small::{read_bounded, write_json};
 use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, new_key};
+use crate::publication::Signer;
 use crate::tracker::{Revocations, same_swarm};
 
 /// No certificate is longer, and no list of expelled accounts; more is not ours.
@@ -91,6 +92,22 @@ impl IdentityFiles {
             true => Ok(key),
             // Another process was quicker.
             false => read(&path)?.ok_or_else(|| NodeError::Failed(format!("{} vanishes", path.display()))),
+        }
+    }
+
+    /// The key that manifests are signed with, made when there is none yet.
+    pub(crate) fn signer(&self) -> Result<Signer, NodeError> {
+        let path = self.folder.join("signing-key.pem");
+        let damaged = || NodeError::Failed(format!("{} is damaged: remove it, and share again", path.display()));
+        if let Some(text) = read(&path)? {
+            return Signer::from_pem(&text).ok_or_else(damaged);
+        }
+        private_folder(&self.folder)?;
+        let signer = Signer::generate().ok_or_else(|| NodeError::Failed("no randomness for a key".to_owned()))?;
+        match create_atomically(&path, signer.to_pem().as_bytes()).map_err(NodeError::local("writing", &path))? {
+            true => Ok(signer),
+            // Another process was quicker.
+            false => read(&path)?.and_then(|text| Signer::from_pem(&text)).ok_or_else(damaged),
         }
     }
 
@@ -202,6 +219,18 @@ mod tests {
         assert!(keys.iter().all(|key| *key == keys[0] && key.contains("PRIVATE KEY")));
         assert_eq!(mode(&files.key_path()), 0o600);
         assert_eq!(fs::read_dir(folder.path().join("state")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn the_signing_key_is_made_once_and_a_damaged_one_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().join("state"));
+        let key = files.signer().unwrap().key();
+        assert_eq!(files.signer().unwrap().key(), key);
+        let path = folder.path().join("state/signing-key.pem");
+        assert_eq!(mode(&path), 0o600);
+        fs::write(&path, "no key").unwrap();
+        assert!(files.signer().is_err() && fs::read_to_string(&path).unwrap() == "no key");
     }
 
     #[test]

@@ -73,6 +73,16 @@ fn pem(certificate: &CertificateDer<'static>) -> String {
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
+    /// Of its bytes, as links have them.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     fn of(certificate: &CertificateDer<'_>) -> Self {
         Self(Sha256::digest(certificate.as_ref()).into())
     }

@@ -212,6 +212,7 @@ impl Builder {
             shares: Arc::new(shares),
             settings: Settings { listen, plaintext_listen, address, site, upload, lasting },
             standing: Mutex::default(),
+            authority: Mutex::default(),
             log: self.log,
             stop: self.stop,
             running: Running::default(),

@@ -2,6 +2,7 @@
 
 mod collection;
 mod nearby;
+mod publisher;
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,6 +15,7 @@ use peernet_engine::link::Target;
 use peernet_engine::manifest::Manifest;
 
 use self::nearby::Here;
+use self::publisher::Published;
 use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
@@ -41,6 +43,7 @@ pub(super) struct Call<'a> {
     pub(super) options: &'a DownloadOptions,
     pub(super) directory: &'a TrackerDirectory,
     pub(super) reports: &'a ReportQueue,
+    pub(super) published: &'a Published,
     pub(super) begun: Instant,
     pub(super) cancel: &'a Cancel,
 }
@@ -75,11 +78,14 @@ impl Node {
             return Err(NodeError::Cancelled);
         }
         plan.iter().try_for_each(|plan| self.note_access(target.file_hash(), plan))?;
-        let call = Call { target, options, directory: &directory, reports: &reports, begun, cancel };
-        match collection::name(target, plan.as_ref().ok()) {
-            Some(name) => self.download_collection(&call, &name, plan, progress),
-            None => self.download_file(&call, plan, progress),
-        }
+        let published = self.published(&directory, target, &plan, options.from)?;
+        let (directory, reports, published) = (&directory, &reports, &published);
+        let call = Call { target, options, directory, reports, published, begun, cancel };
+        let done = match collection::name(target, plan.as_ref().ok()) {
+            Some(name) => self.download_collection(&call, &name, plan, progress)?,
+            None => self.download_file(&call, plan, progress)?,
+        };
+        Ok(Downloaded { publication: published.of(done.manifest_id), ..done })
     }
 
     fn download_file(
@@ -108,7 +114,7 @@ impl Node {
         }
         let last = if options.force { &place.beside } else { &place.last };
         let job = FetchJob {
-            manifest_id: manifest_of(call.target),
+            manifest_id: call.published.manifest,
             plan: Some(plan),
             nearby: Some(Box::new(Here::of_file(Arc::clone(&self.shares), old))),
             ..self.job(file_hash, &place.part, last, (options, dial))?
@@ -224,6 +230,7 @@ impl Node {
             bytes_copied: fetched.bytes_copied,
             sources: fetched.bytes_by_source,
             was_there: false,
+            publication: None,
             took: begun.elapsed(),
         })
     }
@@ -288,6 +295,7 @@ fn was_there(place: &Place, manifest: &Manifest, (size, files): (u64, usize), be
         bytes_copied: 0,
         sources: Vec::new(),
         was_there: true,
+        publication: None,
         took: begun.elapsed(),
     }
 }

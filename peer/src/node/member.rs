@@ -31,6 +31,18 @@ impl Node {
         Ok(self.tracker.identity()?.map(|identity| identity.authorities().fingerprint()))
     }
 
+    /// The same without an error, and for members without a look at the disk: for links, of which there may be many.
+    pub(super) fn authority(&self) -> Option<Fingerprint> {
+        if let Standing::Member(membership) = &*self.standing.lock().unwrap_or_else(PoisonError::into_inner) {
+            return Some(membership.identity().authorities().fingerprint());
+        }
+        let mut known = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = self.ca_fingerprint().ok().flatten();
+        }
+        *known
+    }
+
     /// What it is in the swarm; `None` where it speaks plaintext only, which was allowed and is all that can be had. From the first
     /// time on a thread keeps it so. `ask` gets another certificate where there is none that is good.
     pub(super) fn member(&self, ask: Ask<'_>) -> Result<Option<Arc<Membership>>, NodeError> {

@@ -5,9 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use peernet_engine::collection::{Collection, LISTING_SUFFIX};
-use peernet_engine::ids::{ByteCount, FileHash, ManifestId};
-use peernet_engine::link::{Kind, Link};
+use peernet_engine::collection::Collection;
+use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::names::sanitise;
 
@@ -15,6 +14,7 @@ use super::{Node, Shared};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
+use crate::publication::PublicationKey;
 use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
 use crate::tracker::Audience;
 use crate::upload::FileIdentity;
@@ -56,7 +56,20 @@ impl Node {
             }
             error => error,
         })?;
-        Ok(shared)
+        Ok(Shared { signed_with: self.publish(&shared), ..shared })
+    }
+
+    /// Signs what was shared here as this account's own. Only what the tracker knows can be signed, so a node that does not serve leaves it.
+    fn publish(&self, shared: &Shared) -> Option<PublicationKey> {
+        self.listen_address()?;
+        match self.tracker.sign(shared.manifest_id) {
+            Ok(signed) => signed,
+            Err(error) => {
+                let file = shared.path.display();
+                self.log.warn(&format!("{file} is shared and not signed, sharing it again will: {error}"));
+                None
+            }
+        }
     }
 
     /// Ends the share of a file, or of a directory, named by its hash.
@@ -68,58 +81,6 @@ impl Node {
     /// The hashes of what is shared from this path.
     pub fn shared_from(&self, path: &Path) -> Vec<FileHash> {
         self.shares.shared_from(path)
-    }
-
-    /// The link of a file that the tracker knows.
-    pub fn link_of(&self, file_hash: FileHash) -> Result<String, NodeError> {
-        let plan = self.tracker.plan(file_hash)?;
-        let manifest = plan.manifests.first();
-        let (kind, name) = kind_and_name(&plan.file_name);
-        let link = Link {
-            manifest: manifest.map(|manifest| manifest.id),
-            name,
-            size: manifest.map(|manifest| manifest.size),
-            trackers: self.tracker.urls(),
-            kind,
-            ..Link::new(file_hash)
-        };
-        Ok(link.to_string())
-    }
-
-    /// The link of a file that was hashed, shared or not.
-    pub fn link_for(&self, manifest: &Manifest, path: &Path) -> String {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        link(manifest, &name, Kind::File, self.tracker.urls())
-    }
-
-    /// The link of a directory, shared or not, from hashing it.
-    pub fn link_for_directory(
-        &self,
-        path: &Path,
-        progress: &mut dyn FnMut(HashProgress),
-        cancel: &Cancel,
-    ) -> Result<String, NodeError> {
-        let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
-        let manifest = hash_tree(&real, &walk(&real, cancel)?, progress, cancel)?.listing_manifest;
-        let name = directory_name(&real, &manifest.file_hash().to_string());
-        Ok(link(&manifest, &name, Kind::Collection, self.tracker.urls()))
-    }
-
-    /// The link of a share.
-    pub fn link(&self, share: &ShareInfo) -> String {
-        let (kind, name, size) = match &share.directory {
-            None => (Kind::File, &share.file_name, share.size),
-            Some(directory) => (Kind::Collection, &directory.name, directory.listing_size),
-        };
-        let link = Link {
-            file_hash: share.file_hash,
-            manifest: Some(share.manifest_id),
-            name: Some(name.clone()),
-            size: Some(ByteCount(size)),
-            trackers: self.tracker.urls(),
-            kind,
-        };
-        link.to_string()
     }
 
     fn already_shared(&self, real: &Path) -> Option<ShareInfo> {
@@ -238,41 +199,7 @@ impl Node {
             link: self.link(info),
             directory: info.directory.clone(),
             left_out: 0,
+            signed_with: None,
         }
     }
-}
-
-/// The link of a search result.
-#[cfg(feature = "cli")]
-pub(crate) fn link_to_hit(hit: &crate::tracker::Hit, tracker: &str) -> String {
-    let (kind, name) = kind_and_name(&hit.file_name);
-    let link = Link {
-        manifest: hit.manifest_id,
-        name,
-        size: hit.size.map(ByteCount),
-        trackers: crate::tracker::each_url(tracker),
-        kind,
-        ..Link::new(hit.file_hash)
-    };
-    link.to_string()
-}
-
-/// What a file of the swarm is by its name: a listing stands for its directory.
-fn kind_and_name(file_name: &str) -> (Kind, Option<String>) {
-    match file_name.strip_suffix(LISTING_SUFFIX) {
-        Some(directory) => (Kind::Collection, Some(directory.to_owned()).filter(|name| !name.is_empty())),
-        None => (Kind::File, Some(file_name.to_owned()).filter(|name| !name.is_empty())),
-    }
-}
-
-fn link(manifest: &Manifest, name: &str, kind: Kind, trackers: Vec<String>) -> String {
-    let link = Link {
-        file_hash: manifest.file_hash(),
-        manifest: Some(manifest.id()),
-        name: Some(name.to_owned()),
-        size: Some(manifest.geometry().size()),
-        trackers,
-        kind,
-    };
-    link.to_string()
 }

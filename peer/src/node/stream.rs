@@ -8,7 +8,7 @@ use std::time::Instant;
 use peernet_engine::ids::ChunkCount;
 use peernet_engine::link::{Kind, Target};
 
-use super::download::{Call, manifest_of, random_seed};
+use super::download::{Call, random_seed};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
@@ -23,8 +23,8 @@ impl Node {
     /// with a bare hash only the end tells, with [`NodeError::Verification`], whether the bytes were the file's.
     ///
     /// The bytes gather in a file without a name, in the folder `options.output` or else the node's own; it needs the
-    /// file's size there, and is gone with the call or the process. So there is no resuming, and nothing else of
-    /// `options` is used. `path` of the answer is empty. While `sink` blocks the call does not end, not even by `cancel`.
+    /// file's size there, and is gone with the call or the process. So there is no resuming, and nothing of
+    /// `options` is used but that and `from`. `path` of the answer is empty. While `sink` blocks the call does not end, not even by `cancel`.
     pub fn stream(
         &self,
         target: &Target,
@@ -47,12 +47,13 @@ impl Node {
         if cancel.is_cancelled() {
             return Err(NodeError::Cancelled);
         }
+        let published = self.published(&directory, target, &plan, options.from)?;
         let plan = plan.map_err(|error| self.explained(error, target.file_hash()))?;
         let mut limits = FetchLimits { survive_power_cut: false, ..FetchLimits::default() };
         limits.scheduler.read_ahead = Some(READ_AHEAD);
         let part = folder.join(format!(".peernet-stream-{seed:016x}"));
         let job = FetchJob {
-            manifest_id: manifest_of(target),
+            manifest_id: published.manifest,
             plan: Some(plan),
             limits,
             dial: self.dial(&directory)?,
@@ -62,7 +63,8 @@ impl Node {
             passing: true,
             ..FetchJob::new(target.file_hash(), part, PathBuf::new(), seed)
         };
-        let call = Call { target, options, directory: &directory, reports: &reports, begun, cancel };
+        let call =
+            Call { target, options, directory: &directory, reports: &reports, published: &published, begun, cancel };
         let fetched = self.fetch(job, &call, progress)?;
         let manifest = &fetched.manifest;
         Ok(Downloaded {
@@ -76,6 +78,7 @@ impl Node {
             bytes_copied: 0,
             sources: fetched.bytes_by_source,
             was_there: false,
+            publication: published.of(manifest.id()),
             took: begun.elapsed(),
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{bounded, select};
-use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use super::{TrackerClient, TrackerError};
@@ -12,6 +12,7 @@ use crate::cancel::Cancel;
 use crate::fetch::{Directory, DirectoryError, FetchReport, Plan, V1Listing};
 use crate::grants::Grant;
 use crate::identity::Identity;
+use crate::publication::Publication;
 use crate::reports::ReportQueue;
 
 /// Calls that may be under way at once over one client, those of cancelled downloads included.
@@ -49,6 +50,15 @@ impl TrackerDirectory {
             recv(answered) -> result => result.unwrap_or(Err(TrackerError::Cancelled)),
             recv(self.cancel.channel()) -> _ => Err(TrackerError::Cancelled),
         }
+    }
+
+    /// Who publishes a manifest.
+    pub(crate) fn publications(
+        &self,
+        manifest: ManifestId,
+        account: Option<PeerId>,
+    ) -> Result<Vec<Publication>, DirectoryError> {
+        Ok(self.ask(move |client| client.publications(manifest, account))?)
     }
 
     /// Another certificate for this node.

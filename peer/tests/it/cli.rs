@@ -16,6 +16,7 @@ mod json;
 mod killed;
 mod limits;
 mod moved;
+mod publication;
 mod security;
 mod stdout;
 mod version1;
@@ -124,6 +125,10 @@ impl Stage {
     /// How many files of an account the tracker offers to others.
     fn announced(&self, who: &str) -> u64 {
         self.run(who, &["status", "--json"]).ok().json()["files_shared"].as_u64().unwrap()
+    }
+
+    fn peer_id(&self, who: &str) -> String {
+        self.run(who, &["status", "--json"]).ok().json()["peer_id"].as_str().unwrap().to_owned()
     }
 
     fn assert_same(&self, one: &str, other: &str) {

@@ -19,6 +19,7 @@ pub(in crate::cli) const OPTIONS_WITH_VALUES: &[&str] = &[
     "--device-label",
     "--scope",
     "--with",
+    "--from",
     "--port",
     "--listen",
     "--output",
@@ -85,7 +86,7 @@ pub(in crate::cli) enum Command {
     example = "peernet register --tracker https://tracker.example:8080\npeernet register --tracker https://tracker.example:8080 --address 192.0.2.7:50051 --password-file secret.txt\npeernet register --tracker https://tracker.example:8080 --invite-file code.txt --ca-fingerprint 0f343b09...2d4c5f60"
 )]
 pub(in crate::cli) struct Register {
-    /// the tracker's URL, or several of one swarm with commas between them
+    /// the tracker's URL, several of one swarm with commas between them, or a share link that names them and whom to trust
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
@@ -131,7 +132,7 @@ pub(in crate::cli) struct Register {
     example = "peernet login\npeernet login --tracker https://tracker.example:8080 --address 192.0.2.7:50051\npeernet login --peer-id 123e4567-e89b-42d3-a456-426614174000\npeernet login --device-label 'the lab' --scope read,share"
 )]
 pub(in crate::cli) struct Login {
-    /// the tracker's URL, or several of one swarm with commas between them
+    /// the tracker's URL, several of one swarm with commas between them, or a share link that names them and whom to trust
     #[argh(option, arg_name = "url")]
     pub(in crate::cli) tracker: Option<String>,
     /// by what an https:// tracker is known: swarm (the default) or public, for one behind a proxy of the public web
@@ -390,7 +391,7 @@ pub(in crate::cli) struct Unshare {
 #[argh(
     subcommand,
     name = "download",
-    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?xt=urn:sha256:...' --stdout | tar x\npeernet download 0f343b09...2d4c5f60 --max-download 10M\npeernet download 'peernet:?...&kind=collection' --include 'train/**' --exclude '**/*.log'",
+    example = "peernet download 'peernet:?xt=urn:sha256:...'\npeernet download 0f343b09...2d4c5f60 --output data/\npeernet download 0f343b09...2d4c5f60 --output copy.bin --force\npeernet download 'peernet:?xt=urn:sha256:...' --stdout | tar x\npeernet download 0f343b09...2d4c5f60 --max-download 10M\npeernet download 'peernet:?...&kind=collection' --include 'train/**' --exclude '**/*.log'\npeernet download 0f343b09...2d4c5f60 --from 123e4567-e89b-42d3-a456-426614174000",
     note = "With --stdout the bytes come in order as they are verified. With a link every one of them is right; with a bare hash\nonly the end proves them: exit code 5 says that they were not the file. Meanwhile they gather in a file without a\nname in the --output folder, by default the state folder, that is gone however the command ends."
 )]
 pub(in crate::cli) struct Download {
@@ -415,6 +416,9 @@ pub(in crate::cli) struct Download {
     /// of a directory, not what this pattern names; may be repeated
     #[argh(option, arg_name = "glob")]
     pub(in crate::cli) exclude: Vec<String>,
+    /// only what this account, or who has this key, has signed as its publisher
+    #[argh(option, arg_name = "peer-id|ed25519:key")]
+    pub(in crate::cli) from: Option<String>,
     /// send at most this many bytes a second, like 500K or 10M; none or 0 for no limit
     #[argh(option, arg_name = "rate")]
     pub(in crate::cli) max_upload: Option<String>,

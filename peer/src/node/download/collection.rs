@@ -14,7 +14,7 @@ use peernet_engine::link::{Kind, Target};
 use peernet_engine::manifest::{Geometry, Manifest};
 
 use super::nearby::Here;
-use super::{Call, Node, manifest_of, name_in, was_there};
+use super::{Call, Node, name_in, was_there};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
 use crate::fetch::{Directory, FetchError, FetchJob, FetchProgress, Fetched, Plan, without_bytes};
@@ -108,7 +108,7 @@ impl Node {
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
         fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
         let job = FetchJob {
-            manifest_id: manifest_of(call.target),
+            manifest_id: call.published.manifest,
             plan: Some(plan),
             size_max: Some(LISTING_BYTES_MAX as u64),
             ..self.job(file_hash, &place.listing_part, &place.listing, (call.options, self.dial(call.directory)?))?

@@ -4,12 +4,6 @@ use std::fs;
 
 use super::{PATIENCE, Stage, ended};
 
-impl Stage {
-    fn peer_id(&self, who: &str) -> String {
-        self.run(who, &["status", "--json"]).ok().json()["peer_id"].as_str().unwrap().to_owned()
-    }
-}
-
 #[test]
 fn a_private_file_is_for_its_owner_until_others_are_named() {
     let stage = Stage::with(&["alice", "bob", "carol"]);

@@ -14,8 +14,8 @@ fn check(value: &Value, keys: &str) {
 }
 
 const LOGGED_IN: &str = "peer_id tracker address ca_fingerprint device_id";
-const SHARED: &str = "path file_hash manifest_id name size chunks link kind files left_out";
-const LISTED: &str = "path file_hash manifest_id name size chunks chunks_done state link kind files";
+const SHARED: &str = "path file_hash manifest_id name size chunks link kind files left_out signed_with";
+const LISTED: &str = "path file_hash manifest_id name size chunks chunks_done state link kind files restricted";
 const DAEMON: &str = "daemon daemon_pid daemon_listen daemon_plaintext_listen daemon_plaintext_uploads daemon_uptime_s \
      daemon_bytes_sent daemon_uploads \
      daemon_upload_rate daemon_downloads daemon_download_rate";
@@ -68,13 +68,21 @@ fn every_command_prints_one_document_of_a_known_shape() {
     let got = json("bob", &["download", &one]);
     check(
         &got,
-        "path file_hash manifest_id size files bytes_fetched bytes_resumed bytes_copied was_there seconds sources",
+        "path file_hash manifest_id size files bytes_fetched bytes_resumed bytes_copied was_there seconds sources published_by",
     );
     assert_eq!((got["bytes_fetched"].as_u64(), got["bytes_resumed"].as_u64()), (Some(100), Some(0)));
     check(&got["sources"][0], "peer_id bytes");
     check(&json("bob", &["verify", "one.bin", &one]), "path file_hash manifest_id size matches");
     check(&json("bob", &["link", "one.bin"]), "link");
-    check(&json("alice", &["unshare", "one.bin", &two]), "unshared");
+    check(&got["published_by"], "peer_id key signed_at");
+    let access = json("alice", &["access", "one.bin", "--private"]);
+    check(&access, "files");
+    check(&access["files"][0], "file_hash access accounts groups");
+    check(&json("alice", &["groups"]), "groups");
+    check(&json("alice", &["groups", "set", "lab"]), "name members");
+    check(&json("alice", &["groups", "delete", "lab"]), "name status");
+    check(&json("alice", &["withdraw", &two]), "withdrawn");
+    check(&json("alice", &["unshare", "one.bin"]), "unshared");
     check(&json("alice", &["completions", "fish"]), "shell script");
     let devices = json("bob", &["devices"]);
     check(&devices, "devices");

@@ -42,6 +42,31 @@ fn the_authority_that_is_trusted_on_first_use_is_told_and_a_wrong_one_is_refused
 }
 
 #[test]
+fn a_share_link_says_whom_to_trust() {
+    let stage = Stage::with(&["alice"]);
+    stage.file("a.bin", 70_000);
+    let (_daemon, _) = stage.daemon("alice");
+    // As if alice had come by TLS.
+    let link = stage.run("alice", &["share", "a.bin", "--json"]).ok().json()["link"].as_str().unwrap().to_owned();
+    let (right, wrong) = (stage.fingerprint(), "0f".repeat(32));
+    assert!(link.contains(&format!("&ca={right}")), "{link}");
+    let link = link.replace("http://", "https://");
+    let register = |who: &str, link: &str| stage.run(who, &["register", "--tracker", link]);
+    let told = register("bob", &link).ok();
+    assert!(!told.err.iter().any(|line| line.contains("first use")), "{:?}", told.err);
+    let mut download = stage.command("bob", &["download", &link, "--output", "b.bin"]);
+    ran(download.env_remove("PEERNET_TRACKER")).ok();
+    stage.assert_same("a.bin", "b.bin");
+    register("carol", &link.replace(&right, &wrong)).code(3).complains(&right);
+    assert!(!stage.path("carol/credentials.json").exists());
+    // One from before there were fingerprints in links.
+    let old = link.replace(&format!("&ca={right}"), "");
+    register("dave", &old).ok().complains("on first use");
+    register("erin", &link.replace("&tr=", "&x=")).code(2).complains("names no tracker");
+    register("erin", &link.replace(&right, "12")).code(2).complains("ca in the link");
+}
+
+#[test]
 fn plaintext_is_spoken_to_others_only_with_the_word_for_it() {
     let stage = Stage::with(&["alice", "bob"]);
     for url in ["http://tracker.invalid:1", "http://127.0.0.1.example:1"] {

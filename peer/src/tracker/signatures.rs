@@ -1,0 +1,91 @@
+//! Signed manifests at the tracker: putting one's own signature there, and asking who has signed.
+
+use data_encoding::BASE64URL_NOPAD;
+use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_protos::limits::SIGNATURES_TOLD_MAX;
+use peernet_protos::rest::{SignatureBody, SignatureRequest, SignaturesReply, StatusReply};
+
+use super::http::Call;
+use super::{TrackerClient, TrackerError, local};
+use crate::publication::{Publication, PublicationKey, is_signed};
+
+impl TrackerClient {
+    /// Says that the account in use publishes this manifest, with this machine's key. Again is as good. A tracker of an earlier version
+    /// takes none, which is no error.
+    pub fn sign(&self, manifest: ManifestId) -> Result<Option<PublicationKey>, TrackerError> {
+        let account = self.session.current()?.ok_or(TrackerError::NotLoggedIn)?.peer_id;
+        let signer = self.identity.signer().map_err(local)?;
+        let request = SignatureRequest {
+            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
+            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
+        };
+        let path = format!("/api/v1/manifests/{manifest}/signature");
+        match self.authorised::<StatusReply>(Call::put(&path, &request)) {
+            Err(TrackerError::Answered { status: 404 | 405, code, .. }) if code != "unknown_manifest" => Ok(None),
+            reply => reply.map(|_| Some(signer.key())),
+        }
+    }
+
+    /// Who publishes a manifest, the first one first; with `account` only that one. Signatures that are not right are left out, whoever
+    /// passes them on.
+    pub fn publications(
+        &self,
+        manifest: ManifestId,
+        account: Option<PeerId>,
+    ) -> Result<Vec<Publication>, TrackerError> {
+        let account = account.map(|account| format!("?account={account}")).unwrap_or_default();
+        let path = format!("/api/v1/manifests/{manifest}/signatures{account}");
+        match self.authorised::<SignaturesReply>(Call::get(&path)) {
+            Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok(Vec::new()),
+            reply => {
+                let told = reply?.signatures.into_iter().take(SIGNATURES_TOLD_MAX);
+                Ok(told.filter_map(|told| publication(manifest, &told)).collect())
+            }
+        }
+    }
+}
+
+fn publication(manifest: ManifestId, told: &SignatureBody) -> Option<Publication> {
+    let account = told.peer_id.parse().ok()?;
+    let key = PublicationKey::new(bytes(&told.key)?);
+    is_signed(account, manifest, &key, &bytes(&told.signature)?).then_some(Publication {
+        account,
+        key,
+        signed_at: told.signed_at,
+    })
+}
+
+fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
+    BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::publication::Signer;
+
+    #[test]
+    fn what_the_tracker_tells_is_checked() {
+        let (signer, account) = (Signer::generate().unwrap(), PeerId::from_random([1; 16]));
+        let manifest = ManifestId([7; 32]);
+        let told = SignatureBody {
+            peer_id: account.to_string(),
+            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
+            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
+            signed_at: 9,
+        };
+        let expected = Publication { account, key: signer.key(), signed_at: 9 };
+        assert_eq!(publication(manifest, &told), Some(expected));
+        assert_eq!(publication(ManifestId([8; 32]), &told), None);
+        // Another account in its place: what a tracker that lies about whose it is would send.
+        let other = SignatureBody { peer_id: PeerId::from_random([2; 16]).to_string(), ..told.clone() };
+        assert_eq!(publication(manifest, &other), None);
+        for broken in [
+            SignatureBody { key: String::new(), ..told.clone() },
+            SignatureBody { signature: told.key.clone(), ..told.clone() },
+            SignatureBody { peer_id: "bob".to_owned(), ..told.clone() },
+        ] {
+            assert_eq!(publication(manifest, &broken), None);
+        }
+    }
+}
