@@ -1,20 +1,30 @@
-//! Bodies for what reaches a peer: replies of other peers, addresses in listings, version 1's configuration.
+//! Bodies for what reaches a peer: requests and replies of other peers, grants, addresses in listings, version 1's configuration.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use peernet::grants::Signers;
 use peernet::grpc::HostPort;
-use peernet::grpc::fuzz::{parse_chunk_response, parse_fetch_reply};
+use peernet::grpc::fuzz::{hear_requests, parse_chunk_response, parse_fetch_reply};
 use peernet::home::parse_version1;
 use peernet::identity::{Bundle, Fingerprint};
-use peernet_protos::grpc::{ChunkResponse, FetchReply};
+use peernet::publication::Publisher;
+use peernet_engine::ids::{FileHash, PeerId};
+use peernet_engine::time::UnixMillis;
+use peernet_protos::grpc::{ChunkRange, ChunkResponse, FetchReply, FetchRequest};
 use peernet_tracker::api::peer_address;
+use peernet_tracker::keys::{GrantWish, Keys, Lifetimes};
 use protobuf::Message;
 
-use crate::{Body, texts};
+use crate::{Body, take, texts};
 
 /// Of this file.
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "chunk_response", run: chunk_response, examples: chunk_examples },
     Body { name: "fetch_reply", run: fetch_reply, examples: fetch_examples },
     Body { name: "certificates", run: certificates, examples: certificate_examples },
+    Body { name: "fetch_request", run: fetch_request, examples: request_examples },
+    Body { name: "grant", run: grant, examples: grant_examples },
     Body { name: "host_port", run: host_port, examples: address_examples },
     Body { name: "version1_config", run: version1_config, examples: version1_examples },
 ];
@@ -76,6 +86,70 @@ fn fetch_examples() -> Vec<Vec<u8>> {
         b"\x08\x01\x30\x01\x42\x02\xf0\x40".to_vec(),
         b"\x08\x02\x10\x03\x28\x02".to_vec(),
     ]
+}
+
+/// The messages of a caller's `Fetch` call, one after the other, each with its length before it.
+pub fn fetch_request(data: &[u8]) {
+    let (mut requests, mut rest) = (Vec::new(), data);
+    while let ([len], tail) = take::<1>(rest)
+        && !rest.is_empty()
+        && requests.len() < 64
+    {
+        let (message, tail) = tail.split_at(tail.len().min(len.into()));
+        requests.extend(FetchRequest::parse_from_bytes(message).ok());
+        rest = tail;
+    }
+    hear_requests(&requests);
+}
+
+fn request_examples() -> Vec<Vec<u8>> {
+    let ranges = |list: &[(u32, u32)]| -> Vec<ChunkRange> {
+        list.iter().map(|(first, count)| ChunkRange { first: *first, count: *count, ..Default::default() }).collect()
+    };
+    let call = |requests: &[FetchRequest]| -> Vec<u8> {
+        let message = |request: &FetchRequest| request.write_to_bytes().expect("to memory");
+        requests.iter().map(message).flat_map(|message| [vec![message.len() as u8], message].concat()).collect()
+    };
+    let first = FetchRequest { file_hash: vec![7; 32], manifest_id: vec![8; 32], ..Default::default() };
+    let wanted = FetchRequest { wanted: ranges(&[(0, 16_384), (3, 2)]), ..Default::default() };
+    let more = FetchRequest { again: ranges(&[(5, 1), (6, 1)]), complaints: vec![1, 2], ..Default::default() };
+    let dropped = FetchRequest { dropped: ranges(&[(1, 3), (100, 9)]), ..Default::default() };
+    let grant = FetchRequest { grant: "a.b.c".to_owned(), ..Default::default() };
+    vec![call(&[first, more.clone(), dropped.clone()]), call(&[wanted, dropped]), call(&[grant, more])]
+}
+
+/// A grant, a key set or a publisher: only what the tracker signed is good, and only as it signed it.
+pub fn grant(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (signers, good) = signers_and_grant();
+    let checked = signers.check(1_800_000_000, text, PeerId([7; 16]), (FileHash([8; 32]), true));
+    assert_eq!(checked.is_ok(), text == good, "{text}");
+    if let Ok(read) = Signers::parse(text) {
+        assert!(!read.is_empty() && read.check(0, good, PeerId([7; 16]), (FileHash([9; 32]), true)).is_err());
+    }
+    if let Ok(publisher) = text.parse::<Publisher>() {
+        assert_eq!(publisher.to_string().parse(), Ok(publisher));
+    }
+}
+
+fn signers_and_grant() -> &'static (Signers, String) {
+    static KEPT: OnceLock<(Signers, String)> = OnceLock::new();
+    KEPT.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let hour = Duration::from_secs(3_600);
+        let lifetimes = Lifetimes { account: hour, device: hour, grant: hour };
+        let keys = Keys::open(folder.path(), lifetimes).expect("a new key");
+        let (peer, file) = (PeerId([7; 16]), FileHash([8; 32]));
+        let wish = GrantWish { peer, file, more: vec![FileHash([1; 32])], public: false, id: [3; 16] };
+        let grant = keys.issue_grant(UnixMillis(1_800_000_000_000), &wish).text;
+        (Signers::parse(&keys.key_set().to_string()).expect("as the tracker prints it"), grant)
+    })
+}
+
+fn grant_examples() -> Vec<Vec<u8>> {
+    let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg","kid":"k"}]}"#;
+    let (account, publisher) = ("123e4567-e89b-42d3-a456-426614174000", format!("ed25519:{}", "0f".repeat(32)));
+    texts(&[&signers_and_grant().1, key, account, &publisher])
 }
 
 /// Certificates as a tracker sends them: what is read is written again as the same.

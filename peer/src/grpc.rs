@@ -20,5 +20,12 @@ pub use server::{Listen, PeerServer, ServeError, UploadCounters};
 
 /// For fuzzing only: parsers of what arrives, over plain bytes.
 pub mod fuzz {
+    use peernet_protos::grpc::FetchRequest;
+
     pub use super::marshal::{parse_chunk_response, parse_fetch_reply};
+
+    /// What a caller says in one `Fetch` call, message after message: what is wanted then stays within its bounds.
+    pub fn hear_requests(requests: &[FetchRequest]) {
+        super::server::stream::wanted::holds(requests);
+    }
 }

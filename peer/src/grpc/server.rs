@@ -13,7 +13,7 @@ mod handlers;
 mod leave;
 mod listening;
 mod pace;
-mod stream;
+pub(super) mod stream;
 mod upkeep;
 mod waiting;
 

@@ -52,7 +52,7 @@ pub(super) struct Call<'a> {
 enum There {
     Nothing,
     /// What was asked for.
-    Right(Downloaded),
+    Right(Box<Downloaded>),
     /// Another file, which is to be replaced.
     Other(Arc<Held>),
 }
@@ -102,7 +102,7 @@ impl Node {
         let named = name_in(call.target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
         let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
         let old = match self.already_there(&place, file_hash, options, call.begun, call.cancel)? {
-            There::Right(there) => return Ok(there),
+            There::Right(there) => return Ok(*there),
             There::Other(old) => Some(old),
             There::Nothing => None,
         };
@@ -260,7 +260,7 @@ impl Node {
                     // What a crash left between giving the file its name and the end.
                     let _none_usually = fs::remove_file(Journal::path_for(&place.part));
                 }
-                Ok(There::Right(was_there(place, &manifest, (metadata.len(), 1), begun)))
+                Ok(There::Right(Box::new(was_there(place, &manifest, (metadata.len(), 1), begun))))
             }
             Some((manifest, identity)) if options.force => {
                 let (manifest, path) = (Arc::new(manifest), place.last.clone());

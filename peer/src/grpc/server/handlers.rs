@@ -52,7 +52,7 @@ fn answer_later<T: Send + 'static>(
     let address = without_port(&context.peer()).to_owned();
     let claim = Claim::of(context);
     let call = Call { question: question(reply), deadline: context.deadline(), address, claim, paid: 0 };
-    if core.is_stopping() || core.waiting.enqueue(call).is_err() {
+    if core.is_stopping() || !core.waiting.enqueue(call) {
         core.count_refused();
         return fail_unary(context, sink, busy());
     }

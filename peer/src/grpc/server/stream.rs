@@ -5,7 +5,7 @@
 //! what gRPC has taken, so that a slow caller holds little memory and no thread.
 
 mod ahead;
-mod wanted;
+pub(in crate::grpc) mod wanted;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

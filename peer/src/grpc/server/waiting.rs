@@ -50,18 +50,18 @@ impl Waiting {
         }
     }
 
-    /// Queues a call; gives it back when there is no room.
-    pub(super) fn enqueue(&self, call: Call) -> Result<(), Call> {
+    /// Queues a call; false when there is no room, and then the call is dropped.
+    pub(super) fn enqueue(&self, call: Call) -> bool {
         let mut state = self.lock();
         let job = JobId(state.next);
         state.next += 1;
         match state.admission.enqueue(Instant::now(), job, PeerKey(call.address.clone())) {
-            Verdict::Full => Err(call),
+            Verdict::Full => false,
             Verdict::Accepted => {
                 state.calls.insert(job, call);
                 drop(state);
                 self.wake();
-                Ok(())
+                true
             }
         }
     }

@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 
 use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::ids::ChunkIndex;
-use peernet_protos::grpc::ChunkRange;
+use peernet_protos::grpc::{ChunkRange, FetchRequest};
 use peernet_protos::limits::{CHUNKS_MAX, RANGES_PER_REQUEST_MAX};
 
 use super::super::calls::{invalid, status};
 
-/// Invariant: no range is empty or reaches past `CHUNKS_MAX`, and there are at most `max`.
-pub(super) struct Wanted {
+/// Chunks wanted at once: every one of the largest file, and as many again that are wanted twice. More would only be work for us.
+const WANTED_MAX: u32 = 2 * CHUNKS_MAX;
+
+/// Invariant: no range is empty or reaches past `CHUNKS_MAX`, there are at most `max`, and [`WANTED_MAX`] chunks in all.
+pub(in crate::grpc) struct Wanted {
     ranges: VecDeque<(u32, u32)>,
     max: usize,
 }
@@ -79,11 +82,19 @@ impl Wanted {
     }
 
     fn check_length(&self) -> Result<(), RpcStatus> {
-        if self.ranges.len() <= self.max {
-            return Ok(());
+        if self.ranges.len() > self.max {
+            return Err(status(RpcStatusCode::RESOURCE_EXHAUSTED, "too many ranges are wanted at once"));
         }
-        Err(status(RpcStatusCode::RESOURCE_EXHAUSTED, "too many ranges are wanted at once"))
+        if length(self.ranges.iter().copied()) > WANTED_MAX {
+            return Err(status(RpcStatusCode::RESOURCE_EXHAUSTED, "too many chunks are wanted at once"));
+        }
+        Ok(())
     }
+}
+
+/// How many chunks these are; no more than a message has ranges, so that the sum is small.
+fn length(ranges: impl Iterator<Item = (u32, u32)>) -> u32 {
+    ranges.fold(0, |sum, (first, end)| sum.saturating_add(end - first))
 }
 
 /// The chunks of ranges that were found to be within bounds.
@@ -100,7 +111,12 @@ fn checked(ranges: &[ChunkRange]) -> Result<Vec<(u32, u32)>, RpcStatus> {
     if ranges.len() > RANGES_PER_REQUEST_MAX {
         return Err(invalid(format!("at most {RANGES_PER_REQUEST_MAX} ranges fit one message")));
     }
-    ranges.iter().map(half_open).collect()
+    let ranges: Vec<_> = ranges.iter().map(half_open).collect::<Result<_, _>>()?;
+    // Each is looked at by itself, on a thread that others wait for.
+    if length(ranges.iter().copied()) > CHUNKS_MAX {
+        return Err(invalid("one message names more chunks than any file has"));
+    }
+    Ok(ranges)
 }
 
 fn half_open(range: &ChunkRange) -> Result<(u32, u32), RpcStatus> {
@@ -109,6 +125,31 @@ fn half_open(range: &ChunkRange) -> Result<(u32, u32), RpcStatus> {
         let text = format!("no file has {} chunks from {} on", range.count, range.first);
         RpcStatus::with_message(RpcStatusCode::OUT_OF_RANGE, text)
     })
+}
+
+/// For fuzzing: what a caller may say in one call, message after message, keeps the invariant, and a refusal is a status.
+pub(in crate::grpc) fn holds(requests: &[FetchRequest]) {
+    let mut wanted = Wanted::new(RANGES_PER_REQUEST_MAX);
+    for request in requests {
+        let said = wanted
+            .drop_ranges(&request.dropped)
+            .and_then(|()| wanted.append(&request.wanted))
+            .and_then(|()| wanted.append(&request.again));
+        if said.is_err() {
+            return;
+        }
+        assert!(wanted.ranges.iter().all(|(first, end)| first < end && *end <= CHUNKS_MAX));
+        assert!(wanted.ranges.len() <= wanted.max && wanted.iter().count() <= WANTED_MAX as usize);
+        let first = wanted.iter().next();
+        if let Some(chunk) = first {
+            let before = wanted.iter().count();
+            wanted.remove(chunk);
+            assert_eq!(wanted.iter().count(), before - 1);
+        }
+        for range in request.dropped.iter().filter(|_| request.wanted.is_empty() && request.again.is_empty()) {
+            assert!(!wanted.iter().any(|chunk| covers(std::slice::from_ref(range), chunk)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +186,13 @@ mod tests {
         for bad in [(0, 0), (CHUNKS_MAX, 1), (u32::MAX, u32::MAX), (0, CHUNKS_MAX + 1)] {
             assert!(Wanted::new(10).append(&ranges(&[bad])).is_err(), "{bad:?}");
         }
+        // A few bytes that would be work for seconds.
+        assert!(Wanted::new(10).append(&ranges(&[(0, CHUNKS_MAX), (0, 1)])).is_err());
+        assert!(Wanted::new(10).drop_ranges(&ranges(&[(0, CHUNKS_MAX), (0, 1)])).is_err());
+        let mut wanted = Wanted::new(10);
+        wanted.append(&ranges(&[(0, CHUNKS_MAX)])).unwrap();
+        wanted.append(&ranges(&[(0, CHUNKS_MAX)])).unwrap();
+        assert!(wanted.append(&ranges(&[(7, 1)])).is_err());
         let many: Vec<(u32, u32)> = (0..11).map(|i| (i * 2, 1)).collect();
         assert!(Wanted::new(10).append(&ranges(&many)).is_err());
         assert!(Wanted::new(11).append(&ranges(&many)).is_ok());
