@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# PeerNet's whole job on this machine: a tracker, two peers, two files shared by one and downloaded by the other, hashes
-# compared, reputation and tokens before and after.
+# PeerNet's whole job on this machine: a tracker, two peers, two files shared by one and downloaded by the other, a third that is
+# not for everyone, hashes compared, reputation and tokens before and after.
 # Usage: ./run_demo.sh [--docker | --native]
 #   --docker  PostgreSQL, tracker and peers in containers (docker-compose.yml); the default where Docker answers
 #   --native  the binaries with the embedded store in a temporary folder; the default elsewhere
@@ -129,22 +129,25 @@ docker_hash() { compose exec -T "$1" sha256sum "$2" | cut -d ' ' -f 1; }
 account() {
   local json; json=$("${mode}_peernet" "$1" status --json)
   printf '    %-6s reputation %-5s tokens %s\n' "$1" "$(field "$json" reputation_score)" \
-    "$(field "$json" token_balance_mt | sed 's/...$/.&/')"
+    "$(tokens "$(field "$json" token_balance_mt)")"
 }
+# tokens MILLI: as 18.999 or 0.000.
+tokens() { printf '%d.%03d' $(($1 / 1000)) $(($1 % 1000)); }
 balance_mt() { field "$("${mode}_peernet" "$1" status --json)" token_balance_mt; }
 
 # --- The story ---
 
 say "PeerNet demo ($mode)"
-step "Clean up what an earlier run may have left, and prepare two sample files"
+step "Clean up what an earlier run may have left, and prepare three sample files"
 "${mode}_clean"
 mkdir -p "$work/make"
 { say "Hello from PeerNet."; say "This text went from peer to peer; the tracker never saw it."; } >"$work/make/hello.txt"
 # A real archive of this machine's programs and libraries, cut at 80 MiB (tar is stopped by head, which is no failure).
 { tar -C /usr -cf - bin lib 2>/dev/null || true; } | head -c $((80 << 20)) >"$work/make/programs.tar"
 [ "$(stat -c %s "$work/make/programs.tar")" -ge $((64 << 20)) ] || die "this machine has too little under /usr for a 64 MiB sample"
+say "For Bob's eyes." >"$work/make/letter.txt"
 chmod a+r "$work/make"/*
-(cd "$work/make" && sha256sum hello.txt programs.tar | sed 's/^/    /')
+(cd "$work/make" && sha256sum hello.txt letter.txt programs.tar | sed 's/^/    /')
 
 step "Build"
 "${mode}_build"
@@ -182,16 +185,30 @@ for file in hello.txt programs.tar; do
   "${mode}_peernet" bob download "${hashes[$file]}" --output "$output_folder/$file" 2>&1 | sed 's/^/    /'
 done
 
+step "Alice keeps a letter to herself, and then shares it with Bob alone"
+show "peernet share letter.txt --private   # as alice"
+shared=$("${mode}_peernet" alice share "$share_folder/letter.txt" --private --json | tail -n 1)
+hashes[letter.txt]=$(field "$shared" file_hash)
+show "peernet download ${hashes[letter.txt]:0:12}…   # as bob"
+code=0; "${mode}_peernet" bob download "${hashes[letter.txt]}" --output "$output_folder/letter.txt" >"$work/refused" 2>&1 || code=$?
+sed 's/^/    /' "$work/refused"
+[ "$code" = 4 ] || die "Bob's download of a private file ended with $code, not with 4"
+bob_id=$(field "$("${mode}_peernet" bob status --json)" peer_id)
+show "peernet access letter.txt --with $bob_id   # as alice"
+"${mode}_peernet" alice access "${hashes[letter.txt]}" --with "$bob_id" | sed 's/^/    /'
+show "peernet download ${hashes[letter.txt]:0:12}…   # as bob"
+"${mode}_peernet" bob download "${hashes[letter.txt]}" --output "$output_folder/letter.txt" 2>&1 | sed 's/^/    /'
+
 step "Compare the hashes of what Bob has with what Alice shared"
-for file in hello.txt programs.tar; do
+for file in hello.txt programs.tar letter.txt; do
   got=$("${mode}_hash" bob "$output_folder/$file")
   [ "$got" = "${hashes[$file]}" ] || die "$file differs: $got instead of ${hashes[$file]}"
   say "    $file: $got  same"
 done
 
-step "Reputation and tokens after: the upload earned Alice both, and Bob paid"
+step "Reputation and tokens after: the uploads earned Alice both, and Bob paid (5 % of it goes to the treasury)"
 account alice; account bob
 after=$(balance_mt alice)
 [ "$after" -gt "$before" ] || die "alice's upload earned nothing: $before mt before, $after mt after"
 
-printf '\nThe demo passed: two files, two peers, equal hashes, %d milli-tokens earned.\n' $((after - before))
+printf '\nThe demo passed: three files, two peers, equal hashes, %d milli-tokens earned.\n' $((after - before))

@@ -23,7 +23,7 @@ pub(crate) struct Tracker {
 
 impl Tracker {
     pub(crate) fn new() -> Self {
-        Self { key: KeyPair::generate_for(&PKCS_ED25519).unwrap() }
+        Self { key: KeyPair::generate_for(&PKCS_ED25519).expect("what rcgen is asked for is sound") }
     }
 
     pub(crate) fn claims(peer: PeerId, file: FileHash, exp: u64) -> GrantClaims {
@@ -44,7 +44,7 @@ impl Tracker {
     pub(crate) fn sign_as(&self, typ: &str, claims: &GrantClaims) -> String {
         let header = Header { typ: Some(typ.to_owned()), kid: Some(self.id()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(&self.key.serialize_der());
-        jsonwebtoken::encode(&header, claims, &key).unwrap()
+        jsonwebtoken::encode(&header, claims, &key).expect("our own key signs our own claims")
     }
 
     fn id(&self) -> String {
@@ -61,11 +61,11 @@ impl Tracker {
     }
 
     pub(crate) fn signers(&self) -> Signers {
-        Signers::parse(&self.key_set()).unwrap()
+        Signers::parse(&self.key_set()).expect("as it is written here")
     }
 
     /// This one's key under the other's name.
     pub(crate) fn signers_named(&self, other: &Self) -> Signers {
-        Signers::parse(&self.key_set_named(&other.id())).unwrap()
+        Signers::parse(&self.key_set_named(&other.id())).expect("as it is written here")
     }
 }
