@@ -71,6 +71,10 @@ impl IdentityFiles {
         self.folder.join("identity-key.pem")
     }
 
+    fn signing_key_path(&self) -> PathBuf {
+        self.folder.join("signing-key.pem")
+    }
+
     /// Where the certificate lies.
     pub fn certificate_path(&self) -> PathBuf {
         self.folder.join("certificate.json")
@@ -97,7 +101,7 @@ impl IdentityFiles {
 
     /// The key that manifests are signed with, made when there is none yet.
     pub(crate) fn signer(&self) -> Result<Signer, NodeError> {
-        let path = self.folder.join("signing-key.pem");
+        let path = self.signing_key_path();
         let damaged = || NodeError::Failed(format!("{} is damaged: remove it, and share again", path.display()));
         if let Some(text) = read(&path)? {
             return Signer::from_pem(&text).ok_or_else(damaged);
@@ -179,9 +183,9 @@ impl IdentityFiles {
         write_json(&self.signers_path(), &stored)
     }
 
-    /// This folder is no member's any more: neither key nor certificate stay.
+    /// This folder is no member's any more: neither keys nor certificate stay.
     pub(crate) fn remove(&self) -> Result<(), NodeError> {
-        let removed = [self.key_path(), self.certificate_path()]
+        let removed = [self.key_path(), self.signing_key_path(), self.certificate_path()]
             .map(|path| remove_if_there(&path).map_err(NodeError::local("removing", &path)));
         removed.into_iter().collect()
     }
@@ -231,6 +235,8 @@ mod tests {
         assert_eq!(mode(&path), 0o600);
         fs::write(&path, "no key").unwrap();
         assert!(files.signer().is_err() && fs::read_to_string(&path).unwrap() == "no key");
+        files.remove().unwrap();
+        assert_ne!(files.signer().unwrap().key(), key);
     }
 
     #[test]
