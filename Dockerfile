@@ -29,6 +29,8 @@ RUN find . -name '*.rs' -exec touch {} + \
 FROM debian:bookworm-slim AS tracker
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/peernet peernet
 COPY --from=build /out/peernet-tracker /usr/local/bin/
+# For a PostgreSQL on another machine that has a public certificate.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 USER peernet
 ENV TRACKER_PORT=8080 PEERNET_TRACKER_DATA_DIR=/var/lib/peernet/tracker PEERNET_TRACKER_AUTHORITY_DIR=/var/lib/peernet/authority
 RUN mkdir -p -m 0700 /var/lib/peernet/tracker /var/lib/peernet/authority

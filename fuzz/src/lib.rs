@@ -12,7 +12,7 @@ mod tracker;
 pub use engine::{bitmap, collection, ids, journal, link, manifest, names};
 #[cfg(feature = "peer")]
 pub use peer::{certificates, chunk_response, fetch_reply, fetch_request, grant, host_port, version1_config};
-pub use tracker::{address, config, csr, http_head, news, query, rest_body, token};
+pub use tracker::{address, config, csr, database_address, http_head, news, query, rest_body, token};
 
 /// A body, its name and valid inputs to start from.
 #[derive(Clone, Copy)]

@@ -1,8 +1,9 @@
-//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates, its configuration file and its log.
+//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates, its configuration file, its database's address and its log.
 
 mod bodies;
 mod config;
 mod csr;
+mod database;
 mod head;
 mod news;
 mod text;
@@ -10,6 +11,7 @@ mod text;
 pub use bodies::rest_body;
 pub use config::config;
 pub use csr::csr;
+pub use database::database_address;
 pub use head::http_head;
 pub use news::news;
 pub use text::{address, query, token};
@@ -26,4 +28,5 @@ pub(crate) const BODIES: &[Body] = &[
     Body { name: "token", run: token, examples: text::token_examples },
     Body { name: "csr", run: csr, examples: csr::examples },
     Body { name: "config", run: config, examples: config::examples },
+    Body { name: "database_address", run: database_address, examples: database::examples },
 ];

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::authority;
 use crate::http::{DoorLimits, OpsAddress, Proxies};
+use crate::store::postgres::address::{Address, AddressError};
 use crate::swarm;
 pub use layers::{Notice, load, load_from};
 pub use settings::{Config, FIELDS, Field, Flags};
@@ -86,6 +87,9 @@ impl Config {
                 return refuse(name, "must be at most 1000000");
             }
         }
+        if let Some(address) = self.database_address()? {
+            address.check_files().map_err(no_database)?;
+        }
         self.listen_address()?;
         self.tls_names()?;
         self.proxies()?;
@@ -141,6 +145,12 @@ impl Config {
             ("idle_seconds", self.idle_seconds),
             ("write_seconds", self.write_seconds),
         ]
+    }
+
+    /// Where the PostgreSQL database is, if there is one, and how the link to it is protected.
+    pub fn database_address(&self) -> Result<Option<Address>, ConfigError> {
+        let Some(text) = self.database_url.reveal() else { return Ok(None) };
+        Address::parse(text).map(Some).map_err(no_database)
     }
 
     /// Where the public port listens. A name is resolved; its first address counts.
@@ -252,6 +262,10 @@ impl Config {
         }
         text
     }
+}
+
+fn no_database(error: AddressError) -> ConfigError {
+    ConfigError(format!("database_url: {error}"))
 }
 
 /// `$XDG_DATA_HOME/peernet-tracker`, or what the XDG rules put in its place.

@@ -136,9 +136,10 @@ impl Builder {
             }
         };
         let plaintext = app.config.answers_plaintext(address);
-        let fields: [(&str, &dyn fmt::Display); 4] = [
+        let fields: [(&str, &dyn fmt::Display); 5] = [
             ("address", &address),
             ("store", &store_name(&app.config)),
+            ("database_link", &database_link(&app.config)),
             ("plaintext", &plaintext),
             ("authority", &app.authority.fingerprint()),
         ];
@@ -215,6 +216,11 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
 
 fn store_name(config: &Config) -> &'static str {
     if config.database_url.reveal().is_some() { "postgresql" } else { "embedded" }
+}
+
+/// The `sslmode` that is kept to, `local` for a server on this machine, `none` for the embedded database.
+fn database_link(config: &Config) -> &'static str {
+    config.database_address().ok().flatten().map_or("none", |address| address.protection().word())
 }
 
 fn assemble(

@@ -1,4 +1,4 @@
-//! A throwaway PostgreSQL server for tests: no network port, no fixed name, and gone with the test process however that
+//! A throwaway PostgreSQL server for tests: no network port (but for one that speaks TLS), no fixed name, and gone with the test process however that
 //! ends.
 //!
 //! Tests of one process share one server ([`fresh_database`] makes each its own database), because starting one takes a
@@ -8,6 +8,7 @@
 //! `PEERNET_TEST_DATABASE_URL` names a running server to use instead of the shared one; its user must be allowed to
 //! create databases.
 
+mod network;
 mod programs;
 mod supervisor;
 
@@ -16,26 +17,25 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub use self::network::{Authority, Identity, Network};
 use self::programs::Programs;
 use self::supervisor::Supervisor;
 
 /// Names a running server to use for [`fresh_database`].
 const URL_VARIABLE: &str = "PEERNET_TEST_DATABASE_URL";
-/// Settings of every server: small, on a Unix socket only.
-const SETTINGS: &[&str] = &[
-    "listen_addresses=",
-    "shared_buffers=32MB",
-    "max_connections=100",
-    "wal_level=minimal",
-    "max_wal_senders=0",
-    "log_min_messages=fatal",
-];
+/// Settings of every server: small.
+const SETTINGS: &[&str] =
+    &["shared_buffers=32MB", "max_connections=100", "wal_level=minimal", "max_wal_senders=0", "log_min_messages=fatal"];
+
+/// Of a server without a network port: a part of its socket's name.
+const SOCKET_PORT: u16 = 5432;
 
 /// A private server. Dropping it stops it and deletes its data.
 #[derive(Debug)]
 pub struct Postgres {
     programs: Programs,
     supervisor: Supervisor,
+    port: u16,
 }
 
 /// A new, empty database on the server that all tests of this process share.
@@ -63,9 +63,35 @@ impl Postgres {
 
     fn launch(sync: bool) -> Result<Self, String> {
         let programs = Programs::find()?;
-        let mut supervisor = Supervisor::new(&programs, SETTINGS, sync)?;
+        let mut settings = SETTINGS.to_vec();
+        settings.push("listen_addresses=");
+        let mut supervisor = Supervisor::new(&programs, &settings, sync, SOCKET_PORT)?;
         supervisor.command("start")?;
-        Ok(Self { programs, supervisor })
+        Ok(Self { programs, supervisor, port: SOCKET_PORT })
+    }
+
+    /// A server of one's own on a port of 127.0.0.1.
+    ///
+    /// # Panics
+    /// As [`fresh_database`].
+    pub fn start_on_network(network: &Network<'_>) -> Self {
+        let settings: Vec<&str> = SETTINGS.iter().copied().chain(network.settings()).collect();
+        let attempt = || {
+            let port = network::free_port()?;
+            let programs = Programs::find()?;
+            let mut supervisor = Supervisor::new(&programs, &settings, false, port)?;
+            network.write(&supervisor.folder().join("data"), programs.run_as)?;
+            supervisor.command("start")?;
+            Ok(Self { programs, supervisor, port })
+        };
+        // Somebody else may have taken the port that was free.
+        let server: Result<Self, String> = attempt().or_else(|_| attempt());
+        server.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The port, of 127.0.0.1 where the server is on the network, and of the socket's name.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// A new, empty database on this server: `postgres://` and the percent-encoded folder of its socket.
@@ -73,13 +99,30 @@ impl Postgres {
     /// # Panics
     /// When the server does not make it.
     pub fn fresh_database(&self) -> String {
+        let name = self.create_database();
+        format!("postgres://postgres@{}:{}/{name}", percent_encoded(self.supervisor.folder()), self.port)
+    }
+
+    /// The name of a new, empty database on this server.
+    ///
+    /// # Panics
+    /// When the server does not make it.
+    pub fn create_database(&self) -> String {
         let name = database_name();
-        let folder = self.supervisor.folder();
-        let sql = format!("CREATE DATABASE {name}");
+        self.execute(&format!("CREATE DATABASE {name}"));
+        name
+    }
+
+    /// Has the server's owner run a statement, over the socket.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub fn execute(&self, sql: &str) {
         let mut psql = Command::new(self.programs.program("psql"));
-        psql.args(["-X", "-q", "-w", "-U", "postgres", "-d", "postgres", "-c", &sql, "-h"]).arg(folder);
+        psql.args(["-X", "-q", "-w", "-U", "postgres", "-d", "postgres", "-c", sql, "-h"])
+            .arg(self.supervisor.folder());
+        psql.env("PGPORT", self.port.to_string());
         run(psql);
-        format!("postgres://postgres@{}/{name}", percent_encoded(folder))
     }
 
     /// Stops the server as an operator would (its clients are disconnected) and waits until it is down.

@@ -22,12 +22,16 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// The two settings that would look up a name or read another file are given by flags, which win.
+/// The settings that would look up a name or look at another file are given by flags, which win.
 fn load(data: &[u8]) -> Option<Config> {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(data).expect("writes it");
-    let flags =
-        Flags { listen: Some("127.0.0.1:0".to_owned()), database_url_file: Some(String::new()), ..Flags::default() };
+    let flags = Flags {
+        listen: Some("127.0.0.1:0".to_owned()),
+        database_url: Some(String::new()),
+        database_url_file: Some(String::new()),
+        ..Flags::default()
+    };
     load_from(Some(file.path()), &BTreeMap::new(), &flags).ok().map(|(config, _)| config)
 }
 

@@ -107,7 +107,8 @@ settings! {
     /// how long a peer's certificate works, in hours, 1 to 720; it is renewed when half of that is over
     certificate_hours: u32 = 24;
     /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the embedded database in the data folder.
-    /// DATABASE_URL is read too. As a flag only without a password, because others can read a command line
+    /// DATABASE_URL is read too. On another machine it must prove itself by TLS: sslrootcert=FILE names its authority, sslmode=disable
+    /// says that plaintext is wanted, as parameters of the URL. As a flag only without a password, because others can read a command line
     database_url: Secret = Secret::default();
     /// file whose first line is the database_url; for container secrets
     database_url_file: PathBuf = PathBuf::new();

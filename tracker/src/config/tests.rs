@@ -80,6 +80,11 @@ fn a_refusal_names_the_place_and_the_setting() {
         (loaded(None, &[("PEERNET_TRACKER_LOG_LEVEL", "loud")], flags()), "must be error, warn, info or debug"),
         (loaded(None, &[("PEERNET_TRACKER_OPS_LISTEN", "0.0.0.0:1")], flags()), "only a loopback address"),
         (loaded(None, &[("PEERNET_TRACKER_DATABASE_URL_FILE", "/nowhere/x")], flags()), "/nowhere/x"),
+        (loaded(None, &[("DATABASE_URL", "postgres://h/d?sslmode=on")], flags()), "database_url: sslmode must be"),
+        (
+            loaded(None, &[("DATABASE_URL", "host=h sslrootcert=/nowhere/x")], flags()),
+            "sslrootcert /nowhere/x: No such",
+        ),
         (loaded(None, &[], listen_flag("nonsense")), "listen: \"nonsense\" is not ADDR:PORT"),
         (
             load_from(Some(Path::new("/nowhere/c.toml")), &environment(&[]), &flags()).map_err(|e| e.0),
@@ -107,6 +112,9 @@ fn the_documented_file_reads_back_hides_secrets_and_explains_every_setting() {
     let (config, _) = loaded(None, &[("DATABASE_URL", "postgres://u:hunter2@h/d")], Flags::default()).expect("is fine");
     let text = config.to_toml();
     assert!(!text.contains("hunter2") && !format!("{config:?}").contains("hunter2"));
+    let hidden = loaded(Some(&text), &[], Flags::default()).expect_err("is no address any more");
+    assert!(hidden.contains("database_url: not a PostgreSQL address"), "{hidden}");
+    let text = text.replace("(hidden)", "");
     let (again, _) = loaded(Some(&text), &[], Flags::default()).expect("reads back");
     assert_eq!(again.to_toml(), text);
     for field in FIELDS {

@@ -1,8 +1,10 @@
 //! The store on PostgreSQL: several trackers may share one database.
 //!
 //! Every wait on the database is bounded, so that a lost one becomes [`StoreError::Unavailable`] within a few seconds:
-//! connecting, a free connection, a statement, a lock. Connections are plain TCP or a Unix socket, without TLS.
+//! connecting, a free connection, a statement, a lock. Every connection is made in one place (`session`), as the address says: over TLS, or
+//! without on this machine and where that was asked for.
 
+pub mod address;
 mod exchange;
 mod ledger;
 mod migrate;
@@ -12,6 +14,7 @@ mod read;
 mod registry;
 mod session;
 mod signatures;
+mod tls;
 mod trouble;
 mod values;
 mod write;
@@ -21,10 +24,11 @@ use std::sync::Arc;
 use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
-use postgres::Config;
 
+use self::address::Address;
 use self::pool::Connections;
 use self::session::Session;
+use self::tls::Connector;
 use super::exchange::{Batch, Exchange, TrackerId, TrackerRow};
 use super::policies::PolicyReader;
 use super::registry::Registry;
@@ -53,13 +57,13 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Takes `postgres://user:password@host:port/database` or libpq's `key=value` form. Connects only when it is first
-    /// used, so a database that is still starting is no error here.
+    /// Takes an [`Address`] as text. Connects only when it is first used, so a database that is still starting is no error here; a
+    /// certificate that cannot be used is.
     pub fn open(url: &str, limits: PoolLimits) -> Result<Arc<Self>> {
-        // The parser's error names the option at fault, never its value.
-        let config: Config =
-            url.parse().map_err(|error| StoreError::Failed(format!("not a PostgreSQL address: {error}")))?;
-        Ok(Arc::new(Self { connections: Connections::new(config, limits) }))
+        let address = Address::parse(url).map_err(|error| StoreError::Failed(error.to_string()))?;
+        let usable = Connector::new(address.protection().clone()).client_config();
+        usable.map_err(|error| StoreError::Failed(error.to_string()))?;
+        Ok(Arc::new(Self { connections: Connections::new(address, limits) }))
     }
 
     /// Calls `each` with every row of a table, page by page; `page` gets the last row of the page before.

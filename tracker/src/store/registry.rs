@@ -296,7 +296,7 @@ impl AccountWrite {
     }
 }
 
-/// How a database server's connections stand.
+/// How a database server's connections stand, and the one that asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionFacts {
     /// As many as it takes.
@@ -305,6 +305,8 @@ pub struct ConnectionFacts {
     pub reserved: u64,
     /// As many as clients have open.
     pub open: u64,
+    /// Whether the server says that this one is encrypted.
+    pub encrypted: bool,
 }
 
 /// What an operator's check wants to know of a store.

@@ -220,7 +220,7 @@ fn the_doctor_finds_a_healthy_tracker_healthy() {
         let report = as_json(folder.path(), database.as_deref(), &["doctor", "--json", "--connections-max", "64"]);
         let found = verdicts(&report);
         assert!(found.iter().all(|(name, verdict)| verdict == "OK" || name == "disk space"), "{report}");
-        assert_eq!(found.len(), if database.is_some() { 10 } else { 9 }, "{report}");
+        assert_eq!(found.len(), if database.is_some() { 11 } else { 9 }, "{report}");
         let lines = done(folder.path(), database.as_deref(), &["admin", "doctor"]);
         assert_eq!(lines.lines().count(), found.len());
     }

@@ -1,5 +1,5 @@
-//! The store's contract, checked against both stores: each test runs once on a fresh SQLite file and once on a fresh
-//! PostgreSQL database.
+//! The store's contract, checked against both stores: each test runs on a fresh SQLite file, on a fresh PostgreSQL database, and on one
+//! that is reached over TLS.
 
 mod accounts;
 mod books;
@@ -13,4 +13,5 @@ mod schema;
 mod signatures;
 mod support;
 mod swarm;
+mod tls;
 mod upgrade;

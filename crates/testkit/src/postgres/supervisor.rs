@@ -95,7 +95,7 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Makes a folder with a new cluster in it; starts nothing yet. `sync` is whether the server's writes reach the
     /// disk.
-    pub(super) fn new(programs: &Programs, settings: &[&str], sync: bool) -> Result<Self, String> {
+    pub(super) fn new(programs: &Programs, settings: &[&str], sync: bool, port: u16) -> Result<Self, String> {
         let folder = folder(programs)?;
         let bin = programs.program("postgres").parent().map(Path::to_owned).unwrap_or_default();
         let mut shell = Command::new("/bin/sh");
@@ -103,6 +103,8 @@ impl Supervisor {
         for setting in settings.iter().copied().chain((!sync).then_some("fsync=off")) {
             shell.args(["-c", setting]);
         }
+        // For the server and for the psql that asks whether it is there.
+        shell.env("PGPORT", port.to_string());
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
         // In a group of its own: Ctrl-C in the terminal of the tests is for the tests, and the pipe tells the script.
         shell.process_group(0);

@@ -6,6 +6,7 @@ use super::Check;
 use crate::calendar::utc;
 use crate::config::Config;
 use crate::server::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
+use crate::store::postgres::address::{Proof, Protection, Tls};
 use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
 
 /// No machine's clock is right before this: 2025-01-01.
@@ -24,7 +25,10 @@ pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<C
     match facts {
         Ok(facts) => {
             let mut checks = vec![tables(&facts), clock(now, facts.newest_at)];
-            checks.extend(facts.connections.map(|found| connections(config, found, running)));
+            if let Some(found) = facts.connections {
+                checks.push(connections(config, found, running));
+                checks.extend(protection(config).map(|protection| link(&protection, found.encrypted)));
+            }
             (checks, true)
         }
         Err(error) => {
@@ -80,6 +84,38 @@ fn connections(config: &Config, found: ConnectionFacts, running: bool) -> Check 
     }
 }
 
+fn protection(config: &Config) -> Option<Protection> {
+    config.database_address().ok().flatten().map(|address| address.protection().clone())
+}
+
+/// `encrypted` is the server's word, which is about another link where a pooler is between.
+fn link(protection: &Protection, encrypted: bool) -> Check {
+    let name = "database link";
+    let Protection::Tls(tls) = protection else {
+        let why =
+            if *protection == Protection::Local { "the server is on this machine" } else { "sslmode=disable says so" };
+        return Check::ok(name, format!("plaintext: {why}"));
+    };
+    match tls {
+        Tls { required: false, .. } => Check::warn(
+            name,
+            format!(
+                "{} (prefer): whoever is between can switch TLS off; say sslmode=verify-full",
+                if encrypted { "TLS" } else { "plaintext" }
+            ),
+        ),
+        Tls { proof: Proof::Nothing, .. } => {
+            Check::warn(name, "TLS, but anybody could be the server (require); say sslmode=verify-full")
+        }
+        Tls { proof: Proof::Authority(_), .. } => {
+            Check::ok(name, "TLS, with the server's authority proven (verify-ca)")
+        }
+        Tls { proof: Proof::Name(_), .. } => {
+            Check::ok(name, "TLS, with the server's name and authority proven (verify-full)")
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Verdict;
@@ -111,10 +147,32 @@ mod tests {
     #[test]
     fn a_server_without_room_for_the_tracker_is_told() {
         let config = Config { database_connections: 10, ..Config::default() };
-        let of = |max, open, running| connections(&config, ConnectionFacts { max, reserved: 3, open }, running).verdict;
+        let of = |max, open, running| {
+            connections(&config, ConnectionFacts { max, reserved: 3, open, encrypted: false }, running).verdict
+        };
         assert_eq!(of(100, 5, false), Verdict::Ok);
         assert_eq!(of(100, 90, false), Verdict::Warn);
         assert_eq!(of(100, 90, true), Verdict::Ok);
         assert_eq!(of(10, 1, false), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_link_that_others_can_listen_to_or_break_into_is_told() {
+        let of = |url: &str| {
+            let config = Config { database_url: crate::config::Secret::new(url), ..Config::default() };
+            link(&protection(&config).expect("is PostgreSQL"), true)
+        };
+        for (url, verdict, words) in [
+            ("postgres://localhost/d", Verdict::Ok, "plaintext: the server is on this machine"),
+            ("postgres://db/d?sslmode=disable", Verdict::Ok, "plaintext: sslmode=disable says so"),
+            ("postgres://db/d?sslmode=prefer", Verdict::Warn, "can switch TLS off"),
+            ("postgres://db/d?sslmode=require", Verdict::Warn, "anybody could be the server"),
+            ("postgres://db/d?sslmode=verify-ca&sslrootcert=Cargo.toml", Verdict::Ok, "verify-ca"),
+            ("postgres://db/d", Verdict::Ok, "verify-full"),
+        ] {
+            let check = of(url);
+            assert!(check.verdict == verdict && check.found.contains(words), "{check:?}");
+        }
+        assert_eq!(protection(&Config::default()), None);
     }
 }

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use postgres::Config;
 use r2d2::{NopErrorHandler, Pool, PooledConnection};
 
 use crate::store::{Result, StoreError};
 
 use super::PoolLimits;
+use super::address::Address;
 use super::session::{Manager, Session};
 use super::trouble::Trouble;
 
@@ -39,7 +39,7 @@ pub(super) struct Connections {
 
 impl Connections {
     /// Opens none yet: the database may come up later.
-    pub(super) fn new(config: Config, limits: PoolLimits) -> Self {
+    pub(super) fn new(address: Address, limits: PoolLimits) -> Self {
         let losses = Arc::new(AtomicU64::new(0));
         let pool = Pool::builder()
             .max_size(limits.connections.max(1))
@@ -48,7 +48,7 @@ impl Connections {
             .connection_timeout(CHECKOUT_TIMEOUT)
             // What goes wrong is in the checkout's answer.
             .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(Manager::new(config, Arc::clone(&losses)));
+            .build_unchecked(Manager::new(address, Arc::clone(&losses)));
         Self { pool, losses, down: AtomicBool::new(false) }
     }
 

@@ -130,10 +130,11 @@ fn facts(session: &mut Session) -> Result<Facts, Trouble> {
 fn connections(session: &mut Session) -> Result<ConnectionFacts, Trouble> {
     let rows = session.query(
         "SELECT current_setting('max_connections')::bigint, current_setting('superuser_reserved_connections')::bigint, \
-         (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')",
+         (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), \
+         coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)",
         &[],
     )?;
     let row = rows.first().ok_or_else(|| StoreError::Failed("no row of settings".into()))?;
     let count = |at: usize| u64::try_from(row.get::<_, i64>(at)).unwrap_or_default();
-    Ok(ConnectionFacts { max: count(0), reserved: count(1), open: count(2) })
+    Ok(ConnectionFacts { max: count(0), reserved: count(1), open: count(2), encrypted: row.get(3) })
 }

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use postgres::types::ToSql;
-use postgres::{Client, Config, NoTls, Row, Statement};
+use postgres::{Client, Row, Statement};
 use r2d2::ManageConnection;
 use r2d2_postgres::PostgresConnectionManager;
 
-use super::trouble::{Trouble, describe};
+use super::address::Address;
+use super::tls::Connector;
+use super::trouble::Trouble;
 
 /// One attempt to reach one address of the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -118,23 +120,25 @@ impl Drop for Tx<'_> {
 
 /// Makes sessions for the pool, of the connections that r2d2_postgres makes.
 pub(super) struct Manager {
-    clients: PostgresConnectionManager<NoTls>,
+    clients: PostgresConnectionManager<Connector>,
+    connector: Connector,
     losses: Arc<AtomicU64>,
 }
 
 impl Manager {
     /// `losses` counts the connections lost by anyone.
-    pub(super) fn new(mut config: Config, losses: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(address: Address, losses: Arc<AtomicU64>) -> Self {
+        let (mut config, protection) = address.into_parts();
+        let connector = Connector::new(protection);
         config.connect_timeout(CONNECT_TIMEOUT).tcp_user_timeout(TCP_USER_TIMEOUT);
         config.keepalives_idle(TCP_USER_TIMEOUT).keepalives_interval(Duration::from_secs(2)).keepalives_retries(2);
         if config.get_application_name().is_none() {
             config.application_name("peernet-tracker");
         }
-        Self { clients: PostgresConnectionManager::new(config, NoTls), losses }
+        Self { clients: PostgresConnectionManager::new(config, connector.clone()), connector, losses }
     }
 
-    /// Connects outside the pool.
-    pub(super) fn session(&self) -> Result<Session, postgres::Error> {
+    fn session(&self) -> Result<Session, postgres::Error> {
         Session::new(self.clients.connect()?, self.losses.load(Ordering::Relaxed))
     }
 }
@@ -156,7 +160,7 @@ impl ManageConnection for Manager {
     type Error = ConnectError;
 
     fn connect(&self) -> Result<Session, ConnectError> {
-        self.session().map_err(|error| ConnectError(describe(&error)))
+        self.session().map_err(|error| ConnectError(self.connector.explain(&error)))
     }
 
     fn is_valid(&self, session: &mut Session) -> Result<(), ConnectError> {

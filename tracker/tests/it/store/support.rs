@@ -16,13 +16,14 @@ use peernet_tracker::store::{Account, Durability, Store, StoredManifest, V1Listi
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
-/// Runs `check` with each store, migrated and empty. The name is for messages.
+/// Runs `check` with each store, and with PostgreSQL's over TLS as well, migrated and empty. The name is for messages.
 pub(super) fn on_both(check: impl Fn(&str, Arc<dyn Store>)) {
     let folder = tempfile::tempdir().unwrap();
     let embedded = EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap();
     embedded.migrate(NOW).unwrap();
     check("embedded", embedded);
     check("postgres", postgres(&fresh_database()));
+    check("postgres over TLS", postgres(&super::tls::fresh_database()));
 }
 
 /// A migrated store on a database.
