@@ -26,6 +26,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const GROWING_EVERY: Duration = Duration::from_secs(10);
 /// How often files are looked at: gone, changed, back.
 const RECHECK_EVERY: Duration = Duration::from_secs(60);
+/// How soon the tracker is asked again that has not heard yet for whom this node says a file is.
+const CONTRADICTED: Duration = Duration::from_secs(20);
 /// The first pause after a failure; it doubles with each in a row.
 const BACKOFF_START: Duration = Duration::from_secs(1);
 /// The longest.
@@ -183,6 +185,7 @@ impl Owner {
         for files in self.book.gone(&offers).chunks(LEAVE_BATCH) {
             self.setup.client.leave(files)?;
             self.book.left(files);
+            self.setup.shares.left(files);
         }
         let mut renew_in = None;
         for batch in batches(self.book.due(&offers)) {
@@ -203,13 +206,15 @@ impl Owner {
     fn announce_batch(&mut self, batch: &[Offer]) -> Result<Duration, TrackerError> {
         let Setup { client, at, site, .. } = &self.setup;
         let all: Vec<_> = batch.iter().map(Offer::announced).collect();
+        let asked = Instant::now();
         let mut told = client.announce(at, site.as_deref(), &all)?;
-        self.heard_of_access(&all, &told);
+        let mut contradicted = self.heard_of_access(asked, &all, &told);
         if !told.unknown.is_empty() {
             let unknown = self.make_known(batch, &told.unknown)?;
             let again: Vec<_> = unknown.iter().map(|offer| offer.announced()).collect();
-            told = client.announce(at, site.as_deref(), &again)?;
-            self.heard_of_access(&again, &told);
+            let asked = Instant::now();
+            told = self.setup.client.announce(&self.setup.at, self.setup.site.as_deref(), &again)?;
+            contradicted |= self.heard_of_access(asked, &again, &told);
             if !told.unknown.is_empty() {
                 return Err(TrackerError::Malformed(
                     "it does not know a manifest it was given a moment ago".to_owned(),
@@ -217,23 +222,26 @@ impl Owner {
             }
         }
         self.book.announced(batch);
-        Ok(told.renew_in)
+        // Soon again where the tracker has not heard yet what this node has said.
+        Ok(if contradicted { told.renew_in.min(CONTRADICTED) } else { told.renew_in })
     }
 
     /// Before anything else is done with the answer: what is not public is served to nobody without a grant from here on.
-    fn heard_of_access(&self, announced: &[AnnouncedFile], told: &Announced) {
+    /// Whether it contradicts what this node has just said.
+    fn heard_of_access(&self, asked: Instant, announced: &[AnnouncedFile], told: &Announced) -> bool {
         let Setup { shares, log, .. } = &self.setup;
         let is_known = |file: &&AnnouncedFile| {
             !told.unknown.contains(&file.manifest_id) && !told.withdrawn.contains(&file.file_hash)
         };
         let files: Vec<FileHash> = announced.iter().filter(is_known).map(|file| file.file_hash).collect();
         let restricted: BTreeSet<FileHash> = told.restricted.iter().copied().collect();
-        if let Err(error) = shares.restrict(&files, &|file| restricted.contains(&file)) {
-            log.warn(&format!(
-                "which shared files are not public is known now and will not be after a restart: {error}"
-            ));
+        let heard = shares.heard(asked, &files, &|file| restricted.contains(&file));
+        if let Err(error) = &heard {
+            let what = "which shared files are not public is known now and will not be after a restart";
+            log.warn(&format!("{what}: {error}"));
         }
         told.withdrawn.iter().for_each(|file| shares.end_withdrawn(*file));
+        heard.unwrap_or(true)
     }
 
     fn make_known<'a>(&self, batch: &'a [Offer], unknown: &[ManifestId]) -> Result<Vec<&'a Offer>, TrackerError> {

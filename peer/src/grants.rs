@@ -41,6 +41,8 @@ pub struct Leave {
     pub file: FileHash,
     /// When it ends, seconds since 1970-01-01 UTC.
     pub expires_at: u64,
+    /// Whether it was given while anyone might have the file: then it ends with that.
+    pub public: bool,
 }
 
 /// Why a grant is not taken. The words are for the caller, who knows all of it anyway.

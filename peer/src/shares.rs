@@ -15,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::download::Has;
@@ -26,7 +27,7 @@ use crate::error::NodeError;
 use crate::hashing::HashedTree;
 use crate::home::private_folder;
 use crate::log::Log;
-use crate::upload::{FileIdentity, Held, Look, PackFiles, Shelf};
+use crate::upload::{FileIdentity, Held, Look, PackFiles, Shelf, Standing};
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
 use restricted::Restricted;
@@ -133,7 +134,9 @@ impl Shares {
                 Some(Err(why)) => shares.log.warn(&format!("{}: {why}; share it again", file.path().display())),
             }
         }
-        shares.restricted.retain(&|file| !shares.lock().owners(file, None).is_empty())?;
+        let files: Vec<FileHash> =
+            shares.lock().entries().filter_map(|entry| entry.record.as_ref()).flat_map(files_of).collect();
+        shares.restricted.restored(&files);
         Ok(shares)
     }
 
@@ -146,36 +149,46 @@ impl Shares {
         Self { folder: None, known, changing, changed, changes, restricted, log }
     }
 
-    /// Of `files`, exactly those that `is_restricted` says are served from now on only to who shows a grant; running calls of others end.
-    pub(crate) fn restrict(
-        &self,
-        files: &[FileHash],
-        is_restricted: &dyn Fn(FileHash) -> bool,
-    ) -> Result<(), NodeError> {
-        self.restricted.set(files, is_restricted)
+    /// This node has said for whom these are: whether for others than everyone. Running calls of whom they are not for end.
+    pub(crate) fn said(&self, files: &[FileHash], restricted: bool) -> Result<(), NodeError> {
+        self.restricted.said(files, restricted)
     }
 
-    /// What must not be shared from here any more: its shares end, and its downloads are offered no more.
+    /// What an announce that was begun at `asked` was answered. Whether it contradicts what this node has just said, and has to be asked again.
+    pub(crate) fn heard(
+        &self,
+        asked: Instant,
+        files: &[FileHash],
+        is_restricted: &dyn Fn(FileHash) -> bool,
+    ) -> Result<bool, NodeError> {
+        self.restricted.heard(asked, files, is_restricted)
+    }
+
+    /// What must not be shared from here any more: its shares end, also those of directories that are made of it, and its downloads are offered
+    /// no more. Whatever the disk says, nothing of it is served from here on.
     pub(crate) fn end_withdrawn(&self, file_hash: FileHash) {
-        let named = self.lock().named(file_hash);
-        for key in named {
+        let mut failed = self.said(&[file_hash], true).err();
+        let owners = self.lock().owners(file_hash, None);
+        for key in owners {
             let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.held.clone()));
-            let ended = match there {
-                Some((false, Some(growing))) => {
-                    self.end(&growing);
-                    continue;
-                }
-                _ => self.remove_one(key),
-            };
-            match ended {
+            if let Some((false, Some(growing))) = there {
+                self.end(&growing);
+                continue;
+            }
+            self.take_off(key, false);
+            match self.remove_one(key) {
                 Ok(Some(path)) => self.log.warn(&format!(
                     "{} is not shared any more: its owner has withdrawn it, or has closed it to this account",
                     path.display()
                 )),
                 Ok(None) => {}
-                Err(error) => self.log.warn(&error.to_string()),
+                Err(error) => failed = Some(error),
             }
         }
+        if let Some(error) = failed {
+            self.log.warn(&format!("a file was withdrawn, and that could not be noted down here: {error}"));
+        }
+        self.tell();
     }
 
     /// Something was shared or withdrawn. For one listener.
@@ -234,6 +247,8 @@ impl Shares {
         let record = entry.record.clone().expect("only what lasts is put");
         let kept: Vec<Arc<Held>> = entry.helds().cloned().collect();
         let _changing = self.changing();
+        // Before it can be found by a restart.
+        self.restricted.begun(&files_of(&record).collect::<Vec<_>>())?;
         if let Some(folder) = &self.folder {
             record.save(folder)?;
         }
@@ -276,6 +291,12 @@ impl Shares {
         drop(known);
         held.withdraw();
         self.tell();
+    }
+
+    /// The tracker was told that these are not offered any more: whatever it said of them, it will say anew.
+    pub(crate) fn left(&self, files: &[FileHash]) {
+        let gone: Vec<_> = files.iter().filter(|file| self.lock().owners(**file, None).is_empty()).copied().collect();
+        self.restricted.ended(&gone);
     }
 
     /// Ends every share of a file, or of a directory by its listing or else its pack, on disk too; returns their paths.
@@ -322,7 +343,7 @@ impl Shares {
     pub fn list(&self) -> Vec<ShareInfo> {
         let mut all = self.lock().list();
         for share in &mut all {
-            share.restricted = self.restricted.contains(share.file_hash);
+            share.restricted = self.restricted.standing(share.file_hash) == Standing::Restricted;
         }
         all
     }
@@ -452,14 +473,20 @@ impl Shares {
     }
 }
 
+/// The file, or a directory's listing and pack.
+fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
+    let (own, pack) = (record.key().0, record.pack_key());
+    std::iter::once(own).chain(pack.map(|key| key.0))
+}
+
 impl Shelf for Shares {
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
         // A complete one first: version 1 asks for a file, not for a manifest.
         self.lock().held(file_hash, manifest_id)
     }
 
-    fn is_restricted(&self, file_hash: FileHash) -> bool {
-        self.restricted.contains(file_hash)
+    fn standing(&self, file_hash: FileHash) -> Standing {
+        self.restricted.standing(file_hash)
     }
 
     fn spoiled(&self, held: &Held) {

@@ -20,14 +20,25 @@ pub(crate) use identity::Look;
 pub use pack::PackFiles;
 pub(crate) use pack::{OpenPack, PackError};
 
+/// For whom a file is, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// For every member of the swarm.
+    Public,
+    /// For who shows a grant that was given since it is not public.
+    Restricted,
+    /// The tracker has not said yet: for who shows a grant.
+    Unheard,
+}
+
 /// Knows the files on offer. Called from the server's disk threads only, so it may take a lock, but not wait long.
 pub trait Shelf: Send + Sync {
     /// The file, under this manifest where one is named.
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>>;
 
-    /// Whether it may be served to those only who show a grant.
-    fn is_restricted(&self, _file_hash: FileHash) -> bool {
-        false
+    /// For whom it is, whether it is here or not.
+    fn standing(&self, _file_hash: FileHash) -> Standing {
+        Standing::Public
     }
 
     /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.

@@ -7,6 +7,8 @@ use std::fmt;
 pub enum Cause {
     /// The remote side answered that it will not.
     Refused,
+    /// The remote side may not serve us this: the swarm's rules are against it, or have changed meanwhile. Nobody's fault.
+    NotAllowed,
     /// No answer in time.
     TimedOut,
     /// The bytes do not have the hash they should have.
@@ -18,9 +20,9 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether a remote peer may be reported for it. A local fault never costs a remote peer anything.
+    /// Whether a remote peer may be reported for it. A local fault never costs a remote peer anything, nor does it that it keeps to the rules.
     pub fn is_the_remotes_fault(self) -> bool {
-        !matches!(self, Self::LocalDisk)
+        !matches!(self, Self::LocalDisk | Self::NotAllowed)
     }
 }
 
@@ -28,6 +30,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused => "refused",
+            Self::NotAllowed => "not allowed",
             Self::TimedOut => "timed out",
             Self::BadHash => "hash mismatch",
             Self::Transport => "connection failed",

@@ -1,6 +1,7 @@
 //! `access` and `withdraw`: who may have this account's files.
 
 use peernet_engine::ids::FileHash;
+use peernet_engine::link::{Kind, Target};
 use serde_json::{Value, json};
 
 use super::args::{Access, Withdraw};
@@ -18,6 +19,9 @@ const GROUP_MARK: char = '@';
 pub(super) fn access(context: &Context, typed: &Access) -> Result<Exit, Failure> {
     let audience = audience(typed.public, typed.private, &typed.with)?;
     let node = context.builder(typed.way())?.build()?;
+    if audience.is_some() {
+        whole(&node, &typed.file)?;
+    }
     let mut people = Vec::new();
     let mut programs = Vec::new();
     for file_hash in named(&node, &typed.file)? {
@@ -42,6 +46,7 @@ pub(super) fn withdraw(context: &Context, typed: &Withdraw) -> Result<Exit, Fail
     let node = context.builder(Way { ..typed.way() })?.build()?;
     let mut withdrawn = Vec::new();
     for file in &typed.files {
+        whole(&node, file)?;
         for file_hash in named(&node, file)? {
             set(context, &node, file_hash, &Audience::Withdrawn)?;
             withdrawn.push(file_hash.to_string());
@@ -50,6 +55,18 @@ pub(super) fn withdraw(context: &Context, typed: &Withdraw) -> Result<Exit, Fail
     let people: Vec<String> = withdrawn.iter().map(|file_hash| format!("withdrawn: {file_hash}")).collect();
     context.output.result(&people.join("\n"), &json!({"withdrawn": withdrawn}));
     Ok(Exit::Ok)
+}
+
+/// A directory that is not shared from here is refused: it is made of two files, and only one of them is in its link.
+fn whole(node: &Node, text: &str) -> Result<(), Failure> {
+    let Ok(Target::Link(link)) = Target::parse(text) else { return Ok(()) };
+    let is_here = || node.shares().iter().any(|share| share.file_hash == link.file_hash);
+    match link.kind == Kind::Collection && !is_here() {
+        true => Err(Failure::usage(
+            "this is a directory: say who may have it where it is shared from, or share it again first",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// By the daemon where one runs: it serves the file and has to heed this at once.

@@ -38,7 +38,17 @@ impl Leave {
     /// The grant to show, if there is one, and its number.
     pub(super) fn current(&self) -> (u64, Option<Arc<Grant>>) {
         let state = self.lock();
-        (self.number(), state.grant.clone())
+        // One that has ended would be refused where showing none is not.
+        let good = state.grant.as_ref().filter(|grant| grant.expires_at > unix_now());
+        (self.number(), good.cloned())
+    }
+
+    /// A source has come that may ask to see it: one is asked for, unless that was done before.
+    pub(super) fn want(&self) {
+        let mut state = self.lock();
+        if state.not_before == 0 && state.due_at.is_none() {
+            state.due_at = Some(0);
+        }
     }
 
     /// Another number when there is another grant. Asking takes no lock.

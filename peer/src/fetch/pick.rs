@@ -198,7 +198,8 @@ fn ask_for_leave(context: &Context<'_>, plan: &Plan) -> Result<(), FetchError> {
         return Ok(());
     }
     match context.leave.ask(context.directory, context.job.file_hash) {
-        Err(error @ DirectoryError::NotFound) => Err(FetchError::Directory(error)),
+        // Of a public one the tracker that was asked may only not have heard yet.
+        Err(error @ DirectoryError::NotFound) if plan.restricted => Err(FetchError::Directory(error)),
         Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -167,10 +167,14 @@ impl Session {
             match event {
                 StreamEvent::Stopped => return Err(End::Stopped),
                 StreamEvent::Ended(Err(error)) => {
-                    if matches!(error, CallError::Refused(_)) && shows {
+                    if matches!(error, CallError::NotAllowed(_)) {
                         link.leave.doubt(shown);
                     }
-                    return Ok(error);
+                    return Ok(match error {
+                        // It was served until now: the source has ended its share, which it may.
+                        CallError::Refused(why) if self.answered => CallError::NotAllowed(why),
+                        error => error,
+                    });
                 }
                 StreamEvent::Ended(Ok(())) => return Ok(CallError::Transport("the source ended the call".to_owned())),
                 StreamEvent::Command(command) => self.order_stream(&mut call, command)?,

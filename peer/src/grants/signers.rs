@@ -59,8 +59,8 @@ impl Signers {
         self.by_id.is_empty()
     }
 
-    /// What this grant allows `caller` to do with `file` at `now`, seconds since 1970-01-01 UTC. `restricted`: the file is not public as far
-    /// as is known here.
+    /// What this grant allows `caller` to do with `file` at `now`, seconds since 1970-01-01 UTC. `restricted`: the file is known not to
+    /// be public any more.
     pub fn check(
         &self,
         now: u64,
@@ -82,7 +82,7 @@ impl Signers {
         if restricted && claims.public {
             return Err(GrantError::BeforeRestriction);
         }
-        Ok(Leave { file, expires_at: claims.exp })
+        Ok(Leave { file, expires_at: claims.exp, public: claims.public })
     }
 
     fn claims(&self, grant: &str) -> Result<GrantClaims, GrantError> {

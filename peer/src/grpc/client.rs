@@ -46,6 +46,8 @@ const CANCEL_CHECK: Duration = Duration::from_millis(100);
 pub(crate) enum CallError {
     /// The other side answered that it will not.
     Refused(String),
+    /// It may not serve us: we have no leave, or have it no more.
+    NotAllowed(String),
     /// It has too much to do.
     Busy,
     /// No answer in time.
@@ -61,6 +63,7 @@ impl CallError {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Refused(_) => Cause::Refused,
+            Self::NotAllowed(_) => Cause::NotAllowed,
             Self::TimedOut => Cause::TimedOut,
             Self::Busy | Self::Transport(_) | Self::Cancelled => Cause::Transport,
         }
@@ -70,7 +73,7 @@ impl CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => write!(f, "refused: {why}"),
+            Self::Refused(why) | Self::NotAllowed(why) => write!(f, "refused: {why}"),
             Self::Busy => f.write_str("busy"),
             Self::TimedOut => f.write_str("timed out"),
             Self::Transport(why) => write!(f, "connection failed: {why}"),
@@ -88,11 +91,11 @@ impl From<Error> for CallError {
         match status.code() {
             RpcStatusCode::DEADLINE_EXCEEDED => Self::TimedOut,
             RpcStatusCode::RESOURCE_EXHAUSTED => Self::Busy,
+            RpcStatusCode::PERMISSION_DENIED => Self::NotAllowed(status.message().to_owned()),
             RpcStatusCode::NOT_FOUND
             | RpcStatusCode::OUT_OF_RANGE
             | RpcStatusCode::INVALID_ARGUMENT
             | RpcStatusCode::FAILED_PRECONDITION
-            | RpcStatusCode::PERMISSION_DENIED
             | RpcStatusCode::UNAUTHENTICATED
             | RpcStatusCode::UNIMPLEMENTED => Self::Refused(status.message().to_owned()),
             _ => Self::Transport(status.message().to_owned()),

@@ -16,16 +16,12 @@ impl Node {
 
     /// Says who may have a file or directory from now on, whether it is shared yet or not; withdraws it with [`Audience::Withdrawn`]. The
     /// tracker tells nobody else of it from then on; who serves it heeds that with its next announce, within a quarter of an hour, and who
-    /// got leave before keeps that for at most the 12 hours that it lasts. [`NodeError::Refused`] for the file of another account.
+    /// got leave before keeps that as long as it lasts, 12 hours where the operator says nothing else. [`NodeError::Refused`] for the file of another account.
     ///
     /// A directory has to be shared from this folder, which knows the second file that it is made of.
     pub fn set_access(&self, file_hash: FileHash, audience: &Audience) -> Result<(), NodeError> {
         let files = self.files_of(file_hash)?;
-        // Who hears of the listing is to find the pack closed already.
-        for file in files.iter().rev() {
-            self.tracker.set_access(*file, audience)?;
-        }
-        self.heed(&files, audience)?;
+        self.say(&files, audience)?;
         self.running.settle_afresh()
     }
 
@@ -35,19 +31,20 @@ impl Node {
         self.set_access(file_hash, &Audience::Withdrawn)
     }
 
-    /// Of a file that is about to be shared from here: said before anybody can hear of it.
-    pub(super) fn close(&self, files: &[FileHash], audience: &Audience) -> Result<(), NodeError> {
-        for file in files {
+    /// Says for whom these files are, the last one first: who hears of a listing, which comes first, is to find the pack closed already. What
+    /// is closed is closed here before the tracker is asked, and stays so where that fails; what is opened is open here after it.
+    pub(super) fn say(&self, files: &[FileHash], audience: &Audience) -> Result<(), NodeError> {
+        let restricted = *audience != Audience::Public;
+        if restricted {
+            self.shares.said(files, true)?;
+        }
+        for file in files.iter().rev() {
             self.tracker.set_access(*file, audience)?;
         }
-        self.heed(files, audience)
-    }
-
-    /// What was said counts here at once.
-    fn heed(&self, files: &[FileHash], audience: &Audience) -> Result<(), NodeError> {
         match audience {
             Audience::Withdrawn => files.iter().for_each(|file| self.shares.end_withdrawn(*file)),
-            audience => self.shares.restrict(files, &|_| *audience != Audience::Public)?,
+            // Once more: from here on counts how long this is this node's own word.
+            _ => self.shares.said(files, restricted)?,
         }
         Ok(())
     }

@@ -77,7 +77,6 @@ impl Node {
         if cancel.is_cancelled() {
             return Err(NodeError::Cancelled);
         }
-        plan.iter().try_for_each(|plan| self.note_access(target.file_hash(), plan))?;
         let published = self.published(&directory, target, &plan, options.from)?;
         let (directory, reports, published) = (&directory, &reports, &published);
         let call = Call { target, options, directory, reports, published, begun, cancel };
@@ -121,11 +120,6 @@ impl Node {
         };
         let fetched = self.fetch(job, call, progress)?;
         self.finish(fetched, &place, options, call.begun)
-    }
-
-    /// What is not for everyone is not passed on to everyone either.
-    fn note_access(&self, file_hash: FileHash, plan: &Plan) -> Result<(), NodeError> {
-        if plan.restricted { self.shares.restrict(&[file_hash], &|_| true) } else { Ok(()) }
     }
 
     /// Serves from now on, so that what is there can be passed on; a download does not fail for the lack of that.

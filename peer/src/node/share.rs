@@ -50,7 +50,9 @@ impl Node {
             true => self.share_directory(&real, audience, progress, cancel)?,
             false => self.share_file(&real, audience, progress, cancel)?,
         };
-        self.running.settle().map_err(|error| match error {
+        // What was said may change what the tracker answers.
+        let settled = if audience.is_some() { self.running.settle_afresh() } else { self.running.settle() };
+        settled.map_err(|error| match error {
             NodeError::Unreachable(why) => {
                 NodeError::Unreachable(format!("{why}; it stays shared and is announced when the tracker answers"))
             }
@@ -97,12 +99,12 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         if let Some(info) = self.already_shared(real) {
-            audience.map_or(Ok(()), |audience| self.close(&[info.file_hash], audience))?;
+            audience.map_or(Ok(()), |audience| self.say(&[info.file_hash], audience))?;
             return Ok(self.shared(&info));
         }
         let workers = available_parallelism().map_or(1, |n| n.get());
         let (manifest, identity) = hash_file_identified(real, workers, progress, cancel)?;
-        audience.map_or(Ok(()), |audience| self.close(&[manifest.file_hash()], audience))?;
+        audience.map_or(Ok(()), |audience| self.say(&[manifest.file_hash()], audience))?;
         self.add_share(Arc::new(manifest), real, identity, None)
     }
 
@@ -127,9 +129,9 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         let close = |listing: FileHash, pack: FileHash, size: u64| {
-            // Who hears of the listing is to find the pack closed already. One without bytes is every empty directory's.
-            let files = [pack, listing];
-            audience.map_or(Ok(()), |audience| self.close(if size > 0 { &files } else { &files[1..] }, audience))
+            // A pack without bytes is every empty directory's.
+            let files = [listing, pack];
+            audience.map_or(Ok(()), |audience| self.say(if size > 0 { &files } else { &files[..1] }, audience))
         };
         self.has_no_secrets_of_ours(root)?;
         let walked = walk(root, cancel)?;

@@ -1,79 +1,199 @@
-//! Which files are not for everyone, as far as the tracker has said so; kept beside the shares, so that a restart without a tracker does not
-//! forget it: one file with a hash on each line.
+//! For whom shared files are, as far as that is known here: what the tracker answered to announces, and what this node itself has said.
+//!
+//! What nobody has said anything about yet is not public: it is served to who shows a grant. What is not known to be public is kept beside the
+//! shares, so that a restart without a tracker does not forget it: a hash on each line of a file, with a question mark before it where nobody
+//! has said anything yet. Several processes may use that file.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use peernet_engine::ids::FileHash;
 
 use crate::error::NodeError;
 use crate::home::write_atomically;
+use crate::upload::Standing;
 
 /// Records of shares end otherwise.
 const FILE_NAME: &str = "restricted.list";
+const LOCK_NAME: &str = "restricted.lock";
+/// What stands before a hash that nobody has said anything about.
+const UNHEARD: char = '?';
 /// A million hashes.
-const FILE_BYTES_MAX: u64 = 65 << 20;
+const FILE_BYTES_MAX: u64 = 66 << 20;
 
-/// The marks. Where there are none, asking takes no lock.
+/// What is kept, and of each whether it is known not to be public.
+type Kept = BTreeMap<FileHash, bool>;
+/// How long what this node has said counts more than what an announce is answered: the trackers of one database hear of it within 5 s.
+const OWN_WORD: Duration = Duration::from_secs(15);
+
+/// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Restricted {
     /// `None`: nothing is kept on disk.
-    file: Option<PathBuf>,
-    count: AtomicUsize,
-    files: Mutex<BTreeSet<FileHash>>,
+    folder: Option<PathBuf>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    public: BTreeSet<FileHash>,
+    restricted: BTreeSet<FileHash>,
+    /// Of what was shared before this start, what nobody had said anything about.
+    unheard: BTreeSet<FileHash>,
+    /// When this node itself said so, for as long as that counts.
+    said: BTreeMap<FileHash, Instant>,
 }
 
 impl Restricted {
-    /// Those of a folder. What cannot be read is an error: it would be served to everyone.
+    /// As it is kept in a folder. What cannot be read is an error: it would be served to everyone.
     pub(super) fn load(folder: &Path) -> Result<Self, NodeError> {
-        let file = folder.join(FILE_NAME);
-        let text = match fs::metadata(&file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(NodeError::local("reading", &file)(error)),
-            Ok(found) if found.len() > FILE_BYTES_MAX => return Err(damaged(&file)),
-            Ok(_) => fs::read_to_string(&file).map_err(NodeError::local("reading", &file))?,
-        };
-        let files: BTreeSet<FileHash> =
-            text.lines().map(str::parse).collect::<Result<_, _>>().map_err(|_| damaged(&file))?;
-        let count = AtomicUsize::new(files.len());
-        Ok(Self { file: Some(file), count, files: Mutex::new(files) })
-    }
-
-    pub(super) fn contains(&self, file_hash: FileHash) -> bool {
-        self.count.load(Ordering::Acquire) > 0 && self.lock().contains(&file_hash)
-    }
-
-    /// Of `files`, exactly those that `is_restricted` says are from now on. In memory at once, whatever the disk says.
-    pub(super) fn set(&self, files: &[FileHash], is_restricted: &dyn Fn(FileHash) -> bool) -> Result<(), NodeError> {
-        let mut known = self.lock();
-        let mut changed = false;
-        for file in files {
-            changed |= if is_restricted(*file) { known.insert(*file) } else { known.remove(file) };
+        let mut state = State::default();
+        for (file, restricted) in read(folder)? {
+            let of = if restricted { &mut state.restricted } else { &mut state.unheard };
+            of.insert(file);
         }
-        if changed { self.keep(&known) } else { Ok(()) }
+        Ok(Self { folder: Some(folder.to_owned()), state: Mutex::new(state) })
     }
 
-    /// Forgets what is not shared any more.
-    pub(super) fn retain(&self, is_shared: &dyn Fn(FileHash) -> bool) -> Result<(), NodeError> {
-        let mut known = self.lock();
-        let before = known.len();
-        known.retain(|file| is_shared(*file));
-        if known.len() == before { Ok(()) } else { self.keep(&known) }
+    pub(super) fn standing(&self, file: FileHash) -> Standing {
+        let state = self.lock();
+        match (state.restricted.contains(&file), state.public.contains(&file)) {
+            (true, _) => Standing::Restricted,
+            (false, true) => Standing::Public,
+            (false, false) => Standing::Unheard,
+        }
     }
 
-    fn keep(&self, known: &BTreeSet<FileHash>) -> Result<(), NodeError> {
-        self.count.store(known.len(), Ordering::Release);
-        let Some(file) = &self.file else { return Ok(()) };
-        let text: String = known.iter().map(|hash| format!("{hash}\n")).collect();
-        write_atomically(file, text.as_bytes()).map_err(NodeError::local("writing", file))
+    /// These were shared before this start and nothing was said against it.
+    pub(super) fn restored(&self, files: &[FileHash]) {
+        let mut state = self.lock();
+        let is_public = |file: &&FileHash| !state.restricted.contains(file) && !state.unheard.contains(file);
+        let public: Vec<_> = files.iter().filter(is_public).copied().collect();
+        state.public.extend(public);
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<FileHash>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    /// These begin to be shared for good: that nobody has said anything about some is still known after a restart.
+    pub(super) fn begun(&self, files: &[FileHash]) -> Result<(), NodeError> {
+        let state = self.lock();
+        let is_heard = |file: &FileHash| state.public.contains(file) || state.restricted.contains(file);
+        let unheard: Vec<_> = files.iter().filter(|file| !is_heard(file)).copied().collect();
+        self.keep(|kept| {
+            for file in unheard {
+                kept.entry(file).or_insert(false);
+            }
+        })
     }
+
+    /// This node has said so itself.
+    pub(super) fn said(&self, files: &[FileHash], restricted: bool) -> Result<(), NodeError> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        state.said.retain(|_, said| now.saturating_duration_since(*said) < OWN_WORD);
+        for file in files {
+            state.said.insert(*file, now);
+            state.set(*file, restricted);
+        }
+        self.keep(|kept| files.iter().for_each(|file| note(kept, *file, restricted)))
+    }
+
+    /// An announce that was begun at `asked` was answered so. In memory at once, whatever the disk says. Whether something was left as this
+    /// node has just said it: then it has to be asked again.
+    pub(super) fn heard(
+        &self,
+        asked: Instant,
+        files: &[FileHash],
+        is_restricted: &dyn Fn(FileHash) -> bool,
+    ) -> Result<bool, NodeError> {
+        let mut state = self.lock();
+        let is_own = |state: &State, file| state.said.get(&file).is_some_and(|said| asked < *said + OWN_WORD);
+        let (mut news, mut own) = (Vec::new(), false);
+        for file in files {
+            let restricted = is_restricted(*file);
+            if is_own(&state, *file) && state.restricted.contains(file) != restricted {
+                own = true;
+                continue;
+            }
+            state.set(*file, restricted);
+            news.push((*file, restricted));
+        }
+        self.keep(|kept| news.iter().for_each(|(file, restricted)| note(kept, *file, *restricted))).map(|()| own)
+    }
+
+    /// They are not shared any more, and the tracker knows: what is shared anew is unheard of again.
+    pub(super) fn ended(&self, files: &[FileHash]) {
+        let mut state = self.lock();
+        for file in files {
+            state.public.remove(file);
+        }
+    }
+
+    /// Writes what changes, into what other processes have written meanwhile.
+    fn keep(&self, change: impl FnOnce(&mut Kept)) -> Result<(), NodeError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        let _one_at_a_time = lock(folder)?;
+        let before = read(folder)?;
+        let mut kept = before.clone();
+        change(&mut kept);
+        if kept == before {
+            return Ok(());
+        }
+        let mark = |restricted: bool| if restricted { String::new() } else { UNHEARD.to_string() };
+        let text: String = kept.iter().map(|(hash, restricted)| format!("{}{hash}\n", mark(*restricted))).collect();
+        let path = folder.join(FILE_NAME);
+        write_atomically(&path, text.as_bytes()).map_err(NodeError::local("writing", &path))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn set(&mut self, file: FileHash, restricted: bool) {
+        let (into, out_of) = match restricted {
+            true => (&mut self.restricted, &mut self.public),
+            false => (&mut self.public, &mut self.restricted),
+        };
+        out_of.remove(&file);
+        into.insert(file);
+        self.unheard.remove(&file);
+    }
+}
+
+/// What is public is not kept.
+fn note(kept: &mut Kept, file: FileHash, restricted: bool) {
+    if restricted {
+        kept.insert(file, true);
+    } else {
+        kept.remove(&file);
+    }
+}
+
+/// Held for a moment only, so it is waited for.
+fn lock(folder: &Path) -> Result<File, NodeError> {
+    let path = folder.join(LOCK_NAME);
+    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let locked = open.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(NodeError::local("locking", &path))
+}
+
+fn read(folder: &Path) -> Result<Kept, NodeError> {
+    let path = folder.join(FILE_NAME);
+    let text = match fs::metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::new()),
+        Err(error) => return Err(NodeError::local("reading", &path)(error)),
+        Ok(found) if found.len() > FILE_BYTES_MAX => return Err(damaged(&path)),
+        Ok(_) => fs::read_to_string(&path).map_err(NodeError::local("reading", &path))?,
+    };
+    let entry = |line: &str| {
+        let (hash, restricted) = line.strip_prefix(UNHEARD).map_or((line, true), |hash| (hash, false));
+        hash.parse().map(|hash| (hash, restricted)).map_err(|_| damaged(&path))
+    };
+    text.lines().map(entry).collect()
 }
 
 fn damaged(file: &Path) -> NodeError {
@@ -85,27 +205,77 @@ fn damaged(file: &Path) -> NodeError {
 
 #[cfg(test)]
 mod tests {
+    use super::Standing::{Public, Restricted as Closed, Unheard};
     use super::*;
 
     fn file(number: u8) -> FileHash {
         FileHash([number; 32])
     }
 
+    #[track_caller]
+    fn check(restricted: &Restricted, expected: [Standing; 3]) {
+        assert_eq!([1, 2, 3].map(|number| restricted.standing(file(number))), expected);
+    }
+
     #[test]
     fn what_is_said_of_some_files_leaves_the_others_and_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let restricted = Restricted::load(folder.path()).unwrap();
-        assert!(!restricted.contains(file(1)));
-        restricted.set(&[file(1), file(2)], &|_| true).unwrap();
-        restricted.set(&[file(2), file(3)], &|asked| asked == file(3)).unwrap();
-        let check = |restricted: &Restricted, expected: [bool; 3]| {
-            assert_eq!([1, 2, 3].map(|number| restricted.contains(file(number))), expected);
+        check(&restricted, [Unheard; 3]);
+        let heard = |files: &[FileHash], closed: u8| {
+            assert!(!restricted.heard(Instant::now(), files, &|asked| asked == file(closed)).unwrap());
         };
-        check(&restricted, [true, false, true]);
+        heard(&[file(1)], 1);
+        heard(&[file(2), file(3)], 3);
+        check(&restricted, [Closed, Public, Closed]);
+        heard(&[file(3)], 1);
+        check(&restricted, [Closed, Public, Public]);
         let again = Restricted::load(folder.path()).unwrap();
-        check(&again, [true, false, true]);
-        again.retain(&|asked| asked == file(3)).unwrap();
-        check(&Restricted::load(folder.path()).unwrap(), [false, false, true]);
+        again.restored(&[file(1), file(2)]);
+        check(&again, [Closed, Public, Unheard]);
+        again.ended(&[file(1), file(2)]);
+        check(&again, [Closed, Unheard, Unheard]);
+    }
+
+    #[test]
+    fn what_is_shared_anew_is_not_public_before_somebody_says_so_also_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let restricted = Restricted::load(folder.path()).unwrap();
+        restricted.heard(Instant::now(), &[file(2)], &|_| false).unwrap();
+        restricted.begun(&[file(1), file(2)]).unwrap();
+        check(&restricted, [Unheard, Public, Unheard]);
+        let again = Restricted::load(folder.path()).unwrap();
+        again.restored(&[file(1), file(2)]);
+        check(&again, [Unheard, Public, Unheard]);
+        again.heard(Instant::now(), &[file(1)], &|_| false).unwrap();
+        let third = Restricted::load(folder.path()).unwrap();
+        third.restored(&[file(1)]);
+        check(&third, [Public, Unheard, Unheard]);
+    }
+
+    #[test]
+    fn an_answer_from_before_its_owner_spoke_or_from_a_tracker_that_has_not_heard_changes_nothing() {
+        let restricted = Restricted::default();
+        let before = Instant::now();
+        restricted.said(&[file(1)], true).unwrap();
+        assert!(restricted.heard(before, &[file(1), file(2)], &|_| false).unwrap());
+        check(&restricted, [Closed, Public, Unheard]);
+        assert!(restricted.heard(Instant::now(), &[file(1)], &|_| false).unwrap());
+        // One that says the same is no contradiction, and one that was asked late enough counts.
+        assert!(!restricted.heard(Instant::now(), &[file(1)], &|_| true).unwrap());
+        assert!(!restricted.heard(Instant::now() + OWN_WORD, &[file(1)], &|_| false).unwrap());
+        check(&restricted, [Public, Public, Unheard]);
+    }
+
+    #[test]
+    fn what_another_process_has_written_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Restricted::load(folder.path()).unwrap(), Restricted::load(folder.path()).unwrap());
+        one.said(&[file(1)], true).unwrap();
+        two.said(&[file(2)], true).unwrap();
+        one.said(&[file(3)], true).unwrap();
+        two.said(&[file(2)], false).unwrap();
+        check(&Restricted::load(folder.path()).unwrap(), [Closed, Unheard, Closed]);
     }
 
     #[test]

@@ -52,13 +52,18 @@ impl TrackerDirectory {
         }
     }
 
-    /// Who publishes a manifest.
+    /// Who publishes a manifest; and whether there are others who were not told.
     pub(crate) fn publications(
         &self,
         manifest: ManifestId,
         account: Option<PeerId>,
-    ) -> Result<Vec<Publication>, DirectoryError> {
-        Ok(self.ask(move |client| client.publications(manifest, account))?)
+    ) -> Result<(Vec<Publication>, bool), DirectoryError> {
+        Ok(self.ask(move |client| client.publications(manifest, account, true))?)
+    }
+
+    /// The first who publish a manifest, if the tracker says so at once.
+    pub(crate) fn first_publications(&self, manifest: ManifestId) -> Result<Vec<Publication>, DirectoryError> {
+        Ok(self.ask(move |client| client.publications(manifest, None, false))?.0)
     }
 
     /// Another certificate for this node.

@@ -1,5 +1,7 @@
 //! Signed manifests at the tracker: putting one's own signature there, and asking who has signed.
 
+use std::time::Duration;
+
 use data_encoding::BASE64URL_NOPAD;
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_protos::limits::SIGNATURES_TOLD_MAX;
@@ -8,6 +10,9 @@ use peernet_protos::rest::{SignatureBody, SignatureRequest, SignaturesReply, Sta
 use super::http::Call;
 use super::{TrackerClient, TrackerError, local};
 use crate::publication::{Publication, PublicationKey, is_signed};
+
+/// How long who publishes a file may take to be told where that is only shown.
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 impl TrackerClient {
     /// Says that the account in use publishes this manifest, with this machine's key. Again is as good. A tracker of an earlier version
@@ -26,20 +31,25 @@ impl TrackerClient {
         }
     }
 
-    /// Who publishes a manifest, the first one first; with `account` only that one. Signatures that are not right are left out, whoever
-    /// passes them on.
+    /// Who publishes a manifest, the first one first, and whether there are more than were told; with `account` only that one. Signatures that
+    /// are not right are left out, whoever passes them on. Without `patiently` the tracker is asked once, for [`AT_ONCE`].
     pub fn publications(
         &self,
         manifest: ManifestId,
         account: Option<PeerId>,
-    ) -> Result<Vec<Publication>, TrackerError> {
+        patiently: bool,
+    ) -> Result<(Vec<Publication>, bool), TrackerError> {
         let account = account.map(|account| format!("?account={account}")).unwrap_or_default();
         let path = format!("/api/v1/manifests/{manifest}/signatures{account}");
-        match self.authorised::<SignaturesReply>(Call::get(&path)) {
-            Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok(Vec::new()),
+        let call = Call::get(&path);
+        let call = if patiently { call } else { call.repeatable_within(AT_ONCE, Duration::ZERO) };
+        match self.authorised::<SignaturesReply>(call) {
+            Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok((Vec::new(), false)),
             reply => {
-                let told = reply?.signatures.into_iter().take(SIGNATURES_TOLD_MAX);
-                Ok(told.filter_map(|told| publication(manifest, &told)).collect())
+                let reply = reply?;
+                let has_more = reply.total > reply.signatures.len() as u64;
+                let told = reply.signatures.into_iter().take(SIGNATURES_TOLD_MAX);
+                Ok((told.filter_map(|told| publication(manifest, &told)).collect(), has_more))
             }
         }
     }

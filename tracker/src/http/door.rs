@@ -134,10 +134,12 @@ impl Door {
 
     fn close(&mut self, grace: Duration) -> DrainReport {
         let Some((port, serving)) = self.open.take() else { return DrainReport::default() };
+        let admission = &self.shared.admission;
+        // Before anybody is told: who hears of it may have ended by the time the port is closed.
+        let (idle_closed, in_flight) = admission.idle_and_busy();
         self.shared.draining.store(true, Ordering::SeqCst);
         port.close(&self.shared);
-        let admission = &self.shared.admission;
-        let (idle_closed, in_flight) = admission.end_idle();
+        admission.end_idle();
         admission.wait_until_empty(Instant::now() + grace);
         let cut = admission.cut_all();
         let end = Instant::now() + CUT_WAIT;

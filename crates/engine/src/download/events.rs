@@ -126,7 +126,9 @@ impl Download {
         match cause {
             Cause::LocalDisk => self.end(Output::Failed { why: Why::LocalDisk }),
             Cause::BadHash => self.ban(now, id, chunk),
-            Cause::Refused | Cause::TimedOut | Cause::Transport => self.chunk_missed(now, id, chunk, cause),
+            Cause::Refused | Cause::NotAllowed | Cause::TimedOut | Cause::Transport => {
+                self.chunk_missed(now, id, chunk, cause);
+            }
         }
     }
 

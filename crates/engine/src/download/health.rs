@@ -181,7 +181,9 @@ impl Download {
 
     fn why_stuck(&self) -> Why {
         let waited = self.limits.no_progress;
-        let reachable = |source: &Source| !matches!(source.last_failure, Some(Cause::Transport | Cause::Refused));
+        let reachable = |source: &Source| {
+            !matches!(source.last_failure, Some(Cause::Transport | Cause::Refused | Cause::NotAllowed))
+        };
         let missing = self.chunks_nobody_holds();
         if self.sources.is_empty() && !self.banned.is_empty() {
             self.why_bad_hashes()

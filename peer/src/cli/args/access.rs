@@ -11,7 +11,7 @@ use crate::cli::context::Way;
     subcommand,
     name = "access",
     example = "peernet access model.bin\npeernet access model.bin --private\npeernet access 0f343b09...2d4c5f60 --with 123e4567-e89b-42d3-a456-426614174000 --with @lab\npeernet access dataset/ --public",
-    note = "Whom a file is not for is not told of it, and peers serve it only to who shows a grant of the tracker. Said again, it\nreplaces what was said before. Peers heed it with their next announce, within a quarter of an hour; leave that was\ngiven before lasts for at most 12 hours more."
+    note = "Whom a file is not for is not told of it, and peers serve it only to who shows a grant of the tracker. Said again, it\nreplaces what was said before. Peers heed it with their next announce, within a quarter of an hour; leave that was\ngiven before goes on until it ends, 12 hours where the operator says nothing else. Of a directory it is said where it is shared from."
 )]
 pub(in crate::cli) struct Access {
     /// the tracker's URL, or several of one swarm with commas between them

@@ -29,6 +29,7 @@ use super::super::{Directory, DirectoryError, FetchError, FetchProgress, FetchRe
 use crate::cancel::Cancel;
 use crate::grpc::{Command, Commands, commands};
 use crate::part::Part;
+use crate::transfers::Transport;
 
 /// A file of so few chunks is asked for without waiting a round trip for what the source says first.
 const ASKED_AT_ONCE_MAX: u32 = 4;
@@ -188,6 +189,9 @@ impl<'scope, 'env, 'a, 'c: 'env> Owner<'scope, 'env, 'a, 'c> {
     fn introduce(&mut self, sources: Vec<Source>, verdict: &mut Verdict) {
         for (rank, source) in sources.into_iter().enumerate() {
             let (v1, has) = (source.v1, source.has.clone());
+            if source.transport == Transport::Tls {
+                self.context.leave.want();
+            }
             let Some(id) = self.context.known.meet(source) else { continue };
             let added = Input::SourceAdded { source: id, rank: rank as u32, v1 };
             // A source of this version tells by itself first thing, and who else asks it, which decides what to ask for.

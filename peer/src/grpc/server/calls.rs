@@ -53,6 +53,9 @@ pub(super) fn answer(core: &Core, call: Call, running: Running) {
     match call.question {
         Question::Chunk(request, reply) => {
             let result = if late { Err(too_late()) } else { chunk(core, &call.claim, &request) };
+            if result.is_err() && !late {
+                core.pace.give_back(call.paid);
+            }
             count(core, &result);
             hand_over(reply, result, running);
         }
@@ -69,15 +72,18 @@ fn paced(core: &Core, call: Call, running: Running) -> Option<(Call, Running)> {
     if call.paid > 0 || !core.pace.is_limited() {
         return Some((call, running));
     }
-    match wanted_len(core, request) {
+    match wanted_len(core, &call.claim, request) {
         Some(len) => core.pace.ask_for_call(call, running, len),
         // Its answer is an error, which costs nothing.
         None => Some((call, running)),
     }
 }
 
-fn wanted_len(core: &Core, request: &ChunkRequest) -> Option<u32> {
-    let held = core.shelf.held(request.file_hash.parse().ok()?, None)?;
+fn wanted_len(core: &Core, claim: &Claim, request: &ChunkRequest) -> Option<u32> {
+    let file_hash = request.file_hash.parse().ok()?;
+    // Who may not have it is told so at once, as of a file that is not here.
+    claim.without_grant().leave(core, file_hash).ok()?;
+    let held = core.shelf.held(file_hash, None)?;
     let geometry = held.manifest().geometry();
     let index = u32::try_from(request.chunk_index).ok().filter(|index| *index < geometry.chunk_count().0)?;
     Some(geometry.chunk_len(ChunkIndex(index)))
@@ -110,7 +116,7 @@ fn count<T>(core: &Core, result: &Result<T, RpcStatus>) {
 
 fn chunk(core: &Core, claim: &Claim, request: &ChunkRequest) -> Result<(Rendered, Option<Permit>), RpcStatus> {
     let file_hash: FileHash = request.file_hash.parse().map_err(|error| invalid(format!("file_hash: {error}")))?;
-    claim.leave(core, file_hash)?;
+    claim.without_grant().leave(core, file_hash)?;
     let held = core.shelf.held(file_hash, None).ok_or_else(not_shared)?;
     let geometry = held.manifest().geometry();
     if geometry.chunk_size() != CHUNK_SIZE_MIN {

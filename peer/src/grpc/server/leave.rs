@@ -10,6 +10,7 @@ use super::calls::{not_shared, status};
 use super::guard::Caller;
 use crate::clock::unix_now;
 use crate::grants::{GRANT_BYTES_MAX, GrantError, Leave};
+use crate::upload::Standing;
 
 const AUTHORIZATION: &str = "authorization";
 const BEARER: &str = "Bearer ";
@@ -38,20 +39,28 @@ impl Claim {
         Self { caller: self.caller, grant: Some(bounded(grant)) }
     }
 
+    /// The same caller, who shows nothing: version 1's call knows no grants.
+    pub(super) fn without_grant(&self) -> Self {
+        Self { caller: self.caller, grant: None }
+    }
+
     /// What it may do with a file, whether that is here or not: `None` where it shows nothing and anyone may have the file. What it shows
     /// counts only where its connection proves whose it is.
     pub(super) fn leave(&self, core: &Core, file: FileHash) -> Result<Option<Leave>, RpcStatus> {
-        let restricted = core.shelf.is_restricted(file);
+        let standing = core.shelf.standing(file);
         let (Some(grant), Some(peer), Some(membership)) = (&self.grant, self.caller.peer(), &core.membership) else {
             // As if there were no such file.
-            return if restricted { Err(not_shared()) } else { Ok(None) };
+            return if standing == Standing::Public { Ok(None) } else { Err(not_shared()) };
         };
+        let restricted = standing == Standing::Restricted;
         match membership.signers().check(unix_now(), grant, peer, (file, restricted)) {
             Ok(leave) => Ok(Some(leave)),
             Err(GrantError::UnknownKey) => {
                 membership.wish_for_signers();
-                // It could not be told from a forged one; but without any the file would be served as well.
-                if restricted { Err(refusal(GrantError::UnknownKey)) } else { Ok(None) }
+                // It could not be told from a forged one; but without any a public file would be served as well. What is not here is
+                // answered as what is closed: who has no leave does not learn which it is.
+                let is_public = standing == Standing::Public && core.shelf.held(file, None).is_some();
+                if is_public { Ok(None) } else { Err(refusal(GrantError::UnknownKey)) }
             }
             Err(error) => Err(refusal(error)),
         }
@@ -60,14 +69,19 @@ impl Claim {
 
 /// Whether a call that began with this leave may go on.
 pub(super) fn is_good(core: &Core, file: FileHash, leave: Option<Leave>) -> Result<(), RpcStatus> {
-    if !core.shelf.is_restricted(file) {
-        return Ok(());
+    let standing = core.shelf.standing(file);
+    match (standing, leave) {
+        (Standing::Public, _) => Ok(()),
+        (_, None) => Err(closed()),
+        (Standing::Restricted, Some(leave)) if leave.public => Err(refusal(GrantError::BeforeRestriction)),
+        (_, Some(leave)) if leave.expires_at <= unix_now() => Err(refusal(GrantError::Expired)),
+        (_, Some(_)) => Ok(()),
     }
-    match leave {
-        Some(leave) if leave.expires_at > unix_now() => Ok(()),
-        Some(_) => Err(refusal(GrantError::Expired)),
-        None => Err(not_shared()),
-    }
+}
+
+/// For a caller to whom it was open a moment ago.
+fn closed() -> RpcStatus {
+    status(RpcStatusCode::PERMISSION_DENIED, "this file is not public any more")
 }
 
 fn refusal(error: GrantError) -> RpcStatus {

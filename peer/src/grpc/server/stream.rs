@@ -15,7 +15,7 @@ use futures_channel::mpsc;
 use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::giving::Choice;
-use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
+use peernet_engine::ids::{ChunkCount, ChunkIndex, FileHash, ManifestId};
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 
@@ -233,6 +233,14 @@ impl State {
         }
     }
 
+    /// Of what is on the shelf; none before that is known.
+    fn chunk_count(&self) -> ChunkCount {
+        match &self.subject {
+            Subject::Known(held, _) => held.manifest().geometry().chunk_count(),
+            _ => ChunkCount(0),
+        }
+    }
+
     fn news_may_go(&self) -> bool {
         self.ahead.has_room_for_news() && self.news_are_due()
     }
@@ -366,7 +374,7 @@ impl State {
         }
         self.wanted.drop_ranges(&request.dropped)?;
         if let Some(caller) = &self.caller {
-            caller.take_back(wanted::chunks(&request.dropped));
+            caller.take_back(wanted::chunks(&request.dropped, self.chunk_count()));
         }
         if self.current.is_some_and(|(chunk, _)| wanted::covers(&request.dropped, chunk)) {
             self.current = None;
@@ -374,7 +382,7 @@ impl State {
         self.wanted.append(&request.wanted)?;
         self.wanted.append(&request.again)?;
         if let Some(caller) = &self.caller {
-            caller.insist(wanted::chunks(&request.again));
+            caller.insist(wanted::chunks(&request.again, self.chunk_count()));
         }
         self.held_until = None;
         Ok(())

@@ -186,7 +186,6 @@ impl Node {
     ) -> Result<Arrived, NodeError> {
         let pack = &listing.collection.pack;
         let plan = call.directory.plan(pack.file_hash).map_err(FetchError::Directory)?;
-        self.note_access(pack.file_hash, &plan)?;
         let dial = self.dial(call.directory)?;
         if call.options.offer {
             self.begin_to_offer(&plan);

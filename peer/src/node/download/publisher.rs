@@ -2,6 +2,7 @@
 
 use peernet_engine::ids::ManifestId;
 use peernet_engine::link::Target;
+use peernet_protos::limits::SIGNATURES_TOLD_MAX;
 
 use super::{Node, manifest_of};
 use crate::error::NodeError;
@@ -44,19 +45,26 @@ impl Node {
             None => planned.take(MANIFESTS_MAX).collect(),
         };
         let Some(publisher) = insisted else {
-            let asked = candidates.first().and_then(|id| Some((*id, directory.publications(*id, None).ok()?)));
+            // It is only shown: a tracker that does not answer now holds nobody up.
+            let asked = candidates.first().filter(|_| plan.is_ok());
+            let asked = asked.and_then(|id| Some((*id, directory.first_publications(*id).ok()?)));
             let found = asked.and_then(|(id, publications)| Some((id, *publications.first()?)));
             return Ok(Published { manifest: named, found });
         };
         let account = if let Publisher::Account(account) = publisher { Some(account) } else { None };
+        let mut untold = false;
         for id in candidates {
-            let publications = directory.publications(id, account).map_err(FetchError::Directory)?;
+            let (publications, others) = directory.publications(id, account).map_err(FetchError::Directory)?;
+            untold |= others;
             if let Some(publication) = publications.into_iter().find(|publication| publication.is_of(publisher)) {
                 return Ok(Published { manifest: Some(id), found: Some((id, publication)) });
             }
         }
         match plan {
             Err(FetchError::Directory(DirectoryError::Unreachable(why))) => Err(NodeError::Unreachable(why.clone())),
+            _ if untold => Err(NodeError::NotFound(format!(
+                "{publisher} is not among the first {SIGNATURES_TOLD_MAX} who have signed this file: name the account, then it is asked for"
+            ))),
             _ => Err(NodeError::NotFound(format!("nobody shares this file as {publisher} has signed it"))),
         }
     }

@@ -214,12 +214,18 @@ impl Admission {
         self.lock().links.len()
     }
 
-    /// Ends the reading side of every idle connection; how many were idle, and how many were not.
-    pub(super) fn end_idle(&self) -> (usize, usize) {
+    /// How many connections are idle, and how many are not.
+    pub(super) fn idle_and_busy(&self) -> (usize, usize) {
+        let open = self.lock();
+        let idle_count = open.links.values().filter(|link| link.idle.load(Ordering::SeqCst)).count();
+        (idle_count, open.links.len() - idle_count)
+    }
+
+    /// Ends the reading side of every idle connection.
+    pub(super) fn end_idle(&self) {
         let open = self.lock();
         let idle = open.links.values().filter(|link| link.idle.load(Ordering::SeqCst));
-        let idle_count = idle.inspect(|link| link.end(Shutdown::Read)).count();
-        (idle_count, open.links.len() - idle_count)
+        idle.for_each(|link| link.end(Shutdown::Read));
     }
 
     /// Cuts every connection; how many there were.

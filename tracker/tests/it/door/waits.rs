@@ -117,5 +117,8 @@ fn a_drain_waits_for_replies_that_are_yet_to_come() {
         assert_eq!((answer.text(), answer.header("connection")), ("later", Some("close")));
     }
     drop((clients, idle));
-    assert_eq!(drain.join().unwrap(), DrainReport { idle_closed: 1, in_flight: 3, cut: 0, stuck: 0 });
+    let DrainReport { idle_closed, in_flight, cut, stuck } = drain.join().unwrap();
+    // The thread that has just answered the idle one may not have said yet that it is idle.
+    assert_eq!((idle_closed + in_flight, cut, stuck), (4, 0, 0));
+    assert!(in_flight >= 3, "{in_flight}");
 }

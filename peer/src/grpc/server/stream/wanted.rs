@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use grpcio::{RpcStatus, RpcStatusCode};
-use peernet_engine::ids::ChunkIndex;
+use peernet_engine::ids::{ChunkCount, ChunkIndex};
 use peernet_protos::grpc::{ChunkRange, FetchRequest};
 use peernet_protos::limits::{CHUNKS_MAX, RANGES_PER_REQUEST_MAX};
 
@@ -73,12 +73,11 @@ impl Wanted {
     }
 
     pub(super) fn drop_ranges(&mut self, ranges: &[ChunkRange]) -> Result<(), RpcStatus> {
-        for (first, end) in checked(ranges)? {
-            let keep = self.ranges.iter().flat_map(|(a, b)| [(*a, (*b).min(first)), ((*a).max(end), *b)]);
-            self.ranges = keep.filter(|(a, b)| a < b).collect();
-            self.check_length()?;
+        let dropped = merged(checked(ranges)?);
+        if !dropped.is_empty() {
+            self.ranges = self.ranges.iter().flat_map(|range| without(*range, &dropped)).collect();
         }
-        Ok(())
+        self.check_length()
     }
 
     fn check_length(&self) -> Result<(), RpcStatus> {
@@ -92,14 +91,44 @@ impl Wanted {
     }
 }
 
+/// In ascending order, with those that touch as one.
+fn merged(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    ranges.sort_unstable();
+    let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+    for (first, end) in ranges {
+        match merged.last_mut() {
+            Some((_, last)) if first <= *last => *last = end.max(*last),
+            _ => merged.push((first, end)),
+        }
+    }
+    merged
+}
+
+/// What is left of a range without these, which are in ascending order and apart.
+fn without((first, end): (u32, u32), dropped: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let (mut from, mut left) = (first, Vec::new());
+    let begin = dropped.partition_point(|(_, last)| *last <= first);
+    for (a, b) in dropped[begin..].iter().take_while(|(a, _)| *a < end) {
+        if from < *a {
+            left.push((from, *a));
+        }
+        from = from.max(*b);
+    }
+    if from < end {
+        left.push((from, end));
+    }
+    left
+}
+
 /// How many chunks these are; no more than a message has ranges, so that the sum is small.
 fn length(ranges: impl Iterator<Item = (u32, u32)>) -> u32 {
     ranges.fold(0, |sum, (first, end)| sum.saturating_add(end - first))
 }
 
-/// The chunks of ranges that were found to be within bounds.
-pub(super) fn chunks(ranges: &[ChunkRange]) -> impl Iterator<Item = ChunkIndex> + '_ {
-    ranges.iter().flat_map(|range| range.first..range.first.saturating_add(range.count)).map(ChunkIndex)
+/// The chunks of ranges that were found to be within bounds, as far as a file of so many chunks has them.
+pub(super) fn chunks(ranges: &[ChunkRange], count: ChunkCount) -> impl Iterator<Item = ChunkIndex> + '_ {
+    let of = move |range: &ChunkRange| range.first..range.first.saturating_add(range.count).min(count.0);
+    ranges.iter().flat_map(of).map(ChunkIndex)
 }
 
 /// Whether `chunk` is in one of `ranges`.
@@ -167,6 +196,20 @@ mod tests {
         wanted.drop_ranges(&ranges(&[(6, 1), (2, 1), (100, 5)])).unwrap();
         let order: Vec<u32> = std::iter::from_fn(|| wanted.next()).map(|chunk| chunk.0).collect();
         assert_eq!(order, [5, 7, 8, 9, 0, 1, 3]);
+    }
+
+    #[test]
+    fn whatever_is_dropped_in_whatever_order_is_what_is_missing_then() {
+        for dropped in [&[(0, 1)][..], &[(9, 1), (0, 1)], &[(2, 3), (3, 4)], &[(4, 1), (4, 1), (5, 1)], &[(0, 20)], &[]]
+        {
+            let mut wanted = Wanted::new(10);
+            wanted.append(&ranges(&[(5, 5), (0, 4)])).unwrap();
+            let before: Vec<_> = wanted.iter().collect();
+            wanted.drop_ranges(&ranges(dropped)).unwrap();
+            let gone = |chunk: &ChunkIndex| covers(&ranges(dropped), *chunk);
+            let expected: Vec<_> = before.into_iter().filter(|chunk| !gone(chunk)).collect();
+            assert_eq!(wanted.iter().collect::<Vec<_>>(), expected, "{dropped:?}");
+        }
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! What is not public is served only to who shows a grant for it, and a grant that is shown has to be right.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::*;
 use crate::clock::unix_now;
 use crate::grants::Grant;
 use crate::grants::testing::{Tracker, peer};
 use crate::grpc::{CallError, Client, FetchCall, Orders, Speech, StreamEvent};
 use crate::identity::testing::{Authority, Life};
+use crate::upload::Standing;
+use crate::upload::Standing::{Public, Restricted, Unheard};
 
-/// One file that is public or is not.
+/// One file, for whomever it is.
 struct Door {
     held: Arc<Held>,
-    is_closed: AtomicBool,
+    standing: Mutex<Standing>,
 }
 
 impl Shelf for Door {
@@ -20,8 +20,10 @@ impl Shelf for Door {
         One(Arc::clone(&self.held)).held(file_hash, id)
     }
 
-    fn is_restricted(&self, _: FileHash) -> bool {
-        self.is_closed.load(Ordering::Acquire)
+    fn standing(&self, file_hash: FileHash) -> Standing {
+        // As of a node that shares nothing else.
+        let is_it = file_hash == self.held.manifest().file_hash();
+        if is_it { *self.standing.lock().unwrap() } else { Standing::Unheard }
     }
 
     fn spoiled(&self, _: &Held) {}
@@ -39,16 +41,20 @@ struct Swarm {
 }
 
 impl Swarm {
-    fn new(is_closed: bool) -> Self {
+    fn new(standing: Standing) -> Self {
         let (authority, tracker) = (Authority::new(), Tracker::new());
         let membership = authority.member(1);
         membership.take_signers(tracker.signers());
         let scene = scene(3 * MIB, 1 << 20);
-        let door = Arc::new(Door { held: Arc::clone(&scene.held), is_closed: AtomicBool::new(is_closed) });
+        let door = Arc::new(Door { held: Arc::clone(&scene.held), standing: Mutex::new(standing) });
         let listen = Listen::tls("127.0.0.1:0", Arc::clone(&membership)).and_plaintext("127.0.0.1:0");
         let shelf = Arc::clone(&door) as Arc<dyn Shelf>;
         let server = PeerServer::start(listen, shelf, UploadLimits::default()).unwrap();
         Self { authority, tracker, membership, door, scene: Scene { server, ..scene } }
+    }
+
+    fn is_now(&self, standing: Standing) {
+        *self.door.standing.lock().unwrap() = standing;
     }
 
     fn client(&self) -> Client {
@@ -99,7 +105,7 @@ fn end_of(call: &mut FetchCall, orders: &mut Orders) -> String {
 
 #[test]
 fn without_a_grant_a_closed_file_is_not_there() {
-    let swarm = Swarm::new(true);
+    let swarm = Swarm::new(Restricted);
     let unknown = swarm.asked_of(FileHash([9; 32]), None).unwrap_err();
     assert_eq!(swarm.asked(None).unwrap_err(), unknown);
     assert!(unknown.contains("does not share that file"), "{unknown}");
@@ -112,14 +118,17 @@ fn without_a_grant_a_closed_file_is_not_there() {
         assert!(error.contains("does not share that file"), "{error}");
     }
     swarm.asked(Some(&swarm.grant(60))).unwrap();
-    swarm.door.is_closed.store(false, Ordering::Release);
+    swarm.is_now(Unheard);
+    assert_eq!(swarm.asked(None).unwrap_err(), unknown);
+    swarm.asked(Some(&swarm.grant(60))).unwrap();
+    swarm.is_now(Public);
     swarm.asked(None).unwrap();
     swarm.scene.chunk(&plain, &swarm.scene.file_hash().to_string(), 0).unwrap();
 }
 
 #[test]
 fn a_grant_in_plaintext_is_nobodys() {
-    let swarm = Swarm::new(true);
+    let swarm = Swarm::new(Restricted);
     let client = Client::new(swarm.scene.server.plaintext_addr().unwrap(), &Speech::Plaintext, 5 * SECOND);
     let patience = (20 * SECOND, &Cancel::new());
     let refused = client.manifest(swarm.scene.file_hash(), None, Some(&swarm.grant(60)), patience);
@@ -128,8 +137,8 @@ fn a_grant_in_plaintext_is_nobodys() {
 
 #[test]
 fn a_wrong_grant_is_refused_with_words_whether_the_file_is_closed_here_or_not() {
-    for is_closed in [true, false] {
-        let swarm = Swarm::new(is_closed);
+    for standing in [Restricted, Unheard, Public] {
+        let swarm = Swarm::new(standing);
         let (file, soon) = (swarm.scene.file_hash(), unix_now() + 60);
         let of = |claims| signed(&swarm.tracker, &claims);
         let bent = Grant { text: swarm.grant(60).text + "A", ..swarm.grant(60) };
@@ -152,51 +161,83 @@ fn a_wrong_grant_is_refused_with_words_whether_the_file_is_closed_here_or_not() 
 
 #[test]
 fn a_grant_from_when_the_file_was_public_ends_with_that() {
-    let swarm = Swarm::new(false);
+    let swarm = Swarm::new(Public);
     let mut claims = Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60);
     claims.public = true;
     let grant = signed(&swarm.tracker, &claims);
     swarm.asked(Some(&grant)).unwrap();
-    swarm.door.is_closed.store(true, Ordering::Release);
-    let refused = swarm.asked(Some(&grant)).unwrap_err();
-    assert!(refused.contains("from when the file was public"), "{refused}");
+    // Also in a call that is under way.
+    let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
+    let (_commands, mut orders) = crate::grpc::commands();
+    let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&grant)).unwrap();
+    assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
+    swarm.is_now(Restricted);
+    for refused in [swarm.asked(Some(&grant)).unwrap_err(), end_of(&mut call, &mut orders)] {
+        assert!(refused.contains("from when the file was public"), "{refused}");
+    }
+    swarm.is_now(Unheard);
+    swarm.asked(Some(&grant)).unwrap();
 }
 
 #[test]
 fn a_grant_of_an_unknown_key_is_asked_about_and_a_public_file_served_meanwhile() {
-    let swarm = Swarm::new(false);
+    let swarm = Swarm::new(Public);
     let other = Tracker::new();
     let grant = signed(&other, &Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60));
     swarm.asked(Some(&grant)).unwrap();
     assert!(swarm.membership.is_wished_for());
-    swarm.door.is_closed.store(true, Ordering::Release);
+    swarm.is_now(Restricted);
     let failed = swarm.asked(Some(&grant)).unwrap_err();
-    // No refusal for good: the key may be known in a moment.
+    // No refusal for good: the key may be known in a moment. And the same of a file that is not here.
     assert!(failed.contains("not known here yet") && !failed.starts_with("refused"), "{failed}");
+    let absent = Tracker::claims(peer(2), FileHash([9; 32]), unix_now() + 60);
+    assert_eq!(swarm.asked_of(FileHash([9; 32]), Some(&signed(&other, &absent))).unwrap_err(), failed);
     swarm.membership.take_signers(other.signers());
     swarm.asked(Some(&grant)).unwrap();
 }
 
 #[test]
 fn a_call_ends_with_its_grant_or_when_its_file_is_closed() {
-    let swarm = Swarm::new(true);
+    let swarm = Swarm::new(Restricted);
     let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&swarm.grant(2))).unwrap();
     assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
     let ended = end_of(&mut call, &mut orders);
     assert!(ended.contains("the grant has expired"), "{ended}");
-    swarm.door.is_closed.store(false, Ordering::Release);
+    swarm.is_now(Public);
     let mut call = client.fetch(swarm.scene.file_hash(), id, None).unwrap();
     assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
-    swarm.door.is_closed.store(true, Ordering::Release);
+    swarm.is_now(Restricted);
     let ended = end_of(&mut call, &mut orders);
-    assert!(ended.contains("does not share that file"), "{ended}");
+    assert!(ended.contains("not public any more"), "{ended}");
+}
+
+#[test]
+fn version_1_s_call_gets_what_is_public_whatever_it_shows_and_waits_for_no_turn_where_it_is_refused() {
+    let swarm = Swarm::new(Restricted);
+    // One chunk a minute or so: what had to wait for its turn would be late.
+    swarm.scene.server.set_rate_max(Some(Rate::new(16 << 10).unwrap()));
+    let claims = Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60);
+    let authorization = format!("Bearer {}", swarm.tracker.sign(&claims));
+    let identity = swarm.authority.identity_for(peer(2), Life::day());
+    let channel = crate::grpc::credentials::Speech::Tls(Arc::new(identity), peer(1))
+        .of(ChannelBuilder::new(environment::client()).use_local_subchannel_pool(true))
+        .connect(&swarm.scene.server.local_addr().to_string());
+    let client = grpcio::Client::new(channel);
+    let request =
+        peernet_protos::grpc::ChunkRequest { file_hash: swarm.scene.file_hash().to_string(), ..Default::default() };
+    let mut headers = grpcio::MetadataBuilder::new();
+    headers.add_str("authorization", &authorization).unwrap();
+    let options = CallOption::default().timeout(10 * SECOND).headers(headers.build());
+    let call = raw(DOWNLOAD_CHUNK, MethodType::Unary);
+    let refused = client.unary_call(&call, &request.write_to_bytes().unwrap(), options).map_err(text).unwrap_err();
+    assert!(refused.contains("does not share that file"), "{refused}");
 }
 
 #[test]
 fn a_newer_grant_carries_a_call_on_and_a_wrong_one_ends_it() {
-    let swarm = Swarm::new(true);
+    let swarm = Swarm::new(Restricted);
     let (client, manifest) = (swarm.client(), swarm.scene.held.manifest());
     let (_commands, mut orders) = crate::grpc::commands();
     let first = swarm.grant(2);
