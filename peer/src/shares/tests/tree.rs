@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use peernet_engine::collection::Collection;
 use peernet_engine::ids::ChunkHash;
 
 use super::*;
 use crate::hashing::{hash_tree, manifest_of_bytes, walk};
+use crate::upload::Standing;
 
 const CHUNK: usize = 1 << 20;
 
@@ -297,4 +299,44 @@ fn the_same_bytes_shared_from_elsewhere_stay_shared_when_one_place_changed() {
 
 fn held_identity(tree: &Tree) -> FileIdentity {
     FileIdentity::of_path(&tree.root.join("x")).unwrap()
+}
+
+#[test]
+fn what_is_withdrawn_ends_all_that_is_made_of_it() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let root = tree.world.folder.path().join("one");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("a"), "the same bytes").unwrap();
+    let (listing, pack) = tree.share_from(&shares, &root);
+    let (file, other) = (tree.world.share(&shares, &root.join("a")), tree.share(&shares));
+    assert_eq!(file, pack.0, "one file alone is its own pack");
+    shares.heard(Instant::now(), &[file, listing.0], &|_| false).unwrap();
+    assert_eq!(shares.standing(file), Standing::Public);
+    shares.end_withdrawn(file);
+    assert!(shares.held(file, None).is_none() && shares.held(listing.0, None).is_none());
+    assert_eq!(shares.standing(file), Standing::Restricted);
+    assert!(is_right(&shares, other.0) && is_right(&tree.world.open(), other.1));
+    assert_eq!(tree.world.open().list().len(), 1);
+}
+
+#[test]
+fn for_whom_listing_and_pack_are_is_still_known_after_a_restart() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    let (listing, pack) = tree.share(&shares);
+    let standings = |shares: &Shares| [listing, pack].map(|key| shares.standing(key.0));
+    assert_eq!(standings(&shares), [Standing::Unheard; 2]);
+    assert_eq!(standings(&tree.world.open()), [Standing::Unheard; 2]);
+    shares.heard(Instant::now(), &[listing.0, pack.0], &|file| file == pack.0).unwrap();
+    let expected = [Standing::Public, Standing::Restricted];
+    assert_eq!((standings(&shares), standings(&tree.world.open())), (expected, expected));
+    // Shared anew before the tracker was told that it had ended, it is what it was; after that nobody knows.
+    shares.remove(listing.0).unwrap();
+    tree.share(&shares);
+    assert_eq!(standings(&shares), expected);
+    shares.remove(listing.0).unwrap();
+    shares.left(&[listing.0, pack.0]);
+    tree.share(&shares);
+    assert_eq!(standings(&shares), [Standing::Unheard, Standing::Restricted]);
 }
