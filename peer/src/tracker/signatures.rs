@@ -32,7 +32,7 @@ impl TrackerClient {
     }
 
     /// Who publishes a manifest, the first one first, and whether there are more than were told; with `account` only that one. Signatures that
-    /// are not right are left out, whoever passes them on. Without `patiently` the tracker is asked once, for [`AT_ONCE`].
+    /// are not right are left out, whoever passes them on. Without `patiently` the tracker is asked once, for 3 s.
     pub fn publications(
         &self,
         manifest: ManifestId,
