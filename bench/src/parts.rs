@@ -11,6 +11,8 @@ use serde_json::Value;
 
 use crate::host::Host;
 
+/// All clients of a scenario are at one address, unless it says otherwise.
+const PER_ADDRESS: &str = "--connections-per-address-max";
 const START: Duration = Duration::from_secs(30);
 /// How long hashing what is shared may take.
 const HASHING: Duration = Duration::from_secs(600);
@@ -56,10 +58,11 @@ impl Tracker {
         let mut command = host.command(program("peernet-tracker")?);
         command
             .args(["serve", "--listen", &format!("{}:0", host.address())])
-            .args(["--connections-per-address-max", "8192", "--dialback", "false"])
+            .args(["--dialback", "false"])
             // All load comes from one address, and much of it from one account.
             .args(["--rate-per-address", "0", "--rate-per-account", "0"])
             .args(["--registrations-per-address", "0", "--logins-per-address", "0"])
+            .args(if flags.contains(&PER_ADDRESS) { &[][..] } else { &[PER_ADDRESS, "8192"] })
             .args(flags)
             .env("PEERNET_TRACKER_DATA_DIR", folder.join("tracker"));
         if let Some(url) = database {
