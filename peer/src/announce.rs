@@ -204,17 +204,10 @@ impl Owner {
     }
 
     fn announce_batch(&mut self, batch: &[Offer]) -> Result<Duration, TrackerError> {
-        let Setup { client, at, site, .. } = &self.setup;
-        let all: Vec<_> = batch.iter().map(Offer::announced).collect();
-        let asked = Instant::now();
-        let mut told = client.announce(at, site.as_deref(), &all)?;
-        let mut contradicted = self.heard_of_access(asked, &all, &told);
+        let (mut told, mut contradicted) = self.tell(batch.iter())?;
         if !told.unknown.is_empty() {
-            let unknown = self.make_known(batch, &told.unknown)?;
-            let again: Vec<_> = unknown.iter().map(|offer| offer.announced()).collect();
-            let asked = Instant::now();
-            told = self.setup.client.announce(&self.setup.at, self.setup.site.as_deref(), &again)?;
-            contradicted |= self.heard_of_access(asked, &again, &told);
+            let (again, more) = self.tell(self.make_known(batch, &told.unknown)?.into_iter())?;
+            (told, contradicted) = (again, contradicted | more);
             if !told.unknown.is_empty() {
                 return Err(TrackerError::Malformed(
                     "it does not know a manifest it was given a moment ago".to_owned(),
@@ -224,6 +217,15 @@ impl Owner {
         self.book.announced(batch);
         // Soon again where the tracker has not heard yet what this node has said.
         Ok(if contradicted { told.renew_in.min(CONTRADICTED) } else { told.renew_in })
+    }
+
+    /// Announces these and heeds the answer; whether that contradicts what this node has just said of them.
+    fn tell<'a>(&self, offers: impl Iterator<Item = &'a Offer>) -> Result<(Announced, bool), TrackerError> {
+        let Setup { client, at, site, .. } = &self.setup;
+        let (asked, files) = (Instant::now(), offers.map(Offer::announced).collect::<Vec<_>>());
+        let told = client.announce(at, site.as_deref(), &files)?;
+        let contradicted = self.heard_of_access(asked, &files, &told);
+        Ok((told, contradicted))
     }
 
     /// Before anything else is done with the answer: what is not public is served to nobody without a grant from here on.

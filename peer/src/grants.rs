@@ -9,12 +9,14 @@ pub(crate) mod testing;
 
 use std::fmt;
 
-use peernet_engine::ids::FileHash;
-
 pub use signers::{MalformedKeys, Signers};
 
 /// Longer ones are refused unread: those of our trackers have under 1,000 bytes.
 pub const GRANT_BYTES_MAX: usize = 4 << 10;
+
+/// Under which name a grant travels in a call's metadata, and what stands before it there.
+pub(crate) const AUTHORIZATION: &str = "authorization";
+pub(crate) const BEARER: &str = "Bearer ";
 
 /// A grant of this node's own account.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,15 +36,24 @@ impl fmt::Debug for Grant {
     }
 }
 
-/// What a grant that was checked allows.
+/// What a grant that was checked for its caller and file allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Leave {
-    /// Which file it was asked about.
-    pub file: FileHash,
     /// When it ends, seconds since 1970-01-01 UTC.
     pub expires_at: u64,
     /// Whether it was given while anyone might have the file: then it ends with that.
     pub public: bool,
+}
+
+impl Leave {
+    /// Whether it is good at `now`, seconds since 1970-01-01 UTC. `restricted`: the file is known not to be public any more.
+    pub fn holds(self, now: u64, restricted: bool) -> Result<(), GrantError> {
+        match self {
+            leave if leave.expires_at <= now => Err(GrantError::Expired),
+            leave if restricted && leave.public => Err(GrantError::BeforeRestriction),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a grant is not taken. The words are for the caller, who knows all of it anyway.

@@ -32,6 +32,8 @@ use crate::tracker::{Hits, LoginName, Me, TrackerClient};
 use crate::transfers::{Downloads, Transfers};
 use crate::upload::{Held, UploadLimits};
 
+#[cfg(feature = "cli")]
+pub(crate) use access::IS_DIRECTORY;
 pub use builder::Builder;
 use member::Standing;
 use running::Running;

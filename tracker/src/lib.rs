@@ -20,6 +20,7 @@ pub mod log;
 pub mod metrics;
 pub mod openapi;
 pub mod passwords;
+pub mod percent;
 pub mod permits;
 pub mod policies;
 pub mod reputation;

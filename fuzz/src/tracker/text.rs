@@ -7,10 +7,10 @@ use std::time::Duration;
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use peernet_tracker::accounts::RefreshToken;
-use peernet_tracker::api::path::percent_decode;
 use peernet_tracker::api::{peer_address, query_args};
 use peernet_tracker::http::{Head, Request, RequestId};
 use peernet_tracker::keys::{Caller, Keys, Lifetimes};
+use peernet_tracker::percent::percent_decode;
 use peernet_tracker::wire;
 use tiny_http::Method;
 

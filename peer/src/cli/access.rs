@@ -2,15 +2,16 @@
 
 use peernet_engine::ids::FileHash;
 use peernet_engine::link::{Kind, Target};
+use peernet_protos::rest::FileAccessRequest;
 use serde_json::{Value, json};
 
 use super::args::{Access, Withdraw};
-use super::context::{Context, Way};
+use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::shown;
 use super::share::{named, problem};
 use crate::control::Request;
-use crate::node::Node;
+use crate::node::{IS_DIRECTORY, Node};
 use crate::tracker::Audience;
 
 /// What stands before the name of a group.
@@ -43,7 +44,7 @@ pub(super) fn withdraw(context: &Context, typed: &Withdraw) -> Result<Exit, Fail
     if typed.files.is_empty() {
         return Err(Failure::usage("withdraw what? Name files, hashes or links"));
     }
-    let node = context.builder(Way { ..typed.way() })?.build()?;
+    let node = context.builder(typed.way())?.build()?;
     let mut withdrawn = Vec::new();
     for file in &typed.files {
         whole(&node, file)?;
@@ -62,9 +63,7 @@ fn whole(node: &Node, text: &str) -> Result<(), Failure> {
     let Ok(Target::Link(link)) = Target::parse(text) else { return Ok(()) };
     let is_here = || node.shares().iter().any(|share| share.file_hash == link.file_hash);
     match link.kind == Kind::Collection && !is_here() {
-        true => Err(Failure::usage(
-            "this is a directory: say who may have it where it is shared from, or share it again first",
-        )),
+        true => Err(Failure::usage(IS_DIRECTORY)),
         false => Ok(()),
     }
 }
@@ -118,12 +117,8 @@ fn told(audience: &Audience) -> String {
 }
 
 fn audience_json(file_hash: FileHash, audience: &Audience) -> Value {
-    let (accounts, groups) = match audience {
-        Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.as_slice()),
-        _ => Default::default(),
-    };
-    let accounts: Vec<String> = accounts.iter().map(ToString::to_string).collect();
-    json!({"file_hash": file_hash.to_string(), "access": audience.word(), "accounts": accounts, "groups": groups})
+    let FileAccessRequest { access, accounts, groups } = audience.into();
+    json!({"file_hash": file_hash.to_string(), "access": access, "accounts": accounts, "groups": groups})
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use peernet_engine::link::{LinkError, Target};
+use peernet_engine::link::Link;
 
 use super::config::Config;
 use super::exit::Failure;
@@ -54,15 +54,11 @@ impl Context {
     fn introduced(&self, typed: Option<&str>) -> Result<(Option<String>, Option<Fingerprint>), Failure> {
         let from_environment = || variable("PEERNET_TRACKER");
         let named = typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone());
-        match named.as_deref().map(Target::parse) {
-            Some(Ok(Target::Link(link))) if link.trackers.is_empty() => {
-                Err(Failure::usage("the link names no tracker: give its URL with --tracker"))
-            }
-            Some(Ok(Target::Link(link))) => Ok((Some(link.trackers.join(",")), link.authority.map(Fingerprint::new))),
-            Some(Err(error)) if error != LinkError::NotALink && named.as_deref().is_some_and(is_link) => {
-                Err(Failure::usage(format!("--tracker: {error}")))
-            }
-            _ => Ok((named, None)),
+        let Some(text) = named.as_deref().map(str::trim).filter(|text| is_link(text)) else { return Ok((named, None)) };
+        let link: Link = text.parse().map_err(|error| Failure::usage(format!("--tracker: {error}")))?;
+        match link.trackers.is_empty() {
+            true => Err(Failure::usage("the link names no tracker: give its URL with --tracker")),
+            false => Ok((Some(link.trackers.join(",")), link.authority.map(Fingerprint::new))),
         }
     }
 
@@ -171,7 +167,7 @@ impl Context {
 }
 
 fn is_link(text: &str) -> bool {
-    text.trim_start().get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("peernet:"))
+    text.get(..9).is_some_and(|scheme| scheme.eq_ignore_ascii_case("peernet:?"))
 }
 
 /// An environment variable that is set and not empty.

@@ -90,7 +90,7 @@ fn answer(
     match request {
         Request::Status => Ok(Last::Status(status(node, started.elapsed()))),
         Request::Share { path, audience } => {
-            let audience = audience.map(Audience::try_from).transpose()?;
+            let audience = audience.map(Audience::try_from).transpose().map_err(NodeError::Invalid)?;
             let mut hashing = |hashing: HashProgress| progress(hashing.done, hashing.total);
             let shared = node.share_with(&path, audience.as_ref(), &mut hashing, gone)?;
             Ok(Last::Shared(shared.into()))
@@ -100,7 +100,7 @@ fn answer(
             Ok(Last::Unshared)
         }
         Request::SetAccess { file_hash, audience } => {
-            node.set_access(named(&file_hash)?, &audience.try_into()?)?;
+            node.set_access(named(&file_hash)?, &audience.try_into().map_err(NodeError::Invalid)?)?;
             Ok(Last::AccessSet)
         }
         Request::Transfers => Ok(Last::Transfers(TransfersMessage::new(&node.transfers(), node.bytes_sent()))),

@@ -5,12 +5,11 @@ mod transfers;
 use std::num::NonZeroU32;
 
 use peernet_engine::rate_limit::Rate;
+use peernet_protos::rest::FileAccessRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::error::NodeError;
 use crate::node::Shared;
 use crate::throttle::SpeedLimits;
-use crate::tracker::Audience;
 
 #[cfg(test)]
 pub(crate) use transfers::CallsMessage;
@@ -35,14 +34,14 @@ pub(crate) enum Request {
         path: String,
         /// Whom it is for, if that is said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        audience: Option<AudienceMessage>,
+        audience: Option<FileAccessRequest>,
     },
     /// Say who may have a file.
     SetAccess {
         /// Which, in hex.
         file_hash: String,
         /// Whom it is for.
-        audience: AudienceMessage,
+        audience: FileAccessRequest,
     },
     /// No longer share a file.
     Unshare {
@@ -159,42 +158,6 @@ impl From<SpeedLimits> for LimitsMessage {
             max_connections: limits.max_connections.map(NonZeroU32::get),
             max_memory: Some(limits.max_memory.bytes() as u64),
         }
-    }
-}
-
-/// An [`Audience`] as it travels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct AudienceMessage {
-    /// Its word.
-    access: String,
-    /// Of those it is shared with.
-    #[serde(default)]
-    accounts: Vec<String>,
-    #[serde(default)]
-    groups: Vec<String>,
-}
-
-impl From<&Audience> for AudienceMessage {
-    fn from(audience: &Audience) -> Self {
-        let (accounts, groups) = match audience {
-            Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.clone()),
-            _ => Default::default(),
-        };
-        let accounts = accounts.iter().map(ToString::to_string).collect();
-        Self { access: audience.word().to_owned(), accounts, groups }
-    }
-}
-
-impl TryFrom<AudienceMessage> for Audience {
-    type Error = NodeError;
-
-    fn try_from(message: AudienceMessage) -> Result<Self, NodeError> {
-        let AudienceMessage { access, accounts, groups } = message;
-        let account = |id: &String| id.parse().map_err(|error| NodeError::Invalid(format!("{id}: {error}")));
-        let accounts = accounts.iter().map(account).collect::<Result<_, _>>()?;
-        let all = [Self::Public, Self::Private, Self::Withdrawn, Self::Shared { accounts, groups }];
-        let found = all.into_iter().find(|audience| audience.word() == access);
-        found.ok_or_else(|| NodeError::Invalid(format!("{access} is no word for who may have a file")))
     }
 }
 

@@ -69,9 +69,6 @@ impl Signers {
         (file, restricted): (FileHash, bool),
     ) -> Result<Leave, GrantError> {
         let claims = self.claims(grant)?;
-        if claims.exp <= now {
-            return Err(GrantError::Expired);
-        }
         if claims.sub.parse() != Ok(caller) {
             return Err(GrantError::OtherAccount);
         }
@@ -79,10 +76,8 @@ impl Signers {
         if !covered.any(|covered| covered.parse() == Ok(file)) {
             return Err(GrantError::OtherFile);
         }
-        if restricted && claims.public {
-            return Err(GrantError::BeforeRestriction);
-        }
-        Ok(Leave { file, expires_at: claims.exp, public: claims.public })
+        let leave = Leave { expires_at: claims.exp, public: claims.public };
+        leave.holds(now, restricted).map(|()| leave)
     }
 
     fn claims(&self, grant: &str) -> Result<GrantClaims, GrantError> {

@@ -22,7 +22,7 @@ use peernet_protos::grpc::{ManifestReply, ManifestRequest};
 use super::credentials::Speech;
 use super::{environment, marshal};
 use crate::cancel::Cancel;
-use crate::grants::Grant;
+use crate::grants::{AUTHORIZATION, BEARER, Grant};
 
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
 pub(crate) use fetch_call::{FetchCall, StreamEvent};
@@ -215,7 +215,7 @@ impl Client {
 fn showing(options: CallOption, grant: Option<&Grant>) -> Result<CallOption, CallError> {
     let Some(grant) = grant else { return Ok(options) };
     let mut headers = MetadataBuilder::with_capacity(1);
-    headers.add_str("authorization", &format!("Bearer {}", grant.text))?;
+    headers.add_str(AUTHORIZATION, &format!("{BEARER}{}", grant.text))?;
     Ok(options.headers(headers.build()))
 }
 

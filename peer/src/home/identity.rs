@@ -86,32 +86,30 @@ impl IdentityFiles {
 
     /// The key, PEM, made when there is none yet. A secret.
     pub(crate) fn key(&self) -> Result<String, NodeError> {
-        let path = self.key_path();
-        if let Some(key) = read(&path)? {
-            return Ok(key);
-        }
-        private_folder(&self.folder)?;
-        let key = new_key().map_err(|error| NodeError::Failed(error.to_string()))?;
-        match create_atomically(&path, key.as_bytes()).map_err(NodeError::local("writing", &path))? {
-            true => Ok(key),
-            // Another process was quicker.
-            false => read(&path)?.ok_or_else(|| NodeError::Failed(format!("{} vanishes", path.display()))),
-        }
+        self.made_once(&self.key_path(), || new_key().map_err(|error| NodeError::Failed(error.to_string())))
     }
 
     /// The key that manifests are signed with, made when there is none yet.
     pub(crate) fn signer(&self) -> Result<Signer, NodeError> {
         let path = self.signing_key_path();
-        let damaged = || NodeError::Failed(format!("{} is damaged: remove it, and share again", path.display()));
-        if let Some(text) = read(&path)? {
-            return Signer::from_pem(&text).ok_or_else(damaged);
+        let make = || Signer::generate().map(|signer| signer.to_pem());
+        let text =
+            self.made_once(&path, || make().ok_or_else(|| NodeError::Failed("no randomness for a key".to_owned())))?;
+        Signer::from_pem(&text)
+            .ok_or_else(|| NodeError::Failed(format!("{} is damaged: remove it, and share again", path.display())))
+    }
+
+    /// What is at `path`, made when there is nothing yet.
+    fn made_once(&self, path: &Path, make: impl FnOnce() -> Result<String, NodeError>) -> Result<String, NodeError> {
+        if let Some(text) = read(path)? {
+            return Ok(text);
         }
         private_folder(&self.folder)?;
-        let signer = Signer::generate().ok_or_else(|| NodeError::Failed("no randomness for a key".to_owned()))?;
-        match create_atomically(&path, signer.to_pem().as_bytes()).map_err(NodeError::local("writing", &path))? {
-            true => Ok(signer),
+        let text = make()?;
+        match create_atomically(path, text.as_bytes()).map_err(NodeError::local("writing", path))? {
+            true => Ok(text),
             // Another process was quicker.
-            false => read(&path)?.and_then(|text| Signer::from_pem(&text)).ok_or_else(damaged),
+            false => read(path)?.ok_or_else(|| NodeError::Failed(format!("{} vanishes", path.display()))),
         }
     }
 

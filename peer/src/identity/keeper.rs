@@ -95,6 +95,28 @@ impl Duty {
         std::mem::take(&mut self.failing)
     }
 
+    /// Notes how it went, and says so where that is news: that it works `again`, or what `failed`.
+    fn settle(
+        &mut self,
+        now: Instant,
+        every: Result<Duration, TrackerError>,
+        (again, failed): (&str, &str),
+        log: &Log,
+    ) {
+        match every {
+            Ok(every) => {
+                if self.done(now + every) {
+                    log.info(again);
+                }
+            }
+            Err(error) => {
+                if self.failed(now) {
+                    log.warn(&format!("{failed} failed, trying again: {error}"));
+                }
+            }
+        }
+    }
+
     /// It did not; true the first time in a row.
     fn failed(&mut self, now: Instant) -> bool {
         self.at = now + self.backoff;
@@ -164,19 +186,12 @@ impl<I: Issuer> Owner<I> {
 
     fn ask_for_keys(&mut self, now: Instant) {
         self.keys_asked = Some(now);
-        match self.issuer.signers() {
-            Ok(signers) => {
-                self.membership.take_signers(signers);
-                if self.keys.done(now + KEYS_EVERY) {
-                    self.log.info("the tracker says again which keys sign grants");
-                }
-            }
-            Err(error) => {
-                if self.keys.failed(now) {
-                    self.log.warn(&format!("asking which keys sign grants failed, trying again: {error}"));
-                }
-            }
-        }
+        let asked = self.issuer.signers().map(|signers| {
+            self.membership.take_signers(signers);
+            KEYS_EVERY
+        });
+        let words = ("the tracker says again which keys sign grants", "asking which keys sign grants");
+        self.keys.settle(now, asked, words, &self.log);
     }
 
     fn renew(&mut self, now: Instant) {
@@ -184,22 +199,17 @@ impl<I: Issuer> Owner<I> {
             Some(stored) => Ok(stored),
             None => self.issuer.certificate(),
         };
-        match renewed {
-            Ok(identity) => {
-                self.membership.replace(identity);
-                if self.membership.is_ended() {
-                    // Whoever gives such a one is not asked for the next at once.
-                    self.renewing.failed(now);
-                } else if self.renewing.done(now) {
-                    self.log.info("the tracker has renewed this node's certificate");
-                }
-            }
-            Err(error) => {
-                if self.renewing.failed(now) {
-                    self.log.warn(&format!("renewing this node's certificate failed, trying again: {error}"));
-                }
-            }
+        let kept = renewed.map(|identity| {
+            self.membership.replace(identity);
+            Duration::ZERO
+        });
+        if kept.is_ok() && self.membership.is_ended() {
+            // Whoever gives such a one is not asked for the next at once.
+            self.renewing.failed(now);
+            return;
         }
+        let words = ("the tracker has renewed this node's certificate", "renewing this node's certificate");
+        self.renewing.settle(now, kept, words, &self.log);
     }
 
     fn is_better(&self, stored: &Identity) -> bool {
@@ -208,19 +218,12 @@ impl<I: Issuer> Owner<I> {
     }
 
     fn ask(&mut self, now: Instant) {
-        match self.issuer.revocations(self.etag.as_deref()) {
-            Ok(revocations) => {
-                self.heard(revocations);
-                if self.asking.done(now + self.ask_again) {
-                    self.log.info("the tracker says again whose certificates are revoked");
-                }
-            }
-            Err(error) => {
-                if self.asking.failed(now) {
-                    self.log.warn(&format!("asking whose certificates are revoked failed, trying again: {error}"));
-                }
-            }
-        }
+        let asked = self.issuer.revocations(self.etag.as_deref()).map(|revocations| {
+            self.heard(revocations);
+            self.ask_again
+        });
+        let words = ("the tracker says again whose certificates are revoked", "asking whose certificates are revoked");
+        self.asking.settle(now, asked, words, &self.log);
     }
 
     fn heard(&mut self, revocations: Option<Revocations>) {

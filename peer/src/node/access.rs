@@ -7,6 +7,15 @@ use super::Node;
 use crate::error::NodeError;
 use crate::tracker::{Audience, GroupInfo};
 
+/// Why nothing can be said of a directory that is not shared here: only one of its two files is known.
+pub(crate) const IS_DIRECTORY: &str =
+    "this is a directory: say who may have it where it is shared from, or share it again first";
+
+/// What a directory is made of, as far as it is its own: a pack without bytes is every empty directory's.
+pub(super) fn both_files(listing: FileHash, pack: FileHash, size: u64) -> Vec<FileHash> {
+    if size > 0 { vec![listing, pack] } else { vec![listing] }
+}
+
 impl Node {
     /// Who may have a file or directory, told to its owner alone: [`NodeError::NotFound`] to anybody else. The owner is who said so first
     /// before anybody announced it, or else who announced it first.
@@ -53,15 +62,14 @@ impl Node {
     fn files_of(&self, file_hash: FileHash) -> Result<Vec<FileHash>, NodeError> {
         let shared = self.shares().into_iter().find(|share| share.file_hash == file_hash);
         if let Some(share) = shared {
-            // A pack without bytes is every empty directory's.
-            let pack = share.directory.filter(|_| share.size > 0).map(|directory| directory.pack_hash);
-            return Ok(std::iter::once(file_hash).chain(pack).collect());
+            return Ok(match share.directory {
+                None => vec![file_hash],
+                Some(directory) => both_files(file_hash, directory.pack_hash, share.size),
+            });
         }
         // One that nobody announces now is not known to be a directory, and may be said something about all the same.
         match self.tracker.plan(file_hash) {
-            Ok(plan) if plan.file_name.ends_with(LISTING_SUFFIX) => Err(NodeError::Invalid(
-                "this is a directory: say who may have it where it is shared from, or share it again first".to_owned(),
-            )),
+            Ok(plan) if plan.file_name.ends_with(LISTING_SUFFIX) => Err(NodeError::Invalid(IS_DIRECTORY.to_owned())),
             _ => Ok(vec![file_hash]),
         }
     }

@@ -10,6 +10,7 @@ use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::names::sanitise;
 
+use super::access::both_files;
 use super::{Node, Shared};
 use crate::cancel::Cancel;
 use crate::error::NodeError;
@@ -129,9 +130,7 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         let close = |listing: FileHash, pack: FileHash, size: u64| {
-            // A pack without bytes is every empty directory's.
-            let files = [listing, pack];
-            audience.map_or(Ok(()), |audience| self.say(if size > 0 { &files } else { &files[..1] }, audience))
+            audience.map_or(Ok(()), |audience| self.say(&both_files(listing, pack, size), audience))
         };
         self.has_no_secrets_of_ours(root)?;
         let walked = walk(root, cancel)?;

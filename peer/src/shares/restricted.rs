@@ -4,7 +4,7 @@
 //! shares, so that a restart without a tracker does not forget it: a hash on each line of a file, with a question mark before it where nobody
 //! has said anything yet. Several processes may use that file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -21,12 +21,10 @@ use crate::upload::Standing;
 const FILE_NAME: &str = "restricted.list";
 const LOCK_NAME: &str = "restricted.lock";
 /// What stands before a hash that nobody has said anything about.
-const UNHEARD: char = '?';
+const UNHEARD: &str = "?";
 /// A million hashes.
 const FILE_BYTES_MAX: u64 = 66 << 20;
 
-/// What is kept, and of each whether it is known not to be public.
-type Kept = BTreeMap<FileHash, bool>;
 /// How long what this node has said counts more than what an announce is answered: the trackers of one database hear of it within 5 s.
 const OWN_WORD: Duration = Duration::from_secs(15);
 
@@ -40,50 +38,43 @@ pub(super) struct Restricted {
 
 #[derive(Debug, Default)]
 struct State {
-    public: BTreeSet<FileHash>,
-    restricted: BTreeSet<FileHash>,
-    /// Of what was shared before this start, what nobody had said anything about.
-    unheard: BTreeSet<FileHash>,
+    /// What is not in it nobody has said anything about.
+    known: Standings,
     /// When this node itself said so, for as long as that counts.
     said: BTreeMap<FileHash, Instant>,
 }
 
+type Standings = BTreeMap<FileHash, Standing>;
+
 impl Restricted {
     /// As it is kept in a folder. What cannot be read is an error: it would be served to everyone.
     pub(super) fn load(folder: &Path) -> Result<Self, NodeError> {
-        let mut state = State::default();
-        for (file, restricted) in read(folder)? {
-            let of = if restricted { &mut state.restricted } else { &mut state.unheard };
-            of.insert(file);
-        }
+        let state = State { known: read(folder)?, ..State::default() };
         Ok(Self { folder: Some(folder.to_owned()), state: Mutex::new(state) })
     }
 
     pub(super) fn standing(&self, file: FileHash) -> Standing {
-        let state = self.lock();
-        match (state.restricted.contains(&file), state.public.contains(&file)) {
-            (true, _) => Standing::Restricted,
-            (false, true) => Standing::Public,
-            (false, false) => Standing::Unheard,
-        }
+        self.lock().standing(file)
     }
 
     /// These were shared before this start and nothing was said against it.
     pub(super) fn restored(&self, files: &[FileHash]) {
         let mut state = self.lock();
-        let is_public = |file: &&FileHash| !state.restricted.contains(file) && !state.unheard.contains(file);
-        let public: Vec<_> = files.iter().filter(is_public).copied().collect();
-        state.public.extend(public);
+        for file in files {
+            state.known.entry(*file).or_insert(Standing::Public);
+        }
     }
 
     /// These begin to be shared for good: that nobody has said anything about some is still known after a restart.
     pub(super) fn begun(&self, files: &[FileHash]) -> Result<(), NodeError> {
         let state = self.lock();
-        let is_heard = |file: &FileHash| state.public.contains(file) || state.restricted.contains(file);
-        let unheard: Vec<_> = files.iter().filter(|file| !is_heard(file)).copied().collect();
+        let unheard: Vec<_> = files.iter().filter(|file| state.standing(**file) == Standing::Unheard).collect();
+        if unheard.is_empty() {
+            return Ok(());
+        }
         self.keep(|kept| {
             for file in unheard {
-                kept.entry(file).or_insert(false);
+                kept.entry(*file).or_insert(Standing::Unheard);
             }
         })
     }
@@ -95,13 +86,13 @@ impl Restricted {
         state.said.retain(|_, said| now.saturating_duration_since(*said) < OWN_WORD);
         for file in files {
             state.said.insert(*file, now);
-            state.set(*file, restricted);
+            state.known.insert(*file, standing_of(restricted));
         }
-        self.keep(|kept| files.iter().for_each(|file| note(kept, *file, restricted)))
+        self.keep(|kept| files.iter().for_each(|file| note(kept, *file, standing_of(restricted))))
     }
 
-    /// An announce that was begun at `asked` was answered so. In memory at once, whatever the disk says. Whether something was left as this
-    /// node has just said it: then it has to be asked again.
+    /// An announce that was begun at `asked` was answered so. In memory at once, whatever the disk says, which is asked only where something
+    /// is new. Whether something was left as this node has just said it: then it has to be asked again.
     pub(super) fn heard(
         &self,
         asked: Instant,
@@ -112,27 +103,35 @@ impl Restricted {
         let is_own = |state: &State, file| state.said.get(&file).is_some_and(|said| asked < *said + OWN_WORD);
         let (mut news, mut own) = (Vec::new(), false);
         for file in files {
-            let restricted = is_restricted(*file);
-            if is_own(&state, *file) && state.restricted.contains(file) != restricted {
+            let standing = standing_of(is_restricted(*file));
+            if state.known.get(file) == Some(&standing) {
+                continue;
+            }
+            if is_own(&state, *file) {
                 own = true;
                 continue;
             }
-            state.set(*file, restricted);
-            news.push((*file, restricted));
+            state.known.insert(*file, standing);
+            news.push((*file, standing));
         }
-        self.keep(|kept| news.iter().for_each(|(file, restricted)| note(kept, *file, *restricted))).map(|()| own)
+        if news.is_empty() {
+            return Ok(own);
+        }
+        self.keep(|kept| news.iter().for_each(|(file, standing)| note(kept, *file, *standing))).map(|()| own)
     }
 
     /// They are not shared any more, and the tracker knows: what is shared anew is unheard of again.
     pub(super) fn ended(&self, files: &[FileHash]) {
         let mut state = self.lock();
         for file in files {
-            state.public.remove(file);
+            if state.standing(*file) == Standing::Public {
+                state.known.remove(file);
+            }
         }
     }
 
     /// Writes what changes, into what other processes have written meanwhile.
-    fn keep(&self, change: impl FnOnce(&mut Kept)) -> Result<(), NodeError> {
+    fn keep(&self, change: impl FnOnce(&mut Standings)) -> Result<(), NodeError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let _one_at_a_time = lock(folder)?;
         let before = read(folder)?;
@@ -141,8 +140,8 @@ impl Restricted {
         if kept == before {
             return Ok(());
         }
-        let mark = |restricted: bool| if restricted { String::new() } else { UNHEARD.to_string() };
-        let text: String = kept.iter().map(|(hash, restricted)| format!("{}{hash}\n", mark(*restricted))).collect();
+        let mark = |standing: &Standing| if *standing == Standing::Unheard { UNHEARD } else { "" };
+        let text: String = kept.iter().map(|(hash, standing)| format!("{}{hash}\n", mark(standing))).collect();
         let path = folder.join(FILE_NAME);
         write_atomically(&path, text.as_bytes()).map_err(NodeError::local("writing", &path))
     }
@@ -153,23 +152,21 @@ impl Restricted {
 }
 
 impl State {
-    fn set(&mut self, file: FileHash, restricted: bool) {
-        let (into, out_of) = match restricted {
-            true => (&mut self.restricted, &mut self.public),
-            false => (&mut self.public, &mut self.restricted),
-        };
-        out_of.remove(&file);
-        into.insert(file);
-        self.unheard.remove(&file);
+    fn standing(&self, file: FileHash) -> Standing {
+        self.known.get(&file).copied().unwrap_or(Standing::Unheard)
     }
 }
 
+fn standing_of(restricted: bool) -> Standing {
+    if restricted { Standing::Restricted } else { Standing::Public }
+}
+
 /// What is public is not kept.
-fn note(kept: &mut Kept, file: FileHash, restricted: bool) {
-    if restricted {
-        kept.insert(file, true);
-    } else {
+fn note(kept: &mut Standings, file: FileHash, standing: Standing) {
+    if standing == Standing::Public {
         kept.remove(&file);
+    } else {
+        kept.insert(file, standing);
     }
 }
 
@@ -181,17 +178,19 @@ fn lock(folder: &Path) -> Result<File, NodeError> {
     locked.map_err(NodeError::local("locking", &path))
 }
 
-fn read(folder: &Path) -> Result<Kept, NodeError> {
+/// What is kept, of which nothing is public.
+fn read(folder: &Path) -> Result<Standings, NodeError> {
     let path = folder.join(FILE_NAME);
     let text = match fs::metadata(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Kept::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standings::new()),
         Err(error) => return Err(NodeError::local("reading", &path)(error)),
         Ok(found) if found.len() > FILE_BYTES_MAX => return Err(damaged(&path)),
         Ok(_) => fs::read_to_string(&path).map_err(NodeError::local("reading", &path))?,
     };
     let entry = |line: &str| {
-        let (hash, restricted) = line.strip_prefix(UNHEARD).map_or((line, true), |hash| (hash, false));
-        hash.parse().map(|hash| (hash, restricted)).map_err(|_| damaged(&path))
+        let unheard = line.strip_prefix(UNHEARD).map(|hash| (hash, Standing::Unheard));
+        let (hash, standing) = unheard.unwrap_or((line, Standing::Restricted));
+        hash.parse().map(|hash| (hash, standing)).map_err(|_| damaged(&path))
     };
     text.lines().map(entry).collect()
 }

@@ -44,6 +44,36 @@ impl Audience {
     }
 }
 
+impl From<&Audience> for FileAccessRequest {
+    fn from(audience: &Audience) -> Self {
+        let (accounts, groups) = match audience {
+            Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.clone()),
+            _ => Default::default(),
+        };
+        let accounts = accounts.iter().map(ToString::to_string).collect();
+        Self { access: audience.word().to_owned(), accounts, groups }
+    }
+}
+
+/// An error is a clause for a message.
+impl TryFrom<FileAccessRequest> for Audience {
+    type Error = String;
+
+    fn try_from(said: FileAccessRequest) -> Result<Self, String> {
+        match said.access.as_str() {
+            ACCESS_PUBLIC => Ok(Self::Public),
+            ACCESS_PRIVATE => Ok(Self::Private),
+            ACCESS_WITHDRAWN => Ok(Self::Withdrawn),
+            ACCESS_SHARED => {
+                let account = |id: &String| id.parse().map_err(|error| format!("{id}: {error}"));
+                let accounts = said.accounts.iter().map(account).collect::<Result<_, String>>()?;
+                Ok(Self::Shared { accounts, groups: said.groups })
+            }
+            _ => Err("a word that this version does not know".to_owned()),
+        }
+    }
+}
+
 impl fmt::Display for Audience {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
@@ -65,7 +95,7 @@ impl TrackerClient {
         let request = GrantRequest { file_hash: file_hash.to_string(), more: Vec::new() };
         let call = Call { repeatable: true, ..Call::post("/api/v1/grants", &request) };
         let reply: GrantReply = match self.authorised(call) {
-            Err(TrackerError::Answered { status: 404 | 405, code, .. }) if code != "unknown_file" => return Ok(None),
+            Err(error) if error.lacks_call("unknown_file") => return Ok(None),
             reply => reply?,
         };
         if reply.grant.len() > GRANT_BYTES_MAX || reply.grant.bytes().any(|byte| !byte.is_ascii_graphic()) {
@@ -87,12 +117,7 @@ impl TrackerClient {
         if *audience == Audience::Withdrawn {
             return self.withdraw(file_hash);
         }
-        let (accounts, groups) = match audience {
-            Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.as_slice()),
-            _ => Default::default(),
-        };
-        let accounts = accounts.iter().map(ToString::to_string).collect();
-        let request = FileAccessRequest { access: audience.word().to_owned(), accounts, groups: groups.to_vec() };
+        let request = FileAccessRequest::from(audience);
         let path = access_path(file_hash);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::put(&path, &request) };
         self.authorised::<FileAccessReply>(call).map(drop)
@@ -141,13 +166,9 @@ fn group_path(name: &str) -> String {
 }
 
 fn audience(reply: FileAccessReply) -> Result<Audience, TrackerError> {
-    match reply.access.as_str() {
-        ACCESS_PUBLIC => Ok(Audience::Public),
-        ACCESS_PRIVATE => Ok(Audience::Private),
-        ACCESS_WITHDRAWN => Ok(Audience::Withdrawn),
-        ACCESS_SHARED => Ok(Audience::Shared { accounts: peers(&reply.accounts)?, groups: reply.groups }),
-        _ => Err(TrackerError::Malformed("access: a word that this version does not know".to_owned())),
-    }
+    let FileAccessReply { access, accounts, groups, .. } = reply;
+    let said = FileAccessRequest { access, accounts, groups };
+    said.try_into().map_err(|why| TrackerError::Malformed(format!("access: {why}")))
 }
 
 fn peers(ids: &[String]) -> Result<Vec<PeerId>, TrackerError> {

@@ -153,7 +153,7 @@ impl TrackerClient {
     /// An older tracker does not know the call; a newer one names the device it does not know.
     fn without_devices(&self, error: TrackerError) -> TrackerError {
         match error {
-            TrackerError::Answered { status: 404 | 405, code, .. } if code != "unknown_device" => {
+            error if error.lacks_call("unknown_device") => {
                 TrackerError::NoDevices { url: self.http.first_url().to_owned() }
             }
             error => error,

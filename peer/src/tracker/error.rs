@@ -109,6 +109,13 @@ pub enum TrackerError {
     Cancelled,
 }
 
+impl TrackerError {
+    /// Whether it knows no such call, as one of an earlier version: one that does and lacks the thing answers with the code `thing`.
+    pub(super) fn lacks_call(&self, thing: &str) -> bool {
+        matches!(self, Self::Answered { status: 404 | 405, code, .. } if code != thing)
+    }
+}
+
 impl fmt::Display for TrackerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -26,7 +26,7 @@ impl TrackerClient {
         };
         let path = format!("/api/v1/manifests/{manifest}/signature");
         match self.authorised::<StatusReply>(Call::put(&path, &request)) {
-            Err(TrackerError::Answered { status: 404 | 405, code, .. }) if code != "unknown_manifest" => Ok(None),
+            Err(error) if error.lacks_call("unknown_manifest") => Ok(None),
             reply => reply.map(|_| Some(signer.key())),
         }
     }

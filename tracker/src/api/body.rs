@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
-use super::path::percent_decode;
 use crate::http::Request;
+use crate::percent::percent_decode;
 
 /// Reads the body as JSON, whatever its content type says: version 1 clients are careless about that header.
 /// Answers 400 `malformed_json` for what is not JSON and 400 `invalid_body` for JSON of another shape.

@@ -1,8 +1,7 @@
 //! A signature with which an account says that it publishes a manifest: read, and verified before anything believes it.
 
 use data_encoding::BASE64URL_NOPAD;
-use ed25519_dalek::VerifyingKey;
-use jsonwebtoken::{Algorithm, DecodingKey, crypto};
+use ed25519_dalek::{Signature, VerifyingKey};
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_engine::manifest::publication_message;
 use peernet_protos::rest::SignatureRequest;
@@ -20,13 +19,13 @@ pub fn signature(
     let signature =
         bytes(&body.signature).ok_or_else(|| invalid("signature must be 64 bytes in base64url without padding"))?;
     // With a key of small order one signature is good for every message: it would say nothing about this manifest.
-    if !VerifyingKey::from_bytes(&key).is_ok_and(|key| !key.is_weak()) {
-        return Err(invalid("key is not a sound Ed25519 key"));
-    }
+    let verifying = VerifyingKey::from_bytes(&key).ok().filter(|key| !key.is_weak());
+    let verifying = verifying.ok_or_else(|| invalid("key is not a sound Ed25519 key"))?;
+    // As strictly as peers check it: what they do not take is not kept.
     let message = publication_message(peer, manifest_id);
-    match crypto::verify(&body.signature, &message, &DecodingKey::from_ed_der(&key), Algorithm::EdDSA) {
-        Ok(true) => Ok((key, signature)),
-        _ => Err(invalid("the key has not signed this manifest for the caller's account")),
+    match verifying.verify_strict(&message, &Signature::from_bytes(&signature)) {
+        Ok(()) => Ok((key, signature)),
+        Err(_) => Err(invalid("the key has not signed this manifest for the caller's account")),
     }
 }
 

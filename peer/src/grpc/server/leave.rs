@@ -9,11 +9,8 @@ use super::Core;
 use super::calls::{not_shared, status};
 use super::guard::Caller;
 use crate::clock::unix_now;
-use crate::grants::{GRANT_BYTES_MAX, GrantError, Leave};
+use crate::grants::{AUTHORIZATION, BEARER, GRANT_BYTES_MAX, GrantError, Leave};
 use crate::upload::Standing;
-
-const AUTHORIZATION: &str = "authorization";
-const BEARER: &str = "Bearer ";
 
 /// A caller, and what it shows.
 #[derive(Clone)]
@@ -31,12 +28,13 @@ impl Claim {
         let shown = headers.filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value).next();
         let text = shown.map(|value| std::str::from_utf8(value).ok().and_then(|text| text.strip_prefix(BEARER)));
         // What is something else is still shown, and refused as no grant.
+        let bounded = |text: &str| text[..text.floor_char_boundary(GRANT_BYTES_MAX + 1)].to_owned();
         Self { caller, grant: text.map(|text| bounded(text.unwrap_or_default())) }
     }
 
-    /// The same caller, who shows this one instead.
-    pub(super) fn with_grant(&self, grant: &str) -> Self {
-        Self { caller: self.caller, grant: Some(bounded(grant)) }
+    /// The same caller, who shows this one instead, which is within its bound.
+    pub(super) fn with_grant(&self, grant: String) -> Self {
+        Self { caller: self.caller, grant: Some(grant) }
     }
 
     /// The same caller, who shows nothing: version 1's call knows no grants.
@@ -70,12 +68,10 @@ impl Claim {
 /// Whether a call that began with this leave may go on.
 pub(super) fn is_good(core: &Core, file: FileHash, leave: Option<Leave>) -> Result<(), RpcStatus> {
     let standing = core.shelf.standing(file);
-    match (standing, leave) {
-        (Standing::Public, _) => Ok(()),
-        (_, None) => Err(closed()),
-        (Standing::Restricted, Some(leave)) if leave.public => Err(refusal(GrantError::BeforeRestriction)),
-        (_, Some(leave)) if leave.expires_at <= unix_now() => Err(refusal(GrantError::Expired)),
-        (_, Some(_)) => Ok(()),
+    match leave {
+        _ if standing == Standing::Public => Ok(()),
+        None => Err(closed()),
+        Some(leave) => leave.holds(unix_now(), standing == Standing::Restricted).map_err(refusal),
     }
 }
 
@@ -91,8 +87,4 @@ fn refusal(error: GrantError) -> RpcStatus {
         _ => RpcStatusCode::PERMISSION_DENIED,
     };
     status(code, &error.to_string())
-}
-
-fn bounded(text: &str) -> String {
-    text[..text.floor_char_boundary(GRANT_BYTES_MAX + 1)].to_owned()
 }

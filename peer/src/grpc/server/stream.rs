@@ -482,7 +482,7 @@ impl Stream {
         match act {
             None => {}
             Some(Act::LookUp(file_hash, id)) => self.look_up(core, file_hash, id),
-            Some(Act::LookAt(grant, held)) => self.look_at(core, &grant, &held),
+            Some(Act::LookAt(grant, held)) => self.look_at(core, grant, &held),
             Some(Act::Fail(status)) => self.fail(status),
             Some(Act::News(held)) => self.send_news(&held),
             Some(Act::Refuse(chunk, reason)) => self.refuse(core, chunk, reason),
@@ -499,7 +499,7 @@ impl Stream {
     /// Before the file is looked for: who may not have it does not learn whether it is here.
     fn look_up(&self, core: &Core, file_hash: FileHash, id: Option<ManifestId>) {
         let shown = self.lock().shown.take();
-        let claim = shown.map_or_else(|| self.remote.claim.clone(), |grant| self.remote.claim.with_grant(&grant));
+        let claim = shown.map_or_else(|| self.remote.claim.clone(), |grant| self.remote.claim.with_grant(grant));
         let found = claim
             .leave(core, file_hash)
             .and_then(|leave| core.shelf.held(file_hash, id).map(|held| (held, leave)).ok_or_else(not_shared));
@@ -522,7 +522,7 @@ impl Stream {
     }
 
     /// One that is no good ends the call, although an older one may still be: whoever shows it is wrong about something.
-    fn look_at(&self, core: &Core, grant: &str, held: &Held) {
+    fn look_at(&self, core: &Core, grant: String, held: &Held) {
         match self.remote.claim.with_grant(grant).leave(core, held.manifest().file_hash()) {
             Ok(leave) => self.lock().leave = leave,
             Err(status) => {

@@ -14,7 +14,7 @@ use crate::tracker::TrackerDirectory;
 const MANIFESTS_MAX: usize = 8;
 
 /// What is known of who publishes a download.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::node) struct Published {
     /// The only manifest that may be used: a link's, or one that the publisher asked for has signed.
     pub(in crate::node) manifest: Option<ManifestId>,

@@ -3,6 +3,8 @@
 //! No text of the address is ever in an error but names from the lists below: a slip of the pen can make a part of the password look like
 //! anything.
 
+use crate::percent::percent_decode;
+
 /// Left to the postgres crate, as they are.
 const PASSED_ON: &[&str] = &[
     "application_name",
@@ -109,7 +111,7 @@ fn split_url(address: &str, scheme: usize, found: &mut Parameters) -> Result<Str
     let mut kept = Vec::new();
     for pair in query[1..].split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a parameter has no value")?;
-        if !found.take(name, || percent_decoded(value).ok_or_else(|| format!("{name}: broken percent escape")))? {
+        if !found.take(name, || percent_decode(value).ok_or_else(|| format!("{name}: broken percent escape")))? {
             // The crate would take everything before it for user and password.
             kept.push(pair.replace('@', "%40"));
         }
@@ -125,17 +127,6 @@ fn credentials(rest: &str) -> usize {
     let head = &rest[..at];
     let in_query = matches!((head.find('/'), head.find('?')), (Some(path), Some(query)) if path < query);
     if in_query { 0 } else { at }
-}
-
-fn percent_decoded(text: &str) -> Option<String> {
-    let mut parts = text.split('%');
-    let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
-    for part in parts {
-        let (digits, rest) = part.split_at_checked(2)?;
-        out.push(u8::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'))?);
-        out.extend_from_slice(rest.as_bytes());
-    }
-    String::from_utf8(out).ok()
 }
 
 fn split_pairs(address: &str, found: &mut Parameters) -> Result<String, String> {
