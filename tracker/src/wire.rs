@@ -22,7 +22,7 @@ use crate::api::peer_address;
 use crate::store::V1Chunk;
 use crate::swarm::{Held, Reach};
 
-pub use signature::signature;
+pub use signature::{publication_key, signature};
 
 /// The longest site label, in bytes.
 const SITE_BYTES_MAX: usize = 64;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{bounded, select};
-use peernet_engine::ids::{FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
 use super::{TrackerClient, TrackerError};
@@ -12,7 +12,7 @@ use crate::cancel::Cancel;
 use crate::fetch::{Directory, DirectoryError, FetchReport, Plan, V1Listing};
 use crate::grants::Grant;
 use crate::identity::Identity;
-use crate::publication::Publication;
+use crate::publication::{Publication, Publisher};
 use crate::reports::ReportQueue;
 
 /// Calls that may be under way at once over one client, those of cancelled downloads included.
@@ -52,18 +52,18 @@ impl TrackerDirectory {
         }
     }
 
-    /// Who publishes a manifest; and whether there are others who were not told.
-    pub(crate) fn publications(
+    /// How this publisher has published a manifest, if he has.
+    pub(crate) fn publication_by(
         &self,
         manifest: ManifestId,
-        account: Option<PeerId>,
-    ) -> Result<(Vec<Publication>, bool), DirectoryError> {
-        Ok(self.ask(move |client| client.publications(manifest, account, true))?)
+        publisher: Publisher,
+    ) -> Result<Option<Publication>, DirectoryError> {
+        Ok(self.ask(move |client| client.publication_by(manifest, publisher))?)
     }
 
-    /// The first who publish a manifest, if the tracker says so at once.
-    pub(crate) fn first_publications(&self, manifest: ManifestId) -> Result<Vec<Publication>, DirectoryError> {
-        Ok(self.ask(move |client| client.publications(manifest, None, false))?.0)
+    /// The first who published a manifest, if the tracker says so at once.
+    pub(crate) fn first_publication(&self, manifest: ManifestId) -> Result<Option<Publication>, DirectoryError> {
+        Ok(self.ask(move |client| client.first_publication(manifest))?)
     }
 
     /// Another certificate for this node.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
-use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_engine::ids::ManifestId;
 use peernet_protos::limits::SIGNATURES_TOLD_MAX;
 use peernet_protos::rest::{SignatureBody, SignatureRequest, SignaturesReply, StatusReply};
 
 use super::http::Call;
 use super::{TrackerClient, TrackerError, local};
-use crate::publication::{Publication, PublicationKey, is_signed};
+use crate::publication::{Publication, PublicationKey, Publisher, is_signed};
 
 /// How long who publishes a file may take to be told where that is only shown.
 const AT_ONCE: Duration = Duration::from_secs(3);
@@ -31,25 +31,35 @@ impl TrackerClient {
         }
     }
 
-    /// Who publishes a manifest, the first one first, and whether there are more than were told; with `account` only that one. Signatures that
-    /// are not right are left out, whoever passes them on. Without `patiently` the tracker is asked once, for 3 s.
-    pub fn publications(
+    /// The first who published a manifest, if the tracker says so at once: it is asked a single time, for 3 s.
+    pub fn first_publication(&self, manifest: ManifestId) -> Result<Option<Publication>, TrackerError> {
+        let path = format!("/api/v1/manifests/{manifest}/signatures");
+        let call = Call::get(&path).repeatable_within(AT_ONCE, Duration::ZERO);
+        Ok(self.publications(manifest, call)?.first().copied())
+    }
+
+    /// How this publisher has published a manifest, if he has.
+    pub fn publication_by(
         &self,
         manifest: ManifestId,
-        account: Option<PeerId>,
-        patiently: bool,
-    ) -> Result<(Vec<Publication>, bool), TrackerError> {
-        let account = account.map(|account| format!("?account={account}")).unwrap_or_default();
-        let path = format!("/api/v1/manifests/{manifest}/signatures{account}");
-        let call = Call::get(&path);
-        let call = if patiently { call } else { call.repeatable_within(AT_ONCE, Duration::ZERO) };
+        publisher: Publisher,
+    ) -> Result<Option<Publication>, TrackerError> {
+        let signer = match publisher {
+            Publisher::Account(account) => format!("account={account}"),
+            Publisher::Key(key) => format!("key={}", BASE64URL_NOPAD.encode(key.as_bytes())),
+        };
+        let path = format!("/api/v1/manifests/{manifest}/signatures?{signer}");
+        let told = self.publications(manifest, Call::get(&path))?;
+        Ok(told.into_iter().find(|publication| publication.is_of(publisher)))
+    }
+
+    /// What the tracker tells; signatures that are not right are left out, whoever passes them on.
+    fn publications(&self, manifest: ManifestId, call: Call<'_>) -> Result<Vec<Publication>, TrackerError> {
         match self.authorised::<SignaturesReply>(call) {
-            Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok((Vec::new(), false)),
+            Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok(Vec::new()),
             reply => {
-                let reply = reply?;
-                let has_more = reply.total > reply.signatures.len() as u64;
-                let told = reply.signatures.into_iter().take(SIGNATURES_TOLD_MAX);
-                Ok((told.filter_map(|told| publication(manifest, &told)).collect(), has_more))
+                let told = reply?.signatures.into_iter().take(SIGNATURES_TOLD_MAX);
+                Ok(told.filter_map(|told| publication(manifest, &told)).collect())
             }
         }
     }
@@ -71,6 +81,8 @@ fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use peernet_engine::ids::PeerId;
+
     use super::*;
     use crate::publication::Signer;
 

@@ -25,6 +25,15 @@ pub struct StoredSignature {
     pub signed_at: UnixMillis,
 }
 
+/// Whose signature is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signer {
+    /// This account's, with whatever key.
+    Account(PeerId),
+    /// Whoever has this key's.
+    Key([u8; 32]),
+}
+
 /// Questions about signatures. Those of suspended accounts are not told.
 pub trait SignatureReader {
     /// A manifest's signatures, the oldest first, at most [`peernet_protos::limits::SIGNATURES_TOLD_MAX`].
@@ -33,6 +42,6 @@ pub trait SignatureReader {
     /// How many there are; no more than [`peernet_protos::limits::SIGNATURES_COUNTED_MAX`] are counted.
     fn signature_count(&self, manifest_id: ManifestId) -> Result<u64>;
 
-    /// One account's signature of a manifest.
-    fn signature(&self, manifest_id: ManifestId, peer: PeerId) -> Result<Option<StoredSignature>>;
+    /// One signer's signature of a manifest; where several accounts have signed with one key, the oldest.
+    fn signature(&self, manifest_id: ManifestId, signer: Signer) -> Result<Option<StoredSignature>>;
 }

@@ -29,6 +29,11 @@ pub fn signature(
     }
 }
 
+/// A key as it stands in a query; 400 `invalid_key`.
+pub fn publication_key(text: &str) -> Result<[u8; 32], ApiError> {
+    bytes(text).ok_or_else(|| ApiError::bad_request("invalid_key", "key must be 32 bytes in base64url without padding"))
+}
+
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     BASE64URL_NOPAD.decode(text.as_bytes()).ok()?.try_into().ok()
 }

@@ -2,7 +2,6 @@
 
 use peernet_engine::ids::ManifestId;
 use peernet_engine::link::Target;
-use peernet_protos::limits::SIGNATURES_TOLD_MAX;
 
 use super::{Node, manifest_of};
 use crate::error::NodeError;
@@ -47,24 +46,16 @@ impl Node {
         let Some(publisher) = insisted else {
             // It is only shown: a tracker that does not answer now holds nobody up.
             let asked = candidates.first().filter(|_| plan.is_ok());
-            let asked = asked.and_then(|id| Some((*id, directory.first_publications(*id).ok()?)));
-            let found = asked.and_then(|(id, publications)| Some((id, *publications.first()?)));
+            let found = asked.and_then(|id| Some((*id, directory.first_publication(*id).ok()??)));
             return Ok(Published { manifest: named, found });
         };
-        let account = if let Publisher::Account(account) = publisher { Some(account) } else { None };
-        let mut untold = false;
         for id in candidates {
-            let (publications, others) = directory.publications(id, account).map_err(FetchError::Directory)?;
-            untold |= others;
-            if let Some(publication) = publications.into_iter().find(|publication| publication.is_of(publisher)) {
+            if let Some(publication) = directory.publication_by(id, publisher).map_err(FetchError::Directory)? {
                 return Ok(Published { manifest: Some(id), found: Some((id, publication)) });
             }
         }
         match plan {
             Err(FetchError::Directory(DirectoryError::Unreachable(why))) => Err(NodeError::Unreachable(why.clone())),
-            _ if untold => Err(NodeError::NotFound(format!(
-                "{publisher} is not among the first {SIGNATURES_TOLD_MAX} who have signed this file: name the account, then it is asked for"
-            ))),
             _ => Err(NodeError::NotFound(format!("nobody shares this file as {publisher} has signed it"))),
         }
     }

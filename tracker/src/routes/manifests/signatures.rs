@@ -9,7 +9,7 @@ use super::{known, over_quota, quota_exceeded, status};
 use crate::api::{ApiError, Caller, PathArgs, json_body, query_args};
 use crate::app::App;
 use crate::http::{Reply, Request};
-use crate::store::signatures::{SIGNATURE_ROW_BYTES, SignatureReader, StoredSignature};
+use crate::store::signatures::{SIGNATURE_ROW_BYTES, SignatureReader, Signer, StoredSignature};
 use crate::store::{Durability, StoreError, Write};
 use crate::wire;
 
@@ -31,17 +31,25 @@ pub fn put(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Re
 
 /// What takes another one's place costs nothing.
 fn has_signed(app: &App, peer: PeerId, manifest_id: ManifestId) -> Result<bool, ApiError> {
-    app.permits.with(|| app.store.signatures()?.signature(manifest_id, peer).map(|found| found.is_some()))
+    app.permits
+        .with(|| app.store.signatures()?.signature(manifest_id, Signer::Account(peer)).map(|found| found.is_some()))
 }
 
-/// `GET`: the oldest signatures, or that of the `account` which is asked for. 400 `invalid_peer_id`, 404 `unknown_manifest`.
+/// `GET`: the oldest signatures, or that of the `account`, by the `key`, which is asked for. 400 `invalid_peer_id`, `invalid_key`, 404
+/// `unknown_manifest`.
 pub fn list(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
-    let account = query_args(request)?.get("account").map(|text| peer_id(text)).transpose()?;
+    let query = query_args(request)?;
+    let account = query.get("account").map(|text| peer_id(text)).transpose()?;
+    let key = query.get("key").map(|text| wire::publication_key(text)).transpose()?;
     known(app, caller, id)?;
     let (signatures, total) = app.permits.with(|| {
         let reader = app.store.signatures()?;
-        account.map_or_else(|| oldest(reader, id), |account| only(reader, id, account))
+        match (account, key) {
+            (None, None) => oldest(reader, id),
+            (Some(account), _) => only(reader.signature(id, Signer::Account(account))?, key),
+            (None, Some(key)) => only(reader.signature(id, Signer::Key(key))?, None),
+        }
     })?;
     Ok(Reply::json(200, &SignaturesReply { signatures: signatures.iter().map(shown).collect(), total }))
 }
@@ -60,8 +68,9 @@ fn oldest(reader: &dyn SignatureReader, id: ManifestId) -> Result<Found, StoreEr
     Ok((signatures, total))
 }
 
-fn only(reader: &dyn SignatureReader, id: ManifestId, account: PeerId) -> Result<Found, StoreError> {
-    let signatures = Vec::from_iter(reader.signature(id, account)?);
+/// One signer's, unless another key is asked for.
+fn only(found: Option<StoredSignature>, key: Option<[u8; 32]>) -> Result<Found, StoreError> {
+    let signatures = Vec::from_iter(found.filter(|signature| key.is_none_or(|key| key == signature.public_key)));
     let total = signatures.len() as u64;
     Ok((signatures, total))
 }

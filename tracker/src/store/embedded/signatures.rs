@@ -1,12 +1,12 @@
 //! Questions about signatures of manifests.
 
-use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_engine::ids::ManifestId;
 use peernet_protos::limits::{SIGNATURES_COUNTED_MAX, SIGNATURES_TOLD_MAX};
 use rusqlite::params;
 
 use crate::store::Result;
 use crate::store::columns::{self, from_signatures, signature_columns};
-use crate::store::signatures::{SignatureReader, StoredSignature};
+use crate::store::signatures::{SignatureReader, Signer, StoredSignature};
 
 use super::EmbeddedStore;
 use super::connection::query;
@@ -30,10 +30,21 @@ impl SignatureReader for EmbeddedStore {
         Ok(found.first().copied().unwrap_or(0))
     }
 
-    fn signature(&self, manifest_id: ManifestId, peer: PeerId) -> Result<Option<StoredSignature>> {
-        let sql =
+    fn signature(&self, manifest_id: ManifestId, signer: Signer) -> Result<Option<StoredSignature>> {
+        let by_account =
             concat!("SELECT ", signature_columns!(), from_signatures!(), "WHERE s.manifest_id = ?1 AND s.peer = ?2");
-        let params = params![manifest_id.0, peer.0];
-        self.connections.read(|tx| Ok(query(tx, sql, params, |row| columns::signature(row))?.pop()))
+        let by_key = concat!(
+            "SELECT ",
+            signature_columns!(),
+            from_signatures!(),
+            "WHERE s.manifest_id = ?1 AND s.public_key = ?2 ORDER BY s.signed_at, s.peer LIMIT 1"
+        );
+        let found = self.connections.read(|tx| match signer {
+            Signer::Account(peer) => {
+                query(tx, by_account, params![manifest_id.0, peer.0], |row| columns::signature(row))
+            }
+            Signer::Key(key) => query(tx, by_key, params![manifest_id.0, key], |row| columns::signature(row)),
+        })?;
+        Ok(found.into_iter().next())
     }
 }

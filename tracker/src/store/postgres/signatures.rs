@@ -1,11 +1,11 @@
 //! Questions about signatures of manifests.
 
-use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_engine::ids::ManifestId;
 use peernet_protos::limits::{SIGNATURES_COUNTED_MAX, SIGNATURES_TOLD_MAX};
 
 use crate::store::Result;
 use crate::store::columns::{self, from_signatures, signature_columns};
-use crate::store::signatures::{SignatureReader, StoredSignature};
+use crate::store::signatures::{SignatureReader, Signer, StoredSignature};
 
 use super::PostgresStore;
 use super::values::Uuid;
@@ -34,11 +34,20 @@ impl SignatureReader for PostgresStore {
         rows.first().map_or(Ok(0), columns::size)
     }
 
-    fn signature(&self, manifest_id: ManifestId, peer: PeerId) -> Result<Option<StoredSignature>> {
-        let sql =
+    fn signature(&self, manifest_id: ManifestId, signer: Signer) -> Result<Option<StoredSignature>> {
+        let by_account =
             concat!("SELECT ", signature_columns!(), from_signatures!(), "WHERE s.manifest_id = $1 AND s.peer = $2");
-        let params = (manifest_id.0.as_slice(), Uuid(peer.0));
-        let rows = self.connections.run(|session| session.query(sql, &[&params.0, &params.1]))?;
+        let by_key = concat!(
+            "SELECT ",
+            signature_columns!(),
+            from_signatures!(),
+            "WHERE s.manifest_id = $1 AND s.public_key = $2 ORDER BY s.signed_at, s.peer LIMIT 1"
+        );
+        let id = manifest_id.0.as_slice();
+        let rows = self.connections.run(|session| match signer {
+            Signer::Account(peer) => session.query(by_account, &[&id, &Uuid(peer.0)]),
+            Signer::Key(key) => session.query(by_key, &[&id, &key.as_slice()]),
+        })?;
         rows.first().map(columns::signature).transpose()
     }
 }

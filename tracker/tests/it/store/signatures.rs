@@ -7,7 +7,7 @@ use peernet_protos::limits::{SIGNATURES_COUNTED_MAX, SIGNATURES_TOLD_MAX};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::registry::AccountWrite;
-use peernet_tracker::store::signatures::{SIGNATURE_ROW_BYTES, StoredSignature};
+use peernet_tracker::store::signatures::{SIGNATURE_ROW_BYTES, Signer, StoredSignature};
 use peernet_tracker::store::{Account, Store, Write, Written};
 
 use super::support::{NOW, account, later, on_both, peer, postgres, signature, write};
@@ -52,9 +52,16 @@ fn signatures_come_back_oldest_first_and_each_with_its_manifest() {
         assert_eq!((counted(&*store, ID), counted(&*store, OTHER)), (3, 1), "{name}");
 
         let reader = store.signatures().unwrap();
-        assert_eq!(reader.signature(ID, peer(2)).unwrap(), Some(third), "{name}");
-        assert_eq!(reader.signature(OTHER, peer(1)).unwrap(), None, "{name}");
-        assert_eq!(reader.signature(ID, peer(9)).unwrap(), None, "{name}: no such account");
+        let by = |id, signer| reader.signature(id, signer).unwrap();
+        assert_eq!(by(ID, Signer::Account(peer(2))), Some(third.clone()), "{name}");
+        assert_eq!(by(OTHER, Signer::Account(peer(1))), None, "{name}");
+        assert_eq!(by(ID, Signer::Account(peer(9))), None, "{name}: no such account");
+        assert_eq!(by(ID, Signer::Key(third.public_key)), Some(third.clone()), "{name}");
+        assert_eq!(by(OTHER, Signer::Key(third.public_key)), None, "{name}");
+        let with_its_key = StoredSignature { public_key: third.public_key, ..signature(ID, 1, 8, later(9)) };
+        put(&*store, &[with_its_key]);
+        let oldest = store.signatures().unwrap().signature(ID, Signer::Key(third.public_key)).unwrap();
+        assert_eq!(oldest.map(|found| found.peer), Some(peer(1)), "{name}: its time is that of its account's first");
     });
 }
 
@@ -108,7 +115,7 @@ fn those_of_suspended_accounts_are_not_told_until_that_ends() {
         write(&*store, &[Write::Account(AccountWrite::Suspend { id: peer(1), reason: "lies".into() })]);
         assert_eq!(told(&*store, ID), [signature(ID, 2, 1, later(1))], "{name}");
         assert_eq!(counted(&*store, ID), 1, "{name}");
-        assert_eq!(store.signatures().unwrap().signature(ID, peer(1)).unwrap(), None, "{name}");
+        assert_eq!(store.signatures().unwrap().signature(ID, Signer::Account(peer(1))).unwrap(), None, "{name}");
         write(&*store, &[Write::Account(AccountWrite::Resume { id: peer(1) })]);
         assert_eq!((told(&*store, ID).len(), counted(&*store, ID)), (2, 2), "{name}");
     });

@@ -72,7 +72,13 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
         let all = json!({"signatures": [entry(&with_another_key)], "total": 1});
         assert_eq!(listed(&asker, &file, ""), all);
         assert_eq!(listed(&asker, &file, &format!("?account={one}")), all);
-        assert_eq!(listed(&asker, &file, &format!("?account={other}")), json!({"signatures": [], "total": 0}));
+        let by_key = |body: &Value| format!("?key={}", body["key"].as_str().unwrap());
+        assert_eq!(listed(&asker, &file, &by_key(&with_another_key)), all);
+        let of_both = |account, body: &Value| format!("?account={account}&{}", &by_key(body)[1..]);
+        assert_eq!(listed(&asker, &file, &of_both(&one, &with_another_key)), all);
+        for query in [format!("?account={other}"), by_key(&body), of_both(&one, &body)] {
+            assert_eq!(listed(&asker, &file, &query), json!({"signatures": [], "total": 0}));
+        }
         assert!(is_signed(&asker, &file, &signed(1, &other, &file)), "who has not put it may sign it too");
         assert_eq!(listed(&signer, &file, "")["total"], 2);
         assert_eq!(listed(&signer, &file, &format!("?account={other}"))["total"], 1, "of what was asked for");
@@ -130,7 +136,8 @@ fn a_manifest_that_is_not_for_the_caller_is_an_unknown_one() {
         let unknown = (404, "unknown_manifest".to_owned());
         for file in [&file, &nobody_s] {
             let account = format!("/signatures?account={one}");
-            for path in [path(file, "/signatures"), path(file, &account)] {
+            let key = format!("/signatures?key={}", "A".repeat(43));
+            for path in [path(file, "/signatures"), path(file, &account), path(file, &key)] {
                 assert_eq!(stranger.get(&path).error(), unknown);
             }
             for body in [signed(1, &other, file), json!({"key": "", "signature": ""})] {
@@ -139,6 +146,8 @@ fn a_manifest_that_is_not_for_the_caller_is_an_unknown_one() {
         }
         assert_eq!(listed(&owner, &file, "")["total"], 1);
 
+        let bad_key = owner.get(&path(&file, "/signatures?key=x"));
+        assert_eq!(bad_key.error(), (400, "invalid_key".to_owned()));
         let bad_account = owner.get(&path(&file, "/signatures?account=x"));
         assert_eq!(bad_account.error(), (400, "invalid_peer_id".to_owned()));
         let bad_id = owner.get("/api/v1/manifests/x/signatures");
@@ -186,11 +195,17 @@ fn of_many_signatures_ten_are_told_and_all_are_counted() {
         let (client, file) = (Client::new(&tracker.url()), File::new(1, 2));
         let accounts: Vec<(String, Client)> = (0..12).map(|_| client.register("a")).collect();
         put_manifest(&accounts[0].1, &file);
-        for (id, caller) in &accounts {
-            assert!(is_signed(caller, &file, &signed(1, id, &file)));
+        for (n, (id, caller)) in (1..).zip(&accounts) {
+            assert!(is_signed(caller, &file, &signed(n, id, &file)));
         }
         let all = listed(&accounts[0].1, &file, "");
         assert_eq!((all["signatures"].as_array().unwrap().len(), &all["total"]), (10, &json!(12)));
+        let (last, _) = &accounts[11];
+        let by_key = format!("?key={}", signed(12, last, &file)["key"].as_str().unwrap());
+        for query in [by_key, format!("?account={last}")] {
+            let found = listed(&accounts[0].1, &file, &query);
+            assert_eq!((&found["signatures"][0]["peer_id"], &found["total"]), (&json!(last), &json!(1)), "{query}");
+        }
     });
 }
 
