@@ -40,20 +40,33 @@ pub struct Candidate {
 /// are more than 50 of them. Among equals those of the caller's site come first. The same `seed` gives the same order.
 pub fn order(candidates: &[Candidate], caller: PeerId, seed: u64, now: UnixMillis) -> Vec<usize> {
     let mut rng = Rng::new(seed);
-    let mut places: Vec<usize> = (0..candidates.len()).filter(|i| is_offered(&candidates[*i], caller, now)).collect();
+    let mut places = Vec::with_capacity(candidates.len());
+    let offered = candidates.iter().enumerate().filter(|(_, candidate)| is_offered(candidate, caller, now));
+    places.extend(offered.map(|(at, candidate)| Place { at, key: sort_key(candidate, now) }));
     rng.shuffle(&mut places);
     // A stable sort: what is equal stays in random order.
-    places.sort_by_cached_key(|i| sort_key(&candidates[*i], now));
-    for equals in places.chunk_by_mut(|a, b| sort_key(&candidates[*a], now) == sort_key(&candidates[*b], now)) {
+    places.sort_by_key(|place| place.key);
+    for equals in places.chunk_by_mut(|a, b| a.key == b.key) {
         two_choices(equals, candidates, &mut rng);
     }
-    let (unknown, others): (Vec<usize>, Vec<usize>) =
-        places.into_iter().partition(|i| class(&candidates[*i], now) == Class::Unknown);
-    let (front, back): (Vec<usize>, Vec<usize>) =
-        others.into_iter().partition(|i| class(&candidates[*i], now) < Class::Unknown);
-    let mut order = interleave(front, unknown);
-    order.extend(back);
+    let (front, rest) = places.split_at(places.partition_point(|place| place.class() < Class::Unknown));
+    let (unknown, back) = rest.split_at(rest.partition_point(|place| place.class() == Class::Unknown));
+    let mut order = interleave(front, unknown, places.len());
+    order.extend(back.iter().map(|place| place.at));
     cut(order, candidates)
+}
+
+/// A candidate, and what it is sorted by.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: usize,
+    key: SortKey,
+}
+
+impl Place {
+    fn class(&self) -> Class {
+        self.key.0
+    }
 }
 
 fn is_offered(candidate: &Candidate, caller: PeerId, now: UnixMillis) -> bool {
@@ -83,7 +96,9 @@ fn class(candidate: &Candidate, now: UnixMillis) -> Class {
     }
 }
 
-fn sort_key(candidate: &Candidate, now: UnixMillis) -> (Class, u32, bool) {
+type SortKey = (Class, u32, bool);
+
+fn sort_key(candidate: &Candidate, now: UnixMillis) -> SortKey {
     let class = class(candidate, now);
     let offered = if class == Class::Unknown { candidate.offered_today } else { 0 };
     (class, offered, !candidate.same_site)
@@ -91,25 +106,25 @@ fn sort_key(candidate: &Candidate, now: UnixMillis) -> (Class, u32, bool) {
 
 /// Puts on each place the less loaded of two that are drawn from what is left: enough to keep load even without sending
 /// everyone to whoever is idle at the moment (Mitzenmacher, "The power of two choices in randomized load balancing").
-fn two_choices(equals: &mut [usize], candidates: &[Candidate], rng: &mut Rng) {
+fn two_choices(equals: &mut [Place], candidates: &[Candidate], rng: &mut Rng) {
     for at in 0..equals.len() {
         let mut draw = || at + usize::try_from(rng.below((equals.len() - at) as u64)).unwrap_or(0);
         let (one, other) = (draw(), draw());
-        let lighter = candidates[equals[other]].load < candidates[equals[one]].load;
+        let lighter = candidates[equals[other].at].load < candidates[equals[one].at].load;
         equals.swap(at, if lighter { other } else { one });
     }
 }
 
 /// The unknown on their places among the front; what is left of either follows.
-fn interleave(front: Vec<usize>, unknown: Vec<usize>) -> Vec<usize> {
-    let mut order = Vec::with_capacity(front.len() + unknown.len());
-    let (mut front, mut unknown) = (front.into_iter(), unknown.into_iter());
+fn interleave(front: &[Place], unknown: &[Place], room: usize) -> Vec<usize> {
+    let mut order = Vec::with_capacity(room);
+    let (mut front, mut unknown) = (front.iter(), unknown.iter());
     loop {
         let is_theirs = order.len() % UNKNOWN_EVERY == UNKNOWN_FIRST;
         let next =
             if is_theirs { unknown.next().or_else(|| front.next()) } else { front.next().or_else(|| unknown.next()) };
         match next {
-            Some(place) => order.push(place),
+            Some(place) => order.push(place.at),
             None => return order,
         }
     }

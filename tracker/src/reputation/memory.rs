@@ -1,6 +1,6 @@
 //! What lookups need of the ledger, in memory: bounded, filled when first asked for, kept right by the thread.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -31,17 +31,20 @@ fn is_fresh(now: UnixMillis, read_at: UnixMillis) -> bool {
 pub struct CachedTicket {
     body: TicketBody,
     expires_at: UnixMillis,
-    listed: HashSet<PeerId>,
+    /// Sorted.
+    listed: Box<[PeerId]>,
     seen_at: UnixMillis,
 }
 
 impl CachedTicket {
     /// Of the row as it was committed.
     pub fn of(row: &TicketRow, now: UnixMillis) -> Self {
+        let mut listed: Box<[PeerId]> = row.sources.iter().map(|source| source.peer).collect();
+        listed.sort_unstable();
         Self {
             body: ticket_body(row.id, row.escrow_mt, row.expires_at),
             expires_at: row.expires_at,
-            listed: row.sources.iter().map(|source| source.peer).collect(),
+            listed,
             seen_at: now,
         }
     }
@@ -49,7 +52,7 @@ impl CachedTicket {
     /// Whether using it again would change nothing worth a transaction: everyone offered is listed, its end is far, and it
     /// holds something or was just looked at.
     fn serves(&self, now: UnixMillis, wish: &TicketWish) -> bool {
-        let listed = |peer: &PeerId| *peer == wish.account || self.listed.contains(peer);
+        let listed = |peer: &PeerId| *peer == wish.account || self.listed.binary_search(peer).is_ok();
         let all_listed = self.listed.len() >= LISTED_MAX || wish.sources.iter().take(LISTED_MAX).all(listed);
         all_listed && self.stays(now)
     }
@@ -89,9 +92,7 @@ impl Memory {
     }
 
     pub(super) fn listed(&self, account: PeerId, file: FileHash) -> Vec<PeerId> {
-        lock(&self.tickets)
-            .get(&(account, file))
-            .map_or_else(Vec::new, |ticket| ticket.listed.iter().copied().collect())
+        lock(&self.tickets).get(&(account, file)).map_or_else(Vec::new, |ticket| ticket.listed.to_vec())
     }
 
     pub(super) fn keep_ticket(&self, key: (PeerId, FileHash), ticket: Option<CachedTicket>) {

@@ -84,14 +84,16 @@ pub(super) fn order_v1(
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
 /// something that the asker lacks; then who holds nothing of use yet, but fetches it and will.
 pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[usize]) -> Vec<usize> {
-    let (something, nothing): (Vec<usize>, Vec<usize>) =
-        order.iter().partition(|place| is_useful(&offers[**place].held, own));
-    let first = &something[..something.len().min(SOURCES_PER_PLAN)];
-    let mut shown = Vec::new();
-    if !covers(chunks, offers, first) {
-        cover(chunks, offers, |place| something.contains(&place), &mut shown);
+    let has_something = |place: &&usize| is_useful(&offers[**place].held, own);
+    let mut ranked = Vec::with_capacity(order.len());
+    ranked.extend(order.iter().filter(has_something));
+    let something = ranked.len();
+    ranked.extend(order.iter().filter(|place| !has_something(place)));
+    let mut shown = Vec::with_capacity(SOURCES_PER_PLAN);
+    if !covers(chunks, offers, &ranked[..something.min(SOURCES_PER_PLAN)]) {
+        cover(chunks, offers, |place| ranked[..something].contains(&place), &mut shown);
     }
-    for place in something.into_iter().chain(nothing) {
+    for place in ranked {
         if shown.len() < SOURCES_PER_PLAN && !shown.contains(&place) {
             shown.push(place);
         }
