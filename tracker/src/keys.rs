@@ -227,10 +227,9 @@ impl Keys {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        let remembered = self.cache.find(&digest).or_else(|| {
+        let remembered = self.cache.find(token).or_else(|| {
             let checked = self.check(token)?;
-            self.cache.remember(digest, checked);
+            self.cache.remember(token, checked);
             Some(checked)
         })?;
         (now.as_secs() < remembered.expires_at).then_some(remembered.caller)

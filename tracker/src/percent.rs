@@ -2,6 +2,9 @@
 
 /// Decodes RFC 3986 percent escapes; `None` for a broken escape or bytes that are not UTF-8.
 pub fn percent_decode(text: &str) -> Option<String> {
+    if !text.contains('%') {
+        return Some(text.to_owned());
+    }
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -1,11 +1,17 @@
 //! A [`Reply`] as bytes: tiny_http's types and its printer, into memory, so that no client can hold whoever made it.
 
-use std::io::{self, Cursor};
+mod beginning;
 
-use tiny_http::{HTTPVersion, Header, Response, StatusCode};
+use std::io::{Cursor, Write as _};
+use std::time::SystemTime;
+
+use tiny_http::{Header, Response, StatusCode};
 
 use super::Reply;
 use super::id::{self, RequestId};
+
+/// What is said of the program.
+const SERVER: &str = "peernet";
 
 /// What the head says about the connection afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +26,28 @@ pub(crate) enum Afterwards {
 
 /// Appends the answer's head to `out`. Its Content-Length is the body's, also where the body is not sent (HEAD).
 pub(crate) fn print_head(out: &mut Vec<u8>, reply: &Reply, id: &RequestId, afterwards: Afterwards) {
-    let length = if has_body(reply.status) { reply.body.len() } else { 0 };
-    let response = Response::new(StatusCode(reply.status), headers(reply), io::empty(), Some(length), None);
-    response
-        .with_chunked_threshold(usize::MAX)
-        .raw_print(&mut *out, HTTPVersion(1, 1), &[], true, None)
-        .expect("writing to memory cannot fail");
-    amend(out, reply.status, id, afterwards);
+    beginning::print(out, reply.status, reply.content_type, SystemTime::now());
+    for (name, value) in &reply.headers {
+        if is_value(value) {
+            line(out, name, value.as_bytes());
+        }
+    }
+    // RFC 9110 8.6: it is forbidden with 1xx and 204, and with 304 it would have to be that of the 200.
+    if has_body(reply.status) {
+        write!(out, "Content-Length: {}\r\n", reply.body.len()).expect("writing to memory cannot fail");
+    }
+    line(out, id::HEADER, id.as_bytes());
+    out.extend_from_slice(match afterwards {
+        Afterwards::Open => b"\r\n",
+        Afterwards::OpenSaid => b"Connection: keep-alive\r\n\r\n",
+        Afterwards::Closed => b"Connection: close\r\n\r\n",
+    });
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(part);
+    }
 }
 
 /// Whether an answer with this status carries a body (RFC 9110 6.4.1).
@@ -43,37 +64,19 @@ pub(crate) fn response(reply: Reply, id: &RequestId) -> Response<Cursor<Vec<u8>>
 }
 
 fn headers(reply: &Reply) -> Vec<Header> {
-    let fixed = [("Server", "peernet"), ("Content-Type", reply.content_type)];
+    let fixed = [("Server", SERVER), ("Content-Type", reply.content_type)];
     let further = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
     fixed.into_iter().chain(further).filter_map(|(name, value)| header(name, value)).collect()
 }
 
-/// A header line, unless its value is empty or could end the line: values are ours, but may be made from a client's.
 fn header(name: &str, value: &str) -> Option<Header> {
-    let printable = value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'));
-    if value.is_empty() || !printable {
-        return None;
-    }
-    Header::from_bytes(name, value).ok()
+    is_value(value).then(|| Header::from_bytes(name, value).ok()).flatten()
 }
 
-/// The request's id, and the two things tiny_http's printer does not do: it drops every `Connection` header, and it says `Content-Length: 0`
-/// where RFC 9110 8.6 forbids the header.
-fn amend(out: &mut Vec<u8>, status: u16, id: &RequestId, afterwards: Afterwards) {
-    out.truncate(out.len() - b"\r\n".len());
-    let length_line = b"Content-Length: 0\r\n";
-    if matches!(status, 100..=199 | 204) && out.ends_with(length_line) {
-        out.truncate(out.len() - length_line.len());
-    }
-    // Put here, and not among the reply's headers, because every answer has it and a header of its own costs two allocations.
-    for part in [id::HEADER.as_bytes(), b": ", id.as_bytes(), b"\r\n"] {
-        out.extend_from_slice(part);
-    }
-    out.extend_from_slice(match afterwards {
-        Afterwards::Open => b"\r\n",
-        Afterwards::OpenSaid => b"Connection: keep-alive\r\n\r\n",
-        Afterwards::Closed => b"Connection: close\r\n\r\n",
-    });
+/// Whether a header line may have this value: not empty, and nothing that could end the line. Values are ours, but may be made from a
+/// client's.
+fn is_value(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
 }
 
 #[cfg(test)]
@@ -101,6 +104,8 @@ mod tests {
         check(&text, Afterwards::Closed, &format!("{start}Content-Length: 5\r\n<id>Connection: close\r\n\r\n"));
         let nothing = Reply { status: 204, content_type: "", headers: Vec::new(), body: Vec::new() };
         check(&nothing, Afterwards::Open, "HTTP/1.1 204 No Content\r\nServer: peernet\r\n<id>\r\n");
+        let same = Reply { status: 304, ..nothing }.with_header("ETag", "\"1\"");
+        check(&same, Afterwards::Open, "HTTP/1.1 304 Not Modified\r\nServer: peernet\r\nETag: \"1\"\r\n<id>\r\n");
     }
 
     #[test]

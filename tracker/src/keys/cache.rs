@@ -1,7 +1,13 @@
-//! Tokens whose signature was good, by the SHA-256 of their text: bounded, and never a token itself.
+//! Tokens whose signature was good: bounded, in memory only.
+//!
+//! A token is found by a hash whose key nobody knows, and is then compared in constant time: a digest of every request's token was a
+//! seventh of what a lookup cost.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{PoisonError, RwLock};
+
+use constant_time_eq::constant_time_eq;
 
 use super::Caller;
 
@@ -17,22 +23,31 @@ pub(super) struct Remembered {
 }
 
 /// The tokens. Only good ones come in, so a stranger cannot push others out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct TokenCache {
-    tokens: RwLock<HashMap<[u8; 32], Remembered>>,
+    hasher: RandomState,
+    /// By their hash; of two with one hash the later one is remembered.
+    tokens: RwLock<HashMap<u64, Entry>>,
+}
+
+struct Entry {
+    token: Box<str>,
+    remembered: Remembered,
 }
 
 impl TokenCache {
-    pub(super) fn find(&self, digest: &[u8; 32]) -> Option<Remembered> {
-        self.tokens.read().unwrap_or_else(PoisonError::into_inner).get(digest).copied()
+    pub(super) fn find(&self, token: &str) -> Option<Remembered> {
+        let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = tokens.get(&self.hash(token))?;
+        constant_time_eq(entry.token.as_bytes(), token.as_bytes()).then_some(entry.remembered)
     }
 
-    pub(super) fn remember(&self, digest: [u8; 32], token: Remembered) {
+    pub(super) fn remember(&self, token: &str, remembered: Remembered) {
         let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() >= TOKENS_MAX {
             tokens.clear();
         }
-        tokens.insert(digest, token);
+        tokens.insert(self.hash(token), Entry { token: token.into(), remembered });
     }
 
     pub(super) fn forget(&self) {
@@ -42,6 +57,10 @@ impl TokenCache {
     pub(super) fn len(&self) -> usize {
         self.tokens.read().unwrap_or_else(PoisonError::into_inner).len()
     }
+
+    fn hash(&self, token: &str) -> u64 {
+        self.hasher.hash_one(token)
+    }
 }
 
 #[cfg(test)]
@@ -50,15 +69,30 @@ mod tests {
 
     use super::*;
 
+    fn remembered(expires_at: u64) -> Remembered {
+        Remembered { caller: Caller::account(PeerId([1; 16]), 0), expires_at }
+    }
+
     #[test]
     fn it_never_holds_more_than_its_bound() {
         let cache = TokenCache::default();
-        let token = Remembered { caller: Caller::account(PeerId([1; 16]), 0), expires_at: 1 };
         for number in 0..=TOKENS_MAX as u64 {
-            let mut digest = [0; 32];
-            digest[..8].copy_from_slice(&number.to_le_bytes());
-            cache.remember(digest, token);
-            assert!(cache.len() <= TOKENS_MAX && cache.find(&digest) == Some(token));
+            let token = number.to_string();
+            cache.remember(&token, remembered(number));
+            assert!(cache.len() <= TOKENS_MAX && cache.find(&token) == Some(remembered(number)));
         }
+    }
+
+    #[test]
+    fn another_token_of_the_same_hash_is_another_token() {
+        let cache = TokenCache::default();
+        cache.remember("one", remembered(1));
+        for other in ["two", "on", "one ", ""] {
+            let entry = Entry { token: "one".into(), remembered: remembered(1) };
+            cache.tokens.write().unwrap().insert(cache.hash(other), entry);
+            assert_eq!(cache.find(other), None, "{other:?}");
+        }
+        cache.remember("two", remembered(2));
+        assert_eq!((cache.find("one"), cache.find("two")), (Some(remembered(1)), Some(remembered(2))));
     }
 }
