@@ -50,16 +50,16 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     for round in 0..FETCHES {
         report.add("honest, alone", round, scene.fetch()?)?;
     }
-    let began = Instant::now();
+    let (began, own) = (Instant::now(), measure::cpu_so_far(std::process::id())?);
     let attacks = scene.abused(folder.path(), Duration::from_secs(options.seconds), &mut |round| {
         report.add("honest, beside abuse", round, scene.fetch()?)
     })?;
-    let took = began.elapsed();
+    let (took, own) = (began.elapsed(), measure::cpu_so_far(std::process::id())?.saturating_sub(own));
     let after = scene.settled(&before)?;
     report.add(
         "abuse",
         0,
-        json!({"attacks": attacks, "seconds": took.as_secs_f64(), "before": before, "after": after}),
+        json!({"attacks": attacks, "seconds": took.as_secs_f64(), "attackers_cpu_s": own.as_secs_f64(), "before": before, "after": after}),
     )?;
     report.summary(&["wall_s"]);
     judge(&report, &before, &after)
