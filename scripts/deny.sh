@@ -17,6 +17,8 @@ if [ "$("$deny" --version 2>/dev/null)" != "cargo-deny $version" ]; then
   trap 'rm -rf "$CARGO_TARGET_DIR"' EXIT
   cargo install cargo-deny --version "$version" --locked --quiet --root "$root" || die "cargo-deny cannot be installed; PEERNET_CI_SKIP_DENY=1 leaves it out"
 fi
+# cargo-deny looks at all platforms' crates, and does so offline: this machine's builds have fetched its own only.
+cargo fetch --locked --quiet || die "the dependencies cannot be fetched; PEERNET_CI_SKIP_DENY=1 leaves this out"
 check() { "$deny" --log-level error "$@"; }
 check --offline check --hide-inclusion-graph bans licenses sources
 database=https://github.com/RustSec/advisory-db
