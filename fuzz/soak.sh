@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Fuzzes every target in turn, with coverage, until it is stopped or each had its rounds, and notes down what every turn came to.
+# Usage: fuzz/soak.sh [-j JOBS] [-s SECONDS A TURN] [-r ROUNDS] [-b] [TARGET…]      e.g. nice -n 19 fuzz/soak.sh -s 600
+#        fuzz/soak.sh -t            what all noted turns add up to, by target
+# -b builds without the peer's targets, which need gRPC's C core built once more. Needs cargo-fuzz and a nightly compiler.
+# Corpora and findings are kept in FUZZ_DIR (default ~/.cache/peernet-fuzz); turns are noted in fuzz/turns.jsonl, one line each.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+notes=fuzz/turns.jsonl
+jobs=2 seconds=600 rounds=1 features=libfuzzer,peer
+while getopts j:s:r:bt option; do
+  case $option in
+    j) jobs=$OPTARG ;; s) seconds=$OPTARG ;; r) rounds=$OPTARG ;; b) features=libfuzzer ;;
+    t) exec python3 - "$notes" <<'PY'
+import collections, json, sys
+total = collections.defaultdict(lambda: [0.0, 0, 0])
+for line in open(sys.argv[1]):
+    turn = json.loads(line)
+    sums = total[turn["target"]]
+    sums[0] += turn["cpu_s"]; sums[1] += turn["runs"]; sums[2] += turn["found"]
+for target, (cpu, runs, found) in sorted(total.items(), key=lambda item: item[1][0]):
+    print(f"{target:20} {cpu / 60:6.1f} CPU-minutes {runs:>14,} runs {found} findings")
+PY
+      ;;
+    *) exit 2 ;;
+  esac
+done
+shift $((OPTIND - 1))
+export FUZZ_DIR=${FUZZ_DIR:-$HOME/.cache/peernet-fuzz} seconds notes
+export programs=$FUZZ_DIR/target/x86_64-unknown-linux-gnu/release
+cargo +nightly fuzz build --no-default-features --features "$features" --target-dir "$FUZZ_DIR/target" --sanitizer none
+commit=$(git rev-parse --short HEAD); export commit
+[ $# -gt 0 ] || set -- $(cd fuzz/fuzz_targets && ls -- *.rs | sed 's/\.rs$//')
+
+turn() {
+  local target=$1 folder=$FUZZ_DIR/$1 log status=0 cpu
+  [ -x "$programs/$target" ] || return 0
+  mkdir -p "$folder/corpus" "$folder/found"; log=$folder/last.log
+  TIMEFORMAT='%U %S'
+  cpu=$({ time "$programs/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    -artifact_prefix="$folder/found/" "$folder/corpus" >"$log" 2>&1; } 2>&1) || status=$?
+  printf '{"target":"%s","commit":"%s","cpu_s":%s,"runs":%s,"coverage":%s,"found":%s}\n' "$target" "$commit" \
+    "$(awk '{print $1 + $2}' <<<"$cpu")" "$(awk '/number_of_executed_units/ {print $2}' "$log" | tail -n 1 | grep . || echo 0)" \
+    "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | grep -o '[0-9]*' || echo 0)" "$((status != 0))" >>"$notes"
+}
+export -f turn
+for ((round = 0; round < rounds; round++)); do
+  printf '%s\n' "$@" | xargs -P "$jobs" -I{} bash -c 'turn {}'
+done
