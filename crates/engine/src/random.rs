@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_number_is_drawn_again_just_where_it_would_be_unfair() {
-        // A third of all draws is unfair for the last of these, one in 2^61 for the first.
+        // A third of all draws is unfair for the last of these, one in 2^63 for the first.
         for n in [7, 1 << 40, (1 << 63) + 1, u64::MAX / 3 * 2] {
             let (mut rng, mut plain) = (Rng::new(n), Rng::new(n));
             for _ in 0..1_000 {

@@ -165,9 +165,6 @@ pub fn cover(chunks: u32, offers: &[Offer], allowed: impl Fn(usize) -> bool, pla
 }
 
 fn first_uncovered(chunks: u32, offers: &[Offer], places: &[usize]) -> Option<ChunkIndex> {
-    if places.iter().any(|place| offers[*place].held == Held::Complete) {
-        return None;
-    }
     let mut union = vec![0u8; chunks.div_ceil(8) as usize];
     for place in places {
         let Held::Chunks(bitmap) = &offers[*place].held else { return None };

@@ -84,11 +84,13 @@ pub(super) fn order_v1(
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
 /// something that the asker lacks; then who holds nothing of use yet, but fetches it and will.
 pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[usize]) -> Vec<usize> {
-    let has_something = |place: &&usize| is_useful(&offers[**place].held, own);
-    let mut ranked = Vec::with_capacity(order.len());
-    ranked.extend(order.iter().filter(has_something));
+    let (mut ranked, mut nothing) = (Vec::with_capacity(order.len()), Vec::new());
+    for place in order {
+        let of = if is_useful(&offers[*place].held, own) { &mut ranked } else { &mut nothing };
+        of.push(*place);
+    }
     let something = ranked.len();
-    ranked.extend(order.iter().filter(|place| !has_something(place)));
+    ranked.append(&mut nothing);
     let mut shown = Vec::with_capacity(SOURCES_PER_PLAN);
     if !covers(chunks, offers, &ranked[..something.min(SOURCES_PER_PLAN)]) {
         cover(chunks, offers, |place| ranked[..something].contains(&place), &mut shown);
