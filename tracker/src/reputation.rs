@@ -157,8 +157,7 @@ impl Handle {
     }
 
     /// Until when each of `peers` comes last in `caller`'s own lookups, zero for no complaint; empty where there is none at all.
-    pub fn demotions(&self, caller: PeerId, peers: impl Iterator<Item = PeerId>) -> Vec<UnixMillis> {
-        let now = (self.shared.clock)();
+    pub fn demotions(&self, now: UnixMillis, caller: PeerId, peers: impl Iterator<Item = PeerId>) -> Vec<UnixMillis> {
         self.shared.memory.demotions(now, self.shared.store.as_ref(), caller, peers)
     }
 

@@ -1,6 +1,7 @@
 //! Names of things, each its own type, parsed once at the edge and valid ever after.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
@@ -28,11 +29,24 @@ impl fmt::Display for IdError {
 
 impl std::error::Error for IdError {}
 
+/// A derived `Hash` would hash the length too, which is always the same.
+macro_rules! hash_of_bytes {
+    ($name:ident) => {
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write(&self.0);
+            }
+        }
+    };
+}
+
 macro_rules! digest_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(pub [u8; 32]);
+
+        hash_of_bytes!($name);
 
         impl $name {
             /// The 32 bytes.
@@ -90,8 +104,10 @@ digest_id!(
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub struct $name(pub [u8; 16]);
+
+        hash_of_bytes!($name);
 
         impl $name {
             /// Makes a version 4 UUID of 16 random bytes.

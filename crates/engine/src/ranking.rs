@@ -43,9 +43,7 @@ pub fn order(candidates: &[Candidate], caller: PeerId, seed: u64, now: UnixMilli
     let mut places = Vec::with_capacity(candidates.len());
     let offered = candidates.iter().enumerate().filter(|(_, candidate)| is_offered(candidate, caller, now));
     places.extend(offered.map(|(at, candidate)| Place { at, key: sort_key(candidate, now) }));
-    rng.shuffle(&mut places);
-    // A stable sort: what is equal stays in random order.
-    places.sort_by_key(|place| place.key);
+    places.sort_unstable_by_key(|place| place.key);
     for equals in places.chunk_by_mut(|a, b| a.key == b.key) {
         two_choices(equals, candidates, &mut rng);
     }
@@ -104,10 +102,10 @@ fn sort_key(candidate: &Candidate, now: UnixMillis) -> SortKey {
     (class, offered, !candidate.same_site)
 }
 
-/// Puts on each place the less loaded of two that are drawn from what is left: enough to keep load even without sending
+/// Brings equals into random order, putting on each place the less loaded of two that are drawn from what is left: enough to keep load even without sending
 /// everyone to whoever is idle at the moment (Mitzenmacher, "The power of two choices in randomized load balancing").
 fn two_choices(equals: &mut [Place], candidates: &[Candidate], rng: &mut Rng) {
-    for at in 0..equals.len() {
+    for at in 0..equals.len().saturating_sub(1) {
         let mut draw = || at + usize::try_from(rng.below((equals.len() - at) as u64)).unwrap_or(0);
         let (one, other) = (draw(), draw());
         let lighter = candidates[equals[other].at].load < candidates[equals[one].at].load;
@@ -132,6 +130,9 @@ fn interleave(front: &[Place], unknown: &[Place], room: usize) -> Vec<usize> {
 
 /// Keeps the first 50, only holders before others.
 fn cut(mut order: Vec<usize>, candidates: &[Candidate]) -> Vec<usize> {
+    if order.len() <= LISTED_MAX {
+        return order;
+    }
     let only_holders = order.iter().filter(|i| candidates[**i].only_holder).count();
     let mut room_for_others = LISTED_MAX.saturating_sub(only_holders);
     order.retain(|i| {

@@ -153,6 +153,6 @@ mod tests {
     #[test]
     fn a_full_queue_says_when_to_come_back() {
         let reply = ApiError::busy("too many writes are waiting").to_reply(&RequestId::fresh());
-        assert_eq!((reply.status, reply.headers), (503, vec![("Retry-After", "1".to_owned())]));
+        assert_eq!((reply.status, reply.headers), (503, vec![("Retry-After", "1".into())]));
     }
 }

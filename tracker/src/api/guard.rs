@@ -46,9 +46,10 @@ fn bearer(head: &Head) -> Result<&str, ApiError> {
     let header = head
         .header("authorization")
         .ok_or_else(|| ApiError::unauthorized("authorization_required", "Authorization header required"))?;
-    let words: Vec<&str> = header.split(' ').collect();
-    match words[..] {
-        [scheme, token] if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() => Ok(token),
+    match header.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' ') => {
+            Ok(token)
+        }
         _ => Err(ApiError::unauthorized("authorization_format", "Authorization header format must be Bearer {token}")),
     }
 }

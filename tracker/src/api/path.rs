@@ -22,37 +22,30 @@ impl PathArgs {
     }
 }
 
-/// How a path relates to a template.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Match {
-    /// Another path.
-    No,
-    /// This one, but an argument's percent escapes are broken or not UTF-8.
-    Broken,
-    /// This one.
-    Yes(PathArgs),
+/// Whether a path is of a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
+pub fn is_of(template: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    let fits = template.split('/').all(|wanted| match (argument_of(wanted), segments.next()) {
+        (_, None) => false,
+        (None, Some(got)) => wanted == got,
+        (Some(_), Some(got)) => !got.is_empty(),
+    });
+    fits && segments.next().is_none()
 }
 
-/// Compares a path with a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
-pub fn match_path(template: &'static str, path: &str) -> Match {
-    let segments = |text: &str| text.bytes().filter(|byte| *byte == b'/').count();
-    if segments(template) != segments(path) {
-        return Match::No;
-    }
-    let mut args = PathArgs::default();
-    let mut broken = false;
+/// The arguments in a path that is of this template; `None` where a percent escape is broken or not UTF-8.
+pub fn args_of(template: &'static str, path: &str) -> Option<PathArgs> {
+    let mut args = Vec::new();
     for (wanted, got) in template.split('/').zip(path.split('/')) {
-        match wanted.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            None if wanted == got => {}
-            None => return Match::No,
-            Some(_) if got.is_empty() => return Match::No,
-            Some(name) => match percent_decode(got) {
-                Some(value) => args.0.push((name, value)),
-                None => broken = true,
-            },
+        if let Some(name) = argument_of(wanted) {
+            args.push((name, percent_decode(got)?));
         }
     }
-    if broken { Match::Broken } else { Match::Yes(args) }
+    Some(PathArgs(args))
+}
+
+fn argument_of(segment: &str) -> Option<&str> {
+    segment.strip_prefix('{')?.strip_suffix('}')
 }
 
 #[cfg(test)]
@@ -61,13 +54,14 @@ mod tests {
 
     #[test]
     fn an_argument_is_one_decoded_non_empty_segment() {
-        let matched = |path| match_path("/files/{hash}/x", path);
-        assert_eq!(matched("/files/a%2Fb/x"), Match::Yes(PathArgs(vec![("hash", "a/b".into())])));
+        const TEMPLATE: &str = "/files/{hash}/x";
+        assert!(is_of(TEMPLATE, "/files/a%2Fb/x"));
+        assert_eq!(args_of(TEMPLATE, "/files/a%2Fb/x"), Some(PathArgs(vec![("hash", "a/b".into())])));
         for other in ["/files//x", "/files/a/y", "/files/a", "/files/a/x/", "files/a/x", "", "/"] {
-            assert_eq!(matched(other), Match::No, "{other}");
+            assert!(!is_of(TEMPLATE, other), "{other}");
         }
         for broken in ["/files/%/x", "/files/%g0/x", "/files/%f/x", "/files/%ff/x"] {
-            assert_eq!(matched(broken), Match::Broken, "{broken}");
+            assert!(is_of(TEMPLATE, broken) && args_of(TEMPLATE, broken).is_none(), "{broken}");
         }
     }
 }

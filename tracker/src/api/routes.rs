@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::guard::Caller;
-use super::path::PathArgs;
+use super::path::{PathArgs, args_of, is_of};
 use crate::app::App;
 use crate::http::{Reply, Request};
 use crate::routes::{accounts, devices, feedback, files, grants, groups, identity, manifests, meta, search, swarm};
@@ -62,7 +62,7 @@ pub struct Route {
     /// A template: `{name}` stands for one non-empty segment.
     pub path: &'static str,
     /// How many bytes of that are the same in every path: those before the first `{`.
-    pub literal_bytes: usize,
+    literal_bytes: usize,
     /// The most bytes its body may have.
     pub body_bytes_max: usize,
     /// What answers.
@@ -76,10 +76,19 @@ impl Route {
         Self { method, path, literal_bytes: literal_bytes(path), body_bytes_max: BODY_BYTES, access, operation }
     }
 
-    /// Whether a path begins as this one does; with most routes that is the answer.
-    pub fn may_be(&self, path: &str) -> bool {
-        let literal = &self.path.as_bytes()[..self.literal_bytes];
-        path.as_bytes().starts_with(literal) && (self.literal_bytes < self.path.len() || path.len() == literal.len())
+    /// Whether this is a path of the route's.
+    pub fn has(&self, path: &str) -> bool {
+        let (literal, template) = self.path.split_at(self.literal_bytes);
+        // With most routes this byte says no, sooner than the comparison of all of them would.
+        let last = self.literal_bytes - 1;
+        let may_be = path.as_bytes().get(last) == Some(&literal.as_bytes()[last]);
+        may_be && path.strip_prefix(literal).is_some_and(|rest| is_of(template, rest))
+    }
+
+    /// The arguments in a path of the route's; `None` where a percent escape is broken or not UTF-8.
+    pub fn args(&self, path: &str) -> Option<PathArgs> {
+        let template = &self.path[self.literal_bytes..];
+        args_of(template, path.get(self.literal_bytes..)?)
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Instant;
 use tiny_http::Method;
 
 use super::App;
-use crate::api::path::{Match, match_path};
 use crate::api::routes::{Commit, Outcome};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route, guard};
 use crate::http::{Answer, Head, Refused, Reply, Request, Service};
@@ -142,25 +141,18 @@ fn dispatch(app: &App, route: &Route, request: &Request, args: &PathArgs) -> Res
 /// The place in the table of a head's route: 404 `not_found`, 405 `method_not_allowed` with `Allow`, or 400 `bad_path`.
 fn find(table: &[Route], head: &Head) -> Result<(usize, PathArgs), ApiError> {
     let method = if head.method == Method::Head { "GET" } else { head.method.as_str() };
-    let mut allowed: Vec<&str> = Vec::new();
-    let mut path = None;
-    for (number, route) in table.iter().enumerate().filter(|(_, route)| route.may_be(&head.path)) {
-        match match_path(route.path, &head.path) {
-            Match::No => {}
-            Match::Broken => {
-                let message = "the path has a percent escape that is broken or not UTF-8";
-                return Err(ApiError::bad_request("bad_path", message));
-            }
-            // The first path that matches is the one: `/files/announce` is not the file "announce".
-            Match::Yes(_) if path.is_some_and(|path| path != route.path) => {}
-            Match::Yes(args) if route.method == method => return Ok((number, args)),
-            Match::Yes(_) => {
-                path = Some(route.path);
-                allowed.push(route.method);
-            }
-        }
+    // The first path that matches is the one: `/files/announce` is not the file "announce".
+    let first = table.iter().find(|route| route.has(&head.path)).ok_or_else(no_such_path)?;
+    let args = first.args(&head.path).ok_or_else(broken_path)?;
+    let calls = || table.iter().enumerate().filter(|(_, route)| route.path == first.path);
+    match calls().find(|(_, route)| route.method == method) {
+        Some((number, _)) => Ok((number, args)),
+        None => Err(method_not_allowed(calls().map(|(_, route)| route.method).collect())),
     }
-    Err(if allowed.is_empty() { no_such_path() } else { method_not_allowed(allowed) })
+}
+
+fn broken_path() -> ApiError {
+    ApiError::bad_request("bad_path", "the path has a percent escape that is broken or not UTF-8")
 }
 
 fn no_such_path() -> ApiError {

@@ -7,6 +7,7 @@
 pub(crate) mod scan;
 pub(crate) mod target;
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 use std::str::FromStr;
 
@@ -17,6 +18,9 @@ use scan::HeadScan;
 
 /// The most headers any limits may allow; the parser's table has this size.
 pub const HEADERS_MAX: usize = 64;
+
+/// What nearly all requests carry, in lower case: these names need no memory of their own.
+const USUAL_NAMES: [&str; 6] = ["host", "authorization", "accept", "user-agent", "content-type", "content-length"];
 
 /// How large a head may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +115,10 @@ fn checked(
         Method::from_str(request.method.unwrap_or_default()).map_err(|()| HeadError::Malformed("malformed method"))?;
     let http_1_0 = request.version == Some(0);
     let meaning = Meaning::of(request.headers, http_1_0)?;
-    let headers = request.headers.iter().map(owned).collect::<Result<_, _>>()?;
+    let mut headers = Vec::with_capacity(request.headers.len());
+    for header in request.headers.iter() {
+        headers.push(owned(header)?);
+    }
     Ok(ParsedHead {
         head: Head { method, path, query, headers },
         head_bytes,
@@ -195,9 +202,14 @@ impl Meaning {
     }
 }
 
-fn owned(header: &httparse::Header<'_>) -> Result<(String, String), HeadError> {
+fn owned(header: &httparse::Header<'_>) -> Result<(Cow<'static, str>, String), HeadError> {
     let value = std::str::from_utf8(header.value).map_err(|_| HeadError::Malformed("header is not ASCII"))?;
-    Ok((header.name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
+    Ok((lower_case(header.name), value.trim_matches([' ', '\t']).to_owned()))
+}
+
+fn lower_case(name: &str) -> Cow<'static, str> {
+    let usual = USUAL_NAMES.into_iter().find(|usual| usual.eq_ignore_ascii_case(name));
+    usual.map_or_else(|| name.to_ascii_lowercase().into(), Cow::Borrowed)
 }
 
 /// Whether the request line ends in an HTTP version that is not spoken here, so that 505 is the honest answer.

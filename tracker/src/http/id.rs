@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     fn given(value: &str) -> Option<String> {
-        let headers = vec![(HEADER_LOWER.to_owned(), value.to_owned())];
+        let headers = vec![(HEADER_LOWER.into(), value.to_owned())];
         let head = Head { method: Method::Get, path: "/".into(), query: String::new(), headers };
         RequestId::given(&head).map(|id| id.to_string())
     }

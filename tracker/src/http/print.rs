@@ -2,7 +2,7 @@
 
 mod beginning;
 
-use std::io::{Cursor, Write as _};
+use std::io::Cursor;
 use std::time::SystemTime;
 
 use tiny_http::{Header, Response, StatusCode};
@@ -34,7 +34,9 @@ pub(crate) fn print_head(out: &mut Vec<u8>, reply: &Reply, id: &RequestId, after
     }
     // RFC 9110 8.6: it is forbidden with 1xx and 204, and with 304 it would have to be that of the 200.
     if has_body(reply.status) {
-        write!(out, "Content-Length: {}\r\n", reply.body.len()).expect("writing to memory cannot fail");
+        out.extend_from_slice(b"Content-Length: ");
+        serde_json::to_writer(&mut *out, &reply.body.len()).expect("a number");
+        out.extend_from_slice(b"\r\n");
     }
     line(out, id::HEADER, id.as_bytes());
     out.extend_from_slice(match afterwards {
@@ -65,7 +67,7 @@ pub(crate) fn response(reply: Reply, id: &RequestId) -> Response<Cursor<Vec<u8>>
 
 fn headers(reply: &Reply) -> Vec<Header> {
     let fixed = [("Server", SERVER), ("Content-Type", reply.content_type)];
-    let further = reply.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let further = reply.headers.iter().map(|(name, value)| (*name, value.as_ref()));
     fixed.into_iter().chain(further).filter_map(|(name, value)| header(name, value)).collect()
 }
 

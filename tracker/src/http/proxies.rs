@@ -129,7 +129,7 @@ mod tests {
     fn client(trusted: &str, remote: &str, forwarded: &[&str]) -> String {
         let proxies: Proxies = trusted.parse().expect(trusted);
         proxies.refresh();
-        let headers = forwarded.iter().map(|value| ("x-forwarded-for".to_owned(), (*value).to_owned())).collect();
+        let headers = forwarded.iter().map(|value| ("x-forwarded-for".into(), (*value).to_owned())).collect();
         let head = Head { method: Method::Get, path: "/".into(), query: String::new(), headers };
         proxies.client_of(remote.parse().expect(remote), &head).to_string()
     }

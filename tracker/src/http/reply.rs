@@ -1,5 +1,7 @@
 //! An answer, rendered to memory before the first byte of it is written, so that no client can hold a worker.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// Status, headers and body. Content-Length, Date and Connection are the door's to add.
@@ -10,7 +12,7 @@ pub struct Reply {
     /// `Content-Type`.
     pub content_type: &'static str,
     /// Further headers; names and values are ours, never a client's.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body.
     pub body: Vec<u8>,
 }
@@ -34,7 +36,7 @@ impl Reply {
 
     /// Adds a header.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }

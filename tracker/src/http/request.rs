@@ -1,5 +1,6 @@
 //! One HTTP request, read whole and checked before anything sees it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use tiny_http::Method;
@@ -17,7 +18,7 @@ pub struct Head {
     /// What follows `?`, without it; empty where there is none.
     pub query: String,
     /// Every header in order, names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
 }
 
 impl Head {

@@ -127,7 +127,8 @@ impl World {
     /// Until when `asker` wants `target` last, as the tracker has it: later than now once a complaint has counted.
     pub(super) fn is_demoted(&self, asker: PeerId, target: PeerId) -> bool {
         let app = self.tracker.app();
-        app.reputation.demotions(asker, std::iter::once(target)).iter().any(|until: &UnixMillis| *until > (app.clock)())
+        let now = (app.clock)();
+        app.reputation.demotions(now, asker, std::iter::once(target)).iter().any(|until: &UnixMillis| *until > now)
     }
 }
 

@@ -28,8 +28,15 @@ const LOOKS_PER_DEADLINE: u32 = 8;
 const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
 
 thread_local! {
-    /// Where a thread prints its answers.
-    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { read: Vec::new(), out: Vec::new() }) };
+}
+
+/// A thread's memory, which every connection uses that it advances.
+struct Buffers {
+    /// What comes is read into it.
+    read: Vec<u8>,
+    /// Answers are printed there.
+    out: Vec<u8>,
 }
 
 /// One connection while it is nobody's, and what it holds.
@@ -95,7 +102,12 @@ impl Connections {
     ) {
         let slot = connection.slot;
         let step = AssertUnwindSafe(|| {
-            let next = OUT.with_borrow_mut(|out| step(&mut connection.exchange, &self.shared, out));
+            let next = BUFFERS.with_borrow_mut(|Buffers { read, out }| {
+                connection.exchange.inbox().borrow(read);
+                let next = step(&mut connection.exchange, &self.shared, out);
+                connection.exchange.inbox().give_back(read);
+                next
+            });
             (connection, next)
         });
         match catch_unwind(step) {

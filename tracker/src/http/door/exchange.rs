@@ -102,6 +102,11 @@ impl<W: Wire> Exchange<W> {
         &self.link
     }
 
+    /// What it has received.
+    pub(super) fn inbox(&mut self) -> &mut Inbox {
+        &mut self.inbox
+    }
+
     /// Until when it waits.
     pub(super) fn until(&self) -> Instant {
         self.until

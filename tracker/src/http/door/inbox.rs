@@ -1,10 +1,11 @@
-//! What a connection has received and not yet used: one buffer for its whole life, never larger than a head may be.
+//! What a connection has received and not yet used, in a buffer never larger than a head may be.
 //!
-//! A client that pipelines is held back by it: while one request is answered, the next ones stay in the kernel.
+//! A client that pipelines is held back by it: while one request is answered, the next ones stay in the kernel. Between requests a
+//! connection has no buffer: it uses that of the thread that advances it, which so stays in that core's cache.
 
 use std::io;
 
-/// What a connection starts with; enough for the head of nearly every request.
+/// What a buffer starts with; enough for the head of nearly every request.
 const BYTES_INITIAL: usize = 2 * 1024;
 
 /// Received bytes `start..end` of a buffer that grows up to `bytes_max`.
@@ -17,7 +18,22 @@ pub(super) struct Inbox {
 
 impl Inbox {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { buffer: vec![0; BYTES_INITIAL.min(bytes_max)], start: 0, end: 0, bytes_max }
+        Self { buffer: Vec::new(), start: 0, end: 0, bytes_max }
+    }
+
+    /// Takes a thread's buffer to read into, unless it has one with something in it.
+    pub(super) fn borrow(&mut self, spare: &mut Vec<u8>) {
+        if self.start == self.end {
+            self.buffer = std::mem::take(spare);
+        }
+    }
+
+    /// Gives the buffer to the thread, unless there is something in it.
+    pub(super) fn give_back(&mut self, spare: &mut Vec<u8>) {
+        if self.start == self.end {
+            self.clear();
+            *spare = std::mem::take(&mut self.buffer);
+        }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -56,7 +72,7 @@ impl Inbox {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if self.end == self.buffer.len() {
-            self.buffer.resize((2 * self.buffer.len()).min(self.bytes_max), 0);
+            self.buffer.resize((2 * self.buffer.len()).clamp(BYTES_INITIAL.min(self.bytes_max), self.bytes_max), 0);
         }
     }
 }
@@ -65,7 +81,7 @@ impl Inbox {
 mod tests {
     use std::io::Read as _;
 
-    use super::Inbox;
+    use super::{BYTES_INITIAL, Inbox};
 
     #[test]
     fn bytes_pass_in_order_through_a_bounded_buffer() {
@@ -83,5 +99,24 @@ mod tests {
             }
             assert_eq!(got, sent);
         }
+    }
+
+    #[test]
+    fn connections_take_turns_with_a_buffer_and_keep_what_they_have_not_used() {
+        let mut spare = Vec::new();
+        let [mut one, mut other] = [(); 2].map(|()| Inbox::new(5_000));
+        let mut turn = |inbox: &mut Inbox, mut came: &[u8], used: usize| {
+            inbox.borrow(&mut spare);
+            inbox.fill(|free| came.read(free)).unwrap();
+            let got = inbox.bytes()[..used].to_vec();
+            inbox.consume(used);
+            inbox.give_back(&mut spare);
+            (got, inbox.buffer.len(), spare.len())
+        };
+        assert_eq!(turn(&mut one, b"all", 3), (b"all".to_vec(), 0, BYTES_INITIAL));
+        assert_eq!(turn(&mut one, b"half", 2), (b"ha".to_vec(), BYTES_INITIAL, 0));
+        assert_eq!(turn(&mut other, b"and", 3), (b"and".to_vec(), 0, BYTES_INITIAL));
+        assert_eq!(turn(&mut one, b"!", 3), (b"lf!".to_vec(), 0, BYTES_INITIAL));
+        assert_eq!(turn(&mut other, b"", 0), (Vec::new(), 0, BYTES_INITIAL));
     }
 }

@@ -65,9 +65,18 @@ impl HeadScan {
 
 /// How many bytes at the beginning may stand within a line. By blocks, because a machine compares all of a block's bytes at once.
 fn plain_bytes(bytes: &[u8]) -> usize {
-    const BLOCK: usize = 32;
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t');
-    let is_plain_block = |block: &&[u8]| block.iter().fold(true, |plain, byte| plain & is_plain(byte));
-    let blocks = bytes.chunks_exact(BLOCK).take_while(is_plain_block).count() * BLOCK;
-    blocks + bytes[blocks..].iter().take_while(|byte| is_plain(byte)).count()
+    let large = plain_blocks::<32>(bytes);
+    let small = large + plain_blocks::<8>(&bytes[large..]);
+    small + bytes[small..].iter().take_while(|byte| is_plain(**byte)).count()
+}
+
+/// The same for whole blocks only.
+fn plain_blocks<const BLOCK: usize>(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let is_plain_block = |block: &&[u8; BLOCK]| block.iter().fold(true, |plain, byte| plain & is_plain(*byte));
+    blocks.iter().take_while(is_plain_block).count() * BLOCK
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t')
 }

@@ -62,7 +62,7 @@ fn read(
 fn head_of(theirs: &tiny_http::Request) -> Option<Head> {
     let (path, query) = target::split(theirs.url())?;
     let header = |header: &tiny_http::Header| {
-        (header.field.as_str().as_str().to_ascii_lowercase(), header.value.as_str().trim().to_owned())
+        (header.field.as_str().as_str().to_ascii_lowercase().into(), header.value.as_str().trim().to_owned())
     };
     let headers = theirs.headers().iter().map(header).collect();
     Some(Head { method: theirs.method().clone(), path, query, headers })

@@ -84,6 +84,10 @@ pub(super) fn order_v1(
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
 /// something that the asker lacks; then who holds nothing of use yet, but fetches it and will.
 pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[usize]) -> Vec<usize> {
+    let first = &order[..order.len().min(SOURCES_PER_PLAN)];
+    if first.iter().all(|place| is_useful(&offers[*place].held, own)) && covers(chunks, offers, first) {
+        return first.to_vec();
+    }
     let (mut ranked, mut nothing) = (Vec::with_capacity(order.len()), Vec::new());
     for place in order {
         let of = if is_useful(&offers[*place].held, own) { &mut ranked } else { &mut nothing };
@@ -106,7 +110,7 @@ pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[
 
 fn look_up(app: &App, now: UnixMillis, asker: &Asker<'_>, known: Known<'_>) -> Vec<Candidate> {
     let Known { chunks, offers, standings, looks_for_only_holders } = known;
-    let demotions = app.reputation.demotions(asker.peer, offers.iter().map(|offer| offer.peer.id));
+    let demotions = app.reputation.demotions(now, asker.peer, offers.iter().map(|offer| offer.peer.id));
     let facts = Facts { standings, demotions: &demotions };
     let only = match looks_for_only_holders {
         true => only_holders(asker.peer, chunks, offers, standings),

@@ -8,7 +8,7 @@ mod answer;
 mod prepared;
 mod wish;
 
-use peernet_engine::ids::{ByteCount, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{ByteCount, FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
@@ -37,7 +37,6 @@ const ASK_AGAIN_SOON_S: u64 = 15;
 /// A manifest and who of its holders is shown.
 struct Shown<'p> {
     manifest: &'p PreparedManifest,
-    id: ManifestId,
     offered: Offered,
     places: Vec<usize>,
 }
@@ -55,8 +54,8 @@ pub fn plan(app: &App, caller: &Caller, request: &Request, args: &PathArgs) -> R
         return plan_without_sources(app, file, access).map(|reply| Reply::json(200, &reply));
     };
     let body = plan_of(app, now, caller.peer, (file, access), &prepared, &wish)?;
-    let etag = app.swarm.etag(prepared.view.version);
-    Ok(Reply { body, ..Reply::empty(200) }.with_header("ETag", etag).with_header("Cache-Control", "private, no-cache"))
+    let reply = Reply { body, ..Reply::empty(200) }.with_header("ETag", prepared.etag.clone());
+    Ok(reply.with_header("Cache-Control", "private, no-cache"))
 }
 
 /// Whether the asker's plan names everyone there is, and still is right. Where there are more to name, it gets others.
@@ -82,7 +81,7 @@ fn plan_of(
     let v1_listed = in_a_manifest || v1_group.is_some();
     let (geometry, sources) = payable(&ranked, v1_group.as_ref());
     let has_sources = !sources.is_empty();
-    let mut answer = Answer::new(file, access, &prepared.view);
+    let mut answer = Answer::new(prepared, access);
     if let Some(since) = wish.since.filter(|_| !known.is_empty()) {
         answer.delta(&app.swarm.etag(since), since, gone(app, now, file, &known), known);
     }
@@ -112,7 +111,7 @@ fn rank<'p>(
         let offered = order_plan(app, now, &asker, manifest.known());
         let places = shown(manifest.meta.chunks, asker.own, &manifest.offers, &offered.order);
         places.iter().for_each(|place| manifest.offers[*place].peer.note_offered(now));
-        ranked.push((view.useful, Shown { manifest, id: view.id, offered, places }));
+        ranked.push((view.useful, Shown { manifest, offered, places }));
     }
     ranked.sort_by_key(|(useful, shown)| std::cmp::Reverse((*useful).max(shown.offered.holders)));
     Ok(ranked.into_iter().map(|(_, shown)| shown).collect())
@@ -129,7 +128,8 @@ fn payable(ranked: &[Shown<'_>], v1_group: Option<&Group>) -> (Option<Geometry>,
     if let Some(first) = ranked.first() {
         let meta = &first.manifest.meta;
         let geometry = Geometry::new(ByteCount(meta.size), meta.chunk_size).ok();
-        return (geometry, ranked.iter().flat_map(|shown| shown.offered.kept.iter().copied()).collect());
+        let kept: Vec<&[PeerId]> = ranked.iter().map(|shown| shown.offered.kept.as_slice()).collect();
+        return (geometry, kept.concat());
     }
     let chunks = v1_group.map_or(0, |group| group.chunks);
     let sources = v1_group.iter().flat_map(|group| group.offers.iter().map(|offer| offer.peer.id)).collect();

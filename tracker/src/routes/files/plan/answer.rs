@@ -1,20 +1,19 @@
 //! Writes a plan by hand, because it is what trackers answer most: a [`PlanReply`] as JSON, without making one.
 
-use std::io::Write as _;
-
 use data_encoding::{BASE64, HEXLOWER};
-use peernet_engine::ids::{FileHash, PeerId};
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 #[cfg(doc)]
 use peernet_protos::rest::PlanReply;
 use peernet_protos::rest::{GRPC, GRPC_TLS, GRPC_V1, TicketBody};
+use serde::Serialize;
 
-use super::Shown;
+use super::{Prepared, Shown};
 use crate::store::policies::Access;
 use crate::swarm::sources::Offer;
-use crate::swarm::{FileView, Held};
+use crate::swarm::{Held, ManifestMeta};
 
-/// What one source takes, mostly.
-const SOURCE_BYTES_USUAL: usize = 192;
+/// What a piece takes, mostly: one source, or what stands before them.
+const PIECE_BYTES_USUAL: usize = 256;
 /// What ten sources take, mostly.
 const BYTES_USUAL: usize = 2_560;
 /// Scores are rounded to 0.05: these are all there are.
@@ -32,22 +31,22 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(file: FileHash, access: Access, view: &FileView) -> Self {
-        let mut answer = Self { out: Vec::with_capacity(BYTES_USUAL), known: Vec::new(), since: 0 };
-        answer.raw(br#"{"file_hash":""#);
-        answer.hex(&file.0);
-        answer.raw(br#"","file_name":"#);
-        answer.text(&view.name);
-        answer.raw(br#","access":""#);
+    pub(super) fn new(prepared: &Prepared, access: Access) -> Self {
+        let mut answer = Self::with_room(BYTES_USUAL);
+        answer.raw(&prepared.opening);
         answer.raw(access.as_str().as_bytes());
         answer.raw(b"\"");
         answer
     }
 
+    fn with_room(bytes: usize) -> Self {
+        Self { out: Vec::with_capacity(bytes), known: Vec::new(), since: 0 }
+    }
+
     /// Only changes are written: `base` is the plan that they are changes of, `known` whom the asker was told of.
     pub(super) fn delta(&mut self, base: &str, since: u64, gone: Vec<PeerId>, known: Vec<PeerId>) {
         self.raw(br#","base":"#);
-        self.text(base);
+        self.json(base);
         self.raw(br#","gone":"#);
         self.peers(gone.into_iter());
         (self.known, self.since) = (known, since);
@@ -56,11 +55,8 @@ impl Answer {
     pub(super) fn manifests(&mut self, ranked: &[Shown<'_>]) {
         self.raw(br#","manifests":["#);
         for (nth, shown) in ranked.iter().enumerate() {
-            self.raw(if nth == 0 { br#"{"manifest_id":""# } else { br#",{"manifest_id":""# });
-            self.hex(&shown.id.0);
-            let meta = &shown.manifest.meta;
-            let sizes = write!(self.out, r#"","size":{},"chunk_size":{}"#, meta.size, meta.chunk_size);
-            sizes.expect("writing to memory cannot fail");
+            self.raw(if nth == 0 { b"" } else { b"," });
+            self.raw(&shown.manifest.opening);
             self.sources(shown);
             self.raw(b"}");
         }
@@ -69,17 +65,21 @@ impl Answer {
 
     fn sources(&mut self, shown: &Shown<'_>) {
         let offers = &shown.manifest.offers;
-        let (kept, told): (Vec<usize>, Vec<usize>) =
-            shown.places.iter().partition(|place| self.is_known(&offers[**place]));
+        let (mut kept, mut told) = (Vec::new(), 0);
         self.raw(br#","sources":["#);
-        for (nth, place) in told.into_iter().enumerate() {
-            self.raw(if nth == 0 { b"" } else { b"," });
-            self.raw(&shown.manifest.sources[place]);
+        for place in &shown.places {
+            if self.is_known(&offers[*place]) {
+                kept.push(offers[*place].peer.id);
+                continue;
+            }
+            self.raw(if told == 0 { b"" } else { b"," });
+            self.raw(&shown.manifest.sources[*place]);
+            told += 1;
         }
         self.raw(b"]");
         if !kept.is_empty() {
             self.raw(br#","kept":"#);
-            self.peers(kept.into_iter().map(|place| offers[place].peer.id));
+            self.peers(kept.into_iter());
         }
     }
 
@@ -93,7 +93,7 @@ impl Answer {
         self.peer(offer.peer.id);
         self.raw(br#"","addresses":["#);
         let reach = &offer.contact.reach;
-        self.text(&reach.address);
+        self.json(&*reach.address);
         self.raw(br#"],"transport":""#);
         self.raw(transport(offer.v1, reach.tls).as_bytes());
         self.raw(br#"","reputation_score":"#);
@@ -113,12 +113,23 @@ impl Answer {
     }
 
     pub(super) fn ticket(&mut self, ticket: Option<&TicketBody>) {
-        self.raw(br#","ticket":"#);
-        serde_json::to_writer(&mut self.out, &ticket).expect("strings and numbers");
+        let Some(TicketBody { id, escrow_mt, expires_at }) = ticket else {
+            return self.raw(br#","ticket":null"#);
+        };
+        self.raw(br#","ticket":{"id":""#);
+        // Hex digits, which need no escapes.
+        self.raw(id.as_bytes());
+        self.raw(br#"","escrow_mt":"#);
+        self.json(escrow_mt);
+        self.raw(br#","expires_at":"#);
+        self.json(expires_at);
+        self.raw(b"}");
     }
 
     pub(super) fn finish(mut self, ask_again_s: u64) -> Vec<u8> {
-        write!(self.out, r#","ask_again_seconds":{ask_again_s}}}"#).expect("writing to memory cannot fail");
+        self.raw(br#","ask_again_seconds":"#);
+        self.json(&ask_again_s);
+        self.raw(b"}");
         self.out
     }
 
@@ -148,8 +159,9 @@ impl Answer {
         self.raw(&hex);
     }
 
-    fn text(&mut self, text: &str) {
-        serde_json::to_writer(&mut self.out, text).expect("a string");
+    /// A number, or a text with the escapes it needs.
+    fn json(&mut self, value: &(impl Serialize + ?Sized)) {
+        serde_json::to_writer(&mut self.out, value).expect("a number or a text");
     }
 
     fn raw(&mut self, bytes: &[u8]) {
@@ -157,10 +169,37 @@ impl Answer {
     }
 }
 
+/// What every plan of a file begins with, up to who may have it.
+pub(super) fn opening(file: FileHash, name: &str) -> Box<[u8]> {
+    piece(|answer| {
+        answer.raw(br#"{"file_hash":""#);
+        answer.hex(&file.0);
+        answer.raw(br#"","file_name":"#);
+        answer.json(name);
+        answer.raw(br#","access":""#);
+    })
+}
+
+/// What stands before a manifest's sources.
+pub(super) fn manifest_opening(id: ManifestId, meta: &ManifestMeta) -> Box<[u8]> {
+    piece(|answer| {
+        answer.raw(br#"{"manifest_id":""#);
+        answer.hex(&id.0);
+        answer.raw(br#"","size":"#);
+        answer.json(&meta.size);
+        answer.raw(br#","chunk_size":"#);
+        answer.json(&meta.chunk_size);
+    })
+}
+
 /// One source as JSON.
 pub(super) fn source(offer: &Offer, score: f64) -> Box<[u8]> {
-    let mut answer = Answer { out: Vec::with_capacity(SOURCE_BYTES_USUAL), known: Vec::new(), since: 0 };
-    answer.write_source(offer, score);
+    piece(|answer| answer.write_source(offer, score))
+}
+
+fn piece(write: impl FnOnce(&mut Answer)) -> Box<[u8]> {
+    let mut answer = Answer::with_room(PIECE_BYTES_USUAL);
+    write(&mut answer);
     answer.out.into()
 }
 

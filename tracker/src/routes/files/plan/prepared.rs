@@ -34,6 +34,9 @@ const SHARDS: usize = 64;
 pub(super) struct Prepared {
     pub(super) view: FileView,
     pub(super) manifests: Vec<PreparedManifest>,
+    pub(super) etag: String,
+    /// What its plans begin with.
+    pub(super) opening: Box<[u8]>,
     site: Option<Arc<str>>,
     made_at: UnixMillis,
     drawn: bool,
@@ -46,6 +49,8 @@ pub(super) struct PreparedManifest {
     pub(super) meta: ManifestMeta,
     pub(super) offers: Vec<Offer>,
     standings: Vec<Standing>,
+    /// What stands before its sources.
+    pub(super) opening: Box<[u8]>,
     /// Each offer as JSON.
     pub(super) sources: Vec<Box<[u8]>>,
     has_unlisted: bool,
@@ -134,7 +139,8 @@ fn prepare(app: &App, now: UnixMillis, file: FileHash, site: Option<&Arc<str>>) 
     let manifests: Vec<PreparedManifest> =
         places.into_iter().filter_map(|place| prepare_manifest(app, &view, place)).collect();
     let drawn = manifests.iter().any(|manifest| manifest.drawn);
-    Ok(Some(Prepared { view, manifests, site: site.cloned(), made_at: now, drawn }))
+    let (etag, opening) = (app.swarm.etag(view.version), answer::opening(file, &view.name));
+    Ok(Some(Prepared { view, manifests, etag, opening, site: site.cloned(), made_at: now, drawn }))
 }
 
 fn prepare_manifest(app: &App, view: &FileView, place: usize) -> Option<PreparedManifest> {
@@ -147,5 +153,6 @@ fn prepare_manifest(app: &App, view: &FileView, place: usize) -> Option<Prepared
         offers.iter().zip(&standings).map(|(offer, standing)| answer::source(offer, shown_score(standing.score)));
     let sources = written.collect();
     let has_unlisted = standings.iter().any(|standing| standing.tier == Tier::Unlisted);
-    Some(PreparedManifest { place, meta, sources, has_unlisted, drawn: manifest.drawn, offers, standings })
+    let opening = answer::manifest_opening(manifest.id, &meta);
+    Some(PreparedManifest { place, meta, opening, sources, has_unlisted, drawn: manifest.drawn, offers, standings })
 }
