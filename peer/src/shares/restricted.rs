@@ -1,29 +1,20 @@
 //! For whom shared files are, as far as that is known here: what the tracker answered to announces, and what this node itself has said.
 //!
 //! What nobody has said anything about yet is not public: it is served to who shows a grant. What is not known to be public is kept beside the
-//! shares, so that a restart without a tracker does not forget it: a hash on each line of a file, with a question mark before it where nobody
-//! has said anything yet. Several processes may use that file.
+//! shares, so that a restart without a tracker does not forget it.
+
+mod list;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use peernet_engine::ids::FileHash;
 
 use crate::error::NodeError;
-use crate::home::write_atomically;
 use crate::upload::Standing;
-
-/// Records of shares end otherwise.
-const FILE_NAME: &str = "restricted.list";
-const LOCK_NAME: &str = "restricted.lock";
-/// What stands before a hash that nobody has said anything about.
-const UNHEARD: &str = "?";
-/// A million hashes.
-const FILE_BYTES_MAX: u64 = 66 << 20;
+use list::{List, Standings};
 
 /// How long what this node has said counts more than what an announce is answered: the trackers of one database hear of it within 5 s.
 const OWN_WORD: Duration = Duration::from_secs(15);
@@ -31,8 +22,6 @@ const OWN_WORD: Duration = Duration::from_secs(15);
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Restricted {
-    /// `None`: nothing is kept on disk.
-    folder: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -42,15 +31,15 @@ struct State {
     known: Standings,
     /// When this node itself said so, for as long as that counts.
     said: BTreeMap<FileHash, Instant>,
+    /// `None`: nothing is kept on disk.
+    list: Option<List>,
 }
-
-type Standings = BTreeMap<FileHash, Standing>;
 
 impl Restricted {
     /// As it is kept in a folder. What cannot be read is an error: it would be served to everyone.
     pub(super) fn load(folder: &Path) -> Result<Self, NodeError> {
-        let state = State { known: read(folder)?, ..State::default() };
-        Ok(Self { folder: Some(folder.to_owned()), state: Mutex::new(state) })
+        let (list, known) = List::open(folder)?;
+        Ok(Self { state: Mutex::new(State { known, list: Some(list), ..State::default() }) })
     }
 
     pub(super) fn standing(&self, file: FileHash) -> Standing {
@@ -67,16 +56,12 @@ impl Restricted {
 
     /// These begin to be shared for good: that nobody has said anything about some is still known after a restart.
     pub(super) fn begun(&self, files: &[FileHash]) -> Result<(), NodeError> {
-        let state = self.lock();
-        let unheard: Vec<_> = files.iter().filter(|file| state.standing(**file) == Standing::Unheard).collect();
-        if unheard.is_empty() {
-            return Ok(());
-        }
-        self.keep(|kept| {
-            for file in unheard {
-                kept.entry(*file).or_insert(Standing::Unheard);
-            }
-        })
+        let mut state = self.lock();
+        let unheard = files.iter().filter(|file| !state.known.contains_key(*file));
+        let unheard: Vec<_> = unheard.map(|file| (*file, Standing::Unheard)).collect();
+        state.keep(&unheard)?;
+        state.known.extend(unheard);
+        Ok(())
     }
 
     /// This node has said so itself.
@@ -88,7 +73,7 @@ impl Restricted {
             state.said.insert(*file, now);
             state.known.insert(*file, standing_of(restricted));
         }
-        self.keep(|kept| files.iter().for_each(|file| note(kept, *file, standing_of(restricted))))
+        state.keep(&files.iter().map(|file| (*file, standing_of(restricted))).collect::<Vec<_>>())
     }
 
     /// An announce that was begun at `asked` was answered so. In memory at once, whatever the disk says, which is asked only where something
@@ -114,10 +99,7 @@ impl Restricted {
             state.known.insert(*file, standing);
             news.push((*file, standing));
         }
-        if news.is_empty() {
-            return Ok(own);
-        }
-        self.keep(|kept| news.iter().for_each(|(file, standing)| note(kept, *file, *standing))).map(|()| own)
+        state.keep(&news).map(|()| own)
     }
 
     /// They are not shared any more, and the tracker knows: what is shared anew is unheard of again.
@@ -130,22 +112,6 @@ impl Restricted {
         }
     }
 
-    /// Writes what changes, into what other processes have written meanwhile.
-    fn keep(&self, change: impl FnOnce(&mut Standings)) -> Result<(), NodeError> {
-        let Some(folder) = &self.folder else { return Ok(()) };
-        let _one_at_a_time = lock(folder)?;
-        let before = read(folder)?;
-        let mut kept = before.clone();
-        change(&mut kept);
-        if kept == before {
-            return Ok(());
-        }
-        let mark = |standing: &Standing| if *standing == Standing::Unheard { UNHEARD } else { "" };
-        let text: String = kept.iter().map(|(hash, standing)| format!("{}{hash}\n", mark(standing))).collect();
-        let path = folder.join(FILE_NAME);
-        write_atomically(&path, text.as_bytes()).map_err(NodeError::local("writing", &path))
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -155,51 +121,17 @@ impl State {
     fn standing(&self, file: FileHash) -> Standing {
         self.known.get(&file).copied().unwrap_or(Standing::Unheard)
     }
+
+    fn keep(&mut self, news: &[(FileHash, Standing)]) -> Result<(), NodeError> {
+        match &mut self.list {
+            Some(list) if !news.is_empty() => list.append(news),
+            _ => Ok(()),
+        }
+    }
 }
 
 fn standing_of(restricted: bool) -> Standing {
     if restricted { Standing::Restricted } else { Standing::Public }
-}
-
-/// What is public is not kept.
-fn note(kept: &mut Standings, file: FileHash, standing: Standing) {
-    if standing == Standing::Public {
-        kept.remove(&file);
-    } else {
-        kept.insert(file, standing);
-    }
-}
-
-/// Held for a moment only, so it is waited for.
-fn lock(folder: &Path) -> Result<File, NodeError> {
-    let path = folder.join(LOCK_NAME);
-    let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let locked = open.and_then(|file| file.lock().map(|()| file));
-    locked.map_err(NodeError::local("locking", &path))
-}
-
-/// What is kept, of which nothing is public.
-fn read(folder: &Path) -> Result<Standings, NodeError> {
-    let path = folder.join(FILE_NAME);
-    let text = match fs::metadata(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standings::new()),
-        Err(error) => return Err(NodeError::local("reading", &path)(error)),
-        Ok(found) if found.len() > FILE_BYTES_MAX => return Err(damaged(&path)),
-        Ok(_) => fs::read_to_string(&path).map_err(NodeError::local("reading", &path))?,
-    };
-    let entry = |line: &str| {
-        let unheard = line.strip_prefix(UNHEARD).map(|hash| (hash, Standing::Unheard));
-        let (hash, standing) = unheard.unwrap_or((line, Standing::Restricted));
-        hash.parse().map(|hash| (hash, standing)).map_err(|_| damaged(&path))
-    };
-    text.lines().map(entry).collect()
-}
-
-fn damaged(file: &Path) -> NodeError {
-    NodeError::Failed(format!(
-        "{} is damaged: it says which shared files are not public. Remove it only if all of them are",
-        file.display()
-    ))
 }
 
 #[cfg(test)]
@@ -275,12 +207,5 @@ mod tests {
         one.said(&[file(3)], true).unwrap();
         two.said(&[file(2)], false).unwrap();
         check(&Restricted::load(folder.path()).unwrap(), [Closed, Unheard, Closed]);
-    }
-
-    #[test]
-    fn a_damaged_list_is_no_empty_one() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(FILE_NAME), "half a ha").unwrap();
-        assert!(Restricted::load(folder.path()).is_err());
     }
 }
