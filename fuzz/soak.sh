@@ -13,13 +13,14 @@ while getopts j:s:r:bt option; do
     j) jobs=$OPTARG ;; s) seconds=$OPTARG ;; r) rounds=$OPTARG ;; b) features=libfuzzer ;;
     t) exec python3 - "$notes" <<'PY'
 import collections, json, sys
-total = collections.defaultdict(lambda: [0.0, 0, 0])
+total = collections.defaultdict(lambda: [0.0, 0.0, 0, 0])
 for line in open(sys.argv[1]):
     turn = json.loads(line)
-    sums = total[turn["target"]]
-    sums[0] += turn["cpu_s"]; sums[1] += turn["runs"]; sums[2] += turn["found"]
-for target, (cpu, runs, found) in sorted(total.items(), key=lambda item: item[1][0]):
-    print(f"{target:20} {cpu / 60:6.1f} CPU-minutes {runs:>14,} runs {found} findings")
+    cpu = turn["cpu_s"]
+    for at, more in enumerate((turn.get("wall_s", cpu), cpu, turn["runs"], turn["found"])):
+        total[turn["target"]][at] += more
+for target, (wall, cpu, runs, found) in sorted(total.items(), key=lambda item: item[1][1]):
+    print(f"{target:20} {wall / 60:6.1f} minutes {cpu / 60:6.1f} of a core {runs:>14,} runs {found} findings")
 PY
       ;;
     *) exit 2 ;;
@@ -33,14 +34,14 @@ commit=$(git rev-parse --short HEAD); export commit
 [ $# -gt 0 ] || set -- $(cd fuzz/fuzz_targets && ls -- *.rs | sed 's/\.rs$//')
 
 turn() {
-  local target=$1 folder=$FUZZ_DIR/$1 log status=0 cpu
+  local target=$1 folder=$FUZZ_DIR/$1 log status=0 took
   [ -x "$programs/$target" ] || return 0
   mkdir -p "$folder/corpus" "$folder/found"; log=$folder/last.log
-  TIMEFORMAT='%U %S'
-  cpu=$({ time "$programs/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+  TIMEFORMAT='%U %S %R'
+  took=$({ time "$programs/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="$folder/found/" "$folder/corpus" >"$log" 2>&1; } 2>&1) || status=$?
-  printf '{"target":"%s","commit":"%s","cpu_s":%s,"runs":%s,"coverage":%s,"found":%s}\n' "$target" "$commit" \
-    "$(awk '{print $1 + $2}' <<<"$cpu")" "$(awk '/number_of_executed_units/ {print $2}' "$log" | tail -n 1 | grep . || echo 0)" \
+  printf '{"target":"%s","commit":"%s","wall_s":%s,"cpu_s":%s,"runs":%s,"coverage":%s,"found":%s}\n' "$target" "$commit" \
+    "${took##* }" "$(awk '{print $1 + $2}' <<<"$took")" "$(awk '/number_of_executed_units/ {print $2}' "$log" | tail -n 1 | grep . || echo 0)" \
     "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | grep -o '[0-9]*' || echo 0)" "$((status != 0))" >>"$notes"
 }
 export -f turn
