@@ -87,6 +87,10 @@ impl Holders {
     /// Inserts or replaces. A trusted one is of the tiers that plans name first.
     pub(super) fn put(&mut self, peer: Arc<Peer>, holder: Holder, trusted: bool) {
         let (to, site) = (kind(&holder.held, trusted), holder.contact.site.clone());
+        if self.map.capacity() == 0 {
+            // Most files have one holder; the map's own first step is room for three.
+            self.map.reserve_exact(1);
+        }
         let (at, before) = self.map.insert_full(Key(Arc::clone(&peer)), holder);
         self.ends[KINDS - 1] += u32::from(before.is_none());
         self.shift(at, to);
