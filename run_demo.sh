@@ -166,12 +166,12 @@ step "Reputation and tokens before"
 account alice; account bob
 before=$(balance_mt alice)
 
-step "Alice shares both files"
+step "Alice shares two files"
 "${mode}_put_files"
 declare -A hashes
 for file in hello.txt programs.tar; do
   show "peernet share $file              # as alice"
-  shared=$("${mode}_peernet" alice share "$share_folder/$file" --json | tail -n 1)
+  shared=$("${mode}_peernet" alice share "$share_folder/$file" --json --quiet | tail -n 1)
   hashes[$file]=$(field "$shared" file_hash)
   [ "${hashes[$file]}" = "$(sha256sum "$work/make/$file" | cut -d ' ' -f 1)" ] || die "share reported another hash for $file: $shared"
   say "    File Hash: ${hashes[$file]}"
@@ -187,7 +187,7 @@ done
 
 step "Alice keeps a letter to herself, and then shares it with Bob alone"
 show "peernet share letter.txt --private   # as alice"
-shared=$("${mode}_peernet" alice share "$share_folder/letter.txt" --private --json | tail -n 1)
+shared=$("${mode}_peernet" alice share "$share_folder/letter.txt" --private --json --quiet | tail -n 1)
 hashes[letter.txt]=$(field "$shared" file_hash)
 show "peernet download ${hashes[letter.txt]:0:12}…   # as bob"
 code=0; "${mode}_peernet" bob download "${hashes[letter.txt]}" --output "$output_folder/letter.txt" >"$work/refused" 2>&1 || code=$?
