@@ -21,6 +21,10 @@ for line in open(sys.argv[1]):
         total[turn["target"]][at] += more
 for target, (wall, cpu, runs, found) in sorted(total.items(), key=lambda item: item[1][1]):
     print(f"{target:20} {wall / 60:6.1f} minutes {cpu / 60:6.1f} of a core {runs:>14,} runs {found} findings")
+# What became of a finding is added to its line by hand.
+for turn in map(json.loads, open(sys.argv[1])):
+    if turn["found"]:
+        print(f"{turn['target']}, {turn['commit']}: {turn.get('why', 'not looked at yet')}")
 PY
       ;;
     *) exit 2 ;;
@@ -36,13 +40,15 @@ commit=$(git rev-parse --short HEAD); export commit
 turn() {
   local target=$1 folder=$FUZZ_DIR/$1 log status=0 took
   [ -x "$programs/$target" ] || return 0
-  mkdir -p "$folder/corpus" "$folder/found"; log=$folder/last.log
+  # Several may run of one target.
+  mkdir -p "$folder/corpus" "$folder/found"; log=$folder/$BASHPID.log
   TIMEFORMAT='%U %S %R'
   took=$({ time "$programs/$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
     -artifact_prefix="$folder/found/" "$folder/corpus" >"$log" 2>&1; } 2>&1) || status=$?
   printf '{"target":"%s","commit":"%s","wall_s":%s,"cpu_s":%s,"runs":%s,"coverage":%s,"found":%s}\n' "$target" "$commit" \
     "${took##* }" "$(awk '{print $1 + $2}' <<<"$took")" "$(awk '/number_of_executed_units/ {print $2}' "$log" | tail -n 1 | grep . || echo 0)" \
     "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1 | grep -o '[0-9]*' || echo 0)" "$((status != 0))" >>"$notes"
+  mv "$log" "$folder/last.log"
 }
 export -f turn
 for ((round = 0; round < rounds; round++)); do
