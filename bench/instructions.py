@@ -11,7 +11,6 @@ import base64
 import hashlib
 import http.client
 import json
-import os
 import pathlib
 import re
 import signal
@@ -23,18 +22,18 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 TRACKER = sys.argv[1] if len(sys.argv) > 1 else str(HERE.parent / "target/release/peernet-tracker")
 COMMIT = sys.argv[2] if len(sys.argv) > 2 else None
-LOOKUPS, SOURCES, WARM_UP, START_S = 1500, 12, 50, 60
-SHOWN = 25
+LOOKUPS, SOURCES, WARM_UP, SHOWN = 1500, 12, 50, 25
 
 
-def listening(folder):
+def listening(log):
     """The port that the tracker picked, from its log."""
-    for _ in range(START_S * 10):
-        found = re.search(rb"127\.0\.0\.1:(\d{4,5})\D", (folder / "log").read_bytes())
+    said = []
+    for line in log:
+        said.append(line)
+        found = re.search(r"listening on http://127\.0\.0\.1:(\d+)", line)
         if found:
             return int(found.group(1))
-        time.sleep(0.1)
-    sys.exit("the tracker did not start:\n" + (folder / "log").read_text())
+    sys.exit("the tracker did not start:\n" + "".join(said))
 
 
 class Client:
@@ -72,14 +71,13 @@ def share(client):
 
 def measure(folder):
     counted = folder / "callgrind.out"
-    log = open(folder / "log", "wb")
     tracker = subprocess.Popen(
         ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={counted}", TRACKER,
          "--listen", "127.0.0.1:0", "--data-dir", str(folder / "data"), "--ops-listen", "off", "--bcrypt-cost", "4",
          "--rate-per-account", "0", "--rate-per-address", "0"],
-        stdout=log, stderr=subprocess.STDOUT)
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
-        client = Client(listening(folder))
+        client = Client(listening(tracker.stdout))
         path, token = share(client)
         for _ in range(WARM_UP):
             client.ask("GET", path, None, token)
@@ -90,7 +88,7 @@ def measure(folder):
         switch("off")
     finally:
         tracker.send_signal(signal.SIGTERM)
-        tracker.wait()
+        tracker.communicate()
     return counted
 
 

@@ -14,15 +14,15 @@ while getopts j:s:r:bt option; do
     t) exec python3 - "$notes" <<'PY'
 import collections, json, sys
 total = collections.defaultdict(lambda: [0.0, 0.0, 0, 0])
-for line in open(sys.argv[1]):
-    turn = json.loads(line)
+turns = [json.loads(line) for line in open(sys.argv[1])]
+for turn in turns:
     cpu = turn["cpu_s"]
     for at, more in enumerate((turn.get("wall_s", cpu), cpu, turn["runs"], turn["found"])):
         total[turn["target"]][at] += more
 for target, (wall, cpu, runs, found) in sorted(total.items(), key=lambda item: item[1][1]):
     print(f"{target:20} {wall / 60:6.1f} minutes {cpu / 60:6.1f} of a core {runs:>14,} runs {found} findings")
 # What became of a finding is added to its line by hand.
-for turn in map(json.loads, open(sys.argv[1])):
+for turn in turns:
     if turn["found"]:
         print(f"{turn['target']}, {turn['commit']}: {turn.get('why', 'not looked at yet')}")
 PY

@@ -23,7 +23,7 @@ impl PathArgs {
 }
 
 /// Whether a path is of a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
-pub fn is_of(template: &str, path: &str) -> bool {
+pub(super) fn is_of(template: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let fits = template.split('/').all(|wanted| match (argument_of(wanted), segments.next()) {
         (_, None) => false,
@@ -34,7 +34,7 @@ pub fn is_of(template: &str, path: &str) -> bool {
 }
 
 /// The arguments in a path that is of this template; `None` where a percent escape is broken or not UTF-8.
-pub fn args_of(template: &'static str, path: &str) -> Option<PathArgs> {
+pub(super) fn args_of(template: &'static str, path: &str) -> Option<PathArgs> {
     let mut args = Vec::new();
     for (wanted, got) in template.split('/').zip(path.split('/')) {
         if let Some(name) = argument_of(wanted) {

@@ -34,9 +34,7 @@ pub(crate) fn print_head(out: &mut Vec<u8>, reply: &Reply, id: &RequestId, after
     }
     // RFC 9110 8.6: it is forbidden with 1xx and 204, and with 304 it would have to be that of the 200.
     if has_body(reply.status) {
-        out.extend_from_slice(b"Content-Length: ");
-        serde_json::to_writer(&mut *out, &reply.body.len()).expect("a number");
-        out.extend_from_slice(b"\r\n");
+        line(out, "Content-Length", reply.body.len().to_string().as_bytes());
     }
     line(out, id::HEADER, id.as_bytes());
     out.extend_from_slice(match afterwards {

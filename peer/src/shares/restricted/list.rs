@@ -2,11 +2,11 @@
 //! heard of unless something is said already.
 //!
 //! What changes is appended and synced; now and then the file is written anew, without what counts no more. Several processes may append.
-//! A line that a crash cut off was never acknowledged, and is dropped.
+//! A line that a crash cut off was never acknowledged, and is dropped. The first one cannot be: the file is made with it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,8 @@ const FILE_NAME: &str = "restricted.list";
 const LOCK_NAME: &str = "restricted.lock";
 /// Two million lines: as many count no more as still do when it is written anew.
 const FILE_BYTES_MAX: u64 = 132 << 20;
+/// A mark, a hash in hex and the line's end: so much a crash can leave of a line, and less.
+const LINE_BYTES_MAX: u64 = 66;
 /// Up to this size it is never written anew.
 const REWRITE_BYTES: u64 = 256 << 10;
 
@@ -46,31 +48,19 @@ impl List {
     /// Keeps what is new.
     pub(super) fn append(&mut self, news: &[(FileHash, Standing)]) -> Result<(), NodeError> {
         let _one_at_a_time = self.lock()?;
-        let bytes = self.bytes()?;
-        let lines: String = news.iter().map(|(hash, standing)| format!("{}{hash}\n", mark(*standing))).collect();
-        if bytes == 0 {
-            // Made so that it is there after a power cut.
-            let path = self.path();
-            return write_atomically(&path, lines.as_bytes()).map_err(NodeError::local("writing", &path));
-        }
-        self.append_lines(&lines).map_err(NodeError::local("writing", &self.path()))?;
+        let (path, bytes) = (self.path(), self.bytes()?);
+        let lines = lines(news.iter().copied());
+        // A new file is made so that it is there after a power cut.
+        let written = if bytes == 0 { write_atomically(&path, &lines) } else { append_to(&path, &lines) };
+        written.map_err(NodeError::local("writing", &path))?;
         if bytes > self.rewrite_at { self.rewrite() } else { Ok(()) }
-    }
-
-    fn append_lines(&self, lines: &str) -> io::Result<()> {
-        let mut file = OpenOptions::new().read(true).write(true).open(self.path())?;
-        let end = end_of_lines(&file)?;
-        file.set_len(end)?;
-        file.seek(SeekFrom::Start(end))?;
-        file.write_all(lines.as_bytes())?;
-        file.sync_data()
     }
 
     /// Writes it without the lines that count no more.
     fn rewrite(&mut self) -> Result<(), NodeError> {
         let (path, standings) = (self.path(), self.read()?);
-        let lines: String = standings.iter().map(|(hash, standing)| format!("{}{hash}\n", mark(*standing))).collect();
-        write_atomically(&path, lines.as_bytes()).map_err(NodeError::local("writing", &path))?;
+        let lines = lines(standings.into_iter());
+        write_atomically(&path, &lines).map_err(NodeError::local("writing", &path))?;
         self.rewrite_at = REWRITE_BYTES.max(2 * lines.len() as u64);
         Ok(())
     }
@@ -82,9 +72,9 @@ impl List {
             1..=FILE_BYTES_MAX => fs::read_to_string(&path).map_err(NodeError::local("reading", &path))?,
             _ => return Err(damaged(&path)),
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let whole = whole_lines(text.as_bytes()).ok_or_else(|| damaged(&path))?;
         let mut standings = Standings::new();
-        for line in whole.lines() {
+        for line in text[..whole].lines() {
             take(&mut standings, line).ok_or_else(|| damaged(&path))?;
         }
         Ok(standings)
@@ -111,26 +101,34 @@ impl List {
     }
 }
 
-/// Where the last whole line ends: nearly always at the end of the file.
-fn end_of_lines(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.len();
-    let mut last = [0];
-    while end > 0 {
-        file.read_exact_at(&mut last, end - 1)?;
-        if last == *b"\n" {
-            break;
-        }
-        end -= 1;
-    }
-    Ok(end)
+/// Puts lines in the place of what a crash left of a line.
+fn append_to(path: &Path, lines: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut tail = vec![0; bytes.min(LINE_BYTES_MAX) as usize];
+    let tail_at = bytes - tail.len() as u64;
+    file.read_exact_at(&mut tail, tail_at)?;
+    let whole = whole_lines(&tail).ok_or_else(|| io::Error::other("its last line has no end"))?;
+    let end = tail_at + whole as u64;
+    file.set_len(end)?;
+    file.write_all_at(lines, end)?;
+    file.sync_data()
 }
 
-fn mark(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Public => "+",
-        Standing::Unheard => "?",
-        Standing::Restricted => "",
-    }
+/// How many of the bytes are whole lines; `None` where what follows them is more than a crash leaves.
+fn whole_lines(bytes: &[u8]) -> Option<usize> {
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let is_cut_off = whole > 0 && ((bytes.len() - whole) as u64) < LINE_BYTES_MAX;
+    (is_cut_off || bytes.is_empty()).then_some(whole)
+}
+
+fn lines(standings: impl Iterator<Item = (FileHash, Standing)>) -> Vec<u8> {
+    let line = |(hash, standing)| match standing {
+        Standing::Public => format!("+{hash}\n"),
+        Standing::Unheard => format!("?{hash}\n"),
+        Standing::Restricted => format!("{hash}\n"),
+    };
+    standings.map(line).collect::<String>().into_bytes()
 }
 
 /// Takes in a line; `None` where it is none.
@@ -193,9 +191,9 @@ mod tests {
             list.append(&[(file(3), Restricted)]).unwrap();
             assert_eq!(said_in(folder.path()), [(file(1), Restricted), (file(3), Restricted)], "{cut}");
         }
-        fs::write(&path, b"half a ha").unwrap();
-        list.append(&[(file(3), Restricted)]).unwrap();
-        assert_eq!(said_in(folder.path()), [(file(3), Restricted)]);
+        // More than a line without its end is no crash's.
+        fs::write(&path, [whole.as_slice(), &[b'0'; 66]].concat()).unwrap();
+        assert!(List::open(folder.path()).is_err() && list.append(&[(file(3), Restricted)]).is_err());
     }
 
     #[test]
@@ -214,7 +212,7 @@ mod tests {
     #[test]
     fn a_damaged_list_is_no_empty_one() {
         let folder = tempfile::tempdir().unwrap();
-        for bytes in [&b"half a ha\n"[..], b"+\n", b"\n", b"\xff\n"] {
+        for bytes in [&b"half a ha"[..], b"half a ha\n", b"+\n", b"\n", b"\xff\n"] {
             fs::write(folder.path().join(FILE_NAME), bytes).unwrap();
             assert!(List::open(folder.path()).is_err(), "{bytes:?}");
         }

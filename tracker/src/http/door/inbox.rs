@@ -23,15 +23,14 @@ impl Inbox {
 
     /// Takes a thread's buffer to read into, unless it has one with something in it.
     pub(super) fn borrow(&mut self, spare: &mut Vec<u8>) {
-        if self.start == self.end {
+        if self.bytes().is_empty() {
             self.buffer = std::mem::take(spare);
         }
     }
 
     /// Gives the buffer to the thread, unless there is something in it.
     pub(super) fn give_back(&mut self, spare: &mut Vec<u8>) {
-        if self.start == self.end {
-            self.clear();
+        if self.bytes().is_empty() {
             *spare = std::mem::take(&mut self.buffer);
         }
     }

@@ -84,6 +84,7 @@ pub(super) fn order_v1(
 /// Which of `order` a plan shows: whoever it takes so that all of the file is to be had, if it can be; then who holds
 /// something that the asker lacks; then who holds nothing of use yet, but fetches it and will.
 pub(super) fn shown(chunks: u32, own: Option<&Held>, offers: &[Offer], order: &[usize]) -> Vec<usize> {
+    // Mostly the first of the order are all useful and have all of it between them, and then they come out of the rest as they are.
     let first = &order[..order.len().min(SOURCES_PER_PLAN)];
     if first.iter().all(|place| is_useful(&offers[*place].held, own)) && covers(chunks, offers, first) {
         return first.to_vec();
