@@ -153,7 +153,8 @@ fn cancelling_does_not_wait_for_a_tracker_that_does_not_answer() {
     let result = node.download(&target, &to(folder.path().join("copy")), &mut |_| {}, &cancel);
     let (cancelled_at, _asked) = canceller.join().unwrap();
     assert!(matches!(result, Err(NodeError::Cancelled)), "{result:?}");
-    assert!(cancelled_at.elapsed() < Duration::from_secs(1), "{:?}", cancelled_at.elapsed());
+    // The tracker client would wait for an answer for 20 s.
+    assert!(cancelled_at.elapsed() < Duration::from_secs(10), "{:?}", cancelled_at.elapsed());
 }
 
 #[test]

@@ -33,7 +33,8 @@ fn a_shared_file_that_changed_is_refused_and_withdrawn() {
     fs::write(&stage.original, content(3 * MIB, 1234)).unwrap();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
     let mut job = stage.job();
-    job.limits.scheduler.no_progress = Duration::from_millis(400);
+    // Long enough for a busy machine to reach the source and have it read the file.
+    job.limits.scheduler.no_progress = Duration::from_secs(5);
     let result = fetch(job, &directory, &mut |_| {}, &Cancel::new());
     assert!(matches!(result, Err(FetchError::GaveUp(_))), "{result:?}");
     assert!(peer.library.spoiled.load(Ordering::Relaxed) > 0);

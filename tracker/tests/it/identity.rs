@@ -25,7 +25,7 @@ use crate::support::{Client, for_both_stores, for_embedded, start, start_with, u
 const CERTIFICATE: &str = "/api/v1/peers/certificate";
 const AUTHORITY: &str = "/api/v1/authority";
 const REVOCATIONS: &str = "/api/v1/revocations";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn csr() -> String {
     let key = KeyPair::generate().unwrap();

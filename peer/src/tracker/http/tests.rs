@@ -162,7 +162,7 @@ fn a_refused_connection_is_tried_again_and_then_told() {
             "{outcome:?}"
         );
         let pauses = PAUSE_START * 7;
-        assert!(begun.elapsed() >= pauses && begun.elapsed() < pauses * 4, "{:?}", begun.elapsed());
+        assert!(begun.elapsed() >= pauses && begun.elapsed() < pauses * 16, "{:?}", begun.elapsed());
     }
 }
 
@@ -174,7 +174,8 @@ fn a_stop_ends_the_pause() {
     let begun = Instant::now();
     let outcome = server.http(stop).json::<Value>(&get());
     assert_eq!(outcome, Err(TrackerError::Cancelled));
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // The tracker asked for a pause of 9 s.
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     assert_eq!(server.end().len(), 1);
 }
 
@@ -281,6 +282,7 @@ fn a_tracker_that_does_not_answer_is_passed_over_and_the_one_that_did_is_asked_f
     for _ in 0..2 {
         assert_eq!(http.json::<Value>(&Call::get("/x")), Ok(json!({"good": 1})));
     }
-    assert!(began.elapsed() < Duration::from_secs(3), "nobody waits while there is another to ask");
+    // The draining tracker asked for a pause of 5 s before each further try.
+    assert!(began.elapsed() < Duration::from_millis(4_900), "no pause while another tracker can be asked");
     assert_eq!((draining.end().len(), alive.end().len()), (1, 2));
 }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use ureq::Agent;
 
 /// How long an event that must come is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `check` against a fresh tracker on each store, then audits its books.
 pub(super) fn on_both(check: impl Fn(&Api)) {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Api, File};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn command(folder: &Path, database: Option<&str>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peernet-tracker"));
