@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# PeerNet's whole job on this machine: a tracker, two peers, two files shared by one and downloaded by the other, a third that is
-# not for everyone, hashes compared, reputation and tokens before and after.
+# Shows PeerNet's whole job on this machine: a tracker and two peers. One peer shares two public files, the other downloads them; a
+# third file is private. The demo compares hashes, and shows reputation and tokens before and after.
 # Usage: ./run_demo.sh [--docker | --native]
 #   --docker  PostgreSQL, tracker and peers in containers (docker-compose.yml); the default where Docker answers
 #   --native  the binaries with the embedded store in a temporary folder; the default elsewhere
-# Environment: PEERNET_DEMO_PROFILE (release or dev, native only), CARGO_TARGET_DIR (default target/).
-# Ends with 0 only when every step did what it says.
+# Environment: CARGO_TARGET_DIR (default target/); PEERNET_DEMO_PROFILE (dev or release; dev is the default because ./run_tests.sh
+#   uses the same compiled dependencies); PEERNET_DEMO_IMAGES=containers compiles the images' programs in containers, which is the
+#   default only where Rust is missing.
+# Exits with 0 only when every step succeeded.
 set -euo pipefail
 cd "$(dirname "$0")"
 . scripts/setup.sh
@@ -23,7 +25,7 @@ case "${1:-}" in
   --docker) docker_answers || die "Docker does not answer, or Compose is missing (docker compose or docker-compose); ./run_demo.sh --native needs neither"
     mode=docker ;;
   --native) mode=native ;;
-  -h|--help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  -h|--help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) die "unknown option $1; see ./run_demo.sh --help" ;;
 esac
 
@@ -37,7 +39,7 @@ finish() {
   local code=$?
   trap - EXIT INT TERM
   if [ $code != 0 ]; then
-    printf '\nThe demo FAILED (exit %d). What the parts said last:\n' "$code"
+    printf '\nThe demo FAILED (exit %d). The last lines of the logs:\n' "$code"
     if [ $mode = docker ]; then compose logs --tail 30 2>&1 | tail -n 120 || true
     else tail -n 30 "$work"/*.log 2>/dev/null || true; fi
   fi
@@ -84,8 +86,9 @@ native_put_files() { mkdir -p "$work/files"; cp "$work/make"/* "$work/files/"; s
 native_hash() { sha256sum "$2" | cut -d ' ' -f 1; }
 native_build() {
   need_build_tools
-  local profile=${PEERNET_DEMO_PROFILE:-release} folder
-  show "cargo build --profile $profile --workspace --bins"
+  local profile=${PEERNET_DEMO_PROFILE:-dev} folder
+  show "cargo build --profile $profile -p peernet-tracker -p peernet"
+  say "    (the first build compiles gRPC's C core: about fifteen minutes on two cores)"
   cargo build --quiet --locked --profile "$profile" -p peernet-tracker -p peernet
   [ "$profile" = dev ] && folder=debug || folder=$profile
   bin=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/$folder
@@ -94,9 +97,15 @@ native_clean() { :; }
 
 docker_clean() { compose down -v --remove-orphans >/dev/null 2>&1 || true; }
 docker_build() {
-  show "${compose_command[*]} build"
-  say "    (the first build compiles gRPC's C core: about ten minutes on two cores)"
-  compose build >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the images did not build"; }
+  if [ "${PEERNET_DEMO_IMAGES:-}" != containers ] && find_cargo; then
+    native_build
+    show "scripts/images.sh --from ${bin##"$PWD"/}"
+    if scripts/images.sh --from "$bin" >"$work/build.log" 2>&1; then return; fi
+    say "    this machine's programs do not run in the images; compiling them in containers instead"
+  fi
+  show scripts/images.sh
+  say "    (the first build compiles gRPC's C core: about fifteen minutes on two cores)"
+  scripts/images.sh >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; die "the images did not build"; }
 }
 docker_start_tracker() {
   show "${compose_command[*]} up -d postgres tracker"

@@ -1,10 +1,10 @@
-# Sourced by run_tests.sh, run_demo.sh, .ci/run and the scripts beside it: finds what is missing on this machine and installs it where it can (Debian's
-# packages, as root or with sudo); otherwise says exactly what to install.
+# Sourced by run_tests.sh, run_demo.sh, .ci/run and the scripts beside it. Finds the programs that are missing on this machine and
+# installs them from Debian's packages, as root or with sudo. Where neither works, it names the packages to install and stops.
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: error: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
-# as_root COMMAND…: as it is for root, through sudo otherwise; fails where neither is possible.
+# as_root COMMAND…: runs the command as root, through sudo where needed; fails where neither is possible.
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"
   elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then sudo "$@"
@@ -28,16 +28,21 @@ need() {
   command -v "$command" >/dev/null || install_packages "$why" "$@"
 }
 
-# find_compose: sets compose_command to the way Compose is called here; fails where it is missing.
+# find_compose: sets compose_command to the form of Compose that this machine has; fails where it is missing.
 find_compose() {
   if docker compose version >/dev/null 2>&1; then compose_command=(docker compose)
   elif command -v docker-compose >/dev/null; then compose_command=(docker-compose)
   else return 1; fi
 }
 
-need_build_tools() {
+# find_cargo: puts rustup's folder on the PATH if cargo is only there; fails where Rust is missing.
+find_cargo() {
   if ! command -v cargo >/dev/null && [ -x "$HOME/.cargo/bin/cargo" ]; then PATH=$HOME/.cargo/bin:$PATH; fi
-  command -v cargo >/dev/null || die "Rust is missing: install it with rustup (1.95 or newer), then start again."
+  command -v cargo >/dev/null
+}
+
+need_build_tools() {
+  find_cargo || die "Rust is missing: install it with rustup (1.95 or newer), then start again."
   local missing=()
   command -v cc >/dev/null || missing+=(gcc libc6-dev)
   command -v c++ >/dev/null || missing+=(g++)

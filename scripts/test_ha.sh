@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Compose profile `ha`, tried: two trackers on one PostgreSQL behind a proxy. Two peers know only the proxy; a file is shared and
-# downloaded, one tracker is killed and comes back, then the other is stopped and comes back, and lookups go on all the while.
+# Tests the Compose profile `ha`: two trackers on one PostgreSQL behind a proxy. Two peers know only the proxy's address. A file is
+# shared and downloaded; one tracker is killed and started again; then both are restarted in turn. Lookups must succeed throughout.
 # Usage: scripts/test_ha.sh        (needs Docker and Compose; builds the images that are missing)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,24 +33,25 @@ until_true() {
 }
 healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$(compose ps -q "$1")")" = healthy ]; }
 peernet() { local peer=$1; shift; compose exec -T "$peer" peernet "$@"; }
-# The proxy as a client outside the containers sees it.
+# The address at which clients outside the containers reach the proxy.
 proxy() { docker port "$(compose ps -q proxy)" 8080/tcp | head -n 1; }
 ready() { curl -fsS --noproxy '*' --cacert "$work/authorities.pem" --max-time 5 "https://$(proxy)/ready"; }
-# How many requests of 200 the swarm's one address does not answer.
+# failures: the number of requests, of 200, that the proxy does not answer.
 failures() {
   local failed=0
   for _ in $(seq 200); do ready >/dev/null 2>&1 || failed=$((failed + 1)); done
   say "$failed"
 }
 
-compose up -d --build postgres tracker tracker2 proxy
+compose build proxy
+compose up -d postgres tracker tracker2 proxy
 until_true 120 healthy tracker
 until_true 120 healthy tracker2
-# What an operator hands to members and programs.
+# The authority's fingerprint or, with --pem, its certificate: an operator hands these to members and programs.
 authority() { compose exec -T tracker peernet-tracker admin authority show "$@"; }
 authority --pem >"$work/authorities.pem"
 fingerprint=$(authority)
-[ "$(compose exec -T tracker2 peernet-tracker admin authority show)" = "$fingerprint" ] || die "the trackers have not the same authority"
+[ "$(compose exec -T tracker2 peernet-tracker admin authority show)" = "$fingerprint" ] || die "the trackers do not have the same authority"
 until_true 60 ready
 say "two trackers are healthy, the proxy answers over TLS"
 
@@ -63,17 +64,17 @@ until_true 60 healthy bob
 compose exec -T alice sh -c 'head -c 20000000 /dev/urandom > files/sample.bin'
 hash=$(peernet alice share files/sample.bin --json | tail -n 1 | sed -n 's/.*"file_hash":"\([0-9a-f]*\)".*/\1/p')
 peernet bob download "$hash" --output downloads/one.bin --quiet
-[ "$(compose exec -T bob sha256sum downloads/one.bin | cut -d ' ' -f 1)" = "$hash" ] || die "another file came"
-say "a file went from peer to peer by the proxy's address alone"
+[ "$(compose exec -T bob sha256sum downloads/one.bin | cut -d ' ' -f 1)" = "$hash" ] || die "the downloaded file has another hash"
+say "peers that know only the proxy's address transferred a file"
 
-# Killed without a word: what it was told is at the other, and the proxy asks that one.
+# Killed without a shutdown: the other tracker has the leases that were announced to this one, and the proxy uses it.
 docker kill -s KILL "$(compose ps -q tracker)" >/dev/null
 peernet bob download "$hash" --output downloads/two.bin --quiet
 say "one tracker is killed: downloads go on"
 compose up -d tracker
 until_true 60 healthy tracker
 
-# Stopped one after the other, as an upgrade does it.
+# Restarted one after the other, as in an upgrade.
 failures >"$work/failures" &
 counting=$!
 for tracker in tracker tracker2; do
@@ -85,5 +86,5 @@ failed=$(cat "$work/failures")
 say "a rolling restart: $failed of 200 requests failed"
 [ "$failed" -le 2 ] || die "too many requests failed"
 peernet bob download "$hash" --output downloads/three.bin --quiet
-[ "$(compose exec -T bob sha256sum downloads/three.bin | cut -d ' ' -f 1)" = "$hash" ] || die "another file came"
+[ "$(compose exec -T bob sha256sum downloads/three.bin | cut -d ' ' -f 1)" = "$hash" ] || die "the downloaded file has another hash"
 say "The ha test passed."
