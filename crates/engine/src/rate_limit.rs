@@ -3,14 +3,10 @@
 //! Arithmetic is exact, in billionths of a byte: over any span a bucket lets through at most `rate x span` and the larger
 //! of its burst and the largest single request, however often and whenever its rate is changed.
 
-mod turns;
-
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-
-pub use self::turns::{Turns, Verdict};
 
 /// What a bucket saves up while nothing flows: so much of a second's worth.
 const BURST_PER_SECOND: u64 = 10;

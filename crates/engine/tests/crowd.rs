@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::download::{Download, Has, Input, Limits, Output, SourceId};
-use peernet_engine::giving::{CallerId, Choice, Giving};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkIndex};
+use peernet_engine::serving::super_seed::{CallerId, Choice, Giving};
 
 const CHUNK_BYTES: u64 = 1 << 20;
 const BLOCK_BYTES: u64 = 64 << 10;

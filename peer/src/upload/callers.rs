@@ -1,11 +1,11 @@
-//! The callers of one complete file, behind a lock: who gets what is decided by [`peernet_engine::giving`].
+//! The callers of one complete file, behind a lock: who gets what is decided by [`peernet_engine::serving::super_seed`].
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::giving::{CallerId, Choice, Giving};
 use peernet_engine::ids::{ChunkCount, ChunkIndex};
+use peernet_engine::serving::super_seed::{CallerId, Choice, Giving};
 
 /// All of them.
 #[derive(Debug)]

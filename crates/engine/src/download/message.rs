@@ -41,7 +41,7 @@ pub enum Input {
         has: Has,
     },
     /// What a source has given, or is giving, to others; `None` while it serves nobody else. What a complete source gives
-    /// to others is left to them to pass on, for a while (see [`crate::giving`]).
+    /// to others is left to them to pass on, for a while (see [`crate::serving::super_seed`]).
     SourceGave {
         /// Who.
         source: SourceId,

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use peernet_engine::complaints::{self as engine, Limits, Verdict};
 use peernet_engine::ids::ChunkIndex;
-use peernet_engine::upload::PeerKey;
+use peernet_engine::serving::admission::PeerKey;
+use peernet_engine::serving::complaints::{self as engine, Limits, Verdict};
 use peernet_protos::limits::COMPLAINTS_PER_REQUEST_MAX;
 
 use super::Core;

@@ -1,14 +1,15 @@
 //! The upload limit: who waits for it, and the thread that hands over what became free.
 //!
 //! Neither the disk threads nor gRPC's wait here. A stream or call whose bytes do not fit yet is put down, and the disk
-//! threads go on with others; when it is its turn (`engine::rate_limit::Turns`), this thread gives it back to them.
+//! threads go on with others; when it is its turn (`engine::serving::pacing::Turns`), this thread gives it back to them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use peernet_engine::rate_limit::{Rate, Turns, Verdict};
+use peernet_engine::rate_limit::Rate;
+use peernet_engine::serving::pacing::{Turns, Verdict};
 
 use super::Core;
 use super::calls::Call;

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use futures_channel::mpsc;
 use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::giving::Choice;
 use peernet_engine::ids::{ChunkCount, ChunkIndex, FileHash, ManifestId};
+use peernet_engine::serving::super_seed::Choice;
 use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use peernet_engine::upload::{Admission, JobId, Limits, PeerKey, Verdict};
+use peernet_engine::serving::admission::{Admission, JobId, Limits, PeerKey, Verdict};
 
 use super::calls::Call;
 use crate::upload::UploadLimits;

@@ -96,7 +96,7 @@ fn a_flood_of_complaints_costs_a_few_reads() {
             call.join().unwrap().unwrap();
         }
     });
-    let of_one_caller = peernet_engine::complaints::Limits::default().per_caller_max as u64;
+    let of_one_caller = peernet_engine::serving::complaints::Limits::default().per_caller_max as u64;
     let counters = checked(&scene, of_one_caller);
     assert_eq!((counters.complaints, counters.complaints_upheld), (STREAMS as u64 * each, 0));
     assert!(!scene.held.is_withdrawn());

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use super::{Bucket, Rate};
+use crate::rate_limit::{Bucket, Rate};
 
 /// What one turn is worth, in bytes: the smallest block that is sent as a rule, so that all blocks are whole turns ...
 const QUANTUM_BYTES: u64 = 64 << 10;
@@ -154,3 +154,6 @@ impl<G: Ord + Clone, J> Turns<G, J> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

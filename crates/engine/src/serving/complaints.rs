@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::ids::{ChunkIndex, ManifestId};
-use crate::upload::PeerKey;
+use crate::serving::admission::PeerKey;
 
 /// Bounds of a [`Complaints`].
 #[derive(Debug, Clone, PartialEq, Eq)]
