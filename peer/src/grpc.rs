@@ -26,6 +26,6 @@ pub mod fuzz {
 
     /// What a caller says in one `Fetch` call, message after message: what is wanted then stays within its bounds.
     pub fn hear_requests(requests: &[FetchRequest]) {
-        super::server::stream::wanted::holds(requests);
+        super::server::stream::request::assert_bounded(requests);
     }
 }

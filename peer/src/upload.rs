@@ -12,7 +12,7 @@ use std::time::Duration;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::rate_limit::Rate;
 
-pub(crate) use callers::Caller;
+pub(crate) use callers::Callers;
 pub use held::{Held, ReadError};
 pub(crate) use held::{Opened, Watcher};
 pub use identity::FileIdentity;

@@ -26,6 +26,7 @@ use std::time::Duration;
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
 use peernet_engine::memory::Use;
 use peernet_engine::rate_limit::Rate;
+use peernet_engine::serving::BLOCK_BYTES_SMALL;
 
 use self::budget::Budget;
 use self::complaints::Complaints;
@@ -145,6 +146,13 @@ struct Counters {
     refused: AtomicU64,
 }
 
+impl Counters {
+    fn count_block(&self, len: u32) {
+        self.blocks_sent.fetch_add(1, Ordering::Relaxed);
+        self.bytes_sent.fetch_add(u64::from(len), Ordering::Relaxed);
+    }
+}
+
 impl Core {
     fn new(
         shelf: Arc<dyn Shelf>,
@@ -181,7 +189,7 @@ impl Core {
 
     /// How many `Fetch` calls may be served: each may always have one small block.
     fn streams_max(&self) -> usize {
-        self.limits.streams_max.min(self.small_blocks.kept() / stream::BLOCK_BYTES_SMALL as usize)
+        self.limits.streams_max.min(self.small_blocks.kept() / BLOCK_BYTES_SMALL as usize)
     }
 
     fn count_refused(&self) {
@@ -281,7 +289,7 @@ impl PeerServer {
             chunk_calls: counters.chunk_calls.load(Ordering::Relaxed),
             blocks_sent: counters.blocks_sent.load(Ordering::Relaxed),
             streams_begun: counters.streams_begun.load(Ordering::Relaxed),
-            streams_now: self.core.streams.len() as u64,
+            streams_now: self.core.streams.count().into(),
             refused: counters.refused.load(Ordering::Relaxed),
             complaints,
             complaints_checked,

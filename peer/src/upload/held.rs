@@ -13,7 +13,7 @@ use peernet_engine::ids::ChunkIndex;
 use peernet_engine::manifest::Manifest;
 
 use super::FileIdentity;
-use super::callers::{Caller, Callers};
+use super::callers::Callers;
 use super::pack::{OpenPack, PackFiles};
 use crate::part::Tree;
 
@@ -51,7 +51,7 @@ pub struct Held {
     manifest: Arc<Manifest>,
     file_name: String,
     state: Mutex<State>,
-    callers: Arc<Callers>,
+    callers: Callers,
     calls: AtomicU64,
 }
 
@@ -267,9 +267,9 @@ impl Held {
         notify(state);
     }
 
-    /// One more caller who will ask for chunks.
-    pub(crate) fn join(&self) -> Caller {
-        self.callers.join()
+    /// The super-seeding state that all callers of the file share.
+    pub(crate) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// How many have asked for chunks so far.

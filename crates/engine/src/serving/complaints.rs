@@ -1,11 +1,11 @@
-//! Which complaints of a wrong chunk are looked into: each costs reading and hashing that chunk again, and whoever can
-//! reach this peer can complain.
+//! Admission of complaints that a chunk came whole and wrong. Checking one costs reading and hashing the chunk again, and
+//! any caller can complain.
 //!
-//! What was let through in the last while is remembered, and decides over what comes next: a chunk is not looked at
-//! twice in it, and a caller, a file and all together have a number each. So a flood costs a bounded amount of work and
-//! memory, whatever it says, and one caller cannot use up what a file has.
+//! The checks of the last while are remembered and decide about the next complaint. A chunk is not checked twice within
+//! that span. The checks for one caller, for one file and for all together are bounded. So a flood costs a bounded amount
+//! of work and memory, and one caller cannot use up all the checks of a file.
 //!
-//! Invariant: no more than `all_max` are remembered.
+//! Invariant: at most `all_max` checks are remembered.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::serving::admission::PeerKey;
 /// Bounds of a [`Complaints`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a complaint that was looked into counts.
+    /// How long a check counts.
     pub span: Duration,
-    /// Looked into within it, of one caller.
+    /// Checks for one caller within the span.
     pub per_caller_max: usize,
-    /// ... about one file.
+    /// Checks of one file within the span.
     pub per_file_max: usize,
-    /// ... at all. Times the size of a chunk, what complaints may cost a peer.
+    /// All checks within the span. Times the size of a chunk, this is what complaints may cost a peer.
     pub all_max: usize,
 }
 
@@ -37,7 +37,7 @@ impl Default for Limits {
 pub enum Verdict {
     /// Read the chunk again.
     Check,
-    /// Nothing: it was read a while ago, or enough was.
+    /// Do nothing: the chunk was read a while ago, or enough chunks were.
     Ignore,
 }
 
@@ -49,7 +49,7 @@ struct Checked {
     chunk: ChunkIndex,
 }
 
-/// The machine. Its one input is a method, since it has an answer; it neither blocks nor fails.
+/// The checks that were admitted lately. [`Complaints::admit`] neither blocks nor fails.
 #[derive(Debug)]
 pub struct Complaints {
     limits: Limits,
@@ -58,13 +58,13 @@ pub struct Complaints {
 }
 
 impl Complaints {
-    /// Nothing was complained of yet.
+    /// No complaint has come yet.
     pub fn new(limits: Limits) -> Self {
         Self { limits, checked: VecDeque::new() }
     }
 
-    /// `caller` says that it got `chunk` of `file` whole, and wrong. `now` does not run backwards.
-    pub fn hear(&mut self, now: Instant, caller: &PeerKey, file: ManifestId, chunk: ChunkIndex) -> Verdict {
+    /// Decides about a complaint of `caller` about `chunk` of `file`. `now` does not run backwards.
+    pub fn admit(&mut self, now: Instant, caller: &PeerKey, file: ManifestId, chunk: ChunkIndex) -> Verdict {
         self.forget(now);
         let of_file = || self.checked.iter().filter(|checked| checked.file == file);
         let by_caller = self.checked.iter().filter(|checked| checked.caller == *caller);
@@ -99,25 +99,25 @@ mod tests {
         Instant::now()
     }
 
-    /// Complaints of (second, caller, file, chunk), and how many of them are looked into.
+    /// Compares which complaints of (second, caller, file, chunk) are admitted.
     fn check(heard: &[(u64, u8, u8, u32)], expected: &[bool]) {
         let (begun, mut complaints) = (begin(), Complaints::new(LIMITS));
-        let mut hear = |(second, caller, file, chunk): &(u64, u8, u8, u32)| {
+        let mut admit = |(second, caller, file, chunk): &(u64, u8, u8, u32)| {
             let caller = PeerKey(caller.to_string());
             let now = begun + Duration::from_secs(*second);
-            complaints.hear(now, &caller, ManifestId([*file; 32]), ChunkIndex(*chunk)) == Verdict::Check
+            complaints.admit(now, &caller, ManifestId([*file; 32]), ChunkIndex(*chunk)) == Verdict::Check
         };
-        assert_eq!(heard.iter().map(&mut hear).collect::<Vec<_>>(), expected, "{heard:?}");
+        assert_eq!(heard.iter().map(&mut admit).collect::<Vec<_>>(), expected, "{heard:?}");
     }
 
     #[test]
-    fn a_chunk_is_looked_at_once_in_a_while_whoever_complains() {
+    fn a_chunk_is_checked_once_within_the_span() {
         check(&[(0, 1, 1, 7), (1, 1, 1, 7), (9, 2, 1, 7), (10, 2, 1, 7)], &[true, false, false, true]);
         check(&[(0, 1, 1, 7), (0, 1, 2, 7)], &[true, true]);
     }
 
     #[test]
-    fn a_caller_a_file_and_all_together_have_a_number_each() {
+    fn checks_are_bounded_by_caller_by_file_and_in_all() {
         check(&[(0, 1, 1, 0), (0, 1, 2, 0), (0, 1, 3, 0), (10, 1, 3, 0)], &[true, true, false, true]);
         check(
             &[(0, 1, 1, 0), (0, 2, 1, 1), (0, 3, 1, 2), (0, 4, 1, 3), (0, 4, 2, 3)],
@@ -128,27 +128,27 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ignored_does_not_make_the_wait_longer() {
+    fn an_ignored_complaint_does_not_prolong_the_span() {
         check(&[(0, 1, 1, 7), (5, 1, 1, 7), (11, 1, 1, 7)], &[true, false, true]);
     }
 
     proptest! {
         #[test]
-        fn no_flood_gets_more_than_the_bounds_in_any_span(heard in prop::collection::vec((0..40_u64, 0..4_u8, 0..3_u8, 0..6_u32), 1..200)) {
+        fn a_flood_gets_no_more_than_the_bounds_in_any_span(heard in prop::collection::vec((0..40_u64, 0..4_u8, 0..3_u8, 0..6_u32), 1..200)) {
             let (begun, mut complaints, mut now) = (begin(), Complaints::new(LIMITS), 0);
             let mut checked: Vec<(u64, u8, u8, u32)> = Vec::new();
             for (step, caller, file, chunk) in heard {
                 now += step / 10;
                 let at = begun + Duration::from_secs(now);
                 let key = PeerKey(caller.to_string());
-                if complaints.hear(at, &key, ManifestId([file; 32]), ChunkIndex(chunk)) == Verdict::Check {
+                if complaints.admit(at, &key, ManifestId([file; 32]), ChunkIndex(chunk)) == Verdict::Check {
                     checked.push((now, caller, file, chunk));
                 }
                 let lately = || checked.iter().filter(|(then, ..)| now - then < LIMITS.span.as_secs());
                 prop_assert!(lately().count() <= LIMITS.all_max && complaints.checked.len() <= LIMITS.all_max);
-                prop_assert!(lately().filter(|(_, who, ..)| *who == caller).count() <= LIMITS.per_caller_max);
-                prop_assert!(lately().filter(|(_, _, what, _)| *what == file).count() <= LIMITS.per_file_max);
-                prop_assert!(lately().filter(|(_, _, what, which)| (*what, *which) == (file, chunk)).count() <= 1);
+                prop_assert!(lately().filter(|(_, by, ..)| *by == caller).count() <= LIMITS.per_caller_max);
+                prop_assert!(lately().filter(|(_, _, of, _)| *of == file).count() <= LIMITS.per_file_max);
+                prop_assert!(lately().filter(|(_, _, of, at)| (*of, *at) == (file, chunk)).count() <= 1);
             }
         }
     }

@@ -1,10 +1,11 @@
-//! What a complete source gives to whom while several fetch the same file from it: to each something that none of the
-//! others got, for they will pass it on to one another. So a file leaves the source about once, however many want it.
+//! Super-seeding (BEP 16): a complete source gives each of its callers chunks that none of the others got.
 //!
-//! Each caller is told what was given to others ([`Giving::tell`]) and then wants something else. What it asked for
-//! before it heard is held back a little, so that it can change its mind; what it insists on it is given.
+//! The callers pass these chunks on to one another, so each chunk leaves the source about once, however many callers want
+//! the file. Each caller is told which chunks others got ([`SuperSeed::distributed_to_others`]), and then wants different
+//! ones. Chunks that it requested before it was told are held back a little, so that it can change its mind. Chunks that
+//! it requests again anyway are sent.
 //!
-//! Invariant: `given` counts, chunk by chunk, the callers who got it.
+//! Invariant: `distributed` counts, chunk by chunk, the callers that got it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,105 +13,110 @@ use std::time::{Duration, Instant};
 use crate::bitmap::Bitmap;
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// How long a caller is kept waiting who only wants what was given to others, where nobody else is given anything new,
+/// How long a caller waits that wants only chunks given to others, counted from the last new chunk given to any caller.
 pub const HOLD: Duration = Duration::from_millis(1_500);
-/// and at most, however long others are: what it is told may be long on its way behind what it is sent.
+/// How long it waits at most. The update that tells it what others got may be long on its way behind blocks.
 pub const HOLD_MAX: Duration = Duration::from_secs(8);
 
-/// One caller, numbered by the driver.
+/// One caller of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallerId(pub u64);
+pub struct CallerId(u64);
 
-/// What to send a caller next.
+/// The next chunk for a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// This chunk; it counts as given.
-    Give(ChunkIndex),
-    /// Nothing before this time, unless it wants something else.
+    /// Send this chunk. It counts as distributed to the caller from now on.
+    Send(ChunkIndex),
+    /// Send nothing before this time, unless the caller asks for other chunks.
     Hold(Instant),
-    /// It wants nothing.
+    /// The caller wants nothing.
     Nothing,
 }
 
 #[derive(Debug)]
 struct Caller {
     got: Bitmap,
-    /// Asked for though it knew that others have it.
-    insists: Bitmap,
+    /// Chunks requested although the caller knows that others got them.
+    requested_anyway: Bitmap,
     held_since: Option<Instant>,
-    /// It was held back to the end and has not changed its mind: it takes no hints, and is not held back again until it
-    /// takes something back.
-    is_deaf: bool,
+    /// The caller was held back to the end and did not change its mind. It is not held back again until it gives
+    /// something back.
+    ignores_hints: bool,
 }
 
-/// All callers of one complete file. Its inputs are its methods, since each has its own answer; none blocks or fails, and
-/// unknown callers and chunks past the end are ignored.
+/// The callers of one complete file. Each method has its own answer; none blocks or fails. Unknown callers, and chunks
+/// past the end, are ignored.
 #[derive(Debug)]
-pub struct Giving {
+pub struct SuperSeed {
     count: ChunkCount,
+    next: u64,
     callers: BTreeMap<CallerId, Caller>,
-    given: Vec<u16>,
-    /// When somebody was last given what nobody had.
+    distributed: Vec<u16>,
+    /// When a caller was last given a chunk that no other had.
     new_at: Option<Instant>,
     version: u64,
 }
 
-impl Giving {
-    /// Nobody calls, for a file of `count` chunks.
+impl SuperSeed {
+    /// A file of `count` chunks without callers.
     pub fn new(count: ChunkCount) -> Self {
-        Self { count, callers: BTreeMap::new(), given: Vec::new(), new_at: None, version: 0 }
+        Self { count, next: 0, callers: BTreeMap::new(), distributed: Vec::new(), new_at: None, version: 0 }
     }
 
-    /// One more caller.
-    pub fn join(&mut self, caller: CallerId) {
+    /// Adds a caller.
+    pub fn join(&mut self) -> CallerId {
+        let id = CallerId(self.next);
+        self.next += 1;
         let none = || Bitmap::empty(self.count);
-        let new = Caller { got: none(), insists: none(), held_since: None, is_deaf: false };
-        self.given.resize(self.count.0 as usize, 0);
-        self.callers.entry(caller).or_insert(new);
+        let caller = Caller { got: none(), requested_anyway: none(), held_since: None, ignores_hints: false };
+        self.distributed.resize(self.count.0 as usize, 0);
+        self.callers.insert(id, caller);
         self.version += 1;
+        id
     }
 
-    /// It is gone, and what it got with it.
+    /// Removes a caller. The chunks it got are lost to the others.
     pub fn leave(&mut self, caller: CallerId) {
         let Some(caller) = self.callers.remove(&caller) else { return };
-        caller.got.iter().for_each(|chunk| self.given[chunk.0 as usize] -= 1);
+        caller.got.iter().for_each(|chunk| self.distributed[chunk.0 as usize] -= 1);
         if self.callers.is_empty() {
-            self.given = Vec::new();
+            self.distributed = Vec::new();
         }
         self.version += 1;
     }
 
-    /// It wants these although it knows that others were given them.
-    pub fn insist(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
+    /// The caller requests these chunks although it knows that others got them.
+    pub fn request_anyway(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
         let Some(caller) = self.callers.get_mut(&caller) else { return };
         for chunk in chunks {
-            caller.insists.insert(chunk);
+            caller.requested_anyway.insert(chunk);
         }
     }
 
-    /// It wants these no longer, or what was begun of one will not come.
-    pub fn take_back(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
+    /// The caller no longer wants these chunks, or one that was begun will not arrive.
+    pub fn give_back(&mut self, caller: CallerId, chunks: impl Iterator<Item = ChunkIndex>) {
         let Some(caller) = self.callers.get_mut(&caller) else { return };
         for chunk in chunks {
-            caller.is_deaf = false;
-            caller.insists.remove(chunk);
+            caller.ignores_hints = false;
+            caller.requested_anyway.remove(chunk);
             if caller.got.remove(chunk) {
-                self.given[chunk.0 as usize] -= 1;
+                self.distributed[chunk.0 as usize] -= 1;
                 self.version += 1;
             }
         }
     }
 
-    /// What to send next of what it wants, in its order.
+    /// Chooses the next chunk out of what the caller wants, in its order.
     pub fn choose(&mut self, now: Instant, id: CallerId, wanted: impl Iterator<Item = ChunkIndex> + Clone) -> Choice {
-        let alone = self.callers.len() < 2;
+        let is_alone = self.callers.len() < 2;
         let Some(caller) = self.callers.get_mut(&id) else { return Choice::Nothing };
         let Some(first) = wanted.clone().next() else { return Choice::Nothing };
         let is_free = |chunk: &ChunkIndex| {
-            let by_it = u16::from(caller.got.contains(*chunk));
-            self.given.get(chunk.0 as usize).is_none_or(|given| *given <= by_it) || caller.insists.contains(*chunk)
+            let own = u16::from(caller.got.contains(*chunk));
+            let times = self.distributed.get(chunk.0 as usize);
+            times.is_none_or(|times| *times <= own) || caller.requested_anyway.contains(*chunk)
         };
-        let chosen = if alone || caller.is_deaf { Some(first) } else { wanted.clone().find(is_free) };
+        let chosen = if is_alone || caller.ignores_hints { Some(first) } else { wanted.clone().find(is_free) };
         let chunk = match chosen {
             Some(chunk) => chunk,
             None => {
@@ -119,45 +125,77 @@ impl Giving {
                 if now < until.min(since + HOLD_MAX) {
                     return Choice::Hold(until.min(since + HOLD_MAX));
                 }
-                caller.is_deaf = true;
+                caller.ignores_hints = true;
                 first
             }
         };
         caller.held_since = None;
-        caller.insists.remove(chunk);
+        caller.requested_anyway.remove(chunk);
         if caller.got.insert(chunk) {
-            self.given[chunk.0 as usize] += 1;
+            self.distributed[chunk.0 as usize] += 1;
             self.version += 1;
-            if self.given[chunk.0 as usize] == 1 {
+            if self.distributed[chunk.0 as usize] == 1 {
                 self.new_at = Some(now);
             }
         }
-        Choice::Give(chunk)
+        Choice::Send(chunk)
     }
 
-    /// What was given to others, for telling the caller; `None` while there are no others.
-    pub fn tell(&self, caller: CallerId) -> Option<Bitmap> {
+    /// Returns the chunks that other callers got; `None` while there are no others.
+    pub fn distributed_to_others(&self, caller: CallerId) -> Option<Bitmap> {
         if self.callers.len() < 2 {
             return None;
         }
         let caller = self.callers.get(&caller)?;
         let mut others = Bitmap::empty(self.count);
-        for (chunk, given) in (0..).map(ChunkIndex).zip(&self.given) {
-            if *given > u16::from(caller.got.contains(chunk)) {
+        for (chunk, times) in (0..).map(ChunkIndex).zip(&self.distributed) {
+            if *times > u16::from(caller.got.contains(chunk)) {
                 others.insert(chunk);
             }
         }
         Some(others)
     }
 
-    /// How many call.
+    /// Number of callers.
     pub fn callers(&self) -> usize {
         self.callers.len()
     }
 
-    /// Another number whenever [`Giving::tell`] may have something else to say.
+    /// A number that changes whenever [`SuperSeed::distributed_to_others`] may have changed.
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+/// How a stream reaches the [`SuperSeed`] that all callers of its file share. A server has a lock around it, a simulation
+/// a cell.
+pub trait SharedSuperSeed {
+    /// Runs `act` on it. No other access happens meanwhile.
+    fn with<T>(&self, act: impl FnOnce(&mut SuperSeed) -> T) -> T;
+}
+
+/// One stream's place among the callers of its file. Dropping it removes the caller.
+#[derive(Debug)]
+pub(super) struct Membership<S: SharedSuperSeed> {
+    shared: S,
+    id: CallerId,
+}
+
+impl<S: SharedSuperSeed> Membership<S> {
+    pub(super) fn join(shared: S) -> Self {
+        let id = shared.with(SuperSeed::join);
+        Self { shared, id }
+    }
+
+    /// Runs `act` on the shared state, with this caller's id.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut SuperSeed, CallerId) -> T) -> T {
+        self.shared.with(|state| act(state, self.id))
+    }
+}
+
+impl<S: SharedSuperSeed> Drop for Membership<S> {
+    fn drop(&mut self) {
+        self.with(SuperSeed::leave);
     }
 }
 
@@ -168,119 +206,140 @@ mod tests {
     use super::*;
 
     const COUNT: ChunkCount = ChunkCount(8);
-    const A: CallerId = CallerId(1);
-    const B: CallerId = CallerId(2);
 
     fn start() -> Instant {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
         Instant::now()
     }
 
+    /// A file with two callers.
+    fn pair() -> (SuperSeed, CallerId, CallerId) {
+        let mut seed = SuperSeed::new(COUNT);
+        let first = seed.join();
+        let second = seed.join();
+        (seed, first, second)
+    }
+
     fn chunks(list: &[u32]) -> impl Iterator<Item = ChunkIndex> + Clone + use<> {
         list.iter().copied().map(ChunkIndex).collect::<Vec<_>>().into_iter()
     }
 
-    fn give(chunk: u32) -> Choice {
-        Choice::Give(ChunkIndex(chunk))
+    fn send(chunk: u32) -> Choice {
+        Choice::Send(ChunkIndex(chunk))
     }
 
-    fn told(giving: &Giving, caller: CallerId) -> Option<Vec<u32>> {
-        giving.tell(caller).map(|bitmap| bitmap.iter().map(|chunk| chunk.0).collect())
-    }
-
-    #[test]
-    fn who_is_alone_gets_what_it_wants_in_its_order() {
-        let (now, mut giving) = (start(), Giving::new(COUNT));
-        giving.join(A);
-        assert_eq!(giving.choose(now, A, chunks(&[3, 1])), give(3));
-        assert_eq!(giving.choose(now, A, chunks(&[])), Choice::Nothing);
-        assert_eq!(told(&giving, A), None);
+    fn others(seed: &SuperSeed, caller: CallerId) -> Option<Vec<u32>> {
+        seed.distributed_to_others(caller).map(|bitmap| bitmap.iter().map(|chunk| chunk.0).collect())
     }
 
     #[test]
-    fn two_get_different_chunks_and_hear_of_each_others() {
-        let (now, mut giving) = (start(), Giving::new(COUNT));
-        giving.join(A);
-        giving.join(B);
-        assert_eq!(giving.choose(now, A, chunks(&[0, 1, 2])), give(0));
-        assert_eq!(giving.choose(now, B, chunks(&[0, 1, 2])), give(1));
-        assert_eq!(giving.choose(now, A, chunks(&[1, 2])), give(2));
-        assert_eq!((told(&giving, A), told(&giving, B)), (Some(vec![1]), Some(vec![0, 2])));
+    fn a_lone_caller_gets_what_it_wants_in_its_order() {
+        let mut seed = SuperSeed::new(COUNT);
+        let (now, caller) = (start(), seed.join());
+        assert_eq!(seed.choose(now, caller, chunks(&[3, 1])), send(3));
+        assert_eq!(seed.choose(now, caller, chunks(&[])), Choice::Nothing);
+        assert_eq!(others(&seed, caller), None);
     }
 
     #[test]
-    fn what_others_got_comes_after_a_while_or_when_it_is_insisted_on() {
-        let (now, mut giving) = (start(), Giving::new(COUNT));
-        giving.join(A);
-        giving.join(B);
-        assert_eq!(giving.choose(now, A, chunks(&[0])), give(0));
-        assert_eq!(giving.choose(now, B, chunks(&[0])), Choice::Hold(now + HOLD));
-        // As long as others get something new the line is put to better use.
+    fn two_callers_get_different_chunks_and_learn_of_them() {
+        let now = start();
+        let (mut seed, a, b) = pair();
+        assert_eq!(seed.choose(now, a, chunks(&[0, 1, 2])), send(0));
+        assert_eq!(seed.choose(now, b, chunks(&[0, 1, 2])), send(1));
+        assert_eq!(seed.choose(now, a, chunks(&[1, 2])), send(2));
+        assert_eq!((others(&seed, a), others(&seed, b)), (Some(vec![1]), Some(vec![0, 2])));
+    }
+
+    #[test]
+    fn a_chunk_of_others_is_sent_after_the_hold_or_when_requested_anyway() {
+        let now = start();
+        let (mut seed, a, b) = pair();
+        assert_eq!(seed.choose(now, a, chunks(&[0])), send(0));
+        assert_eq!(seed.choose(now, b, chunks(&[0])), Choice::Hold(now + HOLD));
+        // As long as other callers get new chunks, the line is put to better use.
         let later = now + HOLD;
-        assert_eq!(giving.choose(later, A, chunks(&[2])), give(2));
-        assert_eq!(giving.choose(later, B, chunks(&[0])), Choice::Hold(later + HOLD));
-        assert_eq!(giving.choose(now + HOLD_MAX, B, chunks(&[0])), give(0));
-        assert_eq!(giving.choose(now, A, chunks(&[1])), give(1));
-        giving.take_back(B, chunks(&[7]));
-        assert!(matches!(giving.choose(now, B, chunks(&[1])), Choice::Hold(_)));
-        giving.insist(B, chunks(&[1]));
-        assert_eq!(giving.choose(now, B, chunks(&[1])), give(1));
+        assert_eq!(seed.choose(later, a, chunks(&[2])), send(2));
+        assert_eq!(seed.choose(later, b, chunks(&[0])), Choice::Hold(later + HOLD));
+        assert_eq!(seed.choose(now + HOLD_MAX, b, chunks(&[0])), send(0));
+        assert_eq!(seed.choose(now, a, chunks(&[1])), send(1));
+        seed.give_back(b, chunks(&[7]));
+        assert!(matches!(seed.choose(now, b, chunks(&[1])), Choice::Hold(_)));
+        seed.request_anyway(b, chunks(&[1]));
+        assert_eq!(seed.choose(now, b, chunks(&[1])), send(1));
     }
 
     #[test]
-    fn who_takes_no_hints_is_held_back_once_and_not_for_every_chunk() {
-        let (now, mut giving) = (start(), Giving::new(COUNT));
-        giving.join(A);
-        giving.join(B);
+    fn a_caller_that_ignores_hints_is_held_back_once() {
+        let now = start();
+        let (mut seed, a, b) = pair();
         for chunk in 0..4 {
-            assert_eq!(giving.choose(now, A, chunks(&[chunk])), give(chunk));
+            assert_eq!(seed.choose(now, a, chunks(&[chunk])), send(chunk));
         }
-        assert_eq!(giving.choose(now, B, chunks(&[0, 1, 2, 3])), Choice::Hold(now + HOLD));
+        assert_eq!(seed.choose(now, b, chunks(&[0, 1, 2, 3])), Choice::Hold(now + HOLD));
         let later = now + HOLD;
         for chunk in 0..3 {
-            assert_eq!(giving.choose(later, B, chunks(&[chunk, 3])), give(chunk));
+            assert_eq!(seed.choose(later, b, chunks(&[chunk, 3])), send(chunk));
         }
-        giving.take_back(B, chunks(&[2]));
-        assert_eq!(giving.choose(later, B, chunks(&[3])), Choice::Hold(later + HOLD));
+        seed.give_back(b, chunks(&[2]));
+        assert_eq!(seed.choose(later, b, chunks(&[3])), Choice::Hold(later + HOLD));
     }
 
     #[test]
-    fn what_is_taken_back_or_was_given_to_someone_gone_is_free_again() {
-        let (now, mut giving) = (start(), Giving::new(COUNT));
-        giving.join(A);
-        giving.join(B);
-        assert_eq!(giving.choose(now, A, chunks(&[0])), give(0));
-        giving.take_back(A, chunks(&[0, 5]));
-        assert_eq!(giving.choose(now, B, chunks(&[0])), give(0));
-        giving.leave(B);
-        giving.join(B);
-        assert_eq!(giving.choose(now, A, chunks(&[0])), give(0));
+    fn chunks_given_back_or_lost_with_a_caller_are_free_again() {
+        let now = start();
+        let (mut seed, a, b) = pair();
+        assert_eq!(seed.choose(now, a, chunks(&[0])), send(0));
+        seed.give_back(a, chunks(&[0, 5]));
+        assert_eq!(seed.choose(now, b, chunks(&[0])), send(0));
+        seed.leave(b);
+        let _another = seed.join();
+        assert_eq!(seed.choose(now, a, chunks(&[0])), send(0));
+    }
+
+    #[test]
+    fn unknown_callers_and_chunks_past_the_end_are_ignored() {
+        let now = start();
+        let (mut seed, a, b) = pair();
+        seed.leave(b);
+        seed.leave(b);
+        seed.request_anyway(b, chunks(&[0]));
+        seed.give_back(b, chunks(&[0]));
+        assert_eq!(seed.choose(now, b, chunks(&[0])), Choice::Nothing);
+        seed.request_anyway(a, chunks(&[99]));
+        seed.give_back(a, chunks(&[99]));
+        assert_eq!(seed.callers(), 1);
     }
 
     proptest! {
-        /// Whatever is asked, dropped and chosen: the counts are right, and nobody waits for ever.
+        /// After any acts the counts are right, and no hold lasts longer than announced.
         #[test]
-        fn anything_may_happen(acts in prop::collection::vec((0u8..6, 0u64..4, 0u32..10), 0..200)) {
-            let (mut now, mut giving) = (start(), Giving::new(COUNT));
+        fn any_order_of_acts_keeps_the_counts(acts in prop::collection::vec((0u8..6, 0usize..4, 0u32..10), 0..200)) {
+            let (mut now, mut seed) = (start(), SuperSeed::new(COUNT));
+            let mut ids: Vec<CallerId> = (0..4).map(|_| seed.join()).collect();
             for (act, caller, chunk) in acts {
-                let (caller, one) = (CallerId(caller), chunks(&[chunk]));
+                let one = chunks(&[chunk]);
                 match act {
-                    0 => giving.join(caller),
-                    1 => giving.leave(caller),
-                    2 => giving.insist(caller, one),
-                    3 => giving.take_back(caller, one),
-                    4 => drop(giving.tell(caller)),
+                    0 => {
+                        seed.leave(ids[caller]);
+                        ids[caller] = seed.join();
+                    }
+                    1 => seed.leave(ids[caller]),
+                    2 => seed.request_anyway(ids[caller], one),
+                    3 => seed.give_back(ids[caller], one),
+                    4 => drop(seed.distributed_to_others(ids[caller])),
                     _ => {
                         now += Duration::from_millis(100);
-                        if let Choice::Hold(until) = giving.choose(now, caller, one.clone()) {
+                        if let Choice::Hold(until) = seed.choose(now, ids[caller], one.clone()) {
                             prop_assert!(until > now && until <= now + HOLD);
-                            prop_assert_eq!(giving.choose(until, caller, one), give(chunk));
+                            prop_assert_eq!(seed.choose(until, ids[caller], one), send(chunk));
                         }
                     }
                 }
                 for chunk in (0..COUNT.0).map(ChunkIndex) {
-                    let counted = giving.callers.values().filter(|caller| caller.got.contains(chunk)).count();
-                    prop_assert_eq!(giving.given.get(chunk.0 as usize).map_or(0, |given| usize::from(*given)), counted);
+                    let counted = seed.callers.values().filter(|caller| caller.got.contains(chunk)).count();
+                    let times = seed.distributed.get(chunk.0 as usize);
+                    prop_assert_eq!(times.map_or(0, |times| usize::from(*times)), counted);
                 }
             }
         }

@@ -5,14 +5,13 @@
 //! sets the time back. The peers who are sent such bytes notice first.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::ids::ChunkIndex;
 use peernet_engine::serving::admission::PeerKey;
 use peernet_engine::serving::complaints::{self as engine, Limits, Verdict};
-use peernet_protos::limits::COMPLAINTS_PER_REQUEST_MAX;
 
 use super::Core;
 use super::waiting::without_port;
@@ -45,23 +44,25 @@ impl Complaints {
         Self { admission, checks, waiting, heard, checked, upheld }
     }
 
-    /// `caller`, as gRPC names it, complains of these chunks of `held`. Does not block.
-    pub(super) fn hear(&self, caller: &str, held: &Arc<Held>, chunks: &[u32]) {
-        self.heard.fetch_add(chunks.len() as u64, Ordering::Relaxed);
-        let count = held.manifest().geometry().chunk_count();
-        let caller = PeerKey(without_port(caller).to_owned());
-        let heard = chunks.iter().take(COMPLAINTS_PER_REQUEST_MAX).filter(|chunk| **chunk < count.0);
-        for chunk in heard.map(|chunk| ChunkIndex(*chunk)) {
-            if self.admit(&caller, held, chunk) {
-                // Full is said above.
-                let _ = self.checks.try_send(Check { held: Arc::clone(held), chunk });
+    /// Counts complaints that were received.
+    pub(super) fn count(&self, received: u64) {
+        self.heard.fetch_add(received, Ordering::Relaxed);
+    }
+
+    /// Queues those of these chunks of `held` that are to be read again. `address` is the caller's. Does not block.
+    pub(super) fn hear(&self, now: Instant, address: &str, held: &Arc<Held>, chunks: &[ChunkIndex]) {
+        let caller = PeerKey(without_port(address).to_owned());
+        for chunk in chunks {
+            let verdict = self.admission().admit(now, &caller, held.manifest().id(), *chunk);
+            if verdict == Verdict::Check {
+                // A full queue drops the complaint: see `CHECKS_WAITING_MAX`.
+                let _ = self.checks.try_send(Check { held: Arc::clone(held), chunk: *chunk });
             }
         }
     }
 
-    fn admit(&self, caller: &PeerKey, held: &Held, chunk: ChunkIndex) -> bool {
-        let mut admission = self.admission.lock().unwrap_or_else(PoisonError::into_inner);
-        admission.hear(Instant::now(), caller, held.manifest().id(), chunk) == Verdict::Check
+    fn admission(&self) -> MutexGuard<'_, engine::Complaints> {
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many were heard, how many chunks were read again for them, and how many of these were wrong here.

@@ -110,9 +110,10 @@ fn keep_up(core: &Core, stop: &Receiver<()>) {
                 for call in core.waiting.expired() {
                     calls::expire(core, call);
                 }
+                let streams = core.streams.count();
                 for stream in core.streams.all() {
-                    stream.look(now, core.limits.stream_idle_max);
-                    stream.look_at_leave(core);
+                    stream.look(streams);
+                    stream.look_at_access(core);
                 }
                 end_revoked(core, &mut revocations);
             }

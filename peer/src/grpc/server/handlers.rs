@@ -87,7 +87,7 @@ pub(super) fn fetch(
                 return refuse_stream(&context, requests, sink, busy());
             };
             core.counters.streams_begun.fetch_add(1, Ordering::Relaxed);
-            context.spawn(contained(read(Arc::clone(&core), context.peer(), Arc::clone(&stream), requests)));
+            context.spawn(contained(read(Arc::clone(&stream), requests)));
             context.spawn(contained(write(stream, outgoing, sink)));
         });
     }
@@ -95,20 +95,14 @@ pub(super) fn fetch(
 
 /// Takes requests until the caller ends its half, fails, or sends nonsense; in that last case goes on reading, because
 /// dropping the stream early would cancel the call before its status is sent.
-async fn read(core: Arc<Core>, caller: String, stream: Arc<Stream>, mut requests: RequestStream<FetchRequest>) {
+async fn read(stream: Arc<Stream>, mut requests: RequestStream<FetchRequest>) {
     while let Some(request) = requests.next().await {
         match request {
-            Ok(request) => {
-                // Of a call that sent nothing yet there is nothing to complain of.
-                if let Some(held) = stream.held().filter(|_| !request.complaints.is_empty()) {
-                    core.complaints.hear(&caller, &held, &request.complaints);
-                }
-                stream.request(request);
-            }
+            Ok(request) => stream.request(request),
             Err(_) => return stream.abandon(),
         }
     }
-    stream.caller_is_done();
+    stream.requests_ended();
 }
 
 /// Sends what the disk threads rendered, one message at a time: the next is started when gRPC has taken the last, and

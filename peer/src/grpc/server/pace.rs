@@ -151,7 +151,7 @@ pub(super) fn keep(core: &Core, stop: &Receiver<()>) {
 fn hand_over(core: &Core, job: Job, len: u32) {
     match job {
         Job::Stream(stream) => match stream.upgrade() {
-            Some(stream) => stream.turn(core, len),
+            Some(stream) => stream.turn(len),
             None => core.pace.give_back(len),
         },
         Job::Call(call, running) => core.waiting.resume(Call { paid: len, ..*call }, running),
