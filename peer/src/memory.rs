@@ -1,7 +1,7 @@
-//! The memory of one node: how many bytes of files it may hold at once, over its server and all its downloads.
+//! The memory of one node: the bytes of files that it may hold at once, over its server and all its downloads.
 //!
-//! Whoever holds bytes has a permit for them, which gives them back when it is dropped. Who may have how much is the
-//! engine's to say (`peernet_engine::memory`). What is not counted: docs/OPERATING.md lists it.
+//! Code that holds bytes has a permit for them, which gives them back when it is dropped. `peernet_engine::memory` decides
+//! how much each use may have. docs/OPERATING.md lists the memory that is not counted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use peernet_engine::memory::{Shares, Use};
 use peernet_engine::rate_limit::RateSetting;
 
-/// How often who waits looks whether there is still reason to.
+/// How often a waiting thread looks whether it should still wait.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A bound on memory, in bytes.
@@ -19,15 +19,16 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct MemoryMax(usize);
 
 impl MemoryMax {
-    /// Below this, what is kept for each use would be less than its smallest unit: a chunk of version 1, say.
+    /// The smallest bound. Below it, the reserved part of a use would be less than its smallest unit, such as a chunk of
+    /// version 1.
     pub const MIN: Self = Self(16 << 20);
 
-    /// `None` below [`MemoryMax::MIN`].
+    /// Takes a number of bytes; `None` below [`MemoryMax::MIN`].
     pub fn new(bytes: usize) -> Option<Self> {
         (bytes >= Self::MIN.0).then_some(Self(bytes))
     }
 
-    /// The number.
+    /// The bound, in bytes.
     pub fn bytes(self) -> usize {
         self.0
     }
@@ -40,7 +41,7 @@ impl Default for MemoryMax {
     }
 }
 
-/// What is no bound on memory.
+/// A text that is not a bound on memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryMaxError;
 
@@ -55,7 +56,7 @@ impl std::error::Error for MemoryMaxError {}
 impl FromStr for MemoryMax {
     type Err = MemoryMaxError;
 
-    /// Written as rates are.
+    /// Parses bytes in the form of a rate, like `64M`.
     fn from_str(text: &str) -> Result<Self, MemoryMaxError> {
         let RateSetting(rate) = text.parse().map_err(|_| MemoryMaxError)?;
         let bytes = rate.and_then(|rate| usize::try_from(rate.bytes_per_second()).ok());
@@ -63,7 +64,7 @@ impl FromStr for MemoryMax {
     }
 }
 
-/// The memory. All clones are one.
+/// The memory of one node. All clones share it.
 #[derive(Clone)]
 pub struct Memory(Arc<Pool>);
 
@@ -74,11 +75,11 @@ struct Pool {
 
 struct State {
     shares: Shares,
-    /// The most that was ever taken at once.
+    /// The most bytes ever taken at once.
     peak: usize,
 }
 
-/// Bytes that may be held; dropping it gives them back.
+/// Bytes that may be held. Dropping it gives them back.
 pub(crate) struct Permit {
     memory: Memory,
     of: Use,
@@ -86,25 +87,25 @@ pub(crate) struct Permit {
 }
 
 impl Memory {
-    /// Nothing is taken.
+    /// A bound with nothing taken.
     pub fn new(max: MemoryMax) -> Self {
         let state = State { shares: Shares::new(max.0), peak: 0 };
         Self(Arc::new(Pool { state: Mutex::new(state), returned: Condvar::new() }))
     }
 
-    /// Another bound from now on. What is held beyond a lower one comes back as it comes back.
+    /// Changes the bound. Bytes held beyond a lower bound stay held until their permits are dropped.
     pub fn set_max(&self, max: MemoryMax) {
         self.lock().shares.set_total(max.0);
         self.wake();
     }
 
-    /// What is held now, and the most that ever was at once; in bytes.
+    /// Bytes held now, and the most ever held at once.
     pub fn used(&self) -> (usize, usize) {
         let state = self.lock();
         (state.shares.used(), state.peak)
     }
 
-    /// What is kept for a use.
+    /// Bytes reserved for a use.
     pub(crate) fn kept(&self, of: Use) -> usize {
         self.lock().shares.kept(of)
     }
@@ -114,8 +115,8 @@ impl Memory {
         self.taken(&mut self.lock(), of, bytes)
     }
 
-    /// Waits until `bytes` are free, or until `is_over`: then `None`. More than what is kept for the use is taken as that,
-    /// so that whoever waits gets it in the end.
+    /// Waits until `bytes` are free; `None` once `is_over` says so. Takes at most the part reserved for the use, so that
+    /// every wait ends.
     pub(crate) fn take(&self, of: Use, bytes: usize, is_over: impl Fn() -> bool) -> Option<Permit> {
         let mut state = self.lock();
         while !is_over() {
@@ -128,7 +129,7 @@ impl Memory {
         None
     }
 
-    /// Whoever waits looks at once whether it is over.
+    /// Makes waiting threads look at once whether they should still wait.
     pub(crate) fn wake(&self) {
         self.0.returned.notify_all();
     }
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permits_come_back_when_they_are_dropped_and_the_peak_stays() {
+    fn a_dropped_permit_gives_its_bytes_back_and_the_peak_stays() {
         let memory = Memory::new(MemoryMax::MIN);
         let kept = memory.kept(Use::Calls);
         let permit = memory.try_take(Use::Calls, kept).unwrap();
@@ -183,12 +184,12 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_it_when_it_comes_back_and_nothing_when_it_is_over() {
+    fn a_wait_ends_with_freed_bytes_or_when_it_is_over() {
         let memory = Memory::new(MemoryMax::MIN);
         let all: Vec<_> = (0..1_000).map_while(|_| memory.try_take(Use::Spills, 64 << 10)).collect();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            // More than it can ever have is taken as what it always can.
+            // More than the use can ever have: it gets its reserved part.
             let waits = scope.spawn(|| memory.take(Use::Spills, usize::MAX, || false).map(|permit| permit.bytes));
             let hopeless = scope.spawn(|| memory.take(Use::Spills, 1 << 20, || over.load(Ordering::Acquire)).is_none());
             assert_eq!(memory.take(Use::Calls, 1 << 20, || false).unwrap().bytes, 1 << 20, "others do not wait");
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_is_written_as_a_rate_is_and_has_a_least() {
+    fn a_bound_is_written_like_a_rate_and_has_a_minimum() {
         for (text, bytes) in [("64M", 64 << 20), ("16M", 16 << 20), ("1.5G", 3 << 29), ("33554432", 32 << 20)] {
             assert_eq!(text.parse::<MemoryMax>().map(MemoryMax::bytes), Ok(bytes), "{text}");
         }

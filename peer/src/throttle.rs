@@ -1,5 +1,6 @@
-//! The limits of one node: bytes a second each way, connections, and memory. They hold for all of its uploads and downloads
-//! together and can be changed at any moment.
+//! The limits of one node: bytes a second each way, connections, and memory.
+//!
+//! They hold for all uploads and downloads of the node together and can be changed at any moment.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -12,18 +13,18 @@ use peernet_engine::rate_limit::{Bucket, Debt, Rate};
 
 use crate::memory::{Memory, MemoryMax};
 
-/// No wait is longer before the limit is looked at again: it may have been changed.
+/// The longest wait before the limit is looked at again, because it may have been changed.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What a node may use; `None` is no limit.
+/// The limits of a node; `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SpeedLimits {
     /// Payload of all uploads together, bytes a second.
     pub max_upload: Option<Rate>,
-    /// Payload of all downloads together, bytes a second. What comes beyond it waits in the network; memory stays bounded.
+    /// Payload of all downloads together, bytes a second. Bytes beyond it wait in the network; memory stays bounded.
     pub max_download: Option<Rate>,
-    /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up, others
-    /// are told to come back, and downloads go on with the sources they have.
+    /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up, further
+    /// callers are told to come back later, and downloads go on with the sources they have.
     pub max_connections: Option<NonZeroU32>,
     /// Bytes of files held in memory at once, over all uploads and downloads.
     pub max_memory: MemoryMax,
@@ -33,7 +34,7 @@ pub struct SpeedLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionsSetting(pub Option<NonZeroU32>);
 
-/// What is not a number of connections.
+/// A text that is not a number of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionsError;
 
@@ -59,7 +60,7 @@ impl FromStr for ConnectionsSetting {
     }
 }
 
-/// What all downloads and the server of one node share.
+/// The limits that all downloads and the server of one node share.
 #[derive(Debug)]
 pub struct Throttle {
     download: Mutex<Bucket>,
@@ -69,36 +70,36 @@ pub struct Throttle {
 }
 
 impl Throttle {
-    /// With these limits. That of uploads is the server's own.
+    /// Starts with these limits. The server keeps the upload rate itself.
     pub fn new(limits: &SpeedLimits) -> Arc<Self> {
         let download = Mutex::new(Bucket::new(Instant::now(), limits.max_download));
         let (connections, memory) = (Connections::new(limits.max_connections), Memory::new(limits.max_memory));
         Arc::new(Self { download, connections, memory, received: AtomicU64::new(0) })
     }
 
-    /// Changes them from now on. Connections over a new limit go on to their end.
+    /// Changes the limits. Connections beyond a new limit go on to their end.
     pub fn set(&self, limits: &SpeedLimits) {
         self.bucket().set_rate(Instant::now(), limits.max_download);
         self.connections.set_max(limits.max_connections);
         self.memory.set_max(limits.max_memory);
     }
 
-    /// The memory.
+    /// The memory of the node.
     pub fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// The connections.
+    /// The connections of the node.
     pub fn connections(&self) -> &Connections {
         &self.connections
     }
 
-    /// Payload bytes that came so far, over all downloads.
+    /// Payload bytes received so far, over all downloads.
     pub fn bytes_received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 
-    /// Notes down bytes that came; `None` where nobody has to wait for that.
+    /// Counts received bytes. Returns `None` where there is no limit, and so no wait.
     pub(crate) fn received(&self, bytes: u64) -> Option<Debt> {
         self.received.fetch_add(bytes, Ordering::Relaxed);
         let mut bucket = self.bucket();
@@ -106,7 +107,7 @@ impl Throttle {
         Some(bucket.owe(Instant::now(), bytes))
     }
 
-    /// How long to wait before asking again; `None` when the bytes fit by now.
+    /// Returns how long to wait before asking again; `None` when the bytes fit the limit by now.
     pub(crate) fn wait(&self, debt: Debt) -> Option<Duration> {
         self.bucket().wait(Instant::now(), debt).map(|wait| wait.min(LOOK))
     }
@@ -116,7 +117,7 @@ impl Throttle {
     }
 }
 
-/// A count with a bound. All clones are one.
+/// A bounded count of connections. All clones share it.
 #[derive(Debug, Clone)]
 pub struct Connections(Arc<Counts>);
 
@@ -127,27 +128,27 @@ struct Counts {
     max: AtomicU32,
 }
 
-/// One connection; dropping it makes room for another.
+/// One counted connection. Dropping it makes room for another.
 #[derive(Debug)]
 pub(crate) struct Connected(Arc<Counts>);
 
 impl Connections {
-    /// None yet.
+    /// Starts at zero.
     pub fn new(max: Option<NonZeroU32>) -> Self {
         Self(Arc::new(Counts { now: AtomicU32::new(0), max: AtomicU32::new(number(max)) }))
     }
 
-    /// How many there are.
+    /// Number of connections now.
     pub fn count(&self) -> u32 {
         self.0.now.load(Ordering::Acquire)
     }
 
-    /// Whether [`Connections::begin`] would find room now.
+    /// Whether there is room for another connection now.
     pub(crate) fn has_room(&self) -> bool {
         self.count() < self.0.max.load(Ordering::Acquire)
     }
 
-    /// One more, unless there are as many as may be.
+    /// Counts one more connection; `None` when the bound is reached.
     pub(crate) fn begin(&self) -> Option<Connected> {
         let max = self.0.max.load(Ordering::Acquire);
         let more = |now: u32| (now < max).then(|| now + 1);
@@ -175,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_counted_and_a_lower_bound_lets_running_ones_end() {
+    fn a_lower_bound_lets_running_connections_end() {
         let connections = Connections::new(NonZeroU32::new(2));
         let (one, two) = (connections.begin().unwrap(), connections.begin().unwrap());
         assert!(connections.begin().is_none());

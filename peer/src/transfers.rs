@@ -1,4 +1,4 @@
-//! What a node is transferring, for whoever looks.
+//! Snapshots of what a node is transferring, for its status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,17 +8,17 @@ use peernet_engine::ids::{FileHash, PeerId};
 
 use crate::fetch::FetchProgress;
 
-/// How a connection between two peers is spoken.
+/// The protection of a connection between two peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// Encrypted, and both sides have proven who they are.
     Tls,
-    /// Neither.
+    /// Neither encrypted nor proven.
     Plaintext,
 }
 
 impl Transport {
-    /// The stable word.
+    /// The stable word for it in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Self::Tls => "tls",
@@ -27,75 +27,75 @@ impl Transport {
     }
 }
 
-/// A snapshot of all of it.
+/// A snapshot of all transfers of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transfers {
-    /// `Fetch` calls that are served, the oldest first.
+    /// `Fetch` calls being served, oldest first.
     pub uploads: Vec<Upload>,
-    /// Version 1's calls, summed.
+    /// Version 1's calls, summed up.
     pub calls: Calls,
-    /// Downloads that run in this node, the oldest first.
+    /// Downloads running in this node, oldest first.
     pub downloads: Vec<RunningDownload>,
     /// Sources in use and `Fetch` calls served, together.
     pub connections: u32,
 }
 
-/// One `Fetch` call that is served.
+/// A `Fetch` call being served.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upload {
-    /// Of which file.
+    /// The file.
     pub file_hash: FileHash,
-    /// What it is called here; may be empty.
+    /// The name of the file here; may be empty.
     pub file_name: String,
-    /// Where the caller is, `address:port`.
+    /// The caller's `address:port`.
     pub address: String,
-    /// How the two speak.
+    /// The protection of the connection.
     pub transport: Transport,
-    /// The caller's account, where it has proven it.
+    /// The caller's account, where that is proven.
     pub peer: Option<PeerId>,
-    /// Payload bytes a second, lately.
+    /// Recent rate of payload, in bytes a second.
     pub rate: f64,
-    /// Payload bytes since it began.
+    /// Payload bytes since the call began.
     pub bytes: u64,
-    /// Since it began.
+    /// Time since the call began.
     pub age: Duration,
 }
 
 /// Version 1's calls, one for each chunk.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Calls {
-    /// How many are served now.
+    /// Calls being served now.
     pub running: usize,
-    /// Payload bytes a second, lately, of all together.
+    /// Recent rate of payload over all calls, in bytes a second.
     pub rate: f64,
     /// Payload bytes since the server began.
     pub bytes: u64,
 }
 
-/// One download.
+/// A running download.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunningDownload {
-    /// Of which file.
+    /// The file.
     pub file_hash: FileHash,
     /// The name of the file it becomes; empty for a stream.
     pub name: String,
-    /// How far it is.
+    /// Its progress.
     pub progress: FetchProgress,
 }
 
 impl Transfers {
-    /// Bytes a second that go out.
+    /// The rate of all uploads, in bytes a second.
     pub fn upload_rate(&self) -> f64 {
         self.uploads.iter().map(|upload| upload.rate).sum::<f64>() + self.calls.rate
     }
 
-    /// Bytes a second that come in.
+    /// The rate of all downloads, in bytes a second.
     pub fn download_rate(&self) -> f64 {
         self.downloads.iter().map(|download| download.progress.rate).sum()
     }
 }
 
-/// The running downloads of a node. As many as there are callers that wait for one.
+/// The running downloads of a node. There are as many as threads that wait for one.
 #[derive(Debug, Default)]
 pub(crate) struct Downloads(Mutex<Listed>);
 
@@ -105,7 +105,7 @@ struct Listed {
     running: BTreeMap<u64, RunningDownload>,
 }
 
-/// A download in the list; dropping it takes it out.
+/// A download in the list. Dropping it removes the download.
 pub(crate) struct Entry {
     downloads: Arc<Downloads>,
     number: u64,
@@ -114,14 +114,14 @@ pub(crate) struct Entry {
 }
 
 impl Downloads {
-    /// One begins. It is shown from its first [`Entry::update`] on.
+    /// Adds a download. It is listed from its first [`Entry::update`] on.
     pub(crate) fn begin(self: &Arc<Self>, file_hash: FileHash, name: String) -> Entry {
         let mut listed = self.lock();
         listed.next += 1;
         Entry { downloads: Arc::clone(self), number: listed.next, file_hash, name }
     }
 
-    /// All of them.
+    /// Returns all listed downloads.
     pub(crate) fn list(&self) -> Vec<RunningDownload> {
         self.lock().running.values().cloned().collect()
     }
@@ -132,7 +132,7 @@ impl Downloads {
 }
 
 impl Entry {
-    /// How far it is now.
+    /// Records the progress.
     pub(crate) fn update(&self, progress: &FetchProgress) {
         let (file_hash, name) = (self.file_hash, self.name.clone());
         let download = RunningDownload { file_hash, name, progress: progress.clone() };

@@ -1,12 +1,12 @@
-//! One bound on the bytes of files that a process holds in memory, and what each use of them may have of it.
+//! One bound on the bytes of files that a process holds in memory, shared out among the uses of that memory.
 //!
-//! Every use has a part that is kept free for it, and may take of the rest as long as the parts of the others stay
-//! free. So no use starves another however long it holds what it has, and a use that is alone has most of it.
+//! Every use has a reserved part. It may take more as long as the reserved parts of the other uses stay free. So no use
+//! starves another, however long it holds its bytes, and a use that is alone has most of the memory.
 //!
-//! Invariant: as long as the bound is not lowered, what is taken, with the kept parts of all others beside it, is within
-//! the bound.
+//! Invariant: as long as the bound is not lowered, the bytes taken and the reserved parts of all other uses are together
+//! within the bound.
 
-/// What bytes are held for.
+/// The purpose for which bytes are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     /// The one small block that each served stream may always have.
@@ -17,11 +17,11 @@ pub enum Use {
     Calls,
     /// Chunks of a download that two sources send at once.
     Spills,
-    /// Verified bytes on their way to whoever reads a download along.
+    /// Verified bytes on their way to a reader that follows a download.
     Delivery,
     /// Received blocks on their way to the disk.
     Writes,
-    /// Chunks of many small files, until these are made.
+    /// Chunks of many small files, until the files are written.
     Gathered,
 }
 
@@ -29,7 +29,7 @@ const USES: [Use; 7] =
     [Use::SmallBlocks, Use::Streams, Use::Calls, Use::Spills, Use::Delivery, Use::Writes, Use::Gathered];
 
 impl Use {
-    /// One part in so many of the whole is kept for it. All together are less than the whole.
+    /// The divisor of the whole that gives the reserved part. All parts together are less than the whole.
     fn kept_of(self) -> usize {
         match self {
             Self::SmallBlocks => 4,
@@ -40,7 +40,7 @@ impl Use {
     }
 }
 
-/// The bound and what is taken of it, in bytes.
+/// The bound and the bytes taken, by use.
 #[derive(Debug, Clone)]
 pub struct Shares {
     total: usize,
@@ -48,32 +48,32 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// Nothing is taken.
+    /// A bound of `total` bytes, with nothing taken.
     pub fn new(total: usize) -> Self {
         Self { total, used: [0; USES.len()] }
     }
 
-    /// The bound.
+    /// The bound, in bytes.
     pub fn total(&self) -> usize {
         self.total
     }
 
-    /// Another bound from now on. What is taken beyond a lower one comes back as it comes back.
+    /// Changes the bound. Bytes taken beyond a lower bound stay taken until they are given back.
     pub fn set_total(&mut self, total: usize) {
         self.total = total;
     }
 
-    /// What is taken, for all uses.
+    /// Bytes taken, over all uses.
     pub fn used(&self) -> usize {
         self.used.iter().sum()
     }
 
-    /// What is kept for a use: so much it gets, if need be when it gives back what it has itself.
+    /// Bytes reserved for a use. It can always have this many, counting those it holds already.
     pub fn kept(&self, of: Use) -> usize {
         self.total / of.kept_of()
     }
 
-    /// Takes `bytes`, or nothing and says false.
+    /// Takes `bytes` and returns true, or takes nothing and returns false.
     pub fn take(&mut self, of: Use, bytes: usize) -> bool {
         let after = |other: Use| self.used[other as usize].saturating_add(if other == of { bytes } else { 0 });
         let claimed = USES.iter().map(|other| after(*other).max(self.kept(*other)));
@@ -84,7 +84,7 @@ impl Shares {
         fits
     }
 
-    /// Gives back what was taken.
+    /// Gives back bytes that were taken.
     pub fn give_back(&mut self, of: Use, bytes: usize) {
         self.used[of as usize] -= bytes;
     }
@@ -99,14 +99,14 @@ mod tests {
     const TOTAL: usize = 64 << 20;
 
     #[test]
-    fn a_use_that_is_alone_has_all_but_what_is_kept_for_others() {
+    fn a_lone_use_has_all_but_the_reserved_parts() {
         for of in USES {
             let mut shares = Shares::new(TOTAL);
             let most =
                 TOTAL - USES.iter().filter(|other| **other != of).map(|other| shares.kept(*other)).sum::<usize>();
             assert!(shares.take(of, most) && most > shares.kept(of), "{of:?}");
             assert!(!shares.take(of, 1), "{of:?}");
-            // And each of the others still gets what is kept for it.
+            // Each of the others still gets its reserved part.
             for other in USES.into_iter().filter(|other| *other != of) {
                 assert!(shares.take(other, shares.kept(other)) && !shares.take(other, 1), "{of:?} {other:?}");
             }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_bound_is_kept_once_what_was_taken_came_back() {
+    fn a_lower_bound_holds_once_bytes_were_given_back() {
         let mut shares = Shares::new(TOTAL);
         assert!(shares.take(Use::Streams, TOTAL / 4));
         shares.set_total(TOTAL / 4);
@@ -129,7 +129,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_goes_beyond_the_bound_and_what_is_kept_is_always_there(
+        fn bytes_stay_within_the_bound_and_reserved_parts_are_there(
             total in 0..4_000_usize,
             steps in prop::collection::vec((0..USES.len(), 0..900_usize, any::<bool>()), 0..200),
         ) {
@@ -145,7 +145,7 @@ mod tests {
                     false if shares.take(of, bytes) => taken.push((of, bytes)),
                     false => {
                         let has: usize = taken.iter().filter(|(whose, _)| *whose == of).map(|(_, bytes)| bytes).sum();
-                        prop_assert!(has + bytes > shares.kept(of), "{:?} is refused what is kept for it", of);
+                        prop_assert!(has + bytes > shares.kept(of), "{:?} is refused its reserved part", of);
                     }
                 }
                 prop_assert_eq!(shares.used(), taken.iter().map(|(_, bytes)| bytes).sum::<usize>());

@@ -1,16 +1,16 @@
-//! How fast bytes come, and when the rest will be there.
+//! Measures a rate of bytes, and estimates when the rest will have come.
 
 use std::time::{Duration, Instant};
 
 use crate::ids::ByteCount;
 
-/// The memory of a meter: what is older counts little.
+/// The memory of a meter: older bytes count little.
 const SPAN: Duration = Duration::from_secs(2);
-/// Shorter measurements are taken as this long, so that the first bytes do not look infinitely fast.
+/// A shorter measurement counts as this long, so that the first bytes do not look infinitely fast.
 const AGE_MIN_SECS: f64 = 0.02;
 
-/// Bytes a second, averaged with exponentially fading weight over about two seconds. Right from the first second on:
-/// the weight that is not there yet is accounted for.
+/// Bytes a second, averaged with exponentially fading weight over about two seconds. It is right from the first second
+/// on: the missing weight of a short measurement is accounted for.
 #[derive(Debug, Clone)]
 pub struct RateMeter {
     /// Bytes, faded to `last`.
@@ -22,12 +22,12 @@ pub struct RateMeter {
 }
 
 impl RateMeter {
-    /// Nothing measured yet.
+    /// A meter that has measured nothing.
     pub fn new(now: Instant) -> Self {
         Self { faded: 0.0, age_secs: 0.0, last: now, is_paused: false }
     }
 
-    /// Bytes came.
+    /// Counts bytes that came.
     pub fn add(&mut self, now: Instant, bytes: u64) {
         let passed = self.passed(now);
         self.faded = self.faded * fade(passed) + bytes as f64;
@@ -35,19 +35,19 @@ impl RateMeter {
         self.last = self.last.max(now);
     }
 
-    /// Nothing is asked for any more: until [`RateMeter::resume`] the rate stays as it is.
+    /// Keeps the rate as it is until [`RateMeter::resume`], because nothing is asked for meanwhile.
     pub fn pause(&mut self, now: Instant) {
         self.add(now, 0);
         self.is_paused = true;
     }
 
-    /// Something is asked for again.
+    /// Measures again after a pause.
     pub fn resume(&mut self, now: Instant) {
         self.last = self.last.max(now);
         self.is_paused = false;
     }
 
-    /// Bytes a second; 0 before the first byte.
+    /// The rate in bytes a second; 0 before the first byte.
     pub fn rate(&self, now: Instant) -> f64 {
         let passed = self.passed(now);
         let age = (self.age_secs + passed).max(AGE_MIN_SECS);
@@ -64,7 +64,7 @@ fn fade(secs: f64) -> f64 {
     (-secs / SPAN.as_secs_f64()).exp()
 }
 
-/// How long `rest` takes at `rate` bytes a second; `None` when that is over a year or nothing moves.
+/// Returns how long `rest` takes at `rate` bytes a second; `None` when that is over a year or nothing moves.
 pub fn eta(rest: ByteCount, rate: f64) -> Option<Duration> {
     const YEAR_SECS: f64 = 365.0 * 86_400.0;
     let secs = rest.0 as f64 / rate;
@@ -81,7 +81,7 @@ mod tests {
         Instant::now()
     }
 
-    /// Feeds `bytes` every 100 ms for `ticks` ticks, and returns the rate at the end.
+    /// Feeds `bytes` every 100 ms for `ticks` ticks. Returns the meter and the time at the end.
     fn steady(bytes: u64, ticks: u32) -> (RateMeter, Instant) {
         let mut now = start();
         let mut meter = RateMeter::new(now);

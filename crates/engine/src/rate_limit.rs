@@ -1,20 +1,20 @@
-//! How many bytes a second may flow: the rate a user sets, and the token bucket that keeps to it.
+//! Rate limits: the rate that a user sets, and the token bucket that keeps to it.
 //!
-//! Arithmetic is exact, in billionths of a byte: over any span a bucket lets through at most `rate x span` and the larger
-//! of its burst and the largest single request, however often and whenever its rate is changed.
+//! Arithmetic is exact, in billionths of a byte. Over any span a bucket lets through at most `rate x span`, and in addition
+//! the larger of its burst and the largest single request. This holds however often its rate is changed.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-/// What a bucket saves up while nothing flows: so much of a second's worth.
+/// The burst of a bucket is a second's worth divided by this.
 const BURST_PER_SECOND: u64 = 10;
-/// No burst is smaller, in bytes: less would be all overhead.
+/// The smallest burst, in bytes: less would be all overhead.
 const BURST_BYTES_MIN: u64 = 16 << 10;
 const NANOS: i128 = 1_000_000_000;
 
-/// Bytes a second, more than none.
+/// A rate in bytes a second; not zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rate(NonZeroU64);
 
@@ -24,7 +24,7 @@ impl Rate {
         NonZeroU64::new(bytes_per_second).map(Self)
     }
 
-    /// Bytes a second.
+    /// The rate in bytes a second.
     pub fn bytes_per_second(self) -> u64 {
         self.0.get()
     }
@@ -35,7 +35,7 @@ impl Rate {
 }
 
 impl fmt::Display for Rate {
-    /// As it is typed: with the largest suffix that leaves a whole number.
+    /// Writes the rate as a user types it, with the largest suffix that leaves a whole number.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rate = self.0.get();
         let suffix = SUFFIXES.iter().rev().find(|(_, unit)| rate.is_multiple_of(*unit));
@@ -48,7 +48,7 @@ impl fmt::Display for Rate {
 
 const SUFFIXES: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
 
-/// What is not a rate.
+/// A text that is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateError(String);
 
@@ -61,14 +61,14 @@ impl fmt::Display for RateError {
 
 impl std::error::Error for RateError {}
 
-/// A rate as a user gives it, or that there is no limit.
+/// A rate as a user gives it; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateSetting(pub Option<Rate>);
 
 impl FromStr for RateSetting {
     type Err = RateError;
 
-    /// `0` and `none` are no limit; else a number of bytes a second, with `K`, `M`, `G` or `T` in powers of 1024.
+    /// Parses a number of bytes a second, with `K`, `M`, `G` or `T` in powers of 1024. `0` and `none` are no limit.
     fn from_str(text: &str) -> Result<Self, RateError> {
         let failed = || RateError(text.to_owned());
         if text == "none" {
@@ -82,7 +82,7 @@ impl FromStr for RateSetting {
         };
         let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
         let are_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        // Nobody needs finer parts, and so they cannot overflow.
+        // Three digits after the point are fine enough, and cannot overflow.
         if !are_digits(whole) || !are_digits(part) || part.len() > 3 {
             return Err(failed());
         }
@@ -93,35 +93,35 @@ impl FromStr for RateSetting {
     }
 }
 
-/// A receipt for bytes that flowed before they were paid for; see [`Bucket::owe`].
+/// A mark for bytes that flowed before the bucket had them; see [`Bucket::owe`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Debt(u64);
 
-/// A token bucket. Without a rate everything passes.
+/// A token bucket. Without a rate, everything passes.
 #[derive(Debug)]
 pub struct Bucket {
     rate: Option<Rate>,
-    /// What may pass, in billionths of a byte; negative when bytes are owed. Never over the burst.
+    /// Billionths of a byte that may pass; negative when bytes are owed. Never over the burst.
     level: i128,
     last: Instant,
-    /// Bytes taken and owed since the beginning: the clock that debts are paid by.
+    /// Bytes taken and owed since the beginning. Debts are paid in the order of this count.
     passed: u64,
 }
 
 impl Bucket {
-    /// Full.
+    /// A full bucket.
     pub fn new(now: Instant, rate: Option<Rate>) -> Self {
         let mut bucket = Self { rate, level: 0, last: now, passed: 0 };
         bucket.level = bucket.full();
         bucket
     }
 
-    /// The rate it keeps to.
+    /// The limit.
     pub fn rate(&self) -> Option<Rate> {
         self.rate
     }
 
-    /// Changes the rate from now on. What is owed stays owed; what was saved up is cut to the new burst.
+    /// Changes the rate. Debts stay; savings are cut to the new burst.
     pub fn set_rate(&mut self, now: Instant, rate: Option<Rate>) {
         self.refill(now);
         let was_unlimited = self.rate.is_none();
@@ -129,8 +129,8 @@ impl Bucket {
         self.level = if was_unlimited { self.full() } else { self.level.min(self.full()) };
     }
 
-    /// Takes `bytes`, or says how long to wait before it is worth asking again. More than the burst is given when the
-    /// bucket is full, and owed from then on.
+    /// Takes `bytes`, or returns how long to wait before asking again. More than the burst is given when the bucket is
+    /// full, and owed from then on.
     pub fn take(&mut self, now: Instant, bytes: u64) -> Option<Duration> {
         self.refill(now);
         let rate = self.rate?;
@@ -142,21 +142,22 @@ impl Bucket {
         None
     }
 
-    /// Gives back what was taken and then not used.
+    /// Gives back bytes that were taken and not used.
     pub fn give_back(&mut self, now: Instant, bytes: u64) {
         self.refill(now);
         self.level = self.level.saturating_add(i128::from(bytes) * NANOS).min(self.full());
     }
 
-    /// Takes `bytes` that have come already, be there enough or not. Whoever brought them takes no more before
-    /// [`Bucket::wait`] says so; debts are paid in the order they were made.
+    /// Takes `bytes` that have come already, whether there are enough or not. Their receiver reads no more until
+    /// [`Bucket::wait`] allows it. Debts are paid in the order they were made.
     pub fn owe(&mut self, now: Instant, bytes: u64) -> Debt {
         self.refill(now);
         self.pass(bytes);
         Debt(self.passed)
     }
 
-    /// How long until `debt` is paid, at the present rate; `None` when it is. Ask again now and then: the rate may change.
+    /// Returns how long until `debt` is paid at the present rate; `None` when it is paid. Ask again now and then, because
+    /// the rate may change.
     pub fn wait(&mut self, now: Instant, debt: Debt) -> Option<Duration> {
         self.refill(now);
         let rate = self.rate?;
@@ -191,7 +192,7 @@ impl Bucket {
     }
 }
 
-/// How long `missing` billionths of a byte take, rounded up.
+/// Returns how long `missing` billionths of a byte take, rounded up.
 fn span(missing: i128, rate: Rate) -> Duration {
     let rate = i128::from(rate.0.get());
     let nanos = (missing + rate - 1) / rate;

@@ -1,4 +1,4 @@
-//! Buckets and turns on a clock that is a number.
+//! Buckets on a clock that is a number.
 
 use std::time::{Duration, Instant};
 

@@ -1,35 +1,35 @@
-//! Who is served when: a bounded queue in front of a bounded number of running transfers, fair between peers.
+//! Admission of single calls: a bounded queue in front of a bounded number of running transfers, fair between peers.
 //!
-//! A request is queued, served or turned away, never forgotten. Free slots go round robin over the peers that have
-//! something queued, so that one that asks for a thousand chunks does not hold up one that asks for one. Version-1
-//! clients ask for all chunks of a file at once and count any refusal as a failure; hence the long queue, and a wait of
-//! up to 15 s in it.
+//! A call is queued, served or refused, and never forgotten. Free slots go round robin over the peers that have calls
+//! queued. So a peer that asks for a thousand chunks does not hold up one that asks for a single chunk. Version 1 clients
+//! ask for all chunks of a file at once and count any refusal as a failure. Hence the long queue, and a wait of up to 15 s
+//! in it.
 //!
-//! Invariant: a job is queued or running, once, or unknown; the numbers running never pass their bounds.
+//! Invariant: a job is queued or running, once, or unknown. The number of running jobs never exceeds its bounds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// One request, numbered by the driver; a number is not used twice while it is queued or running.
+/// One call, numbered by the driver. A number is not used twice while its job is queued or running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId(pub u64);
 
-/// Whose request it is: a peer id where one is proven, else the remote address without its port.
+/// The peer that calls: its id where that is proven, else its address without the port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub String);
 
 /// Bounds of an [`Admission`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Transfers running at once.
+    /// Jobs running at once.
     pub running_max: usize,
-    /// ... of one peer.
+    /// Jobs of one peer running at once.
     pub running_per_peer_max: usize,
-    /// Requests queued.
+    /// Jobs queued.
     pub queued_max: usize,
-    /// ... of one peer: a version-1 client asks for 1,024 chunks at once.
+    /// Jobs of one peer queued. A version 1 client asks for 1,024 chunks at once.
     pub queued_per_peer_max: usize,
-    /// How long a request waits at most.
+    /// The longest wait in the queue.
     pub wait_max: Duration,
 }
 
@@ -45,12 +45,12 @@ impl Default for Limits {
     }
 }
 
-/// The answer to a request.
+/// The answer to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Queued: [`Admission::next`] or [`Admission::expired`] will name it.
     Accepted,
-    /// Turned away: the queue, or this peer's part of it, is full.
+    /// Refused: the queue, or this peer's part of it, is full.
     Full,
 }
 
@@ -66,7 +66,7 @@ enum Place {
     Running,
 }
 
-/// The machine. Its inputs are its methods, since each has its own answer; none blocks or fails.
+/// The queue. Each method has its own answer; none blocks or fails.
 #[derive(Debug)]
 pub struct Admission {
     limits: Limits,
@@ -74,13 +74,13 @@ pub struct Admission {
     jobs: BTreeMap<JobId, (PeerKey, Place)>,
     /// Exactly the queued jobs, by the time their wait ends.
     expiries: BTreeSet<(Instant, JobId)>,
-    /// The peers with something queued, next one first.
+    /// The peers with jobs queued, next one first.
     turn: VecDeque<PeerKey>,
     running: usize,
 }
 
 impl Admission {
-    /// Nothing queued, nothing running.
+    /// An empty queue.
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
@@ -92,7 +92,7 @@ impl Admission {
         }
     }
 
-    /// A request came. Ask [`Admission::next`] afterwards: it may run at once.
+    /// Queues a call. Ask [`Admission::next`] afterwards: it may run at once.
     pub fn enqueue(&mut self, now: Instant, job: JobId, peer: PeerKey) -> Verdict {
         let queued_here = self.peers.get(&peer).map_or(0, |peer| peer.queue.len());
         let full = self.expiries.len() >= self.limits.queued_max || queued_here >= self.limits.queued_per_peer_max;
@@ -109,8 +109,8 @@ impl Admission {
         Verdict::Accepted
     }
 
-    /// The next request to serve now; `None` when nothing is queued that may run. Call until `None`. What has waited
-    /// too long is left to [`Admission::expired`].
+    /// Starts the next job; `None` when no queued job may run. Call until `None`. Jobs that waited too long are left to
+    /// [`Admission::expired`].
     pub fn next(&mut self, now: Instant) -> Option<JobId> {
         if self.running >= self.limits.running_max {
             return None;
@@ -128,7 +128,7 @@ impl Admission {
         None
     }
 
-    /// Starts the oldest live job of `key`, where it may run one more.
+    /// Starts the oldest job of `key` that has not expired, where the peer may run one more.
     fn start_one(&mut self, now: Instant, key: &PeerKey) -> Option<JobId> {
         let peer = self.peers.get_mut(key).filter(|peer| peer.running < self.limits.running_per_peer_max)?;
         let jobs = &self.jobs;
@@ -144,8 +144,7 @@ impl Admission {
         Some(job)
     }
 
-    /// A running job ended, however it ended; or a queued one is no longer wanted (its caller hung up). Unknown ones
-    /// are ignored.
+    /// Removes a running job that ended, or a queued one whose caller hung up. Unknown jobs are ignored.
     pub fn finished(&mut self, job: JobId) {
         let Some((key, place)) = self.jobs.remove(&job) else { return };
         let Some(peer) = self.peers.get_mut(&key) else { return };
@@ -167,7 +166,7 @@ impl Admission {
         }
     }
 
-    /// The requests that waited too long, oldest first: answer them "busy". They are forgotten here.
+    /// Removes and returns the jobs that waited too long, oldest first. The driver answers them "busy".
     pub fn expired(&mut self, now: Instant) -> Vec<JobId> {
         let mut expired = Vec::new();
         while let Some((_, job)) = self.expiries.first().copied().filter(|(until, _)| *until <= now) {
@@ -177,22 +176,22 @@ impl Admission {
         expired
     }
 
-    /// When to call [`Admission::expired`] at the latest.
+    /// The latest time at which to call [`Admission::expired`].
     pub fn deadline(&self) -> Option<Instant> {
         self.expiries.first().map(|(until, _)| *until)
     }
 
-    /// How many wait.
+    /// Number of queued jobs.
     pub fn queued(&self) -> usize {
         self.expiries.len()
     }
 
-    /// How many run.
+    /// Number of running jobs.
     pub fn running(&self) -> usize {
         self.running
     }
 
-    /// Changes the bounds while running. What is over a new bound runs or waits to its end.
+    /// Changes the bounds. Jobs beyond a new bound run or wait to their end.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
     }

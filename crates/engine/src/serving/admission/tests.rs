@@ -1,4 +1,4 @@
-//! Admission: bounds, fairness, expiry, and that no job is ever lost.
+//! Tests of bounds, fairness and expiry, and that no job is ever lost.
 
 use proptest::prelude::*;
 
@@ -22,7 +22,7 @@ fn start_all(admission: &mut Admission, now: Instant) -> Vec<u64> {
 }
 
 #[test]
-fn slots_go_round_robin_over_the_peers() {
+fn free_slots_go_round_robin_over_the_peers() {
     let now = start();
     let mut admission = Admission::new(limits(6, 6));
     for job in 0..10 {
@@ -47,7 +47,7 @@ fn one_peer_leaves_slots_to_the_others() {
 }
 
 #[test]
-fn a_version_1_client_that_asks_for_1024_chunks_at_once_gets_them_all() {
+fn a_version_1_client_gets_1024_chunks_asked_for_at_once() {
     let mut now = start();
     let mut admission = Admission::new(Limits::default());
     (0..1_024).for_each(|job| assert_eq!(admission.enqueue(now, JobId(job), key(0)), Verdict::Accepted));
@@ -64,7 +64,7 @@ fn a_version_1_client_that_asks_for_1024_chunks_at_once_gets_them_all() {
 }
 
 #[test]
-fn a_full_queue_is_an_answer() {
+fn a_call_beyond_a_bound_is_refused() {
     let now = start();
     let mut admission = Admission::new(Limits { queued_max: 3, queued_per_peer_max: 2, ..limits(0, 1) });
     let answers: Vec<_> = [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1), (0, 2)]
@@ -75,7 +75,7 @@ fn a_full_queue_is_an_answer() {
 }
 
 #[test]
-fn what_waited_too_long_is_named_once_and_not_served() {
+fn an_expired_job_is_returned_once_and_not_served() {
     let now = start();
     let mut admission = Admission::new(limits(1, 1));
     admission.enqueue(now, JobId(0), key(0));
@@ -107,7 +107,7 @@ fn any_act() -> impl Strategy<Value = Act> {
 
 proptest! {
     #[test]
-    fn every_job_is_queued_or_running_once_within_the_bounds(acts in prop::collection::vec(any_act(), 0..200)) {
+    fn any_order_keeps_every_job_once_and_within_bounds(acts in prop::collection::vec(any_act(), 0..200)) {
         let limits = Limits { queued_max: 12, queued_per_peer_max: 5, ..limits(4, 2) };
         let mut now = start();
         let mut admission = Admission::new(limits.clone());
@@ -128,7 +128,7 @@ proptest! {
                     None => {
                         let busy = |peer: &u64| running.values().filter(|p| *p == peer).count() >= 2;
                         let all_expired = admission.deadline().is_some_and(|deadline| deadline <= now);
-                        prop_assert!(running.len() >= 4 || all_expired || queued.values().all(busy), "work is left lying");
+                        prop_assert!(running.len() >= 4 || all_expired || queued.values().all(busy), "a job that may run is left in the queue");
                     }
                 },
                 Act::Finish(job) => {

@@ -15,25 +15,25 @@ fn start() -> Instant {
 
 proptest! {
     #[test]
-    fn all_who_wait_get_equal_bytes_whatever_they_ask_for(
+    fn waiting_groups_get_equal_bytes_whatever_they_ask_for(
         rate in prop_oneof![10_000u64..1_000_000, MIB..100 * MIB],
         asks in prop::collection::vec((1u64..16, any::<bool>()), 2..40),
     ) {
         let mut now = start();
         let mut turns = Turns::new(now, Rate::new(rate));
         let mut got = vec![0; asks.len()];
-        let ask = |turns: &mut Turns<usize, usize>, now, who: usize| {
-            turns.ask(now, who, who, asks[who].0 * (64 << 10), asks[who].1)
+        let ask = |turns: &mut Turns<usize, usize>, now, group: usize| {
+            turns.ask(now, group, group, asks[group].0 * (64 << 10), asks[group].1)
         };
-        // Whoever comes first takes what was saved up.
+        // The first group takes what was saved up.
         for who in 0..asks.len() {
             while matches!(ask(&mut turns, now, who), Verdict::Now(..)) {}
         }
         for _ in 0..asks.len() * 400 {
             now = turns.deadline().unwrap();
-            while let Some((who, bytes)) = turns.next(now) {
-                got[who] += bytes;
-                prop_assert_eq!(ask(&mut turns, now, who), Verdict::Later);
+            while let Some((group, bytes)) = turns.next(now) {
+                got[group] += bytes;
+                prop_assert_eq!(ask(&mut turns, now, group), Verdict::Later);
             }
         }
         prop_assert_eq!(turns.waiting(), asks.len());
@@ -43,7 +43,7 @@ proptest! {
     }
 
     #[test]
-    fn those_who_leave_take_nothing_along(leaves in prop::collection::vec(any::<bool>(), 1..20)) {
+    fn a_forgotten_group_gives_its_bytes_to_the_others(leaves in prop::collection::vec(any::<bool>(), 1..20)) {
         let mut now = start();
         let mut turns = Turns::new(now, Rate::new(MIB));
         while matches!(turns.ask(now, 99, 99, 64 << 10, true), Verdict::Now(..)) {}
@@ -67,7 +67,7 @@ proptest! {
 }
 
 #[test]
-fn jobs_of_one_group_share_its_turn_and_lifting_the_limit_frees_all() {
+fn jobs_of_a_group_share_its_turn_until_the_limit_is_lifted() {
     let now = start();
     let mut turns = Turns::new(now, Rate::new(MIB));
     while matches!(turns.ask(now, "crowd", 0, 64 << 10, true), Verdict::Now(..)) {}
