@@ -10,7 +10,7 @@ mod pool;
 mod priority;
 mod stop;
 
-pub use blocking::{about_to_block, before_blocking};
+pub use blocking::{Blocking, about_to_block, before_blocking};
 pub use group::{Group, Stragglers};
 pub use pool::{Full, Pool};
 pub use priority::lower_priority;
