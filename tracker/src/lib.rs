@@ -12,7 +12,6 @@ pub mod cli;
 pub mod config;
 pub mod dialback;
 mod files;
-pub mod http;
 pub mod invites;
 pub mod keys;
 pub mod limits;
@@ -33,4 +32,5 @@ mod sync;
 pub mod wire;
 pub mod writer;
 
+pub use peernet_door as http;
 pub use server::{Builder, StartError, Tracker};

@@ -27,11 +27,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("protos", &[]),
     ("crates/engine", &[]),
     ("crates/threads", &[]),
+    ("crates/door", &["peernet-protos", "peernet-threads"]),
     ("crates/testkit", &["peernet-protos"]),
-    ("tracker", &["peernet-engine", "peernet-protos", "peernet-threads"]),
+    ("tracker", &["peernet-door", "peernet-engine", "peernet-protos", "peernet-threads"]),
     ("peer", &["peernet-engine", "peernet-protos", "peernet-threads"]),
     ("bench", &["peernet-engine", "peernet-protos", "peernet-testkit", "peernet-tracker"]),
-    ("fuzz", &["peernet", "peernet-engine", "peernet-protos", "peernet-tracker"]),
+    ("fuzz", &["peernet", "peernet-door", "peernet-engine", "peernet-protos", "peernet-tracker"]),
 ];
 
 fn root() -> PathBuf {

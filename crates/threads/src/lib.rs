@@ -6,12 +6,14 @@
 
 mod blocking;
 mod group;
+mod lock;
 mod pool;
 mod priority;
 mod stop;
 
 pub use blocking::{Blocking, about_to_block, before_blocking};
 pub use group::{Group, Stragglers};
+pub use lock::lock;
 pub use pool::{Full, Pool};
 pub use priority::lower_priority;
 pub use stop::{StopSignal, Stopper, stop_pair};

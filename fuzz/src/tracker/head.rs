@@ -1,6 +1,6 @@
 //! The strict parser of a request's head.
 
-use peernet_tracker::http::head::{HeadLimits, ParsedHead, parse_head};
+use peernet_door::head::{HeadLimits, ParsedHead, parse_head};
 
 use crate::texts;
 

@@ -4,11 +4,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use peernet_door::{Head, Request, RequestId};
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use peernet_tracker::accounts::RefreshToken;
 use peernet_tracker::api::{peer_address, query_args};
-use peernet_tracker::http::{Head, Request, RequestId};
 use peernet_tracker::keys::{Caller, Keys, Lifetimes};
 use peernet_tracker::percent::percent_decode;
 use peernet_tracker::wire;

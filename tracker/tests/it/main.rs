@@ -6,7 +6,6 @@
 mod accounts;
 mod admin;
 mod devices;
-mod door;
 mod identity;
 mod limits;
 mod openapi;

@@ -74,7 +74,7 @@ pub(super) fn open_files(config: &Config) -> Check {
     if allowed >= wanted {
         return Check::ok(name, format!("the limit allows all {wanted} connections of connections_max"));
     }
-    let needed = wanted + crate::http::door::FDS_RESERVED as usize;
+    let needed = wanted + crate::http::FDS_RESERVED as usize;
     Check::warn(
         name,
         format!("the limit of this shell allows {allowed} of {wanted} connections; ulimit -n {needed} or LimitNOFILE="),

@@ -1,0 +1,107 @@
+//! Everything a client could make grow or wait, with its bound.
+
+use std::time::Duration;
+
+use crate::head::HeadLimits;
+
+/// Open files kept for everything that is not a connection: database, store, logs, the operations listener.
+pub const FDS_RESERVED: u64 = 256;
+/// Connections allowed however few open files the process may have; accept then fails now and then, which is harmless.
+const CONNECTIONS_MIN: u64 = 16;
+
+/// The door's limits. Deadlines are total, for the whole head, body or answer, however many reads or writes it takes.
+#[derive(Debug, Clone)]
+pub struct DoorLimits {
+    /// Connections at once; further ones are told 503. Also bounded by the open-file limit less 256.
+    pub connections_max: usize,
+    /// Connections at once from one client: an IPv4 address, or the /64 that an IPv6 address is in, because one
+    /// machine usually has all of a /64. Raise it where many clients share an address behind NAT.
+    pub connections_per_address_max: usize,
+    /// How long a further connection of that client waits for one of its others to end before it is told 503; up to 16
+    /// for each that is open wait, in places that nobody else wants. Zero turns them away at once.
+    pub address_wait: Duration,
+    /// The open-file limit to assume; `None` asks the system, and where it does not tell, only `connections_max` counts.
+    pub fds_max: Option<u64>,
+    /// From the head's first byte to its last; for a connection's first head, from accept.
+    pub head_deadline: Duration,
+    /// From the end of the head to the last byte of the body.
+    pub body_deadline: Duration,
+    /// Between an answer and the next request's first byte.
+    pub idle_deadline: Duration,
+    /// From an answer's first byte to its last.
+    pub write_deadline: Duration,
+    /// How long a closing connection reads on, so that its last answer is not lost to a reset.
+    pub linger: Duration,
+    /// What a request's head may be.
+    pub head: HeadLimits,
+    /// Bytes that bodies larger than 64 KiB may announce together, over all connections; beyond it 503.
+    pub large_bodies_bytes_max: usize,
+    /// Bytes that answers larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
+    /// More than one address can claim with the largest lookups.
+    pub large_answers_bytes_max: usize,
+    /// Stack of a thread that serves connections, which the service runs on, in bytes.
+    pub stack_bytes: usize,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 4_096,
+            connections_per_address_max: 64,
+            address_wait: Duration::from_secs(10),
+            fds_max: None,
+            head_deadline: Duration::from_secs(10),
+            body_deadline: Duration::from_secs(20),
+            idle_deadline: Duration::from_secs(30),
+            write_deadline: Duration::from_secs(20),
+            linger: Duration::from_millis(500),
+            head: HeadLimits::default(),
+            large_bodies_bytes_max: 256 * 1024 * 1024,
+            large_answers_bytes_max: 512 * 1024 * 1024,
+            stack_bytes: 256 * 1024,
+        }
+    }
+}
+
+impl DoorLimits {
+    /// How many connections these limits come to.
+    pub fn connections(&self) -> usize {
+        let Some(fds) = self.fds_max.or_else(system_fds_max) else { return self.connections_max };
+        let affordable = fds.saturating_sub(FDS_RESERVED).max(CONNECTIONS_MIN);
+        self.connections_max.min(usize::try_from(affordable).unwrap_or(usize::MAX))
+    }
+}
+
+/// The process's soft limit of open files (RLIMIT_NOFILE), where the system writes it down for reading.
+fn system_fds_max() -> Option<u64> {
+    fds_max_in(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn fds_max_in(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DoorLimits, fds_max_in};
+
+    #[test]
+    fn open_files_bound_the_connections() {
+        let check = |fds_max, expected| {
+            assert_eq!(DoorLimits { fds_max: Some(fds_max), ..DoorLimits::default() }.connections(), expected);
+        };
+        check(1_000_000, 4_096);
+        check(1_024, 768);
+        check(260, 16);
+        check(0, 16);
+    }
+
+    #[test]
+    fn the_soft_limit_is_read() {
+        let text = "Limit      Soft Limit   Hard Limit   Units\nMax open files            1024      524288   files\n";
+        assert_eq!(fds_max_in(text), Some(1024));
+        assert_eq!(fds_max_in("Max open files   unlimited unlimited files\n"), None);
+        assert_eq!(fds_max_in(""), None);
+    }
+}
