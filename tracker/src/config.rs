@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::authority;
-use crate::http::{DoorLimits, OpsAddress, Proxies};
+use crate::http::{DoorLimits, LocalAddress, Proxies};
 use crate::store::postgres::address::{Address, AddressError};
 use crate::swarm;
 pub use layers::{Notice, load, load_from};
@@ -204,23 +204,23 @@ impl Config {
     }
 
     /// Where operators reach the process; `None` for `off`.
-    pub fn ops_address(&self) -> Result<Option<OpsAddress>, ConfigError> {
+    pub fn ops_address(&self) -> Result<Option<LocalAddress>, ConfigError> {
         let refuse = |why: &str| ConfigError(format!("ops_listen: {why}"));
         if self.ops_listen == "off" {
             return Ok(None);
         }
         if self.ops_listen.is_empty() {
-            return Ok(Some(OpsAddress::Unix(self.data_dir.join("ops.sock"))));
+            return Ok(Some(LocalAddress::Unix(self.data_dir.join("ops.sock"))));
         }
         if let Some(path) = self.ops_listen.strip_prefix("unix:") {
-            return Ok(Some(OpsAddress::Unix(PathBuf::from(path))));
+            return Ok(Some(LocalAddress::Unix(PathBuf::from(path))));
         }
         let address: SocketAddr =
             self.ops_listen.parse().map_err(|_| refuse("must be unix:PATH, a loopback ADDR:PORT or off"))?;
         if !address.ip().is_loopback() {
             return Err(refuse("only a loopback address or a Unix socket may serve operators"));
         }
-        Ok(Some(OpsAddress::Loopback(address)))
+        Ok(Some(LocalAddress::Loopback(address)))
     }
 
     /// How many database connections, and so how many requests work on the database at once.

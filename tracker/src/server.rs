@@ -23,7 +23,7 @@ use peernet_engine::time::UnixMillis;
 use crate::app::{AccessLog, App, Operations, Public, system_clock};
 use crate::authority::Authority;
 use crate::config::{Config, Secret};
-use crate::http::{Door, Ops, Security, Service};
+use crate::http::{Door, LocalDoor, Security, Service};
 use crate::keys::{Keys, Lifetimes};
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -46,6 +46,9 @@ pub const DATABASE_FILE: &str = "tracker.sqlite";
 /// The file of the swarm's log in the data folder.
 pub const SWARM_FILE: &str = "swarm.sqlite";
 
+/// How long a call of the operations listener may take to end when the tracker stops.
+const OPS_GRACE: Duration = Duration::from_secs(5);
+
 /// Connections the store keeps beside those of request handlers: writer, reputation thread and exchange.
 pub(crate) const OWN_CONNECTIONS: usize = 3;
 
@@ -59,7 +62,7 @@ pub struct Tracker {
 /// What must be stopped.
 struct Running {
     threads: Threads,
-    ops: Option<Ops>,
+    ops: Option<LocalDoor>,
     /// Given back last but for the log.
     _lock: FolderLock,
     /// Last, so that everything else can say how it ended.
@@ -188,7 +191,7 @@ impl Tracker {
         }
         let ended = running.threads.stop(&self.app);
         if let Some(ops) = running.ops {
-            ops.stop();
+            ops.drain(OPS_GRACE);
         }
         log::info("server", "stopped", &[]);
         drop(running.log);
@@ -278,15 +281,15 @@ fn open_authority(config: &Config) -> Result<Authority, StartError> {
 }
 
 /// The public port last: who can reach it finds everything else ready.
-fn open_ports(app: &Arc<App>) -> Result<(Option<Ops>, SocketAddr), StartError> {
+fn open_ports(app: &Arc<App>) -> Result<(Option<LocalDoor>, SocketAddr), StartError> {
     let ops = open_ops(app)?;
     Ok((ops, open_door(app)?))
 }
 
-fn open_ops(app: &Arc<App>) -> Result<Option<Ops>, StartError> {
+fn open_ops(app: &Arc<App>) -> Result<Option<LocalDoor>, StartError> {
     let Some(address) = app.config.ops_address().map_err(StartError::Config)? else { return Ok(None) };
     let service: Arc<dyn Service> = Arc::new(Operations(Arc::clone(app)));
-    Ops::bind(&address, &service).map(Some).map_err(StartError::Ops)
+    LocalDoor::bind(&address, service).map(Some).map_err(StartError::Ops)
 }
 
 fn open_door(app: &Arc<App>) -> Result<SocketAddr, StartError> {

@@ -1,30 +1,36 @@
-//! Which connections are open: the caps, and the handle by which a drain ends each of them.
+//! The places of open connections: the caps, and the handle by which a drain ends each connection.
 //!
-//! Invariant: a connection is in here from before anything is read of it until after its socket is closed, so an empty
-//! admission means that no socket is left and no request is in the service.
+//! Invariant: a connection has its place from before its first read until after its socket is closed. So an empty admission means
+//! that no socket is left and no request is in a handler.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use peernet_threads::lock;
+
+use crate::budget::ByteBudget;
 use crate::limits::DoorLimits;
+use crate::link::{Client, Link};
 use crate::waiting::WaitingRoom;
 
-/// How many times its cap a client may have waiting.
+/// Connections of one client that may wait, for each one it may have open.
 const WAITING_PER_PLACE: usize = 16;
 
 /// Why a connection was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnedAway {
+    /// The door has no place left.
     Full,
+    /// The client has its share.
     Address,
 }
 
-/// What becomes of a new connection.
+/// The decision about a new connection.
 pub(crate) enum Entry {
-    /// It has this place. Where none was free, one that waited has to go.
+    /// It has place `id`. If no place was free, the waiting connection `gives_way` must be turned away.
     In {
         id: u64,
         gives_way: Option<Arc<Link>>,
@@ -34,29 +40,6 @@ pub(crate) enum Entry {
     Not(TurnedAway),
 }
 
-/// One open connection, as who serves it and a drain see it.
-pub(crate) struct Link {
-    pub(crate) stream: TcpStream,
-    pub(crate) remote: IpAddr,
-    /// No request is in flight: it waits for one, or for the client to close.
-    idle: AtomicBool,
-}
-
-impl Link {
-    pub(crate) fn new(stream: TcpStream, remote: IpAddr) -> Self {
-        Self { stream, remote: remote.to_canonical(), idle: AtomicBool::new(true) }
-    }
-
-    pub(crate) fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::SeqCst);
-    }
-
-    /// Ends the connection in both or one direction; that it may be over already does not matter.
-    fn end(&self, how: Shutdown) {
-        let _ = self.stream.shutdown(how);
-    }
-}
-
 /// The open connections and their caps.
 pub(crate) struct Admission {
     connections_max: usize,
@@ -64,23 +47,23 @@ pub(crate) struct Admission {
     address_wait: Duration,
     open: Mutex<OpenLinks>,
     emptied: Condvar,
-    /// Somebody waits, or nobody will any more.
+    /// A connection began to wait, or waiting has ended for good.
     waiting_changed: Condvar,
-    /// How many wait, so that the busiest path need not take the lock to learn that nobody does.
+    /// The number of waiting connections, for the hot path, which must not take the lock to learn that it is zero.
     waiting_count: AtomicUsize,
     /// Bytes announced by large bodies that are being read or handled.
-    large_bodies_bytes: AtomicUsize,
-    /// Bytes of large answers that are being written.
-    large_answers_bytes: AtomicUsize,
+    pub(crate) large_bodies: ByteBudget,
+    /// Bytes of large replies that are being written.
+    pub(crate) large_replies: ByteBudget,
 }
 
 #[derive(Default)]
 struct OpenLinks {
     next_id: u64,
     links: HashMap<u64, Arc<Link>>,
-    per_client: HashMap<IpAddr, usize>,
+    per_client: HashMap<Client, usize>,
     waiting: WaitingRoom,
-    /// Nobody may wait any more.
+    /// No connection may wait any more.
     closed: bool,
 }
 
@@ -94,25 +77,25 @@ impl Admission {
             emptied: Condvar::new(),
             waiting_changed: Condvar::new(),
             waiting_count: AtomicUsize::new(0),
-            large_bodies_bytes: AtomicUsize::new(0),
-            large_answers_bytes: AtomicUsize::new(0),
+            large_bodies: ByteBudget::default(),
+            large_replies: ByteBudget::default(),
         }
     }
 
-    /// Takes a place for the connection, which [`Admission::leave`] gives back, or lets it wait for one. Who waits takes
-    /// no place from anyone: he gives way to a connection that is within its client's cap.
+    /// Takes a place for the connection, which [`Admission::leave`] gives back, or lets it wait for one. A waiting connection
+    /// keeps no other out: it gives way to a connection that is within its client's cap.
     pub(crate) fn admit(&self, link: &Arc<Link>) -> Entry {
-        let client = client_of(link.remote);
+        let client = link.client();
         let mut open = self.lock();
         let has_room = open.links.len() + open.waiting.len() < self.connections_max;
         if open.per_client.get(&client).is_some_and(|count| *count >= self.per_address_max) {
-            let waits = has_room && self.lets_wait(&mut open, client, link);
+            let waits = has_room && self.lets_wait(&mut open, link);
             return if waits { Entry::Waits } else { Entry::Not(TurnedAway::Address) };
         }
         if open.links.len() >= self.connections_max {
             return Entry::Not(TurnedAway::Full);
         }
-        let gives_way = if has_room { None } else { open.waiting.last() };
+        let gives_way = if has_room { None } else { open.waiting.pop_last() };
         self.count_waiting(&open);
         *open.per_client.entry(client).or_default() += 1;
         let id = open.next_id;
@@ -121,10 +104,10 @@ impl Admission {
         Entry::In { id, gives_way }
     }
 
-    fn lets_wait(&self, open: &mut OpenLinks, client: IpAddr, link: &Arc<Link>) -> bool {
-        let (until, most) =
-            (Instant::now() + self.address_wait, self.per_address_max.saturating_mul(WAITING_PER_PLACE));
-        let waits = !open.closed && !self.address_wait.is_zero() && open.waiting.take_in(client, link, until, most);
+    fn lets_wait(&self, open: &mut OpenLinks, link: &Arc<Link>) -> bool {
+        let until = Instant::now() + self.address_wait;
+        let per_client_max = self.per_address_max.saturating_mul(WAITING_PER_PLACE);
+        let waits = !open.closed && !self.address_wait.is_zero() && open.waiting.push(link, until, per_client_max);
         if waits {
             self.count_waiting(open);
             self.waiting_changed.notify_all();
@@ -132,40 +115,41 @@ impl Admission {
         waits
     }
 
-    /// Ends a connection and gives its place to the next one that waits at the same client; `None`, and the place is given
-    /// back, where there is none. The caller has dropped its own share of the link.
+    /// Ends a connection and gives its place to the next waiting connection of the same client. If there is none, gives the place
+    /// back and returns `None`. The caller has dropped its own handle of the link.
     pub(crate) fn pass_on(&self, id: u64) -> Option<Arc<Link>> {
         let mut open = self.lock();
-        let client = open.links.get(&id).map(|link| client_of(link.remote))?;
-        let Some(next) = open.waiting.next_of(client) else {
+        let client = open.links.get(&id).map(|link| link.client())?;
+        let Some(next) = open.waiting.pop_of(client) else {
             drop(open);
             self.leave(id);
             return None;
         };
         self.count_waiting(&open);
         let ended = open.links.insert(id, Arc::clone(&next));
-        drop((open, ended));
+        drop(open);
+        drop(ended);
         Some(next)
     }
 
-    /// Whether somebody waits for a place of this connection's client.
+    /// Whether another connection of this link's client waits for a place.
     pub(crate) fn is_wanted(&self, link: &Link) -> bool {
-        self.waiting_count() > 0 && self.lock().waiting.has(client_of(link.remote))
+        self.waiting_count() > 0 && self.lock().waiting.has(link.client())
     }
 
     pub(crate) fn waiting_count(&self) -> usize {
         self.waiting_count.load(Ordering::Relaxed)
     }
 
-    /// Has those turned away who have waited too long, until [`Admission::end_waiting`].
+    /// Calls `turn_away` for each connection that has waited too long, until [`Admission::end_waiting`].
     pub(crate) fn watch_waiting(&self, turn_away: impl Fn(&Link)) {
         let mut open = self.lock();
         while !open.closed {
-            let left = open.waiting.first_until().map(|until| until.saturating_duration_since(Instant::now()));
+            let left = open.waiting.first_deadline().map(|until| until.saturating_duration_since(Instant::now()));
             open = match left {
                 None => self.waiting_changed.wait(open).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => {
-                    let overdue = open.waiting.first();
+                    let overdue = open.waiting.pop_first();
                     self.count_waiting(&open);
                     drop(open);
                     overdue.iter().for_each(|link| turn_away(link));
@@ -179,7 +163,7 @@ impl Admission {
         }
     }
 
-    /// Nobody waits any more; returns who did.
+    /// Ends waiting for good. Returns the connections that waited.
     pub(crate) fn end_waiting(&self) -> WaitingRoom {
         let mut open = self.lock();
         open.closed = true;
@@ -193,14 +177,14 @@ impl Admission {
         self.waiting_count.store(open.waiting.len(), Ordering::Relaxed);
     }
 
-    /// Gives a place back. The caller has dropped its own share of the link, so the socket closes here.
+    /// Gives a place back. The caller has dropped its own handle of the link, so the socket closes here.
     pub(crate) fn leave(&self, id: u64) {
         let mut open = self.lock();
         let Some(link) = open.links.remove(&id) else { return };
-        let client = client_of(link.remote);
-        if let Some(from_client) = open.per_client.get_mut(&client) {
-            *from_client -= 1;
-            if *from_client == 0 {
+        let client = link.client();
+        if let Some(of_client) = open.per_client.get_mut(&client) {
+            *of_client -= 1;
+            if *of_client == 0 {
                 open.per_client.remove(&client);
             }
         }
@@ -214,75 +198,35 @@ impl Admission {
         self.lock().links.len()
     }
 
-    /// How many connections are idle, and how many are not.
+    /// The numbers of connections without and with a request in flight.
     pub(crate) fn idle_and_busy(&self) -> (usize, usize) {
         let open = self.lock();
-        let idle_count = open.links.values().filter(|link| link.idle.load(Ordering::SeqCst)).count();
+        let idle_count = open.links.values().filter(|link| link.is_idle()).count();
         (idle_count, open.links.len() - idle_count)
     }
 
     /// Ends the reading side of every idle connection.
     pub(crate) fn end_idle(&self) {
         let open = self.lock();
-        let idle = open.links.values().filter(|link| link.idle.load(Ordering::SeqCst));
-        idle.for_each(|link| link.end(Shutdown::Read));
+        open.links.values().filter(|link| link.is_idle()).for_each(|link| link.end(Shutdown::Read));
     }
 
-    /// Cuts every connection; how many there were.
+    /// Cuts every connection. Returns the number of connections there were.
     pub(crate) fn cut_all(&self) -> usize {
         let open = self.lock();
         open.links.values().for_each(|link| link.end(Shutdown::Both));
         open.links.len()
     }
 
-    /// Returns when no connection is open, or at the deadline.
+    /// Waits until no connection is open, at most until `deadline`.
     pub(crate) fn wait_until_empty(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self.emptied.wait_timeout_while(self.lock(), left, |open| !open.links.is_empty());
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Takes `bytes` of the budget that large bodies share; `None` where it is used up.
-    pub(crate) fn large_body(&self, bytes: usize, bytes_max: usize) -> Option<LargeBody<'_>> {
-        LargeBody::take(&self.large_bodies_bytes, bytes, bytes_max)
-    }
-
-    /// The same for answers: clients that read slowly must not fill the memory with what waits for them.
-    pub(crate) fn large_answer(&self, bytes: usize, bytes_max: usize) -> Option<LargeBody<'_>> {
-        LargeBody::take(&self.large_answers_bytes, bytes, bytes_max)
-    }
-
-    /// No invariant can be broken half-way by a panic in here, so a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, OpenLinks> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A share of a budget for large bodies, given back on drop.
-pub(crate) struct LargeBody<'a> {
-    budget: &'a AtomicUsize,
-    bytes: usize,
-}
-
-impl<'a> LargeBody<'a> {
-    fn take(budget: &'a AtomicUsize, bytes: usize, bytes_max: usize) -> Option<Self> {
-        let taken = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= bytes_max);
-        budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-        Some(Self { budget, bytes })
-    }
-}
-
-impl Drop for LargeBody<'_> {
-    fn drop(&mut self) {
-        self.budget.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-/// What the cap per address counts: an IPv4 address, or an IPv6 /64.
-fn client_of(remote: IpAddr) -> IpAddr {
-    match remote {
-        IpAddr::V4(_) => remote,
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        lock(&self.open)
     }
 }
 

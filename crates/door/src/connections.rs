@@ -1,78 +1,80 @@
-//! The admitted connections: each waits in its slot for its client, is advanced by one thread at a time, and ends in its deadline.
+//! The admitted connections: each waits in its slot for its client, is advanced by one thread at a time, and ends at its deadline.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use peernet_threads::Group;
 
-use crate::Reply;
-use crate::admission::Link;
-use crate::crew::{Crew, Work};
 use crate::door::Shared;
 use crate::exchange::{Exchange, Next};
+use crate::link::Link;
 use crate::poll::Event;
 use crate::slots::Slots;
 use crate::wire::Line;
+use crate::workers::{Work, WorkerPool};
 
-/// The thread that watches the deadlines.
+/// The name of the thread that watches the deadlines.
 const WATCH_NAME: &str = "door-deadlines";
-/// Slots beyond the most connections, because one that ends gives its slot back a moment after its place.
+/// Slots beyond the most connections, because a connection that ends gives its slot back a moment after its place.
 const SLOTS_SPARE: usize = 64;
-/// How often they are looked at: so many times within the shortest of them, and no more and no less often than this.
+/// Deadlines are looked at this many times within the shortest of them.
 const LOOKS_PER_DEADLINE: u32 = 8;
-const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(250)];
+/// Deadlines are looked at no more often than this, to save the walk over all slots.
+const LOOK_EVERY_MIN: Duration = Duration::from_millis(5);
+/// Deadlines are looked at no less often than this.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(250);
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = const { RefCell::new(Buffers { read: Vec::new(), out: Vec::new() }) };
 }
 
-/// A thread's memory, which every connection uses that it advances.
+/// A thread's buffers, used by every connection that it advances.
 struct Buffers {
-    /// What comes is read into it.
+    /// Received bytes.
     read: Vec<u8>,
-    /// Answers are printed there.
+    /// Printed replies.
     out: Vec<u8>,
 }
 
-/// One connection while it is nobody's, and what it holds.
+/// One connection and everything it holds.
 struct Connection {
     exchange: Exchange<Line>,
     place: Place,
     slot: usize,
-    /// The poller has seen its socket.
-    is_known: bool,
+    /// Its socket is registered with the poller.
+    is_registered: bool,
 }
 
-/// All of them, and the threads that serve them.
+/// All connections, and the workers that serve them.
 pub(crate) struct Connections {
     shared: Arc<Shared>,
-    crew: Arc<Crew>,
+    workers: Arc<WorkerPool>,
     slots: Slots<Box<Connection>>,
 }
 
 impl Connections {
-    /// Starts the threads.
-    pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Arc<Self>> {
-        let crew = Crew::new(shared.limits.stack_bytes)?;
+    /// Starts the workers.
+    fn start(shared: &Arc<Shared>) -> io::Result<Arc<Self>> {
+        let workers = WorkerPool::new(shared.limits.stack_bytes)?;
         let slots = Slots::new(shared.limits.connections() + SLOTS_SPARE);
-        let connections = Arc::new(Self { shared: Arc::clone(shared), crew, slots });
-        // Weak, because the threads belong to the crew, and the crew to the connections.
+        let connections = Arc::new(Self { shared: Arc::clone(shared), workers, slots });
+        // Weak, because the workers belong to the pool, and the pool to the connections.
         let served = Arc::downgrade(&connections);
         let work: Arc<Work> = Arc::new(move |event| served.upgrade().iter().for_each(|served| served.advance(event)));
-        if let Err(error) = connections.crew.start(&work) {
-            connections.crew.dismiss(Instant::now());
+        if let Err(error) = connections.workers.start(shared.limits.workers, &work) {
+            connections.workers.shut_down(Instant::now());
             return Err(error);
         }
         Ok(connections)
     }
 
     /// Takes in a connection that has a place.
-    pub(crate) fn welcome(&self, id: u64, link: Arc<Link>) {
+    pub(crate) fn welcome(self: &Arc<Self>, id: u64, link: Arc<Link>) {
         let place = Place { id, shared: Arc::clone(&self.shared) };
         match self.slots.reserve() {
             Some(slot) => self.begin(link, place, slot),
@@ -80,22 +82,23 @@ impl Connections {
         }
     }
 
-    fn begin(&self, link: Arc<Link>, place: Place, slot: usize) {
+    fn begin(self: &Arc<Self>, link: Arc<Link>, place: Place, slot: usize) {
         self.shared.counters.connections.add_one();
         let wire = Line::new(Arc::clone(&link), &self.shared.security);
         let exchange = Exchange::new(wire, link, &self.shared);
-        self.wait(Box::new(Connection { exchange, place, slot, is_known: false }), false);
+        self.wait(Box::new(Connection { exchange, place, slot, is_registered: false }), false);
     }
 
-    /// Something has come on a connection. Where somebody has it, he hears that it was called.
+    /// Handles a readiness event. If another thread has the connection, the slot marks that it was called, and that thread
+    /// requests another event before it puts the connection back.
     fn advance(self: &Arc<Self>, event: Event) {
         if let Some(connection) = self.slots.take(event.key) {
-            self.go_on(connection, |exchange, shared, out| exchange.advance(shared, out, event.ended));
+            self.step(connection, |exchange, shared, out| exchange.advance(shared, out, event.ended));
         }
     }
 
-    /// Has the connection do one step, and then what that step ended in.
-    fn go_on(
+    /// Runs one step of a connection, and then does what the connection needs next.
+    fn step(
         self: &Arc<Self>,
         mut connection: Box<Connection>,
         step: impl FnOnce(&mut Exchange<Line>, &Shared, &mut Vec<u8>) -> Next,
@@ -123,40 +126,51 @@ impl Connections {
         match next {
             Next::Wait => self.wait(connection, false),
             Next::Again => self.wait(connection, true),
-            Next::Later(later) => {
+            Next::Deferred(deferred) => {
                 let connections = Arc::clone(self);
-                later(Box::new(move |reply| connections.resume(connection, &reply)));
+                deferred.then(move |reply| {
+                    connections.step(connection, |exchange, shared, out| exchange.resume(shared, out, reply));
+                });
             }
+            Next::Streamed => self.begin_stream(connection),
             Next::End => self.finish(*connection),
         }
     }
 
-    /// The reply is there that the connection waited for.
-    fn resume(self: &Arc<Self>, connection: Box<Connection>, reply: &Reply) {
-        self.go_on(connection, |exchange, shared, out| exchange.resume(shared, out, reply));
+    /// Lets pushes wake a worker for this connection, and sends the head and what was pushed already.
+    fn begin_stream(self: &Arc<Self>, connection: Box<Connection>) {
+        let poller = Arc::clone(self.workers.poller());
+        let link = Arc::clone(connection.exchange.link());
+        let slot = connection.slot;
+        // A failure means that the socket is broken, which its own event reports.
+        connection.exchange.attach_stream(&self.shared, move || drop(poller.wake(&link.stream, slot)));
+        self.step(connection, |exchange, shared, out| exchange.advance(shared, out, false));
     }
 
-    /// Leaves the connection in its slot until its client or its deadline comes, or, `again`, until a thread is free. So it is too where
-    /// something came while it was out: the thread that heard of it found nobody.
-    fn wait(&self, connection: Box<Connection>, again: bool) {
-        let (slot, poller) = (connection.slot, self.crew.poller());
-        let armed = self.slots.put(slot, connection, |connection, called| {
-            let was_known = std::mem::replace(&mut connection.is_known, true);
+    /// Leaves the connection in its slot until its client or its deadline comes, or, with `again`, until a worker is free. A worker
+    /// is also called if an event arrived while the connection was out, because the thread that took that event found nothing.
+    fn wait(self: &Arc<Self>, connection: Box<Connection>, again: bool) {
+        let slot = connection.slot;
+        let poller = self.workers.poller();
+        let registered = self.slots.put(slot, connection, |connection, called| {
+            let was_registered = std::mem::replace(&mut connection.is_registered, true);
+            // A stream that went on while the drain ended the others would be missed without this.
+            let must_end = self.shared.draining() && connection.exchange.is_streaming();
             let stream = &connection.exchange.link().stream;
-            match (was_known, again || called) {
+            match (was_registered, again || called || must_end) {
                 (false, _) => poller.add(stream, slot),
                 (true, false) => Ok(()),
-                (true, true) => poller.call(stream, slot),
+                (true, true) => poller.wake(stream, slot),
             }
         });
-        if let Err(connection) = armed {
+        if let Err(connection) = registered {
             self.shared.counters.accept_errors.add_one();
             self.finish(*connection);
         }
     }
 
-    /// Ends a connection; who waits for its place has it, and its slot.
-    fn finish(&self, connection: Connection) {
+    /// Ends a connection. A connection that waits for its place gets the place and the slot.
+    fn finish(self: &Arc<Self>, connection: Connection) {
         let Connection { exchange, place, slot, .. } = connection;
         drop(exchange);
         match self.shared.admission.pass_on(place.id) {
@@ -165,11 +179,20 @@ impl Connections {
         }
     }
 
+    /// Ends what has passed its deadline.
     fn expire(self: &Arc<Self>) {
         let now = Instant::now();
         self.slots.take_due(
-            |connection| connection.exchange.until() <= now,
-            |connection| self.go_on(connection, |exchange, shared, out| exchange.expire(shared, out)),
+            |connection| connection.exchange.deadline() <= now,
+            |connection| self.step(connection, |exchange, shared, out| exchange.expire(shared, out, now)),
+        );
+    }
+
+    /// Ends every streamed reply in order. The drain has begun, so a stream that another thread has ends when it is put back.
+    fn end_streams(self: &Arc<Self>) {
+        self.slots.take_due(
+            |connection| connection.exchange.is_streaming(),
+            |connection| self.step(connection, |exchange, shared, out| exchange.advance(shared, out, false)),
         );
     }
 }
@@ -177,8 +200,8 @@ impl Connections {
 /// The connections, and the thread that ends those whose deadline has passed.
 pub(crate) struct Serving {
     connections: Arc<Connections>,
-    deadlines: JoinHandle<()>,
-    /// Never sent to: that thread ends when it is dropped.
+    deadlines: Group,
+    /// Never sent to. Dropping it ends that thread.
     stop: Sender<Infallible>,
 }
 
@@ -187,10 +210,12 @@ impl Serving {
     pub(crate) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
         let connections = Connections::start(shared)?;
         let (stop, stopped) = bounded(0);
-        match spawn_watch(Arc::clone(&connections), stopped) {
-            Ok(deadlines) => Ok(Self { connections, deadlines, stop }),
+        let mut deadlines = Group::default();
+        let watched = Arc::clone(&connections);
+        match deadlines.spawn(WATCH_NAME, move || watch_deadlines(&watched, &stopped)) {
+            Ok(()) => Ok(Self { connections, deadlines, stop }),
             Err(error) => {
-                connections.crew.dismiss(Instant::now());
+                connections.workers.shut_down(Instant::now());
                 Err(error)
             }
         }
@@ -200,29 +225,28 @@ impl Serving {
         &self.connections
     }
 
-    /// Ends them; returns when they have ended, or at the deadline where the service holds some.
+    pub(crate) fn end_streams(&self) {
+        self.connections.end_streams();
+    }
+
+    /// Ends all threads. Returns when they have ended, or at `deadline` if handlers hold some.
     pub(crate) fn end(self, deadline: Instant) {
         drop(self.stop);
-        // A panic in it leaves nothing to clean up: the connections are ended either way.
-        let _ = self.deadlines.join();
-        self.connections.crew.dismiss(deadline);
+        // It never waits for a client, so it ends within one look.
+        let _ended = self.deadlines.join(2 * LOOK_EVERY_MAX);
+        self.connections.workers.shut_down(deadline);
     }
 }
 
-fn spawn_watch(connections: Arc<Connections>, stopped: Receiver<Infallible>) -> io::Result<JoinHandle<()>> {
-    let limits = &connections.shared.limits;
-    let shortest = limits.head_deadline.min(limits.idle_deadline).min(limits.linger);
-    let [least, most] = LOOK_EVERY;
-    let every = (shortest / LOOKS_PER_DEADLINE).clamp(least, most);
-    let watch = move || {
-        while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-            connections.expire();
-        }
-    };
-    thread::Builder::new().name(WATCH_NAME.to_owned()).spawn(watch)
+fn watch_deadlines(connections: &Arc<Connections>, stopped: &Receiver<Infallible>) {
+    let shortest = connections.shared.limits.shortest_deadline();
+    let every = (shortest / LOOKS_PER_DEADLINE).clamp(LOOK_EVERY_MIN, LOOK_EVERY_MAX);
+    while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+        connections.expire();
+    }
 }
 
-/// A connection's place in the admission, given back last, after its socket's other owners.
+/// A connection's place in the admission, given back last, after its socket's other handles.
 struct Place {
     id: u64,
     shared: Arc<Shared>,

@@ -1,9 +1,4 @@
-//! The public HTTP port: accepts, caps, reads one strict request at a time under total deadlines, and answers.
-//!
-//! tiny_http's own accept loop and parser can be aborted, leaked dry or starved by anybody who can connect, so they face no
-//! network. Here a connection that waits for its client is an entry in a table, a few threads serve those that have something
-//! to say, a byte is waited for under one deadline for the whole head, body or answer, and everything a client can make grow
-//! has a limit in [`DoorLimits`].
+//! A listening socket and the connections behind it, from the first accept to the end of the drain.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -11,24 +6,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
 use crate::admission::Admission;
+use crate::budget::StreamPlaces;
 use crate::connections::Serving;
-use crate::port::{self, Port};
+use crate::listener::{self, Listener};
 use crate::stats::Counters;
 use crate::{DoorLimits, DoorStats, Security, Service};
 
-/// How long [`Door::drain`] waits for threads whose connection it has cut, and then for those that had none.
+/// How long [`Door::drain`] waits for workers whose connection it has cut.
 const CUT_WAIT: Duration = Duration::from_secs(1);
 
-/// What all of the door's threads share.
+/// State that all of the door's threads share.
 pub(crate) struct Shared {
     pub(crate) limits: DoorLimits,
     pub(crate) security: Security,
     pub(crate) service: Arc<dyn Service>,
     pub(crate) admission: Admission,
+    pub(crate) streams: Arc<StreamPlaces>,
     pub(crate) counters: Counters,
-    /// Set once, before idle connections are closed: every answer from then on is its connection's last.
-    pub(crate) draining: AtomicBool,
+    /// Set once, before idle connections are closed. Every reply from then on is its connection's last.
+    draining: AtomicBool,
 }
 
 impl Shared {
@@ -37,20 +36,25 @@ impl Shared {
     }
 }
 
-/// A listening port and the connections behind it. Dropping it cuts whatever [`Door::drain`] has not ended.
+/// An HTTP server on one TCP address. Dropping it cuts all that [`Door::drain`] has not ended.
 pub struct Door {
-    shared: Arc<Shared>,
+    core: Core,
     local_addr: SocketAddr,
-    /// What runs while the door is open; `None` once it is closed.
-    open: Option<(Port, Serving)>,
 }
 
-/// What became of the connections that were open when a drain began.
+/// A door on any kind of listening socket.
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+    /// The threads of an open door; `None` once it is closed.
+    open: Option<(Listener, Serving)>,
+}
+
+/// The fate of the connections that were open when a drain began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DrainReport {
     /// Connections without a request in flight, closed at once.
     pub idle_closed: usize,
-    /// Connections with a request in flight.
+    /// Connections with a request in flight, streamed replies included.
     pub in_flight: usize,
     /// Connections cut because the grace was over.
     pub cut: usize,
@@ -67,7 +71,7 @@ impl Door {
         Self::bind_secured(addr, limits, Security::plaintext(), service)
     }
 
-    /// The same with TLS, or with both.
+    /// Does the same with TLS, or with both TLS and plaintext.
     ///
     /// # Errors
     /// Those of [`Door::bind`].
@@ -77,25 +81,10 @@ impl Door {
         security: Security,
         service: Arc<dyn Service>,
     ) -> io::Result<Self> {
-        let listener = port::listen(addr)?;
-        let local_addr = listener.local_addr()?;
-        let admission = Admission::new(&limits);
-        let shared = Arc::new(Shared {
-            limits,
-            security,
-            service,
-            admission,
-            counters: Counters::default(),
-            draining: AtomicBool::new(false),
-        });
-        let serving = Serving::start(&shared)?;
-        match Port::open(listener, &shared, serving.connections()) {
-            Ok(port) => Ok(Self { shared, local_addr, open: Some((port, serving)) }),
-            Err(error) => {
-                serving.end(Instant::now());
-                Err(error)
-            }
-        }
+        let socket = listener::listen(addr)?;
+        let bound = socket.local_addr()?.as_socket();
+        let local_addr = bound.ok_or_else(|| io::Error::other("the listening socket has no IP address"))?;
+        Ok(Self { core: Core::start(socket, limits, security, service)?, local_addr })
     }
 
     /// The address listened on, with the port that was picked.
@@ -103,25 +92,57 @@ impl Door {
         self.local_addr
     }
 
-    /// What the door has seen so far.
+    /// The door's counters.
     pub fn stats(&self) -> DoorStats {
-        self.shared.counters.snapshot(&self.shared.admission)
+        self.core.shared.stats()
     }
 
-    /// Stops cleanly: the port is closed and idle connections end at once, requests in flight are answered with
-    /// `Connection: close`, and what is left after `grace` is cut. Takes at most `grace` and a little more than a second.
+    /// Stops in order. The listening socket and idle connections are closed at once, and streamed replies are finished. Requests in
+    /// flight are answered with `Connection: close`, and those that are left after `grace` are cut. Takes at most `grace` and a little
+    /// more than a second.
     pub fn drain(mut self, grace: Duration) -> DrainReport {
-        self.close(grace)
+        self.core.close(grace)
+    }
+}
+
+impl Core {
+    /// Starts answering on a listening socket.
+    pub(crate) fn start(
+        socket: Socket,
+        limits: DoorLimits,
+        security: Security,
+        service: Arc<dyn Service>,
+    ) -> io::Result<Self> {
+        let admission = Admission::new(&limits);
+        let streams = Arc::new(StreamPlaces::new(limits.streams.total_max, limits.streams.per_address_max));
+        let shared = Arc::new(Shared {
+            limits,
+            security,
+            service,
+            admission,
+            streams,
+            counters: Counters::default(),
+            draining: AtomicBool::new(false),
+        });
+        let serving = Serving::start(&shared)?;
+        match Listener::start(socket, &shared, serving.connections()) {
+            Ok(listener) => Ok(Self { shared, open: Some((listener, serving)) }),
+            Err(error) => {
+                serving.end(Instant::now());
+                Err(error)
+            }
+        }
     }
 
-    fn close(&mut self, grace: Duration) -> DrainReport {
-        let Some((port, serving)) = self.open.take() else { return DrainReport::default() };
+    pub(crate) fn close(&mut self, grace: Duration) -> DrainReport {
+        let Some((listener, serving)) = self.open.take() else { return DrainReport::default() };
         let admission = &self.shared.admission;
-        // Before anybody is told: who hears of it may have ended by the time the port is closed.
+        // Counted before the drain is visible: a connection that sees it may have ended by the time the socket is closed.
         let (idle_closed, in_flight) = admission.idle_and_busy();
         self.shared.draining.store(true, Ordering::SeqCst);
-        port.close(&self.shared);
+        listener.close(&self.shared);
         admission.end_idle();
+        serving.end_streams();
         admission.wait_until_empty(Instant::now() + grace);
         let cut = admission.cut_all();
         let end = Instant::now() + CUT_WAIT;
@@ -131,7 +152,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for Core {
     fn drop(&mut self) {
         self.close(Duration::ZERO);
     }

@@ -1,53 +1,59 @@
-//! One connection's life: read a request whole, have it answered, write the answer, and so on until one side has enough.
+//! One connection's life: it reads a request whole, has it answered, writes the reply, and repeats until one side ends it.
 //!
-//! It advances when there is something to read and when a deadline has passed, and says until when it waits for more.
+//! An exchange advances when there is something to read, when a stream has something to send, and when its deadline has passed.
 
-mod answer;
 mod receive;
+mod send;
+mod streaming;
 
 use std::io;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use tiny_http::Method;
 
-use crate::admission::Link;
 use crate::door::Shared;
 use crate::head::scan::HeadScan;
 use crate::head::{HeadError, ParsedHead, parse_whole};
 use crate::inbox::Inbox;
+use crate::link::Link;
 use crate::print::Afterwards;
 use crate::refusal::Refusal;
 use crate::wire::Wire;
-use crate::{Answer, Later, Reply, Request, RequestId};
-use answer::answer_budget;
+use crate::{Answer, Deferred, Reply, Request, RequestId};
 use receive::NoRequest;
+use streaming::Streaming;
 
-/// What a closing connection still takes from a client that goes on sending.
+/// Bytes that a closing connection still takes from a client that goes on sending.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a connection does after it has advanced.
+/// What a connection needs after a step.
 pub(crate) enum Next {
-    /// Waits for its client, or its deadline.
+    /// To wait for its client or its deadline.
     Wait,
-    /// Waits for a thread: the next request is here already.
+    /// A free worker: the next request is here already.
     Again,
-    /// Waits for its reply; then it is resumed.
-    Later(Later),
-    /// Is over.
+    /// Its deferred reply, with which it is resumed.
+    Deferred(Deferred),
+    /// To be attached to the stream that it has begun.
+    Streamed,
+    /// To be closed.
     End,
 }
 
-/// What a turn on the connection ended in.
+/// The outcome of one request.
 enum Turn {
     /// Another request may come.
     Next,
-    /// The last answer is written.
+    /// The last reply is written.
     Last,
-    /// The reply is yet to come.
-    Later(Later),
-    /// Nothing more can be said.
+    /// The reply is deferred.
+    Deferred(Deferred),
+    /// A streamed reply begins.
+    Streamed,
+    /// The client is gone.
     Lost,
 }
 
@@ -57,15 +63,20 @@ enum Phase {
     Idle,
     /// The rest of a head.
     Head(HeadScan),
-    /// Its reply.
+    /// Its deferred reply.
     Service(Asked),
-    /// The client's end, after the last answer: so many bytes came meanwhile.
+    /// Pushes of a streamed reply, or room in its socket.
+    Stream(Box<Streaming>),
+    /// The client's end, after the last reply; the number of bytes that came meanwhile.
     Linger(usize),
 }
 
-/// What of a request decides about its answer.
+/// The parts of a request that its reply depends on.
+#[derive(Debug, Clone, Copy)]
 struct Asked {
     id: RequestId,
+    /// The client, as the service sees it through trusted proxies.
+    client: Option<IpAddr>,
     head_only: bool,
     keep_alive: bool,
     http_1_0: bool,
@@ -77,15 +88,15 @@ pub(crate) struct Exchange<W> {
     link: Arc<Link>,
     inbox: Inbox,
     phase: Phase,
-    until: Instant,
+    deadline: Instant,
     /// No request has come yet: the first head's deadline runs from the accept.
     is_new: bool,
-    /// The client's end has come, behind what is yet to be read.
+    /// The client has ended its side, behind what is still to be read.
     ended: bool,
 }
 
 impl Turn {
-    /// An answer was written that says what comes after it.
+    /// The outcome of a written reply whose head said what comes `afterwards`.
     fn of(afterwards: Afterwards) -> Self {
         if afterwards == Afterwards::Closed { Self::Last } else { Self::Next }
     }
@@ -94,30 +105,29 @@ impl Turn {
 impl<W: Wire> Exchange<W> {
     pub(crate) fn new(wire: W, link: Arc<Link>, shared: &Shared) -> Self {
         let inbox = Inbox::new(shared.limits.head.head_bytes_max);
-        let until = Instant::now() + shared.limits.head_deadline;
-        Self { wire, link, inbox, phase: Phase::Idle, until, is_new: true, ended: false }
+        let deadline = Instant::now() + shared.limits.head_deadline;
+        Self { wire, link, inbox, phase: Phase::Idle, deadline, is_new: true, ended: false }
     }
 
-    pub(crate) fn link(&self) -> &Link {
+    pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
     }
 
-    /// What it has received.
     pub(crate) fn inbox(&mut self) -> &mut Inbox {
         &mut self.inbox
     }
 
-    /// Until when it waits.
-    pub(crate) fn until(&self) -> Instant {
-        self.until
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
-    /// Takes in everything that has come, to its end where it `ended`, and answers every request that is complete. `out` is where answers
-    /// are printed.
+    /// Reads everything that has come, to the client's end if it has `ended`, and answers every complete request. Replies are
+    /// printed to `out`.
     pub(crate) fn advance(&mut self, shared: &Shared, out: &mut Vec<u8>, ended: bool) -> Next {
         self.ended |= ended;
         loop {
             match self.advance_once(shared, out) {
+                Next::Wait if matches!(self.phase, Phase::Stream(_)) => return self.advance_stream(shared, out),
                 Next::Wait if matches!(self.phase, Phase::Linger(_)) => return self.linger_on(),
                 Next::Wait if self.has_more() => {}
                 next => return next,
@@ -125,14 +135,14 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Something has come that no event will tell of again.
+    /// Whether something has come that no event will report again.
     fn has_more(&self) -> bool {
         self.ended || !self.wire.is_drained()
     }
 
     fn advance_once(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
         match self.phase {
-            Phase::Linger(_) => return Next::Wait,
+            Phase::Stream(_) | Phase::Linger(_) => return Next::Wait,
             Phase::Idle if self.has_request() => return self.take_requests(shared, out),
             _ => {}
         }
@@ -142,40 +152,56 @@ impl<W: Wire> Exchange<W> {
                 return Next::Wait;
             }
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                let turn = self.refuse(shared, out, Refusal::Plaintext, RequestId::fresh(), false);
-                return self.after(shared, turn);
+                return self.refuse_unread(shared, out, Refusal::Plaintext);
             }
             Err(_) => return Next::End,
             Ok(0) if matches!(self.phase, Phase::Idle) => return Next::End,
-            Ok(0) => {
-                let turn = self.refuse(shared, out, Refusal::Truncated, RequestId::fresh(), false);
-                return self.after(shared, turn);
-            }
+            Ok(0) => return self.refuse_unread(shared, out, Refusal::Truncated),
             Ok(_) => {}
         }
         self.link.set_idle(false);
         self.take_requests(shared, out)
     }
 
-    /// The deadline has passed. Waits for nothing, for it is the clock's own thread that calls it.
-    pub(crate) fn expire(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
+    /// Refuses a request whose head was not read.
+    fn refuse_unread(&mut self, shared: &Shared, out: &mut Vec<u8>, refusal: Refusal) -> Next {
+        let turn = self.refuse(shared, out, refusal, &self.unread());
+        self.after(shared, turn)
+    }
+
+    /// Stands in for a request whose head was not understood.
+    fn unread(&self) -> Asked {
+        let (head_only, keep_alive, http_1_0) = (false, false, false);
+        Asked { id: RequestId::fresh(), client: self.link.remote, head_only, keep_alive, http_1_0 }
+    }
+
+    /// Ends what has passed its deadline at `now`. Never waits, because the thread of all deadlines calls it.
+    pub(crate) fn expire(&mut self, shared: &Shared, out: &mut Vec<u8>, now: Instant) -> Next {
         match self.phase {
             Phase::Idle | Phase::Service(_) | Phase::Linger(_) => Next::End,
+            Phase::Stream(_) => self.expire_stream(shared, now),
             Phase::Head(_) => {
-                let id = RequestId::fresh();
-                self.count_refusal(shared, Refusal::Timeout, id);
-                // A client that takes nothing is closed without an answer.
-                let _ = self.answer_now(out, &Refusal::Timeout.reply(&id), &id, false, Afterwards::Closed);
+                let asked = self.unread();
+                let reply = self.count_refusal(shared, Refusal::Timeout, &asked);
+                // A client that takes nothing is closed without a reply.
+                let _ = self.send_now(out, &reply, &asked, Afterwards::Closed);
                 self.after(shared, Turn::Last)
             }
         }
     }
 
-    /// The reply it waited for is there. Waits for nothing, for many others have their reply from the same thread.
-    pub(crate) fn resume(&mut self, shared: &Shared, out: &mut Vec<u8>, reply: &Reply) -> Next {
+    /// Goes on with the deferred reply; `None` if its responder was dropped. Never waits, because the thread that delivers the
+    /// reply has others to deliver.
+    pub(crate) fn resume(&mut self, shared: &Shared, out: &mut Vec<u8>, reply: Option<Reply>) -> Next {
         let Phase::Service(asked) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Next::End };
-        let afterwards = self.afterwards(shared, &asked);
-        let turn = match self.answer_now(out, reply, &asked.id, asked.head_only, afterwards) {
+        let (reply, afterwards) = match reply {
+            Some(reply) => (reply, self.afterwards(shared, &asked)),
+            None => {
+                shared.counters.panics.add_one();
+                (self.count_refusal(shared, Refusal::Panicked, &asked), Afterwards::Closed)
+            }
+        };
+        let turn = match self.send_now(out, &reply, &asked, afterwards) {
             Ok(()) => Turn::of(afterwards),
             Err(_) => {
                 shared.counters.write_failures.add_one();
@@ -188,18 +214,18 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Another request has come before the answer to the one before.
+    /// Whether another request came before the reply to the one before.
     fn has_request(&self) -> bool {
         matches!(self.phase, Phase::Idle) && !self.inbox.bytes().is_empty()
     }
 
-    /// Answers the requests that the inbox holds, until it holds none or half of one.
+    /// Answers the complete requests in the inbox.
     fn take_requests(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
         loop {
             let turn = match self.next_head(shared) {
                 Ok(Some(parsed)) => self.serve(shared, out, parsed),
                 Ok(None) => return Next::Wait,
-                Err(error) => self.refuse(shared, out, error.into(), RequestId::fresh(), false),
+                Err(error) => self.refuse(shared, out, error.into(), &self.unread()),
             };
             match self.after(shared, turn) {
                 Next::Wait if self.has_request() => {}
@@ -208,13 +234,13 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// A whole head; `None` where its end has not come yet.
+    /// Parses the next head; `None` if its end has not come yet.
     fn next_head(&mut self, shared: &Shared) -> Result<Option<ParsedHead>, HeadError> {
         let limits = &shared.limits;
         if let Phase::Idle = self.phase {
             self.phase = Phase::Head(HeadScan::default());
             if !self.is_new {
-                self.until = Instant::now() + limits.head_deadline;
+                self.deadline = Instant::now() + limits.head_deadline;
             }
         }
         let Phase::Head(scan) = &mut self.phase else { return Ok(None) };
@@ -227,43 +253,50 @@ impl<W: Wire> Exchange<W> {
         Ok(Some(parsed))
     }
 
-    /// One request and its answer.
+    /// Reads the body of one request and has the service answer.
     fn serve(&mut self, shared: &Shared, out: &mut Vec<u8>, parsed: ParsedHead) -> Turn {
-        let (id, head_only) = (RequestId::of(&parsed.head), parsed.head.method == Method::Head);
-        let asked = Asked { id, head_only, keep_alive: parsed.keep_alive, http_1_0: parsed.http_1_0 };
+        let remote = self.link.remote;
+        let asked = Asked {
+            id: RequestId::of(&parsed.head),
+            client: remote.map(|remote| shared.service.client_of(remote, &parsed.head)),
+            head_only: parsed.head.method == Method::Head,
+            keep_alive: parsed.keep_alive,
+            http_1_0: parsed.http_1_0,
+        };
         let budget = match receive::body_budget(shared, &parsed) {
             Ok(budget) => budget,
-            Err(refusal) => return self.refuse(shared, out, refusal, id, head_only),
+            Err(refusal) => return self.refuse(shared, out, refusal, &asked),
         };
         let body = match self.read_body(shared, &parsed) {
             Ok(body) => body,
             Err(NoRequest::Gone) => return Turn::Lost,
-            Err(NoRequest::Refused(refusal)) => return self.refuse(shared, out, refusal, id, false),
+            Err(NoRequest::Refused(refusal)) => {
+                return self.refuse(shared, out, refusal, &Asked { head_only: false, ..asked });
+            }
         };
-        let remote = shared.service.client_of(self.link.remote, &parsed.head);
-        let request = Request { head: parsed.head, body, remote: Some(remote), id };
-        let answer = ask_service(shared, request);
+        let answer = ask_service(shared, Request { head: parsed.head, body, remote: asked.client, id: asked.id });
         drop(budget);
         match answer {
-            None => self.refuse(shared, out, Refusal::Panicked, id, head_only),
+            None => self.refuse(shared, out, Refusal::Panicked, &asked),
             Some(Answer::Now(reply)) => self.reply(shared, out, &reply, &asked),
-            Some(Answer::Later(later)) => {
+            Some(Answer::Deferred(deferred)) => {
                 self.phase = Phase::Service(asked);
-                Turn::Later(later)
+                Turn::Deferred(deferred)
             }
+            Some(Answer::Streamed(streamed)) => self.start_stream(shared, out, streamed, &asked),
         }
     }
 
     fn reply(&mut self, shared: &Shared, out: &mut Vec<u8>, reply: &Reply, asked: &Asked) -> Turn {
-        let Asked { id, head_only, .. } = *asked;
-        let Ok(_writing) = answer_budget(shared, reply) else {
-            return self.refuse(shared, out, Refusal::Busy, id, head_only);
+        let Ok(_writing) = send::reply_budget(shared, reply) else {
+            return self.refuse(shared, out, Refusal::Busy, asked);
         };
         let afterwards = self.afterwards(shared, asked);
-        self.answer(shared, out, reply, &id, head_only, afterwards)
+        self.send(shared, out, reply, asked, afterwards)
     }
 
-    /// Who keeps a connection open while others of his wait for one would make them wait until it is idle too long.
+    /// Closes a keep-alive connection when the same client has connections that wait for a place. They would otherwise wait until
+    /// this one reaches its idle deadline.
     fn afterwards(&self, shared: &Shared, asked: &Asked) -> Afterwards {
         let stays = asked.keep_alive && !shared.draining() && !shared.admission.is_wanted(&self.link);
         match (stays, asked.http_1_0) {
@@ -273,12 +306,13 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    fn refuse(&mut self, shared: &Shared, out: &mut Vec<u8>, refusal: Refusal, id: RequestId, head_only: bool) -> Turn {
-        self.count_refusal(shared, refusal, id);
-        self.answer(shared, out, &refusal.reply(&id), &id, head_only, Afterwards::Closed)
+    fn refuse(&mut self, shared: &Shared, out: &mut Vec<u8>, refusal: Refusal, asked: &Asked) -> Turn {
+        let reply = self.count_refusal(shared, refusal, asked);
+        self.send(shared, out, &reply, asked, Afterwards::Closed)
     }
 
-    fn count_refusal(&self, shared: &Shared, refusal: Refusal, id: RequestId) {
+    /// Counts the refusal and returns the reply that the service gives it.
+    fn count_refusal(&self, shared: &Shared, refusal: Refusal, asked: &Asked) -> Reply {
         let counters = &shared.counters;
         match refusal {
             Refusal::Panicked => {}
@@ -288,17 +322,19 @@ impl<W: Wire> Exchange<W> {
             }
             _ => counters.refused.add_one(),
         }
-        shared.service.refused(&refusal.told(id, Some(self.link.remote)));
+        shared.refusal_reply(refusal, asked.id, self.link.remote)
     }
 
-    /// What the connection waits for after a turn. The order matters: a drain either sees it idle, or is seen by it.
+    /// Decides what the connection waits for after a request. It is marked idle before the drain is looked at: so a drain either
+    /// sees it idle, or it sees the drain.
     fn after(&mut self, shared: &Shared, turn: Turn) -> Next {
         match turn {
             Turn::Lost => return Next::End,
-            Turn::Later(later) => return Next::Later(later),
+            Turn::Deferred(deferred) => return Next::Deferred(deferred),
+            Turn::Streamed => return Next::Streamed,
             Turn::Next => {
                 self.phase = Phase::Idle;
-                self.until = Instant::now() + shared.limits.idle_deadline;
+                self.deadline = Instant::now() + shared.limits.idle_deadline;
                 self.link.set_idle(self.inbox.bytes().is_empty());
                 if shared.draining() && self.inbox.bytes().is_empty() {
                     return Next::End;
@@ -308,14 +344,14 @@ impl<W: Wire> Exchange<W> {
                 self.link.set_idle(true);
                 self.wire.finish_sending();
                 self.phase = Phase::Linger(0);
-                self.until = Instant::now() + shared.limits.linger;
+                self.deadline = Instant::now() + shared.limits.linger;
             }
         }
         Next::Wait
     }
 
-    /// Reads on for a moment after the last answer: closing over unread bytes would reset the connection, and the
-    /// client might lose the answer to that.
+    /// Reads on for a moment after the last reply. Closing over unread bytes would reset the connection, and the client might lose
+    /// the reply to that.
     fn linger_on(&mut self) -> Next {
         let Phase::Linger(taken) = &mut self.phase else { return Next::End };
         while *taken < LINGER_BYTES_MAX {
@@ -330,10 +366,10 @@ impl<W: Wire> Exchange<W> {
     }
 }
 
-/// Has the service answer; `None` where it panicked.
+/// Has the service answer; `None` if it panicked.
 fn ask_service(shared: &Shared, request: Request) -> Option<Answer> {
     shared.counters.requests.add_one();
-    // The service is shared by all threads and so must stand a panic of one; the request is dropped.
+    // The service is shared by all workers, so it must withstand the panic of one of them. The request is dropped.
     let answer = catch_unwind(AssertUnwindSafe(|| shared.service.answer(request))).ok();
     if answer.is_none() {
         shared.counters.panics.add_one();

@@ -1,6 +1,6 @@
-//! The strict parser of a request's head: pure, and the only place that turns a stranger's bytes into a [`Head`].
+//! The strict parser of a request's head: pure, and the only place that turns a client's bytes into a [`Head`].
 //!
-//! It refuses whatever two programs could read in two ways (RFC 9112, request smuggling): bare line ends, folded lines,
+//! It refuses everything that two programs could read in two ways (RFC 9112, request smuggling): bare line ends, folded lines,
 //! control and non-ASCII bytes, a missing or doubled Host, any Content-Length that is not plain digits, any
 //! Transfer-Encoding. `httparse` splits the lines; `scan` decides where the head ends and which bytes may be in it.
 
@@ -19,10 +19,10 @@ use scan::HeadScan;
 /// The most headers any limits may allow; the parser's table has this size.
 pub const HEADERS_MAX: usize = 64;
 
-/// What nearly all requests carry, in lower case: these names need no memory of their own.
+/// Headers of nearly all requests, in lower case. These names need no allocation.
 const USUAL_NAMES: [&str; 6] = ["host", "authorization", "accept", "user-agent", "content-type", "content-length"];
 
-/// How large a head may be.
+/// The sizes that a head may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadLimits {
     /// Bytes from the request line up to and including the empty line; more is 431.
@@ -39,20 +39,20 @@ impl Default for HeadLimits {
     }
 }
 
-/// A head, and what it says about the bytes that follow it.
+/// A parsed head, and its statements about the bytes that follow it.
 #[derive(Debug, Clone)]
 pub struct ParsedHead {
     /// Method, path, query, headers.
     pub head: Head,
-    /// How many bytes of the input the head took, with its empty line.
+    /// Bytes of the input that the head took, with its empty line.
     pub head_bytes: usize,
-    /// Announced body length in bytes; 0 where none is announced, `u64::MAX` where the number does not fit.
+    /// Announced body length in bytes; 0 if none is announced, `u64::MAX` if the number does not fit.
     pub content_length: u64,
-    /// Whether the connection stays open after the answer, as far as the client is concerned.
+    /// Whether the client wants the connection to stay open after the reply.
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
-    /// HTTP/1.0, which must be told `Connection: keep-alive` to keep the connection.
+    /// The request is HTTP/1.0, whose client must be told `Connection: keep-alive` to keep the connection.
     pub http_1_0: bool,
 }
 
@@ -73,7 +73,7 @@ pub enum HeadError {
     Expectation,
 }
 
-/// Parses the head at the start of `bytes`. `Ok(None)`: so far nothing is wrong, and the end has not come.
+/// Parses the head at the start of `bytes`. `Ok(None)` means that the end has not come and nothing is wrong so far.
 ///
 /// # Errors
 /// See [`HeadError`]; the connection cannot be used further after any of them.
@@ -100,7 +100,7 @@ pub(crate) fn parse_whole(bytes: &[u8], limits: &HeadLimits) -> Result<ParsedHea
     checked(&request, bytes.len(), limits)
 }
 
-/// The rules on what `httparse` has split.
+/// Applies the rules to the parts that `httparse` has split.
 fn checked(
     request: &httparse::Request<'_, '_>,
     head_bytes: usize,
@@ -129,7 +129,7 @@ fn checked(
     })
 }
 
-/// What the headers say about framing and the connection.
+/// The headers' statements about framing and the connection.
 #[derive(Default)]
 struct Meaning {
     hosts: usize,
@@ -154,7 +154,7 @@ impl Meaning {
 
     fn take(&mut self, header: &httparse::Header<'_>, http_1_0: bool) -> Result<(), HeadError> {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        // Few headers matter here, and all of them start with one of these letters.
+        // Few headers matter here, and each of them starts with one of these letters.
         match header.name.as_bytes().first().map(u8::to_ascii_lowercase) {
             Some(b'h') if is("host") => self.host(header.value),
             Some(b'c') if is("content-length") => self.length(header.value),
@@ -212,7 +212,7 @@ fn lower_case(name: &str) -> Cow<'static, str> {
     usual.map_or_else(|| name.to_ascii_lowercase().into(), Cow::Borrowed)
 }
 
-/// Whether the request line ends in an HTTP version that is not spoken here, so that 505 is the honest answer.
+/// Whether the request line ends in an HTTP version that this server does not support, so that 505 is the right status.
 fn names_a_version(bytes: &[u8]) -> bool {
     let line = bytes.trim_ascii_start().split(|b| *b == b'\r').next().unwrap_or_default();
     let word = line.rsplit(|b| *b == b' ').next().unwrap_or_default();

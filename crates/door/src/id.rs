@@ -1,4 +1,4 @@
-//! The id of one request: its client's own, or one made here without a system call. It is in the answer and in the log.
+//! Request ids: the client's own, or one made here without a system call. The reply and the log carry it.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Head;
 
-/// The header that carries it, both ways.
-pub const HEADER: &str = "X-Request-Id";
+/// The header that carries the id, both ways.
+pub(crate) const HEADER: &str = "X-Request-Id";
 /// The header as [`Head`] names it.
 const HEADER_LOWER: &str = "x-request-id";
-/// The longest that is taken over from a client.
-pub const BYTES_MAX: usize = 64;
+/// The longest id that is taken over from a client.
+pub(crate) const BYTES_MAX: usize = 64;
 /// Bytes of randomness that tell the ids of one process from those of another.
 const PREFIX_BYTES: usize = 5;
 
-/// 1 to 64 characters of `[A-Za-z0-9._-]`.
+/// A request id: 1 to 64 characters of `[A-Za-z0-9._-]`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
     bytes: [u8; BYTES_MAX],
@@ -23,7 +23,7 @@ pub struct RequestId {
 }
 
 impl RequestId {
-    /// A new one: a prefix that was drawn once in this process, and a number.
+    /// Makes an id of a random prefix of this process and a number.
     pub fn fresh() -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -32,13 +32,13 @@ impl RequestId {
         id.push(b"-");
         let mut digits = [0; 16];
         data_encoding::HEXLOWER.encode_mut(&number.to_be_bytes(), &mut digits);
-        // A number grows for ever; its leading zeros would only cost bytes in every answer.
+        // Leading zeros would only cost bytes in every reply.
         let zeros = digits.iter().take(digits.len() - 1).take_while(|digit| **digit == b'0').count();
         id.push(&digits[zeros..]);
         id
     }
 
-    /// The id that a client gave its request, if it is fit to be repeated in headers and logs.
+    /// The id that a client gave its request, if it may be repeated in headers and logs.
     pub fn given(head: &Head) -> Option<Self> {
         let text = head.header(HEADER_LOWER)?.as_bytes();
         let plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -55,7 +55,7 @@ impl RequestId {
         Self::given(head).unwrap_or_else(Self::fresh)
     }
 
-    /// As it stands in the header.
+    /// The bytes of the header's value.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
@@ -84,7 +84,7 @@ fn prefix() -> &'static [u8] {
     static PREFIX: OnceLock<String> = OnceLock::new();
     let drawn = PREFIX.get_or_init(|| {
         let mut random = [0; PREFIX_BYTES];
-        // Without entropy ids are still told apart within this process, and by its number from those of others.
+        // Without entropy, the process's number still tells its ids from those of others.
         if getrandom::fill(&mut random).is_err() {
             random[..4].copy_from_slice(&std::process::id().to_be_bytes());
         }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_calls_its_request_is_taken_over_if_it_is_plain() {
+    fn a_clients_id_is_taken_over_if_it_is_plain() {
         let longest = "x".repeat(BYTES_MAX);
         for good in ["a", "7f3a-9.b_C", longest.as_str()] {
             assert_eq!(given(good).as_deref(), Some(good));
@@ -121,6 +121,6 @@ mod tests {
         let (one, two) = (RequestId::fresh().to_string(), RequestId::fresh().to_string());
         assert_ne!(one, two);
         assert_eq!(one.split_once('-').expect("has one").0, two.split_once('-').expect("has one").0);
-        assert!(given(&one).is_some(), "{one} would be taken over by another tracker");
+        assert!(given(&one).is_some(), "{one} would be taken over by another server");
     }
 }

@@ -1,11 +1,11 @@
-//! What a connection has received and not yet used, in a buffer never larger than a head may be.
+//! Bytes that a connection has received and not yet used, in a buffer no larger than a head may be.
 //!
-//! A client that pipelines is held back by it: while one request is answered, the next ones stay in the kernel. Between requests a
-//! connection has no buffer: it uses that of the thread that advances it, which so stays in that core's cache.
+//! The bound is back-pressure for clients that pipeline: while one request is answered, the next ones stay in the kernel. Between
+//! requests a connection has no buffer. It uses that of the worker that advances it, which stays in that core's cache.
 
 use std::io;
 
-/// What a buffer starts with; enough for the head of nearly every request.
+/// A buffer's first size, enough for the head of nearly every request.
 const BYTES_INITIAL: usize = 2 * 1024;
 
 /// Received bytes `start..end` of a buffer that grows up to `bytes_max`.
@@ -21,14 +21,14 @@ impl Inbox {
         Self { buffer: Vec::new(), start: 0, end: 0, bytes_max }
     }
 
-    /// Takes a thread's buffer to read into, unless it has one with something in it.
+    /// Takes a worker's buffer to read into, unless this inbox holds bytes in a buffer of its own.
     pub(crate) fn borrow(&mut self, spare: &mut Vec<u8>) {
         if self.bytes().is_empty() {
             self.buffer = std::mem::take(spare);
         }
     }
 
-    /// Gives the buffer to the thread, unless there is something in it.
+    /// Gives the buffer back to the worker, unless it holds bytes.
     pub(crate) fn give_back(&mut self, spare: &mut Vec<u8>) {
         if self.bytes().is_empty() {
             *spare = std::mem::take(&mut self.buffer);
@@ -57,7 +57,7 @@ impl Inbox {
         (self.start, self.end) = (0, 0);
     }
 
-    /// One `read` into the free part; 0 at the end of the stream. The inbox must not be full.
+    /// Calls `read` once with the free part; returns 0 at the end of the stream. The inbox must not be full.
     pub(crate) fn fill(&mut self, read: impl FnOnce(&mut [u8]) -> io::Result<usize>) -> io::Result<usize> {
         self.make_room();
         let count = read(&mut self.buffer[self.end..])?;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn connections_take_turns_with_a_buffer_and_keep_what_they_have_not_used() {
+    fn connections_share_a_buffer_and_keep_unused_bytes() {
         let mut spare = Vec::new();
         let [mut one, mut other] = [(); 2].map(|()| Inbox::new(5_000));
         let mut turn = |inbox: &mut Inbox, mut came: &[u8], used: usize| {

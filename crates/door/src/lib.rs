@@ -1,21 +1,64 @@
-//! HTTP as the tracker speaks it: one strict request at a time through a door of our own, tiny_http's types for the answer.
+//! An HTTP/1.1 server that may face strangers.
 //!
-//! tiny_http's accept loop, parser and TLS face no network: a single malformed request can abort its process. The [`door`]
-//! accepts, caps, enforces total deadlines and reads; whatever serves requests implements [`Service`].
+//! tiny_http's own listener must not: one malformed request can abort its process, starve it or leak its descriptors. This crate
+//! keeps tiny_http's types and printer, and replaces the rest. A [`Door`] accepts connections, caps them, reads one strict request
+//! at a time under total deadlines, and hands it to a [`Service`]. Everything that a client can make grow or wait has a limit in
+//! [`DoorLimits`].
+//!
+//! # Replies
+//!
+//! | [`Answer`] | made by | for |
+//! |---|---|---|
+//! | `Now` | [`Reply`] | what is ready when the handler returns |
+//! | `Deferred` | [`Answer::deferred`] | what waits for a commit or another machine; no thread waits |
+//! | `Streamed` | [`Answer::streamed`] | server-sent events and other bodies without an end; no thread waits |
+//!
+//! # Threads
+//!
+//! A few workers serve all connections. A connection that waits for its client, its deferred reply or its next event is an entry
+//! in a table. A handler that waits itself declares it with [`peernet_threads::Blocking`], and another worker takes over.
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! use peernet_door::{Answer, Door, DoorLimits, Head, Reply, Request, Service};
+//!
+//! struct Hello;
+//!
+//! impl Service for Hello {
+//!     fn body_bytes_max(&self, _: &Head) -> usize {
+//!         0
+//!     }
+//!
+//!     fn answer(&self, _: Request) -> Answer {
+//!         Answer::Now(Reply::text(200, "hello"))
+//!     }
+//! }
+//!
+//! let door = Door::bind("127.0.0.1:0", DoorLimits::default(), Arc::new(Hello))?;
+//! println!("http://{}", door.local_addr());
+//! door.drain(Duration::from_secs(5));
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 mod accept;
 mod admission;
+mod budget;
 mod connections;
-mod crew;
+mod deferred;
 mod door;
 mod exchange;
 pub mod head;
-pub mod id;
+mod id;
 mod inbox;
 mod limits;
-mod ops;
+mod link;
+mod listener;
+mod local;
 mod poll;
-mod port;
 mod print;
 mod proxies;
 mod refusal;
@@ -23,65 +66,48 @@ mod reply;
 mod request;
 mod security;
 mod slots;
+mod socket_file;
 mod stats;
+mod stream;
 mod waiting;
 mod wire;
+mod workers;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use deferred::{Deferred, Responder};
 pub use door::{Door, DrainReport};
 pub use id::RequestId;
-pub use limits::{DoorLimits, FDS_RESERVED};
-pub use ops::{Ops, OpsAddress};
+pub use limits::{DoorLimits, FDS_RESERVED, StreamLimits};
+pub use local::{LocalAddress, LocalDoor};
 pub use proxies::Proxies;
-pub use reply::Reply;
+pub use refusal::Refused;
+pub use reply::{Answer, Reply, Streamed};
 pub use request::{Head, Request};
 pub use security::Security;
 pub use stats::DoorStats;
+pub use stream::{PushError, StreamSender};
 
-/// What answers requests: the router. The door and the operations listener both call it.
+/// The handler of a door's requests, shared by all of its workers.
 pub trait Service: Send + Sync + 'static {
-    /// The most body bytes this head may announce; a larger `Content-Length` is answered 413 before a byte is read.
+    /// The most body bytes that a request with this head may announce. A larger `Content-Length` is answered 413 before a byte is
+    /// read.
     fn body_bytes_max(&self, head: &Head) -> usize;
 
-    /// Who sent a request whose connection came from `remote`: another where a proxy that is trusted says so.
+    /// The client of a request whose connection came from `remote`. Another address if a trusted proxy names it; see [`Proxies`].
     fn client_of(&self, remote: IpAddr, _head: &Head) -> IpAddr {
         remote
     }
 
-    /// Answers one whole request. It may block, for database work after taking a permit, for a commit, and never for the client;
-    /// it then says so before ([`peernet_threads::about_to_block`]), or requests that need not wait stand behind it.
+    /// Answers one whole request. It may wait for a database or a commit after [`peernet_threads::Blocking::declare`], and never
+    /// for the client. A panic is answered 500.
     fn answer(&self, request: Request) -> Answer;
 
-    /// Is told of a request that was answered before it reached [`Service::answer`].
-    fn refused(&self, _refused: &Refused) {}
-}
-
-/// A reply that is there, or one that is yet to come.
-pub enum Answer {
-    /// It is there.
-    Now(Reply),
-    /// Whoever is called with a [`Respond`] has it called once, on any thread, when the reply is there.
-    Later(Later),
-}
-
-/// Begins what a reply waits for.
-pub type Later = Box<dyn FnOnce(Respond) + Send>;
-/// Takes a reply to its client, without waiting for the client.
-pub type Respond = Box<dyn FnOnce(Reply) + Send>;
-
-/// A request that was malformed, late, too large, or one too many.
-#[derive(Debug, Clone, Copy)]
-pub struct Refused {
-    /// The id its answer carries.
-    pub id: RequestId,
-    /// Who sent it; `None` on a Unix socket.
-    pub remote: Option<IpAddr>,
-    /// The status it was answered with.
-    pub status: u16,
-    /// The stable word of the answer.
-    pub code: &'static str,
+    /// Phrases the reply to a request that the door refuses before it reaches [`Service::answer`]. Also the place to log it.
+    fn refused(&self, refused: &Refused) -> Reply {
+        Reply::text(refused.status, format!("{}\n", refused.message))
+    }
 }
 
 impl<S: Service> Service for Arc<S> {
@@ -97,7 +123,7 @@ impl<S: Service> Service for Arc<S> {
         (**self).answer(request)
     }
 
-    fn refused(&self, refused: &Refused) {
-        (**self).refused(refused);
+    fn refused(&self, refused: &Refused) -> Reply {
+        (**self).refused(refused)
     }
 }

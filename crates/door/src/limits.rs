@@ -6,41 +6,72 @@ use crate::head::HeadLimits;
 
 /// Open files kept for everything that is not a connection: database, store, logs, the operations listener.
 pub const FDS_RESERVED: u64 = 256;
-/// Connections allowed however few open files the process may have; accept then fails now and then, which is harmless.
+/// Connections allowed however few open files the process may have. An accept then fails now and then, which is harmless.
 const CONNECTIONS_MIN: u64 = 16;
 
-/// The door's limits. Deadlines are total, for the whole head, body or answer, however many reads or writes it takes.
+/// The door's limits. Deadlines are totals for a whole head, body or reply, however many reads or writes it takes.
 #[derive(Debug, Clone)]
 pub struct DoorLimits {
-    /// Connections at once; further ones are told 503. Also bounded by the open-file limit less 256.
+    /// Connections at once; further ones are answered 503. Also bounded by the open-file limit less [`FDS_RESERVED`].
     pub connections_max: usize,
     /// Connections at once from one client: an IPv4 address, or the /64 that an IPv6 address is in, because one
     /// machine usually has all of a /64. Raise it where many clients share an address behind NAT.
     pub connections_per_address_max: usize,
-    /// How long a further connection of that client waits for one of its others to end before it is told 503; up to 16
-    /// for each that is open wait, in places that nobody else wants. Zero turns them away at once.
+    /// How long a further connection of that client waits for one of its others to end, before it is answered 503. Up to 16 for
+    /// each open one wait, in places that no other client needs. Zero turns them away at once.
     pub address_wait: Duration,
-    /// The open-file limit to assume; `None` asks the system, and where it does not tell, only `connections_max` counts.
+    /// The open-file limit to assume. `None` asks the system; if it does not say, only `connections_max` counts.
     pub fds_max: Option<u64>,
-    /// From the head's first byte to its last; for a connection's first head, from accept.
+    /// From a head's first byte to its last; for a connection's first head, from accept.
     pub head_deadline: Duration,
     /// From the end of the head to the last byte of the body.
     pub body_deadline: Duration,
-    /// Between an answer and the next request's first byte.
+    /// From a reply to the next request's first byte.
     pub idle_deadline: Duration,
-    /// From an answer's first byte to its last.
+    /// From a reply's first byte to its last. Streamed replies have [`StreamLimits`] instead.
     pub write_deadline: Duration,
-    /// How long a closing connection reads on, so that its last answer is not lost to a reset.
+    /// How long a closing connection reads on, so that its last reply is not lost to a reset.
     pub linger: Duration,
-    /// What a request's head may be.
+    /// Sizes of a request's head.
     pub head: HeadLimits,
     /// Bytes that bodies larger than 64 KiB may announce together, over all connections; beyond it 503.
     pub large_bodies_bytes_max: usize,
-    /// Bytes that answers larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
+    /// Bytes that replies larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
     /// More than one address can claim with the largest lookups.
     pub large_answers_bytes_max: usize,
-    /// Stack of a thread that serves connections, which the service runs on, in bytes.
+    /// Bounds of streamed replies.
+    pub streams: StreamLimits,
+    /// Workers that are active at once, at least 2. `None` is one for each core.
+    pub workers: Option<usize>,
+    /// Stack of a worker, which handlers run on, in bytes.
     pub stack_bytes: usize,
+}
+
+/// Bounds of streamed replies. They last as long as their producer likes, so no total deadline applies.
+#[derive(Debug, Clone)]
+pub struct StreamLimits {
+    /// Streams at once, over all clients; beyond it 503.
+    pub total_max: usize,
+    /// Streams at once from one client, counted as for connections; beyond it 503.
+    pub per_address_max: usize,
+    /// Bytes that one stream buffers. A push beyond it is refused with [`crate::PushError::Full`].
+    pub buffer_bytes_max: usize,
+    /// How long a producer may push nothing before its stream is cut. A producer with nothing to say sends a heartbeat.
+    pub silence_max: Duration,
+    /// How long a client may take no byte of what is buffered before it is cut.
+    pub stall_max: Duration,
+}
+
+impl Default for StreamLimits {
+    fn default() -> Self {
+        Self {
+            total_max: 1_024,
+            per_address_max: 16,
+            buffer_bytes_max: 64 * 1024,
+            silence_max: Duration::from_secs(60),
+            stall_max: Duration::from_secs(20),
+        }
+    }
 }
 
 impl Default for DoorLimits {
@@ -58,21 +89,42 @@ impl Default for DoorLimits {
             head: HeadLimits::default(),
             large_bodies_bytes_max: 256 * 1024 * 1024,
             large_answers_bytes_max: 512 * 1024 * 1024,
+            streams: StreamLimits::default(),
+            workers: None,
             stack_bytes: 256 * 1024,
         }
     }
 }
 
 impl DoorLimits {
-    /// How many connections these limits come to.
+    /// Limits of a listener for a few clients of this machine.
+    pub fn local() -> Self {
+        Self {
+            connections_max: 64,
+            connections_per_address_max: 64,
+            large_bodies_bytes_max: 16 * 1024 * 1024,
+            large_answers_bytes_max: 64 * 1024 * 1024,
+            workers: Some(2),
+            ..Self::default()
+        }
+    }
+
+    /// The number of connections that these limits and the open-file limit allow.
     pub fn connections(&self) -> usize {
         let Some(fds) = self.fds_max.or_else(system_fds_max) else { return self.connections_max };
         let affordable = fds.saturating_sub(FDS_RESERVED).max(CONNECTIONS_MIN);
         self.connections_max.min(usize::try_from(affordable).unwrap_or(usize::MAX))
     }
+
+    /// The shortest deadline, which decides how often deadlines are looked at.
+    pub(crate) fn shortest_deadline(&self) -> Duration {
+        let Self { head_deadline, idle_deadline, linger, streams, .. } = self;
+        let all = [*head_deadline, *idle_deadline, *linger, streams.silence_max, streams.stall_max];
+        all.into_iter().min().unwrap_or_default()
+    }
 }
 
-/// The process's soft limit of open files (RLIMIT_NOFILE), where the system writes it down for reading.
+/// The process's soft limit of open files (RLIMIT_NOFILE), if the system writes it down.
 fn system_fds_max() -> Option<u64> {
     fds_max_in(&std::fs::read_to_string("/proc/self/limits").ok()?)
 }

@@ -1,7 +1,7 @@
-//! Proxies in front of the tracker: whose `X-Forwarded-For` is believed, and who the client is by it.
+//! Trusted proxies in front of the server, and the client's address by their `X-Forwarded-For`.
 //!
-//! Only what a trusted proxy added counts: the list is read from its end, and the first address that is no such proxy's is the
-//! client's. What a client wrote into the header itself stands before that.
+//! Only addresses that a trusted proxy added count. The list is read from its end, and the first address that is not a trusted
+//! proxy's is the client's. Addresses that a client wrote into the header itself stand before that one.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::str::FromStr;
@@ -11,28 +11,28 @@ use crate::Head;
 
 /// The most entries.
 const ENTRIES_MAX: usize = 32;
-/// The most addresses of a header that are looked at.
+/// The most addresses of the header that are looked at.
 const HOPS_MAX: usize = 16;
 
-/// An address, all addresses of a network, or a host name that is looked up again and again.
+/// An address, a network, or a host name that is resolved again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
     Network { base: IpAddr, bits: u8 },
     Name(String),
 }
 
-/// The proxies that are trusted.
+/// The trusted proxies.
 #[derive(Debug, Default)]
 pub struct Proxies {
     entries: Vec<Entry>,
-    /// What the names were last found to be.
+    /// The addresses that the names last resolved to.
     resolved: RwLock<Vec<IpAddr>>,
 }
 
 impl FromStr for Proxies {
     type Err = String;
 
-    /// Addresses, networks (`10.0.0.0/8`) and host names with commas between them; empty for none.
+    /// Parses addresses, networks (`10.0.0.0/8`) and host names with commas between them; empty for none.
     fn from_str(text: &str) -> Result<Self, String> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         let entries: Vec<Entry> = parts.map(entry).collect::<Result<_, _>>()?;
@@ -64,12 +64,12 @@ fn width(address: IpAddr) -> u8 {
 }
 
 impl Proxies {
-    /// Whether none are trusted.
+    /// Whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Looks the names up; blocks as long as that takes. A name that is not found now is trusted at no address.
+    /// Resolves the names, and waits as long as that takes. A name that does not resolve is trusted at no address.
     pub fn refresh(&self) {
         let names = self.entries.iter().filter_map(|entry| match entry {
             Entry::Name(name) => Some(name.as_str()),
@@ -82,7 +82,7 @@ impl Proxies {
         *self.resolved.write().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
-    /// Who sent a request that came from `remote`.
+    /// The client's address of a request whose connection came from `remote`.
     pub fn client_of(&self, remote: IpAddr, head: &Head) -> IpAddr {
         if self.entries.is_empty() || !self.trusts(remote) {
             return remote;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_trusted_proxy_added_is_believed() {
+    fn only_addresses_added_by_trusted_proxies_count() {
         for (trusted, remote, forwarded, expected) in [
             ("", "9.9.9.9", &["1.1.1.1"][..], "9.9.9.9"),
             ("10.0.0.2", "9.9.9.9", &["1.1.1.1"], "9.9.9.9"),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_proxies_is_refused() {
+    fn malformed_lists_of_proxies_are_refused() {
         for bad in ["10.0.0.0/33", "::/129", "10.0.0.0/x", "name/8", "a b", "http://a", &vec!["a"; 33].join(",")] {
             assert!(bad.parse::<Proxies>().is_err(), "{bad}");
         }

@@ -1,21 +1,35 @@
-//! The answers the door and the operations listener make themselves, when a request never reaches the router.
+//! Refusals: requests that the door answers itself, without the service's [`crate::Service::answer`].
 
 use std::net::IpAddr;
 
-use peernet_protos::rest::ErrorBody;
-
+use crate::door::Shared;
 use crate::head::HeadError;
-use crate::{Refused, Reply, RequestId};
+use crate::{Reply, RequestId};
 
-/// Seconds a client is asked to wait where the tracker is full.
+/// Seconds a client is asked to wait when the door is full.
 const RETRY_AFTER_S: &str = "1";
 
-/// Why a request was not handed to the service.
+/// A request that the door refuses, for the service to log and to phrase.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// The id that the reply carries.
+    pub id: RequestId,
+    /// The address that the connection came from; `None` on a Unix socket.
+    pub remote: Option<IpAddr>,
+    /// The status of the reply.
+    pub status: u16,
+    /// A stable word for the reason.
+    pub code: &'static str,
+    /// The reason, for people.
+    pub message: &'static str,
+}
+
+/// Why a request was not handed to the service, or not answered by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The head was refused.
     Head(HeadError),
-    /// The body is, or is announced to be, larger than this path takes.
+    /// The body is, or is announced to be, larger than the service takes.
     BodyTooLarge,
     /// The connection ended within a request.
     Truncated,
@@ -30,20 +44,6 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// The answer; the connection is closed after it.
-    pub(crate) fn reply(self, id: &RequestId) -> Reply {
-        let (status, code, error) = self.parts();
-        let request_id = (status >= 500).then(|| id.to_string());
-        let reply = Reply::json(status, &ErrorBody { error: error.to_owned(), code: code.to_owned(), request_id });
-        if self == Self::Busy { reply.with_header("Retry-After", RETRY_AFTER_S) } else { reply }
-    }
-
-    /// What the service is told of it.
-    pub(crate) fn told(self, id: RequestId, remote: Option<IpAddr>) -> Refused {
-        let (status, code, _) = self.parts();
-        Refused { id, remote, status, code }
-    }
-
     fn parts(self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Head(HeadError::Malformed(why)) => (400, "bad_request", why),
@@ -58,7 +58,7 @@ impl Refusal {
             Self::Truncated => (400, "bad_request", "connection ended within the request"),
             Self::Timeout => (408, "timeout", "request not received in time"),
             Self::Busy => (503, "busy", "too many connections or requests; try again later"),
-            Self::Plaintext => (400, "https_required", "this tracker speaks HTTPS only: use https:// in its URL"),
+            Self::Plaintext => (400, "https_required", "this server speaks HTTPS only: use https:// in its URL"),
             Self::Panicked => (500, "internal", "internal error"),
         }
     }
@@ -67,5 +67,14 @@ impl Refusal {
 impl From<HeadError> for Refusal {
     fn from(error: HeadError) -> Self {
         Self::Head(error)
+    }
+}
+
+impl Shared {
+    /// Reports a refusal to the service. Returns the service's reply; the connection is closed after it.
+    pub(crate) fn refusal_reply(&self, refusal: Refusal, id: RequestId, remote: Option<IpAddr>) -> Reply {
+        let (status, code, message) = refusal.parts();
+        let reply = self.service.refused(&Refused { id, remote, status, code, message });
+        if refusal == Refusal::Busy { reply.with_header("Retry-After", RETRY_AFTER_S) } else { reply }
     }
 }

@@ -10,12 +10,12 @@ use crate::RequestId;
 /// A request's head. Names are lower-case; values are trimmed and printable ASCII (or tab).
 #[derive(Debug, Clone)]
 pub struct Head {
-    /// As sent; unknown ones are `Method::NonStandard`.
+    /// The method as sent; unknown ones are `Method::NonStandard`.
     pub method: Method,
-    /// The path, percent-encoding left as it came, always starting with `/`. Runs of leading slashes are one
-    /// slash, because version 1 clients produce `//api`.
+    /// The path with its percent-encoding, always starting with `/`. Runs of leading slashes are one slash, because version 1
+    /// clients produce `//api`.
     pub path: String,
-    /// What follows `?`, without it; empty where there is none.
+    /// The text after `?`; empty if there is none.
     pub query: String,
     /// Every header in order, names in lower case.
     pub headers: Vec<(Cow<'static, str>, String)>,
@@ -33,10 +33,10 @@ impl Head {
 pub struct Request {
     /// Method, path, query, headers.
     pub head: Head,
-    /// All of the body; empty where there is none.
+    /// All of the body; empty if there is none.
     pub body: Vec<u8>,
-    /// Who sent it; `None` on a Unix socket.
+    /// The client's address; `None` on a Unix socket.
     pub remote: Option<IpAddr>,
-    /// What its answer and its lines in the log are marked with.
+    /// The id in its reply and in its lines of the log.
     pub id: RequestId,
 }

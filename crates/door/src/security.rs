@@ -1,21 +1,21 @@
-//! How clients may speak with the door.
+//! Whether clients of the door use TLS.
 
 use std::fmt;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
-/// Encrypted, in plaintext, or as each client likes: the first byte of a connection tells them apart.
+/// TLS, plaintext, or both on one port: the first byte of a connection tells them apart.
 #[derive(Clone)]
 pub struct Security {
-    /// For who speaks TLS; without it nobody can.
+    /// The TLS configuration; `None` for a door without TLS.
     pub tls: Option<Arc<ServerConfig>>,
-    /// Whether HTTP without TLS is answered. Otherwise it is told `https_required`, whatever it asks.
+    /// Whether HTTP without TLS is answered. Otherwise each such request is answered 400 `https_required`.
     pub plaintext: bool,
 }
 
 impl Security {
-    /// No TLS.
+    /// Plaintext only.
     pub fn plaintext() -> Self {
         Self { tls: None, plaintext: true }
     }

@@ -1,30 +1,30 @@
-//! Where connections are while they wait for their client: one numbered slot each, the number being what the poller knows.
+//! The slots in which connections wait for their client. The slot's number is the key of its readiness events.
 //!
-//! Invariant: a connection is either in its slot or with the one thread that took it out. Who finds it out leaves word, and the thread
-//! that brings it back hears that somebody called.
+//! Invariant: a connection is either in its slot or with the one thread that took it out. An event that arrives while the
+//! connection is out leaves a mark, and the thread that puts the connection back sees the mark.
 
 use std::sync::Mutex;
 
 use peernet_threads::lock;
 
-/// A table of slots that grows up to the most connections there are at once.
+/// A table of slots that grows up to the largest number of connections open at once.
 pub(crate) struct Slots<T> {
     slots: Box<[Mutex<Slot<T>>]>,
     free: Mutex<Free>,
 }
 
-/// One of them.
+/// One slot.
 enum Slot<T> {
-    /// It waits.
+    /// The connection waits here.
     In(T),
-    /// Somebody has it, or it belongs to nobody; meanwhile somebody called for it, or not.
+    /// A thread has the connection, or the slot is free. `called` marks that an event arrived meanwhile.
     Out { called: bool },
 }
 
-/// Which slots belong to nobody.
+/// The slots without a connection.
 struct Free {
     given_back: Vec<usize>,
-    /// Slots from here on never belonged to anybody.
+    /// Slots from here on were never reserved.
     untouched: usize,
 }
 
@@ -41,12 +41,12 @@ impl<T> Slot<T> {
 }
 
 impl<T> Slots<T> {
-    pub(crate) fn new(most: usize) -> Self {
-        let slots = (0..most).map(|_| Mutex::new(Slot::Out { called: false })).collect();
+    pub(crate) fn new(slots_max: usize) -> Self {
+        let slots = (0..slots_max).map(|_| Mutex::new(Slot::Out { called: false })).collect();
         Self { slots, free: Mutex::new(Free { given_back: Vec::new(), untouched: 0 }) }
     }
 
-    /// A slot for a connection to come back to, until it is given back; `None` where all belong to somebody.
+    /// Reserves a slot until [`Slots::give_back`]; `None` if all are reserved.
     pub(crate) fn reserve(&self) -> Option<usize> {
         let mut free = lock(&self.free);
         if let Some(slot) = free.given_back.pop() {
@@ -61,43 +61,43 @@ impl<T> Slots<T> {
         lock(&self.free).given_back.push(slot);
     }
 
-    /// Puts `value` there, and does `then` with it before anybody can take it out, telling whether somebody called for it while it was
-    /// out; where that fails, it is given back.
+    /// Puts `value` into its slot. Before another thread can take it out, `then` runs with it and with whether an event arrived
+    /// while it was out. If `then` fails, the value is returned.
     pub(crate) fn put<E>(
         &self,
         slot: usize,
         mut value: T,
         then: impl FnOnce(&mut T, bool) -> Result<(), E>,
     ) -> Result<(), T> {
-        let mut place = lock(&self.slots[slot]);
-        let called = matches!(*place, Slot::Out { called: true });
+        let mut entry = lock(&self.slots[slot]);
+        let called = matches!(*entry, Slot::Out { called: true });
         match then(&mut value, called) {
             Ok(()) => {
-                *place = Slot::In(value);
+                *entry = Slot::In(value);
                 Ok(())
             }
             Err(_) => Err(value),
         }
     }
 
-    /// Takes out what waits there; what is out already is called.
+    /// Takes out the connection that waits in `slot`. If it is out already, leaves a mark for the thread that has it.
     pub(crate) fn take(&self, slot: usize) -> Option<T> {
-        let mut place = lock(self.slots.get(slot)?);
-        let taken = place.take();
+        let mut entry = lock(self.slots.get(slot)?);
+        let taken = entry.take();
         if taken.is_none() {
-            *place = Slot::Out { called: true };
+            *entry = Slot::Out { called: true };
         }
         taken
     }
 
-    /// Takes out everything that `is_due`, one after the other.
+    /// Takes out every waiting connection that `is_due`, one after the other.
     pub(crate) fn take_due(&self, is_due: impl Fn(&T) -> bool, mut then: impl FnMut(T)) {
         let used = lock(&self.free).untouched;
         for slot in &self.slots[..used] {
-            let mut place = lock(slot);
-            let is_due = matches!(&*place, Slot::In(value) if is_due(value));
-            let due = if is_due { place.take() } else { None };
-            drop(place);
+            let mut entry = lock(slot);
+            let is_due = matches!(&*entry, Slot::In(value) if is_due(value));
+            let due = if is_due { entry.take() } else { None };
+            drop(entry);
             due.into_iter().for_each(&mut then);
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::Slots;
 
     #[test]
-    fn a_slot_belongs_to_one_and_is_used_again() {
+    fn a_slot_has_one_owner_and_is_used_again() {
         let slots: Slots<u32> = Slots::new(2);
         assert_eq!((slots.reserve(), slots.reserve(), slots.reserve()), (Some(0), Some(1), None));
         assert_eq!(slots.put(1, 7, |_, _| Ok::<(), ()>(())), Ok(()));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_calls_for_what_is_out_is_heard_once() {
+    fn an_event_for_a_connection_that_is_out_is_seen_once() {
         let slots: Slots<u32> = Slots::new(1);
         let put = |expected| {
             let told = |_: &mut u32, called| if called == expected { Ok(()) } else { Err(()) };
@@ -133,11 +133,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_due_is_taken() {
+    fn only_due_connections_are_taken() {
         let slots = Slots::new(8);
         for value in 0..4 {
-            let slot = slots.reserve().expect("there is room");
-            slots.put(slot, value, |_, _| Ok::<(), ()>(())).expect("is put");
+            let slot = slots.reserve().expect("a slot is free");
+            slots.put(slot, value, |_, _| Ok::<(), ()>(())).expect("the closure succeeds");
         }
         let mut taken = Vec::new();
         slots.take_due(|value| value % 2 == 1, |value| taken.push(value));

@@ -1,16 +1,18 @@
-//! What the door counts, for metrics and for tests.
+//! Counters of the door, for metrics and for tests.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::admission::Admission;
+use crate::door::Shared;
 
-/// Counts since the door was opened, but for `connections_open` and `connections_waiting`, which are gauges.
+/// Counters since the door was opened, and gauges (`…_open`, `connections_waiting`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DoorStats {
     /// Connections open now.
     pub connections_open: usize,
     /// Connections that wait now for another one of their client to end.
     pub connections_waiting: usize,
+    /// Streamed replies open now.
+    pub streams_open: usize,
     /// Connections admitted.
     pub connections: u64,
     /// Connections turned away because the door was full.
@@ -21,12 +23,16 @@ pub struct DoorStats {
     pub accept_errors: u64,
     /// Requests handed to the service.
     pub requests: u64,
-    /// Requests refused before the service saw them, timeouts included.
+    /// Requests refused before the service saw them, timeouts included, and streams beyond their limits.
     pub refused: u64,
     /// Requests whose head or body did not arrive in time.
     pub timeouts: u64,
-    /// Answers that could not be written, or not in time.
+    /// Replies that could not be written, or not in time.
     pub write_failures: u64,
+    /// Streamed replies begun.
+    pub streams: u64,
+    /// Streamed replies cut because their client stalled or their producer was silent.
+    pub streams_cut: u64,
     /// Panics of the service, which are answered 500, and of the door's threads, of which there should be none.
     pub panics: u64,
 }
@@ -42,23 +48,29 @@ pub(crate) struct Counters {
     pub(crate) refused: Count,
     pub(crate) timeouts: Count,
     pub(crate) write_failures: Count,
+    pub(crate) streams: Count,
+    pub(crate) streams_cut: Count,
     pub(crate) panics: Count,
 }
 
-impl Counters {
-    pub(crate) fn snapshot(&self, admission: &Admission) -> DoorStats {
+impl Shared {
+    pub(crate) fn stats(&self) -> DoorStats {
+        let counters = &self.counters;
         DoorStats {
-            connections_open: admission.open_count(),
-            connections_waiting: admission.waiting_count(),
-            connections: self.connections.value(),
-            turned_away_full: self.turned_away_full.value(),
-            turned_away_address: self.turned_away_address.value(),
-            accept_errors: self.accept_errors.value(),
-            requests: self.requests.value(),
-            refused: self.refused.value(),
-            timeouts: self.timeouts.value(),
-            write_failures: self.write_failures.value(),
-            panics: self.panics.value(),
+            connections_open: self.admission.open_count(),
+            connections_waiting: self.admission.waiting_count(),
+            streams_open: self.streams.open_count(),
+            connections: counters.connections.value(),
+            turned_away_full: counters.turned_away_full.value(),
+            turned_away_address: counters.turned_away_address.value(),
+            accept_errors: counters.accept_errors.value(),
+            requests: counters.requests.value(),
+            refused: counters.refused.value(),
+            timeouts: counters.timeouts.value(),
+            write_failures: counters.write_failures.value(),
+            streams: counters.streams.value(),
+            streams_cut: counters.streams_cut.value(),
+            panics: counters.panics.value(),
         }
     }
 }

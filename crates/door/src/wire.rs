@@ -1,4 +1,4 @@
-//! A connection's bytes under total deadlines: what the rest of the door reads from and writes to.
+//! A connection's bytes under total deadlines: the rest of the door reads from a [`Wire`] and writes to it.
 
 mod line;
 mod tls;
@@ -8,37 +8,50 @@ use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use peernet_threads::Blocking;
 use rustix::net::{RecvFlags, SendFlags};
 
-use crate::admission::Link;
+use crate::link::Link;
 pub(crate) use line::Line;
 
-/// How much later than a deadline a read or write may end. It lets a socket's timer be set once instead of before
-/// every call, which would be a third of the system calls of a small request.
+/// How much later than a deadline a read or write may end. So a socket's timer is set once and not before every call, which would
+/// be a third of the system calls of a small request.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// A stream whose reads and writes fail with `TimedOut` once the deadline is over, however many of them there are.
+/// A stream whose waiting reads and writes fail with `TimedOut` once the deadline is over, however many of them there are.
 pub(crate) trait Wire: Read + Write {
-    /// The moment by which whatever is read or written next must be done.
+    /// Sets the deadline of the reads and writes that follow.
     fn set_deadline(&mut self, deadline: Instant);
 
-    /// Reads what is there; `WouldBlock` where nothing is; `Unsupported` where the client speaks as nobody may here.
+    /// Reads what is there. Fails with `WouldBlock` if nothing is, and with `Unsupported` if the client speaks plaintext where only
+    /// TLS is allowed.
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Whether nothing was left to be read when it was read last.
+    /// Whether the last read left nothing to read.
     fn is_drained(&self) -> bool;
 
-    /// Writes what can be taken at once; `WouldBlock` where that is nothing.
+    /// Writes what the socket takes at once. Fails with `WouldBlock` if that is nothing.
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Whether everything written is on its way; what is not goes with `flush`.
+    /// Whether the socket has taken everything that was written.
     fn is_flushed(&self) -> bool;
 
     /// Tells the client that nothing more will come.
     fn finish_sending(&mut self);
+
+    /// Reads, and waits until the deadline for something to read.
+    fn read_wait(&mut self, _: &Blocking, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read(buffer)
+    }
+
+    /// Writes all of `bytes`, and waits until the deadline for the client to take them.
+    fn write_rest(&mut self, _: &Blocking, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)?;
+        self.flush()
+    }
 }
 
-/// Plain TCP.
+/// Plaintext.
 pub(crate) struct TcpWire {
     link: Arc<Link>,
     deadline: Instant,
@@ -49,11 +62,10 @@ pub(crate) struct TcpWire {
 
 impl TcpWire {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        let [read_timer, write_timer] = [Duration::ZERO; 2];
-        Self { link, deadline: Instant::now(), read_timer, write_timer, drained: false }
+        Self { link, deadline: Instant::now(), read_timer: Duration::ZERO, write_timer: Duration::ZERO, drained: false }
     }
 
-    /// What is left until the deadline.
+    /// The time that is left until the deadline.
     fn left(&self) -> io::Result<Duration> {
         match self.deadline.saturating_duration_since(Instant::now()) {
             Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
@@ -86,8 +98,7 @@ impl Wire for TcpWire {
     }
 
     fn finish_sending(&mut self) {
-        // It fails where the client is gone, which is as good.
-        let _ = self.link.stream.shutdown(Shutdown::Write);
+        self.link.end(Shutdown::Write);
     }
 }
 
@@ -118,7 +129,7 @@ impl Write for TcpWire {
                 self.link.stream.set_write_timeout(Some(left))?;
                 self.write_timer = left;
             }
-            match (&self.link.stream).write(bytes) {
+            match rustix::net::send(&self.link.stream, bytes, SendFlags::NOSIGNAL).map_err(io::Error::from) {
                 Err(error) if is_passing(&error) => {}
                 done => return done,
             }
@@ -130,12 +141,12 @@ impl Write for TcpWire {
     }
 }
 
-/// Whether a timer that is set already ends neither after the deadline nor so early that it would wake us for nothing.
+/// Whether a timer that is set already ends neither after the deadline nor so early that it would wake the thread for nothing.
 fn still_fits(timer: Duration, left: Duration) -> bool {
     timer <= left + SLACK && timer >= left / 2
 }
 
-/// Whether the deadline decides about going on: the socket's own timer ran out, or a signal came.
+/// Whether the deadline decides about trying again: the socket's own timer ran out, or a signal came.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

@@ -74,7 +74,7 @@ mod tests {
         Blocking::declare();
         let calls = counting_hook();
         Blocking::declare();
-        std::thread::scope(|scope| scope.spawn(|| drop(Blocking::declare())).join()).expect("the thread has no hook");
+        std::thread::scope(|scope| scope.spawn(|| _ = Blocking::declare()).join()).expect("the thread has no hook");
         Blocking::declare();
         assert_eq!(calls.get(), 2);
     }

@@ -1,29 +1,35 @@
-//! `daemon --metrics ADDR:PORT`: what the daemon transfers, in Prometheus' text format, for this machine only.
-//!
-//! tiny_http's own server answers, which must not face a network: so nothing but a loopback address is taken.
+//! `daemon --metrics ADDR:PORT`: counters of the daemon in Prometheus' text format, for this machine only.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use peernet_threads::Group;
-use tiny_http::{Header, Method, Request, Response, Server};
+use peernet_door::{Answer, Head, LocalAddress, LocalDoor, Reply, Request, Service};
 
 use crate::error::NodeError;
 use crate::node::Node;
 
-/// How long the thread may take to end; one answer is a few microseconds.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// The path of the metrics.
+const PATH: &str = "/metrics";
+/// The content type of Prometheus' text format.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
+/// How long replies under way may take when the daemon stops. One reply is made in a few microseconds.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A metric: type, name, what it counts, value.
+/// A metric: type, name, help text, value.
 type Metric = (&'static str, &'static str, &'static str, u64);
 
-/// The listener and its thread, `metrics`. Dropping it ends both.
+/// The metrics listener. Dropping it stops it.
 pub(super) struct MetricsServer {
-    server: Arc<Server>,
+    door: Option<LocalDoor>,
     address: SocketAddr,
-    thread: Option<Group>,
+}
+
+/// Answers `GET /metrics` from the node as it is now.
+struct Metrics {
+    node: Weak<Node>,
+    started: Instant,
 }
 
 impl MetricsServer {
@@ -34,17 +40,14 @@ impl MetricsServer {
         if !wanted.ip().is_loopback() {
             return Err(invalid("only a loopback address may serve metrics; put a proxy in front for others"));
         }
-        let server = Arc::new(Server::http(wanted).map_err(|error| invalid(&error.to_string()))?);
-        let address = server.server_addr().to_ip().unwrap_or(wanted);
-        let (asked, node, started) = (Arc::clone(&server), Arc::downgrade(node), Instant::now());
-        let mut thread = Group::default();
-        thread
-            .spawn("metrics", move || serve(&asked, &node, started))
-            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
-        Ok(Self { server, address, thread: Some(thread) })
+        let service = Arc::new(Metrics { node: Arc::downgrade(node), started: Instant::now() });
+        let door = LocalDoor::bind(&LocalAddress::Loopback(wanted), service);
+        let door = door.map_err(|error| invalid(&error.to_string()))?;
+        let address = door.local_addr().unwrap_or(wanted);
+        Ok(Self { door: Some(door), address })
     }
 
-    /// Where it listens, with the port that was picked.
+    /// The address listened on, with the port that was picked.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -52,27 +55,25 @@ impl MetricsServer {
 
 impl Drop for MetricsServer {
     fn drop(&mut self) {
-        self.server.unblock();
-        // Whoever holds the one thread is on this machine; the process ends all the same.
-        let _held = self.thread.take().map(|thread| thread.join(JOIN_TIMEOUT));
+        // The process ends in any case, so a client that is cut is not reported.
+        let _report = self.door.take().map(|door| door.drain(DRAIN_TIMEOUT));
     }
 }
 
-/// Until the server is unblocked, or the node is gone.
-fn serve(server: &Server, node: &Weak<Node>, started: Instant) {
-    while let Ok(request) = server.recv() {
-        let Some(node) = node.upgrade() else { return };
-        answer(request, &render(&metrics(&node, started)));
+impl Service for Metrics {
+    fn body_bytes_max(&self, _: &Head) -> usize {
+        0
     }
-}
 
-fn answer(request: Request, text: &str) {
-    let path = request.url().split('?').next().unwrap_or_default();
-    let found = path == "/metrics" && matches!(request.method(), Method::Get | Method::Head);
-    let (status, body) = if found { (200, text) } else { (404, "GET /metrics\n") };
-    let kind = Header::from_bytes("Content-Type", "text/plain; version=0.0.4").expect("is a header");
-    // It fails where the client is gone, and then there is nobody to tell.
-    let _gone = request.respond(Response::from_string(body).with_status_code(status).with_header(kind));
+    fn answer(&self, request: Request) -> Answer {
+        let is_read = matches!(request.head.method.as_str(), "GET" | "HEAD");
+        let (status, body) = match self.node.upgrade() {
+            _ if request.head.path != PATH || !is_read => (404, "GET /metrics\n".to_owned()),
+            None => (503, "the node is stopping\n".to_owned()),
+            Some(node) => (200, render(&metrics(&node, self.started))),
+        };
+        Answer::Now(Reply { content_type: CONTENT_TYPE, ..Reply::text(status, body) })
+    }
 }
 
 fn render(metrics: &[Metric]) -> String {

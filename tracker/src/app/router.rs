@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use peernet_protos::rest::ErrorBody;
 use tiny_http::Method;
 
 use super::App;
-use crate::api::routes::{Commit, Outcome};
+use crate::api::routes::{AfterCommit, Outcome};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route, guard};
-use crate::http::{Answer, Head, Refused, Reply, Request, Service};
+use crate::http::{Answer, Head, Refused, Reply, Request, Responder, Service};
 use crate::log;
 
 /// The public port's view of the tracker.
@@ -28,28 +29,60 @@ impl Service for Public {
         self.0.proxies.client_of(remote, head)
     }
 
-    fn answer(&self, mut request: Request) -> Answer {
-        let (app, begun) = (Arc::clone(&self.0), Instant::now());
-        let (route, outcome) = walk(&app, ROUTES, &request, app.limits.check_request(&request));
+    fn answer(&self, request: Request) -> Answer {
+        let begun = Instant::now();
+        let app = &self.0;
+        let (route, outcome) = walk(app, ROUTES, &request, app.limits.check_request(&request));
         match outcome {
-            Ok(Outcome::Reply(reply)) => Answer::Now(finish(&app, &request, begun, route, Ok(reply))),
-            Err(error) => Answer::Now(finish(&app, &request, begun, route, Err(error))),
-            Ok(Outcome::Commit(Commit { news, then })) => Answer::Later(Box::new(move |respond| {
-                // Read already, and not part of what may wait.
-                request.body = Vec::new();
+            Ok(Outcome::Reply(reply)) => Answer::Now(finish(app, &request, begun, route, Ok(reply))),
+            Err(error) => Answer::Now(finish(app, &request, begun, route, Err(error))),
+            Ok(Outcome::Commit(commit)) => {
+                let (responder, answer) = Answer::deferred();
+                // The handler has read the body, and no budget counts it while the request waits.
+                let request = Request { body: Vec::new(), ..request };
+                let app = Arc::clone(app);
                 let journal_of = Arc::clone(&app);
-                let then = move |committed: Result<(), ApiError>| {
-                    let result = committed.and_then(|()| guarded(&request, || then(&app)));
-                    respond(finish(&app, &request, begun, route, result));
-                };
-                journal_of.journal.write_then(&news, Box::new(then));
-            })),
+                let resumption = Resumption { app, request, begun, route, then: commit.then, responder };
+                journal_of.journal.write_then(&commit.news, Box::new(move |committed| resumption.resume(committed)));
+                answer
+            }
         }
     }
 
-    fn refused(&self, refused: &Refused) {
+    fn refused(&self, refused: &Refused) -> Reply {
         self.0.access.refused(refused);
+        refusal(refused)
     }
+}
+
+/// A request whose reply waits for its commit, and everything that the reply needs then.
+struct Resumption {
+    app: Arc<App>,
+    request: Request,
+    begun: Instant,
+    route: Option<usize>,
+    then: AfterCommit,
+    responder: Responder,
+}
+
+impl Resumption {
+    /// Makes the reply after the commit, and delivers it.
+    fn resume(self, committed: Result<(), ApiError>) {
+        let Self { app, request, begun, route, then, responder } = self;
+        let result = committed.and_then(|()| guarded(&request, || then(&app)));
+        responder.reply(finish(&app, &request, begun, route, result));
+    }
+}
+
+/// The tracker's phrasing of a request that the door refuses.
+fn refusal(refused: &Refused) -> Reply {
+    let error = match refused.code {
+        "https_required" => "this tracker speaks HTTPS only: use https:// in its URL",
+        _ => refused.message,
+    };
+    let request_id = (refused.status >= 500).then(|| refused.id.to_string());
+    let body = ErrorBody { error: error.to_owned(), code: refused.code.to_owned(), request_id };
+    Reply::json(refused.status, &body)
 }
 
 impl Service for Operations {
@@ -65,6 +98,10 @@ impl Service for Operations {
             Outcome::Commit(_) => Err(ApiError::internal()),
         });
         Answer::Now(answered(&self.0, &request, route, reply).reply)
+    }
+
+    fn refused(&self, refused: &Refused) -> Reply {
+        refusal(refused)
     }
 }
 

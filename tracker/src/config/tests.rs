@@ -126,10 +126,10 @@ fn the_documented_file_reads_back_hides_secrets_and_explains_every_setting() {
 fn the_operations_listener_is_a_private_place() {
     let address =
         |text: &str| Config { ops_listen: text.into(), data_dir: "/d".into(), ..Config::default() }.ops_address();
-    assert_eq!(address(""), Ok(Some(OpsAddress::Unix("/d/ops.sock".into()))));
-    assert_eq!(address("unix:/x/y"), Ok(Some(OpsAddress::Unix("/x/y".into()))));
+    assert_eq!(address(""), Ok(Some(LocalAddress::Unix("/d/ops.sock".into()))));
+    assert_eq!(address("unix:/x/y"), Ok(Some(LocalAddress::Unix("/x/y".into()))));
     assert_eq!(address("off"), Ok(None));
-    assert!(address("127.0.0.1:0").is_ok_and(|found| matches!(found, Some(OpsAddress::Loopback(_)))));
+    assert!(address("127.0.0.1:0").is_ok_and(|found| matches!(found, Some(LocalAddress::Loopback(_)))));
     for bad in ["8.8.8.8:1", "[::]:1", "nonsense"] {
         assert!(address(bad).is_err(), "{bad}");
     }

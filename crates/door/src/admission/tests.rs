@@ -1,16 +1,19 @@
-//! The caps, who waits and who gives way, without threads and deadlines.
+//! The caps, and which connections wait or give way, without threads and deadlines.
 
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Admission, Entry, Link, TurnedAway, client_of};
+use super::{Admission, Entry, TurnedAway};
 use crate::DoorLimits;
+use crate::link::Link;
 
 fn links(remotes: &[&str]) -> Vec<Arc<Link>> {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap();
-    let link = |remote: &&str| Arc::new(Link::new(TcpStream::connect(addr).unwrap(), remote.parse().unwrap()));
+    let link = |remote: &&str| {
+        let (socket, _) = UnixStream::pair().unwrap();
+        Arc::new(Link::new(OwnedFd::from(socket).into(), Some(remote.parse().unwrap())))
+    };
     remotes.iter().map(link).collect()
 }
 
@@ -21,7 +24,7 @@ fn admission(connections_max: usize, connections_per_address_max: usize, address
     Admission::new(&limits)
 }
 
-/// What became of each, in words: its place, `waits`, or why it was turned away; `>` where somebody gave way.
+/// The decision about each link, in words: its place, `waits`, or why it was turned away; `>` if a waiting one gave way.
 fn admit_all(admission: &Admission, links: &[Arc<Link>]) -> Vec<String> {
     let admitted = links.iter().map(|link| match admission.admit(link) {
         Entry::In { id, gives_way } => format!("{id}{}", if gives_way.is_some() { ">" } else { "" }),
@@ -47,16 +50,16 @@ fn caps_count_per_client_and_in_all() {
 }
 
 #[test]
-fn who_waits_gets_the_next_place_of_its_client_and_gives_way_to_others() {
+fn a_waiting_connection_follows_its_client_and_gives_way() {
     let admission = admission(4, 1, Duration::from_secs(60));
     let links = links(&["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2"]);
     assert_eq!(admit_all(&admission, &links), ["0", "waits", "waits", "1"]);
     assert!(admission.is_wanted(&links[0]) && !admission.is_wanted(&links[3]));
     assert_eq!(admit_all(&admission, &self::links(&["10.0.0.1", "10.0.0.3"])), ["address", "2>"]);
     assert_eq!((admission.waiting_count(), admission.open_count()), (1, 3));
-    assert!(admission.pass_on(1).is_none(), "nobody waits there");
+    assert!(admission.pass_on(1).is_none(), "no connection of that client waits");
     let next = admission.pass_on(0).unwrap();
-    assert!(Arc::ptr_eq(&next, &links[1]), "who came first");
+    assert!(Arc::ptr_eq(&next, &links[1]), "the one that came first");
     assert!(!admission.is_wanted(&links[0]));
     assert!(admission.pass_on(0).is_none() && admission.pass_on(2).is_none());
     assert_eq!((admission.waiting_count(), admission.open_count()), (0, 0));
@@ -64,7 +67,7 @@ fn who_waits_gets_the_next_place_of_its_client_and_gives_way_to_others() {
 }
 
 #[test]
-fn one_client_has_no_more_than_its_share_waiting() {
+fn a_client_has_at_most_its_share_waiting() {
     let admission = admission(100, 1, Duration::from_secs(60));
     let (many, other) = (links(&["10.0.0.1"; 18]), links(&["10.0.0.2"; 2]));
     let admitted = admit_all(&admission, &many);
@@ -72,23 +75,6 @@ fn one_client_has_no_more_than_its_share_waiting() {
     assert_eq!(admit_all(&admission, &other), ["1", "waits"]);
     let mut waiting = admission.end_waiting();
     assert_eq!((waiting.len(), admission.waiting_count()), (17, 0));
-    assert!(Arc::ptr_eq(&waiting.first().unwrap(), &many[1]));
+    assert!(Arc::ptr_eq(&waiting.pop_first().unwrap(), &many[1]));
     assert_eq!(admit_all(&admission, &other), ["address", "address"], "closed");
-}
-
-#[test]
-fn an_ipv6_client_is_its_64() {
-    let client = |text: &str| client_of(text.parse::<IpAddr>().unwrap()).to_string();
-    assert_eq!(client("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-    assert_eq!(client("10.1.2.3"), "10.1.2.3");
-}
-
-#[test]
-fn large_bodies_share_a_budget() {
-    let admission = admission(1, 1, Duration::ZERO);
-    let first = admission.large_body(60, 100).unwrap();
-    assert!(admission.large_body(41, 100).is_none());
-    assert!(admission.large_body(usize::MAX, 100).is_none());
-    drop(first);
-    assert!(admission.large_body(100, 100).is_some());
 }

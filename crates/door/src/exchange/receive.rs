@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Instant;
 
-use peernet_threads::about_to_block;
+use peernet_threads::Blocking;
 
 use super::Exchange;
-use crate::admission::LargeBody;
+use crate::budget::ByteShare;
 use crate::door::Shared;
 use crate::head::ParsedHead;
 use crate::refusal::Refusal;
@@ -20,14 +20,14 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Why no request came.
 pub(super) enum NoRequest {
-    /// Nobody is there to be answered: closed or reset.
+    /// The client has closed or reset the connection, so there is no one to answer.
     Gone,
     /// Answered, and then the connection is closed.
     Refused(Refusal),
 }
 
 impl<W: Wire> Exchange<W> {
-    /// The body, whose length has passed [`body_budget`]. What is not there yet is waited for.
+    /// Returns the body, whose length has passed [`body_budget`]. Waits for what is not there yet.
     pub(super) fn read_body(&mut self, shared: &Shared, parsed: &ParsedHead) -> Result<Vec<u8>, NoRequest> {
         // `body_budget` has compared it with a limit that is a `usize`.
         let length = usize::try_from(parsed.content_length).unwrap_or(usize::MAX);
@@ -39,8 +39,8 @@ impl<W: Wire> Exchange<W> {
         }
         self.wire.set_deadline(Instant::now() + shared.limits.body_deadline);
         if parsed.expects_continue && here == 0 {
-            about_to_block();
-            self.wire.write_all(CONTINUE).and_then(|()| self.wire.flush()).map_err(|_| NoRequest::Gone)?;
+            let blocking = Blocking::declare();
+            self.wire.write_rest(&blocking, CONTINUE).map_err(|_| NoRequest::Gone)?;
         }
         while body.len() < length {
             let have = body.len();
@@ -53,7 +53,7 @@ impl<W: Wire> Exchange<W> {
 }
 
 /// Decides, before a byte of it is read, whether the announced body may come.
-pub(super) fn body_budget<'s>(shared: &'s Shared, parsed: &ParsedHead) -> Result<Option<LargeBody<'s>>, Refusal> {
+pub(super) fn body_budget<'s>(shared: &'s Shared, parsed: &ParsedHead) -> Result<Option<ByteShare<'s>>, Refusal> {
     if parsed.content_length == 0 {
         return Ok(None);
     }
@@ -64,22 +64,19 @@ pub(super) fn body_budget<'s>(shared: &'s Shared, parsed: &ParsedHead) -> Result
     if length <= SMALL_BODY_BYTES {
         return Ok(None);
     }
-    let budget = shared.admission.large_body(length, shared.limits.large_bodies_bytes_max);
+    let budget = shared.admission.large_bodies.take(length, shared.limits.large_bodies_bytes_max);
     budget.map(Some).ok_or(Refusal::Busy)
 }
 
-/// What is there, or what comes until the deadline.
+/// Reads what is there, or what comes until the deadline.
 fn read(wire: &mut impl Wire, buffer: &mut [u8]) -> io::Result<usize> {
     match wire.read_now(buffer) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-            about_to_block();
-            wire.read(buffer)
-        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => wire.read_wait(&Blocking::declare(), buffer),
         received => received,
     }
 }
 
-/// What a read means once a request has begun.
+/// The meaning of a read once a request has begun.
 fn within_request(received: io::Result<usize>) -> Result<usize, NoRequest> {
     match received {
         Ok(0) => Err(NoRequest::Refused(Refusal::Truncated)),

@@ -1,14 +1,14 @@
-//! Where a head ends, found while its bytes trickle in: each byte is looked at once, however slowly it comes.
+//! The search for a head's end while its bytes trickle in. Each byte is looked at once, however slowly it comes.
 //!
-//! Parsing again after every read would let a client that sends single bytes buy quadratic work. The scan also refuses a
-//! byte that no head may contain at once, so that a TLS greeting on a plaintext port is not waited for.
+//! Parsing again after every read would let a client that sends single bytes cause quadratic work. The scan also refuses at once a
+//! byte that no head may contain, so a TLS greeting on a plaintext port is answered and not waited for.
 
 use super::HeadError;
 
-/// Empty lines allowed before the request line; RFC 9112 2.2 asks servers to forgive one.
+/// Empty lines allowed before the request line; RFC 9112 2.2 asks servers to ignore one.
 const LEADING_EMPTY_LINES_MAX: usize = 1;
 
-/// How far a head was looked at.
+/// The state of the scan of one head.
 #[derive(Debug, Default)]
 pub(crate) struct HeadScan {
     seen_bytes: usize,
@@ -19,8 +19,8 @@ pub(crate) struct HeadScan {
 }
 
 impl HeadScan {
-    /// Looks at what is new in `bytes`, which holds all that was shown before. The head's length once its empty line is
-    /// there.
+    /// Scans the new part of `bytes`, which starts with everything that was scanned before. Returns the head's length once its
+    /// empty line is there.
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Option<usize>, HeadError> {
         loop {
             if !self.after_cr {
@@ -36,7 +36,7 @@ impl HeadScan {
         }
     }
 
-    /// Takes a byte that is not plain, or stands where none may; true where it ends the head.
+    /// Takes a byte that is not plain, or stands where no plain byte may; true if it ends the head.
     fn takes_end(&mut self, byte: u8) -> Result<bool, HeadError> {
         match (self.after_cr, byte) {
             (false, b'\r') => self.after_cr = true,
@@ -63,14 +63,15 @@ impl HeadScan {
     }
 }
 
-/// How many bytes at the beginning may stand within a line. By blocks, because a machine compares all of a block's bytes at once.
+/// The number of bytes at the beginning that may stand within a line. It goes by blocks, because a machine compares all bytes of a
+/// block at once.
 fn plain_bytes(bytes: &[u8]) -> usize {
     let large = plain_blocks::<32>(bytes);
     let small = large + plain_blocks::<8>(&bytes[large..]);
     small + bytes[small..].iter().take_while(|byte| is_plain(**byte)).count()
 }
 
-/// The same for whole blocks only.
+/// Does the same for whole blocks only.
 fn plain_blocks<const BLOCK: usize>(bytes: &[u8]) -> usize {
     let (blocks, _) = bytes.as_chunks::<BLOCK>();
     let is_plain_block = |block: &&[u8; BLOCK]| block.iter().fold(true, |plain, byte| plain & is_plain(*byte));

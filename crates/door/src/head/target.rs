@@ -1,7 +1,7 @@
 //! Request targets: origin form (`/path?query`) and absolute form (`http://host/path?query`), nothing else.
 
-/// Path and query of a target; `None` for every other form, and for fragments, which clients never send.
-/// Runs of leading slashes become one.
+/// Splits a target into path and query. `None` for every other form, and for fragments, which clients never send. Runs of
+/// leading slashes become one.
 pub(crate) fn split(target: &str) -> Option<(String, String)> {
     if target.contains('#') {
         return None;
@@ -14,7 +14,7 @@ pub(crate) fn split(target: &str) -> Option<(String, String)> {
     Some((collapsed, query.to_owned()))
 }
 
-/// What follows `http://authority` in an absolute form.
+/// The part after `http://authority` in an absolute form.
 fn after_authority(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {

@@ -1,5 +1,5 @@
-//! The lines with which a head begins: the same in all answers of one status and one type within a second, so tiny_http prints them once
-//! for each thread.
+//! The first lines of a head. They are the same in all replies of one status and one type within a second, so tiny_http prints them
+//! once per second and thread.
 
 use std::cell::RefCell;
 use std::io;
@@ -9,16 +9,16 @@ use tiny_http::{HTTPVersion, Response, StatusCode};
 
 use super::{SERVER, header};
 
-/// More kinds of answers than a thread has in a second; past it, it begins anew.
+/// More kinds of replies than a thread has in a second. Beyond it, the thread starts over.
 const KINDS_MAX: usize = 32;
 
 thread_local! {
     static PRINTED: RefCell<Printed> = const { RefCell::new(Printed { second: 0, kinds: Vec::new() }) };
 }
 
-/// What a thread has printed in a second.
+/// The lines that a thread has printed in a second.
 struct Printed {
-    /// Since 1970-01-01 UTC.
+    /// Seconds since 1970-01-01 UTC.
     second: u64,
     kinds: Vec<Kind>,
 }
@@ -48,7 +48,7 @@ pub(super) fn print(out: &mut Vec<u8>, status: u16, content_type: &'static str, 
     });
 }
 
-/// tiny_http's, without the `Content-Length` that it adds and without the empty line.
+/// tiny_http's lines, without the `Content-Length` that it adds and without the empty line.
 fn lines(status: u16, content_type: &str) -> Vec<u8> {
     let headers = [("Server", SERVER), ("Content-Type", content_type)];
     let headers = headers.into_iter().filter_map(|(name, value)| header(name, value)).collect();

@@ -1,4 +1,4 @@
-//! A connection's wire once it is known how its client speaks, which its first byte says.
+//! A connection's wire: the client's first byte decides whether it is TLS or plaintext.
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use rustls::ServerConnection;
 use super::tls::TlsWire;
 use super::{TcpWire, Wire};
 use crate::Security;
-use crate::admission::Link;
+use crate::link::Link;
 
 /// The type of a TLS record that begins a handshake (RFC 8446, section 5.1); no HTTP request begins with it.
 const HANDSHAKE: u8 = 22;
 
-/// Plain TCP, TLS, or yet to be seen.
-pub(in crate::door) enum Line {
+/// TLS, plaintext, or not decided yet.
+pub(crate) enum Line {
     /// Nothing has come yet.
     New(TcpWire, Security),
     Plain(TcpWire),
@@ -24,7 +24,7 @@ pub(in crate::door) enum Line {
 }
 
 impl Line {
-    pub(in crate::door) fn new(link: Arc<Link>, security: &Security) -> Self {
+    pub(crate) fn new(link: Arc<Link>, security: &Security) -> Self {
         let wire = TcpWire::new(link);
         if security.tls.is_some() { Self::New(wire, security.clone()) } else { Self::Plain(wire) }
     }
@@ -43,7 +43,7 @@ impl Line {
         }
     }
 
-    /// Looks at the first byte, where that has not been done.
+    /// Decides by the first byte, if that has not been done.
     fn settle(&mut self) -> io::Result<()> {
         let Self::New(wire, security) = self else { return Ok(()) };
         let mut first = [0];
@@ -56,7 +56,7 @@ impl Line {
                 let session = ServerConnection::new(Arc::clone(config)).map_err(io::Error::other)?;
                 Self::Tls(Box::new(TlsWire::new(wire, session)))
             }
-            // Also where the client is gone without a word.
+            // The client has left without sending anything.
             (_, 0, _) => Self::Plain(wire),
             _ if security.plaintext => Self::Plain(wire),
             _ => return Err(self.unsupported(wire)),
@@ -64,7 +64,7 @@ impl Line {
         Ok(())
     }
 
-    /// What it sends is taken out, because closing over unread bytes would reset the answer away.
+    /// Discards what the client sent, because closing over unread bytes would reset the reply away.
     fn unsupported(&mut self, mut wire: TcpWire) -> io::Error {
         let _ = wire.read_now(&mut [0; 4096]);
         *self = Self::Plain(wire);

@@ -1,4 +1,4 @@
-//! TLS: a rustls session whose records travel over a [`TcpWire`], and whose deadline is that one's.
+//! TLS: a rustls session whose records travel over a [`TcpWire`], under the deadline of that wire.
 
 use std::io::{self, Read, Write};
 use std::time::Instant;
@@ -7,15 +7,15 @@ use rustls::ServerConnection;
 
 use super::{TcpWire, Wire};
 
-/// An encrypted connection; its handshake is done by whatever is read first.
-pub(in crate::door) struct TlsWire {
+/// An encrypted connection. The first read drives its handshake.
+pub(crate) struct TlsWire {
     tcp: TcpWire,
     session: ServerConnection,
-    /// The last read filled its buffer: there may be more that has been decrypted already.
+    /// The last read filled its buffer, so more decrypted bytes may be ready.
     more: bool,
 }
 
-/// The socket as rustls uses it where nobody waits.
+/// The socket as rustls uses it without waiting.
 struct Now<'a>(&'a mut TcpWire);
 
 impl Read for Now<'_> {
@@ -39,7 +39,7 @@ impl TlsWire {
         Self { tcp, session, more: false }
     }
 
-    /// What has been decrypted, for which `receive` is called until there is something.
+    /// Reads decrypted bytes; calls `receive` until there are some.
     fn read_by(
         &mut self,
         buffer: &mut [u8],
@@ -55,8 +55,8 @@ impl TlsWire {
         }
     }
 
-    /// What has been decrypted; `WouldBlock` where that is nothing. A client that ends without a last word has ended all the same: every
-    /// request says how long it is.
+    /// Reads bytes that are decrypted already; `WouldBlock` if there are none. A connection that ends without a close_notify counts as
+    /// ended in order, because every request states its length.
     fn decrypted(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self.session.reader().read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
@@ -66,11 +66,11 @@ impl TlsWire {
         read
     }
 
-    /// Takes what came into the session. What breaks the protocol is answered as it says, and ends the connection.
+    /// Feeds what was received to the session. A violation of the protocol is answered with its alert and ends the connection.
     fn digest(&mut self, came: io::Result<usize>) -> io::Result<()> {
         came?;
         let processed = self.session.process_new_packets();
-        // The handshake's answers and alerts are a few kilobytes, which an idle socket takes at once.
+        // The handshake's messages and alerts are a few kilobytes, which an idle socket takes at once.
         self.flush_now()?;
         processed.map(drop).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
@@ -116,7 +116,7 @@ impl Wire for TlsWire {
 
     fn finish_sending(&mut self) {
         self.session.send_close_notify();
-        // It fails where the client is gone, which is as good.
+        // A failure means that the client is gone.
         let _ = self.flush_now();
         self.tcp.finish_sending();
     }

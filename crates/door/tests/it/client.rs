@@ -128,6 +128,38 @@ impl<S: Read + Write> Client<S> {
         std::iter::from_fn(|| self.read_answer(true)).collect()
     }
 
+    /// Sends a request and reads the head of its reply only.
+    pub(crate) fn head_of(&mut self, request: impl AsRef<[u8]>) -> Answer {
+        self.send(request);
+        self.answer_without_body()
+    }
+
+    /// Reads one chunk of a chunked body; empty for the last one.
+    pub(crate) fn chunk(&mut self) -> Vec<u8> {
+        let line = self.until(|received| received.windows(2).position(|pair| pair == b"\r\n").map(|at| at + 2));
+        let digits = std::str::from_utf8(&line[..line.len() - 2]).unwrap();
+        let length = usize::from_str_radix(digits, 16).unwrap();
+        let mut chunk = self.until(|received| (received.len() >= length + 2).then_some(length + 2));
+        assert_eq!(chunk.split_off(length), b"\r\n");
+        chunk
+    }
+
+    /// Reads everything until the connection ends.
+    pub(crate) fn rest(&mut self) -> Vec<u8> {
+        while self.receive() > 0 {}
+        std::mem::take(&mut self.received)
+    }
+
+    /// Receives until `end` says how many bytes are wanted, and returns these.
+    fn until(&mut self, end: impl Fn(&[u8]) -> Option<usize>) -> Vec<u8> {
+        loop {
+            if let Some(count) = end(&self.received) {
+                return self.received.drain(..count).collect();
+            }
+            assert_ne!(self.receive(), 0, "torn body: {:?}", String::from_utf8_lossy(&self.received));
+        }
+    }
+
     /// Waits until the door ends the connection; false where it sent something more.
     pub(crate) fn is_closed(&mut self) -> bool {
         self.received.is_empty() && self.receive() == 0

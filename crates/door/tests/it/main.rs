@@ -13,12 +13,13 @@ mod client;
 mod drain;
 mod heads;
 mod honest;
+mod local;
 mod malformed;
 mod mutations;
-mod ops;
 mod pipelining;
 mod service;
 mod slow;
+mod streams;
 mod tls;
 mod waits;
 

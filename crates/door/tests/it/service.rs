@@ -1,8 +1,9 @@
 //! A service that echoes, blocks, panics and answers at length, as the path says.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex};
 
-use peernet_door::{Answer, Head, Reply, Request, Respond, Service};
+use peernet_door::{Answer, Head, Refused, Reply, Request, Responder, Service, StreamSender};
 
 use super::PATIENCE;
 
@@ -16,8 +17,11 @@ pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) struct TestService {
     gate: Mutex<Gate>,
     changed: Condvar,
-    /// Where replies to `/later` go once the test says so.
-    later: Arc<Mutex<Vec<Respond>>>,
+    stream_begun: Condvar,
+    /// The producers' ends of streams begun by requests to `/stream`.
+    streams: Mutex<VecDeque<StreamSender>>,
+    /// The responders of requests to `/later`.
+    later: Mutex<Vec<Responder>>,
 }
 
 #[derive(Default)]
@@ -46,11 +50,18 @@ impl TestService {
     /// Replies to every request to `/later` that has come, on this thread.
     pub(crate) fn reply_later(&self) {
         let waiting = std::mem::take(&mut *self.later.lock().unwrap());
-        waiting.into_iter().for_each(|respond| respond(Reply::text(200, "later")));
+        waiting.into_iter().for_each(|responder| responder.reply(Reply::text(200, "later")));
+    }
+
+    /// Returns the producer's end of the next stream. Waits for its request.
+    pub(crate) fn next_stream(&self) -> StreamSender {
+        let streams = self.streams.lock().unwrap();
+        let waited = self.stream_begun.wait_timeout_while(streams, PATIENCE, |streams| streams.is_empty());
+        waited.unwrap().0.pop_front().expect("a request for a stream")
     }
 
     fn pass_gate(&self) {
-        peernet_threads::about_to_block();
+        let _blocking = peernet_threads::Blocking::declare();
         let mut gate = self.gate.lock().unwrap();
         gate.waiting += 1;
         self.changed.notify_all();
@@ -65,11 +76,23 @@ impl Service for TestService {
     }
 
     fn answer(&self, request: Request) -> Answer {
+        if request.head.path == "/stream" {
+            let (sender, answer) = Answer::streamed(Reply::text(200, ""));
+            self.streams.lock().unwrap().push_back(sender);
+            self.stream_begun.notify_all();
+            return answer;
+        }
         if request.head.path != "/later" {
             return Answer::Now(self.handle(&request));
         }
-        let later = Arc::clone(&self.later);
-        Answer::Later(Box::new(move |respond| later.lock().unwrap().push(respond)))
+        let (responder, answer) = Answer::deferred();
+        self.later.lock().unwrap().push(responder);
+        answer
+    }
+
+    fn refused(&self, refused: &Refused) -> Reply {
+        let body = serde_json::json!({ "error": refused.message, "code": refused.code });
+        Reply::json(refused.status, &body)
     }
 }
 

@@ -1,11 +1,11 @@
-//! TLS on the same port: what honest clients get, what a handshake may cost, and what who speaks plaintext is told.
+//! TLS on the same port: honest clients, the cost of a handshake, and the refusal of plaintext.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use peernet_door::{Door, DoorLimits, Security};
+use peernet_door::{Door, DoorLimits, PushError, Security, StreamLimits, StreamSender};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
@@ -206,4 +206,70 @@ fn a_drain_ends_sessions_in_order() {
     let answer = busy.answer();
     assert_eq!((answer.text(), answer.header("connection")), ("passed", Some("close")));
     assert_eq!(drain.join().unwrap().cut, 0);
+}
+
+/// Opens a stream over TLS and returns both of its ends.
+fn stream(scene: &Scene) -> (TlsClient, StreamSender) {
+    let mut client = scene.client();
+    assert_eq!(client.head_of(get("/stream")).status, 200);
+    (client, scene.service.next_stream())
+}
+
+#[test]
+fn streamed_events_arrive_one_by_one() {
+    let scene = Scene::open(patient(), false);
+    let (mut client, sender) = stream(&scene);
+    for bytes in [1, 10, 16_384, 60_000] {
+        let event = vec![b'e'; bytes];
+        sender.push(&event).unwrap();
+        assert!(client.chunk() == event, "{bytes}");
+    }
+    sender.finish();
+    assert_eq!(client.chunk(), b"");
+    assert!(client.is_closed());
+    wait_for(&scene.door, "the stream's end", |stats| stats.streams_open == 0);
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_stream() {
+    let scene = Scene::open(patient(), false);
+    let (mut client, sender) = stream(&scene);
+    let mut pushed = 0;
+    while sender.push(&[b'x'; 1_000]) == Ok(()) {
+        pushed += 1_000;
+    }
+    assert!(pushed >= 64_000, "{pushed}");
+    sender.finish();
+    let received = std::iter::from_fn(|| Some(client.chunk().len()).filter(|length| *length > 0)).sum::<usize>();
+    assert_eq!(received, pushed);
+}
+
+#[test]
+fn streams_end_with_their_client_and_with_the_drain() {
+    let scene = Scene::open(patient(), false);
+    let (client, sender) = stream(&scene);
+    drop(client);
+    wait_for(&scene.door, "the client's end", |stats| stats.streams_open == 0);
+    assert_eq!(sender.push(b"late"), Err(PushError::Closed));
+    let (mut client, sender) = stream(&scene);
+    sender.push(b"last").unwrap();
+    let Scene { door, .. } = scene;
+    let drain = std::thread::spawn(move || door.drain(PATIENCE));
+    assert_eq!((client.chunk(), client.chunk()), (b"last".to_vec(), Vec::new()));
+    assert!(client.is_closed());
+    drop(client);
+    assert_eq!(drain.join().unwrap().cut, 0);
+}
+
+#[test]
+fn a_stalled_reader_of_a_stream_is_cut() {
+    let streams = StreamLimits { stall_max: Duration::from_millis(300), ..StreamLimits::default() };
+    let scene = Scene::open(DoorLimits { streams, ..patient() }, false);
+    let (_client, sender) = stream(&scene);
+    let begun = Instant::now();
+    while sender.push(&[b'x'; 4_096]) != Err(PushError::Closed) {
+        assert!(begun.elapsed() < PATIENCE, "the stalled client was not cut");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    scene.assert_alive();
 }

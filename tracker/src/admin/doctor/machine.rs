@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::Check;
 use crate::config::Config;
-use crate::http::OpsAddress;
+use crate::http::LocalAddress;
 use crate::keys::KEY_FILE;
 
 /// Below this much free space writes are about to fail.
@@ -107,8 +107,8 @@ pub(super) fn operations(config: &Config, running: bool) -> Check {
     let (place, answers) = match config.ops_address() {
         Err(error) => return Check::fail(name, error.to_string()),
         Ok(None) => return Check::ok(name, "off: no metrics"),
-        Ok(Some(OpsAddress::Unix(path))) => (path.display().to_string(), UnixStream::connect(&path).is_ok()),
-        Ok(Some(OpsAddress::Loopback(address))) => {
+        Ok(Some(LocalAddress::Unix(path))) => (path.display().to_string(), UnixStream::connect(&path).is_ok()),
+        Ok(Some(LocalAddress::Loopback(address))) => {
             (address.to_string(), TcpStream::connect_timeout(&address, TIMEOUT).is_ok())
         }
     };

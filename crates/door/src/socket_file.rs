@@ -1,4 +1,4 @@
-//! The socket file: in a folder that only its owner can enter, and never stolen from a living process.
+//! The socket file: in a folder that only its owner can enter, and never taken from a living process.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -9,15 +9,15 @@ use std::path::Path;
 /// The folder's mode.
 const PRIVATE: u32 = 0o700;
 
-/// Listens on `path`, after making its folder or checking it, and after removing a socket nobody listens on.
-pub(super) fn listen(path: &Path) -> io::Result<UnixListener> {
+/// Listens on `path`. Creates or checks its folder first, and removes a socket that no process listens on.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.exists() {
         DirBuilder::new().recursive(true).mode(PRIVATE).create(folder)?;
     }
     let mode = fs::metadata(folder)?.permissions().mode() & 0o777;
     if mode & !PRIVATE != 0 {
-        let why = format!("{}: mode is {mode:o}, must be 700 for the operations socket", folder.display());
+        let why = format!("{}: mode is {mode:o}, must be 700 for a local socket", folder.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     }
     remove_stale(path)?;
