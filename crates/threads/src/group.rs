@@ -10,8 +10,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// The most threads one group holds; the bound of its "done" queue.
 const THREADS_MAX: usize = 1_024;
 
-/// How long after the last "done" a join looks again.
-const AFTERGLOW: Duration = Duration::from_millis(20);
+/// How often a join looks again whether a thread has finished.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Threads that were spawned here and not joined yet. Dropping a group without [`Group::join`] leaves them running.
 pub struct Group {
@@ -32,12 +32,12 @@ impl fmt::Display for Stragglers {
 
 impl std::error::Error for Stragglers {}
 
-/// Says "done" when its thread ends, by return or by panic.
-struct SaysDone(Sender<()>);
+/// Sends "done" when its thread ends, by return or by panic.
+struct SendsDone(Sender<()>);
 
-impl Drop for SaysDone {
+impl Drop for SendsDone {
     fn drop(&mut self) {
-        // The queue has a place for every thread of the group, so this cannot be full; disconnected means nobody waits.
+        // The queue has a place for every thread of the group, so it cannot be full. If it is disconnected, nothing joins the group.
         let _ = self.0.try_send(());
     }
 }
@@ -55,27 +55,28 @@ impl Group {
         if self.threads.len() >= THREADS_MAX {
             return Err(io::Error::other(format!("a group holds at most {THREADS_MAX} threads")));
         }
-        let (name, says_done) = (name.into(), SaysDone(self.done_sender.clone()));
+        let name = name.into();
+        let sends_done = SendsDone(self.done_sender.clone());
         let handle = Builder::new().name(name.clone()).spawn(move || {
-            let _says_done = says_done;
+            let _sends_done = sends_done;
             body();
         })?;
         self.threads.push((name, handle));
         Ok(())
     }
 
-    /// How many threads were spawned and not joined.
+    /// The number of threads that were spawned and not joined.
     pub fn len(&self) -> usize {
         self.threads.len()
     }
 
-    /// Whether none is left.
+    /// Whether no thread is left.
     pub fn is_empty(&self) -> bool {
         self.threads.is_empty()
     }
 
-    /// Waits until every thread has ended, at most `timeout`. Give the stop first. A thread that panicked counts as
-    /// ended: its panic was printed where it happened.
+    /// Waits until every thread has ended, at most `timeout`. Stop the threads first. A thread that panicked counts as ended; use
+    /// [`Group::spawn_supervised`] to hear of panics.
     pub fn join(mut self, timeout: Duration) -> Result<(), Stragglers> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -87,8 +88,8 @@ impl Group {
             if now >= deadline {
                 return Err(self.stragglers());
             }
-            // "Done" is said a moment before the thread has finished, so a look follows soon after in any case.
-            let _said_or_not = self.done.recv_timeout(AFTERGLOW.min(deadline - now));
+            // "Done" is sent a moment before the thread has finished, so the loop looks again soon after in any case.
+            let _sent_or_not = self.done.recv_timeout(LOOK_EVERY.min(deadline - now));
         }
     }
 
@@ -111,7 +112,7 @@ mod tests {
     use crate::stop_pair;
 
     #[test]
-    fn join_waits_for_all_and_names_those_that_stay() {
+    fn join_waits_for_all_and_names_stragglers() {
         let (stopper, signal) = stop_pair();
         let mut group = Group::default();
         for name in ["stays", "goes"] {

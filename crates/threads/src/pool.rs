@@ -1,4 +1,4 @@
-//! A fixed number of workers behind a bounded queue: a full queue is an answer, never a wait.
+//! A fixed number of workers behind a bounded queue. A full queue refuses the job at once, so a submitter never waits.
 
 use std::io;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::{Group, Stragglers};
 
-/// A job, given back because the queue was full or the pool had stopped.
+/// A refused job, because the queue was full or the pool had stopped.
 #[derive(Debug)]
 pub struct Full<J>(pub J);
 
@@ -18,8 +18,8 @@ pub struct Pool<J: Send + 'static> {
 }
 
 impl<J: Send + 'static> Pool<J> {
-    /// `workers` threads called `name-0`, `name-1`, …; at most `queue_max` jobs wait. `start` runs once on each thread and
-    /// returns what works there, so that a worker may keep state (a connection, a buffer) of its own.
+    /// Spawns `workers` threads called `name-0`, `name-1`, …; at most `queue_max` jobs wait. `start` is called once for each worker
+    /// and returns its function, so a worker may keep state of its own, such as a connection or a buffer.
     pub fn new<W>(name: &str, workers: usize, queue_max: usize, start: impl Fn() -> W) -> io::Result<Self>
     where
         W: FnMut(J) + Send + 'static,
@@ -33,19 +33,19 @@ impl<J: Send + 'static> Pool<J> {
         Ok(Self { jobs, group })
     }
 
-    /// Hands a job over without waiting.
+    /// Queues a job without waiting.
     pub fn try_submit(&self, job: J) -> Result<(), Full<J>> {
         self.jobs.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => Full(job),
         })
     }
 
-    /// How many jobs wait.
+    /// The number of jobs that wait.
     pub fn queued(&self) -> usize {
         self.jobs.len()
     }
 
-    /// Lets the workers finish what is queued, then joins them, at most `timeout`.
+    /// Lets the workers finish the queued jobs, then joins them, at most `timeout`.
     pub fn stop(self, timeout: Duration) -> Result<(), Stragglers> {
         drop(self.jobs);
         self.group.join(timeout)
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_queue_gives_the_job_back_and_stop_finishes_what_is_queued() {
+    fn a_full_queue_refuses_jobs_and_stop_finishes_queued_ones() {
         let (gate, opened) = bounded::<()>(1);
         let (started_sender, started) = bounded::<()>(8);
         let sum = Arc::new(AtomicU32::new(0));

@@ -1,25 +1,25 @@
-//! Stop as a dropped sender: cannot be missed, needs no message, wakes every waiter at once.
+//! Stop by a dropped sender. It cannot be missed, needs no message and wakes every waiting thread at once.
 
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
-/// Nothing is ever sent on the channel; only its end means something.
+/// The channel's message type, which has no values: only the end of the channel means something.
 enum Never {}
 
-/// Keeps everything running while it lives; dropping it is the stop.
+/// Keeps threads running while it lives. Dropping it stops them.
 #[must_use = "dropping the stopper stops everything that holds its signal"]
 pub struct Stopper {
     _keeps_open: Sender<Never>,
 }
 
-/// What threads watch; clone one for each.
+/// The signal that threads watch. Clone one for each thread.
 #[derive(Clone)]
 pub struct StopSignal {
     receiver: Receiver<Never>,
 }
 
-/// A stopper and the signal that ends with it.
+/// Makes a stopper and its signal.
 pub fn stop_pair() -> (Stopper, StopSignal) {
     // A capacity of one holds nothing: no value of the message type exists.
     let (sender, receiver) = bounded(1);
@@ -27,17 +27,17 @@ pub fn stop_pair() -> (Stopper, StopSignal) {
 }
 
 impl StopSignal {
-    /// Whether the stopper is gone.
+    /// Whether the stopper was dropped.
     pub fn is_stopped(&self) -> bool {
         matches!(self.receiver.try_recv(), Err(TryRecvError::Disconnected))
     }
 
-    /// Waits for the stop, at most `timeout`; true when it came. This is how a thread pauses: never by sleeping.
+    /// Waits for the stop, at most `timeout`; true if it came. Threads pause with this and never by sleeping.
     pub fn wait(&self, timeout: Duration) -> bool {
         matches!(self.receiver.recv_timeout(timeout), Err(RecvTimeoutError::Disconnected))
     }
 
-    /// Calls `ready` with an operation for `crossbeam_channel::Select`: add [`StopSignal::add_to`]'s index to a select loop.
+    /// Adds the stop to a `crossbeam_channel::Select`. Returns the index of the operation that becomes ready.
     pub fn add_to<'a>(&'a self, select: &mut crossbeam_channel::Select<'a>) -> usize {
         select.recv(&self.receiver)
     }
