@@ -163,7 +163,7 @@ mod tests {
             let (gate, opened) = bounded::<()>(0);
             let work: Arc<Work> = Arc::new(move |event: Event| {
                 told.send(event.key).unwrap();
-                if event.key % 2 == 0 {
+                if event.key.is_multiple_of(2) {
                     let _blocking = Blocking::declare();
                     let _disconnected = opened.recv();
                 }
