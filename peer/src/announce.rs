@@ -12,10 +12,10 @@ use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_threads::Group;
 
+use crate::discovery::tracker::{Announced, AnnouncedFile, ReachedAt, TrackerClient, TrackerError};
 use crate::error::NodeError;
 use crate::log::Log;
 use crate::shares::{Offer, Shares};
-use crate::tracker::{Announced, AnnouncedFile, ReachedAt, TrackerClient, TrackerError};
 use book::{Book, batches};
 
 /// Callers that wait for an announce at once; more wait in line.

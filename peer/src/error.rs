@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use peernet_engine::ids::FileHash;
 use peernet_engine::link::LinkError;
 
-use crate::fetch::{DirectoryError, FetchError};
+use crate::discovery::DirectoryError;
+use crate::discovery::tracker::TrackerError;
+use crate::download::FetchError;
 use crate::grpc::ServeError;
 use crate::hashing::HashError;
-use crate::tracker::TrackerError;
 
 /// Why a call of a [`crate::Node`] failed. Its `Display` says what to do.
 #[derive(Debug)]

@@ -3,14 +3,12 @@
 //! Rules that hold everywhere below: nothing blocks, reads a disk or panics on a completion-queue thread (it would stop
 //! every other call of the process), every call has a deadline, and only numeric addresses are dialled.
 
-mod address;
 mod client;
 mod credentials;
 mod environment;
 mod marshal;
 mod server;
 
-pub use address::{AddressError, HostPort};
 pub(crate) use client::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, Commands, FetchCall, Orders, StreamEvent, commands,
 };

@@ -35,10 +35,12 @@ pub mod cancel;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod clock;
+pub mod connect;
 #[cfg(feature = "cli")]
 mod control;
+pub mod discovery;
+pub mod download;
 pub mod error;
-pub mod fetch;
 pub mod grants;
 pub mod grpc;
 pub mod hashing;
@@ -53,13 +55,15 @@ pub mod publication;
 mod reports;
 pub mod shares;
 pub mod throttle;
-pub mod tracker;
 pub mod transfers;
 pub mod upload;
 
 pub use cancel::Cancel;
+pub use discovery::tracker::{
+    AtTracker, Audience, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls,
+};
+pub use download::{FetchProgress, Phase, SourceProgress};
 pub use error::NodeError;
-pub use fetch::{FetchProgress, Phase, SourceProgress};
 pub use hashing::HashProgress;
 pub use identity::Fingerprint;
 pub use log::{Level, Log};
@@ -72,5 +76,4 @@ pub use peernet_engine::rate_limit::Rate;
 pub use publication::{Publication, PublicationKey, Publisher};
 pub use shares::{DirectoryInfo, ShareInfo, ShareState};
 pub use throttle::SpeedLimits;
-pub use tracker::{AtTracker, Audience, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls};
 pub use transfers::{Transfers, Transport};

@@ -19,6 +19,7 @@ use std::time::Duration;
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 
 use crate::cancel::Cancel;
+use crate::discovery::tracker::{Hits, LoginName, Me, TrackerClient};
 use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::identity::Fingerprint;
@@ -28,7 +29,6 @@ use crate::memory::Memory;
 use crate::publication::{Publication, PublicationKey, Publisher};
 use crate::shares::{DirectoryInfo, ShareInfo, Shares};
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::tracker::{Hits, LoginName, Me, TrackerClient};
 use crate::transfers::{Downloads, Transfers};
 use crate::upload::{Held, UploadLimits};
 

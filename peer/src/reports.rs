@@ -10,10 +10,10 @@ use peernet_protos::limits::EVENTS_PER_BATCH_MAX;
 use peernet_protos::rest::FeedbackEntry;
 use peernet_threads::Group;
 
+use crate::discovery::tracker::{TrackerClient, TrackerError};
+use crate::download::FetchReport;
 use crate::error::NodeError;
-use crate::fetch::FetchReport;
 use crate::log::Log;
-use crate::tracker::{TrackerClient, TrackerError};
 use batch::Batch;
 
 /// Lots of reports that wait for the thread: at most some thousand chunks of results while one batch is on its way. When

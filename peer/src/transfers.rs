@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::{FileHash, PeerId};
 
-use crate::fetch::FetchProgress;
+use crate::download::FetchProgress;
 
 /// The protection of a connection between two peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

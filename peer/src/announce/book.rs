@@ -6,8 +6,8 @@ use peernet_engine::download::Has;
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_protos::limits::FILES_PER_ANNOUNCE_MAX;
 
+use crate::discovery::tracker::AnnouncedFile;
 use crate::shares::Offer;
-use crate::tracker::AnnouncedFile;
 
 /// The bitmaps of one announce, in bytes before base64; far below what the tracker accepts.
 const BITMAP_BYTES_MAX: usize = 1 << 20;

@@ -11,8 +11,8 @@ use super::exit::{Exit, Failure};
 use super::output::shown;
 use super::share::{named, problem};
 use crate::control::Request;
+use crate::discovery::tracker::Audience;
 use crate::node::{IS_DIRECTORY, Node};
-use crate::tracker::Audience;
 
 /// What stands before the name of a group.
 const GROUP_MARK: char = '@';

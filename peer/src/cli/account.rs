@@ -7,9 +7,9 @@ use super::args::{Login, Password, Register};
 use super::context::{Context, Way, variable};
 use super::exit::{Exit, Failure};
 use super::password::{Source, first_line};
+use crate::discovery::tracker::{LoginName, Scope};
 use crate::home::Credentials;
 use crate::node::{Builder, Node};
-use crate::tracker::{LoginName, Scope};
 
 const PASSWORD_VARIABLE: &str = "PEERNET_PASSWORD";
 const INVITE_VARIABLE: &str = "PEERNET_INVITE";
@@ -20,7 +20,7 @@ pub(super) fn register(context: &Context, mut typed: Register) -> Result<Exit, F
     let way = Way { ca_fingerprint: typed.ca_fingerprint.as_deref().or(named), ..typed.way() };
     let mut builder = labelled(context.builder(way)?.passing_shares(), typed.device_label.as_deref());
     if let Some(address) = &typed.address {
-        address.parse::<crate::grpc::HostPort>().map_err(|e| Failure::usage(format!("--address {address}: {e}")))?;
+        address.parse::<crate::connect::HostPort>().map_err(|e| Failure::usage(format!("--address {address}: {e}")))?;
         builder = builder.address(address);
     }
     let node = builder.build().map_err(tracker_wanted)?;
@@ -160,5 +160,5 @@ fn tracker_wanted(error: crate::error::NodeError) -> Failure {
 }
 
 pub(super) fn not_logged_in() -> Failure {
-    crate::tracker::TrackerError::NotLoggedIn.into()
+    crate::discovery::tracker::TrackerError::NotLoggedIn.into()
 }

@@ -146,7 +146,7 @@ impl Context {
             return Ok(());
         };
         let (Some(tracker), Some(token)) = (old.tracker_url, old.auth_token) else { return Ok(()) };
-        let Ok(tracker) = crate::tracker::normal_url(&tracker) else { return Ok(()) };
+        let Ok(tracker) = crate::discovery::tracker::normal_url(&tracker) else { return Ok(()) };
         let credentials =
             Credentials { tracker, peer_id, address: None, token, obtained_at: 0, expires_at: 0, device: None };
         self.home.credentials().save(&credentials)?;

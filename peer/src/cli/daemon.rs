@@ -16,10 +16,10 @@ use super::query::shares_json;
 use super::signals;
 use crate::cancel::Cancel;
 use crate::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
+use crate::discovery::tracker::Audience;
 use crate::error::NodeError;
 use crate::hashing::HashProgress;
 use crate::node::Node;
-use crate::tracker::Audience;
 use crate::transfers::Transport;
 
 pub(super) fn daemon(context: &Context, typed: Daemon) -> Result<Exit, Failure> {

@@ -7,8 +7,8 @@ use super::context::{Context, Way};
 use super::exit::{Exit, Failure};
 use super::output::shown;
 use super::since::ago;
+use crate::discovery::tracker::{AtTracker, Device, LoggedOut};
 use crate::home::HomeLock;
-use crate::tracker::{AtTracker, Device, LoggedOut};
 
 /// The widest label that is shown whole in a row.
 const LABEL_CHARS_MAX: usize = 24;

@@ -177,10 +177,10 @@ fn share_on(context: &Context, done: &Downloaded) -> Result<(), Failure> {
 pub(super) fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     if let Target::Link(link) = target
         && !link.trackers.is_empty()
-        && !link
-            .trackers
-            .iter()
-            .any(|url| crate::tracker::normal_url(url).is_ok_and(|url| crate::tracker::same_swarm(&url, ours)))
+        && !link.trackers.iter().any(|url| {
+            crate::discovery::tracker::normal_url(url)
+                .is_ok_and(|url| crate::discovery::tracker::same_swarm(&url, ours))
+        })
     {
         context.output.note(&format!(
             "the link names another tracker ({}); asking {ours}, --tracker chooses",
@@ -201,7 +201,7 @@ mod tests {
     use peernet_engine::download::Why;
 
     use super::*;
-    use crate::fetch::FetchError;
+    use crate::download::FetchError;
 
     #[test]
     fn only_who_can_go_on_is_told_so() {

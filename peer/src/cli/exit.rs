@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::discovery::tracker::TrackerError;
 use crate::error::NodeError;
-use crate::tracker::TrackerError;
 
 /// The exit codes. They do not change between versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,7 +34,7 @@ pub(super) fn groups(context: &Context, typed: &Groups) -> Result<Exit, Failure>
 
 fn list(context: &Context, node: &Node) -> Result<Exit, Failure> {
     let groups = node.groups()?;
-    let row = |group: &crate::tracker::GroupInfo| format!("{:>5}  {}", group.members, shown(&group.name));
+    let row = |group: &crate::discovery::tracker::GroupInfo| format!("{:>5}  {}", group.members, shown(&group.name));
     let people = match groups.is_empty() {
         true => "no groups; `peernet groups set NAME PEER-ID...` makes one".to_owned(),
         false => groups.iter().map(row).collect::<Vec<_>>().join("\n"),

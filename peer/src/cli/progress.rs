@@ -11,7 +11,7 @@ use indicatif::{MultiProgress, ProgressBar};
 use serde_json::{Value, json};
 
 use super::output::{Output, size};
-use crate::fetch::{FetchProgress, Phase, SourceProgress};
+use crate::download::{FetchProgress, Phase, SourceProgress};
 use crate::hashing::HashProgress;
 pub(super) use lines::Lines;
 use lines::{style, styled};

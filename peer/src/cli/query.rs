@@ -13,10 +13,10 @@ use super::output::{shown, size};
 use super::progress::Meter;
 use super::signals;
 use crate::control::{ControlClient, DaemonStatus, Last, Request};
+use crate::discovery::tracker::Hit;
 use crate::hashing::hash_file;
 use crate::node::Node;
 use crate::shares::{ShareInfo, ShareState};
-use crate::tracker::Hit;
 
 pub(super) fn list(context: &Context, typed: List) -> Result<Exit, Failure> {
     let daemon = daemon_status(context);

@@ -16,8 +16,8 @@ use super::limits::Typed;
 use super::progress::Meter;
 use super::signals;
 use crate::control::{ControlClient, Last, Line, Problem, Request, SharedMessage};
+use crate::discovery::tracker::Audience;
 use crate::node::{Node, Shared};
-use crate::tracker::Audience;
 
 pub(super) fn share(context: &Context, typed: Share) -> Result<Exit, Failure> {
     if typed.files.is_empty() {

@@ -11,8 +11,8 @@ use super::output::size;
 use super::query::{daemon_status, no_daemon, own_shares};
 use super::watch;
 use crate::control::DaemonStatus;
+use crate::discovery::tracker::Me;
 use crate::error::NodeError;
-use crate::tracker::Me;
 
 /// All that is known.
 struct Known {

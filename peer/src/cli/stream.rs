@@ -18,8 +18,8 @@ use super::limits::Typed;
 use super::progress::Meter;
 use super::signals;
 use crate::cancel::Cancel;
+use crate::download::{PIECE_BYTES, Sink};
 use crate::error::NodeError;
-use crate::fetch::{PIECE_BYTES, Sink};
 use crate::node::DownloadOptions;
 
 /// Pieces that the reader may be behind.

@@ -11,8 +11,8 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use self::stored::Stored;
 use super::small::{read_bounded, write_json};
 use super::{private_folder, remove_if_there};
+use crate::discovery::tracker::Scope;
 use crate::error::NodeError;
-use crate::tracker::Scope;
 
 pub(crate) use lock::CredentialsLock;
 

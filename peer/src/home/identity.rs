@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::atomic::{create_atomically, remove_if_there};
 use super::private_folder;
 use super::small::{read_bounded, write_json};
+use crate::discovery::tracker::{Revocations, same_swarm};
 use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, new_key};
 use crate::publication::Signer;
-use crate::tracker::{Revocations, same_swarm};
 
 /// No certificate is longer, and no list of expelled accounts; more is not ours.
 const FILE_BYTES_MAX: u64 = 8 << 20;

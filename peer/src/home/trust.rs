@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::identity::read;
 use super::small::write_json;
 use crate::clock::unix_now;
+use crate::discovery::tracker::same_swarm;
 use crate::error::NodeError;
 use crate::identity::Bundle;
-use crate::tracker::same_swarm;
 
 /// Swarms remembered; the ones pinned first go first.
 const SWARMS_MAX: usize = 64;

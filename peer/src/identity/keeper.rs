@@ -11,10 +11,10 @@ use peernet_threads::Group;
 
 use super::{Identity, Membership};
 use crate::clock::unix_now;
+use crate::discovery::tracker::{Revocations, TrackerError};
 use crate::error::NodeError;
 use crate::grants::Signers;
 use crate::log::Log;
-use crate::tracker::{Revocations, TrackerError};
 
 /// The longest time without a look at the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use peernet_engine::collection::LISTING_SUFFIX;
 use peernet_engine::ids::{FileHash, PeerId};
 
 use super::Node;
+use crate::discovery::tracker::{Audience, GroupInfo};
 use crate::error::NodeError;
-use crate::tracker::{Audience, GroupInfo};
 
 /// Why nothing can be said of a directory that is not shared here: only one of its two files is known.
 pub(crate) const IS_DIRECTORY: &str =

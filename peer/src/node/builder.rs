@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use super::running::{Running, with_port};
 use super::{Node, Settings};
 use crate::cancel::Cancel;
+use crate::discovery::tracker::{Scope, TrackerClient, TrackerOptions, TrackerTls, is_label};
 use crate::error::NodeError;
 use crate::home::Home;
 use crate::identity::Fingerprint;
 use crate::log::Log;
 use crate::shares::Shares;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::tracker::{Scope, TrackerClient, TrackerOptions, TrackerTls, is_label};
 use crate::upload::UploadLimits;
 
 /// A node to be. Only the folder and, before an account exists, the tracker are needed.

@@ -3,8 +3,8 @@
 use peernet_engine::ids::DeviceId;
 
 use super::Node;
+use crate::discovery::tracker::{Device, LoggedOut};
 use crate::error::NodeError;
-use crate::tracker::{Device, LoggedOut};
 
 impl Node {
     /// Who is logged in to the account, the newest first, at most 100.

@@ -19,14 +19,14 @@ use self::publisher::Published;
 use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
+use crate::connect::Dial;
+use crate::discovery::tracker::TrackerDirectory;
+use crate::discovery::{Directory, DirectoryError, Plan};
+use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, fetch};
 use crate::error::NodeError;
-use crate::fetch::{
-    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, Plan, fetch,
-};
 use crate::hashing::hash_file_identified;
 use crate::part::Journal;
 use crate::reports::ReportQueue;
-use crate::tracker::TrackerDirectory;
 use crate::upload::Held;
 
 /// A node that serves nothing yet begins to for the sake of a download of at least this size, in bytes: smaller ones are

@@ -55,7 +55,7 @@ impl Node {
 
     /// The link of a search result.
     #[cfg(feature = "cli")]
-    pub(crate) fn link_to_hit(&self, hit: &crate::tracker::Hit) -> String {
+    pub(crate) fn link_to_hit(&self, hit: &crate::discovery::tracker::Hit) -> String {
         let (kind, name) = kind_and_name(&hit.file_name);
         let (manifest, size) = (hit.manifest_id, hit.size.map(ByteCount));
         Link { manifest, name, size, kind, ..self.bare_link(hit.file_hash) }.to_string()

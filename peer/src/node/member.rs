@@ -4,11 +4,11 @@ use std::sync::{Arc, PoisonError};
 
 use super::Node;
 use crate::clock::unix_now;
+use crate::connect::Dial;
+use crate::discovery::tracker::{Revocations, TrackerClient, TrackerDirectory, TrackerError};
 use crate::error::NodeError;
-use crate::fetch::Dial;
 use crate::grants::Signers;
 use crate::identity::{Fingerprint, Identity, Issuer, Membership};
-use crate::tracker::{Revocations, TrackerClient, TrackerDirectory, TrackerError};
 
 /// Gets another certificate.
 type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;

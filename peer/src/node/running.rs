@@ -9,13 +9,13 @@ use peernet_threads::Group;
 use super::{Node, Settings};
 use crate::announce::{Announcer, Setup};
 use crate::cancel::Cancel;
+use crate::discovery::tracker::{ReachedAt, TrackerError};
 use crate::error::NodeError;
 use crate::grpc::{Listen, PeerServer};
 use crate::home::HomeLock;
 use crate::identity::{Heard, Keeper, Membership};
 use crate::log::Log;
 use crate::reports::{self, ReportQueue};
-use crate::tracker::{ReachedAt, TrackerError};
 use crate::transfers::{Calls, Transport, Upload};
 use crate::upload::Shelf;
 

@@ -13,11 +13,11 @@ use peernet_engine::names::sanitise;
 use super::access::both_files;
 use super::{Node, Shared};
 use crate::cancel::Cancel;
+use crate::discovery::tracker::Audience;
 use crate::error::NodeError;
 use crate::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
 use crate::publication::PublicationKey;
 use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
-use crate::tracker::Audience;
 use crate::upload::FileIdentity;
 
 impl Node {

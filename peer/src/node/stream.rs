@@ -11,9 +11,10 @@ use peernet_engine::link::{Kind, Target};
 use super::download::{Call, random_seed};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
+use crate::discovery::Directory;
+use crate::discovery::tracker::TrackerDirectory;
+use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Sink};
 use crate::error::NodeError;
-use crate::fetch::{Directory, FetchError, FetchJob, FetchLimits, FetchProgress, Sink};
-use crate::tracker::TrackerDirectory;
 
 /// How far past the first missing chunk is fetched: as many chunks as may be in flight, so that no source is idle.
 const READ_AHEAD: ChunkCount = ChunkCount(64);

@@ -4,7 +4,7 @@ use peernet_engine::cause::Cause;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::rest::{FAILED_UPLOAD, FeedbackEntry, SUCCESS_UPLOAD};
 
-use crate::fetch::FetchReport;
+use crate::download::FetchReport;
 
 /// The most runs the tracker takes in one entry.
 const RUNS_MAX: usize = 1_024;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use peernet::cancel::Cancel;
-use peernet::fetch::{FetchError, FetchProgress, Fetched, fetch};
+use peernet::download::{FetchError, FetchProgress, Fetched, fetch};
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::PeerId;
 use peernet_testkit::relay::{Faults, Relay};

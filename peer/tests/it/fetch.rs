@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peernet::cancel::Cancel;
-use peernet::fetch::{FetchError, FetchProgress, Plan, fetch};
+use peernet::discovery::Plan;
+use peernet::download::{FetchError, FetchProgress, fetch};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Has, Why};

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use peernet::cancel::Cancel;
-use peernet::fetch::{FetchError, fetch};
+use peernet::download::{FetchError, fetch};
 use peernet::grpc::{Listen, PeerServer, ServeError};
 use peernet::upload::UploadLimits;
 use peernet_engine::cause::Cause;

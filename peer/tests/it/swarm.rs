@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use peernet::Transport;
 use peernet::cancel::Cancel;
-use peernet::fetch::{
-    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchProgress, FetchReport, Fetched, Plan, PlannedManifest,
-    Source, V1Listing, fetch,
-};
+use peernet::connect::Dial;
+use peernet::discovery::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
+use peernet::download::{FetchError, FetchJob, FetchProgress, FetchReport, Fetched, fetch};
 use peernet::grpc::{Listen, PeerServer};
 use peernet::hashing::hash_file_identified;
 use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};

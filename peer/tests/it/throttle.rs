@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use peernet::cancel::Cancel;
-use peernet::fetch::fetch;
+use peernet::download::fetch;
 use peernet::throttle::{SpeedLimits, Throttle};
 use peernet_engine::rate_limit::Rate;
 

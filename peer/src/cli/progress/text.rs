@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::output::{shown, size};
-use crate::fetch::{FetchProgress, Phase, SourceProgress};
+use crate::download::{FetchProgress, Phase, SourceProgress};
 use peernet_engine::bottleneck::Bottleneck;
 
 /// No note is shown longer.

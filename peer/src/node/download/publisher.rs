@@ -4,10 +4,11 @@ use peernet_engine::ids::ManifestId;
 use peernet_engine::link::Target;
 
 use super::{Node, manifest_of};
+use crate::discovery::tracker::TrackerDirectory;
+use crate::discovery::{DirectoryError, Plan};
+use crate::download::FetchError;
 use crate::error::NodeError;
-use crate::fetch::{DirectoryError, FetchError, Plan};
 use crate::publication::{Publication, Publisher};
-use crate::tracker::TrackerDirectory;
 
 /// Manifests of one file that are asked about; more than one is a sign of liars.
 const MANIFESTS_MAX: usize = 8;

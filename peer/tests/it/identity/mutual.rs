@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peernet::cancel::Cancel;
-use peernet::fetch::{Dial, FetchError, FetchJob, FetchProgress, Fetched, Source, fetch};
+use peernet::connect::Dial;
+use peernet::discovery::Source;
+use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
 use peernet::grpc::{Listen, PeerServer};
 use peernet::identity::{Identity, IdentityParts, Membership};
 use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};

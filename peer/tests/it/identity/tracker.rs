@@ -266,14 +266,14 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identit
         std::thread::yield_now();
     }
     let manifest = peernet::hashing::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
-    let source = peernet::fetch::Source {
+    let source = peernet::discovery::Source {
         transport: peernet::Transport::Tls,
         ..crate::swarm::source(alice.account().unwrap().unwrap().peer_id, &alice.listen_address().unwrap().to_string())
     };
     let directory = crate::swarm::Catalogue::of(&manifest, vec![source]);
     let (part, copy) = (world.path("part"), world.path("copy"));
-    let mut job = peernet::fetch::FetchJob::new(shared.file_hash, part, copy, 1);
-    job.dial = peernet::fetch::Dial::tls(caller);
+    let mut job = peernet::download::FetchJob::new(shared.file_hash, part, copy, 1);
+    job.dial = peernet::connect::Dial::tls(caller);
     // The download would try again until its generous limit; the test has seen enough at the first refusal.
     let (mut note, cancel) = (None, Cancel::new());
     let mut watch = |progress: &peernet::FetchProgress| {
@@ -282,7 +282,7 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identit
             cancel.cancel();
         }
     };
-    let result = peernet::fetch::fetch(job, &directory, &mut watch, &cancel);
+    let result = peernet::download::fetch(job, &directory, &mut watch, &cancel);
     assert!(result.is_err(), "{result:?}");
     assert!(note.as_deref().is_some_and(|note| note.contains("revoked")), "{note:?}");
     assert_eq!(alice.bytes_sent(), 0);

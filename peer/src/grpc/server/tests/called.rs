@@ -3,7 +3,7 @@
 use super::memory::Listed;
 use super::*;
 use crate::cancel::Cancel;
-use crate::fetch::{FetchJob, fetch};
+use crate::download::{FetchJob, fetch};
 
 #[test]
 fn a_caller_makes_a_downloader_look_for_others() {
@@ -13,7 +13,7 @@ fn a_caller_makes_a_downloader_look_for_others() {
     let scene = scene_with(64 * MIB, 1 << 20, limits);
     let folder = tempfile::tempdir().unwrap();
     let mut job = FetchJob::new(scene.file_hash(), folder.path().join("part"), folder.path().join("copy"), 5);
-    job.dial = crate::fetch::Dial::plaintext();
+    job.dial = crate::connect::Dial::plaintext();
     let scheduler = &mut job.limits.scheduler;
     (scheduler.lookup_pause_start, scheduler.lookup_pause_crowd, scheduler.lookup_pause_max) = (HOUR, HOUR, HOUR);
     let (told, hears) = crossbeam_channel::bounded(1);

@@ -7,10 +7,9 @@ use peernet_engine::ids::PeerId;
 
 use super::*;
 use crate::cancel::Cancel;
-use crate::fetch::{
-    Dial, Directory, DirectoryError, FetchError, FetchJob, FetchReport, Fetched, Plan, PlannedManifest, Source,
-    V1Listing, fetch,
-};
+use crate::connect::Dial;
+use crate::discovery::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
+use crate::download::{FetchError, FetchJob, FetchReport, Fetched, fetch};
 use crate::memory::MemoryMax;
 use crate::part::Part;
 use crate::transfers::Transport;

@@ -1,0 +1,107 @@
+//! Whom a download may speak to, and how.
+
+use std::sync::Arc;
+
+use crate::clock::unix_now;
+use crate::discovery::Source;
+use crate::grpc::{CallError, Speech};
+use crate::identity::Membership;
+use crate::transfers::Transport;
+
+/// The default speaks to nobody: plaintext exists only where it was asked for, and TLS needs somebody to be.
+#[derive(Debug, Clone, Default)]
+pub struct Dial {
+    membership: Option<Arc<Membership>>,
+    plaintext: bool,
+}
+
+impl Dial {
+    /// Mutual TLS as this member; other sources are passed over.
+    pub fn tls(membership: Arc<Membership>) -> Self {
+        Self { membership: Some(membership), plaintext: false }
+    }
+
+    /// In the clear, to whoever answers. Sources of TLS are passed over.
+    pub fn plaintext() -> Self {
+        Self { membership: None, plaintext: true }
+    }
+
+    /// Plaintext sources as well, after the others.
+    #[must_use]
+    pub fn and_plaintext(self) -> Self {
+        Self { plaintext: true, ..self }
+    }
+
+    /// Those of `sources` that may be spoken to, the encrypted ones first, else in their order.
+    pub(crate) fn usable(&self, sources: Vec<Source>) -> Vec<Source> {
+        let (secret, open): (Vec<_>, Vec<_>) =
+            sources.into_iter().partition(|source| source.transport == Transport::Tls);
+        let membership = self.membership.as_ref();
+        let trusted = |source: &Source| membership.is_some_and(|membership| !membership.is_revoked(source.peer));
+        let secret = secret.into_iter().filter(trusted);
+        secret.chain(open.into_iter().filter(|_| self.plaintext)).collect()
+    }
+
+    /// How this one is spoken to.
+    pub(crate) fn speech(&self, source: &Source) -> Result<Speech, CallError> {
+        match (source.transport, &self.membership) {
+            (Transport::Plaintext, _) if self.plaintext => Ok(Speech::Plaintext),
+            (Transport::Plaintext, _) => Err(refused("it speaks plaintext only, which is not allowed here")),
+            (Transport::Tls, None) => Err(refused("this node has no certificate to speak to it with")),
+            (Transport::Tls, Some(membership)) => {
+                let identity = membership.identity();
+                match identity.is_expired(unix_now()) {
+                    true => Err(refused("this node's certificate has ended, and the tracker has not given another")),
+                    false => Ok(Speech::Tls(identity, source.peer)),
+                }
+            }
+        }
+    }
+}
+
+/// Our own doing: as a broken connection it costs the source no more than a pause.
+fn refused(why: &str) -> CallError {
+    CallError::Transport(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::download::Has;
+    use peernet_engine::ids::PeerId;
+
+    use super::*;
+    use crate::identity::testing::{Authority, Life};
+
+    fn source(number: u8, transport: Transport) -> Source {
+        let (peer, addresses) = (PeerId::from_random([number; 16]), vec!["h:1".to_owned()]);
+        Source { peer, addresses, transport, v1: false, has: Has::Complete }
+    }
+
+    fn check(dial: &Dial, expected: &[u8]) {
+        use Transport::{Plaintext, Tls};
+        let all = vec![source(1, Plaintext), source(2, Tls), source(3, Plaintext), source(4, Tls), source(5, Tls)];
+        let got = dial.usable(all);
+        let expected: Vec<_> = expected.iter().map(|number| PeerId::from_random([*number; 16])).collect();
+        assert_eq!(got.iter().map(|source| source.peer).collect::<Vec<_>>(), expected, "{dial:?}");
+        assert!(got.iter().all(|source| dial.speech(source).is_ok()));
+    }
+
+    #[test]
+    fn encrypted_sources_come_first_and_plaintext_ones_only_where_allowed() {
+        let member = Authority::new().member(9);
+        member.revoke([PeerId::from_random([5; 16])].into(), Default::default());
+        check(&Dial::default(), &[]);
+        check(&Dial::plaintext(), &[1, 3]);
+        check(&Dial::tls(Arc::clone(&member)), &[2, 4]);
+        check(&Dial::tls(member).and_plaintext(), &[2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn nobody_is_called_with_a_certificate_that_has_ended() {
+        let life = Life { obtained_at: 1_000, expires_at: 2_000 };
+        let ended = Authority::new().identity_for(PeerId::from_random([1; 16]), life);
+        let dial = Dial::tls(Membership::new(ended));
+        let error = dial.speech(&source(2, Transport::Tls)).unwrap_err();
+        assert!(error.to_string().contains("has ended"), "{error}");
+    }
+}

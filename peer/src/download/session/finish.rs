@@ -1,0 +1,89 @@
+//! The end of a download: durable, under its final name, and only then on offer as finished.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::cancel::Cancel;
+use crate::download::expected::Blueprint;
+use crate::download::manifest::Context;
+use crate::download::session::{Outcome, Pass, last_len};
+use crate::download::{FetchError, Phase};
+use crate::part::{Part, Proof, Selected, Storage, Tree, rename_new, sync_folder_of};
+use crate::upload::FileIdentity;
+
+/// It is what was asked for: make it durable and give it its name.
+pub(crate) fn finish(
+    context: &mut Context<'_>,
+    blueprint: &Blueprint,
+    part: &Part,
+    pass: Pass,
+) -> Result<Outcome, FetchError> {
+    let count = blueprint.wanted.len();
+    context.show(Phase::Finishing, (count, count));
+    let manifest = blueprint.manifest_as(pass.shape)?;
+    let failed = || FetchError::local(format!("finishing {}", part.path().display()));
+    let syncs = context.job.limits.survive_power_cut;
+    if context.job.passing {
+        let identity = FileIdentity { size: manifest.geometry().size().0, modified_s: 0, modified_ns: 0 };
+        return Ok(Outcome::Finished(manifest, context.job.final_path.clone(), identity));
+    }
+    match part.storage() {
+        Storage::File(file) => {
+            file.set_len(manifest.geometry().size().0).map_err(failed())?;
+            if syncs {
+                file.sync_all().map_err(failed())?;
+            }
+        }
+        Storage::Tree(tree) => settle(tree, syncs).map_err(failed())?,
+    }
+    let path = context.job.final_path.clone();
+    let mut journal = pass.journal;
+    if let Err(error) = name(part.path(), &path, syncs) {
+        // All of it is on the disk, and the next run shall know; if that fails too, it reads the part again.
+        let _ = journal.held(blueprint.wanted.iter(), last_len(blueprint, pass.shape));
+        return Err(error);
+    }
+    // It is complete and named; what cannot be removed is untidy, no failure.
+    let _ = journal.remove();
+    if let Storage::Tree(tree) = part.storage() {
+        tree.remove_spare();
+    }
+    let identity = FileIdentity::of(&fs::metadata(&path).map_err(failed())?);
+    if let (Some(held), Storage::File(_)) = (&context.held, part.storage()) {
+        held.finish(&path, identity);
+    }
+    Ok(Outcome::Finished(manifest, path, identity))
+}
+
+/// A directory of which no file with bytes is wanted: nothing needs to be fetched for it.
+pub(crate) fn without_bytes(part: &Path, path: &Path, selected: Selected, syncs: bool) -> Result<(), FetchError> {
+    let failed = || FetchError::local(format!("making {}", part.display()));
+    let tree = Tree::open(part, selected).map_err(failed())?.ok_or_else(|| FetchError::InUse(part.to_owned()))?;
+    tree.make_empty_ones().map_err(failed())?;
+    if let Proof::Wrong(file) = tree.prove(&Cancel::new()).map_err(failed())? {
+        return Err(FetchError::FalseListing(file));
+    }
+    settle(&tree, syncs).map_err(failed())?;
+    name(part, path, syncs)?;
+    tree.remove_spare();
+    Ok(())
+}
+
+/// Leaves only what is wanted in a tree, on the disk.
+fn settle(tree: &Tree, syncs: bool) -> io::Result<()> {
+    tree.sweep()?;
+    if syncs { tree.sync() } else { Ok(()) }
+}
+
+/// Gives the part its final name, which nothing may have yet.
+fn name(part: &Path, path: &Path, syncs: bool) -> Result<(), FetchError> {
+    rename_new(part, path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => FetchError::Exists(path.to_owned()),
+        _ => FetchError::LocalDisk { doing: format!("renaming the part to {}", path.display()), error },
+    })?;
+    match syncs {
+        true => sync_folder_of(path).map_err(FetchError::local(format!("finishing {}", path.display()))),
+        false => Ok(()),
+    }
+}
