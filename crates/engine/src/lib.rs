@@ -9,6 +9,7 @@
 pub mod assembly;
 pub mod bitmap;
 pub mod bottleneck;
+pub mod candidate;
 pub mod cause;
 pub mod collection;
 pub mod download;
