@@ -52,6 +52,7 @@ impl Default for Group {
 impl Group {
     /// Spawns a thread under `name` (Linux shows its first 15 bytes). Fails when the system has no more threads.
     pub fn spawn(&mut self, name: impl Into<String>, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.reap();
         if self.threads.len() >= THREADS_MAX {
             return Err(io::Error::other(format!("a group holds at most {THREADS_MAX} threads")));
         }
