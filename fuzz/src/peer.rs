@@ -4,11 +4,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use peernet::grants::Signers;
-use peernet::grpc::HostPort;
 use peernet::grpc::fuzz::{hear_requests, parse_chunk_response, parse_fetch_reply};
 use peernet::home::parse_version1;
 use peernet::identity::{Bundle, Fingerprint};
 use peernet::publication::Publisher;
+use peernet_engine::candidate::HostPort;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::grpc::{ChunkRange, ChunkResponse, FetchReply, FetchRequest};

@@ -1,7 +1,9 @@
-//! Addresses of peers, and how they may be spoken to.
+//! Paths to a peer: its candidate addresses, name resolution, and the transport that may be used.
 
 mod address;
 mod dial;
 
+pub(crate) use address::resolve;
 pub use address::{AddressError, HostPort};
 pub use dial::Dial;
+pub use peernet_engine::candidate::{Candidate, CandidateKind, Candidates};

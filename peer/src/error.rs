@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use peernet_engine::ids::FileHash;
 use peernet_engine::link::LinkError;
 
-use crate::discovery::DirectoryError;
+use crate::discovery::DiscoveryError;
 use crate::discovery::tracker::TrackerError;
 use crate::download::FetchError;
 use crate::grpc::ServeError;
@@ -93,15 +93,15 @@ impl From<FetchError> for NodeError {
     fn from(error: FetchError) -> Self {
         match error {
             FetchError::Cancelled => Self::Cancelled,
-            FetchError::Directory(DirectoryError::NotFound) | FetchError::NoManifest => {
+            FetchError::Discovery(DiscoveryError::NotFound) | FetchError::NoManifest => {
                 Self::NotFound(error.to_string())
             }
-            FetchError::Directory(DirectoryError::Refused(why)) => Self::Refused(why),
-            FetchError::Directory(DirectoryError::Unreachable(why)) => Self::Unreachable(why),
+            FetchError::Discovery(DiscoveryError::Refused(why)) => Self::Refused(why),
+            FetchError::Discovery(DiscoveryError::Unreachable(why)) => Self::Unreachable(why),
             FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. })
             | FetchError::WrongFile
             | FetchError::FalseListing(_)
-            | FetchError::TooLarge(_)
+            | FetchError::TooLarge { .. }
             | FetchError::DeliveredWrong => Self::Verification(error.to_string()),
             FetchError::Sink(error) => Self::Local { doing: "writing the output".to_owned(), error },
             FetchError::GaveUp(peernet_engine::download::Why::LocalDisk) => {

@@ -1,7 +1,7 @@
-//! gRPC, both ways: the only part of the peer that mentions grpcio or futures.
+//! gRPC client and server: the only part of the peer that mentions grpcio or futures.
 //!
-//! Rules that hold everywhere below: nothing blocks, reads a disk or panics on a completion-queue thread (it would stop
-//! every other call of the process), every call has a deadline, and only numeric addresses are dialled.
+//! Rules for all of it: code on a completion-queue thread never blocks, reads a disk or panics, because that would stop every other
+//! call of the process. Every call has a deadline. Only numeric addresses are dialled.
 
 mod client;
 mod credentials;
@@ -10,19 +10,22 @@ mod marshal;
 mod server;
 
 pub(crate) use client::{
-    CallError, ChunkCalls, ChunkEvent, Client, Command, Commands, FetchCall, Orders, StreamEvent, commands,
+    CallError, ChunkCalls, ChunkEvent, Client, Command, CommandReceiver, CommandSender, FetchCall, FetchMessage,
+    Patience, StreamEvent, commands,
 };
 pub(crate) use credentials::Speech;
-pub(crate) use marshal::Reply;
 pub use server::{Listen, PeerServer, ServeError, UploadCounters};
 
-/// For fuzzing only: parsers of what arrives, over plain bytes.
+/// Payload bytes where gRPC received them.
+pub(crate) type Received = marshal::Payload<grpcio::MessageReader>;
+
+/// Parsers of received messages over plain bytes, for fuzzing only.
 pub mod fuzz {
     use peernet_protos::grpc::FetchRequest;
 
     pub use super::marshal::{parse_chunk_response, parse_fetch_reply};
 
-    /// What a caller says in one `Fetch` call, message after message: what is wanted then stays within its bounds.
+    /// Takes the requests of one `Fetch` call, one after the other. Asserts that the requested chunks stay within their bounds.
     pub fn hear_requests(requests: &[FetchRequest]) {
         super::server::stream::request::assert_bounded(requests);
     }

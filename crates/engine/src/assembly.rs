@@ -1,5 +1,5 @@
-//! The sizes of a file being fetched, also where they are not all known: version-1 sharers tell how many chunks there
-//! are and never the size, and only the last chunk, when it comes, says how long it is.
+//! The sizes of a file during its download, also where they are not all known. Version 1 sources announce the number of
+//! chunks and never the size, so the length of the last chunk is known only when it has come.
 
 use std::fmt;
 
@@ -8,17 +8,17 @@ use sha2::{Digest, Sha256};
 use crate::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash};
 use crate::manifest::{CHUNK_SIZE_MIN, CHUNKS_MAX, Geometry};
 
-/// Prefix of what stands for a version-1 file's chunk list.
+/// Prefix of the hash that identifies a version 1 file's chunk list.
 const V1_LIST_DOMAIN: &[u8] = b"peernet-v1-chunks\0";
 
-/// Why something is not the shape of a file.
+/// A number of chunks or a length that no file can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShapeError {
-    /// A version-1 file has 1 to 16,384 chunks.
+    /// A version 1 file cannot have so many chunks, or none.
     ChunkCount(u32),
-    /// A chunk has not the length its place asks for.
+    /// A chunk at this index cannot have this length.
     ChunkLen {
-        /// Which chunk.
+        /// The chunk.
         chunk: ChunkIndex,
         /// Its length in bytes.
         got: usize,
@@ -28,7 +28,9 @@ pub enum ShapeError {
 impl fmt::Display for ShapeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::ChunkCount(count) => write!(f, "{count} chunks: a version-1 file has 1 to {CHUNKS_MAX}"),
+            Self::ChunkCount(count) => {
+                write!(f, "a version 1 file cannot have {count} chunks; expected 1 to {CHUNKS_MAX}")
+            }
             Self::ChunkLen { chunk, got } => write!(f, "chunk {} cannot have {got} bytes", chunk.0),
         }
     }
@@ -36,7 +38,7 @@ impl fmt::Display for ShapeError {
 
 impl std::error::Error for ShapeError {}
 
-/// Of a version-1 file: `count` chunks of 1 MiB, the last one of 1 byte to 1 MiB. Invariant: 1 <= count <= 16,384.
+/// The geometry of a version 1 file: `count` chunks of 1 MiB, the last one of 1 byte to 1 MiB. Invariant: 1 <= count <= 16,384.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct V1Geometry {
     count: ChunkCount,
@@ -51,17 +53,17 @@ impl V1Geometry {
         }
     }
 
-    /// How many chunks.
+    /// The number of chunks.
     pub fn chunk_count(&self) -> ChunkCount {
         self.count
     }
 
-    /// The last chunk, whose length is not known.
+    /// The last chunk, whose length is unknown.
     pub fn last(&self) -> ChunkIndex {
         ChunkIndex(self.count.0 - 1)
     }
 
-    /// The size the file has when its last chunk has `last_len` bytes.
+    /// Returns the geometry of a file whose last chunk has `last_len` bytes.
     fn sized(&self, last_len: u32) -> Option<Geometry> {
         let size = u64::from(self.count.0 - 1) * u64::from(CHUNK_SIZE_MIN) + u64::from(last_len);
         let fits = (1..=CHUNK_SIZE_MIN).contains(&last_len);
@@ -69,26 +71,26 @@ impl V1Geometry {
     }
 }
 
-/// How long a chunk may be, in bytes.
+/// The length that a chunk may have, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkLen {
-    /// This long.
+    /// Exactly this length.
     Exactly(u32),
-    /// From 1 to this many.
+    /// From 1 to this length.
     UpTo(u32),
 }
 
 /// The sizes of a file, as far as they are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// All known.
+    /// All sizes are known.
     Sized(Geometry),
     /// The last chunk's length is not known yet.
     Unsized(V1Geometry),
 }
 
 impl Shape {
-    /// How many chunks.
+    /// The number of chunks.
     pub fn chunk_count(&self) -> ChunkCount {
         match self {
             Self::Sized(geometry) => geometry.chunk_count(),
@@ -104,12 +106,12 @@ impl Shape {
         }
     }
 
-    /// Where a chunk begins, in bytes.
+    /// The position of a chunk in the file, in bytes.
     pub fn offset(&self, chunk: ChunkIndex) -> u64 {
         u64::from(chunk.0) * u64::from(self.chunk_size())
     }
 
-    /// Bytes of the file; `None` while not known.
+    /// Bytes of the file; `None` while unknown.
     pub fn size(&self) -> Option<ByteCount> {
         match self {
             Self::Sized(geometry) => Some(geometry.size()),
@@ -117,7 +119,7 @@ impl Shape {
         }
     }
 
-    /// How long a chunk must be; exactly 0 past the end.
+    /// The length of a chunk; exactly 0 past the end.
     pub fn chunk_len(&self, chunk: ChunkIndex) -> ChunkLen {
         match self {
             Self::Sized(geometry) => ChunkLen::Exactly(geometry.chunk_len(chunk)),
@@ -127,8 +129,8 @@ impl Shape {
         }
     }
 
-    /// A chunk of `len` bytes came, with the right hash. Returns the shape as known now: the last chunk of an unsized
-    /// file makes it sized. An error when the chunk cannot have this length.
+    /// Learns from a verified chunk of `len` bytes: the last chunk of an unsized file makes it sized. Fails when the chunk cannot
+    /// have this length.
     pub fn learn(self, chunk: ChunkIndex, len: usize) -> Result<Self, ShapeError> {
         let wrong = ShapeError::ChunkLen { chunk, got: len };
         let len = u32::try_from(len).map_err(|_| wrong)?;
@@ -141,7 +143,7 @@ impl Shape {
     }
 }
 
-/// What stands for a version-1 file's list of chunk hashes where a sized one has its manifest id: SHA-256 over
+/// Returns the id of a version 1 file's list of chunk hashes, in place of a manifest id: SHA-256 over
 /// `"peernet-v1-chunks\0" ‖ file_hash ‖ every chunk hash`.
 pub fn v1_list_id(file_hash: &FileHash, chunk_hashes: &[ChunkHash]) -> [u8; 32] {
     let mut hasher = Sha256::new();

@@ -1,38 +1,38 @@
-//! What slows a download, from where its threads spend their time.
+//! The bottleneck of a download, found from the time that its threads spend in each stage.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// What is judged: the last seconds ...
+/// The span that is judged.
 const SPAN: Duration = Duration::from_secs(5);
-/// ... in steps of this; so at most a few dozen samples are kept.
+/// The shortest time between two samples, so that at most a few dozen are kept.
 const STEP: Duration = Duration::from_millis(200);
-/// Less time than this, all threads together, says nothing.
+/// The least time of all threads together that is judged.
 const SPENT_MIN: Duration = Duration::from_millis(200);
 
-/// The one thing to change for a download to become faster.
+/// The stage to change for a download to become faster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bottleneck {
     /// Most time goes into writing to the disk.
     Disk,
-    /// Most time goes by in waiting for what the sources, or the network, bring.
+    /// Most time goes into waiting for the sources or the network.
     Sources,
-    /// Most time goes by in waiting for the limit the user set.
+    /// Most time goes into waiting for the user's rate limit.
     OwnLimit,
     /// Most time goes into hashing.
     Hashing,
-    /// Nothing stands out, or it is too early to say.
+    /// No stage stands out, or too little time has passed.
     None,
 }
 
-/// Time spent since the beginning, by all threads of a download together.
+/// Time spent in each stage since the beginning, by all threads of a download together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Spent {
-    /// Writing.
+    /// Waiting for the disk.
     pub disk: Duration,
-    /// Waiting for something to arrive that was asked for.
+    /// Waiting for requested bytes.
     pub sources: Duration,
-    /// Waiting because of our own limit.
+    /// Waiting for the rate limit.
     pub own_limit: Duration,
     /// Hashing.
     pub hashing: Duration,
@@ -48,7 +48,7 @@ impl Spent {
         }
     }
 
-    /// What took at least half of all of it.
+    /// Returns the stage that took at least half of the time.
     pub fn bottleneck(&self) -> Bottleneck {
         let parts = [
             (self.own_limit, Bottleneck::OwnLimit),
@@ -64,7 +64,7 @@ impl Spent {
     }
 }
 
-/// Judges the last seconds.
+/// Samples of the last seconds.
 #[derive(Debug)]
 pub struct BottleneckMeter {
     /// Oldest first, at least [`STEP`] apart; the first one lies before the span, or is the beginning.
@@ -72,12 +72,12 @@ pub struct BottleneckMeter {
 }
 
 impl BottleneckMeter {
-    /// Nothing spent yet.
+    /// No time is spent yet.
     pub fn new(now: Instant) -> Self {
         Self { samples: VecDeque::from([(now, Spent::default())]) }
     }
 
-    /// Takes the present sums, and says what slowed the download in the last seconds.
+    /// Takes the present sums, and returns the bottleneck of the last seconds.
     pub fn look(&mut self, now: Instant, spent: Spent) -> Bottleneck {
         while self.samples.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= SPAN) {
             self.samples.pop_front();
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_half_of_the_time_is_the_bottleneck() {
+    fn the_stage_with_half_of_the_time_is_the_bottleneck() {
         for (spent, expected) in [
             (spent(0, 0, 0, 0), Bottleneck::None),
             (spent(0, 150, 0, 0), Bottleneck::None),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_seconds_count_and_little_is_kept() {
+    fn only_the_last_seconds_count() {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
         let start = Instant::now();
         let mut meter = BottleneckMeter::new(start);

@@ -1,26 +1,26 @@
-//! Why something with a remote peer did not work, as data.
+//! The reasons of failures with a remote peer, as data.
 
 use std::fmt;
 
 /// The reason of a failure. Only some may cost a remote peer anything: see [`Cause::is_the_remotes_fault`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cause {
-    /// The remote side answered that it will not.
+    /// The remote peer answered that it will not.
     Refused,
-    /// The remote side may not serve us this: the swarm's rules are against it, or have changed meanwhile. Nobody's fault.
+    /// The remote peer may not serve this node: access control forbids it, or has changed meanwhile. Neither side is to blame.
     NotAllowed,
-    /// No answer in time.
+    /// No answer came in time.
     TimedOut,
-    /// The bytes do not have the hash they should have.
+    /// The bytes do not have the expected hash.
     BadHash,
     /// The connection failed.
     Transport,
-    /// Our own disk failed or is full. Never the remote's fault.
+    /// The local disk failed or is full. Never the remote peer's fault.
     LocalDisk,
 }
 
 impl Cause {
-    /// Whether a remote peer may be reported for it. A local fault never costs a remote peer anything, nor does it that it keeps to the rules.
+    /// Whether a remote peer may be reported for it. Local failures, and refusals that access control demands, cost it nothing.
     pub fn is_the_remotes_fault(self) -> bool {
         !matches!(self, Self::LocalDisk | Self::NotAllowed)
     }

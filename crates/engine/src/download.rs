@@ -1,14 +1,20 @@
-//! The scheduler of one file's download: which chunk from whom, and what to do when someone does not deliver.
+//! The scheduler of one file's download: which chunk comes from which source, and what follows when a source fails.
 //!
-//! It knows chunks by number and never touches a byte; drivers move those. Each source has a window of chunks in flight
-//! that follows its measured rate. With only complete sources chunks are asked in order, so that the whole-file hash
-//! stays right behind the writes; as soon as someone holds a part, the rarest go first, ties by lot. When nothing is
-//! unassigned an idle source is asked for what a much slower one has not delivered; the first to deliver wins. Whoever
-//! sends a wrong byte is never asked again, whoever fails or falls silent rests for a growing while, and a fault of the
-//! local disk ends the download without costing anyone anything.
+//! It knows chunks by number and never touches a byte; drivers move those.
 //!
-//! Invariants: a chunk is in exactly one state (`chunks.rs`); a source's flights and the chunks' holders agree; with
-//! the same inputs, times and seed the outputs are the same.
+//! - **Request window**: each source has a window of chunks in flight, which follows its measured rate.
+//! - **Chunk picker**: with complete sources only, chunks are requested in order, so that the hash of the whole file stays
+//!   right behind the writes. As soon as a partial source or another downloader is known, the rarest chunks go first.
+//! - **Endgame, straggler rescue**: when no chunk is unassigned, an idle source is asked for chunks that a much slower one has
+//!   not delivered. The first to deliver wins.
+//! - **Bans and back-off**: a source that sends a wrong byte is never asked again. A source that fails or stalls backs off for
+//!   a growing time. A failure of the local disk ends the download and costs no source anything.
+//!
+//! The driver takes one [`Input`], calls [`Download::handle`], drains [`Download::poll`], and takes the next. It calls `handle`
+//! with [`Input::Tick`] at the [`Download::deadline`] at the latest.
+//!
+//! Invariants: a chunk is in exactly one state (`chunks.rs`); the requests of the sources and the holders of the chunks agree;
+//! with the same inputs, times and seed the outputs are the same.
 
 mod assign;
 mod chunks;
@@ -16,7 +22,7 @@ mod events;
 mod health;
 mod limits;
 mod message;
-mod pool;
+mod picker;
 mod source;
 mod view;
 
@@ -30,51 +36,52 @@ use crate::random::Rng;
 use crate::rate::RateMeter;
 
 pub use self::limits::Limits;
-pub use self::message::{Has, Input, Output, SourceId, Why};
+pub use self::message::{Has, Input, Output, Protocol, SourceId, Why};
 pub use self::view::{SourceState, SourceView};
 
-/// A chunk's length until the first one tells.
+/// The assumed length of a chunk until the first one has come, in bytes.
 const CHUNK_BYTES_GUESS: u64 = 1 << 20;
 
-/// The machine. See the module.
+/// The scheduler. See the module.
 #[derive(Debug)]
 pub struct Download {
     limits: Limits,
     rng: Rng,
     chunks: Chunks,
     sources: BTreeMap<SourceId, Source>,
-    /// Who sent a wrong byte.
+    /// The sources that sent a wrong byte.
     banned: BTreeSet<SourceId>,
     outputs: VecDeque<Output>,
-    /// `Finished` or `Failed` was said.
+    /// Whether `Finished` or `Failed` has been put out.
     ended: bool,
-    /// When the download last got on.
+    /// When the download last made progress.
     progress_at: Instant,
-    /// Bytes since then, until they are enough to count.
+    /// Bytes since then that are too few to count as progress.
     progress_bytes: u64,
     lookup: health::Lookup,
     /// The longest chunk seen, in bytes.
     chunk_bytes: u64,
-    /// When to look for someone to rescue again; `None` while nobody is idle.
+    /// When to look for stragglers again; `None` while no source is idle.
     rescue_at: Option<Instant>,
-    /// When a source may be asked for what it gave to others.
+    /// When a source may be asked for chunks that it gives to other callers.
     repeat_at: Option<Instant>,
-    /// Since when every source there was is banned.
-    forsaken_since: Option<Instant>,
+    /// Since when every known source is banned.
+    all_banned_since: Option<Instant>,
     meter: RateMeter,
-    /// Chunks verified by this machine, not counting those it began with.
+    /// Chunks verified since the start, without those held at the start.
     fetched: u32,
 }
 
 impl Download {
-    /// Begins, or goes on after a restart: `held` says what was verified before, and how many chunks there are.
+    /// Begins, or goes on after a restart. `held` names the chunks that were verified before, and its length is the number of
+    /// chunks.
     pub fn new(now: Instant, seed: u64, limits: Limits, held: Bitmap) -> Self {
         let all = Bitmap::full(held.count());
         Self::of_some(now, seed, limits, held, &all)
     }
 
-    /// The same for a part of the file: chunks that are not in `wanted` are never asked for, and the download is finished
-    /// when the others are there. A bitmap of another number of chunks wants what it can of them.
+    /// Begins a download of a part of the file. Chunks outside of `wanted` are never requested, and the download is finished when
+    /// the others are verified. Of a bitmap of another length, the chunks that exist count.
     pub fn of_some(now: Instant, seed: u64, limits: Limits, held: Bitmap, wanted: &Bitmap) -> Self {
         let mut rng = Rng::new(seed);
         let mut download = Self {
@@ -90,7 +97,7 @@ impl Download {
             chunk_bytes: CHUNK_BYTES_GUESS,
             rescue_at: None,
             repeat_at: None,
-            forsaken_since: None,
+            all_banned_since: None,
             meter: RateMeter::new(now),
             fetched: 0,
             limits,
@@ -99,7 +106,7 @@ impl Download {
         download
     }
 
-    /// Takes one input in. Drain [`Download::poll`] before the next.
+    /// Takes one input. Drain [`Download::poll`] before the next.
     pub fn handle(&mut self, now: Instant, input: Input) {
         if self.ended {
             return;
@@ -115,12 +122,12 @@ impl Download {
         self.assert_consistent();
     }
 
-    /// What to do next; `None` when that was all.
+    /// Returns the next output; `None` when there is none until the next input.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When to call [`Download::handle`] with a tick at the latest; `None` once it ended.
+    /// Returns when to call [`Download::handle`] with a tick at the latest; `None` once the download has ended.
     pub fn deadline(&self) -> Option<Instant> {
         if self.ended {
             return None;
@@ -130,7 +137,7 @@ impl Download {
             .chain(self.repeat_at)
             .chain(self.rescue_at)
             .chain(self.lookup.deadline())
-            .chain(self.forsaken_since.map(|since| since + self.limits.forsaken_after))
+            .chain(self.all_banned_since.map(|since| since + self.limits.all_banned_timeout))
             .chain([self.progress_at + self.limits.no_progress])
             .min()
     }
@@ -146,7 +153,7 @@ impl Download {
         self.outputs.push_back(output);
     }
 
-    /// Flights and holders are two views of one thing.
+    /// Asserts that requests and holders, which are two views of one thing, agree.
     fn assert_consistent(&self) {
         if cfg!(debug_assertions) {
             self.chunks.assert_counts();
@@ -166,7 +173,7 @@ impl Download {
     }
 
     fn jitter(&mut self, span: Duration) -> Duration {
-        // Between three quarters and five quarters, so that many downloaders do not come back at once.
+        // Between three and five quarters, so that many downloaders do not come back at the same moment.
         span.mul_f64(0.75 + self.rng.below(501) as f64 / 1_000.0)
     }
 }

@@ -1,7 +1,7 @@
-//! How long an announce holds, and when its holder renews it.
+//! Leases of announces: how long they last, and when they are renewed.
 //!
-//! An announce states the whole truth about a file and is leased: not renewed, it expires, so that a peer that died is no
-//! longer offered. A short lease with early renewal keeps lookups from naming the dead, which avoids more timeouts than any
+//! An announce states the whole truth about a file and is leased. Without renewal it expires, so that a dead peer is no longer
+//! in plans. A short lease with early renewal keeps lookups from naming the dead, which avoids more timeouts than any
 //! rule of reputation; jitter keeps a thousand peers that started together from renewing together.
 
 use std::time::Duration;
@@ -9,21 +9,21 @@ use std::time::Duration;
 use crate::random::Rng;
 use crate::time::UnixMillis;
 
-/// How an announce came.
+/// The form of an announce.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnnounceForm {
-    /// A whole file at once, by a peer that renews.
+    /// One announce for a whole file, by a peer that renews it.
     PerFile,
-    /// One call a chunk, by a version-1 peer that never renews.
+    /// One call for each chunk, by a version 1 peer that never renews.
     PerChunk,
 }
 
-/// The lease of a peer that renews: three renewals fit, so that one lost call does no harm.
+/// The lease of a peer that renews. Three renewals fit into it, so that one lost call does no harm.
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// The lease of a peer that never renews; it ends earlier when the peer leaves or its address stops answering.
+/// The lease of a peer that never renews. It ends earlier when the peer leaves or its address stops answering.
 const LEASE_UNRENEWED: Duration = Duration::from_secs(24 * 3600);
 
-/// How long an announce of this form holds.
+/// Returns how long an announce of this form lasts.
 pub fn lease_length(form: AnnounceForm) -> Duration {
     match form {
         AnnounceForm::PerFile => LEASE,
@@ -31,18 +31,18 @@ pub fn lease_length(form: AnnounceForm) -> Duration {
     }
 }
 
-/// When an announce made now expires.
+/// Returns when an announce made now expires.
 pub fn lease_until(now: UnixMillis, form: AnnounceForm) -> UnixMillis {
     now.plus(lease_length(form))
 }
 
-/// Whether a lease still holds: up to its end, not at it.
+/// Whether a lease is live: up to its end, not at it.
 pub fn is_live(lease_until: UnixMillis, now: UnixMillis) -> bool {
     now < lease_until
 }
 
-/// How long a holder waits before it renews a lease of this length: from a quarter to a third of it, by chance. Zero for a
-/// zero lease.
+/// Returns how long a holder waits before it renews a lease of this length: a random time from a quarter to a third of it.
+/// Zero for a zero lease.
 pub fn renew_after(lease: Duration, rng: &mut Rng) -> Duration {
     let quarter = lease / 4;
     let spread_ms = u64::try_from((lease / 3).saturating_sub(quarter).as_millis()).unwrap_or(u64::MAX);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::download::{self, Download, Has, SourceId};
+use peernet_engine::download::{self, Download, Has, Protocol, SourceId};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkIndex, FileHash};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::serving::super_seed::{SharedSuperSeed, SuperSeed};
@@ -146,7 +146,10 @@ impl Crowd {
         for node in all.clone() {
             for (rank, source) in (0..self.nodes.len()).filter(|source| *source != node).enumerate() {
                 let source = SourceId(source as u64);
-                self.feed(node, download::Input::SourceAdded { source, rank: rank as u32, v1: false });
+                self.feed(
+                    node,
+                    download::Input::SourceAdded { source, rank: rank as u32, protocol: Protocol::FetchStream },
+                );
             }
         }
         while self.nodes[1..].iter().any(|node| node.done_at.is_none()) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use peernet_engine::cause::Cause;
-use peernet_engine::download::{Limits, SourceId, Why};
+use peernet_engine::download::{Limits, Protocol, SourceId, Why};
 use peernet_engine::ids::ChunkCount;
 use peernet_engine::random::Rng;
 
@@ -22,7 +22,7 @@ fn run(seed: u64, count: u32, specs: Vec<SourceSpec>) -> Ended {
     World::new(seed, Limits::default(), count, specs).run()
 }
 
-/// Some honest sources that hold everything together, and some others.
+/// Makes honest sources that hold the whole file together, and some bad ones.
 fn mixed_crowd(seed: u64) -> (u32, Vec<SourceSpec>) {
     let mut rng = Rng::new(seed);
     let count = 1 + rng.below(120) as u32;
@@ -42,10 +42,11 @@ fn mixed_crowd(seed: u64) -> (u32, Vec<SourceSpec>) {
 fn random_spec(rng: &mut Rng, habit: Habit) -> SourceSpec {
     let rate = 50_000 << rng.below(10);
     let latency = Duration::from_millis(1 + rng.below(200));
-    SourceSpec { habit, rate, latency, v1: rng.below(4) == 0, holds: None }
+    let protocol = if rng.below(4) == 0 { Protocol::Version1 } else { Protocol::FetchStream };
+    SourceSpec { habit, rate, latency, protocol, holds: None }
 }
 
-/// Each chunk to one or more of them.
+/// Gives each chunk to one or more of the sources.
 fn share_out(rng: &mut Rng, count: u32, specs: &mut [SourceSpec]) {
     let many = specs.len() as u64;
     for spec in specs.iter_mut() {
@@ -72,7 +73,7 @@ fn bad_habit(rng: &mut Rng) -> Habit {
 }
 
 #[test]
-fn a_download_finishes_whenever_honest_sources_hold_everything_together() {
+fn a_download_finishes_if_honest_sources_hold_everything() {
     for seed in 0..400 {
         let (count, specs) = mixed_crowd(seed);
         let ended = run(seed, count, specs.clone());
@@ -115,20 +116,20 @@ fn one_bad_source_does_not_stall_the_others() {
         Habit::Refuser,
         Habit::Unreachable,
     ] {
-        for v1 in [false, true] {
+        for protocol in [Protocol::FetchStream, Protocol::Version1] {
             for place in [0, 3] {
                 let mut specs = good();
-                specs.insert(place, SourceSpec { v1, ..SourceSpec::honest(10 * MB).with(habit) });
+                specs.insert(place, SourceSpec { protocol, ..SourceSpec::honest(10 * MB).with(habit) });
                 let took = run(1, 150, specs).took;
-                assert!(took < alone.mul_f64(1.2), "{habit:?} v1 {v1} at {place}: {took:?} against {alone:?}");
+                assert!(took < alone.mul_f64(1.2), "{habit:?} {protocol:?} at {place}: {took:?} against {alone:?}");
             }
         }
     }
-    for v1 in [false, true] {
+    for protocol in [Protocol::FetchStream, Protocol::Version1] {
         let mut specs = good();
-        specs.insert(0, SourceSpec { v1, ..SourceSpec::honest(MB / 10) });
+        specs.insert(0, SourceSpec { protocol, ..SourceSpec::honest(MB / 10) });
         let took = run(1, 150, specs).took;
-        assert!(took < alone.mul_f64(1.2), "slow, v1 {v1}: {took:?} against {alone:?}");
+        assert!(took < alone.mul_f64(1.2), "slow, {protocol:?}: {took:?} against {alone:?}");
     }
 }
 
@@ -145,7 +146,7 @@ fn rates_add_up() {
 }
 
 #[test]
-fn a_liar_is_asked_once_and_never_again() {
+fn a_banned_source_is_never_asked_again() {
     let specs = vec![SourceSpec::honest(50 * MB).with(Habit::Liar), SourceSpec::honest(MB)];
     let ended = run(1, 40, specs);
     assert_eq!(ended.result, Ok(()));
@@ -155,7 +156,7 @@ fn a_liar_is_asked_once_and_never_again() {
 }
 
 #[test]
-fn giving_up_has_the_right_reason() {
+fn a_failed_download_has_the_right_reason() {
     let waited = Limits::default().no_progress;
     let honest = SourceSpec::honest(MB);
     let part = SourceSpec { holds: Some((0..7).collect()), ..honest.clone() };
@@ -173,11 +174,11 @@ fn giving_up_has_the_right_reason() {
 }
 
 #[test]
-fn a_very_slow_source_is_not_taken_for_a_dead_one() {
-    for v1 in [false, true] {
-        let ended = run(1, 3, vec![SourceSpec { v1, ..SourceSpec::honest(60_000) }]);
-        assert_eq!(ended.result, Ok(()), "v1 {v1}");
-        assert!(ended.reports.iter().all(|report| report.2.is_ok()), "v1 {v1}: {:?}", ended.reports);
+fn a_very_slow_source_is_not_taken_for_stalled() {
+    for protocol in [Protocol::FetchStream, Protocol::Version1] {
+        let ended = run(1, 3, vec![SourceSpec { protocol, ..SourceSpec::honest(60_000) }]);
+        assert_eq!(ended.result, Ok(()), "{protocol:?}");
+        assert!(ended.reports.iter().all(|report| report.2.is_ok()), "{protocol:?}: {:?}", ended.reports);
     }
 }
 
@@ -198,7 +199,7 @@ fn a_single_source_is_asked_in_order() {
         6,
         vec![SourceSpec::honest(10 * MB)],
         expect![[r#"
-            0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
+            0 < SourceAdded { source: SourceId(0), rank: 0, protocol: FetchStream }
             0 > Connect { source: SourceId(0) }
             40 < SourceHas { source: SourceId(0), has: Complete }
             40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1), ChunkIndex(2), ChunkIndex(3)], again: false }
@@ -221,15 +222,15 @@ fn a_single_source_is_asked_in_order() {
 }
 
 #[test]
-fn the_chunk_of_a_silent_source_is_fetched_elsewhere() {
+fn the_chunk_of_a_silent_source_comes_from_another() {
     let specs = vec![SourceSpec::honest(10 * MB).with(Habit::Silent(0)), SourceSpec::honest(10 * MB)];
     check_trace(
         2,
         specs,
         expect![[r#"
-            0 < SourceAdded { source: SourceId(0), rank: 0, v1: false }
+            0 < SourceAdded { source: SourceId(0), rank: 0, protocol: FetchStream }
             0 > Connect { source: SourceId(0) }
-            0 < SourceAdded { source: SourceId(1), rank: 1, v1: false }
+            0 < SourceAdded { source: SourceId(1), rank: 1, protocol: FetchStream }
             0 > Connect { source: SourceId(1) }
             40 < SourceHas { source: SourceId(0), has: Complete }
             40 > Request { source: SourceId(0), chunks: [ChunkIndex(0), ChunkIndex(1)], again: false }
@@ -247,7 +248,7 @@ fn the_chunk_of_a_silent_source_is_fetched_elsewhere() {
 }
 
 #[test]
-fn many_sources_of_parts_are_all_used_to_the_full() {
+fn many_partial_sources_are_all_used_fully() {
     let mut specs: Vec<_> = (0..12).map(|i| SourceSpec::honest((20 + i) * MB)).collect();
     share_out(&mut Rng::new(3), 4_000, &mut specs[..8]);
     let total: u64 = specs.iter().map(|spec| spec.rate).sum();
@@ -259,15 +260,15 @@ fn many_sources_of_parts_are_all_used_to_the_full() {
 }
 
 #[test]
-fn being_idle_does_not_make_a_rescuer_look_slow() {
-    let silent = SourceSpec { v1: true, ..SourceSpec::honest(400_000).with(Habit::Silent(3)) };
+fn an_idle_source_is_not_taken_for_slow() {
+    let silent = SourceSpec { protocol: Protocol::Version1, ..SourceSpec::honest(400_000).with(Habit::Silent(3)) };
     let ended = run(1, 24, vec![silent, SourceSpec::honest(1_600_000), SourceSpec::honest(800_000)]);
     assert_eq!(ended.result, Ok(()));
     assert!(ended.took < Duration::from_secs(15), "{:?}", ended.took);
 }
 
 #[test]
-fn a_source_that_falls_silent_is_dropped_one_time_out_later() {
+fn a_stalled_source_is_dropped_after_one_timeout() {
     let ended = run(1, 30, vec![SourceSpec::honest(MB).with(Habit::Silent(20))]);
     let dropped = ended.trace.iter().find(|line| line.contains("Disconnect")).expect("it is dropped");
     // 20 chunks take 21 s.
@@ -276,7 +277,7 @@ fn a_source_that_falls_silent_is_dropped_one_time_out_later() {
 }
 
 #[test]
-fn with_a_reader_behind_it_a_download_stays_within_its_horizon_and_still_uses_all() {
+fn read_ahead_bounds_the_chunks_and_uses_all_sources() {
     let limits = || Limits { read_ahead: Some(ChunkCount(64)), ..Limits::default() };
     for seed in 0..100 {
         let (count, specs) = mixed_crowd(seed);

@@ -1,4 +1,4 @@
-//! Whom a download may speak to, and how.
+//! The sources that a download may call, and whether over TLS or in plaintext.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::grpc::{CallError, Speech};
 use crate::identity::Membership;
 use crate::transfers::Transport;
 
-/// The default speaks to nobody: plaintext exists only where it was asked for, and TLS needs somebody to be.
+/// The transports a download may use. The default allows none: plaintext must be asked for, and TLS needs a membership.
 #[derive(Debug, Clone, Default)]
 pub struct Dial {
     membership: Option<Arc<Membership>>,
@@ -16,42 +16,42 @@ pub struct Dial {
 }
 
 impl Dial {
-    /// Mutual TLS as this member; other sources are passed over.
+    /// Mutual TLS as this member. Sources that speak plaintext are passed over.
     pub fn tls(membership: Arc<Membership>) -> Self {
         Self { membership: Some(membership), plaintext: false }
     }
 
-    /// In the clear, to whoever answers. Sources of TLS are passed over.
+    /// Plaintext, to any peer that answers. Sources that expect TLS are passed over.
     pub fn plaintext() -> Self {
         Self { membership: None, plaintext: true }
     }
 
-    /// Plaintext sources as well, after the others.
+    /// Allows plaintext sources as well, after the others.
     #[must_use]
     pub fn and_plaintext(self) -> Self {
         Self { plaintext: true, ..self }
     }
 
-    /// Those of `sources` that may be spoken to, the encrypted ones first, else in their order.
+    /// Returns the sources that may be called: encrypted ones first, otherwise in their order.
     pub(crate) fn usable(&self, sources: Vec<Source>) -> Vec<Source> {
-        let (secret, open): (Vec<_>, Vec<_>) =
+        let (encrypted, plaintext): (Vec<_>, Vec<_>) =
             sources.into_iter().partition(|source| source.transport == Transport::Tls);
         let membership = self.membership.as_ref();
         let trusted = |source: &Source| membership.is_some_and(|membership| !membership.is_revoked(source.peer));
-        let secret = secret.into_iter().filter(trusted);
-        secret.chain(open.into_iter().filter(|_| self.plaintext)).collect()
+        let encrypted = encrypted.into_iter().filter(trusted);
+        encrypted.chain(plaintext.into_iter().filter(|_| self.plaintext)).collect()
     }
 
-    /// How this one is spoken to.
+    /// Returns the channel credentials for calls to this source.
     pub(crate) fn speech(&self, source: &Source) -> Result<Speech, CallError> {
         match (source.transport, &self.membership) {
             (Transport::Plaintext, _) if self.plaintext => Ok(Speech::Plaintext),
-            (Transport::Plaintext, _) => Err(refused("it speaks plaintext only, which is not allowed here")),
-            (Transport::Tls, None) => Err(refused("this node has no certificate to speak to it with")),
+            (Transport::Plaintext, _) => Err(refused("the source speaks plaintext only, which is not allowed here")),
+            (Transport::Tls, None) => Err(refused("this node has no certificate to call it with")),
             (Transport::Tls, Some(membership)) => {
                 let identity = membership.identity();
                 match identity.is_expired(unix_now()) {
-                    true => Err(refused("this node's certificate has ended, and the tracker has not given another")),
+                    true => Err(refused("this node's certificate has ended, and the tracker has not issued another")),
                     false => Ok(Speech::Tls(identity, source.peer)),
                 }
             }
@@ -59,22 +59,20 @@ impl Dial {
     }
 }
 
-/// Our own doing: as a broken connection it costs the source no more than a pause.
+/// The failure is ours. Reported as a broken connection, it costs the source no more than a pause.
 fn refused(why: &str) -> CallError {
     CallError::Transport(why.to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use peernet_engine::download::Has;
     use peernet_engine::ids::PeerId;
 
     use super::*;
     use crate::identity::testing::{Authority, Life};
 
     fn source(number: u8, transport: Transport) -> Source {
-        let (peer, addresses) = (PeerId::from_random([number; 16]), vec!["h:1".to_owned()]);
-        Source { peer, addresses, transport, v1: false, has: Has::Complete }
+        Source { transport, ..crate::discovery::testing::source(number) }
     }
 
     fn check(dial: &Dial, expected: &[u8]) {
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_called_with_a_certificate_that_has_ended() {
+    fn an_ended_certificate_is_not_used_for_calls() {
         let life = Life { obtained_at: 1_000, expires_at: 2_000 };
         let ended = Authority::new().identity_for(PeerId::from_random([1; 16]), life);
         let dial = Dial::tls(Membership::new(ended));

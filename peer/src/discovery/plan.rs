@@ -1,106 +1,134 @@
-//! What a download needs to know from outside: sources, manifests and a place to report to.
+//! What a provider says about a file: its manifests and their sources.
 
-use std::fmt;
+use peernet_engine::candidate::Candidates;
+use peernet_engine::download::{Has, Protocol};
+use peernet_engine::ids::{ByteCount, ChunkHash, ManifestId, PeerId};
 
-use peernet_engine::download::Has;
-use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId, PeerId};
-use peernet_engine::manifest::Manifest;
-
-use crate::download::FetchReport;
-use crate::grants::Grant;
 use crate::transfers::Transport;
 
-/// Someone who says it holds a file.
+/// A peer that says it holds a file, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its account.
     pub peer: PeerId,
-    /// `host:port`, best first; what is not that form is not dialled.
-    pub addresses: Vec<String>,
-    /// What is spoken there.
+    /// Its addresses, best first. A source without one is passed over.
+    pub candidates: Candidates,
+    /// Whether its addresses expect mutual TLS or plaintext.
     pub transport: Transport,
-    /// It speaks `DownloadChunk` only, which is always plaintext.
-    pub v1: bool,
-    /// What it said it holds.
+    /// The calls it understands.
+    pub protocol: Protocol,
+    /// The chunks that it announced.
     pub has: Has,
 }
 
-/// One manifest of a plan and who serves it.
+impl Source {
+    /// The best address as text; empty where there is none.
+    pub(crate) fn first_address(&self) -> &str {
+        self.candidates.first().map_or("", |candidate| candidate.address())
+    }
+}
+
+/// One manifest of a plan, with its sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedManifest {
-    /// Which one.
+    /// Its id.
     pub id: ManifestId,
-    /// Bytes of the file, if it is true.
+    /// Bytes of the file, if the manifest is true.
     pub size: ByteCount,
     /// Bytes of a chunk.
     pub chunk_size: u32,
-    /// Best first.
+    /// The peers that announced this manifest, best first.
     pub sources: Vec<Source>,
 }
 
-/// Who serves a file, under which manifests.
+/// The manifests and sources of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// The name suggested for it; not sanitised.
+    /// The suggested name of the file; not sanitised.
     pub file_name: String,
-    /// The most widely held first.
+    /// The manifests, the most widely held first.
     pub manifests: Vec<PlannedManifest>,
-    /// Whether version 1's listing has it.
+    /// Whether version 1's listing has the file.
     pub v1_listed: bool,
-    /// Whether it is not for everyone: then it is passed on to those only who show a grant.
+    /// Whether the file is not public. Its sources then serve only callers that present a grant.
     pub restricted: bool,
 }
 
-/// Version 1's view of a file: chunks of 1 MiB of which only the hashes are known, so that its size is known when the
-/// last chunk is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct V1Listing {
-    /// Of every chunk, in order; at least one.
-    pub chunk_hashes: Vec<ChunkHash>,
-    /// Who holds what; best first.
-    pub sources: Vec<Source>,
-}
-
-/// Why the directory has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DirectoryError {
-    /// Nobody ever announced it.
-    NotFound,
-    /// It will not answer us: not logged in, not allowed, or the request is wrong. Trying again is no use.
-    Refused(String),
-    /// It cannot be reached or is overloaded. A running download goes on with the sources it knows.
-    Unreachable(String),
-}
-
-impl fmt::Display for DirectoryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound => f.write_str("nobody shares this file"),
-            Self::Refused(why) | Self::Unreachable(why) => f.write_str(why),
+impl Plan {
+    /// Adds what another provider says. What this plan says already stays, and comes first: its name, the order of its
+    /// manifests, and for a peer that both name its own addresses.
+    pub(crate) fn merge(&mut self, other: Plan) {
+        if self.file_name.is_empty() {
+            self.file_name = other.file_name;
+        }
+        self.v1_listed |= other.v1_listed;
+        self.restricted |= other.restricted;
+        for manifest in other.manifests {
+            match self.manifests.iter_mut().find(|known| known.id == manifest.id) {
+                Some(known) => merge_sources(&mut known.sources, manifest.sources),
+                None => self.manifests.push(manifest),
+            }
         }
     }
 }
 
-impl std::error::Error for DirectoryError {}
+/// Version 1's view of a file: chunks of 1 MiB of which only the hashes are known. The size of the file is known when its
+/// last chunk has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V1Listing {
+    /// The hash of every chunk, in order; at least one.
+    pub chunk_hashes: Vec<ChunkHash>,
+    /// The peers that hold chunks of it, best first.
+    pub sources: Vec<Source>,
+}
 
-/// Where a download learns about its file: the tracker, or a list of known peers. Each call may block for a few
-/// seconds, has a time-out of its own, and is made from a thread of the download that has nothing else to do. The
-/// download ends only when the call has: an implementation that asks a network gives up when its download is cancelled.
-pub trait Directory: Send + Sync {
-    /// Who serves the file now.
-    fn plan(&self, file_hash: FileHash) -> Result<Plan, DirectoryError>;
+/// Appends the sources of peers that are not known yet.
+pub(crate) fn merge_sources(known: &mut Vec<Source>, more: Vec<Source>) {
+    for source in more {
+        if known.iter().all(|known| known.peer != source.peer) {
+            known.push(source);
+        }
+    }
+}
 
-    /// The manifest with this id; the caller checks it against the id.
-    fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError>;
+/// The sources in a plan that hold the file under this manifest.
+pub(crate) fn sources_under(plan: Plan, id: ManifestId) -> Vec<Source> {
+    plan.manifests.into_iter().filter(|planned| planned.id == id).flat_map(|planned| planned.sources).collect()
+}
 
-    /// Version 1's listing, where there is one.
-    fn v1_listing(&self, file_hash: FileHash) -> Result<Option<V1Listing>, DirectoryError>;
+#[cfg(test)]
+pub(crate) mod testing {
+    use peernet_engine::ids::FileHash;
 
-    /// Leave to fetch the file, to be shown to its sources; `None` from who gives none.
-    fn grant(&self, _file_hash: FileHash) -> Result<Option<Grant>, DirectoryError> {
-        Ok(None)
+    use super::*;
+
+    /// A complete source with one address, in plaintext.
+    pub(crate) fn source(number: u8) -> Source {
+        Source {
+            peer: PeerId::from_random([number; 16]),
+            candidates: Candidates::hosts([format!("h{number}:1")]),
+            transport: Transport::Plaintext,
+            protocol: Protocol::FetchStream,
+            has: Has::Complete,
+        }
     }
 
-    /// Takes reports for feedback. Never blocks: queues them, or drops them when the queue is full.
-    fn report(&self, reports: Vec<FetchReport>);
+    /// A manifest id made of one number.
+    pub(crate) fn manifest_id(number: u8) -> ManifestId {
+        ManifestId([number; 32])
+    }
+
+    /// A plan named `name` whose manifests, by number, have these sources.
+    pub(crate) fn plan(name: &str, manifests: &[(u8, &[u8])]) -> Plan {
+        let planned = |(id, sources): &(u8, &[u8])| PlannedManifest {
+            id: manifest_id(*id),
+            size: ByteCount(1),
+            chunk_size: 1 << 20,
+            sources: sources.iter().copied().map(source).collect(),
+        };
+        Plan { file_name: name.to_owned(), manifests: manifests.iter().map(planned).collect(), ..Plan::default() }
+    }
+
+    /// The file that all of these plans are about.
+    pub(crate) const FILE: FileHash = FileHash([9; 32]);
 }

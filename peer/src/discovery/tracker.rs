@@ -1,15 +1,15 @@
-//! The tracker as a node calls it: blocking REST with time-outs everywhere, bounded answers, retries where a call may be
-//! repeated, and answers as validated types.
+//! The tracker's REST API as a node calls it: blocking calls with time-outs, bounded replies, and retries where a call may be
+//! repeated. Replies are returned as validated types. [`TrackerProvider`] is the tracker as a discovery provider.
 
 mod access;
 mod base;
 mod certificates;
 mod devices;
-mod directory;
 mod error;
 mod http;
 mod options;
 mod plans;
+mod provider;
 mod session;
 mod signatures;
 mod trust;
@@ -29,6 +29,7 @@ use peernet_protos::rest::{
 };
 
 use crate::cancel::Cancel;
+use crate::discovery::askers::Askers;
 use crate::discovery::{Plan, V1Listing};
 use crate::error::NodeError;
 use crate::home::{Credentials, Home, IdentityFiles};
@@ -42,9 +43,9 @@ use trust::Trust;
 pub use access::{Audience, GroupInfo};
 pub(crate) use devices::is_label;
 pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut, Scope, UnknownScope};
-pub use directory::TrackerDirectory;
 pub use error::{DeviceEnd, TrackerError};
 pub use options::{DeviceOptions, TrackerOptions, TrackerTls, UnknownTls};
+pub use provider::TrackerProvider;
 pub use session::AtTracker;
 pub use url::{each_url, normal_url, normal_urls, percent_encoded, same_swarm};
 
@@ -57,11 +58,11 @@ pub struct Me {
     pub address: Option<String>,
     /// From 0 to 1, in steps of 0.05; 0.5 for a newcomer.
     pub reputation_score: f64,
-    /// Whether others' settled transfers have proven it.
+    /// Whether settled transfers with other accounts have proven it.
     pub established: bool,
     /// Milli-tokens; 1,000 are one MiB of verified payload.
     pub balance_mt: i64,
-    /// Milli-tokens that open downloads hold back.
+    /// Milli-tokens in escrow for open downloads.
     pub escrow_mt: i64,
     /// How many files it announces at the moment.
     pub files_shared: u64,
@@ -69,7 +70,7 @@ pub struct Me {
     pub created_at: u64,
 }
 
-/// By what one logs in.
+/// The name of an account at a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginName {
     /// The account's id.
@@ -78,25 +79,25 @@ pub enum LoginName {
     Address(String),
 }
 
-/// Where a node is reached.
+/// The addresses at which a node can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReachedAt {
     /// `host:port`; the host may be `0.0.0.0` or `[::]`, for which the tracker puts the address it sees.
     pub address: String,
-    /// What is spoken there.
+    /// The transport expected there.
     pub transport: Transport,
-    /// Where it answers in plaintext as well.
+    /// An address at which it also accepts plaintext.
     pub plaintext_address: Option<String>,
 }
 
-/// Whose certificates count no more.
+/// Revoked certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revocations {
-    /// These accounts'.
+    /// The accounts whose certificates are revoked.
     pub accounts: BTreeSet<PeerId>,
-    /// These devices', whatever their accounts.
+    /// The devices whose certificates are revoked, whatever their accounts.
     pub devices: BTreeSet<DeviceId>,
-    /// To ask for changes with.
+    /// The ETag with which to ask for changes.
     pub etag: Option<String>,
     /// When to ask again.
     pub ask_again: Duration,
@@ -105,18 +106,18 @@ pub struct Revocations {
 /// One file to announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnnouncedFile {
-    /// Which file.
+    /// The file.
     pub file_hash: FileHash,
-    /// Under which manifest.
+    /// The manifest.
     pub manifest_id: ManifestId,
-    /// What of it is here.
+    /// The chunks that are here.
     pub has: Has,
 }
 
-/// What became of an announce.
+/// The result of an announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
-    /// How long the leases live.
+    /// The length of the leases.
     pub lease: Duration,
     /// When to announce again.
     pub renew_in: Duration,
@@ -154,12 +155,12 @@ pub struct Hits {
     pub next: Option<String>,
 }
 
-/// The answers' bounds in bytes, by what they may hold.
+/// The longest replies in bytes, by their content.
 const SMALL_ANSWER: u64 = 64 << 10;
 const LISTING_ANSWER: u64 = 4 << 20;
 const V1_LOOKUP_ANSWER: u64 = 64 << 20;
 
-/// How long leaving may take: it happens while the program ends.
+/// The longest time of leaving the swarm: it happens while the program ends.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One tracker and one account at it. All calls block, each for at most about two minutes with all its retries.
@@ -171,17 +172,27 @@ pub struct TrackerClient {
     options: TrackerOptions,
     log: Log,
     plans: Plans,
+    askers: Askers,
 }
 
 impl TrackerClient {
     /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `home`, if it is
-    /// one of theirs. `log` hears whom it begins to trust; `stop` ends pauses between retries.
+    /// one of theirs. `log` gets newly pinned authorities; `stop` ends pauses between retries.
     pub fn new(url: &str, home: &Home, options: TrackerOptions, log: Log, stop: Cancel) -> Result<Self, TrackerError> {
         let bases = normal_urls(url)?;
         let urls = bases.join(",");
         let session = Session::new(urls.clone(), home.credentials());
         let http = Http::new(&bases, &options, stop).trusting(|| Trust::load(home.trust(), urls.clone()))?;
-        Ok(Self { session, http, identity: home.identity(), options, log, plans: Plans::default(), urls })
+        Ok(Self {
+            session,
+            http,
+            identity: home.identity(),
+            options,
+            log,
+            plans: Plans::default(),
+            askers: Askers::default(),
+            urls,
+        })
     }
 
     /// The tracker's URL, without a slash at its end; several have commas between them.
@@ -194,13 +205,18 @@ impl TrackerClient {
         url::each_url(&self.urls)
     }
 
+    /// The threads on which downloads ask this tracker.
+    pub(crate) fn askers(&self) -> &Askers {
+        &self.askers
+    }
+
     /// The account in use, without asking the tracker.
     pub fn account(&self) -> Result<Option<Credentials>, TrackerError> {
         self.session.current()
     }
 
-    /// Makes an account, or logs in where `address` has one with this password; keeps its token. `invite` is the code that some
-    /// trackers want of a new account.
+    /// Makes an account, or logs in where `address` has one with this password, and keeps its token. `invite` is the code that some
+    /// trackers require for a new account.
     pub fn register(
         &self,
         address: Option<&str>,
@@ -258,7 +274,7 @@ impl TrackerClient {
         wire::me(reply)
     }
 
-    /// Who serves a file. Opens or renews this account's ticket for it.
+    /// Asks for the plan of a file. Opens or renews this account's ticket for it.
     pub fn plan(&self, file_hash: FileHash) -> Result<Plan, TrackerError> {
         let reply = self.plans.ask(file_hash, |known| {
             let delta = if known.is_some() { "?delta=1" } else { "" };
@@ -269,14 +285,14 @@ impl TrackerClient {
         wire::plan(file_hash, reply)
     }
 
-    /// A manifest and the name it came with. Checked: it has this id.
+    /// Asks for a manifest and its name. The manifest is checked to have this id.
     pub fn manifest(&self, id: ManifestId) -> Result<(Manifest, String), TrackerError> {
         let path = format!("/api/v1/manifests/{id}");
         let reply: ManifestReplyBody = self.authorised(Call { answer_max: LISTING_ANSWER, ..Call::get(&path) })?;
         wire::manifest(id, reply.manifest)
     }
 
-    /// Makes a manifest known.
+    /// Uploads a manifest.
     pub fn put_manifest(&self, manifest: &Manifest, file_name: &str) -> Result<(), TrackerError> {
         let path = format!("/api/v1/manifests/{}", manifest.id());
         let call = Call::put(&path, &wire::manifest_body(manifest, file_name));
@@ -296,14 +312,14 @@ impl TrackerClient {
         wire::announced(&reply)
     }
 
-    /// Ends the leases of these files. Quick: it is called while the program ends, and leases end by themselves anyway.
+    /// Ends the leases of these files. Takes little time, because it is called while the program ends; leases end by themselves anyway.
     pub fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError> {
         let request = SwarmLeaveRequest { files: Some(files.iter().map(ToString::to_string).collect()) };
         let call = Call { timeout: LEAVE_TIMEOUT, ..Call::post("/api/v1/swarm/leave", &request) };
         self.authorised::<SwarmLeaveReply>(call).map(|reply| reply.left)
     }
 
-    /// Hands over feedback, at most [`peernet_protos::limits::EVENTS_PER_BATCH_MAX`] entries.
+    /// Sends feedback, at most [`peernet_protos::limits::EVENTS_PER_BATCH_MAX`] entries.
     pub fn feedback(&self, events: Vec<FeedbackEntry>) -> Result<u64, TrackerError> {
         let call = Call::post("/api/v1/peers/feedback/batch", &FeedbackBatchRequest { events });
         self.authorised::<FeedbackBatchReply>(call).map(|reply| reply.received)
@@ -329,7 +345,7 @@ impl TrackerClient {
         }
     }
 
-    /// The account first: it is there, whatever is wrong with its certificate.
+    /// Keeps the account of a login, and then its certificate: the account exists even if the certificate is wrong.
     fn keep(
         &self,
         reply: &TokenReply,

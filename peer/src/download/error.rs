@@ -1,4 +1,4 @@
-//! Why a download did not end with a file.
+//! The ways a download fails.
 
 use std::fmt;
 use std::io;
@@ -6,42 +6,46 @@ use std::path::PathBuf;
 
 use peernet_engine::download::Why;
 
-use crate::discovery::DirectoryError;
+use crate::discovery::DiscoveryError;
 
-/// Why there is no file. Whatever the reason, what was verified stays for the next run, except where a variant says
-/// otherwise.
+/// The reason why a download has no file. Verified chunks stay for the next run in every case.
 #[derive(Debug)]
 pub enum FetchError {
     /// [`crate::cancel::Cancel::cancel`] was called.
     Cancelled,
-    /// The directory has no answer and nothing else is known about the file.
-    Directory(DirectoryError),
+    /// No provider has an answer, and nothing else is known about the file.
+    Discovery(DiscoveryError),
     /// Sources are known, but they did not deliver.
     GaveUp(Why),
-    /// All who offer it speak plaintext only, and that was not allowed.
+    /// All sources speak plaintext only, and that was not allowed.
     OnlyPlaintext,
-    /// The disk failed, is full or read-only, or the folder is not ours to write to. No source is blamed.
+    /// The disk failed, is full or read-only, or the folder may not be written. No source is blamed.
     LocalDisk {
-        /// What was tried, with the path.
+        /// The operation, with the path.
         doing: String,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
-    /// The reader of the bytes ([`FetchJob::sink`](crate::download::FetchJob::sink)) takes no more.
+    /// The reader of the bytes ([`FetchJob::sink`](crate::download::FetchJob::sink)) failed.
     Sink(io::Error),
-    /// The bytes that went to the reader are those of a manifest that proved false. They cannot be taken back.
+    /// The sink got the bytes of a manifest that proved false. They cannot be taken back.
     DeliveredWrong,
-    /// Something is at the final path already; it was not touched.
+    /// There is a file at the final path already. It was not touched.
     Exists(PathBuf),
     /// Another process downloads into the same part file.
     InUse(PathBuf),
-    /// Every manifest on offer was proven false: its chunks are right, and the file they make has another hash.
+    /// Every manifest was proven false: its chunks are right, and the file they make has another hash.
     WrongFile,
-    /// Of a directory: every chunk is the one that was promised, and this file of it is not.
+    /// The listing of a directory is false: every chunk is right, and this file is not the one that it promises.
     FalseListing(String),
-    /// It is larger than it may be, in bytes.
-    TooLarge(u64),
-    /// No manifest could be had, neither from the directory nor from a source.
+    /// The file is larger than the download accepts.
+    TooLarge {
+        /// Bytes of the file.
+        size: u64,
+        /// The most bytes accepted.
+        max: u64,
+    },
+    /// No manifest could be had, neither from a provider nor from a source.
     NoManifest,
 }
 
@@ -49,25 +53,25 @@ impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cancelled => f.write_str("cancelled"),
-            Self::Directory(error) => write!(f, "{error}"),
+            Self::Discovery(error) => write!(f, "{error}"),
             Self::GaveUp(why) => write!(f, "{why}"),
             Self::OnlyPlaintext => f.write_str(
-                "all who offer it speak plaintext only, so that nobody could tell who they are and everybody in between could \
-                 read along: --allow-plaintext takes it from them nevertheless",
+                "all sources of this file speak plaintext only, so their identity is not proven and anyone on the path could \
+                 read it; use --allow-plaintext to download it nevertheless",
             ),
             Self::LocalDisk { doing, error } => write!(f, "{doing}: {error}"),
             Self::Sink(error) => write!(f, "writing the output: {error}"),
             Self::DeliveredWrong => f.write_str(
-                "the bytes that were written are not the file asked for: throw them away (a link with xm is safe from the first byte)",
+                "the bytes that were written are not the file asked for; discard them (a link with xm is safe from the first byte)",
             ),
             Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
             Self::InUse(path) => write!(f, "{} is in use by another download", path.display()),
-            Self::WrongFile => f.write_str("what the sources offer under this hash is another file"),
+            Self::WrongFile => f.write_str("the sources offer another file under this hash"),
             Self::FalseListing(file) => {
                 write!(f, "the listing is false: {file:?} is not the file that it promises; ask for the link again")
             }
-            Self::TooLarge(size) => write!(f, "its {size} bytes are too many for what it should be"),
-            Self::NoManifest => f.write_str("no source could say what the file's chunks are"),
+            Self::TooLarge { size, max } => write!(f, "the file is {size} bytes; the limit is {max}"),
+            Self::NoManifest => f.write_str("no provider and no source has a manifest of this file"),
         }
     }
 }
@@ -75,7 +79,7 @@ impl fmt::Display for FetchError {
 impl std::error::Error for FetchError {}
 
 impl FetchError {
-    /// For `map_err`: a failure of the local disk while `doing` something.
+    /// Makes an error of the local disk while `doing` something, for `map_err`.
     pub(crate) fn local(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |error| Self::LocalDisk { doing, error }

@@ -1,4 +1,4 @@
-//! Everything that can happen to a download's owner, beside time and cancellation.
+//! The events that the threads of a pass send to its event loop.
 
 use std::io;
 use std::time::Duration;
@@ -9,55 +9,55 @@ use peernet_engine::cause::Cause;
 use peernet_engine::download::{Has, SourceId};
 use peernet_engine::ids::{ChunkIndex, FileHash};
 
-use crate::discovery::{DirectoryError, Source};
+use crate::discovery::{DiscoveryError, Source};
 
-/// Events that threads may be ahead of the owner; then they wait for it.
+/// The bound of the event queue. Threads that are further ahead of the event loop wait for it.
 pub(crate) const EVENTS_MAX: usize = 256;
 
-/// One connection to one source. A later connection to the same source has another number, so that the last words of
-/// an old one are not taken for the new one's.
+/// One connection to one source. A later connection to the same source has another number, so that late events of an
+/// earlier one are not taken for its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LinkId {
+pub(crate) struct ConnectionId {
     pub(crate) source: SourceId,
     pub(crate) number: u64,
 }
 
-/// From a thread to the owner.
+/// An event for the event loop.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// A source says what it holds.
-    Has(LinkId, Has),
-    /// What a source gave to others.
-    Gave(LinkId, Option<Bitmap>),
-    /// Bytes of a wanted chunk came.
-    Progress(LinkId, u32),
+    /// A source announced the chunks that it holds.
+    Has(ConnectionId, Has),
+    /// A source announced the chunks that it gives to other callers.
+    Gave(ConnectionId, Option<Bitmap>),
+    /// Bytes of a requested chunk came.
+    Progress(ConnectionId, u32),
     /// A chunk is right and written.
-    Verified { link: LinkId, chunk: ChunkIndex, bytes: u32, took: Duration },
+    Verified { id: ConnectionId, chunk: ChunkIndex, bytes: u32, took: Duration },
     /// A chunk will not come, or came wrong.
-    Failed(LinkId, ChunkIndex, Cause),
-    /// A chunk was turned away for now.
-    Busy(LinkId, ChunkIndex),
-    /// Our own limit keeps us from reading on.
-    HeldBack(LinkId),
-    /// A connection is over; why, in the scheduler's words and in a user's.
-    Ended(LinkId, Cause, String),
-    /// Our own disk failed while this was done.
+    Failed(ConnectionId, ChunkIndex, Cause),
+    /// A chunk was turned away for now: by the source, or for want of memory here.
+    Busy(ConnectionId, ChunkIndex),
+    /// This node's own rate limit keeps the connection from reading on.
+    HeldBack(ConnectionId),
+    /// A connection has ended: the cause for the scheduler, and a text for the user.
+    Ended(ConnectionId, Cause, String),
+    /// The local disk failed while doing what the text says.
     Disk(String, io::Error),
     /// The whole file is hashed.
     Whole(FileHash),
-    /// Every byte went to the sink.
+    /// The sink has got every byte.
     Delivered,
     /// The sink takes no more.
     Sink(io::Error),
-    /// A lookup came back with sources of this blueprint.
-    Sources(Result<Vec<Source>, DirectoryError>),
+    /// A lookup has ended, with the sources of this manifest.
+    Sources(Result<Vec<Source>, DiscoveryError>),
 }
 
-/// The owner ended; nobody needs to know anything any more.
+/// The event loop has ended, and with it the pass.
 #[derive(Debug)]
-pub(crate) struct OwnerGone;
+pub(crate) struct EventLoopGone;
 
-/// Tells the owner, waiting for it where it is behind.
-pub(crate) fn tell(events: &Sender<Event>, event: Event) -> Result<(), OwnerGone> {
-    events.send(event).map_err(|_| OwnerGone)
+/// Sends an event, and waits while the queue is full.
+pub(crate) fn send(events: &Sender<Event>, event: Event) -> Result<(), EventLoopGone> {
+    events.send(event).map_err(|_| EventLoopGone)
 }

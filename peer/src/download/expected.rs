@@ -1,4 +1,4 @@
-//! What a download checks its chunks against: a manifest, or version 1's list of chunk hashes.
+//! The chunks that a download expects: by a manifest, or by version 1's list of chunk hashes.
 
 use std::sync::Arc;
 
@@ -13,22 +13,22 @@ use sha2::{Digest, Sha256};
 use crate::download::FetchError;
 use crate::part::Selected;
 
-/// Prefix of what stands for a manifest and the files of it that are wanted.
+/// Prefix of the hash that identifies a manifest together with the files of it that are wanted.
 const SELECTION_DOMAIN: &[u8] = b"peernet-selection-v1\0";
 
-/// Never changes during an attempt.
-pub(crate) struct Blueprint {
+/// The expected chunks of a file. Never changes during a session.
+pub(crate) struct Expected {
     pub(crate) file_hash: FileHash,
     pub(crate) shape: Shape,
     pub(crate) manifest: Option<Arc<Manifest>>,
-    /// The chunks that are to be fetched.
+    /// The chunks to fetch.
     pub(crate) wanted: Bitmap,
-    /// Where not every file of a pack is wanted: what stands for the choice, because the bytes lie elsewhere then.
+    /// Identifies the choice where not every file of a pack is wanted: the bytes of the part lie elsewhere then.
     selection: Option<Vec<u8>>,
     chunk_hashes: Vec<ChunkHash>,
 }
 
-impl Blueprint {
+impl Expected {
     pub(crate) fn of_manifest(manifest: Manifest) -> Self {
         Self {
             file_hash: manifest.file_hash(),
@@ -40,7 +40,7 @@ impl Blueprint {
         }
     }
 
-    /// Of a pack, of which these files are wanted. `None` when the listing speaks of another pack.
+    /// The chunks of a pack in which the selected files lie. `None` when the listing is of another pack.
     pub(crate) fn of_pack(manifest: Manifest, selected: &Selected) -> Option<Self> {
         let (pack, geometry) = (&selected.collection.pack, manifest.geometry());
         if (geometry.size(), geometry.chunk_size()) != (pack.size, pack.chunk_size) {
@@ -49,14 +49,14 @@ impl Blueprint {
         Some(Self { wanted: selected.chunks(), selection: selected.bytes(), ..Self::of_manifest(manifest) })
     }
 
-    /// `None` for a listing that cannot be.
+    /// The chunks of version 1's list. `None` for a list that is empty or too long.
     pub(crate) fn of_v1(file_hash: FileHash, chunk_hashes: Vec<ChunkHash>) -> Option<Self> {
         let count = ChunkCount(u32::try_from(chunk_hashes.len()).ok()?);
         let shape = Shape::Unsized(V1Geometry::new(count).ok()?);
         Some(Self { file_hash, shape, manifest: None, wanted: Bitmap::full(count), selection: None, chunk_hashes })
     }
 
-    /// The same, with sizes that were learnt meanwhile.
+    /// The same chunks, with the sizes that were learnt meanwhile.
     pub(crate) fn with_shape(other: &Self, shape: Shape) -> Self {
         Self {
             file_hash: other.file_hash,
@@ -89,7 +89,7 @@ impl Blueprint {
         Identity { file_hash: self.file_hash, manifest, shape: self.shape }
     }
 
-    /// The manifest, also where only the sizes were missing. `shape` is what is known in the end.
+    /// Returns the manifest. Version 1's list makes one with `shape`, the sizes as known in the end.
     pub(crate) fn manifest_as(&self, shape: Shape) -> Result<Arc<Manifest>, FetchError> {
         if let Some(manifest) = &self.manifest {
             return Ok(Arc::clone(manifest));

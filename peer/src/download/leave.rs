@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use peernet_engine::ids::FileHash;
 
 use crate::clock::unix_now;
-use crate::discovery::{Directory, DirectoryError};
+use crate::discovery::{DiscoveryError, GrantProvider};
 use crate::grants::Grant;
 
 /// How long to wait after the tracker gave none before it is asked again, in seconds.
@@ -70,8 +70,8 @@ impl Leave {
     }
 
     /// Asks for the first grant, or another one. An error leaves the old one.
-    pub(crate) fn ask(&self, directory: &dyn Directory, file: FileHash) -> Result<(), DirectoryError> {
-        let asked = directory.grant(file);
+    pub(crate) fn ask(&self, provider: &dyn GrantProvider, file: FileHash) -> Result<(), DiscoveryError> {
+        let asked = provider.grant(file);
         let mut state = self.lock();
         state.take(asked, unix_now()).map(|is_new| {
             if is_new {
@@ -87,7 +87,7 @@ impl Leave {
 
 impl State {
     /// Whether there is another grant than before.
-    fn take(&mut self, asked: Result<Option<Grant>, DirectoryError>, now: u64) -> Result<bool, DirectoryError> {
+    fn take(&mut self, asked: Result<Option<Grant>, DiscoveryError>, now: u64) -> Result<bool, DiscoveryError> {
         self.not_before = now + PAUSE_S;
         match asked {
             Ok(Some(grant)) => {
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(state.due_at, Some(500));
         assert_eq!(state.take(Ok(Some(grant(0))), 500), Ok(true));
         assert_eq!(state.due_at, Some(500 + PAUSE_S));
-        let away = DirectoryError::Unreachable("away".to_owned());
+        let away = DiscoveryError::Unreachable("away".to_owned());
         assert_eq!(state.take(Err(away.clone()), 600), Err(away));
         assert_eq!((state.due_at, state.grant.is_some()), (Some(600 + PAUSE_S), true));
         assert_eq!(state.take(Ok(None), 700), Ok(false));

@@ -1,286 +1,127 @@
-//! Before and around the transfer: finding the manifest to believe, and what to do when it proves false.
+//! Choosing and obtaining the manifest: which ones are tried, in which order, and from where each is had.
+//!
+//! The tracker does not decide which manifest of a file is true. A link may name the only one that is believed. Otherwise the
+//! manifests of the plan are tried in their order, and version 1's listing last. A false one costs a download of the file,
+//! because only the hash of the whole proves it, so their number is bounded.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use peernet_engine::bottleneck::Bottleneck;
-use peernet_engine::ids::ManifestId;
+use peernet_engine::download::Protocol;
+use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
-use crate::cancel::Cancel;
-use crate::connect::HostPort;
-use crate::discovery::{Directory, DirectoryError, Plan, PlannedManifest, Source};
-use crate::download::expected::Blueprint;
-use crate::download::leave::Leave;
-use crate::download::session::{self, Outcome};
-use crate::download::source_table::Known;
-use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, Phase};
-use crate::grpc::Client;
-use crate::part::{Part, sync_folder_of};
+use crate::connect::{Dial, resolve};
+use crate::discovery::{DiscoveryError, Plan, Source};
+use crate::download::FetchError;
+use crate::download::expected::Expected;
+use crate::download::run::Context;
+use crate::grpc::{Client, Patience};
 use crate::transfers::Transport;
-use crate::upload::Held;
 
-/// Manifests of one file that are tried; more than one is a sign of liars.
+/// The most manifests of one file that are tried. More than one means that some announcer lies.
 const MANIFESTS_MAX: usize = 8;
-/// Sources asked for a manifest that the directory does not have.
+/// The most sources asked for a manifest that no provider has.
 const SOURCES_ASKED_MAX: usize = 4;
+/// How long a source may take to send a manifest.
 const MANIFEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What all attempts of one download share.
-pub(crate) struct Context<'a> {
-    pub(crate) job: FetchJob,
-    pub(crate) directory: &'a dyn Directory,
-    pub(crate) progress: &'a mut dyn FnMut(&FetchProgress),
-    pub(crate) cancel: &'a Cancel,
-    pub(crate) known: Known,
-    pub(crate) leave: Leave,
-    pub(crate) begun: Instant,
-    pub(crate) held: Option<Arc<Held>>,
-    pub(crate) bytes_fetched: u64,
-    pub(crate) bytes_resumed: u64,
-    pub(crate) bytes_copied: u64,
-    /// There are sources of this manifest, and none may be spoken to for want of encryption.
+/// The sources of a manifest that this download may call.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Usable {
+    /// Best first.
+    pub(crate) sources: Vec<Source>,
+    /// How many other peers may not be called.
+    pub(crate) passed_over: usize,
+    /// Whether there are sources, and none may be called because plaintext is not allowed.
     pub(crate) only_plaintext: bool,
 }
 
-impl Context<'_> {
-    /// Those that may be spoken to, and what to tell the user of the others.
-    pub(crate) fn usable(&self, sources: Vec<Source>) -> (Vec<Source>, Option<String>) {
-        let others = sources.iter().filter(|source| Some(source.peer) != self.job.own_peer).count();
-        let mut usable = self.job.dial.usable(sources);
-        usable.retain(|source| Some(source.peer) != self.job.own_peer);
-        let note = match others - usable.len() {
-            0 => None,
-            passed_over => Some(format!("{passed_over} sources cannot be used: they do not speak as this node may")),
-        };
-        (usable, note)
+impl Usable {
+    /// Selects the sources that `dial` may call. The download's own account is no source.
+    pub(crate) fn of(sources: Vec<Source>, dial: &Dial, own_peer: Option<PeerId>) -> Self {
+        let others: Vec<Source> = sources.into_iter().filter(|source| Some(source.peer) != own_peer).collect();
+        let count = others.len();
+        let has_plaintext = others.iter().any(|source| source.transport == Transport::Plaintext);
+        let usable = dial.usable(others);
+        Self { passed_over: count - usable.len(), only_plaintext: usable.is_empty() && has_plaintext, sources: usable }
     }
 
-    /// Shows a phase in which nothing is transferred.
-    pub(crate) fn show(&mut self, phase: Phase, chunks: (u32, u32)) {
-        let progress = FetchProgress {
-            phase,
-            bytes_total: None,
-            bytes_done: 0,
-            bytes_resumed: self.bytes_resumed,
-            chunks_total: chunks.1,
-            chunks_done: chunks.0,
-            rate: 0.0,
-            elapsed: self.begun.elapsed(),
-            sources: Vec::new(),
-            eta: None,
-            bottleneck: Bottleneck::None,
-            note: None,
-        };
-        (self.progress)(&progress);
+    /// A sentence about the sources that are passed over, for the user.
+    pub(crate) fn note(&self) -> Option<String> {
+        let count = self.passed_over;
+        (count > 0).then(|| format!("{count} sources cannot be used: they do not speak as this node may"))
     }
 }
 
-/// See [`fetch`](crate::download::fetch).
-pub(crate) fn run(
-    job: FetchJob,
-    directory: &dyn Directory,
-    progress: &mut dyn FnMut(&FetchProgress),
-    cancel: &Cancel,
-) -> Result<Fetched, FetchError> {
-    let known = Known::new(job.own_peer);
-    let (begun, held) = (Instant::now(), None);
-    let (bytes_fetched, bytes_resumed, bytes_copied) = (0, 0, 0);
-    let mut context = Context {
-        job,
-        directory,
-        progress,
-        cancel,
-        known,
-        leave: Leave::default(),
-        begun,
-        held,
-        bytes_fetched,
-        bytes_resumed,
-        bytes_copied,
-        only_plaintext: false,
-    };
-    let result = download(&mut context).map_err(|error| match error {
-        // A question that was cut short has no answer, which is not what went wrong.
-        FetchError::Directory(_) | FetchError::NoManifest if cancel.is_cancelled() => FetchError::Cancelled,
-        error => error,
-    });
-    if result.is_err()
-        && let Some(held) = &context.held
-    {
-        held.withdraw();
-    }
-    result
+/// A way to know the chunks of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// By this manifest, which these sources hold.
+    Manifest(ManifestId, Usable),
+    /// By version 1's listing.
+    Version1,
 }
 
-fn download(context: &mut Context<'_>) -> Result<Fetched, FetchError> {
-    if !context.job.passing && context.job.final_path.symlink_metadata().is_ok() {
-        return Err(FetchError::Exists(context.job.final_path.clone()));
-    }
-    if context.cancel.is_cancelled() {
-        return Err(FetchError::Cancelled);
-    }
-    context.show(Phase::LookingUp, (0, 0));
-    let plan = plan(context)?;
-    ask_for_leave(context, &plan)?;
-    let part = open_part(&context.job)?;
-    let mut tried = false;
-    let mut last_error = FetchError::NoManifest;
-    for candidate in candidates(context, &plan) {
-        if context.cancel.is_cancelled() {
-            return Err(FetchError::Cancelled);
-        }
-        let (blueprint, sources) = match candidate.resolve(context) {
-            Ok(found) => found,
-            Err(error) => {
-                last_error = error;
-                continue;
-            }
-        };
-        tried = true;
-        let (sources, only_plaintext) = sources;
-        context.only_plaintext = only_plaintext;
-        match session::run(context, blueprint, sources, &part)? {
-            Outcome::Finished(manifest, path, identity) => {
-                return Ok(fetched(context, plan, (manifest, path, identity)));
-            }
-            Outcome::ManifestFalse(Some(file)) => return Err(FetchError::FalseListing(file)),
-            Outcome::ManifestFalse(None) => continue,
-        }
-    }
-    Err(if tried { FetchError::WrongFile } else { last_error })
+/// A choice whose chunks are known.
+pub(crate) struct Chosen {
+    pub(crate) expected: Expected,
+    pub(crate) usable: Usable,
 }
 
-fn open_part(job: &FetchJob) -> Result<Arc<Part>, FetchError> {
-    let path = &job.part_path;
-    let part = match &job.selected {
-        None => Part::open(path),
-        Some(selected) => Part::open_tree(path, selected.clone()),
-    };
-    let part = part.map_err(FetchError::local(format!("opening {}", path.display())))?;
-    let part = part.ok_or_else(|| FetchError::InUse(path.clone()))?;
-    if job.passing {
-        std::fs::remove_file(path).map_err(FetchError::local(format!("unlinking {}", path.display())))?;
-    } else {
-        let _ = sync_folder_of(path);
-    }
-    Ok(Arc::new(part.within(job.throttle.memory())))
-}
-
-type Finished = (Arc<Manifest>, std::path::PathBuf, crate::upload::FileIdentity);
-
-fn fetched(context: &mut Context<'_>, plan: Plan, (manifest, path, identity): Finished) -> Fetched {
-    Fetched {
-        path,
-        manifest,
-        identity,
-        held: context.held.take(),
-        file_name: plan.file_name,
-        bytes_fetched: context.bytes_fetched,
-        bytes_resumed: context.bytes_resumed,
-        bytes_copied: context.bytes_copied,
-        bytes_by_source: context.known.bytes_by_source(),
-        took: context.begun.elapsed(),
-    }
-}
-
-fn plan(context: &mut Context<'_>) -> Result<Plan, FetchError> {
-    match context.job.plan.take() {
-        Some(plan) => Ok(plan),
-        None => context.directory.plan(context.job.file_hash).map_err(FetchError::Directory),
-    }
-}
-
-/// Only where somebody may ask to see it. A tracker that cannot be reached now is asked again on the way.
-fn ask_for_leave(context: &Context<'_>, plan: &Plan) -> Result<(), FetchError> {
-    let speaks_tls = |source: &Source| source.transport == Transport::Tls;
-    if !plan.manifests.iter().flat_map(|manifest| &manifest.sources).any(speaks_tls) {
-        return Ok(());
-    }
-    match context.leave.ask(context.directory, context.job.file_hash) {
-        // Of a public one the tracker that was asked may only not have heard yet.
-        Err(error @ DirectoryError::NotFound) if plan.restricted => Err(FetchError::Directory(error)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// A way to know what the chunks are.
-enum Candidate {
-    Manifest(ManifestId, Vec<Source>),
-    V1,
-}
-
-/// In the order they are to be tried: the one a link named and no other; else the plan's, then version 1's listing.
-fn candidates(context: &Context<'_>, plan: &Plan) -> Vec<Candidate> {
-    let sources_of = |id: ManifestId| {
+/// Returns the choices in the order they are to be tried. `pinned` is the manifest that a link named; no other is tried then.
+pub(crate) fn choices(plan: &Plan, pinned: Option<ManifestId>, usable: &dyn Fn(&[Source]) -> Usable) -> Vec<Choice> {
+    if let Some(id) = pinned {
         let planned = plan.manifests.iter().find(|manifest| manifest.id == id);
-        planned.map(|manifest| manifest.sources.clone()).unwrap_or_default()
-    };
-    if let Some(id) = context.job.manifest_id {
-        return vec![Candidate::Manifest(id, sources_of(id))];
+        let sources = planned.map_or(&[][..], |manifest| &manifest.sources);
+        return vec![Choice::Manifest(id, usable(sources))];
     }
     let of_plan = plan.manifests.iter().take(MANIFESTS_MAX);
-    let mut all: Vec<Candidate> =
-        of_plan.map(|PlannedManifest { id, sources, .. }| Candidate::Manifest(*id, sources.clone())).collect();
+    let mut all: Vec<Choice> = of_plan.map(|planned| Choice::Manifest(planned.id, usable(&planned.sources))).collect();
     if plan.v1_listed {
-        all.push(Candidate::V1);
+        all.push(Choice::Version1);
     }
-    // Stable: the first one that somebody may be asked for is tried first.
-    all.sort_by_key(
-        |candidate| matches!(candidate, Candidate::Manifest(_, sources) if only_plaintext(context, sources)),
-    );
+    // The sort is stable: manifests whose sources may be called keep their order, and the others come last.
+    all.sort_by_key(|choice| matches!(choice, Choice::Manifest(_, usable) if usable.only_plaintext));
     all
 }
 
-/// Whether there are sources, and the want of encryption is why none can be used.
-fn only_plaintext(context: &Context<'_>, sources: &[Source]) -> bool {
-    let others = || sources.iter().filter(|source| Some(source.peer) != context.job.own_peer);
-    let usable = context.usable(sources.to_vec()).0;
-    usable.is_empty() && others().any(|source| source.transport == Transport::Plaintext)
-}
-
-/// Those that may be spoken to, and whether there are others only.
-type Usable = (Vec<Source>, bool);
-
-impl Candidate {
-    fn resolve(self, context: &mut Context<'_>) -> Result<(Blueprint, Usable), FetchError> {
+impl Choice {
+    /// Obtains the manifest, or version 1's listing.
+    pub(crate) fn resolve(self, context: &Context<'_>) -> Result<Chosen, FetchError> {
         match self {
-            Self::Manifest(id, sources) => {
-                let only_plaintext = only_plaintext(context, &sources);
-                let sources = context.usable(sources).0;
-                let manifest = manifest(context, id, &sources)?;
+            Self::Manifest(id, usable) => {
+                let manifest = manifest(context, id, &usable.sources)?;
                 let size = manifest.geometry().size().0;
-                if context.job.size_max.is_some_and(|most| size > most) {
-                    return Err(FetchError::TooLarge(size));
+                if let Some(max) = context.job.size_max.filter(|max| size > *max) {
+                    return Err(FetchError::TooLarge { size, max });
                 }
-                let blueprint = match &context.job.selected {
-                    None => Some(Blueprint::of_manifest(manifest)),
-                    Some(selected) => Blueprint::of_pack(manifest, selected),
+                let expected = match &context.job.selected {
+                    None => Some(Expected::of_manifest(manifest)),
+                    Some(selected) => Expected::of_pack(manifest, selected),
                 };
-                Ok((blueprint.ok_or(FetchError::NoManifest)?, (sources, only_plaintext)))
+                Ok(Chosen { expected: expected.ok_or(FetchError::NoManifest)?, usable })
             }
-            Self::V1 => {
-                let listing = context.directory.v1_listing(context.job.file_hash).map_err(FetchError::Directory)?;
+            Self::Version1 => {
+                let listing = context.discovery.v1_listing(context.job.file_hash).map_err(FetchError::Discovery)?;
                 let listing = listing.ok_or(FetchError::NoManifest)?;
-                let blueprint = Blueprint::of_v1(context.job.file_hash, listing.chunk_hashes);
-                let only_plaintext = only_plaintext(context, &listing.sources);
-                let sources = context.usable(listing.sources).0;
-                Ok((blueprint.ok_or(FetchError::NoManifest)?, (sources, only_plaintext)))
+                let expected = Expected::of_v1(context.job.file_hash, listing.chunk_hashes);
+                let usable = context.usable(listing.sources);
+                Ok(Chosen { expected: expected.ok_or(FetchError::NoManifest)?, usable })
             }
         }
     }
 }
 
-/// From the directory, else from a source; checked to be the one with this id, of this file.
+/// Gets the manifest from a provider, otherwise from a source. It is checked to have this id and to be of this file.
 fn manifest(context: &Context<'_>, id: ManifestId, sources: &[Source]) -> Result<Manifest, FetchError> {
     let file_hash = context.job.file_hash;
-    let refused = match context.directory.manifest(id) {
+    match context.discovery.manifest(id) {
         Ok(manifest) if manifest.id() == id && manifest.file_hash() == file_hash => return Ok(manifest),
-        Ok(_) => FetchError::NoManifest,
-        Err(error @ DirectoryError::Refused(_)) => return Err(FetchError::Directory(error)),
-        Err(_) => FetchError::NoManifest,
-    };
-    for source in sources.iter().filter(|source| !source.v1).take(SOURCES_ASKED_MAX) {
+        Err(error @ DiscoveryError::Refused(_)) => return Err(FetchError::Discovery(error)),
+        Ok(_) | Err(_) => {}
+    }
+    let speaks_fetch = |source: &&Source| source.protocol == Protocol::FetchStream;
+    for source in sources.iter().filter(speaks_fetch).take(SOURCES_ASKED_MAX) {
         if context.cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
@@ -288,17 +129,100 @@ fn manifest(context: &Context<'_>, id: ManifestId, sources: &[Source]) -> Result
             return Ok(manifest);
         }
     }
-    Err(refused)
+    Err(FetchError::NoManifest)
 }
 
 fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<Manifest> {
     let timeout = context.job.limits.connect_timeout;
-    let parsed = source.addresses.iter().filter_map(|text| text.parse::<HostPort>().ok());
-    let address = parsed.flat_map(|address| address.resolve(timeout, context.cancel).unwrap_or_default()).next()?;
+    let resolved = |candidate: &peernet_engine::candidate::Candidate| {
+        resolve(&candidate.host_port(), timeout, context.cancel).unwrap_or_default()
+    };
+    let address = source.candidates.iter().flat_map(resolved).next()?;
     let client = Client::new(address, &context.job.dial.speech(source).ok()?, timeout);
     let (_, grant) = context.leave.current();
     let grant = grant.filter(|_| source.transport == Transport::Tls);
-    let patience = (MANIFEST_TIMEOUT, context.cancel);
+    let patience = Patience { timeout: MANIFEST_TIMEOUT, cancel: context.cancel };
     let asked = client.manifest(context.job.file_hash, Some(id), grant.as_deref(), patience);
     asked.ok().map(|(manifest, _)| manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::discovery::testing::{manifest_id, plan, source};
+
+    /// A choice in one word: the number of a manifest with the numbers of its usable sources, or `v1`.
+    fn word(choice: &Choice) -> String {
+        match choice {
+            Choice::Version1 => "v1".to_owned(),
+            Choice::Manifest(id, usable) => {
+                let peers: Vec<String> =
+                    (1..9u8).filter(|n| usable.sources.contains(&source(*n))).map(|n| n.to_string()).collect();
+                format!("{}:{}", id.0[0], peers.join("+"))
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check(plan: &Plan, pinned: Option<u8>, dial: &Dial, expected: &[&str]) {
+        let usable = |sources: &[Source]| Usable::of(sources.to_vec(), dial, Some(source(8).peer));
+        let choices = choices(plan, pinned.map(manifest_id), &usable);
+        assert_eq!(choices.iter().map(word).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn manifests_are_tried_as_planned_and_version_1_last() {
+        let dial = Dial::plaintext();
+        let mut all = plan("a", &[(1, &[1, 2]), (2, &[3])]);
+        check(&plan("a", &[]), None, &dial, &[]);
+        check(&all, None, &dial, &["1:1+2", "2:3"]);
+        all.v1_listed = true;
+        check(&all, None, &dial, &["1:1+2", "2:3", "v1"]);
+        all.manifests.clear();
+        check(&all, None, &dial, &["v1"]);
+    }
+
+    #[test]
+    fn a_pinned_manifest_is_the_only_one_tried() {
+        let dial = Dial::plaintext();
+        let all = Plan { v1_listed: true, ..plan("a", &[(1, &[1]), (2, &[2])]) };
+        check(&all, Some(2), &dial, &["2:2"]);
+        check(&all, Some(3), &dial, &["3:"]);
+    }
+
+    #[test]
+    fn the_own_account_is_no_source() {
+        check(&plan("a", &[(1, &[8, 1])]), None, &Dial::plaintext(), &["1:1"]);
+        check(&plan("a", &[(1, &[8])]), None, &Dial::plaintext(), &["1:"]);
+    }
+
+    #[test]
+    fn manifests_that_only_plaintext_peers_hold_come_last() {
+        // Nothing may be called in plaintext; the manifest without any source is not held back by that.
+        check(&plan("a", &[(1, &[1]), (2, &[]), (3, &[3])]), None, &Dial::default(), &["2:", "1:", "3:"]);
+    }
+
+    #[test]
+    fn the_number_of_manifests_tried_is_bounded() {
+        let many: Vec<(u8, &[u8])> = (0..20).map(|n| (n, &[][..])).collect();
+        let usable = |_: &[Source]| Usable::default();
+        assert_eq!(choices(&plan("a", &many), None, &usable).len(), MANIFESTS_MAX);
+    }
+
+    #[test]
+    fn passed_over_sources_are_counted_and_explained() {
+        let encrypted = |n| Source { transport: Transport::Tls, ..source(n) };
+        for (sources, dial, passed_over, only_plaintext) in [
+            (vec![], Dial::default(), 0, false),
+            (vec![source(1), source(8)], Dial::plaintext(), 0, false),
+            (vec![source(1), source(8)], Dial::default(), 1, true),
+            (vec![source(1), encrypted(2)], Dial::default(), 2, true),
+            (vec![encrypted(2)], Dial::plaintext(), 1, false),
+            (vec![source(8)], Dial::default(), 0, false),
+        ] {
+            let usable = Usable::of(sources.clone(), &dial, Some(source(8).peer));
+            assert_eq!((usable.passed_over, usable.only_plaintext), (passed_over, only_plaintext), "{sources:?}");
+            assert_eq!(usable.note().is_some(), passed_over > 0);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! How far a download is, for whoever shows it.
+//! Snapshots of a running download.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use peernet_engine::ids::PeerId;
 
 use crate::transfers::Transport;
 
-/// What a download is busy with.
+/// The work that a download is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// Asking for sources and the manifest.
     LookingUp,
-    /// Reading again what an earlier run left, because something about it was not right.
+    /// Reading the chunks of an earlier run again, because something about the part was wrong.
     CheckingPart,
-    /// Copying what lies elsewhere on this machine.
+    /// Copying chunks that lie elsewhere on this machine.
     Copying,
     /// Fetching chunks.
     Fetching,
@@ -27,29 +27,29 @@ pub enum Phase {
 /// A snapshot of a download.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FetchProgress {
-    /// Busy with what.
+    /// The present work.
     pub phase: Phase,
-    /// Bytes of the file; unknown for a file of version 1 until its last chunk is there.
+    /// Bytes of the wanted chunks; unknown for a file of version 1 until its last chunk is there.
     pub bytes_total: Option<u64>,
     /// Verified bytes, those of earlier runs included. For a file of unknown size its chunks count as 1 MiB each.
     pub bytes_done: u64,
-    /// Of these, bytes an earlier run had left.
+    /// The part of them that an earlier run had left.
     pub bytes_resumed: u64,
     /// Chunks of the file; 0 while looking up.
     pub chunks_total: u32,
     /// Verified chunks.
     pub chunks_done: u32,
-    /// Bytes per second, lately.
+    /// Bytes per second in the last seconds.
     pub rate: f64,
-    /// Since the call.
+    /// Time since the call.
     pub elapsed: Duration,
-    /// Everyone asked or to be asked.
+    /// The sources that are asked or may be asked.
     pub sources: Vec<SourceProgress>,
-    /// How long it will still take at this rate, where that can be said.
+    /// The remaining time at this rate, where it can be estimated.
     pub eta: Option<Duration>,
-    /// What slowed it in the last seconds.
+    /// The stage that slowed it in the last seconds.
     pub bottleneck: Bottleneck,
-    /// A sentence about what slows or blocks it, when something does.
+    /// A sentence about an obstacle, when there is one.
     pub note: Option<String>,
 }
 
@@ -60,13 +60,13 @@ pub struct SourceProgress {
     pub peer: PeerId,
     /// The address in use, or the first one.
     pub address: String,
-    /// How it is spoken to.
+    /// Whether the connection is encrypted.
     pub transport: Transport,
-    /// It speaks version 1.
+    /// Whether it speaks version 1.
     pub v1: bool,
-    /// Bytes per second, lately.
+    /// Bytes per second in the last seconds.
     pub rate: f64,
-    /// Chunks asked for and not yet there.
+    /// Chunks that were requested and have not come yet.
     pub in_flight: u32,
     /// Verified chunks it sent.
     pub chunks: u32,

@@ -1,4 +1,4 @@
-//! Where the threads of one download spend their time, counted as cheaply as it can be.
+//! The time that the threads of one download spend in each stage, from which the bottleneck is told.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,34 +6,34 @@ use std::time::{Duration, Instant};
 
 use peernet_engine::bottleneck::Spent;
 
-/// Sums over all threads of a download.
+/// Sums over all threads of a download, counted with relaxed atomics because they are on the path of every block.
 #[derive(Debug)]
-pub(crate) struct SpentCounters {
+pub(crate) struct StageTimes {
     begun: Instant,
-    /// In nanoseconds, like the next two.
+    /// Nanoseconds, like the next two.
     disk: AtomicU64,
     own_limit: AtomicU64,
     hashing: AtomicU64,
     waits: Mutex<Waits>,
 }
 
-/// Waits for sources. They may be long, and those that go on count too: a silent source is what is to be seen.
+/// Waits for sources. Those that are still going on count too, because a silent source is what the user should see.
 #[derive(Debug, Default)]
 struct Waits {
-    over: Duration,
+    ended: Duration,
     going_on: u32,
-    /// The sum of their beginnings, from that of the download.
+    /// The sum of the beginnings of those that go on, counted from the beginning of the download.
     begun: Duration,
 }
 
-impl Default for SpentCounters {
+impl Default for StageTimes {
     fn default() -> Self {
         let (disk, own_limit, hashing) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
         Self { begun: Instant::now(), disk, own_limit, hashing, waits: Mutex::default() }
     }
 }
 
-impl SpentCounters {
+impl StageTimes {
     pub(crate) fn disk(&self, span: Duration) {
         add(&self.disk, span);
     }
@@ -42,7 +42,7 @@ impl SpentCounters {
         add(&self.hashing, span);
     }
 
-    /// Runs what waits for the user's limit: short waits.
+    /// Runs a short wait for the user's rate limit.
     pub(crate) fn while_held_back<T>(&self, wait: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let out = wait();
@@ -50,7 +50,7 @@ impl SpentCounters {
         out
     }
 
-    /// Runs what waits for a source.
+    /// Runs a wait for a source.
     pub(crate) fn while_waiting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let begun = self.begun.elapsed();
         {
@@ -63,7 +63,7 @@ impl SpentCounters {
         let mut waits = self.waits();
         waits.going_on -= 1;
         waits.begun -= begun;
-        waits.over += now.saturating_sub(begun);
+        waits.ended += now.saturating_sub(begun);
         out
     }
 
@@ -74,7 +74,7 @@ impl SpentCounters {
         let going_on = (self.begun.elapsed() * waits.going_on).saturating_sub(waits.begun);
         Spent {
             disk: read(&self.disk),
-            sources: waits.over + going_on,
+            sources: waits.ended + going_on,
             own_limit: read(&self.own_limit),
             hashing: read(&self.hashing),
         }
@@ -94,8 +94,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_that_goes_on_is_counted_and_once() {
-        let counters = SpentCounters::default();
+    fn a_wait_that_goes_on_is_counted_once() {
+        let counters = StageTimes::default();
         let pause = Duration::from_millis(30);
         let a_while = || {
             let _a_moment = crossbeam_channel::after(pause).recv();

@@ -1,5 +1,5 @@
-//! Calls to another peer, as the download's source threads make them: blocking, each with a deadline, and interruptible
-//! by a command from the download's owner at any moment.
+//! Calls to another peer, as the connection threads of a download make them: blocking, each with a deadline, and
+//! interruptible by a command of the download's event loop at any moment.
 
 mod chunk_calls;
 mod fetch_call;
@@ -25,9 +25,9 @@ use crate::cancel::Cancel;
 use crate::grants::{AUTHORIZATION, BEARER, Grant};
 
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
-pub(crate) use fetch_call::{FetchCall, StreamEvent};
+pub(crate) use fetch_call::{FetchCall, FetchMessage, StreamEvent};
 
-/// Largest reply: 1 MiB of payload and its header. C core's own default counts the header, and chunks of exactly its
+/// The largest reply: 1 MiB of payload and its header. C core's own default counts the header, and chunks of exactly its
 /// limit would fail.
 const REPLY_BYTES_MAX: i32 = (1 << 20) + (64 << 10);
 /// Fewer, larger frames make for fewer, larger writes to the disk.
@@ -36,30 +36,30 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const RECONNECT_BACKOFF_START: Duration = Duration::from_millis(200);
 const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// Commands to one source that it has not taken yet. The scheduler's windows keep them far below this.
+/// Commands that the thread of one connection has not taken yet. The scheduler's windows keep them far below this.
 const COMMANDS_MAX: usize = 1_024;
-/// How often a call that is waited for looks whether it was cancelled.
+/// How often a waiting call checks whether it was cancelled.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
 
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
-    /// The other side answered that it will not.
+    /// The other peer answered that it will not.
     Refused(String),
-    /// It may not serve us: we have no leave, or have it no more.
+    /// The other peer may not serve this node: there is no grant, or it is no longer good.
     NotAllowed(String),
-    /// It has too much to do.
+    /// The other peer has too much to do.
     Busy,
     /// No answer in time.
     TimedOut,
-    /// No connection, or it broke, or what came makes no sense.
+    /// There is no connection, or it broke, or a message could not be parsed.
     Transport(String),
-    /// We were told to stop.
+    /// This node was told to stop.
     Cancelled,
 }
 
 impl CallError {
-    /// As the scheduler counts it.
+    /// The failure as the scheduler counts it.
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Self::Refused(_) => Cause::Refused,
@@ -103,46 +103,52 @@ impl From<Error> for CallError {
     }
 }
 
-/// What a download's owner tells the thread of one source.
+/// A command of a download's event loop to the thread of one connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Also wanted, after what was wanted before.
+    /// Ask for these chunks, after those asked for before.
     Request(Vec<ChunkIndex>),
-    /// Likewise, though the source gave them to others.
-    Again(Vec<ChunkIndex>),
-    /// No longer wanted.
-    Drop(Vec<ChunkIndex>),
-    /// The last one: this chunk came wrong, which the source may want to know.
+    /// Ask for these chunks although the source gives them to others.
+    RequestAnyway(Vec<ChunkIndex>),
+    /// Take these requests back.
+    Withdraw(Vec<ChunkIndex>),
+    /// Tell the source that this chunk came wrong. No command follows.
     Complain(ChunkIndex),
 }
 
-/// The owner's end. Dropping it ends the source's thread.
-pub(crate) struct Commands(mpsc::Sender<Command>);
+/// The event loop's end. Dropping it ends the connection's thread.
+pub(crate) struct CommandSender(mpsc::Sender<Command>);
 
-/// The source thread's end.
-pub(crate) struct Orders(mpsc::Receiver<Command>);
+/// The connection thread's end.
+pub(crate) struct CommandReceiver(mpsc::Receiver<Command>);
 
-/// A way to command one source's thread, whatever call it is in.
-pub(crate) fn commands() -> (Commands, Orders) {
+/// Makes a channel of commands to one connection's thread, which takes them in whatever call it waits.
+pub(crate) fn commands() -> (CommandSender, CommandReceiver) {
     let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
-    (Commands(sender), Orders(receiver))
+    (CommandSender(sender), CommandReceiver(receiver))
 }
 
-impl Orders {
-    /// The next command; `None` when the owner wants nothing more.
+impl CommandReceiver {
+    /// The next command; `None` when the event loop has dropped its end.
     fn poll_command(&mut self, context: &mut Context<'_>) -> Poll<Option<Command>> {
         Pin::new(&mut self.0).poll_next(context)
     }
 }
 
-impl Commands {
-    /// Never blocks. False when the thread has ended or does not keep up.
+impl CommandSender {
+    /// Sends without blocking. Returns false when the thread has ended or does not keep up.
     pub(crate) fn send(&mut self, command: Command) -> bool {
         self.0.try_send(command).is_ok()
     }
 }
 
-/// A channel to one peer, connected with the first call. Dropping it closes the connection.
+/// How long a call is waited for.
+pub(crate) struct Patience<'a> {
+    pub(crate) timeout: Duration,
+    pub(crate) cancel: &'a Cancel,
+}
+
+/// A gRPC channel to one peer, connected with the first call. Dropping it closes the connection.
 pub(crate) struct Client(grpcio::Client);
 
 impl Client {
@@ -166,20 +172,21 @@ impl Client {
         Self(grpcio::Client::new(channel))
     }
 
-    /// The file's manifest as this peer has it, checked to be one of this file and, where one is named, the right one;
-    /// and the name it suggests.
+    /// Asks for the file's manifest and the suggested name. The manifest is checked: it is of this file, and has the id that
+    /// was asked for.
     pub(crate) fn manifest(
         &self,
         file_hash: FileHash,
         id: Option<ManifestId>,
         grant: Option<&Grant>,
-        (timeout, cancel): (Duration, &Cancel),
+        patience: Patience<'_>,
     ) -> Result<(Manifest, String), CallError> {
         let request = ManifestRequest {
             file_hash: file_hash.as_bytes().to_vec(),
             manifest_id: id.map(|id| id.as_bytes().to_vec()).unwrap_or_default(),
             ..ManifestRequest::default()
         };
+        let Patience { timeout, cancel } = patience;
         let options = showing(CallOption::default().timeout(timeout), grant)?;
         let mut call = self.0.unary_call_async(&marshal::GET, &request, options)?;
         let give_up = Instant::now() + timeout;
@@ -196,17 +203,17 @@ impl Client {
         }
     }
 
-    /// Opens a `Fetch` call and shows a grant with it.
+    /// Opens a `Fetch` call and presents a grant with it.
     pub(crate) fn fetch(
         &self,
         file_hash: FileHash,
         id: ManifestId,
         grant: Option<&Grant>,
     ) -> Result<FetchCall, CallError> {
-        FetchCall::open(&self.0, (file_hash, id), grant)
+        FetchCall::open(&self.0, file_hash, id, grant)
     }
 
-    /// For `DownloadChunk` calls, several at once.
+    /// Prepares `DownloadChunk` calls, several at once.
     pub(crate) fn chunk_calls(&self, file_hash: FileHash, timeout: Duration) -> ChunkCalls {
         ChunkCalls::new(self.0.clone(), file_hash, timeout)
     }
@@ -226,7 +233,7 @@ fn checked_manifest(
 ) -> Result<(Manifest, String), CallError> {
     let size = ByteCount(reply.size);
     let manifest = Manifest::from_parts(file_hash, size, reply.chunk_size, &reply.chunk_hashes)
-        .map_err(|error| CallError::Transport(format!("the manifest makes no sense: {error}")))?;
+        .map_err(|error| CallError::Transport(format!("the manifest is not valid: {error}")))?;
     let right = reply.file_hash == file_hash.as_bytes() && id.is_none_or(|id| id == manifest.id());
     if right {
         Ok((manifest, reply.file_name))

@@ -1,4 +1,4 @@
-//! An identity in the form that gRPC takes, for both sides of a connection.
+//! Channel and server credentials for gRPC, made of an identity.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,24 +12,24 @@ use peernet_protos::identity::peer_name;
 
 use crate::identity::{Identity, Membership};
 
-/// Callers have to have a certificate of the same authorities, and that is checked in the handshake.
+/// Callers must have a certificate of the same authorities. The handshake checks it.
 const OF_CALLERS: CertificateRequestType = CertificateRequestType::RequestAndRequireClientCertificateAndVerify;
 
-/// How one source is spoken to.
+/// The channel credentials for one source.
 #[derive(Debug, Clone)]
 pub(crate) enum Speech {
-    /// In the clear, to whoever answers.
+    /// Plaintext, to any peer that answers.
     Plaintext,
-    /// To exactly this peer, as this one.
+    /// Mutual TLS with exactly this peer, as this identity.
     Tls(Arc<Identity>, PeerId),
 }
 
 impl Speech {
-    /// A channel that is spoken so.
+    /// Applies the credentials to a channel.
     pub(super) fn of(&self, channel: ChannelBuilder) -> ChannelBuilder {
         match self {
             Self::Plaintext => channel,
-            // Whatever its address, its certificate has to name it.
+            // The certificate has to name the peer, whatever its address is.
             Self::Tls(identity, peer) => {
                 channel.set_credentials(of_caller(identity)).override_ssl_target(peer_name(&peer.to_string()))
             }
@@ -42,14 +42,14 @@ fn of_caller(identity: &Identity) -> ChannelCredentials {
     ChannelCredentialsBuilder::new().root_cert(identity.authorities().pem().into_bytes()).cert(certificate, key).build()
 }
 
-/// What a server shows, asked for anew with each connection that comes.
+/// The server's credentials, which gRPC asks for with each new connection.
 pub(super) fn of_server(membership: Arc<Membership>) -> ServerCredentials {
     ServerCredentials::with_fetcher(Box::new(Fetcher { membership, given: Mutex::new(None) }), OF_CALLERS)
 }
 
 struct Fetcher {
     membership: Arc<Membership>,
-    /// What gRPC has.
+    /// The credentials that gRPC has now.
     given: Mutex<Option<Arc<Identity>>>,
 }
 

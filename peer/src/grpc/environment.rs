@@ -1,6 +1,6 @@
-//! The two gRPC environments of the process: one completion queue and poll thread for what it serves, one for what it
-//! asks for. Made with the first use and kept for the life of the process, because making and dropping them often
-//! crashes the C core now and then; one queue each, because more of them cost time on small machines (measured).
+//! The two gRPC environments of the process, each with one completion queue and one poll thread: one for the server, one for
+//! clients. They are made at the first use and kept for the life of the process, because making and dropping them often crashes
+//! the C core now and then. One queue each, because more of them cost time on small machines (measured).
 
 use std::future::Future;
 use std::pin::pin;
@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use grpcio::{EnvBuilder, Environment};
 
-/// For servers.
+/// The environment of servers.
 pub(super) fn server() -> Arc<Environment> {
     static SERVER: OnceLock<Arc<Environment>> = OnceLock::new();
     Arc::clone(SERVER.get_or_init(|| start("grpc-server")))
 }
 
-/// For clients.
+/// The environment of clients.
 pub(super) fn client() -> Arc<Environment> {
     static CLIENT: OnceLock<Arc<Environment>> = OnceLock::new();
     Arc::clone(CLIENT.get_or_init(|| start("grpc-client")))
@@ -28,10 +28,10 @@ fn start(name: &str) -> Arc<Environment> {
     Arc::new(EnvBuilder::new().cq_count(1).name_prefix(name).build())
 }
 
-/// Whoever connects and speaks no TLS would otherwise write into our standard error, as often as he likes; what fails is told by the
-/// call that fails. The messages go to the program's logger, which is none unless it has made one.
+/// Sends gRPC's messages to the program's logger, which is none unless the program has made one. Otherwise any client that connects
+/// without TLS could write to standard error as often as it likes. Failures are reported by the calls that fail.
 fn silence() {
-    // gRPC takes our function only while somebody could hear it, and goes on writing by itself otherwise.
+    // gRPC takes our function only while its log level lets messages through, and writes to standard error otherwise.
     let level = log::max_level();
     log::set_max_level(level.max(log::LevelFilter::Error));
     grpcio::redirect_log();

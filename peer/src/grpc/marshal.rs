@@ -1,7 +1,7 @@
-//! Messages with payload, to and from the wire without copying the payload.
+//! Serialisation of messages with payload, without copying the payload.
 //!
 //! A server reads the disk straight into the buffer that gRPC sends; a client hashes and writes straight out of the
-//! buffers gRPC received. On the wire they are the messages of `peernet.proto`, whichever side made them.
+//! buffers gRPC received. On the wire these are the messages of `peernet.proto`.
 
 mod parse;
 mod render;
@@ -44,7 +44,7 @@ pub(super) const CALL_FETCH: Method<FetchRequest, Reply<MessageReader>> = Method
     resp_mar: Marshaller { ser: never_sent, de: receive_reply },
 };
 
-/// `GetManifest`, on both sides: it has no payload worth sparing a copy.
+/// `GetManifest`, on both sides. It has no payload, so protobuf's own code serialises it.
 pub(super) const GET: Method<ManifestRequest, ManifestReply> = Method {
     ty: MethodType::Unary,
     name: GET_MANIFEST,
@@ -53,7 +53,7 @@ pub(super) const GET: Method<ManifestRequest, ManifestReply> = Method {
 };
 
 fn send_rendered(rendered: &Rendered, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
-    // Counts a reference; the bytes stay where they are.
+    // This counts a reference; the bytes stay where they are.
     *buffer = rendered.slice().clone();
     Ok(())
 }

@@ -38,7 +38,7 @@ use self::stream::Streams;
 use self::waiting::Waiting;
 use super::{credentials, environment, marshal};
 use crate::cancel::Cancel;
-use crate::connect::{AddressError, HostPort};
+use crate::connect::{AddressError, HostPort, resolve};
 use crate::identity::Membership;
 use crate::throttle::{Connections, SpeedLimits, Throttle};
 use crate::transfers::{Calls, Upload};
@@ -375,8 +375,8 @@ fn bind(server: &mut Server, address: SocketAddr, credentials: ServerCredentials
 }
 
 fn numeric(listen: &str) -> Result<SocketAddr, ServeError> {
-    let parsed: HostPort = listen.parse().map_err(ServeError::Address)?;
-    let found = parsed.resolve(RESOLVE_TIMEOUT, &Cancel::new()).map_err(ServeError::Address)?;
+    let parsed: HostPort = listen.parse().map_err(|error| ServeError::Address(AddressError::from(error)))?;
+    let found = resolve(&parsed, RESOLVE_TIMEOUT, &Cancel::new()).map_err(ServeError::Address)?;
     found.first().copied().ok_or_else(|| ServeError::Address(AddressError::Unresolved(listen.to_owned())))
 }
 

@@ -1,4 +1,4 @@
-//! Downloading a file: where to, what is there already, the fetch itself, and what follows it.
+//! Downloading a file: its place, the file that is there already, the download itself, and the steps after it.
 
 mod collection;
 mod nearby;
@@ -19,48 +19,63 @@ use self::publisher::Published;
 use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
-use crate::connect::Dial;
-use crate::discovery::tracker::TrackerDirectory;
-use crate::discovery::{Directory, DirectoryError, Plan};
+use crate::discovery::tracker::{TrackerError, TrackerProvider};
+use crate::discovery::{Combined, DiscoveryError, Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, fetch};
 use crate::error::NodeError;
 use crate::hashing::hash_file_identified;
+use crate::identity::Identity;
 use crate::part::Journal;
 use crate::reports::ReportQueue;
 use crate::upload::Held;
 
-/// A node that serves nothing yet begins to for the sake of a download of at least this size, in bytes: smaller ones are
-/// over before anyone hears of them.
+/// The smallest download, in bytes, for which a node that serves nothing yet begins to serve. Smaller ones are over before
+/// another peer hears of them.
 const OFFER_BYTES_MIN: u64 = 8 << 20;
 /// How long the last feedback of a download may take; then it goes on in the background until the node stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for one that was cancelled, whose caller wants to go.
+/// The same for a cancelled download, which should return at once.
 const FLUSH_TIMEOUT_CANCELLED: Duration = Duration::from_millis(500);
 
-/// What one call of [`Node::download`] is about.
+/// A download that has looked its file up, and what its steps use.
 pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     pub(super) options: &'a DownloadOptions,
-    pub(super) directory: &'a TrackerDirectory,
-    pub(super) reports: &'a ReportQueue,
-    pub(super) published: &'a Published,
+    pub(super) discovery: Combined,
+    pub(super) reports: ReportQueue,
+    pub(super) published: Published,
+    tracker: Arc<TrackerProvider>,
     pub(super) begun: Instant,
     pub(super) cancel: &'a Cancel,
 }
 
-/// What is at the final path.
+impl Call<'_> {
+    /// Gets another certificate for this node. Waits for the tracker until the download is cancelled at most.
+    pub(super) fn certificate(&self) -> Result<Identity, TrackerError> {
+        self.tracker.certificate()
+    }
+}
+
+/// A call with the plan of its file. A failed lookup is an error only where the plan is needed.
+pub(super) struct Opened<'a> {
+    pub(super) call: Call<'a>,
+    pub(super) plan: Result<Plan, FetchError>,
+}
+
+/// The file at the final path.
 enum There {
+    /// There is none.
     Nothing,
-    /// What was asked for.
+    /// It is the file asked for.
     Right(Box<Downloaded>),
-    /// Another file, which is to be replaced.
+    /// It is another file, which is to be replaced.
     Other(Arc<Held>),
 }
 
 impl Node {
-    /// Downloads a file or a directory by its hash or by a link, verified chunk by chunk and every file as a whole. Goes on
-    /// where an earlier call with the same output stopped. While the node serves, what is there already is offered to
-    /// others. What lies on this machine already, in something this node shares or in what is replaced, is not fetched.
+    /// Downloads a file or a directory by its hash or by a link. Every chunk and every whole file is verified. An earlier call with
+    /// the same output is resumed. While the node serves, it offers the verified chunks to other peers. Chunks that lie on this
+    /// machine already, in a shared file or in the one that is replaced, are copied and not fetched.
     ///
     /// `progress` is called on this thread, about ten times a second. After `cancel`, returns within about a second.
     pub fn download(
@@ -70,21 +85,32 @@ impl Node {
         progress: &mut dyn FnMut(&FetchProgress),
         cancel: &Cancel,
     ) -> Result<Downloaded, NodeError> {
-        let begun = Instant::now();
-        let reports = self.running.reports(self)?;
-        let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone());
-        let plan = directory.plan(target.file_hash()).map_err(FetchError::Directory);
-        if cancel.is_cancelled() {
-            return Err(NodeError::Cancelled);
-        }
-        let published = self.published(&directory, target, &plan, options.from)?;
-        let (directory, reports, published) = (&directory, &reports, &published);
-        let call = Call { target, options, directory, reports, published, begun, cancel };
+        let Opened { call, plan } = self.open(target, options, cancel)?;
         let done = match collection::name(target, plan.as_ref().ok()) {
             Some(name) => self.download_collection(&call, &name, plan, progress)?,
             None => self.download_file(&call, plan, progress)?,
         };
-        Ok(Downloaded { publication: published.of(done.manifest_id), ..done })
+        Ok(Downloaded { publication: call.published.of(done.manifest_id), ..done })
+    }
+
+    /// Looks a file up and finds its publisher: the first steps of every download.
+    pub(super) fn open<'a>(
+        &self,
+        target: &'a Target,
+        options: &'a DownloadOptions,
+        cancel: &'a Cancel,
+    ) -> Result<Opened<'a>, NodeError> {
+        let begun = Instant::now();
+        let reports = self.running.reports(self)?;
+        let tracker = Arc::new(TrackerProvider::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone()));
+        let discovery = Combined::new(cancel.clone()).with(Arc::clone(&tracker));
+        let plan = discovery.plan(target.file_hash()).map_err(FetchError::Discovery);
+        if cancel.is_cancelled() {
+            return Err(NodeError::Cancelled);
+        }
+        let published = self.published(&tracker, target, &plan, options.from)?;
+        let call = Call { target, options, discovery, reports, published, tracker, begun, cancel };
+        Ok(Opened { call, plan })
     }
 
     fn download_file(
@@ -93,11 +119,12 @@ impl Node {
         plan: Result<Plan, FetchError>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Downloaded, NodeError> {
-        let (options, file_hash) = (call.options, call.target.file_hash());
+        let options = call.options;
+        let file_hash = call.target.file_hash();
         if !options.include.is_empty() || !options.exclude.is_empty() {
             return Err(NodeError::Invalid("patterns choose files of a directory, and this is a file".to_owned()));
         }
-        // A file at the place that was named needs no source.
+        // A file that is at the final path already needs no source.
         let named = name_in(call.target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
         let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
         let old = match self.already_there(&place, file_hash, options, call.begun, call.cancel)? {
@@ -107,50 +134,44 @@ impl Node {
         };
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
         fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
-        let dial = self.dial(call.directory)?;
+        let last = if options.force { &place.beside } else { &place.last };
+        let base = self.job(file_hash, &place.part, last, call)?;
         if options.offer {
             self.begin_to_offer(&plan);
         }
-        let last = if options.force { &place.beside } else { &place.last };
         let job = FetchJob {
             manifest_id: call.published.manifest,
             plan: Some(plan),
             nearby: Some(Box::new(Here::of_file(Arc::clone(&self.shares), old))),
-            ..self.job(file_hash, &place.part, last, (options, dial))?
+            ..base
         };
         let fetched = self.fetch(job, call, progress)?;
         self.finish(fetched, &place, options, call.begun)
     }
 
-    /// Serves from now on, so that what is there can be passed on; a download does not fail for the lack of that.
+    /// Begins to serve, so that other peers get the chunks that are here. A download does not fail when that fails.
     fn begin_to_offer(&self, plan: &Plan) {
         let is_worth_it = plan.manifests.iter().any(|manifest| manifest.size.0 >= OFFER_BYTES_MIN);
         if is_worth_it
             && self.listen_address().is_none()
             && let Err(error) = self.serve()
         {
-            self.log.info(&format!("nothing is passed on to others meanwhile: {error}"));
+            self.log.info(&format!("the download is not offered to other peers meanwhile: {error}"));
         }
     }
 
-    fn job(
-        &self,
-        file_hash: FileHash,
-        part: &Path,
-        last: &Path,
-        (options, dial): (&DownloadOptions, Dial),
-    ) -> Result<FetchJob, NodeError> {
+    fn job(&self, file_hash: FileHash, part: &Path, last: &Path, call: &Call<'_>) -> Result<FetchJob, NodeError> {
         let seed = random_seed()?;
         Ok(FetchJob {
-            limits: FetchLimits { survive_power_cut: !options.no_sync, ..FetchLimits::default() },
-            dial,
+            limits: FetchLimits { survive_power_cut: !call.options.no_sync, ..FetchLimits::default() },
+            dial: self.dial(&|| call.certificate())?,
             throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             ..FetchJob::new(file_hash, part.to_owned(), last.to_owned(), seed)
         })
     }
 
-    /// The fetch, with what is there on offer meanwhile, and its feedback sent.
+    /// Runs the download, offers its chunks meanwhile, and sends the feedback.
     pub(super) fn fetch(
         &self,
         mut job: FetchJob,
@@ -171,7 +192,7 @@ impl Node {
             entry.update(now);
             progress(now);
         };
-        let fetched = fetch(job, call.directory, &mut watched, call.cancel);
+        let fetched = fetch(job, &call.discovery, &mut watched, call.cancel);
         drop(entry);
         let patience = if call.cancel.is_cancelled() { FLUSH_TIMEOUT_CANCELLED } else { FLUSH_TIMEOUT };
         if !call.reports.flush(patience) {
@@ -198,7 +219,7 @@ impl Node {
         }
         let real = fs::canonicalize(&place.last).map_err(NodeError::local("looking at", &place.last))?;
         let manifest = Arc::clone(&fetched.manifest);
-        // After a rename the growing file points to a path that is no more.
+        // After a rename the growing file points to a path that does not exist any more.
         let kept = fetched.held.clone().filter(|_| !renamed);
         if options.share {
             self.add_share(Arc::clone(&manifest), &real, fetched.identity, kept)?;
@@ -229,7 +250,7 @@ impl Node {
         })
     }
 
-    /// The file asked for, if it is at its place already. Something else there is refused here, before a byte is fetched.
+    /// Looks for the file at its place. Another file there is refused here, before a byte is fetched.
     fn already_there(
         &self,
         place: &Place,
@@ -239,7 +260,7 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<There, NodeError> {
         if options.force {
-            // What a crash left between two renames is fetched into its place again.
+            // A crash between two renames leaves this file. It is fetched again.
             let _none_usually = fs::remove_file(&place.beside);
         }
         let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(There::Nothing) };
@@ -251,10 +272,15 @@ impl Node {
         match hashed {
             Some((manifest, _)) if manifest.file_hash() == file_hash => {
                 if !place.part.exists() {
-                    // What a crash left between giving the file its name and the end.
+                    // A crash between the rename and the end of the download leaves this journal.
                     let _none_usually = fs::remove_file(Journal::path_for(&place.part));
                 }
-                Ok(There::Right(Box::new(was_there(place, &manifest, (metadata.len(), 1), begun))))
+                Ok(There::Right(Box::new(was_there(
+                    place,
+                    &manifest,
+                    Extent { size: metadata.len(), files: 1 },
+                    begun,
+                ))))
             }
             Some((manifest, identity)) if options.force => {
                 let (manifest, path) = (Arc::new(manifest), place.last.clone());
@@ -265,11 +291,11 @@ impl Node {
         }
     }
 
-    /// A file only we share looks like one that nobody shares.
+    /// Explains that a file which only this node shares has no source.
     pub(super) fn explained(&self, error: FetchError, file_hash: FileHash) -> NodeError {
         let own = self.shares().into_iter().find(|share| share.file_hash == file_hash);
         match (error, own) {
-            (FetchError::Directory(DirectoryError::NotFound), Some(share)) => {
+            (FetchError::Discovery(DiscoveryError::NotFound), Some(share)) => {
                 NodeError::NotFound(format!("nobody else shares this file; yours is {}", share.path.display()))
             }
             (error, _) => error.into(),
@@ -277,13 +303,19 @@ impl Node {
     }
 }
 
-fn was_there(place: &Place, manifest: &Manifest, (size, files): (u64, usize), begun: Instant) -> Downloaded {
+/// Size and number of the files of a download.
+struct Extent {
+    size: u64,
+    files: usize,
+}
+
+fn was_there(place: &Place, manifest: &Manifest, extent: Extent, begun: Instant) -> Downloaded {
     Downloaded {
         path: place.last.clone(),
         file_hash: manifest.file_hash(),
         manifest_id: manifest.id(),
-        size,
-        files,
+        size: extent.size,
+        files: extent.files,
         bytes_fetched: 0,
         bytes_resumed: 0,
         bytes_copied: 0,

@@ -5,13 +5,13 @@ use std::sync::{Arc, PoisonError};
 use super::Node;
 use crate::clock::unix_now;
 use crate::connect::Dial;
-use crate::discovery::tracker::{Revocations, TrackerClient, TrackerDirectory, TrackerError};
+use crate::discovery::tracker::{Revocations, TrackerClient, TrackerError};
 use crate::error::NodeError;
 use crate::grants::Signers;
 use crate::identity::{Fingerprint, Identity, Issuer, Membership};
 
 /// Gets another certificate.
-type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;
+pub(super) type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;
 
 /// What a node is in its swarm, as far as it has tried.
 #[derive(Debug, Default)]
@@ -93,10 +93,10 @@ impl Node {
         }
     }
 
-    /// Whom a download may speak to. It waits for the tracker no longer than until it is cancelled.
-    pub(super) fn dial(&self, directory: &TrackerDirectory) -> Result<Dial, NodeError> {
+    /// The transports that a download may use. `ask` gets another certificate where there is none that is good.
+    pub(super) fn dial(&self, ask: Ask<'_>) -> Result<Dial, NodeError> {
         let allowed = self.settings.plaintext_listen.is_some();
-        Ok(match self.member(&|| directory.certificate())? {
+        Ok(match self.member(ask)? {
             Some(membership) if allowed => Dial::tls(membership).and_plaintext(),
             Some(membership) => Dial::tls(membership),
             None => Dial::plaintext(),

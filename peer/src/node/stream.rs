@@ -1,31 +1,28 @@
-//! Downloading for a reader that follows, instead of into a file.
+//! Downloading into a sink instead of a file.
 
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use peernet_engine::ids::ChunkCount;
 use peernet_engine::link::{Kind, Target};
 
-use super::download::{Call, random_seed};
+use super::download::{Opened, random_seed};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
-use crate::discovery::Directory;
-use crate::discovery::tracker::TrackerDirectory;
-use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Sink};
+use crate::download::{FetchJob, FetchLimits, FetchProgress, Sink};
 use crate::error::NodeError;
 
-/// How far past the first missing chunk is fetched: as many chunks as may be in flight, so that no source is idle.
+/// How many chunks past the first missing one are fetched: as many as may be in flight, so that no source is idle.
 const READ_AHEAD: ChunkCount = ChunkCount(64);
 
 impl Node {
-    /// Downloads a file and hands its bytes to `sink`, in order, as they are verified. With a link every byte is right;
-    /// with a bare hash only the end tells, with [`NodeError::Verification`], whether the bytes were the file's.
+    /// Downloads a file and hands its bytes to `sink`, in order, as they are verified. With a link every byte is right. With a bare
+    /// hash, only the end proves the bytes: [`NodeError::Verification`] means that they were not the file's.
     ///
-    /// The bytes gather in a file without a name, in the folder `options.output` or else the node's own; it needs the
-    /// file's size there, and is gone with the call or the process. So there is no resuming, and nothing of
-    /// `options` is used but that and `from`. `path` of the answer is empty. While `sink` blocks the call does not end, not even by `cancel`.
+    /// The bytes gather in a file without a name, in the folder `options.output` or the node's own. It needs the size of the file
+    /// there, and is gone with the call or the process. So there is no resuming. Of `options`, only `output` and `from` are used.
+    /// `path` of the result is empty. The call does not end while `sink` blocks, not even by `cancel`.
     pub fn stream(
         &self,
         target: &Target,
@@ -34,38 +31,29 @@ impl Node {
         progress: &mut dyn FnMut(&FetchProgress),
         cancel: &Cancel,
     ) -> Result<Downloaded, NodeError> {
-        let begun = Instant::now();
         if matches!(target, Target::Link(link) if link.kind == Kind::Collection) {
-            let text = "a collection is many files and no stream: download it into a folder, and read that (or pack it with tar)";
+            let text = "a collection is many files and no stream; download it into a folder, and read that (or pack it with tar)";
             return Err(NodeError::Invalid(text.to_owned()));
         }
         let folder = options.output.clone().unwrap_or_else(|| self.home.state_folder().to_owned());
         fs::create_dir_all(&folder).map_err(NodeError::local("making the folder", &folder))?;
         let seed = random_seed()?;
-        let reports = self.running.reports(self)?;
-        let directory = TrackerDirectory::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone());
-        let plan = directory.plan(target.file_hash()).map_err(FetchError::Directory);
-        if cancel.is_cancelled() {
-            return Err(NodeError::Cancelled);
-        }
-        let published = self.published(&directory, target, &plan, options.from)?;
+        let Opened { call, plan } = self.open(target, options, cancel)?;
         let plan = plan.map_err(|error| self.explained(error, target.file_hash()))?;
         let mut limits = FetchLimits { survive_power_cut: false, ..FetchLimits::default() };
         limits.scheduler.read_ahead = Some(READ_AHEAD);
         let part = folder.join(format!(".peernet-stream-{seed:016x}"));
         let job = FetchJob {
-            manifest_id: published.manifest,
+            manifest_id: call.published.manifest,
             plan: Some(plan),
             limits,
-            dial: self.dial(&directory)?,
+            dial: self.dial(&|| call.certificate())?,
             throttle: Arc::clone(&self.throttle),
             own_peer: self.tracker.account()?.map(|account| account.peer_id),
             sink: Some(sink),
             passing: true,
             ..FetchJob::new(target.file_hash(), part, PathBuf::new(), seed)
         };
-        let call =
-            Call { target, options, directory: &directory, reports: &reports, published: &published, begun, cancel };
         let fetched = self.fetch(job, &call, progress)?;
         let manifest = &fetched.manifest;
         Ok(Downloaded {
@@ -79,8 +67,8 @@ impl Node {
             bytes_copied: 0,
             sources: fetched.bytes_by_source,
             was_there: false,
-            publication: published.of(manifest.id()),
-            took: begun.elapsed(),
+            publication: call.published.of(manifest.id()),
+            took: call.begun.elapsed(),
         })
     }
 }

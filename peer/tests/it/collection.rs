@@ -22,7 +22,7 @@ fn write(root: &Path, path: &str, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Everything a directory can have that travels.
+/// Makes a directory with every kind of entry that a listing can have.
 fn directory(world: &World, name: &str) -> PathBuf {
     let root = world.path(name);
     write(&root, "big.bin", &content(3 * MIB + 11, 1));
@@ -38,7 +38,7 @@ fn directory(world: &World, name: &str) -> PathBuf {
     root
 }
 
-/// Every path with what is there: a file's bytes and whether it may be run, `None` for an empty folder.
+/// Returns every path with its content: a file's bytes and whether it is executable, `None` for an empty folder.
 fn found(root: &Path) -> BTreeMap<String, Option<(Vec<u8>, bool)>> {
     fn add(root: &Path, folder: &Path, all: &mut BTreeMap<String, Option<(Vec<u8>, bool)>>) {
         for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
@@ -78,7 +78,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// Alice, who shares a directory, and Bob, who does not have it.
+/// Two nodes: Alice shares a directory, and Bob downloads it.
 struct Two {
     world: World,
     alice: Node,
@@ -109,13 +109,13 @@ impl Two {
         download(&self.bob, &self.shared.link, options)
     }
 
-    /// Bob gets so many bytes a second that he is seen in the middle of it.
+    /// Limits Bob's rate, so that his download can be seen in progress.
     fn slow_down(&self, bytes_per_second: usize) {
         let max_download = Rate::new(bytes_per_second as u64);
         self.bob.set_limits(SpeedLimits { max_download, ..SpeedLimits::default() });
     }
 
-    /// Begins a download and stops it when two chunks are there.
+    /// Begins a download and cancels it after two chunks.
     fn download_some(&self, options: &DownloadOptions) {
         self.slow_down(8 * MIB);
         let cancel = Cancel::new();
@@ -137,7 +137,7 @@ fn unhurried() -> SpeedLimits {
 }
 
 #[test]
-fn a_directory_arrives_as_it_is_by_link_and_by_hash_and_is_found_there_again() {
+fn a_directory_arrives_by_link_and_by_hash() {
     let two = Two::new();
     let done = two.download(&to(two.out())).unwrap();
     assert_eq!(done.path, two.out().join("Datensätze 2026"));
@@ -157,7 +157,7 @@ fn a_directory_arrives_as_it_is_by_link_and_by_hash_and_is_found_there_again() {
 }
 
 #[test]
-fn directories_without_a_byte_arrive_too() {
+fn directories_without_bytes_arrive_too() {
     let empty = Two::with(|world| {
         fs::create_dir(world.path("nothing")).unwrap();
         world.path("nothing")
@@ -177,7 +177,7 @@ fn directories_without_a_byte_arrive_too() {
 }
 
 #[test]
-fn only_what_is_wanted_is_fetched_and_appears() {
+fn only_wanted_files_are_fetched_and_appear() {
     let two = Two::new();
     let options = |include: &[&str], exclude: &[&str]| DownloadOptions {
         include: include.iter().map(|text| (*text).to_owned()).collect(),
@@ -203,7 +203,7 @@ fn only_what_is_wanted_is_fetched_and_appears() {
 }
 
 #[test]
-fn a_download_goes_on_where_it_stopped_and_another_choice_begins_anew() {
+fn a_download_resumes_and_another_choice_begins_anew() {
     let two = Two::with(|world| {
         let root = directory(world, "data");
         write(&root, "huge.bin", &content(24 * MIB, 5));
@@ -230,7 +230,7 @@ fn a_download_goes_on_where_it_stopped_and_another_choice_begins_anew() {
 }
 
 #[test]
-fn what_was_damaged_meanwhile_is_fetched_again() {
+fn damaged_files_are_fetched_again() {
     let two = Two::with(|world| {
         let root = world.path("data");
         write(&root, "huge.bin", &content(16 * MIB + 5, 5));
@@ -247,7 +247,7 @@ fn what_was_damaged_meanwhile_is_fetched_again() {
 }
 
 #[test]
-fn a_new_version_is_put_together_from_the_old_one_that_is_replaced() {
+fn a_new_version_is_made_of_the_replaced_one() {
     let two = Two::new();
     let first = two.download(&to(two.out())).unwrap();
     fs::write(first.path.join("mine.txt"), "goes with the old one").unwrap();
@@ -263,7 +263,7 @@ fn a_new_version_is_put_together_from_the_old_one_that_is_replaced() {
 }
 
 #[test]
-fn what_this_node_shares_is_copied_and_not_fetched() {
+fn shared_files_are_copied_and_not_fetched() {
     let two = Two::new();
     let options = DownloadOptions { share: true, ..to(two.out()) };
     two.bob.serve().unwrap();
@@ -290,7 +290,7 @@ fn what_this_node_shares_is_copied_and_not_fetched() {
 }
 
 #[test]
-fn a_replaced_file_gives_its_chunks_to_the_new_one() {
+fn chunks_of_a_replaced_file_are_copied() {
     let two = Two::new();
     let (path, _) = two.world.file("f.bin", 4 * MIB as u64);
     let old = share(&two.alice, &path);
@@ -306,7 +306,7 @@ fn a_replaced_file_gives_its_chunks_to_the_new_one() {
 }
 
 #[test]
-fn a_downloaded_directory_is_shared_on_and_a_third_gets_it() {
+fn a_downloaded_directory_is_shared_with_a_third_peer() {
     let two = Two::new();
     let carol = two.world.node("carol");
     two.bob.serve().unwrap();
@@ -321,7 +321,7 @@ fn a_downloaded_directory_is_shared_on_and_a_third_gets_it() {
 }
 
 #[test]
-fn without_sharing_on_nothing_stays_on_offer() {
+fn nothing_stays_on_offer_without_sharing() {
     let two = Two::new();
     two.bob.serve().unwrap();
     two.download(&to(two.out())).unwrap();
@@ -365,7 +365,7 @@ fn a_growing_pack_is_served_while_it_is_fetched() {
     assert!(two.bob.shares().is_empty(), "{:?}", two.bob.shares());
 }
 
-/// A listing that says something else than what is so, shared by Alice as a file is.
+/// Makes a false listing, which Alice shares as a file.
 fn lie(two: &Two, change: impl Fn(&mut Vec<Entry>)) -> String {
     let honest = listing(two);
     let mut entries = honest.entries().to_vec();
@@ -386,7 +386,7 @@ fn listing(two: &Two) -> Collection {
 }
 
 #[test]
-fn a_listing_that_promises_another_file_is_found_out_before_anything_appears() {
+fn a_false_listing_is_detected_before_a_file_appears() {
     let two = Two::new();
     let link = lie(&two, |entries| {
         let entry = entries.iter_mut().find(|entry| entry.path == "run.sh").unwrap();
@@ -405,7 +405,7 @@ fn a_listing_that_promises_another_file_is_found_out_before_anything_appears() {
 }
 
 #[test]
-fn an_empty_file_with_a_false_hash_is_found_out_too() {
+fn an_empty_file_with_a_false_hash_is_detected() {
     let two = Two::with(|world| {
         write(&world.path("data"), "empty", b"");
         world.path("data")
@@ -420,7 +420,7 @@ fn an_empty_file_with_a_false_hash_is_found_out_too() {
     assert!(!two.out().join("lie").exists());
 }
 
-/// Bytes of a listing whose first path is this one, as no encoder of ours would make it.
+/// Returns a listing whose first path is this one, which the encoder would refuse.
 fn hostile(path: &str) -> Vec<u8> {
     let honest = "x".repeat(path.len());
     let (file_hash, manifest_id) = (FileHash([1; 32]), peernet_engine::ids::ManifestId([2; 32]));
@@ -474,7 +474,7 @@ fn a_link_planted_in_the_part_is_not_followed() {
 }
 
 #[test]
-fn ten_thousand_small_files_come_like_one_large_one() {
+fn ten_thousand_small_files_arrive() {
     const COUNT: usize = 10_000;
     let two = Two::with(|world| {
         let root = world.path("many");
@@ -502,7 +502,7 @@ fn ten_thousand_small_files_come_like_one_large_one() {
 }
 
 #[test]
-fn a_directory_that_arrived_may_stay_on_offer_for_a_while() {
+fn a_downloaded_directory_may_stay_on_offer() {
     let two = Two::with(|world| {
         let root = directory(world, "data");
         write(&root, "huge.bin", &content(9 * MIB, 5));

@@ -1,7 +1,8 @@
-//! Bad sources among good ones, each behind a line of its own: who delivers how much, and that nobody waits for the bad one.
+//! Bad sources among good ones, each behind a simulated line: how much each delivers, and that the download does not wait for the
+//! bad one.
 //!
-//! A source with such a fault is dropped after a while whatever else happens: by a time-out of ours, which is an hour here, or
-//! by gRPC's. A download that had waited for that would have it among its reports, or more of the file from it.
+//! Time-outs drop a bad source after a while: ours, which is an hour here, or gRPC's. A download that waited for them would have
+//! the source in its reports, or more of the file from it.
 
 use std::fs;
 use std::sync::Mutex;
@@ -16,16 +17,16 @@ use peernet_testkit::relay::{Faults, Relay};
 use crate::swarm::{Catalogue, MIB, Peer, Stage, source};
 
 const SIZE: usize = 64 * MIB + 3;
-/// Of a good line.
+/// The rate of a good line.
 const RATE: u64 = 24 << 20;
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// What one source delivered.
+/// The bytes that one source delivered.
 fn delivered(fetched: &Fetched, peer: PeerId) -> u64 {
     fetched.bytes_by_source.iter().filter(|(who, _)| *who == peer).map(|(_, bytes)| bytes).sum()
 }
 
-/// Three good sources and a bad one: the file comes, and the bad one delivers at most `bad_bytes_max` of it.
+/// Downloads from three good sources and a bad one. Asserts that the bad one delivers at most `bad_bytes_max`.
 fn check(faults: Faults, bad_bytes_max: u64) {
     let stage = Stage::with(SIZE);
     let peers: Vec<Peer> = (0..4).map(|_| stage.peer()).collect();
@@ -54,27 +55,27 @@ fn check(faults: Faults, bad_bytes_max: u64) {
 }
 
 #[test]
-fn a_source_that_never_answers_holds_nobody_up() {
+fn a_source_that_never_replies_holds_up_no_other() {
     check(Faults { silent_after_bytes: 1, ..Faults::default() }, 0);
 }
 
 #[test]
-fn a_source_that_falls_silent_midway_holds_nobody_up() {
+fn a_source_that_stalls_midway_holds_up_no_other() {
     check(Faults { silent_after_bytes: 5 << 20, bytes_per_second: RATE, ..Faults::default() }, 5 << 20);
 }
 
 #[test]
-fn a_source_a_hundred_times_slower_holds_nobody_up() {
+fn a_hundred_times_slower_source_holds_up_no_other() {
     check(Faults { bytes_per_second: RATE / 100, ..Faults::default() }, 2 << 20);
 }
 
 #[test]
-fn a_source_that_vanishes_midway_holds_nobody_up() {
+fn a_source_that_vanishes_midway_holds_up_no_other() {
     check(Faults { vanish_after_bytes: 5 << 20, bytes_per_second: RATE, ..Faults::default() }, 5 << 20);
 }
 
 #[test]
-fn a_file_deleted_under_its_only_sharer_is_a_clear_error_and_the_next_run_goes_on() {
+fn a_file_deleted_at_its_only_source_is_a_clear_error() {
     let stage = Stage::with(40 * MIB + 1);
     let (peer, kept) = (stage.peer(), stage.path("kept"));
     fs::copy(&stage.original, &kept).unwrap();

@@ -1,4 +1,4 @@
-//! Downloads from real servers: whole, resumed, from liars, from the dead, from version 1.
+//! Downloads from real servers: complete, resumed, from lying, unreachable and version 1 sources.
 
 use std::fs::{self, OpenOptions};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use peernet::cancel::Cancel;
-use peernet::discovery::Plan;
+use peernet::discovery::{Plan, Protocol};
 use peernet::download::{FetchError, FetchProgress, fetch};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
@@ -36,7 +36,7 @@ fn files_of_every_size_arrive_whole() {
 }
 
 #[test]
-fn version_1_files_arrive_though_their_size_is_not_known() {
+fn version_1_files_arrive_without_a_known_size() {
     for len in SIZES.into_iter().filter(|len| *len > 0) {
         let stage = Stage::with(len);
         let peers = [stage.peer(), stage.peer()];
@@ -70,13 +70,13 @@ fn three_sources_share_the_work() {
 }
 
 #[test]
-fn a_liars_chunks_are_refused_and_reported_and_the_file_comes_from_another() {
+fn wrong_chunks_are_reported_and_come_from_another_source() {
     let stage = Stage::with(12 * MIB + 3);
-    for v1 in [false, true] {
+    for protocol in [Protocol::FetchStream, Protocol::Version1] {
         // Anew each time: told of it, it finds that its file is not what it should be, and offers it no more.
         let (liar, honest) = (stage.liar(), stage.peer());
         let mut sources = vec![liar.source(), honest.source()];
-        sources.iter_mut().for_each(|source| source.v1 = v1);
+        sources.iter_mut().for_each(|source| source.protocol = protocol);
         let directory = Catalogue::of(&stage.manifest, sources);
         let fetched = stage.fetch(&directory).unwrap();
         stage.assert_complete(&fetched);
@@ -132,7 +132,7 @@ fn a_false_manifest_is_dropped_for_the_true_one() {
 }
 
 #[test]
-fn silent_and_absent_sources_do_not_hold_up_the_others() {
+fn silent_and_absent_sources_hold_up_no_other() {
     let stage = Stage::with(6 * MIB);
     // Accepts by the kernel's hand and never says a word.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -160,7 +160,7 @@ fn a_source_that_vanishes_midway_is_replaced() {
     let mut late = staying.source();
     let directory = Catalogue::of(&stage.manifest, vec![vanishing.source()]);
     // The other one is met by a later lookup.
-    late.v1 = false;
+    late.protocol = Protocol::FetchStream;
     let vanishing = Mutex::new(Some(vanishing));
     let mut watch = |progress: &FetchProgress| {
         if progress.chunks_done >= 3
@@ -190,7 +190,7 @@ fn a_resumed_download_fetches_only_what_is_missing() {
 }
 
 #[test]
-fn damage_to_what_was_left_costs_a_refetch_and_never_a_wrong_file() {
+fn a_damaged_part_costs_a_refetch_and_never_a_wrong_file() {
     type Damage = fn(&Stage);
     let damages: [(&str, Damage); 6] = [
         ("torn journal", |stage| {
@@ -226,7 +226,7 @@ fn damage_to_what_was_left_costs_a_refetch_and_never_a_wrong_file() {
 }
 
 #[test]
-fn a_lost_journal_does_not_cost_what_is_right() {
+fn right_chunks_survive_a_lost_journal() {
     let stage = Stage::with(16 * MIB);
     let peer = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
@@ -238,7 +238,7 @@ fn a_lost_journal_does_not_cost_what_is_right() {
 }
 
 #[test]
-fn what_lies_at_the_destination_is_never_overwritten() {
+fn a_file_at_the_destination_is_never_overwritten() {
     let stage = Stage::with(2 * MIB);
     let peer = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
@@ -263,7 +263,7 @@ fn what_lies_at_the_destination_is_never_overwritten() {
 }
 
 #[test]
-fn a_local_fault_is_a_local_error_and_costs_no_source_anything() {
+fn a_local_failure_is_a_local_error_and_costs_no_source() {
     let stage = Stage::with(2 * MIB);
     let peer = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
@@ -319,7 +319,7 @@ fn cancelling_does_not_wait_for_a_silent_source() {
 }
 
 #[test]
-fn no_progress_from_anyone_is_a_clear_error() {
+fn no_progress_is_a_clear_error() {
     let stage = Stage::with(2 * MIB);
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
@@ -336,7 +336,7 @@ fn no_progress_from_anyone_is_a_clear_error() {
 }
 
 #[test]
-fn the_manifest_comes_from_a_source_when_the_directory_has_it_not() {
+fn the_manifest_comes_from_a_source_if_no_provider_has_it() {
     let stage = Stage::with(3 * MIB + 1);
     let peer = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
@@ -375,13 +375,13 @@ fn chunks_travel_on_from_a_download_in_progress() {
 }
 
 #[test]
-fn a_file_that_changed_under_its_only_sharer_is_withdrawn_and_a_clear_error() {
+fn a_changed_file_of_the_only_source_is_withdrawn() {
     let stage = Stage::with(4 * MIB);
     let peer = stage.peer();
     fs::write(&stage.original, content(stage.bytes.len(), 3)).unwrap();
-    for v1 in [false, true] {
+    for protocol in [Protocol::FetchStream, Protocol::Version1] {
         let mut source = peer.source();
-        source.v1 = v1;
+        source.protocol = protocol;
         let directory = Catalogue::of(&stage.manifest, vec![source]);
         let mut job = stage.job();
         // Long enough for a busy machine to reach the source and have it read the file.

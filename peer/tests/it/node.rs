@@ -48,7 +48,7 @@ fn empty_and_tiny_files_travel_too() {
 }
 
 #[test]
-fn a_changed_file_is_withdrawn_and_what_it_is_now_takes_its_place() {
+fn a_changed_file_is_replaced_by_its_new_version() {
     let world = World::new();
     let alice = world.node("alice");
     let (path, hash) = world.file("f.bin", 100);
@@ -66,7 +66,7 @@ fn a_changed_file_is_withdrawn_and_what_it_is_now_takes_its_place() {
 }
 
 #[test]
-fn without_an_account_or_with_a_wrong_password_it_says_so() {
+fn a_missing_account_and_a_wrong_password_are_errors() {
     let world = World::new();
     let build = |name: &str, address: &str| {
         Node::builder()
@@ -102,7 +102,7 @@ fn a_cancelled_download_leaves_nothing_under_the_final_name() {
 }
 
 #[test]
-fn without_the_tracker_a_node_still_starts_and_says_what_does_not_work() {
+fn a_node_starts_without_its_tracker() {
     let world = World::new();
     let node = world.node("node");
     let (path, hash) = world.file("f.bin", 10);
@@ -115,7 +115,7 @@ fn without_the_tracker_a_node_still_starts_and_says_what_does_not_work() {
 }
 
 #[test]
-fn one_folder_is_served_by_one_node_and_passing_shares_leave_nothing_in_it() {
+fn one_folder_is_served_by_one_node() {
     let world = World::new();
     let first = world.node("node");
     first.serve().unwrap();
@@ -131,7 +131,7 @@ fn one_folder_is_served_by_one_node_and_passing_shares_leave_nothing_in_it() {
 }
 
 #[test]
-fn cancelling_does_not_wait_for_a_tracker_that_does_not_answer() {
+fn cancelling_does_not_wait_for_a_silent_tracker() {
     let folder = tempfile::tempdir().unwrap();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
@@ -158,7 +158,7 @@ fn cancelling_does_not_wait_for_a_tracker_that_does_not_answer() {
 }
 
 #[test]
-fn a_file_that_changes_under_its_sharer_is_withdrawn_and_comes_from_another() {
+fn a_file_that_changes_at_its_source_comes_from_another() {
     let world = World::new();
     let (alice, bob, carol) = (world.node("alice"), world.node("bob"), world.node("carol"));
     let (path, hash) = world.file("f.bin", (24 << 20) + 1);

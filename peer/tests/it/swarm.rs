@@ -1,4 +1,4 @@
-//! A swarm in one process: real servers on free ports, and a directory that is a list.
+//! A swarm in one process: real servers on free ports, and a discovery provider that is a list.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use peernet::Transport;
 use peernet::cancel::Cancel;
-use peernet::connect::Dial;
-use peernet::discovery::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
+use peernet::connect::{Candidates, Dial};
+use peernet::discovery::{
+    DiscoveryError, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
+    SourceDiscovery, V1Listing,
+};
 use peernet::download::{FetchError, FetchJob, FetchProgress, FetchReport, Fetched, fetch};
 use peernet::grpc::{Listen, PeerServer};
 use peernet::hashing::hash_file_identified;
@@ -20,7 +23,7 @@ use peernet_engine::manifest::Manifest;
 
 pub(crate) const MIB: usize = 1 << 20;
 
-/// Bytes that do not repeat and are the same in every run.
+/// Returns bytes that do not repeat and are the same in every run.
 pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed | 1;
     let mut out = Vec::with_capacity(len + 8);
@@ -84,7 +87,7 @@ impl Peer {
         Self { id: PeerId::from_random(id), library, server }
     }
 
-    /// A peer that offers what lies at `path` as what `manifest` says, be it so or not.
+    /// Starts a peer that offers the file at `path` under `manifest`, true or not.
     pub(crate) fn sharing(path: &Path, manifest: &Arc<Manifest>) -> Self {
         let peer = Self::start();
         peer.share(path, manifest);
@@ -101,15 +104,21 @@ impl Peer {
     }
 
     pub(crate) fn v1_source(&self) -> Source {
-        Source { v1: true, ..self.source() }
+        Source { protocol: Protocol::Version1, ..self.source() }
     }
 }
 
 pub(crate) fn source(peer: PeerId, address: &str) -> Source {
-    Source { peer, addresses: vec![address.to_owned()], transport: Transport::Plaintext, v1: false, has: Has::Complete }
+    Source {
+        peer,
+        candidates: Candidates::hosts([address]),
+        transport: Transport::Plaintext,
+        protocol: Protocol::FetchStream,
+        has: Has::Complete,
+    }
 }
 
-/// A directory that is a list, and remembers what was reported.
+/// A discovery provider that is a list, and remembers the reports.
 #[derive(Default)]
 pub(crate) struct Catalogue {
     pub(crate) plan: Mutex<Plan>,
@@ -120,7 +129,7 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Of one manifest and these sources.
+    /// Lists one manifest with these sources.
     pub(crate) fn of(manifest: &Manifest, sources: Vec<Source>) -> Self {
         let catalogue = Self::default();
         catalogue.list(manifest, sources);
@@ -138,7 +147,7 @@ impl Catalogue {
         self.manifests.lock().unwrap().insert(manifest.id(), manifest.clone());
     }
 
-    /// Version 1's listing only.
+    /// Has only version 1's listing.
     pub(crate) fn of_v1(manifest: &Manifest, sources: Vec<Source>) -> Self {
         let catalogue = Self::default();
         catalogue.plan.lock().unwrap().v1_listed = true;
@@ -152,20 +161,26 @@ impl Catalogue {
     }
 }
 
-impl Directory for Catalogue {
-    fn plan(&self, _: FileHash) -> Result<Plan, DirectoryError> {
+impl SourceDiscovery for Catalogue {
+    fn plan(&self, _: FileHash) -> Result<Plan, DiscoveryError> {
         self.plans_asked.fetch_add(1, Ordering::Relaxed);
         Ok(self.plan.lock().unwrap().clone())
     }
 
-    fn manifest(&self, id: ManifestId) -> Result<Manifest, DirectoryError> {
-        self.manifests.lock().unwrap().get(&id).cloned().ok_or(DirectoryError::NotFound)
-    }
-
-    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
+    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DiscoveryError> {
         Ok(self.v1.lock().unwrap().clone())
     }
+}
 
+impl ManifestProvider for Catalogue {
+    fn manifest(&self, id: ManifestId) -> Result<Manifest, DiscoveryError> {
+        self.manifests.lock().unwrap().get(&id).cloned().ok_or(DiscoveryError::NotFound)
+    }
+}
+
+impl GrantProvider for Catalogue {}
+
+impl ReportSink for Catalogue {
     fn report(&self, reports: Vec<FetchReport>) {
         self.reports.lock().unwrap().extend(reports);
     }
@@ -197,7 +212,7 @@ impl Stage {
         Peer::sharing(&self.original, &self.manifest)
     }
 
-    /// Another file of the same length under the same manifest.
+    /// Starts a peer that offers another file of the same length under the same manifest.
     pub(crate) fn liar(&self) -> Peer {
         let path = self.path("lie");
         std::fs::write(&path, content(self.bytes.len(), 99)).unwrap();
@@ -227,7 +242,7 @@ impl Stage {
         fetch(self.job(), directory, &mut |_| {}, &Cancel::new())
     }
 
-    /// Begins a download and cancels it when `enough` says so.
+    /// Begins a download and cancels it when `enough` returns true.
     pub(crate) fn fetch_some(&self, directory: &Catalogue, enough: impl Fn(&FetchProgress) -> bool) {
         let cancel = Cancel::new();
         let mut watch = |progress: &FetchProgress| {
@@ -239,7 +254,7 @@ impl Stage {
         assert!(matches!(result, Err(FetchError::Cancelled)), "{result:?}");
     }
 
-    /// The file is there, whole, and nothing else is.
+    /// Asserts that the whole file is there, and no other file.
     pub(crate) fn assert_complete(&self, fetched: &Fetched) {
         assert!(std::fs::read(&fetched.path).unwrap() == self.bytes, "the copy differs");
         assert_eq!(*fetched.manifest, *self.manifest);

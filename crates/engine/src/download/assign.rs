@@ -1,21 +1,21 @@
-//! Who is asked for what: filling windows, and rescuing chunks from sources that are much too slow.
+//! Assigning chunks to sources: fills the request windows, and rescues stragglers in the endgame.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::bitmap::Bitmap;
-use crate::download::pool::Order;
+use crate::download::picker::Order;
 use crate::download::source::Source;
 use crate::download::{Download, Output, SourceId};
 use crate::ids::ChunkIndex;
 
-/// How often an idle source looks again for a chunk to rescue.
+/// How often stragglers are looked for while a source is idle.
 const RESCUE_PAUSE: Duration = Duration::from_millis(250);
 
 type Requests = BTreeMap<SourceId, Vec<ChunkIndex>>;
 
 impl Download {
-    /// Gives work to whoever has room, one chunk each in turn so that a small file is spread over all.
+    /// Assigns chunks to all sources with room, one each in turn, so that a small file is spread over all of them.
     pub(super) fn assign(&mut self, now: Instant) {
         let order = self.order();
         let cap = self.cap(now);
@@ -34,26 +34,26 @@ impl Download {
         }
     }
 
-    /// In order as long as nobody holds a mere part, or asks our sources for parts: then there is no other downloader
-    /// known to complement.
+    /// Returns the order of requests: in order while no other downloader is known. Partial sources are downloaders, and so are
+    /// the other callers of our sources.
     fn order(&self) -> Order {
         let partial = |source: &Source| source.has.is_some() && !source.is_complete();
         let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
         if crowd { Order::RarestFirst } else { Order::InOrder }
     }
 
-    /// What is there, and how long its chunks are.
+    /// Returns the verified chunks and the length of a chunk.
     fn got(&self) -> (&Bitmap, u64) {
         (self.chunks.verified(), self.chunk_bytes)
     }
 
-    /// An even share of the flights there may be, so that nobody's window crowds the others out.
+    /// Returns the most chunks in flight at one source: an even share of all, so that no window crowds out the others.
     fn cap(&self, now: Instant) -> usize {
         let usable = self.sources.values().filter(|source| source.is_usable(now)).count();
         (self.limits.in_flight_max / usable.max(1)).max(self.limits.window_min)
     }
 
-    /// Best first, by the tracker's order.
+    /// Returns the sources with room, best first by the tracker's order.
     fn with_room(&self, now: Instant, cap: usize) -> Vec<SourceId> {
         let mut ids: Vec<_> = self.sources.keys().copied().filter(|id| self.has_room(now, *id, cap)).collect();
         ids.sort_by_key(|id| (self.sources[id].rank, *id));
@@ -64,24 +64,25 @@ impl Download {
         self.sources.get(&id).is_some_and(|source| source.has_room(now, cap))
     }
 
-    /// One unassigned chunk to `id`; false when there is none for it.
+    /// Assigns one unassigned chunk to `id`. Returns false when there is none for it.
     fn assign_one(&mut self, now: Instant, id: SourceId, order: Order, requests: &mut Requests) -> bool {
         let Some(source) = self.sources.get_mut(&id) else { return false };
-        if source.dry {
+        if source.exhausted {
             return false;
         }
         let holds = |chunk| source.holds(chunk);
         let found = match self.limits.read_ahead {
             Some(ahead) => self.chunks.first_within(ahead, holds),
-            None => self.chunks.pool().first(order, holds),
+            None => self.chunks.picker().first(order, holds),
         };
         let Some(chunk) = found else {
-            source.dry = true;
+            source.exhausted = true;
             return false;
         };
-        // The rarest comes first: when that one is spoken for, all are. A reader cannot wait for others to get it.
+        // The picker returns the rarest chunk: if other downloaders get that one, they get all. A reader that follows in
+        // order cannot wait until they pass it on.
         let may_wait = self.limits.read_ahead.is_none();
-        if may_wait && source.is_in_demand() && self.chunks.pool().rarity(chunk) > 0 {
+        if may_wait && source.is_in_demand() && self.chunks.picker().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
             if !source.may_repeat(now, (self.chunks.verified(), self.chunk_bytes), &self.limits) {
                 return false;
@@ -92,8 +93,8 @@ impl Download {
         self.may_fly_more(id) && self.start(now, id, chunk, requests)
     }
 
-    /// Whether the total allows one more flight. Sources that have not delivered yet get half of it together, so that
-    /// a crowd of silent ones leaves room for the others.
+    /// Whether the total allows one more chunk in flight. Sources that have not delivered yet get half of it together, so that
+    /// many silent ones leave room for the others.
     fn may_fly_more(&self, id: SourceId) -> bool {
         let is_new = |source: &Source| source.chunks == 0;
         let of_new =
@@ -112,7 +113,7 @@ impl Download {
         true
     }
 
-    /// Lets idle sources fetch what much slower ones have not delivered; the fastest may choose first.
+    /// Requests chunks of much slower sources from idle ones too (straggler rescue). The fastest source chooses first.
     fn rescue(&mut self, now: Instant, cap: usize, requests: &mut Requests) {
         let mut idle = self.with_room(now, cap.min(self.limits.window_min));
         idle.sort_by(|a, b| self.sources[b].meter.rate(now).total_cmp(&self.sources[a].meter.rate(now)));
@@ -127,7 +128,7 @@ impl Download {
         self.rescue_at = waiting.then_some(now + RESCUE_PAUSE);
     }
 
-    /// The chunk in flight elsewhere that will take longest there and is worth asking of `id`.
+    /// Returns the chunk in flight elsewhere that will take longest there, if requesting it from `id` is worth it.
     fn worst_held(&self, now: Instant, id: SourceId) -> Option<ChunkIndex> {
         let rescuer = &self.sources[&id];
         let mine = self.rescuer_secs(now, rescuer);
@@ -144,14 +145,15 @@ impl Download {
         worst.map(|(_, chunk)| chunk)
     }
 
-    /// How long the rescuer would take; a newcomer, whose rate is not known, is taken to be tolerable.
+    /// Returns how long the rescuer would take. A new source, whose rate is not known, is assumed to take
+    /// [`Limits::rescue_after`](crate::download::Limits::rescue_after).
     fn rescuer_secs(&self, now: Instant, rescuer: &Source) -> f64 {
         let secs = rescuer.secs_until(now, rescuer.flights.len(), self.chunk_bytes);
         if secs.is_finite() { secs } else { self.limits.rescue_after.as_secs_f64() }
     }
 
-    /// How long the quickest of those asked for `chunk` will still take, and how many times longer than the rescuer that
-    /// must be; 0 when it shall not be asked of more.
+    /// Returns how long the quickest holder of the request for `chunk` will still take, and how many times longer than the
+    /// rescuer that must be; 0 when no further source may be asked.
     fn secs_held(&self, now: Instant, chunk: ChunkIndex) -> (f64, u32) {
         let holders = self.chunks.holders(chunk);
         if holders.len() >= self.limits.holders_max {

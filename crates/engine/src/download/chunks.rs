@@ -1,18 +1,18 @@
-//! Where every chunk of a download stands. Invariant: a chunk is in exactly one state: not wanted, unassigned, in flight at
-//! one or more sources, or verified. It moves only by the three verbs here, and is never lost.
+//! The state of every chunk. Invariant: a chunk is in exactly one state: not wanted, unassigned, in flight at one or more
+//! sources, or verified. Only `assign`, `release` and `verify` change it, so no chunk is lost.
 
 use crate::bitmap::Bitmap;
 use crate::download::SourceId;
-use crate::download::pool::Pool;
+use crate::download::picker::Picker;
 use crate::ids::{ChunkCount, ChunkIndex};
 use crate::random::Rng;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// Nobody is ever asked for it.
+    /// It is never requested.
     Unwanted,
     Unassigned,
-    /// At these sources; never empty.
+    /// It is requested from these sources; never empty.
     InFlight(Vec<SourceId>),
     Verified,
 }
@@ -21,22 +21,22 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Chunks {
     states: Vec<State>,
-    /// Exactly the unassigned ones.
-    pool: Pool,
-    /// Exactly the verified ones.
+    /// Exactly the unassigned chunks.
+    picker: Picker,
+    /// Exactly the verified chunks.
     verified: Bitmap,
     in_flight: usize,
     unwanted: usize,
-    /// Every chunk before it is verified.
+    /// The first chunk that is not verified.
     front: ChunkIndex,
 }
 
 impl Chunks {
-    /// With some verified in an earlier run, and some wanted: of the same number of chunks.
+    /// The states at the start: some chunks are verified, and some are wanted.
     pub(super) fn new(verified: Bitmap, wanted: &Bitmap, rng: &mut Rng) -> Self {
         let count = verified.count();
-        let mut pool = Pool::new(count, rng);
-        verified.missing().filter(|chunk| wanted.contains(*chunk)).for_each(|chunk| pool.insert(chunk));
+        let mut picker = Picker::new(count, rng);
+        verified.missing().filter(|chunk| wanted.contains(*chunk)).for_each(|chunk| picker.insert(chunk));
         let state = |i| match (verified.contains(ChunkIndex(i)), wanted.contains(ChunkIndex(i))) {
             (true, _) => State::Verified,
             (false, true) => State::Unassigned,
@@ -44,7 +44,7 @@ impl Chunks {
         };
         let states: Vec<State> = (0..count.0).map(state).collect();
         let unwanted = states.iter().filter(|state| **state == State::Unwanted).count();
-        let mut chunks = Self { states, pool, verified, in_flight: 0, unwanted, front: ChunkIndex(0) };
+        let mut chunks = Self { states, picker, verified, in_flight: 0, unwanted, front: ChunkIndex(0) };
         chunks.advance_front();
         chunks
     }
@@ -58,13 +58,13 @@ impl Chunks {
         &self.verified
     }
 
-    pub(super) fn pool(&self) -> &Pool {
-        &self.pool
+    pub(super) fn picker(&self) -> &Picker {
+        &self.picker
     }
 
-    /// The first unassigned chunk by index, not as far as `ahead` past the first missing one, that `wanted` accepts.
+    /// Returns the first unassigned chunk by index that `wanted` accepts, less than `ahead` past the first missing one.
     pub(super) fn first_within(&self, ahead: ChunkCount, wanted: impl Fn(ChunkIndex) -> bool) -> Option<ChunkIndex> {
-        self.pool.first_before(ChunkIndex(self.front.0.saturating_add(ahead.0.max(1))), wanted)
+        self.picker.first_before(ChunkIndex(self.front.0.saturating_add(ahead.0.max(1))), wanted)
     }
 
     /// The first chunk that is not verified; past the end when all are.
@@ -83,14 +83,14 @@ impl Chunks {
         self.in_flight
     }
 
-    /// See [`Pool::holder_changed`]; nothing for a chunk past the end.
+    /// See [`Picker::holder_changed`]. A chunk past the end is ignored.
     pub(super) fn holder_changed(&mut self, chunk: ChunkIndex, more: bool) {
         if (chunk.0 as usize) < self.states.len() {
-            self.pool.holder_changed(chunk, more);
+            self.picker.holder_changed(chunk, more);
         }
     }
 
-    /// The sources `chunk` is in flight at.
+    /// Returns the sources from which `chunk` is requested.
     pub(super) fn holders(&self, chunk: ChunkIndex) -> &[SourceId] {
         match self.states.get(chunk.0 as usize) {
             Some(State::InFlight(holders)) => holders,
@@ -98,14 +98,14 @@ impl Chunks {
         }
     }
 
-    /// Asks `source` for `chunk`, beside those already asked. Nothing for a chunk that is verified or not
-    /// wanted, or one past the end.
+    /// Requests `chunk` from `source`, beside the sources that have the request already. Returns false for a chunk that is verified,
+    /// not wanted, or past the end.
     pub(super) fn assign(&mut self, chunk: ChunkIndex, source: SourceId) -> bool {
         match self.states.get_mut(chunk.0 as usize) {
             Some(State::InFlight(holders)) if !holders.contains(&source) => holders.push(source),
             Some(state @ State::Unassigned) => {
                 *state = State::InFlight(vec![source]);
-                self.pool.remove(chunk);
+                self.picker.remove(chunk);
                 self.in_flight += 1;
             }
             _ => return false,
@@ -113,7 +113,7 @@ impl Chunks {
         true
     }
 
-    /// `source` will not deliver `chunk`: unassigned again when nobody else is asked for it.
+    /// Takes the request for `chunk` from `source`. The chunk is unassigned again when no other source has the request.
     pub(super) fn release(&mut self, chunk: ChunkIndex, source: SourceId) {
         let Some(state @ State::InFlight(_)) = self.states.get_mut(chunk.0 as usize) else { return };
         if let State::InFlight(holders) = state {
@@ -124,21 +124,22 @@ impl Chunks {
         }
         *state = State::Unassigned;
         self.in_flight -= 1;
-        self.pool.insert(chunk);
+        self.picker.insert(chunk);
     }
 
-    /// The chunk is there. Returns who was asked for it; `None` when it was there before or lies past the end.
+    /// Marks a chunk as verified. Returns the sources that have the request; `None` when it was verified before or is past the
+    /// end.
     pub(super) fn verify(&mut self, chunk: ChunkIndex) -> Option<Vec<SourceId>> {
         let state = self.states.get_mut(chunk.0 as usize)?;
         let asked = match std::mem::replace(state, State::Verified) {
             State::Verified => return None,
-            // It came unasked, and is right.
+            // It was not requested, but its bytes are right.
             State::Unwanted => {
                 self.unwanted -= 1;
                 Vec::new()
             }
             State::Unassigned => {
-                self.pool.remove(chunk);
+                self.picker.remove(chunk);
                 Vec::new()
             }
             State::InFlight(holders) => {
@@ -151,9 +152,9 @@ impl Chunks {
         Some(asked)
     }
 
-    /// The invariant, as far as it can be seen from the counts alone.
+    /// Asserts the invariant, as far as the counts show it.
     pub(super) fn assert_counts(&self) {
-        let counted = self.unwanted + self.pool.len() + self.in_flight + self.verified.len() as usize;
+        let counted = self.unwanted + self.picker.len() + self.in_flight + self.verified.len() as usize;
         assert_eq!(counted, self.states.len(), "every chunk is in exactly one state");
     }
 }

@@ -1,20 +1,20 @@
-//! What each input does to the state.
+//! The effect of each input on the state.
 
 use std::time::Instant;
 
 use crate::bitmap::Bitmap;
 use crate::cause::Cause;
-use crate::download::source::{Link, Source};
-use crate::download::{Download, Has, Input, Output, SourceId, Why};
+use crate::download::source::{Connection, Source};
+use crate::download::{Download, Has, Input, Output, Protocol, SourceId, Why};
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// Ids of banned sources kept; past that newcomers are turned away rather than a liar let in again.
+/// The most banned sources that are remembered. Past that, new sources are refused rather than a banned one let in again.
 const BANNED_MAX: usize = 4_096;
 
 impl Download {
     pub(super) fn take(&mut self, now: Instant, input: Input) {
         match input {
-            Input::SourceAdded { source, rank, v1 } => self.source_added(now, source, rank, v1),
+            Input::SourceAdded { source, rank, protocol } => self.source_added(now, source, rank, protocol),
             Input::SourceHas { source, has } => self.source_has(source, has),
             Input::SourceGave { source, others } => self.source_gave(now, source, others),
             Input::ChunkVerified { source, chunk, bytes, .. } => self.chunk_verified(now, source, chunk, bytes.0),
@@ -29,7 +29,7 @@ impl Download {
         }
     }
 
-    fn source_added(&mut self, now: Instant, id: SourceId, rank: u32, v1: bool) {
+    fn source_added(&mut self, now: Instant, id: SourceId, rank: u32, protocol: Protocol) {
         if let Some(source) = self.sources.get_mut(&id) {
             source.rank = rank;
             return;
@@ -38,9 +38,9 @@ impl Download {
         if full || self.banned.contains(&id) {
             return;
         }
-        self.sources.insert(id, Source::new(now, rank, v1, &self.limits));
+        self.sources.insert(id, Source::new(now, rank, protocol, &self.limits));
         self.lookup.brought_something(now, &self.limits);
-        self.forsaken_since = None;
+        self.all_banned_since = None;
         self.outputs.push_back(Output::Connect { source: id });
     }
 
@@ -57,7 +57,7 @@ impl Download {
         }
         let before = source.spread();
         source.has = Some(has);
-        source.dry = false;
+        source.exhausted = false;
         let after = source.spread();
         self.recount(before, after, count);
     }
@@ -76,14 +76,14 @@ impl Download {
         source.given = others;
         let after = source.spread();
         self.recount(before, after, count);
-        // They are to be had from whoever got them, soon; here something else is worth more.
+        // Other callers of the source get these chunks and will pass them on. From this source, other chunks are worth more.
         let chunks: Vec<_> = stale.into_iter().flatten().filter(|chunk| self.release(now, id, *chunk)).collect();
         if !chunks.is_empty() {
             self.outputs.push_back(Output::Drop { source: id, chunks });
         }
     }
 
-    /// Keeps the rarities true when a source's part of the file changes, or what it gives to others.
+    /// Updates the rarities when the chunks that a source holds, or gives to others, change.
     fn recount(&mut self, before: Option<Bitmap>, after: Option<Bitmap>, count: ChunkCount) {
         let is_in = |bitmap: &Option<Bitmap>, chunk| bitmap.as_ref().is_some_and(|bitmap| bitmap.contains(chunk));
         for chunk in (0..count.0).map(ChunkIndex) {
@@ -98,8 +98,8 @@ impl Download {
         let front = self.chunks.front();
         let Some(asked) = self.chunks.verify(chunk) else { return };
         if self.limits.read_ahead.is_some() && self.chunks.front() > front {
-            // More is within reach now.
-            self.sources.values_mut().for_each(|source| source.dry = false);
+            // The read-ahead bound has moved, so more chunks may be requested.
+            self.sources.values_mut().for_each(|source| source.exhausted = false);
         }
         self.chunk_bytes = if self.fetched == 0 { bytes.max(1) } else { self.chunk_bytes.max(bytes) };
         self.fetched = self.fetched.saturating_add(1);
@@ -132,13 +132,13 @@ impl Download {
         }
     }
 
-    /// It said it would and did not: the chunk goes back, and the source waits a little before the next one.
+    /// A requested chunk does not come: it is unassigned again, and the source gets no request for a while.
     fn chunk_missed(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, cause: Cause) {
         if !self.release(now, id, chunk) {
             return;
         }
-        let in_trouble = self.sources.get(&id).is_some_and(|source| !source.is_usable(now));
-        if cause == Cause::Refused || !in_trouble {
+        let is_failing = self.sources.get(&id).is_some_and(|source| !source.is_usable(now));
+        if cause == Cause::Refused || !is_failing {
             self.outputs.push_back(Output::Report { source: id, chunk, result: Err(cause) });
         }
         if cause == Cause::Refused {
@@ -155,7 +155,7 @@ impl Download {
         }
     }
 
-    /// No new requests for a while. What fails during that while belongs to the same trouble and does not lengthen it.
+    /// Sends no new requests for a while. Failures during that while have the same cause, so they do not lengthen it.
     fn hold(&mut self, now: Instant, id: SourceId) {
         let Some(source) = self.sources.get_mut(&id) else { return };
         if source.hold_until.is_some_and(|until| now < until) {
@@ -184,14 +184,14 @@ impl Download {
         if cause == Cause::LocalDisk {
             return self.end(Output::Failed { why: Why::LocalDisk });
         }
-        if self.sources.get(&id).is_some_and(|source| matches!(source.link, Link::Open(_))) {
+        if self.sources.get(&id).is_some_and(|source| matches!(source.connection, Connection::Open(_))) {
             self.rest(now, id, cause);
         }
     }
 
-    /// Takes everything back from a source whose connection is gone and leaves it alone for a growing while.
+    /// Takes all requests back from a source whose connection is gone, and backs off for a growing time.
     pub(super) fn rest(&mut self, now: Instant, id: SourceId, cause: Cause) {
-        // One incident, one report, however many chunks were in flight.
+        // One report for the incident, however many chunks were in flight.
         if let Some(chunk) = self.release_all(now, id) {
             self.outputs.push_back(Output::Report { source: id, chunk, result: Err(cause) });
         }
@@ -200,7 +200,7 @@ impl Download {
         let span = source.fail(&self.limits);
         let until = now + self.jitter(span);
         if let Some(source) = self.sources.get_mut(&id) {
-            source.link = Link::Resting(until);
+            source.connection = Connection::BackingOff(until);
         }
     }
 
@@ -211,7 +211,7 @@ impl Download {
         self.forget(now, id);
         self.banned.insert(id);
         if self.sources.is_empty() {
-            self.forsaken_since = Some(now);
+            self.all_banned_since = Some(now);
         }
         self.outputs.push_back(Output::Report { source: id, chunk, result: Err(Cause::BadHash) });
         self.outputs.push_back(Output::Disconnect { source: id, cause: Cause::BadHash });
@@ -246,7 +246,7 @@ impl Download {
         self.progress_bytes = 0;
     }
 
-    /// Puts one chunk back; true when it was in flight there.
+    /// Takes one request back. Returns whether the source had it.
     fn release(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex) -> bool {
         if !self.sources.get_mut(&id).is_some_and(|source| source.end_flight(now, chunk)) {
             return false;
@@ -255,7 +255,7 @@ impl Download {
         true
     }
 
-    /// Puts all its chunks back, and returns the one that was being served.
+    /// Takes all requests of a source back. Returns the chunk that it was serving.
     fn release_all(&mut self, now: Instant, id: SourceId) -> Option<ChunkIndex> {
         let flights = self.sources.get_mut(&id)?.end_flights(now);
         for flight in &flights {
@@ -266,6 +266,6 @@ impl Download {
 
     fn put_back(&mut self, id: SourceId, chunk: ChunkIndex) {
         self.chunks.release(chunk, id);
-        self.sources.values_mut().for_each(|source| source.dry = false);
+        self.sources.values_mut().for_each(|source| source.exhausted = false);
     }
 }

@@ -1,38 +1,40 @@
-//! What time does: stalls, the end of a back-off, new lookups, and giving up.
+//! The effect of time: stalls, the end of a back-off, lookups, and giving up.
 
 use std::time::{Duration, Instant};
 
 use crate::cause::Cause;
-use crate::download::source::{Link, Source};
+use crate::download::source::{Connection, Source};
 use crate::download::{Download, Limits, Output, SourceId, Why};
 
-/// How soon to ask when the last usable source is lost: not at once, it may have been a hiccup of our own network.
-const RUN_DRY_PAUSE: Duration = Duration::from_secs(1);
-/// A call this long after the deadline means that we were not running (stopped, suspended), not that others were slow.
+/// How soon to look up when the last usable source is lost. Not at once, because a short failure of our own network may be
+/// the reason.
+const LAST_LOST_PAUSE: Duration = Duration::from_secs(1);
+/// A call so long after the deadline means that this process was stopped or suspended, not that the sources were slow.
 const OVERSLEPT: Duration = Duration::from_secs(5);
 
-/// When to ask for sources again.
+/// When to look up sources again.
 #[derive(Debug)]
 pub(super) struct Lookup {
     due: Instant,
-    /// The last one, and whether it is to be repeated because somebody called since.
+    /// The last lookup.
     asked_at: Option<Instant>,
+    /// Whether another peer has called since then, so that it is to be repeated.
     is_called: bool,
     pause: Duration,
-    /// The least between two lookups for those who call.
+    /// The shortest time between two lookups because of callers.
     pause_called: Duration,
     /// Whether more sources are wanted at all.
     wanted: bool,
-    /// Nothing was asked and nothing came yet.
+    /// Whether no lookup was made and no source came yet.
     is_first: bool,
-    /// There was no usable source when last seen.
-    is_dry: bool,
-    /// Others fetch the same file: there is someone to be found.
+    /// Whether there was no usable source at the last check.
+    has_none: bool,
+    /// Whether other downloaders of the file are known to exist.
     in_crowd: bool,
 }
 
 impl Lookup {
-    /// The first is due at once, unless a source comes before.
+    /// The first lookup is due at once, unless a source comes before.
     pub(super) fn new(now: Instant, limits: &Limits) -> Self {
         Self {
             due: now,
@@ -42,12 +44,12 @@ impl Lookup {
             pause_called: limits.lookup_crowd_after,
             wanted: true,
             is_first: true,
-            is_dry: true,
+            has_none: true,
             in_crowd: false,
         }
     }
 
-    /// A source came: the last lookup was worth it, and the first one need not be asked for.
+    /// A source came. Lookups are worth it, so the pauses start again; the first lookup is not needed.
     pub(super) fn brought_something(&mut self, now: Instant, limits: &Limits) {
         self.pause = if self.in_crowd { limits.lookup_pause_crowd } else { limits.lookup_pause_start };
         self.pause_called = limits.lookup_crowd_after;
@@ -56,7 +58,7 @@ impl Lookup {
         }
     }
 
-    /// Others were seen for the first time: they are worth finding soon.
+    /// Other downloaders were seen. The first time, a lookup follows soon, to find them.
     pub(super) fn crowd(&mut self, now: Instant, limits: &Limits) {
         if !std::mem::replace(&mut self.in_crowd, true) {
             self.pause = limits.lookup_pause_crowd;
@@ -64,7 +66,7 @@ impl Lookup {
         }
     }
 
-    /// Somebody who fetches the same asked us for it. Those who call and are not found make the next lookups rarer.
+    /// Another downloader called this node. A lookup follows soon; lookups that do not find the callers become rarer.
     pub(super) fn called(&mut self, now: Instant, limits: &Limits) {
         self.crowd(now, limits);
         let soon = now + limits.lookup_crowd_after;
@@ -73,13 +75,13 @@ impl Lookup {
         self.due = self.due.min(soonest);
     }
 
-    /// How many sources are usable now. Losing the last one is a reason to ask soon.
+    /// Takes the number of usable sources. A lookup follows soon after the last one is lost.
     fn usable(&mut self, now: Instant, usable: usize, limits: &Limits) {
-        if usable == 0 && !self.is_dry {
+        if usable == 0 && !self.has_none {
             self.pause = limits.lookup_pause_start;
-            self.due = self.due.min(now + RUN_DRY_PAUSE);
+            self.due = self.due.min(now + LAST_LOST_PAUSE);
         }
-        self.is_dry = usable == 0;
+        self.has_none = usable == 0;
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -114,7 +116,7 @@ impl Download {
         self.check_progress(now);
     }
 
-    /// Starts all watches anew when nobody looked at them for so long that they mean nothing.
+    /// Restarts all timers when this process was not running for so long that they mean nothing.
     pub(super) fn forgive_lost_time(&mut self, now: Instant) {
         if self.deadline().is_none_or(|deadline| now < deadline + OVERSLEPT) {
             return;
@@ -123,11 +125,11 @@ impl Download {
         self.sources.values_mut().for_each(|source| source.restart_watch(now));
     }
 
-    /// When time next matters to this source.
+    /// Returns when a timer of this source fires.
     pub(super) fn source_deadline(&self, source: &Source) -> Option<Instant> {
-        match source.link {
-            Link::Resting(until) => Some(until),
-            Link::Open(_) => source.stall_at(&self.limits).into_iter().chain(source.hold_until).min(),
+        match source.connection {
+            Connection::BackingOff(until) => Some(until),
+            Connection::Open(_) => source.stall_at(&self.limits).into_iter().chain(source.hold_until).min(),
         }
     }
 
@@ -136,8 +138,8 @@ impl Download {
         if source.hold_until.is_some_and(|until| until <= now) {
             source.hold_until = None;
         }
-        if matches!(source.link, Link::Resting(until) if until <= now) {
-            source.link = Link::Open(now);
+        if matches!(source.connection, Connection::BackingOff(until) if until <= now) {
+            source.connection = Connection::Open(now);
             self.outputs.push_back(Output::Connect { source: id });
         } else if source.is_stalled(now, &self.limits) {
             self.rest(now, id, Cause::TimedOut);
@@ -158,17 +160,17 @@ impl Download {
     fn chunks_nobody_holds(&self) -> usize {
         match self.sources.values().any(Source::is_complete) {
             true => 0,
-            false => self.chunks.pool().held_by_none(),
+            false => self.chunks.picker().held_by_none(),
         }
     }
 
     fn check_progress(&mut self, now: Instant) {
-        let forsaken = self.forsaken_since.is_some_and(|since| now >= since + self.limits.forsaken_after);
-        if forsaken && self.fetched == 0 {
+        let all_banned = self.all_banned_since.is_some_and(|since| now >= since + self.limits.all_banned_timeout);
+        if all_banned && self.fetched == 0 {
             return self.end(Output::Failed { why: self.why_bad_hashes() });
         }
-        if forsaken {
-            self.forsaken_since = None;
+        if all_banned {
+            self.all_banned_since = None;
         }
         if now >= self.progress_at + self.limits.no_progress {
             self.end(Output::Failed { why: self.why_stuck() });
@@ -202,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_calls_is_looked_up_soon_and_more_rarely_while_that_brings_nobody() {
+    fn callers_are_looked_up_soon_and_then_more_rarely() {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
         let start = Instant::now();
         let limits = Limits::default();
@@ -220,7 +222,7 @@ mod tests {
         assert_eq!(asked_at[0], start + Duration::from_millis(1) + limits.lookup_crowd_after);
         assert!(asked_at.len() < 20, "{} lookups in half a minute", asked_at.len());
         assert!(asked_at.windows(2).all(|pair| pair[1] - pair[0] <= limits.lookup_pause_start));
-        // Somebody new was found: it was worth it.
+        // A source was found, so the pauses start again.
         let now = *asked_at.last().unwrap() + 2 * limits.lookup_crowd_after;
         lookup.brought_something(now, &limits);
         lookup.called(now, &limits);

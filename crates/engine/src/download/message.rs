@@ -1,4 +1,4 @@
-//! What goes into the scheduler of a download and what comes out.
+//! The inputs and outputs of the download scheduler.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,12 +7,21 @@ use crate::bitmap::Bitmap;
 use crate::cause::Cause;
 use crate::ids::{ByteCount, ChunkIndex};
 
-/// One source of one download. The driver gives the numbers, the same number to the same peer for the whole
-/// download, also when a later lookup names it again: bans and back-off hang on it.
+/// One source of one download. The driver assigns the numbers. A peer keeps its number for the whole download, also when a
+/// later lookup names it again, because bans and back-off are kept by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u64);
 
-/// What a source says it holds.
+/// The calls that a source understands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// One `Fetch` stream: ranges out, blocks and availability updates in.
+    FetchStream,
+    /// Version 1: one `DownloadChunk` call for each chunk, always in plaintext. No blocks, no availability updates.
+    Version1,
+}
+
+/// The chunks that a source says it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Has {
     /// Every chunk.
@@ -21,38 +30,39 @@ pub enum Has {
     Chunks(Bitmap),
 }
 
-/// What happened. Anything in any order is safe: what names an unknown source or a chunk past the end is ignored.
+/// An event that the driver feeds in. Any order is safe: inputs that name an unknown source or a chunk past the end are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// A lookup, a link or another peer named a source. Known ones only get the new rank.
+    /// A lookup, a link or another peer named a source. A known source only gets the new rank.
     SourceAdded {
         /// The driver's number for it.
         source: SourceId,
         /// Its place in the tracker's order, from 0, best first.
         rank: u32,
-        /// It speaks only `DownloadChunk`: no news of its own, no blocks, fewer chunks at a time.
-        v1: bool,
+        /// The calls it understands. Version 1 gets fewer chunks at a time.
+        protocol: Protocol,
     },
-    /// What a source holds now: the whole truth, replacing what was known.
+    /// The chunks that a source holds now, replacing the earlier ones.
     SourceHas {
-        /// Who.
+        /// The source.
         source: SourceId,
-        /// What.
+        /// The chunks.
         has: Has,
     },
-    /// What a source has given, or is giving, to others; `None` while it serves nobody else. What a complete source gives
-    /// to others is left to them to pass on, for a while (see [`crate::serving::super_seed`]).
+    /// The chunks that a source gives, or has given, to other callers; `None` while it serves no other caller. For a while,
+    /// these chunks are not requested from a complete source, because the other callers
+    /// will pass them on (see [`crate::serving::super_seed`]).
     SourceGave {
-        /// Who.
+        /// The source.
         source: SourceId,
-        /// To others than us; ignored when it is the bitmap of another number of chunks.
+        /// Ignored when it is the bitmap of another number of chunks.
         others: Option<Bitmap>,
     },
-    /// A chunk's bytes had the right hash and were written (synced or not). Counts whoever sent it.
+    /// A chunk has the right hash and is written, synced or not. It counts whether it was requested or not.
     ChunkVerified {
-        /// From whom.
+        /// The source.
         source: SourceId,
-        /// Which.
+        /// The chunk.
         chunk: ChunkIndex,
         /// Its length.
         bytes: ByteCount,
@@ -61,103 +71,103 @@ pub enum Input {
     },
     /// A requested chunk will not come, or came wrong.
     ChunkFailed {
-        /// From whom.
+        /// The source.
         source: SourceId,
-        /// Which.
+        /// The chunk.
         chunk: ChunkIndex,
-        /// `Refused`: it does not have it or cannot read it. `LocalDisk` ends the download and costs nobody anything.
+        /// `Refused`: the source does not have it or cannot read it. `LocalDisk` ends the download and costs no source anything.
         cause: Cause,
     },
-    /// The source's queue is full: the chunk goes elsewhere, the source rests a little. No fault of anyone.
+    /// The source's queue is full. The chunk is requested elsewhere, and the source gets no request for a while.
     SourceBusy {
-        /// Who.
+        /// The source.
         source: SourceId,
-        /// Which chunk it turned away.
+        /// The chunk it turned away.
         chunk: ChunkIndex,
     },
     /// The connection broke or could not be made. The source is tried again after a back-off.
     SourceFailed {
-        /// Who.
+        /// The source.
         source: SourceId,
-        /// Why.
+        /// The reason.
         cause: Cause,
     },
-    /// The source withdrew (left the swarm, or its file changed): forget it.
+    /// The source withdrew: it left the swarm, or its file changed. It is forgotten.
     SourceGone {
-        /// Who.
+        /// The source.
         source: SourceId,
     },
-    /// Bytes of a requested chunk arrived (a block); tells a slow source from a dead one and measures its rate.
+    /// A block of a requested chunk arrived. Distinguishes slow sources from stalled ones, and measures their rate.
     ProgressBytes {
-        /// From whom.
+        /// The source.
         source: SourceId,
-        /// How many, this time.
+        /// The bytes of this block.
         bytes: ByteCount,
     },
-    /// Our own limit, not the source, is why nothing comes from it now: its watch, and that of the whole download, begin
-    /// anew. Say so at least every few seconds while it lasts.
+    /// Our own rate limit, not the source, is the reason why nothing comes. The stall timers of the source and of the download
+    /// start again. Feed this at least every few seconds while it lasts.
     HeldBack {
-        /// Who is held back; one that is not known here stands for those that are kept out.
+        /// The source that is held back. An unknown one stands for sources that the limit on connections keeps out.
         source: SourceId,
     },
-    /// Somebody asks us for the same file: whoever that is, it is worth finding soon, if it is not known yet.
+    /// Another downloader asks this node for the file. A lookup soon may find it.
     Called,
-    /// Time passed. Extra ticks are harmless.
+    /// Time has passed. Extra ticks are harmless.
     Tick,
 }
 
-/// What the driver shall do.
+/// An order to the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Open the connection (again) and, where its bitmap is not known, learn it. Comes before the first `Request`.
+    /// Open a connection and learn the chunks that the source holds. Comes before the first `Request`.
     Connect {
-        /// To whom.
+        /// The source.
         source: SourceId,
     },
-    /// Append these chunks to what is wanted of this source, in this order.
+    /// Request these chunks from the source, after those requested before.
     Request {
-        /// Of whom.
+        /// The source.
         source: SourceId,
         /// At least one.
         chunks: Vec<ChunkIndex>,
-        /// Though it gave them to others: it is to be told that this is known.
+        /// Whether the source gives some of them to others and is to send them nevertheless.
         again: bool,
     },
-    /// Another source was quicker: these are no longer wanted there.
+    /// Take these requests back: another source was quicker.
     Drop {
-        /// Of whom.
+        /// The source.
         source: SourceId,
         /// At least one.
         chunks: Vec<ChunkIndex>,
     },
-    /// Close the connection; nothing is in flight there any more. `Connect` may follow later, not after `BadHash`.
+    /// Close the connection. Nothing is in flight there any more. `Connect` may follow later, except after `BadHash`.
     Disconnect {
-        /// From whom.
+        /// The source.
         source: SourceId,
         /// `TimedOut` or `BadHash`.
         cause: Cause,
     },
-    /// Ask the tracker (and whom else one knows) for sources, and feed what comes as `SourceAdded`. Limited in rate.
+    /// Look up sources, and feed them in as `SourceAdded`. Put out at a limited rate.
     NeedSources,
-    /// Material for feedback: one for each chunk verified, one for each incident. Never `LocalDisk`.
+    /// Report a result as feedback: one for each verified chunk and one for each incident. Never `LocalDisk`.
     Report {
-        /// About whom.
+        /// The source.
         source: SourceId,
-        /// Which chunk.
+        /// The chunk.
         chunk: ChunkIndex,
-        /// How it went.
+        /// Success, or the reason of the failure.
         result: Result<(), Cause>,
     },
     /// Every wanted chunk is verified. The last output.
     Finished,
-    /// Given up. The last output; what is verified stays, and a new `Download` goes on from it.
+    /// The download is given up. The last output. A new `Download` can go on from the verified chunks.
     Failed {
-        /// Why.
+        /// The reason.
         why: Why,
     },
 }
 
-/// Why a download was given up.
+/// The reason why a download was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
     /// No source could be reached for this long.
@@ -165,14 +175,14 @@ pub enum Why {
         /// The configured time.
         waited: Duration,
     },
-    /// Sources answer, but nobody holds the rest.
+    /// Sources answer, but none holds the rest.
     Incomplete {
-        /// How many chunks nobody holds.
+        /// The number of chunks that no source holds.
         missing: u32,
         /// The configured time.
         waited: Duration,
     },
-    /// Sources hold what is missing and sent nothing for this long.
+    /// Sources hold the missing chunks and sent nothing for this long.
     NoProgress {
         /// The configured time.
         waited: Duration,
@@ -182,7 +192,7 @@ pub enum Why {
         /// How many sources.
         sources: u32,
     },
-    /// Our own disk failed or is full.
+    /// The local disk failed or is full.
     LocalDisk,
 }
 

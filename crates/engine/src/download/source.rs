@@ -1,78 +1,81 @@
-//! What is known of one source: what it holds, what it is asked for, how fast it is, and how it behaved.
+//! One source: the chunks it holds, its requests in flight, its rate and its failures.
 
 use std::time::{Duration, Instant};
 
 use crate::bitmap::Bitmap;
 use crate::cause::Cause;
-use crate::download::{Has, Limits};
+use crate::download::{Has, Limits, Protocol};
 use crate::ids::ChunkIndex;
 use crate::rate::RateMeter;
 
-/// The most in flight at a source that serves others too: enough to leave it a choice, and what is best to ask for
-/// changes with what they get.
+/// The largest window of a complete source that serves other callers too. It is small, because the best chunks to request
+/// change with what the others get, and large enough to leave the source a choice.
 const WINDOW_IN_DEMAND: usize = 4;
 
-/// Who was given a chunk passes it on in about this many times the time that one takes from the source.
+/// Other callers pass a chunk on in about this many times the time that the source takes for one.
 const REPEAT_AFTER_CHUNKS: f64 = 1.5;
 
-/// One chunk asked of one source.
+/// One chunk in flight: requested from one source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
     pub(super) chunk: ChunkIndex,
     pub(super) since: Instant,
 }
 
-/// Whether a source can be asked.
+/// The state of the connection to a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Link {
-    /// The driver was told to connect at this time.
+pub(super) enum Connection {
+    /// The driver was told at this time to connect.
     Open(Instant),
-    /// It failed; to be connected again at this time.
-    Resting(Instant),
+    /// It failed, and is connected again at this time.
+    BackingOff(Instant),
 }
 
 /// One source of the download.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) rank: u32,
-    pub(super) v1: bool,
-    pub(super) link: Link,
-    /// `None` until it told.
+    pub(super) protocol: Protocol,
+    pub(super) connection: Connection,
+    /// The chunks it holds; `None` until it has announced them.
     pub(super) has: Option<Has>,
-    /// What it has given to others; `None` while it serves us alone.
+    /// The chunks it gives to other callers; `None` while it serves only this node.
     pub(super) given: Option<Bitmap>,
-    /// Since when there is nothing for us at it that it has not given to others.
+    /// Since when it holds no chunk for us that it has not given to others.
     pub(super) repeats_since: Option<Instant>,
-    /// In the order of the requests, which is the order a version-2 source serves them in.
+    /// The chunks in flight, in the order of their requests. A `Fetch` stream serves them in this order.
     pub(super) flights: Vec<Flight>,
-    /// How many flights it may have.
+    /// The most chunks in flight.
     pub(super) window: usize,
     pub(super) meter: RateMeter,
-    /// Bytes told block by block that the chunk they belong to will tell again.
+    /// Bytes that were counted block by block. The verified chunk counts them again.
     credit: u64,
-    /// When it last showed life, and how many bytes since then, until they are enough to show it again.
+    /// When it last showed a sign of life, and how many bytes came since, too few for another.
     life: (Instant, u64),
-    /// When its last chunk came, or when it was last given work after having none.
+    /// When its last chunk came, or when it last got a request while it had none.
     last_chunk: Instant,
     /// Chunks verified from it.
     pub(super) chunks: u32,
     /// Failures since the last verified chunk.
     pub(super) failures: u32,
-    /// Why it could not be reached, since the last verified chunk.
+    /// The last failure since the last verified chunk.
     pub(super) last_failure: Option<Cause>,
     /// No new requests before this time.
     pub(super) hold_until: Option<Instant>,
-    /// Nothing unassigned is of use from it, until something is put back or it tells of more.
-    pub(super) dry: bool,
+    /// No unassigned chunk can be requested from it, until one is put back or it holds more.
+    pub(super) exhausted: bool,
 }
 
 impl Source {
-    pub(super) fn new(now: Instant, rank: u32, v1: bool, limits: &Limits) -> Self {
-        let window = if v1 { limits.window_start.min(limits.window_max_v1) } else { limits.window_start };
+    pub(super) fn new(now: Instant, rank: u32, protocol: Protocol, limits: &Limits) -> Self {
+        let window = match protocol {
+            Protocol::FetchStream => limits.window_start,
+            Protocol::Version1 => limits.window_start.min(limits.window_max_v1),
+        };
         Self {
             rank,
-            v1,
-            link: Link::Open(now),
+            protocol,
+            connection: Connection::Open(now),
             has: None,
             given: None,
             repeats_since: None,
@@ -86,7 +89,7 @@ impl Source {
             failures: 0,
             last_failure: None,
             hold_until: None,
-            dry: false,
+            exhausted: false,
         }
     }
 
@@ -102,8 +105,8 @@ impl Source {
         matches!(self.has, Some(Has::Complete))
     }
 
-    /// What this source makes less rare: the part of the file it holds. A complete one holds all alike; then it is what
-    /// others get from it.
+    /// Returns the chunks that this source makes less rare: those that a partial source holds, or that a complete one gives to
+    /// others.
     pub(super) fn spread(&self) -> Option<Bitmap> {
         match &self.has {
             Some(Has::Chunks(bitmap)) => Some(bitmap.clone()),
@@ -112,31 +115,31 @@ impl Source {
         }
     }
 
-    /// It holds everything and serves others too: what they get from it they can pass on.
+    /// Whether it is complete and serves other callers, which can pass on what they get.
     pub(super) fn is_in_demand(&self) -> bool {
         self.is_complete() && self.given.is_some()
     }
 
-    /// Whether it gave any of these to others who can pass them on. Insisting on the rest of a request too is harmless:
-    /// nobody else was given that.
+    /// Whether it gave any of these chunks to others. A request that contains one is sent as a whole with the order to send
+    /// nevertheless: for the rest, which no other caller got, that changes nothing.
     pub(super) fn repeats_any(&self, chunks: &[ChunkIndex]) -> bool {
         let given = self.given.as_ref().filter(|_| self.is_complete());
         given.is_some_and(|given| chunks.iter().any(|chunk| given.contains(*chunk)))
     }
 
-    /// In flight here and, as is known now and was not before, given to others by it.
+    /// Returns the chunks in flight here that it newly gives to others.
     pub(super) fn newly_given(&self, others: &Bitmap) -> Vec<ChunkIndex> {
-        let is_news = |chunk: &ChunkIndex| self.given.as_ref().is_none_or(|given| !given.contains(*chunk));
+        let is_new = |chunk: &ChunkIndex| self.given.as_ref().is_none_or(|given| !given.contains(*chunk));
         let in_flight = self.flights.iter().map(|flight| flight.chunk);
-        in_flight.filter(|chunk| others.contains(*chunk)).filter(is_news).collect()
+        in_flight.filter(|chunk| others.contains(*chunk)).filter(is_new).collect()
     }
 
-    /// Whether it may be asked for what others get from it: only after a while, and for one chunk at a time.
+    /// Whether it may be asked for chunks that it gives to others: only after a while, and for one at a time.
     pub(super) fn may_repeat(&self, now: Instant, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> bool {
         !self.is_in_demand() || self.repeats_at((verified, chunk_bytes), limits).is_some_and(|at| now >= at)
     }
 
-    /// When [`Source::may_repeat`] begins to hold, where time is all that is wanting.
+    /// Returns when [`Source::may_repeat`] becomes true, if only time is missing.
     pub(super) fn repeats_at(&self, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> Option<Instant> {
         let since = self.repeats_since.filter(|_| self.is_in_demand() && self.flights.is_empty())?;
         if !self.gave_all(verified) {
@@ -147,15 +150,14 @@ impl Source {
         Some(since + wait.max(limits.rescue_after).min(limits.repeat_after))
     }
 
-    /// Whether there is nothing left that it has not given to anyone; what we have and it did not give to others, it gave
-    /// to us.
+    /// Whether it has given every chunk to some caller. Verified chunks that no other caller got count as given to us.
     fn gave_all(&self, verified: &Bitmap) -> bool {
         self.given.as_ref().is_some_and(|given| given.missing().all(|chunk| verified.contains(chunk)))
     }
 
-    /// Connected and not resting.
+    /// Whether it is connected and may get requests.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
-        matches!(self.link, Link::Open(_)) && self.hold_until.is_none_or(|until| until <= now)
+        matches!(self.connection, Connection::Open(_)) && self.hold_until.is_none_or(|until| until <= now)
     }
 
     /// Whether it can take one more request.
@@ -177,7 +179,7 @@ impl Source {
         self.flights.push(Flight { chunk, since: now });
     }
 
-    /// True when it was in flight here.
+    /// Ends the request for a chunk. Returns whether there was one.
     pub(super) fn end_flight(&mut self, now: Instant, chunk: ChunkIndex) -> bool {
         let before = self.flights.len();
         self.flights.retain(|flight| flight.chunk != chunk);
@@ -188,7 +190,7 @@ impl Source {
         ended
     }
 
-    /// Ends all, and returns them.
+    /// Ends all requests, and returns them.
     pub(super) fn end_flights(&mut self, now: Instant) -> Vec<Flight> {
         if !self.flights.is_empty() {
             self.meter.pause(now);
@@ -196,17 +198,17 @@ impl Source {
         std::mem::take(&mut self.flights)
     }
 
-    /// A block came.
+    /// Counts the bytes of a block.
     pub(super) fn progress(&mut self, now: Instant, bytes: u64, limits: &Limits) {
         self.credit = self.credit.saturating_add(bytes);
         self.alive(now, bytes, limits);
     }
 
-    /// A chunk came whole. Returns the bytes no block told of before.
+    /// Counts a verified chunk. Returns the bytes that no block has counted before.
     pub(super) fn delivered(&mut self, now: Instant, bytes: u64, chunk_bytes: u64, limits: &Limits) -> u64 {
-        let news = bytes.saturating_sub(self.credit);
+        let uncounted = bytes.saturating_sub(self.credit);
         self.credit = self.credit.saturating_sub(bytes);
-        self.alive(now, news, limits);
+        self.alive(now, uncounted, limits);
         // A whole chunk is a sign of life, however short it is.
         self.life = (now, 0);
         self.last_chunk = now;
@@ -215,7 +217,7 @@ impl Source {
         self.last_failure = None;
         self.hold_until = None;
         self.turn_window(now, chunk_bytes, limits);
-        news
+        uncounted
     }
 
     fn alive(&mut self, now: Instant, bytes: u64, limits: &Limits) {
@@ -226,7 +228,7 @@ impl Source {
         }
     }
 
-    /// One step towards `window_span` worth of its rate. Growing by one for each chunk doubles it in a round trip.
+    /// Moves the window one step towards the bytes of `window_span`. Growing by one with each chunk doubles it in a round trip.
     fn turn_window(&mut self, now: Instant, chunk_bytes: u64, limits: &Limits) {
         let span_bytes = self.meter.rate(now) * limits.window_span.as_secs_f64();
         let aim = (span_bytes / chunk_bytes.max(1) as f64) as usize + 1;
@@ -235,26 +237,26 @@ impl Source {
         } else {
             self.window.saturating_sub(usize::from(aim < self.window))
         };
-        let most = if self.v1 { limits.window_max_v1 } else { limits.window_max };
+        let most = if self.protocol == Protocol::Version1 { limits.window_max_v1 } else { limits.window_max };
         self.window = step.max(limits.window_min).min(most).max(1);
     }
 
-    /// When it counts as stalled unless something comes; `None` while nothing is expected of it.
+    /// Returns when it counts as stalled unless something comes; `None` while nothing is in flight.
     pub(super) fn stall_at(&self, limits: &Limits) -> Option<Instant> {
-        let patience = if self.v1 { limits.stall_timeout_v1 } else { limits.stall_timeout };
-        match (self.link, &self.has) {
-            (Link::Resting(_), _) => None,
-            (Link::Open(since), None) => Some(since + patience),
+        let patience = if self.protocol == Protocol::Version1 { limits.stall_timeout_v1 } else { limits.stall_timeout };
+        match (self.connection, &self.has) {
+            (Connection::BackingOff(_), _) => None,
+            (Connection::Open(since), None) => Some(since + patience),
             _ if self.flights.is_empty() => None,
             _ => Some((self.life.0 + patience).min(self.last_chunk + limits.chunk_timeout)),
         }
     }
 
-    /// Begins every watch anew.
+    /// Restarts its stall timers.
     pub(super) fn restart_watch(&mut self, now: Instant) {
         self.life = (now, 0);
         self.last_chunk = now;
-        if let Link::Open(since) = &mut self.link {
+        if let Connection::Open(since) = &mut self.connection {
             *since = now;
         }
     }
@@ -263,7 +265,7 @@ impl Source {
         self.stall_at(limits).is_some_and(|at| at <= now)
     }
 
-    /// Counts a failure and returns how long to leave it alone, before jitter.
+    /// Counts a failure, and returns the back-off before jitter.
     pub(super) fn fail(&mut self, limits: &Limits) -> Duration {
         self.failures = self.failures.saturating_add(1);
         self.credit = 0;
@@ -272,10 +274,11 @@ impl Source {
         limits.backoff_start.saturating_mul(1 << doublings).min(limits.backoff_max)
     }
 
-    /// Seconds until it has delivered the flight at `place` of its queue, by its present rate; infinite without one.
+    /// Returns the seconds until it has delivered the chunk at `place` of its queue, by its present rate; infinite without a
+    /// rate.
     pub(super) fn secs_until(&self, now: Instant, place: usize, chunk_bytes: u64) -> f64 {
-        // A version-1 source serves all its calls side by side.
-        let ahead = if self.v1 { self.flights.len().max(place + 1) } else { place + 1 };
+        // A version 1 source serves all its calls side by side.
+        let ahead = if self.protocol == Protocol::Version1 { self.flights.len().max(place + 1) } else { place + 1 };
         ahead as f64 * chunk_bytes as f64 / self.meter.rate(now)
     }
 }

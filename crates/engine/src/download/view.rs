@@ -1,32 +1,32 @@
-//! What a progress display shows of a download.
+//! Snapshots of a download, for a progress display.
 
 use std::time::Instant;
 
 use crate::bitmap::Bitmap;
-use crate::download::source::{Link, Source};
-use crate::download::{Download, SourceId};
+use crate::download::source::{Connection, Source};
+use crate::download::{Download, Protocol, SourceId};
 
-/// How it stands with a source.
+/// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
-    /// It has not told yet what it holds.
+    /// It has not announced its chunks yet.
     Connecting,
     /// Chunks are in flight.
     Active,
-    /// Nothing in flight: it holds nothing that is missing.
+    /// Nothing is in flight: it holds no missing chunk.
     Idle,
-    /// It failed, and is left alone for a while.
-    Resting,
+    /// It failed, and gets no requests for a while.
+    BackingOff,
 }
 
-/// One source, as a display shows it.
+/// A snapshot of one source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SourceView {
-    /// Who.
+    /// Its number.
     pub source: SourceId,
-    /// Speaks only version 1.
-    pub v1: bool,
-    /// How it stands.
+    /// The calls it understands.
+    pub protocol: Protocol,
+    /// Its state.
     pub state: SourceState,
     /// Bytes a second.
     pub rate: f64,
@@ -37,7 +37,7 @@ pub struct SourceView {
 }
 
 impl Download {
-    /// What is verified, from this run and those before: what may be offered to others.
+    /// Returns the verified chunks of this run and earlier ones.
     pub fn verified(&self) -> &Bitmap {
         self.chunks.verified()
     }
@@ -47,21 +47,21 @@ impl Download {
         self.chunks.is_complete()
     }
 
-    /// Bytes a second over all sources.
+    /// Returns the bytes per second over all sources.
     pub fn rate(&self, now: Instant) -> f64 {
         self.meter.rate(now)
     }
 
-    /// Whether `Finished` or `Failed` was said.
+    /// Whether `Finished` or `Failed` has been put out.
     pub fn is_ended(&self) -> bool {
         self.ended
     }
 
-    /// Every known source, by id.
+    /// Returns every known source, by number.
     pub fn sources(&self, now: Instant) -> Vec<SourceView> {
         let view = |(id, source): (&SourceId, &Source)| SourceView {
             source: *id,
-            v1: source.v1,
+            protocol: source.protocol,
             state: state(source, now),
             rate: source.meter.rate(now),
             in_flight: source.flights.len(),
@@ -72,11 +72,11 @@ impl Download {
 }
 
 fn state(source: &Source, now: Instant) -> SourceState {
-    match source.link {
-        Link::Resting(_) => SourceState::Resting,
-        Link::Open(_) if source.has.is_none() => SourceState::Connecting,
-        Link::Open(_) if !source.flights.is_empty() => SourceState::Active,
-        Link::Open(_) if !source.is_usable(now) => SourceState::Resting,
-        Link::Open(_) => SourceState::Idle,
+    match source.connection {
+        Connection::BackingOff(_) => SourceState::BackingOff,
+        Connection::Open(_) if source.has.is_none() => SourceState::Connecting,
+        Connection::Open(_) if !source.flights.is_empty() => SourceState::Active,
+        Connection::Open(_) if !source.is_usable(now) => SourceState::BackingOff,
+        Connection::Open(_) => SourceState::Idle,
     }
 }

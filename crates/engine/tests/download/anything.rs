@@ -1,11 +1,11 @@
-//! Any inputs in any order: nothing panics, and what is asked always makes sense.
+//! Arbitrary inputs in any order: the scheduler does not panic, and its requests are always valid.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
-use peernet_engine::download::{Download, Has, Input, Limits, Output, SourceId, Why};
+use peernet_engine::download::{Download, Has, Input, Limits, Output, Protocol, SourceId, Why};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkIndex};
 use proptest::prelude::*;
 
@@ -29,10 +29,11 @@ fn any_has() -> impl Strategy<Value = Has> {
 
 fn any_input() -> impl Strategy<Value = Input> {
     let source = || (0u64..5).prop_map(SourceId);
+    let protocol = || prop::sample::select(vec![Protocol::FetchStream, Protocol::Version1]);
     let chunk = || prop_oneof![20 => 0..COUNT.0, 1 => Just(COUNT.0), 1 => Just(u32::MAX)].prop_map(ChunkIndex);
     let bytes = || prop_oneof![Just(0), 1u64..2_000_000, Just(u64::MAX)].prop_map(ByteCount);
     prop_oneof![
-        4 => (source(), any::<u32>(), any::<bool>()).prop_map(|(source, rank, v1)| Input::SourceAdded { source, rank, v1 }),
+        4 => (source(), any::<u32>(), protocol()).prop_map(|(source, rank, protocol)| Input::SourceAdded { source, rank, protocol }),
         4 => (source(), any_has()).prop_map(|(source, has)| Input::SourceHas { source, has }),
         3 => (source(), chunk(), bytes())
             .prop_map(|(source, chunk, bytes)| Input::ChunkVerified { source, chunk, bytes, took: Duration::ZERO }),
@@ -47,7 +48,7 @@ fn any_input() -> impl Strategy<Value = Input> {
     ]
 }
 
-/// What an onlooker who sees only inputs and outputs believes to be wanted of whom.
+/// The requests in flight, as an observer of inputs and outputs knows them.
 #[derive(Default)]
 struct Onlooker {
     wanted: BTreeSet<(SourceId, ChunkIndex)>,
@@ -119,12 +120,12 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// Lets time pass and honest sources answer what is asked until the end.
+/// Lets time pass, and honest sources answer all requests, until the end.
 fn serve_to_the_end(mut now: Instant, download: &mut Download, onlooker: &mut Onlooker) {
     let good = SourceId(1_000);
     let mut inputs = vec![
         Input::SourceHas { source: good, has: Has::Complete },
-        Input::SourceAdded { source: good, rank: 0, v1: false },
+        Input::SourceAdded { source: good, rank: 0, protocol: Protocol::FetchStream },
     ];
     for _ in 0..10_000 {
         now += Duration::from_millis(50);
@@ -156,7 +157,7 @@ proptest! {
         steps in prop::collection::vec((any_input(), 0u64..3_000), 0..150),
     ) {
         let mut now = start();
-        let limits = Limits { no_progress: Duration::from_secs(3_600), forsaken_after: Duration::from_secs(3_600), ..Limits::default() };
+        let limits = Limits { no_progress: Duration::from_secs(3_600), all_banned_timeout: Duration::from_secs(3_600), ..Limits::default() };
         let mut download = Download::new(now, seed, limits, Bitmap::empty(COUNT));
         let mut onlooker = Onlooker::default();
         for (input, wait) in steps {
@@ -179,10 +180,10 @@ proptest! {
 }
 
 #[test]
-fn a_local_fault_ends_it_and_costs_nobody_anything() {
+fn a_local_failure_ends_it_and_costs_no_source() {
     let (now, source, chunk) = (start(), SourceId(1), ChunkIndex(0));
     let mut download = Download::new(now, 1, Limits::default(), Bitmap::empty(COUNT));
-    download.handle(now, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(now, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(now, Input::SourceHas { source, has: Has::Complete });
     while download.poll().is_some() {}
     download.handle(now, Input::ChunkFailed { source, chunk, cause: Cause::LocalDisk });
@@ -191,7 +192,7 @@ fn a_local_fault_ends_it_and_costs_nobody_anything() {
 }
 
 #[test]
-fn nothing_missing_is_finished_at_once() {
+fn a_complete_file_is_finished_at_once() {
     for count in [0, 5] {
         let mut download = Download::new(start(), 1, Limits::default(), Bitmap::full(ChunkCount(count)));
         assert_eq!(download.poll(), Some(Output::Finished));
@@ -200,10 +201,10 @@ fn nothing_missing_is_finished_at_once() {
 }
 
 #[test]
-fn time_in_which_we_did_not_run_is_not_held_against_anyone() {
+fn time_while_suspended_is_not_held_against_sources() {
     let (now, source) = (start(), SourceId(1));
     let mut download = Download::new(now, 1, Limits::default(), Bitmap::empty(COUNT));
-    download.handle(now, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(now, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(now, Input::SourceHas { source, has: Has::Complete });
     while download.poll().is_some() {}
     download.handle(now + Duration::from_secs(3_600), Input::Tick);
@@ -212,13 +213,13 @@ fn time_in_which_we_did_not_run_is_not_held_against_anyone() {
 }
 
 #[test]
-fn what_only_a_source_that_left_held_is_held_by_nobody() {
+fn chunks_of_a_source_that_left_are_held_by_none() {
     let start = start();
     let mut download = Download::new(start, 1, Limits::default(), Bitmap::empty(COUNT));
     for (source, chunk) in [(SourceId(1), 0), (SourceId(2), 1)] {
         let mut bitmap = Bitmap::empty(COUNT);
         bitmap.insert(ChunkIndex(chunk));
-        download.handle(start, Input::SourceAdded { source, rank: 0, v1: false });
+        download.handle(start, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
         download.handle(start, Input::SourceHas { source, has: Has::Chunks(bitmap) });
     }
     let (source, chunk, bytes) = (SourceId(1), ChunkIndex(0), ByteCount(1 << 20));
@@ -234,7 +235,7 @@ fn what_only_a_source_that_left_held_is_held_by_nobody() {
 }
 
 #[test]
-fn unwanted_chunks_are_never_asked_for_and_the_rest_is_enough() {
+fn unwanted_chunks_are_never_requested() {
     let (now, source) = (start(), SourceId(1));
     let mut wanted = Bitmap::empty(COUNT);
     assert!([2, 5, 6].into_iter().all(|chunk| wanted.insert(ChunkIndex(chunk))));
@@ -242,7 +243,7 @@ fn unwanted_chunks_are_never_asked_for_and_the_rest_is_enough() {
     // One that is wanted is there, and one that is not.
     assert!([5, 0].into_iter().all(|chunk| held.insert(ChunkIndex(chunk))));
     let mut download = Download::of_some(now, 1, Limits::default(), held, &wanted);
-    download.handle(now, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(now, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(now, Input::SourceHas { source, has: Has::Complete });
     let mut asked = BTreeSet::new();
     while let Some(output) = download.poll() {
@@ -265,10 +266,10 @@ fn unwanted_chunks_are_never_asked_for_and_the_rest_is_enough() {
 }
 
 #[test]
-fn a_source_that_our_own_limit_holds_back_is_not_blamed() {
+fn a_source_held_back_by_our_limit_is_not_blamed() {
     let (begin, source) = (start(), SourceId(1));
     let mut download = Download::new(begin, 1, Limits::default(), Bitmap::empty(COUNT));
-    download.handle(begin, Input::SourceAdded { source, rank: 0, v1: false });
+    download.handle(begin, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(begin, Input::SourceHas { source, has: Has::Complete });
     let mut outputs: Vec<Output> = Vec::new();
     let mut feed = |secs: u64, input: Input| {

@@ -1,34 +1,34 @@
-//! A tiny world for the download scheduler: sources with rates, delays and bad habits, on virtual time. The same seed
-//! and the same sources give the same trace, line by line.
+//! A simulated world for the download scheduler: sources with rates, delays and bad habits, on virtual time. The same seed and
+//! the same sources give the same trace, line by line.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
-use peernet_engine::download::{Download, Has, Input, Limits, Output, SourceId, Why};
+use peernet_engine::download::{Download, Has, Input, Limits, Output, Protocol, SourceId, Why};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkIndex};
 
 pub(crate) const CHUNK_BYTES: u64 = 1 << 20;
 const BLOCK_BYTES: u64 = 256 << 10;
-/// A run that takes longer than this much virtual time hangs.
+/// The longest run, in virtual time. A longer one hangs.
 const RUN_MAX: Duration = Duration::from_secs(24 * 3_600);
 
-/// How a source treats us.
+/// The behaviour of a source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Habit {
     Honest,
     /// Every chunk it sends is wrong.
     Liar,
-    /// Goes silent after this many chunks, with the connection open.
+    /// Stalls after this many chunks, with the connection open.
     Silent(u32),
     /// Offline from the first to the second time, in milliseconds; open requests are lost.
     Away(u64, u64),
-    /// Says it has everything and refuses each chunk.
+    /// Announces the whole file and refuses each chunk.
     Refuser,
     /// Turns away every second chunk.
     Busy,
-    /// Cannot be reached at all.
+    /// Is unreachable.
     Unreachable,
 }
 
@@ -37,14 +37,20 @@ pub(crate) struct SourceSpec {
     pub(crate) habit: Habit,
     pub(crate) rate: u64,
     pub(crate) latency: Duration,
-    pub(crate) v1: bool,
-    /// `None` for all.
+    pub(crate) protocol: Protocol,
+    /// The chunks it holds; `None` for all.
     pub(crate) holds: Option<BTreeSet<u32>>,
 }
 
 impl SourceSpec {
     pub(crate) fn honest(rate: u64) -> Self {
-        Self { habit: Habit::Honest, rate, latency: Duration::from_millis(20), v1: false, holds: None }
+        Self {
+            habit: Habit::Honest,
+            rate,
+            latency: Duration::from_millis(20),
+            protocol: Protocol::FetchStream,
+            holds: None,
+        }
     }
 
     pub(crate) fn with(self, habit: Habit) -> Self {
@@ -55,10 +61,10 @@ impl SourceSpec {
 struct Source {
     spec: SourceSpec,
     queue: VecDeque<ChunkIndex>,
-    /// Bytes of the first in the queue that were sent.
+    /// Bytes sent of the first chunk in the queue.
     sent: u64,
     started: u32,
-    /// Counts connections: events of an older one are void.
+    /// The number of its connection: events of an earlier one are void.
     epoch: u32,
     is_sending: bool,
 }
@@ -82,7 +88,7 @@ pub(crate) struct World {
     pub(crate) trace: Vec<String>,
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) result: Result<(), Why>,
@@ -104,15 +110,15 @@ impl World {
         Self { start, now: start, download, sources, events, sequence: 0, count, read_ahead, trace }
     }
 
-    /// Runs to the end.
+    /// Runs the download to its end.
     pub(crate) fn run(mut self) -> Ended {
         let mut ended = Ended { result: Ok(()), took: RUN_MAX, trace: vec![], reports: vec![], requests: vec![] };
         for (rank, id) in self.sources.keys().copied().collect::<Vec<_>>().into_iter().enumerate() {
             if let Habit::Away(from, _) = self.sources[&id].spec.habit {
                 self.schedule(Duration::from_millis(from), Event::Leave(id));
             }
-            let v1 = self.sources[&id].spec.v1;
-            self.feed(Input::SourceAdded { source: id, rank: rank as u32, v1 }, &mut ended);
+            let protocol = self.sources[&id].spec.protocol;
+            self.feed(Input::SourceAdded { source: id, rank: rank as u32, protocol }, &mut ended);
         }
         while !self.download.is_ended() {
             self.step(&mut ended);
@@ -160,7 +166,11 @@ impl World {
         let limits = Limits::default();
         let sources = self.download.sources(self.now);
         assert!(sources.iter().map(|source| source.in_flight).sum::<usize>() <= limits.in_flight_max);
-        assert!(sources.iter().all(|source| !source.v1 || source.in_flight <= limits.window_max_v1));
+        assert!(
+            sources
+                .iter()
+                .all(|source| source.protocol != Protocol::Version1 || source.in_flight <= limits.window_max_v1)
+        );
     }
 
     fn note(&mut self, what: &str) {
@@ -270,7 +280,8 @@ impl World {
         source.sent += BLOCK_BYTES;
         let input = match source.sent >= CHUNK_BYTES {
             true => Some(finish_chunk(id, source, chunk)),
-            false => (!source.spec.v1).then_some(Input::ProgressBytes { source: id, bytes: ByteCount(BLOCK_BYTES) }),
+            false => (source.spec.protocol != Protocol::Version1)
+                .then_some(Input::ProgressBytes { source: id, bytes: ByteCount(BLOCK_BYTES) }),
         };
         // The next one in its queue is on its way before we can say anything to this one.
         self.send_on(id, false);

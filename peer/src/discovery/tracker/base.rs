@@ -1,8 +1,8 @@
-//! One tracker's URL, and how it is spoken to: in plaintext where that was asked for or leads nowhere, in TLS by its role in the
-//! swarm, or in TLS as the public web does.
+//! The URL of one tracker and its transport: plaintext where that was allowed or stays on this machine, TLS with certificates of
+//! the swarm's own authority, or TLS with public roots.
 //!
-//! By its role: whatever the URL's host is called, the other side has to prove with a certificate of the swarm's own authority that
-//! it is a tracker. So neither names nor public authorities count, and a move to another host needs no certificate.
+//! With the swarm's own authority, the server has to prove with a certificate that it is a tracker, whatever the host of the URL is
+//! called. Neither names nor public authorities count, and a move to another host needs no new certificate.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -20,44 +20,44 @@ use super::url::is_loopback;
 use super::{TrackerError, TrackerOptions, TrackerTls};
 use crate::identity::Bundle;
 
-/// How long finding and connecting to the tracker may take, each.
+/// The longest time for resolving the tracker's name, and for connecting to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Under the door's 30 s, so that a connection is not used in the moment it is closed.
+/// How long an idle connection is kept. Less than the tracker's 30 s, so that it is not used in the moment it is closed.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 const HTTPS_PORT: u16 = 443;
 
-/// How a tracker is known to be one.
+/// The proof that a tracker has to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// It is not: `http://`.
+    /// None: `http://`.
     Plaintext,
-    /// By a certificate of the swarm's authority.
+    /// A certificate of the swarm's authority.
     Role,
-    /// By a certificate for its host name, of the public web.
+    /// A certificate for its host name, from a public authority.
     Public,
 }
 
-/// See the module.
+/// One tracker, as it is called.
 pub(super) struct Base {
     url: String,
     way: Way,
-    /// What the requests' URIs begin with.
+    /// The beginning of the requests' URIs.
     prefix: String,
-    /// `None` as long as the swarm's authority is not known.
+    /// `None` while the swarm's authority is not known.
     agent: Mutex<Option<Agent>>,
     refused: bool,
 }
 
-/// Whose certificates count.
+/// The authorities whose certificates are accepted.
 pub(super) enum Roots<'a> {
-    /// The swarm's.
+    /// The swarm's authorities.
     Of(&'a Bundle),
-    /// Anybody's: for a first look, in which nothing is told.
+    /// Any authority: for the first contact, in which nothing secret is sent.
     Anybody,
 }
 
 impl Base {
-    /// `url` is a checked one without a slash at its end.
+    /// Makes a base of a checked URL without a slash at its end.
     pub(super) fn new(url: &str, options: &TrackerOptions) -> Self {
         let way = match (url.starts_with("https:"), options.tls) {
             (false, _) => Way::Plaintext,
@@ -67,14 +67,14 @@ impl Base {
         let loopback = is_loopback(url);
         let agent = match way {
             Way::Role => None,
-            // A proxy of the environment is for the world outside this machine.
+            // A proxy named by the environment cannot reach this machine's loopback address.
             Way::Plaintext | Way::Public => Some(Agent::new_with_config(config(TlsConfig::default(), !loopback))),
         };
         let refused = way == Way::Plaintext && !loopback && !options.allow_plaintext;
         Self { url: url.to_owned(), way, prefix: prefix(url, way), agent: Mutex::new(agent), refused }
     }
 
-    /// As the user gave it.
+    /// The URL as the user gave it.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -87,7 +87,7 @@ impl Base {
         format!("{}{path}", self.prefix)
     }
 
-    /// What to ask with, if it may be asked.
+    /// Returns the HTTP agent, if the tracker may be called.
     pub(super) fn agent(&self) -> Result<Agent, TrackerError> {
         if self.refused {
             return Err(TrackerError::PlaintextRefused { url: self.url.clone() });
@@ -96,7 +96,7 @@ impl Base {
         agent.ok_or_else(|| TrackerError::NotTrusted { url: self.url.clone() })
     }
 
-    /// From now on it has to prove its role with one of these. Other ways to speak to it know by themselves whom to trust.
+    /// Accepts certificates of these authorities only from now on. Has no effect on plaintext and public roots.
     pub(super) fn trust(&self, roots: &Roots<'_>) {
         if self.way == Way::Role {
             let agent = role_agent(&self.url, roots);
@@ -142,7 +142,7 @@ fn config(tls: TlsConfig, by_proxy: bool) -> Config {
     if by_proxy { config.build() } else { config.proxy(None).build() }
 }
 
-/// Finds the host that the user named, whatever name the request has.
+/// Resolves the host that the user named, whatever name the request has.
 struct RoleResolver {
     host: Uri,
 }

@@ -1,4 +1,4 @@
-//! Certificates from the tracker: this node's own, and whose count no more; and the keys with which the trackers sign.
+//! Certificates from the tracker: this node's own, the revoked ones, and the keys with which the trackers sign.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::clock::unix_now;
 use crate::grants::Signers;
 use crate::identity::{Identity, IdentityParts, request};
 
-/// However often the tracker would be asked, it is not asked more often than this,
+/// The shortest time between two questions for revocations,
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(1);
-/// and at least this often.
+/// and the longest.
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(3_600);
-/// A few hundred keys.
+/// The longest list of keys, in bytes: a few hundred.
 const KEYS_ANSWER: u64 = 256 << 10;
 
 impl TrackerClient {
-    /// Another certificate for the account in use, kept in the folder.
+    /// Gets another certificate for the account in use, and keeps it in the folder.
     pub fn certificate(&self) -> Result<Identity, TrackerError> {
-        // As the file says: who was logged out by another process is to make no new key.
+        // As the file says: a node that another process has logged out must not make a new key.
         let account = self.session.reload()?.ok_or(TrackerError::NotLoggedIn)?;
         let asked = CertificateRequest { csr: self.csr()? };
         let call = Call { repeatable: true, ..Call::post("/api/v1/peers/certificate", &asked) };
@@ -33,13 +33,13 @@ impl TrackerClient {
         }
     }
 
-    /// The identity in the folder, if it is of the account in use. It may have expired.
+    /// Returns the identity in the folder, if it is of the account in use. It may have expired.
     pub fn identity(&self) -> Result<Option<Identity>, TrackerError> {
         let Some(account) = self.account()? else { return Ok(None) };
         self.identity.load(&self.urls, account.peer_id).map_err(local)
     }
 
-    /// Whose certificates count no more; `None` where that is what `known` stands for. A tracker that does not know revokes none.
+    /// Asks for the revoked certificates; `None` where they are unchanged since `known`. A tracker without this call revokes none.
     pub fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
         let call =
             Call { known: known.map(str::to_owned), answer_max: LISTING_ANSWER, ..Call::get("/api/v1/revocations") };
@@ -51,7 +51,7 @@ impl TrackerClient {
             return Ok(None);
         }
         let reply: RevocationsReply = answer.parse()?;
-        // One that cannot be read takes nothing from the others.
+        // An entry that cannot be read does not invalidate the others.
         let accounts = reply.accounts.iter().filter_map(|account| account.parse().ok()).collect();
         let devices = reply.devices.iter().filter_map(|device| device.parse().ok()).collect();
         let ask_again = Duration::from_secs(reply.ask_again_seconds).clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX);
@@ -60,12 +60,12 @@ impl TrackerClient {
         Ok(Some(revocations))
     }
 
-    /// What was heard of that last, by whichever process of this folder.
+    /// Returns the revocations that a process of this folder read last.
     pub(crate) fn known_revocations(&self) -> Option<Revocations> {
         self.identity.load_revocations(&self.urls)
     }
 
-    /// The keys with which the trackers of the swarm sign grants, kept for the next start.
+    /// Asks for the keys with which the trackers of the swarm sign grants, and keeps them for the next start.
     pub fn signers(&self) -> Result<Signers, TrackerError> {
         let call = Call { answer_max: KEYS_ANSWER, ..Call::get("/.well-known/jwks.json") };
         let set: serde_json::Value = self.http.json(&call)?;
@@ -77,7 +77,7 @@ impl TrackerClient {
         Ok(signers)
     }
 
-    /// Those that were heard last, by whichever process of this folder.
+    /// Returns the keys that a process of this folder read last.
     pub(crate) fn known_signers(&self) -> Option<Signers> {
         Signers::parse(&self.identity.load_signers(&self.urls)?).ok()
     }
@@ -90,8 +90,8 @@ impl TrackerClient {
         })
     }
 
-    /// Looks at it first: a tracker may send anything. The authorities it names are those of whoever proved to be the tracker, so
-    /// they are the swarm's from now on.
+    /// Checks the certificate first, because a tracker may send anything. The authorities with it come from a proven tracker, so they
+    /// are the swarm's from now on.
     pub(super) fn keep_certificate(&self, peer: PeerId, body: &CertificateBody) -> Result<Identity, TrackerError> {
         let CertificateBody { certificate, authorities, expires_at } = body.clone();
         let (key, obtained_at) = (self.identity.key().map_err(local)?, unix_now());

@@ -1,4 +1,4 @@
-//! Devices of the account: how this machine introduces itself, who else is logged in, and how a login ends.
+//! The devices of the account: naming this one at the login, listing all, and logging out.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,28 +12,30 @@ use super::http::Call;
 use super::session::{AtTracker, Ended};
 use super::{TrackerClient, TrackerError};
 
+/// How long the end of a node waits for questions of downloads that are still under way.
+const ASKERS_JOIN_MAX: Duration = Duration::from_millis(500);
 /// The longest label of a device, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
-/// The label of a machine that has no name.
+/// The label of a machine without a name.
 const LABEL_OF_NAMELESS: &str = "peernet";
-/// Where Linux tells the machine's name; elsewhere the environment may.
+/// The file in which Linux keeps the machine's name. Elsewhere the environment may have it.
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
-/// A hundred devices with long labels.
+/// The longest list of devices, in bytes: a hundred with long labels.
 const DEVICES_ANSWER: u64 = 256 << 10;
 
-/// What a login is good for.
+/// The calls that a login may make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Asking: what downloads and searches need, and `me`.
+    /// Reading: downloads, searches, and `me`.
     Read,
-    /// Saying what is shared here.
+    /// Announcing shared files.
     Share,
-    /// Changing the account: its password, its other devices.
+    /// Changing the account: its password and its devices.
     Admin,
 }
 
 impl Scope {
-    /// All there are.
+    /// All scopes.
     pub const ALL: [Self; 3] = [Self::Read, Self::Share, Self::Admin];
 
     fn word(self) -> &'static str {
@@ -51,7 +53,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A word that is no scope.
+/// The text names no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownScope;
 
@@ -76,46 +78,46 @@ impl FromStr for Scope {
 pub struct Device {
     /// Its id.
     pub id: DeviceId,
-    /// As it introduced itself; clean it before showing it on a terminal.
+    /// The label it was given; clean it before showing it on a terminal.
     pub label: String,
-    /// What it is good for, as the tracker says it.
+    /// Its scopes, as the tracker names them.
     pub scopes: Vec<String>,
     /// When it logged in, seconds since 1970-01-01 UTC.
     pub created_at: u64,
     /// When its tokens were last renewed, likewise.
     pub seen_at: u64,
-    /// Whether it is the one that asks.
+    /// Whether it is this device.
     pub is_current: bool,
 }
 
 /// A login that was ended here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedOut {
-    /// Whose it was.
+    /// The account.
     pub account: PeerId,
     /// Its id, where the tracker had given it one.
     pub device: Option<DeviceId>,
-    /// What the tracker knows of it.
+    /// The end as far as the tracker knows.
     pub at_tracker: AtTracker,
 }
 
 impl TrackerClient {
-    /// Who is logged in to the account, the newest first.
+    /// Lists the devices of the account, the newest first.
     pub fn devices(&self) -> Result<Vec<Device>, TrackerError> {
         let call = Call { answer_max: DEVICES_ANSWER, ..Call::get("/api/v1/devices") };
         let reply: DevicesReply = self.authorised(call).map_err(|error| self.without_devices(error))?;
         reply.devices.into_iter().map(device).collect()
     }
 
-    /// Logs a device of the account out. Another than this one wants the scope [`Scope::Admin`].
+    /// Logs a device of the account out. Logging out another one than this needs the scope [`Scope::Admin`].
     pub fn revoke_device(&self, id: DeviceId) -> Result<(), TrackerError> {
         let path = format!("/api/v1/devices/{id}");
         let ended = self.authorised::<StatusReply>(Call::delete(&path));
         ended.map(drop).map_err(|error| self.without_devices(error))
     }
 
-    /// Logs this folder out: at the tracker, where `tell` says so and it can be reached, and in the folder in any case, where the
-    /// tokens, the certificate and its key are removed. `None` where nobody is logged in at this tracker.
+    /// Logs this folder out: at the tracker, if `tell` is set and it can be reached, and in the folder in any case, where the tokens,
+    /// the certificate and its key are removed. `None` where there is no login at this tracker.
     pub fn logout(&self, tell: bool) -> Result<Option<LoggedOut>, TrackerError> {
         let remove = || self.identity.remove().map_err(super::local);
         let Some(Ended { credentials, at_tracker }) = self.session.end(&self.http, tell, &remove)? else {
@@ -125,18 +127,20 @@ impl TrackerClient {
         Ok(Some(LoggedOut { account: credentials.peer_id, device, at_tracker }))
     }
 
-    /// Waits until nobody exchanges tokens, at most `longest`: a process that ends in the middle of that could lose its login.
+    /// Waits until no thread exchanges tokens, at most `longest`: a process that ends in the middle of that could lose its
+    /// login. Then joins the threads on which downloads asked; one that a silent tracker holds up ends with its time-outs.
     pub(crate) fn settle(&self, longest: Duration) {
         self.session.settle(longest);
+        let _held_up_by_the_tracker = self.askers().join(ASKERS_JOIN_MAX);
     }
 
-    /// How this machine logs in.
+    /// The device that a first login names.
     pub(super) fn introduction(&self) -> DeviceRequest {
         let label = self.options.device.label.clone().unwrap_or_else(|| label_of(&host_name()));
         DeviceRequest { label, scopes: self.options.device.scopes.iter().map(ToString::to_string).collect() }
     }
 
-    /// The same for who is logged in already: what is not said anew stays.
+    /// The device that a further login names. Label and scopes stay unless they are set anew.
     pub(super) fn introduction_again(&self) -> Result<DeviceRequest, TrackerError> {
         let mut introduced = self.introduction();
         if let Some(known) = self.session.current()?.and_then(|credentials| credentials.device) {
@@ -150,7 +154,7 @@ impl TrackerClient {
         Ok(introduced)
     }
 
-    /// An older tracker does not know the call; a newer one names the device it does not know.
+    /// Distinguishes a tracker without devices from one that does not know the device.
     fn without_devices(&self, error: TrackerError) -> TrackerError {
         match error {
             error if error.lacks_call("unknown_device") => {
@@ -172,14 +176,14 @@ fn host_name() -> String {
     told.unwrap_or_default()
 }
 
-/// A label as trackers take it, of a name that may be anything.
+/// Makes a label that trackers accept of any name.
 fn label_of(name: &str) -> String {
     let mut label: String = name.trim().chars().filter(|c| !c.is_control()).collect();
     label.truncate(label.floor_char_boundary(LABEL_BYTES_MAX));
     if label.is_empty() { LABEL_OF_NAMELESS.to_owned() } else { label }
 }
 
-/// Whether a tracker takes this label.
+/// Whether trackers accept this label.
 pub(crate) fn is_label(text: &str) -> bool {
     !text.is_empty() && text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control)
 }

@@ -1,13 +1,13 @@
-//! Why the tracker did not give what was asked.
+//! The ways a call to the tracker fails.
 
 use std::fmt;
 
-/// Why the tracker takes a device's refresh token no more.
+/// The reason why the tracker refuses a device's refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceEnd {
-    /// The device was logged out, or not used for long.
+    /// The device was logged out, or was not used for long.
     LoggedOut,
-    /// It was shown twice, so that there are two who have it.
+    /// The token was used twice, so a second machine has a copy of it.
     Reused,
 }
 
@@ -26,91 +26,92 @@ impl fmt::Display for DeviceEnd {
     }
 }
 
-/// By what the caller can do.
+/// A failed call, by what the caller can do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackerError {
-    /// Not an `http://` or `https://` URL.
+    /// The text is not an `http://` or `https://` URL.
     BadUrl(String),
-    /// No connection, or no answer in time, also after retries.
+    /// There was no connection, or no reply in time, also after retries.
     Unreachable {
-        /// Where.
+        /// The URL.
         url: String,
-        /// What happened.
+        /// The failure.
         why: String,
     },
-    /// It answers that it cannot do this now, also after retries.
+    /// The tracker replies that it cannot do this now, also after retries.
     Busy {
-        /// Where.
+        /// The URL.
         url: String,
-        /// What it says.
+        /// Its message.
         why: String,
     },
     /// There is no account for this tracker here, or its token is no longer good.
     NotLoggedIn,
     /// The login has ended at the tracker.
     DeviceEnded(DeviceEnd),
-    /// It is of a version that knows no devices.
+    /// The tracker is of a version without devices.
     NoDevices {
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// It refuses.
+    /// The tracker refuses.
     Answered {
         /// The HTTP status.
         status: u16,
-        /// Its stable word; may be empty.
+        /// The stable error code; may be empty.
         code: String,
-        /// Its sentence.
+        /// The message.
         message: String,
     },
-    /// `http://` to another machine, which nobody asked for by name.
+    /// The URL is `http://` on another machine, and plaintext was not allowed.
     PlaintextRefused {
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// Nobody has said yet which authority the swarm has: that is done when logging in.
+    /// The authority of the swarm is not known yet: it is pinned at the login.
     NotTrusted {
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// Whoever answers there cannot prove to be the tracker.
+    /// The server cannot prove to be the tracker.
     Impostor {
-        /// Where.
+        /// The URL.
         url: String,
-        /// What is wrong with its certificate.
+        /// The fault of its certificate.
         why: String,
-        /// What counted: the fingerprints of the swarm's authorities; empty where that is the public web.
+        /// The fingerprints of the swarm's authorities; empty where public roots are trusted.
         pinned: String,
     },
-    /// It shows another authority than the one that was named.
+    /// The tracker shows another authority than the one that was named.
     OtherAuthority {
-        /// Where.
+        /// The URL.
         url: String,
         /// The fingerprint that was named.
         given: String,
-        /// The one that it shows.
+        /// The fingerprint that the tracker shows.
         found: String,
     },
-    /// It has no authority to show.
+    /// The tracker shows no authority.
     NoAuthority {
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// It issues no certificates, so peers cannot prove to each other who they are.
+    /// The tracker issues no certificates, so peers cannot prove their identity to each other.
     NoCertificate {
-        /// Where.
+        /// The URL.
         url: String,
     },
-    /// It answers what no tracker should: perhaps something else listens there.
+    /// The reply is not one of a tracker: perhaps another program listens there.
     Malformed(String),
     /// The file with this node's credentials cannot be read or written.
     LocalState(String),
-    /// The node stops.
+    /// The node is stopping.
     Cancelled,
 }
 
 impl TrackerError {
-    /// Whether it knows no such call, as one of an earlier version: one that does and lacks the thing answers with the code `thing`.
+    /// Whether the tracker does not know the call, because it is of an earlier version. One that knows the call and lacks the thing
+    /// replies with the code `thing`.
     pub(super) fn lacks_call(&self, thing: &str) -> bool {
         matches!(self, Self::Answered { status: 404 | 405, code, .. } if code != thing)
     }

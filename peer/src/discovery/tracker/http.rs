@@ -1,7 +1,7 @@
-//! One HTTP exchange after another with a tracker: time-outs, bounded answers, and retries with a growing pause.
+//! HTTP exchanges with a tracker: time-outs, bounded replies, and retries with a growing pause.
 //!
-//! Where a swarm has several trackers, the one that answered last is asked; when it does not, the next one is, without a pause until
-//! all have been tried.
+//! Of several trackers of one swarm, the one that replied last is called. When it fails the next one is, without a pause until all
+//! have been tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,52 +19,52 @@ use super::{SMALL_ANSWER, TrackerError, TrackerOptions};
 use crate::cancel::Cancel;
 use crate::identity::Bundle;
 
-/// How long one exchange may take, unless the call says otherwise.
+/// The longest time of one exchange, unless the call sets another.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often a call is tried at most.
+/// The most attempts of one call.
 const ATTEMPTS_MAX: u32 = 4;
 /// The pause after the first failure; it doubles with each.
 const PAUSE_START: Duration = Duration::from_millis(250);
-/// The longest pause, also when the tracker asks for more: then the caller is told to come again.
+/// The longest pause. When the tracker asks for a longer one, the call fails and the caller may repeat it later.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
-/// No message of an error is shown longer.
+/// The longest error message that is shown.
 const MESSAGE_CHARS_MAX: usize = 500;
 
-/// What to ask.
+/// One call.
 #[derive(Clone)]
 pub(super) struct Call<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'a str,
     pub(super) body: Option<Vec<u8>>,
     pub(super) token: Option<String>,
-    /// Asking twice does no harm: retried also where the first request may have arrived.
+    /// Whether a second call does no harm, so that it is retried also where the first may have arrived.
     pub(super) repeatable: bool,
     pub(super) timeout: Duration,
-    /// Bytes of the longest answer that makes sense.
+    /// The longest reply that is read, in bytes.
     pub(super) answer_max: u64,
-    /// `If-None-Match`: an answer the caller has already.
+    /// `If-None-Match`: the ETag of a reply that the caller has already.
     pub(super) known: Option<String>,
-    /// No attempt is begun longer than this after the first. Such a call is not left half done where the node stops: what it changes
-    /// at the tracker has to become known here.
+    /// The window in which attempts begin. Such a call is not interrupted when the node stops, because this node has to know what
+    /// it changes at the tracker.
     pub(super) window: Option<Duration>,
 }
 
-/// What came back.
+/// The reply.
 pub(super) struct Answer {
-    /// Of class 2, or 304.
+    /// The status: 2xx or 304.
     pub(super) status: u16,
     pub(super) etag: Option<String>,
     body: Vec<u8>,
 }
 
 impl Answer {
-    /// As a test's tracker gives it.
+    /// Makes a reply for tests.
     #[cfg(test)]
     pub(super) fn new(status: u16, etag: Option<String>, body: Vec<u8>) -> Self {
         Self { status, etag, body }
     }
 
-    /// The body.
+    /// Parses the body.
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, TrackerError> {
         parse(&self.body)
     }
@@ -98,28 +98,28 @@ impl<'a> Call<'a> {
         Self { method: "PUT", repeatable: true, ..Self::post(path, body) }
     }
 
-    /// Each attempt takes at most `timeout`, and all begin within `window`, in which asking twice does no harm.
+    /// Limits each attempt to `timeout`. All attempts begin within `window`, in which a second call does no harm.
     pub(super) fn repeatable_within(self, timeout: Duration, window: Duration) -> Self {
         Self { repeatable: true, timeout, window: Some(window), ..self }
     }
 }
 
-/// How one attempt failed, by whether another may help.
+/// A failed attempt, by whether another one may help.
 enum Failure {
     /// The request did not reach the tracker.
     NotSent(String),
-    /// It may have.
+    /// The request may have reached the tracker.
     Lost(String),
-    /// The tracker says: later.
+    /// The tracker asks to try later.
     Later { why: String, after: Option<Duration> },
-    /// Final.
+    /// Another attempt is no use.
     Final(TrackerError),
 }
 
 /// Connection pools to the trackers of one swarm.
 pub(super) struct Http {
     bases: Vec<Base>,
-    /// The one that is asked: the last that answered.
+    /// The tracker that is called: the one that replied last.
     current: AtomicUsize,
     options: TrackerOptions,
     trust: Option<Trust>,
@@ -127,20 +127,20 @@ pub(super) struct Http {
 }
 
 impl Http {
-    /// `bases` are checked URLs without a slash at their end, at least one.
+    /// Makes pools for checked URLs without a slash at their end; at least one.
     pub(super) fn new(bases: &[String], options: &TrackerOptions, stop: Cancel) -> Self {
         let bases = bases.iter().map(|url| Base::new(url, options)).collect();
         Self { bases, current: AtomicUsize::new(0), options: options.clone(), trust: None, stop }
     }
 
-    /// Those trackers that are known by their role, with connections of its own, trusting nobody yet.
+    /// Returns the trackers that prove their role, with new connections that trust no authority yet.
     pub(super) fn twin(&self) -> Self {
         let by_role = self.bases.iter().filter(|base| base.way() == Way::Role);
         let urls: Vec<String> = by_role.map(|base| base.url().to_owned()).collect();
         Self::new(&urls, &self.options, self.stop.clone())
     }
 
-    /// With what is pinned for this swarm, where that counts.
+    /// Loads the pinned authorities, where trackers have to prove their role.
     pub(super) fn trusting(mut self, load: impl FnOnce() -> Result<Trust, TrackerError>) -> Result<Self, TrackerError> {
         if self.ways().contains(&Way::Role) {
             self.trust = Some(load()?);
@@ -149,12 +149,12 @@ impl Http {
         Ok(self)
     }
 
-    /// How each tracker is spoken to.
+    /// The transport of each tracker.
     pub(super) fn ways(&self) -> Vec<Way> {
         self.bases.iter().map(Base::way).collect()
     }
 
-    /// Whether the node stops.
+    /// Whether the node is stopping.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -163,7 +163,7 @@ impl Http {
         self.bases.first().map_or("", Base::url)
     }
 
-    /// From now on trackers have to prove their role with one of these.
+    /// Accepts certificates of these authorities only from now on.
     pub(super) fn trust(&self, roots: &Roots<'_>) {
         self.bases.iter().for_each(|base| base.trust(roots));
     }
@@ -172,14 +172,14 @@ impl Http {
         self.trust.as_ref().and_then(Trust::pinned)
     }
 
-    /// Only those that are pinned count.
+    /// Accepts the pinned authorities only.
     pub(super) fn trust_pinned(&self) {
         if let Some(pinned) = self.pinned() {
             self.trust(&Roots::Of(&pinned));
         }
     }
 
-    /// Pins what a proven tracker says; does nothing where trackers are known by something else.
+    /// Pins the authorities that a proven tracker names. Has no effect where trackers do not prove their role.
     pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
         let Some(trust) = &self.trust else { return Ok(()) };
         if trust.pinned().as_ref() != Some(authorities) {
@@ -189,12 +189,12 @@ impl Http {
         Ok(())
     }
 
-    /// The same for what came with an answer, which proves nothing where some trackers are asked in plaintext.
+    /// Pins the authorities that came with a reply. Has no effect where a tracker is called in plaintext: its reply proves nothing.
     pub(super) fn learn(&self, authorities: &Bundle) -> Result<(), TrackerError> {
         if self.ways().contains(&Way::Plaintext) { Ok(()) } else { self.pin(authorities) }
     }
 
-    /// Whether another process has pinned something else meanwhile, which counts from now on.
+    /// Whether another process has pinned other authorities meanwhile. They are accepted from now on.
     fn has_other_pins(&self) -> bool {
         let found = self.trust.as_ref().and_then(|trust| trust.reload().ok().flatten());
         if let Some(found) = &found {
@@ -203,15 +203,15 @@ impl Http {
         found.is_some()
     }
 
-    /// Asks until there is an answer, or trying again is no use.
+    /// Makes a call until there is a reply, or another attempt is no use. Parses the body.
     pub(super) fn json<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, TrackerError> {
         self.answer(call)?.parse()
     }
 
-    /// The same for callers who look at more than the body.
+    /// Makes a call until there is a reply, or another attempt is no use.
     pub(super) fn answer(&self, call: &Call<'_>) -> Result<Answer, TrackerError> {
         let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
-        // Of a list in which one may not be asked none is: the user would not notice.
+        // One tracker that may not be called refuses the whole list; otherwise the user would not notice.
         self.bases.iter().try_for_each(|base| base.agent().map(drop))?;
         let (mut pause, begun) = (PAUSE_START, Instant::now());
         let in_time = |wait: Duration| call.window.is_none_or(|window| begun.elapsed() + wait < window);
@@ -228,7 +228,7 @@ impl Http {
             }
             let (error, wait) = self.judge(self.bases[at].url(), failure, call.repeatable, pause);
             match wait {
-                // The next tracker may answer at once.
+                // The next tracker may reply at once, so there is no pause.
                 Some(_) if attempt % trackers != 0 && in_time(Duration::ZERO) => continue,
                 Some(wait) if attempt < ATTEMPTS_MAX * trackers && in_time(wait) => self.pause(wait, call)?,
                 _ => return Err(error),
@@ -238,7 +238,7 @@ impl Http {
         unreachable!("the last attempt returns")
     }
 
-    /// What the failure means, and how long to wait before another attempt; `None` for never.
+    /// Returns the error of a failed attempt, and the pause before another; `None` when another is no use.
     fn judge(
         &self,
         base: &str,
@@ -294,7 +294,7 @@ impl Http {
         }
     }
 
-    /// Where the other side's certificate is what is wrong.
+    /// Returns the error of a refused certificate, if that is the failure.
     fn impostor(&self, base: &Base, error: &ureq::Error) -> Option<Failure> {
         let why = match tls_error(error)? {
             rustls::Error::InvalidCertificate(why) => why.to_string(),
@@ -333,7 +333,7 @@ fn send(base: &Base, call: &Call<'_>) -> Result<Result<Response<Body>, ureq::Err
     })
 }
 
-/// What TLS has to say about it.
+/// The TLS error in a failed exchange.
 fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
     match error {
         ureq::Error::Rustls(error) => Some(error),
@@ -343,7 +343,7 @@ fn tls_error(error: &ureq::Error) -> Option<&rustls::Error> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, TrackerError> {
-    // serde's message may quote the answer; its place is enough.
+    // serde's message may quote the reply, so only its position is used.
     serde_json::from_slice(bytes)
         .map_err(|e| TrackerError::Malformed(format!("unexpected JSON at line {} column {}", e.line(), e.column())))
 }

@@ -1,4 +1,4 @@
-//! What a user says about speaking to trackers.
+//! The options of calls to trackers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,35 +6,35 @@ use std::str::FromStr;
 use super::Scope;
 use crate::identity::Fingerprint;
 
-/// How trackers are spoken to; the default is the strictest.
+/// Options of calls to trackers. The default is the strictest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrackerOptions {
-    /// `http://` beyond this machine as well.
+    /// Whether `http://` is allowed to other machines.
     pub allow_plaintext: bool,
-    /// By what `https://` knows a tracker.
+    /// The certificates that an `https://` tracker has to have.
     pub tls: TrackerTls,
-    /// The authority to take for the swarm's at `register` and `login`; without it the first one that is met.
+    /// The authority of the swarm, for `register` and `login`. Without it, the first one met is pinned.
     pub ca_fingerprint: Option<Fingerprint>,
-    /// How this machine introduces itself when it logs in.
+    /// The device that a login names.
     pub device: DeviceOptions,
 }
 
-/// How a machine introduces itself when it logs in.
+/// The device that a login names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceOptions {
-    /// What people know it by, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default its host name.
+    /// Its label, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default its host name.
     pub label: Option<String>,
-    /// What the login is to be good for; empty for everything.
+    /// The scopes of the login; empty for all.
     pub scopes: Vec<Scope>,
 }
 
-/// By what `https://` knows a tracker.
+/// The certificates that an `https://` tracker has to have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TrackerTls {
-    /// By the swarm's own authority, whatever the host is called.
+    /// Certificates of the swarm's own authority, whatever the host is called.
     #[default]
     Swarm,
-    /// As a browser does: by its host name, and the authorities of the public web. For a tracker behind a proxy that ends TLS.
+    /// Certificates for its host name from a public authority, as in a browser: for a tracker behind a proxy that ends TLS.
     Public,
 }
 
@@ -50,7 +50,7 @@ impl FromStr for TrackerTls {
     }
 }
 
-/// A word that is none of them.
+/// The text names none of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownTls;
 

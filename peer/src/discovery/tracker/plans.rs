@@ -1,4 +1,4 @@
-//! Plans that were answered lately, so that the tracker needs to tell only what has changed since.
+//! A cache of the last plans, so that the tracker needs to send only the changes since.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,28 +9,28 @@ use peernet_protos::rest::{PlanManifest, PlanReply, PlanSource};
 use super::TrackerError;
 use super::http::Answer;
 
-/// How many files' plans are kept; past it all are asked for anew.
+/// The most files whose plans are kept. Past that, all plans are forgotten and asked for in full.
 const PLANS_MAX: usize = 256;
-/// How many sources of a file are kept beside the ones that its plan shows.
+/// The most sources of a file that are kept beside those of its plan.
 const SOURCES_MAX: usize = 200;
 
 /// The last plan of a file.
-struct Known {
+struct Kept {
     etag: String,
     plan: PlanReply,
-    /// Everyone who was told in full, by manifest and peer.
+    /// The sources that were sent in full, by manifest and peer.
     sources: HashMap<(String, String), PlanSource>,
 }
 
-/// The plans.
+/// The cache.
 #[derive(Default)]
 pub(super) struct Plans {
-    known: Mutex<HashMap<FileHash, Known>>,
+    known: Mutex<HashMap<FileHash, Kept>>,
 }
 
 impl Plans {
-    /// A file's plan as it is now. `ask` gets the `ETag` of the one that is known; where its answer cannot be made whole with
-    /// that, it is asked again without.
+    /// Returns the present plan of a file. `ask` gets the ETag of the kept plan. If its reply is a change of another plan, `ask` is called
+    /// again without.
     pub(super) fn ask(
         &self,
         file: FileHash,
@@ -46,7 +46,7 @@ impl Plans {
         self.take(file, None, &answer)?.ok_or_else(|| TrackerError::Malformed("changes of no plan".to_owned()))
     }
 
-    /// The whole plan that an answer makes; `None` where it needs what is not known.
+    /// Makes the whole plan of a reply; `None` where the reply refers to sources that are not kept.
     fn take(&self, file: FileHash, asked: Option<&str>, answer: &Answer) -> Result<Option<PlanReply>, TrackerError> {
         let mut plans = self.lock();
         let known = plans.get(&file).filter(|known| asked == Some(known.etag.as_str()));
@@ -70,16 +70,16 @@ impl Plans {
             plans.clear();
         }
         let sources = remembered(before, plan);
-        plans.insert(file, Known { etag: etag.clone(), plan: plan.clone(), sources });
+        plans.insert(file, Kept { etag: etag.clone(), plan: plan.clone(), sources });
         Ok(merged)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<FileHash, Known>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<FileHash, Kept>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The plan that changes make of who was told before; `None` where somebody is named who was not.
+/// Applies changes to the kept sources; `None` where they refer to a source that is not kept.
 fn merge(known: &HashMap<(String, String), PlanSource>, delta: PlanReply) -> Option<PlanReply> {
     let whole = |manifest: PlanManifest| {
         let PlanManifest { manifest_id, mut sources, kept, .. } = manifest;
@@ -92,7 +92,7 @@ fn merge(known: &HashMap<(String, String), PlanSource>, delta: PlanReply) -> Opt
     Some(PlanReply { manifests, base: None, ..delta })
 }
 
-/// Who is known after this plan: those from before, less who is gone, and the plan's.
+/// Returns the sources to keep after a plan: the kept ones without those that are gone, and those of the plan.
 fn remembered(
     mut sources: HashMap<(String, String), PlanSource>,
     plan: &PlanReply,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_make_the_plan_whole_and_nothing_new_leaves_it() {
+    fn changes_complete_the_kept_plan() {
         let (asked, named) = play(
             vec![
                 (200, "1", Some(plan(None, "a,b", "", ""))),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_name_a_stranger_or_of_another_plan_are_asked_for_whole() {
+    fn changes_of_another_plan_are_asked_for_in_full() {
         for delta in [plan(Some("1"), "", "b", ""), plan(Some("0"), "b", "", "")] {
             let first = (200, "1", Some(plan(None, "a", "", "")));
             let (asked, named) =

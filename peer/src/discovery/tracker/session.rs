@@ -1,5 +1,5 @@
-//! The tokens in use: taken from the credentials file, renewed before they end, read again when another process has logged in
-//! meanwhile.
+//! The tokens in use. They are read from the credentials file, renewed before they expire, and read again when another process
+//! has logged in.
 
 mod ending;
 mod renewal;
@@ -21,21 +21,21 @@ use crate::home::{Credentials, CredentialsFile, DeviceLogin};
 pub use ending::AtTracker;
 pub(super) use ending::Ended;
 
-/// How often who waits for a renewal looks.
+/// How often a thread that waits for a renewal checks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct Session {
     url: String,
     file: CredentialsFile,
-    // Held over no network call but the renewal, which one thread does for all.
+    // Not held during network calls, except by the renewal, which one thread makes for all.
     current: Mutex<State>,
 }
 
-/// What this process knows of the file.
+/// The credentials file as this process knows it.
 #[derive(Default)]
 struct State {
     credentials: Option<Credentials>,
-    /// What the tracker takes no more; it is not asked again until the file has something else.
+    /// The refresh token that the tracker refuses. It is not tried again until the file has another one.
     refused: Option<Refused>,
 }
 
@@ -53,14 +53,14 @@ impl Session {
         Ok(current.credentials.clone())
     }
 
-    /// The same as it is in the file now.
+    /// The account as it is in the file now.
     pub(super) fn reload(&self) -> Result<Option<Credentials>, TrackerError> {
         let fresh = self.stored()?;
         self.lock().credentials.clone_from(&fresh);
         Ok(fresh)
     }
 
-    /// Takes what a login gave into use and into the file. `introduced` is as what the login asked for it.
+    /// Takes the tokens of a login into use and writes them to the file. `introduced` is the device that the login named.
     pub(super) fn keep(
         &self,
         reply: &TokenReply,
@@ -76,13 +76,13 @@ impl Session {
         Ok(credentials)
     }
 
-    /// Makes a call in the account's name. A token that is refused is replaced once: by that in the file, if it is another (the
-    /// password may have been changed by another process of this user), or by one from the tracker.
+    /// Makes a call in the account's name. A refused token is replaced once: by the one in the file, if another process has
+    /// changed it, or by one from the tracker.
     pub(super) fn run<T: DeserializeOwned>(&self, http: &Http, call: Call<'_>) -> Result<T, TrackerError> {
         self.ask(http, call)?.parse()
     }
 
-    /// The same for callers who look at more than the body.
+    /// Makes a call, and returns status and headers with the body.
     pub(super) fn ask(&self, http: &Http, mut call: Call<'_>) -> Result<Answer, TrackerError> {
         let token = self.token(http)?;
         call.token = Some(token.clone());
@@ -98,7 +98,7 @@ impl Session {
         }
     }
 
-    /// Waits until nobody renews, at most `longest`.
+    /// Waits until no renewal is under way, at most `longest`.
     pub(super) fn settle(&self, longest: Duration) {
         let deadline = Instant::now() + longest;
         while matches!(self.current.try_lock(), Err(TryLockError::WouldBlock)) && Instant::now() < deadline {
@@ -106,7 +106,7 @@ impl Session {
         }
     }
 
-    /// One that is good now, as far as is known.
+    /// Returns a token that is good now, as far as is known.
     fn token(&self, http: &Http) -> Result<String, TrackerError> {
         let known = self.lock().credentials.clone();
         if let Some(known) = known.filter(|known| !known.is_stale(unix_now())) {
@@ -115,8 +115,8 @@ impl Session {
         match self.renewed(http, &|it| it.is_stale(unix_now())) {
             Ok(fresh) => Ok(fresh.token),
             Err(error @ (TrackerError::NotLoggedIn | TrackerError::DeviceEnded(_))) => Err(error),
-            // What cannot be renewed at this moment goes on while it works: also while the node stops, for its last feedback and
-            // its good-bye.
+            // A token that cannot be renewed at this moment is used while it is good, also while the node stops: its last
+            // feedback and the end of its leases need one.
             Err(error) => {
                 let old = self.lock().credentials.clone().filter(|old| !old.is_expired(unix_now()));
                 old.map(|old| old.token).ok_or(error)
@@ -131,7 +131,7 @@ impl Session {
         device: Option<DeviceLogin>,
     ) -> Result<Credentials, TrackerError> {
         let (peer_id, obtained_at) = (reply.peer_id.parse().map_err(|e| malformed("peer_id", e))?, unix_now());
-        // Where that is past already, one of the clocks is wrong: then the tracker's refusal says when it is time.
+        // If that is past already, one of the clocks is wrong. The tracker's refusal then says when it is time to renew.
         let expires_at = if reply.expires_at > obtained_at { reply.expires_at } else { 0 };
         let (tracker, token) = (self.url.clone(), reply.token.clone());
         Ok(Credentials { tracker, peer_id, address, token, obtained_at, expires_at, device })
@@ -151,7 +151,7 @@ impl Session {
     }
 }
 
-/// What a tracker that knows devices tells of one. Older ones tell nothing.
+/// The device that a tracker names in its reply. Trackers without devices name none.
 fn device_of(reply: &TokenReply, label: &str, scopes: &[String]) -> Result<Option<DeviceLogin>, TrackerError> {
     let (Some(id), Some(refresh_token)) = (&reply.device_id, &reply.refresh_token) else { return Ok(None) };
     Ok(Some(DeviceLogin {
@@ -163,7 +163,7 @@ fn device_of(reply: &TokenReply, label: &str, scopes: &[String]) -> Result<Optio
     }))
 }
 
-/// Of the token, and not of a password that is in the call.
+/// Whether the tracker refused the token, and not a password in the call.
 fn is_refusal(error: &TrackerError) -> bool {
     matches!(error, TrackerError::Answered { status: 401, code, .. } if code != "invalid_credentials")
 }

@@ -1,4 +1,4 @@
-//! Signed manifests at the tracker: putting one's own signature there, and asking who has signed.
+//! Signed manifests at the tracker: publishing with this node's signature, and asking for publications.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::http::Call;
 use super::{TrackerClient, TrackerError, local};
 use crate::publication::{Publication, PublicationKey, Publisher, is_signed};
 
-/// How long who publishes a file may take to be told where that is only shown.
+/// How long the tracker may take to name the publisher where that is only shown.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 impl TrackerClient {
-    /// Says that the account in use publishes this manifest, with this machine's key. Again is as good. A tracker of an earlier version
-    /// takes none, which is no error.
+    /// Publishes this manifest for the account in use, with this machine's key. Repeating it changes nothing. A tracker of an earlier
+    /// version keeps no signatures, which is no error.
     pub fn sign(&self, manifest: ManifestId) -> Result<Option<PublicationKey>, TrackerError> {
         let account = self.session.current()?.ok_or(TrackerError::NotLoggedIn)?.peer_id;
         let signer = self.identity.signer().map_err(local)?;
@@ -31,14 +31,14 @@ impl TrackerClient {
         }
     }
 
-    /// The first who published a manifest, if the tracker says so at once: it is asked a single time, for 3 s.
+    /// Returns the first publication of a manifest, if the tracker replies at once: it is asked a single time, for 3 s.
     pub fn first_publication(&self, manifest: ManifestId) -> Result<Option<Publication>, TrackerError> {
         let path = format!("/api/v1/manifests/{manifest}/signatures");
         let call = Call::get(&path).repeatable_within(AT_ONCE, Duration::ZERO);
         Ok(self.publications(manifest, call)?.first().copied())
     }
 
-    /// How this publisher has published a manifest, if he has.
+    /// Returns the publication of a manifest by this publisher, if there is one.
     pub fn publication_by(
         &self,
         manifest: ManifestId,
@@ -53,7 +53,7 @@ impl TrackerClient {
         Ok(told.into_iter().find(|publication| publication.is_of(publisher)))
     }
 
-    /// What the tracker tells; signatures that are not right are left out, whoever passes them on.
+    /// Asks for publications. Signatures that are not right are left out, because the tracker only passes them on.
     fn publications(&self, manifest: ManifestId, call: Call<'_>) -> Result<Vec<Publication>, TrackerError> {
         match self.authorised::<SignaturesReply>(call) {
             Err(TrackerError::Answered { status: 404 | 405, .. }) => Ok(Vec::new()),
@@ -99,7 +99,7 @@ mod tests {
         let expected = Publication { account, key: signer.key(), signed_at: 9 };
         assert_eq!(publication(manifest, &told), Some(expected));
         assert_eq!(publication(ManifestId([8; 32]), &told), None);
-        // Another account in its place: what a tracker that lies about whose it is would send.
+        // Another account in its place: a lie of the tracker about the publisher.
         let other = SignatureBody { peer_id: PeerId::from_random([2; 16]).to_string(), ..told.clone() };
         assert_eq!(publication(manifest, &other), None);
         for broken in [

@@ -1,5 +1,5 @@
-//! Whom this node takes for its swarm's authority: what is pinned in its folder, and the first contact with a tracker, in which that
-//! is decided. Until it is, nothing is told: no password, no token.
+//! The authorities that this node trusts for its swarm: those pinned in its folder, and the first contact with a tracker, which pins
+//! them. Before that, no password and no token is sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -18,24 +18,24 @@ const AUTHORITY: &str = "/api/v1/authority";
 pub(super) struct Trust {
     file: TrustFile,
     trackers: String,
-    /// As it is in use.
+    /// The authorities in use.
     current: Mutex<Option<Bundle>>,
 }
 
 impl Trust {
-    /// With what is pinned.
+    /// Loads the pinned authorities.
     pub(super) fn load(file: TrustFile, trackers: String) -> Result<Self, TrackerError> {
         let trust = Self { file, trackers, current: Mutex::new(None) };
         trust.reload()?;
         Ok(trust)
     }
 
-    /// What is in use.
+    /// Returns the authorities in use.
     pub(super) fn pinned(&self) -> Option<Bundle> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Looks into the file again: another process may have met the tracker's new authority. What is there now, if that is another.
+    /// Reads the file again: another process may have met the tracker's new authority. Returns the authorities if they are others.
     pub(super) fn reload(&self) -> Result<Option<Bundle>, TrackerError> {
         let found = self.file.pinned(&self.trackers).map_err(|error| TrackerError::LocalState(error.to_string()))?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ impl Trust {
         Ok(found)
     }
 
-    /// From now on these, which are others than those in use.
+    /// Pins and uses these authorities, which are others than those in use.
     pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
         let failed = |error: crate::error::NodeError| TrackerError::LocalState(error.to_string());
         self.file.pin(&self.trackers, authorities).map_err(failed)?;
@@ -55,7 +55,7 @@ impl Trust {
     }
 }
 
-/// Before anything secret goes to a tracker: knows its authority, or gets to know it.
+/// Makes sure that the authority is known before anything secret is sent to a tracker.
 pub(super) fn meet(http: &Http, options: &TrackerOptions, log: &Log) -> Result<(), TrackerError> {
     let given = options.ca_fingerprint;
     match (http.ways(), given) {
@@ -69,7 +69,7 @@ fn meet_by_role(http: &Http, given: Option<Fingerprint>, log: &Log) -> Result<()
     match (http.pinned(), given) {
         (Some(_), None) => return Ok(()),
         (Some(pinned), Some(given)) if pinned.fingerprints().contains(&given) => return Ok(()),
-        // Named anew: the operator has replaced the authority, and has said by what.
+        // The user named another authority: the operator has replaced it.
         (Some(_), Some(_)) | (None, _) => {}
     }
     let met = first_contact(http, given)?;
@@ -83,11 +83,11 @@ fn meet_by_role(http: &Http, given: Option<Fingerprint>, log: &Log) -> Result<()
     Ok(())
 }
 
-/// Looks at what anybody there shows, decides, and connects again to one who proves it.
+/// Reads the authorities that the server shows, decides which to trust, and connects again to a server that proves one.
 ///
-/// All that with connections of its own: whoever uses this client meanwhile talks to nobody who has proven nothing.
-/// Of several authorities only the one that was named is taken for the proof: everybody knows the certificates of all of them, and
-/// could show them beside his own.
+/// It uses connections of its own, so that other threads do not talk to an unproven server meanwhile.
+/// Of several authorities only the named one is accepted as proof: their certificates are public, and an attacker could show them
+/// beside its own.
 fn first_contact(http: &Http, given: Option<Fingerprint>) -> Result<Bundle, TrackerError> {
     let apart = http.twin();
     apart.trust(&Roots::Anybody);

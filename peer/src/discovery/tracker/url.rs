@@ -1,16 +1,16 @@
-//! Tracker URLs and what goes into them.
+//! Tracker URLs, and the escaping of their parts.
 
 use std::net::IpAddr;
 
 use super::TrackerError;
 
-/// No tracker's URL is longer.
+/// The longest tracker URL, in bytes.
 const URL_BYTES_MAX: usize = 2_048;
 
-/// The most trackers of one swarm that a peer is told of.
+/// The most trackers of one swarm in a list.
 const TRACKERS_MAX: usize = 8;
 
-/// Checks the scheme and that there is a host, and takes slashes off the end, as version 1's users may have typed them.
+/// Checks that a URL has a known scheme and a host, and removes slashes at its end, which version 1's users may have typed.
 pub fn normal_url(url: &str) -> Result<String, TrackerError> {
     let bad = || TrackerError::BadUrl(url.to_owned());
     let trimmed = url.trim().trim_end_matches('/');
@@ -24,7 +24,7 @@ pub fn normal_url(url: &str) -> Result<String, TrackerError> {
     if good { Ok(trimmed.to_owned()) } else { Err(bad()) }
 }
 
-/// Whether what is sent there does not leave this machine.
+/// Whether requests to this host stay on this machine.
 pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn is_loopback(url: &str) -> bool {
     number.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
-/// The trackers of one swarm, written with commas between them: each checked as [`normal_url`] does, at least one, each once.
+/// Parses a list of trackers of one swarm with commas between them. Each is checked by [`normal_url`]; at least one, each once.
 pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
     let mut normal: Vec<String> = Vec::new();
     for url in urls.split(',') {
@@ -44,12 +44,12 @@ pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
     if normal.len() > TRACKERS_MAX { Err(TrackerError::BadUrl(urls.to_owned())) } else { Ok(normal) }
 }
 
-/// Each of several trackers that are written with commas between them.
+/// Splits a list of trackers with commas between them.
 pub fn each_url(urls: &str) -> Vec<String> {
     urls.split(',').map(str::to_owned).collect()
 }
 
-/// Whether two lists of trackers name one in common, and so one swarm.
+/// Whether two lists of trackers have one in common, so that they are of one swarm.
 pub fn same_swarm(one: &str, other: &str) -> bool {
     let others: Vec<&str> = other.split(',').collect();
     one.split(',').any(|url| others.contains(&url))

@@ -1,12 +1,14 @@
-//! What travels to and from the tracker, to and from validated types. Nothing the tracker sends is believed unchecked: it
-//! may be another program, or an attacker.
+//! Conversion between the tracker's REST bodies and validated types.
+//!
+//! Nothing the tracker sends is believed unchecked: the other end may be another program, or an attacker.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use data_encoding::BASE64;
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::download::Has;
+use peernet_engine::candidate::Candidates;
+use peernet_engine::download::{Has, Protocol};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::{CHUNKS_MAX, Geometry, Manifest};
 use peernet_protos::limits::{ADDRESS_BYTES_MAX, SOURCES_PER_PLAN};
@@ -19,15 +21,13 @@ use super::{Announced, AnnouncedFile, Hit, Hits, Me, ReachedAt, TrackerError};
 use crate::discovery::{Plan, PlannedManifest, Source, V1Listing};
 use crate::transfers::Transport;
 
-/// The manifests of a plan that are looked at; the first ones are the most widely held.
+/// The most manifests of a plan that are read; the first ones are the most widely held.
 const MANIFESTS_MAX: usize = 64;
-/// The addresses of a source that are looked at.
-const ADDRESSES_MAX: usize = 8;
-/// The distinct peers of a version 1 lookup that are looked at.
+/// The most distinct peers of a version 1 lookup that are read.
 const V1_SOURCES_MAX: usize = 256;
-/// However short the tracker's lease, renewing more often than this is no use.
+/// The shortest time between renewals, however short the tracker's lease.
 const RENEW_MIN: Duration = Duration::from_secs(5);
-/// However long, looking in once an hour does no harm.
+/// The longest time between renewals, however long the lease: one call an hour costs nothing.
 const RENEW_MAX: Duration = Duration::from_secs(3_600);
 
 fn malformed(what: &str, error: impl std::fmt::Display) -> TrackerError {
@@ -47,13 +47,13 @@ pub(super) fn me(reply: MeReply) -> Result<Me, TrackerError> {
     })
 }
 
-/// One bad manifest or source does not spoil the others: it is left out.
+/// Converts a plan. A bad manifest or source is left out, so that it does not spoil the others.
 pub(super) fn plan(asked: FileHash, reply: PlanReply) -> Result<Plan, TrackerError> {
     if reply.file_hash.parse() != Ok(asked) {
         return Err(malformed("plan", "it is about another file"));
     }
     let manifests = reply.manifests.into_iter().take(MANIFESTS_MAX).filter_map(planned_manifest).collect();
-    // An older tracker says nothing, and knows no other than public.
+    // An older tracker sends no visibility, and has public files only.
     let restricted = !matches!(reply.access.as_str(), "" | ACCESS_PUBLIC);
     Ok(Plan { file_name: reply.file_name, manifests, v1_listed: reply.v1_listed, restricted })
 }
@@ -71,10 +71,10 @@ fn planned_manifest(manifest: PlanManifest) -> Option<PlannedManifest> {
 }
 
 fn planned_source(source: PlanSource, count: ChunkCount) -> Option<Source> {
-    let (transport, v1) = match source.transport.as_str() {
-        GRPC_TLS => (Transport::Tls, false),
-        GRPC => (Transport::Plaintext, false),
-        GRPC_V1 => (Transport::Plaintext, true),
+    let (transport, protocol) = match source.transport.as_str() {
+        GRPC_TLS => (Transport::Tls, Protocol::FetchStream),
+        GRPC => (Transport::Plaintext, Protocol::FetchStream),
+        GRPC_V1 => (Transport::Plaintext, Protocol::Version1),
         // A transport of a later version.
         _ => return None,
     };
@@ -82,8 +82,8 @@ fn planned_source(source: PlanSource, count: ChunkCount) -> Option<Source> {
         Have::Complete => Has::Complete,
         Have::Bitmap(text) => Has::Chunks(Bitmap::from_bytes(&BASE64.decode(text.as_bytes()).ok()?, count)?),
     };
-    let addresses = source.addresses.into_iter().filter(|a| a.len() <= ADDRESS_BYTES_MAX).take(ADDRESSES_MAX).collect();
-    Some(Source { peer: source.peer_id.parse().ok()?, addresses, transport, v1, has })
+    let peer = source.peer_id.parse().ok()?;
+    Some(Source { peer, candidates: Candidates::hosts(source.addresses), transport, protocol, has })
 }
 
 pub(super) fn manifest(asked: ManifestId, body: ManifestBody) -> Result<(Manifest, String), TrackerError> {
@@ -93,7 +93,7 @@ pub(super) fn manifest(asked: ManifestId, body: ManifestBody) -> Result<(Manifes
         .map_err(|e| malformed("manifest", e))?;
     match manifest.id() == asked {
         true => Ok((manifest, body.file_name)),
-        false => Err(malformed("manifest", "it has another id than the one asked for")),
+        false => Err(malformed("manifest", "its id is not the one asked for")),
     }
 }
 
@@ -155,14 +155,14 @@ fn hit(file: SearchFile) -> Result<Hit, TrackerError> {
     })
 }
 
-/// Version 1 lists holders per chunk; a download wants chunks per holder.
+/// Converts version 1's lookup. It lists holders by chunk; a download needs chunks by holder.
 pub(super) fn v1_listing(reply: LookupV1Reply) -> Result<Option<V1Listing>, TrackerError> {
     let count = u32::try_from(reply.chunks.len()).unwrap_or(u32::MAX);
     if count == 0 {
         return Ok(None);
     }
     if count > CHUNKS_MAX || reply.chunks.keys().next_back() != Some(&(count - 1)) {
-        return Err(malformed("chunks", "their numbers have gaps, or they are too many"));
+        return Err(malformed("chunks", "expected every number from 0 and at most as many as a manifest has"));
     }
     let mut chunk_hashes = Vec::with_capacity(reply.chunks.len());
     let mut holders = Holders::new(ChunkCount(count));
@@ -177,7 +177,7 @@ pub(super) fn v1_listing(reply: LookupV1Reply) -> Result<Option<V1Listing>, Trac
     Ok(Some(V1Listing { chunk_hashes, sources: holders.into_sources() }))
 }
 
-/// Who holds what, in the order they were met: the best first.
+/// Peers and the chunks they hold, in the order they were named: the best first.
 struct Holders {
     count: ChunkCount,
     met: Vec<(PeerId, String, Bitmap)>,
@@ -205,7 +205,13 @@ impl Holders {
     fn into_sources(self) -> Vec<Source> {
         let source = |(peer, address, bitmap): (PeerId, String, Bitmap)| {
             let has = if bitmap.is_full() { Has::Complete } else { Has::Chunks(bitmap) };
-            Source { peer, addresses: vec![address], transport: Transport::Plaintext, v1: true, has }
+            Source {
+                peer,
+                candidates: Candidates::hosts([address]),
+                transport: Transport::Plaintext,
+                protocol: Protocol::Version1,
+                has,
+            }
         };
         self.met.into_iter().map(source).collect()
     }

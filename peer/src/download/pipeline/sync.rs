@@ -1,4 +1,4 @@
-//! Makes what is written durable, a window at a time, and only then says so in the journal.
+//! Makes written chunks durable, a window at a time, and only then names them in the journal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -7,17 +7,18 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use peernet_engine::ids::ChunkIndex;
 
 use crate::download::FetchLimits;
-use crate::download::event::{Event, tell};
+use crate::download::event::{Event, send};
 use crate::part::{Journal, Storage};
 
-/// A chunk that was written.
+/// A chunk that is verified and written.
 pub(crate) struct Written {
     pub(crate) chunk: ChunkIndex,
     pub(crate) bytes: u32,
-    /// Where it is the last chunk of a file whose size was not known: its length.
+    /// Its length, where it is the last chunk of a file whose size was not known.
     pub(crate) last_len: Option<u32>,
 }
 
+/// Chunks that are written and not in the journal yet.
 #[derive(Default)]
 struct Window {
     chunks: Vec<ChunkIndex>,
@@ -26,9 +27,9 @@ struct Window {
     since: Option<Instant>,
 }
 
-/// The thread: until the sender is dropped. Then one last time, unless `skip_last` says that the whole file is about to
-/// be synced anyway. Returns the journal.
-pub(crate) fn keep(
+/// Runs the syncing thread until the sender is dropped, and returns the journal. Syncs a last time then, unless `skip_last`
+/// says that the whole file is about to be synced anyway.
+pub(crate) fn run(
     part: &Storage,
     mut journal: Journal,
     written: &Receiver<Written>,
@@ -43,7 +44,7 @@ pub(crate) fn keep(
             Some(due) => written.recv_deadline(due),
             None => written.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
-        let over = match next {
+        let is_over = match next {
             Ok(chunk) => {
                 window.add(&chunk);
                 false
@@ -51,17 +52,17 @@ pub(crate) fn keep(
             Err(RecvTimeoutError::Timeout) => false,
             Err(RecvTimeoutError::Disconnected) => true,
         };
-        if over && skip_last.load(Ordering::Acquire) {
+        if is_over && skip_last.load(Ordering::Acquire) {
             return journal;
         }
-        if (over || window.is_due(limits))
+        if (is_over || window.is_due(limits))
             && let Err(error) = window.flush(part, limits.survive_power_cut, &mut journal)
         {
-            // After the end nobody listens: then what is not in the journal is fetched again, no more.
-            let _ = tell(events, Event::Disk("syncing the part file".to_owned(), error));
+            // The event loop may have ended. Then a later run fetches again what is not in the journal.
+            let _ = send(events, Event::Disk("syncing the part file".to_owned(), error));
             return journal;
         }
-        if over {
+        if is_over {
             return journal;
         }
     }
@@ -79,8 +80,8 @@ impl Window {
         self.bytes >= limits.sync_bytes || self.since.is_some_and(|since| since.elapsed() >= limits.sync_interval)
     }
 
-    /// Has the part written, and synced where the bytes must survive a power cut, and then says in the journal what is
-    /// there.
+    /// Waits until the part is written, and synced where the bytes must survive a power cut. Then names the chunks in the
+    /// journal.
     fn flush(&mut self, part: &Storage, survives_power_cut: bool, journal: &mut Journal) -> std::io::Result<()> {
         if self.chunks.is_empty() {
             return Ok(());
@@ -98,7 +99,7 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use peernet_engine::assembly::Shape;
-    use peernet_engine::ids::FileHash;
+    use peernet_engine::ids::{ByteCount, FileHash};
     use peernet_engine::journal::Identity;
     use peernet_engine::manifest::Geometry;
 
@@ -106,7 +107,7 @@ mod tests {
     use crate::part::{Part, Selected, WriterId, many_files, open_without_writers};
 
     #[test]
-    fn the_journal_names_only_what_is_written_whether_that_is_synced_or_not() {
+    fn the_journal_names_only_written_chunks() {
         for survives_power_cut in [true, false] {
             let folder = tempfile::tempdir().unwrap();
             let (path, journal) = (folder.path().join("part"), folder.path().join("journal"));
@@ -115,7 +116,7 @@ mod tests {
             let identity = Identity { file_hash: FileHash([0; 32]), manifest: [0; 32], shape };
             let (mut journal, _) = Journal::open(&journal, &identity, survives_power_cut).unwrap();
             let part = Part::open_tree(&path, Selected::of(collection, |_| true)).unwrap().unwrap();
-            // They would come to it later.
+            // The threads that write files would do it later.
             let _writers = open_without_writers(part.storage().tree().unwrap());
             let (chunk, writer) = (ChunkIndex(0), WriterId(1));
             part.claim(chunk, writer);
@@ -126,5 +127,44 @@ mod tests {
             window.flush(part.storage(), survives_power_cut, &mut journal).unwrap();
             assert!(path.join("f/39").exists());
         }
+    }
+
+    /// Sends written chunks to the thread and returns what the journal names after its end.
+    fn check(chunks: &[Written], skip_last: bool, limits: &FetchLimits) -> (Vec<u32>, Vec<Event>) {
+        let folder = tempfile::tempdir().unwrap();
+        let journal_path = folder.path().join("journal");
+        let shape = Shape::Sized(Geometry::new(ByteCount(3 << 20), 1 << 20).unwrap());
+        let identity = Identity { file_hash: FileHash([0; 32]), manifest: [0; 32], shape };
+        let (journal, _) = Journal::open(&journal_path, &identity, false).unwrap();
+        let part = Part::open(&folder.path().join("part")).unwrap().unwrap();
+        let (sender, written) = crossbeam_channel::unbounded();
+        for Written { chunk, bytes, last_len } in chunks {
+            sender.send(Written { chunk: *chunk, bytes: *bytes, last_len: *last_len }).unwrap();
+        }
+        drop(sender);
+        let (events, receiver) = crossbeam_channel::unbounded();
+        drop(run(part.storage(), journal, &written, &AtomicBool::new(skip_last), &events, limits));
+        let (_, resumed) = Journal::open(&journal_path, &identity, false).unwrap();
+        (resumed.held.iter().map(|chunk| chunk.0).collect(), receiver.try_iter().collect())
+    }
+
+    fn written(chunk: u32) -> Written {
+        Written { chunk: ChunkIndex(chunk), bytes: 1 << 20, last_len: None }
+    }
+
+    #[test]
+    fn the_last_window_is_journalled_unless_it_is_skipped() {
+        let never = FetchLimits { survive_power_cut: false, sync_bytes: u64::MAX, ..FetchLimits::default() };
+        assert_eq!(check(&[], false, &never).0, [0; 0]);
+        assert_eq!(check(&[written(2), written(0)], false, &never).0, [0, 2]);
+        assert_eq!(check(&[written(2), written(0)], true, &never).0, [0; 0]);
+    }
+
+    #[test]
+    fn a_full_window_is_journalled_before_the_end() {
+        let each = FetchLimits { survive_power_cut: false, sync_bytes: 2 << 20, ..FetchLimits::default() };
+        let (journalled, events) = check(&[written(0), written(1), written(2)], true, &each);
+        assert_eq!(journalled, [0, 1]);
+        assert!(events.is_empty(), "{events:?}");
     }
 }

@@ -1,32 +1,33 @@
-//! The end of a download: durable, under its final name, and only then on offer as finished.
+//! The end of a download: the file is made durable, gets its final name, and only then is offered as finished.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use crate::cancel::Cancel;
-use crate::download::expected::Blueprint;
-use crate::download::manifest::Context;
-use crate::download::session::{Outcome, Pass, last_len};
+use crate::download::expected::Expected;
+use crate::download::run::{Context, Finished};
+use crate::download::session::Complete;
+use crate::download::session::resume::last_len;
 use crate::download::{FetchError, Phase};
 use crate::part::{Part, Proof, Selected, Storage, Tree, rename_new, sync_folder_of};
 use crate::upload::FileIdentity;
 
-/// It is what was asked for: make it durable and give it its name.
+/// Makes a proven file durable and gives it its name.
 pub(crate) fn finish(
     context: &mut Context<'_>,
-    blueprint: &Blueprint,
+    expected: &Expected,
     part: &Part,
-    pass: Pass,
-) -> Result<Outcome, FetchError> {
-    let count = blueprint.wanted.len();
-    context.show(Phase::Finishing, (count, count));
-    let manifest = blueprint.manifest_as(pass.shape)?;
+    complete: Complete,
+) -> Result<Finished, FetchError> {
+    let count = expected.wanted.len();
+    context.show(Phase::Finishing, count, count);
+    let manifest = expected.manifest_as(complete.shape)?;
     let failed = || FetchError::local(format!("finishing {}", part.path().display()));
     let syncs = context.job.limits.survive_power_cut;
     if context.job.passing {
         let identity = FileIdentity { size: manifest.geometry().size().0, modified_s: 0, modified_ns: 0 };
-        return Ok(Outcome::Finished(manifest, context.job.final_path.clone(), identity));
+        return Ok(Finished { manifest, path: context.job.final_path.clone(), identity });
     }
     match part.storage() {
         Storage::File(file) => {
@@ -38,13 +39,13 @@ pub(crate) fn finish(
         Storage::Tree(tree) => settle(tree, syncs).map_err(failed())?,
     }
     let path = context.job.final_path.clone();
-    let mut journal = pass.journal;
+    let mut journal = complete.journal;
     if let Err(error) = name(part.path(), &path, syncs) {
-        // All of it is on the disk, and the next run shall know; if that fails too, it reads the part again.
-        let _ = journal.held(blueprint.wanted.iter(), last_len(blueprint, pass.shape));
+        // Every chunk is on the disk. The next run finds that in the journal; without it, it reads the part again.
+        let _ = journal.held(expected.wanted.iter(), last_len(expected, complete.shape));
         return Err(error);
     }
-    // It is complete and named; what cannot be removed is untidy, no failure.
+    // The file is complete and has its name: a journal that stays behind is untidy and no failure.
     let _ = journal.remove();
     if let Storage::Tree(tree) = part.storage() {
         tree.remove_spare();
@@ -53,10 +54,10 @@ pub(crate) fn finish(
     if let (Some(held), Storage::File(_)) = (&context.held, part.storage()) {
         held.finish(&path, identity);
     }
-    Ok(Outcome::Finished(manifest, path, identity))
+    Ok(Finished { manifest, path, identity })
 }
 
-/// A directory of which no file with bytes is wanted: nothing needs to be fetched for it.
+/// Makes a directory in which no file with bytes is wanted: nothing needs to be fetched for it.
 pub(crate) fn without_bytes(part: &Path, path: &Path, selected: Selected, syncs: bool) -> Result<(), FetchError> {
     let failed = || FetchError::local(format!("making {}", part.display()));
     let tree = Tree::open(part, selected).map_err(failed())?.ok_or_else(|| FetchError::InUse(part.to_owned()))?;
@@ -70,13 +71,13 @@ pub(crate) fn without_bytes(part: &Path, path: &Path, selected: Selected, syncs:
     Ok(())
 }
 
-/// Leaves only what is wanted in a tree, on the disk.
+/// Removes everything but the wanted files from a tree, and syncs it.
 fn settle(tree: &Tree, syncs: bool) -> io::Result<()> {
     tree.sweep()?;
     if syncs { tree.sync() } else { Ok(()) }
 }
 
-/// Gives the part its final name, which nothing may have yet.
+/// Renames the part to its final name. A file that has the name already is not replaced.
 fn name(part: &Path, path: &Path, syncs: bool) -> Result<(), FetchError> {
     rename_new(part, path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => FetchError::Exists(path.to_owned()),

@@ -1,4 +1,4 @@
-//! Reading again what an earlier run left, chunk by chunk, against what it should be.
+//! Reads the chunks that an earlier run left again, and compares their hashes with the expected ones.
 
 use std::io;
 
@@ -8,37 +8,37 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex};
 
 use crate::cancel::Cancel;
 use crate::download::FetchError;
-use crate::download::expected::Blueprint;
+use crate::download::expected::Expected;
 use crate::hashing::digest::Digest;
 use crate::part::Storage;
 
-/// Which of `candidates` are right in the part. Tells `progress` how many it has looked at.
+/// Returns the chunks of `candidates` that are right in the part. Calls `progress` with how many have been read.
 pub(crate) fn right_chunks(
     part: &Storage,
-    blueprint: &Blueprint,
+    expected: &Expected,
     candidates: &Bitmap,
     progress: &mut dyn FnMut(u32),
     cancel: &Cancel,
 ) -> Result<Bitmap, FetchError> {
-    let mut right = Bitmap::empty(blueprint.count());
-    for (looked_at, chunk) in candidates.iter().enumerate() {
+    let mut right = Bitmap::empty(expected.count());
+    for (done, chunk) in candidates.iter().enumerate() {
         if cancel.is_cancelled() {
             return Err(FetchError::Cancelled);
         }
-        if is_right(part, blueprint, chunk).map_err(FetchError::local("reading the part file"))? {
+        if is_right(part, expected, chunk).map_err(FetchError::local("reading the part file"))? {
             right.insert(chunk);
         }
-        progress(looked_at as u32 + 1);
+        progress(done as u32 + 1);
     }
     Ok(right)
 }
 
-fn is_right(part: &Storage, blueprint: &Blueprint, chunk: ChunkIndex) -> io::Result<bool> {
-    // A last chunk of unknown length is not worth guessing at.
-    let ChunkLen::Exactly(len) = blueprint.shape.chunk_len(chunk) else { return Ok(false) };
+fn is_right(part: &Storage, expected: &Expected, chunk: ChunkIndex) -> io::Result<bool> {
+    // The last chunk of a file of unknown size: it is fetched again, rather than tried at every length.
+    let ChunkLen::Exactly(len) = expected.shape.chunk_len(chunk) else { return Ok(false) };
     let read = |at, piece: &mut [u8]| part.read_exact_at(piece, at);
-    match Digest::of_range(blueprint.shape.offset(chunk), len.into(), read) {
-        Ok(hash) => Ok(blueprint.hash(chunk) == Some(ChunkHash(hash))),
+    match Digest::of_range(expected.shape.offset(chunk), len.into(), read) {
+        Ok(hash) => Ok(expected.hash(chunk) == Some(ChunkHash(hash))),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
         Err(error) => Err(error),
     }

@@ -1,57 +1,41 @@
-//! The limit on downloads: nothing more is read from a source before what it sent fits.
+//! The download rate limit: a connection reads nothing more from its source before the bytes it has read fit the limit.
 
 use std::time::{Duration, Instant};
 
-use crate::download::event::{Event, tell};
-use crate::download::source::{End, Link, Session};
-use crate::grpc::{CallError, ChunkCalls, ChunkEvent, FetchCall, StreamEvent};
+use super::connection::{Connection, Ended, Session};
+use super::{Conversation, Message};
+use crate::download::event::{Event, send};
 
-/// How often the owner is told; the scheduler's time-outs are far longer.
+/// How often the event loop is told that the limit holds a source back; the scheduler's time-outs are far longer.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// After `len` bytes of payload: waits until they fit, taking orders meanwhile.
-    pub(crate) fn pay(&mut self, link: &mut Link, call: &mut FetchCall, len: usize) -> Result<(), End> {
-        let Some(debt) = link.throttle.received(len as u64) else { return Ok(()) };
-        while let Some(wait) = link.throttle.wait(debt) {
-            self.tell_held_back(link)?;
-            match link.spent.while_held_back(|| call.pause(&mut link.orders, wait)) {
+    /// Waits until `len` bytes of payload fit the limit, and obeys commands meanwhile. A version 1 source goes on sending
+    /// what was asked for: at most a window.
+    pub(crate) fn pay<C: Conversation>(
+        &mut self,
+        connection: &mut Connection,
+        conversation: &mut C,
+        len: usize,
+    ) -> Result<(), Ended> {
+        let Some(debt) = connection.throttle.received(len as u64) else { return Ok(()) };
+        while let Some(wait) = connection.throttle.wait(debt) {
+            self.tell_held_back(connection)?;
+            let paused = || conversation.pause(&mut connection.commands, wait);
+            match connection.times.while_held_back(paused) {
                 None => {}
-                Some(StreamEvent::Command(command)) => self.order_stream(call, command)?,
-                Some(_) => return Err(End::Stopped),
+                Some(Message::Command(command)) => self.obey(conversation, command)?,
+                Some(_) => return Err(Ended::Stopped),
             }
         }
         Ok(())
     }
 
-    /// The same for version 1. What was asked for comes meanwhile, and so no more is asked for: at most a window.
-    pub(crate) fn pay_for_call(
-        &mut self,
-        link: &mut Link,
-        calls: &mut ChunkCalls,
-        len: usize,
-    ) -> Result<Option<CallError>, End> {
-        let Some(debt) = link.throttle.received(len as u64) else { return Ok(None) };
-        while let Some(wait) = link.throttle.wait(debt) {
-            self.tell_held_back(link)?;
-            match link.spent.while_held_back(|| calls.pause(&mut link.orders, wait)) {
-                None => {}
-                Some(ChunkEvent::Command(command)) => {
-                    if let Err(error) = self.order_calls(calls, command) {
-                        return Ok(Some(error));
-                    }
-                }
-                Some(_) => return Err(End::Stopped),
-            }
-        }
-        Ok(None)
-    }
-
-    /// So that the source is not blamed.
-    fn tell_held_back(&mut self, link: &Link) -> Result<(), End> {
-        if self.held_back.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
-            self.held_back = Some(Instant::now());
-            tell(&link.events, Event::HeldBack(link.id))?;
+    /// Tells the event loop that the limit is ours, so that the source is not blamed for the silence.
+    fn tell_held_back(&mut self, connection: &Connection) -> Result<(), Ended> {
+        if self.held_back_at.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+            self.held_back_at = Some(Instant::now());
+            send(&connection.events, Event::HeldBack(connection.id))?;
         }
         Ok(())
     }

@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use futures_executor::block_on;
 use futures_util::future::poll_fn;
-use grpcio::{CallOption, ClientUnaryReceiver, MessageReader};
+use grpcio::{CallOption, ClientUnaryReceiver};
 use peernet_engine::ids::{ChunkIndex, FileHash};
 use peernet_protos::grpc::ChunkRequest;
 
-use super::super::environment;
-use super::super::marshal::{CALL_CHUNK, Payload};
-use super::{CallError, Command, Orders};
+use super::{CallError, Command, CommandReceiver};
+use crate::grpc::marshal::CALL_CHUNK;
+use crate::grpc::{Received, environment};
 
 /// What [`ChunkCalls::next`] waits for.
 pub(crate) enum ChunkEvent {
     /// A call ended.
-    Chunk(ChunkIndex, Result<Payload<MessageReader>, CallError>),
-    /// The owner wants something.
+    Chunk(ChunkIndex, Result<Received, CallError>),
+    /// The event loop wants something.
     Command(Command),
-    /// The owner wants nothing more of this source.
+    /// The event loop wants nothing more of this source.
     Stopped,
 }
 
-/// The running calls. Dropping them cancels them. As many as were asked for: the scheduler's window bounds them.
+/// The running calls, bounded by the scheduler's window. Dropping them cancels them.
 pub(crate) struct ChunkCalls {
     client: grpcio::Client,
     file_hash: FileHash,
     timeout: Duration,
-    running: Vec<(ChunkIndex, ClientUnaryReceiver<Payload<MessageReader>>)>,
+    running: Vec<(ChunkIndex, ClientUnaryReceiver<Received>)>,
 }
 
 impl ChunkCalls {
@@ -48,25 +48,25 @@ impl ChunkCalls {
         Ok(())
     }
 
-    /// Cancels the call for a chunk; nothing more comes of it.
+    /// Cancels the call for a chunk. Nothing of it is returned after that.
     pub(crate) fn cancel(&mut self, chunk: ChunkIndex) {
         self.running.retain(|(running, _)| *running != chunk);
     }
 
-    /// Waits for whatever comes first.
-    pub(crate) fn next(&mut self, orders: &mut Orders) -> ChunkEvent {
-        block_on(poll_fn(|context| self.poll_next(context, orders)))
+    /// Waits for the end of a call or for a command.
+    pub(crate) fn next(&mut self, commands: &mut CommandReceiver) -> ChunkEvent {
+        block_on(poll_fn(|context| self.poll_next(context, commands)))
     }
 
-    /// Takes no answer for `span`, unless a command comes first. Calls that were started go on meanwhile.
-    pub(crate) fn pause(&mut self, orders: &mut Orders, span: Duration) -> Option<ChunkEvent> {
-        let mut commanded = poll_fn(|context| orders.poll_command(context));
-        let command = environment::wait_for(&mut commanded, span)?;
-        Some(command.map_or(ChunkEvent::Stopped, ChunkEvent::Command))
+    /// Returns no chunk for `span`. Calls that were started go on meanwhile. A command ends this early; `Some(None)` when the
+    /// event loop has dropped its end.
+    pub(crate) fn pause(&mut self, commands: &mut CommandReceiver, span: Duration) -> Option<Option<Command>> {
+        let mut commanded = poll_fn(|context| commands.poll_command(context));
+        environment::wait_for(&mut commanded, span)
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<ChunkEvent> {
-        if let Poll::Ready(command) = orders.poll_command(context) {
+    fn poll_next(&mut self, context: &mut Context<'_>, commands: &mut CommandReceiver) -> Poll<ChunkEvent> {
+        if let Poll::Ready(command) = commands.poll_command(context) {
             return Poll::Ready(command.map_or(ChunkEvent::Stopped, ChunkEvent::Command));
         }
         for position in 0..self.running.len() {

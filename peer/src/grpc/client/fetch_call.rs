@@ -1,4 +1,4 @@
-//! One `Fetch` call: replies and commands, whichever comes first.
+//! One `Fetch` call: waits for messages of the source and commands of the event loop, whichever comes first.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,33 +8,61 @@ use futures_executor::block_on;
 use futures_util::future::poll_fn;
 use futures_util::{Sink, Stream as _};
 use grpcio::{CallOption, ClientDuplexReceiver, ClientDuplexSender, MessageReader, WriteFlags};
+use peernet_engine::cause::Cause;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
+use peernet_protos::grpc::fetch_reply::Reason;
 use peernet_protos::grpc::{ChunkRange, FetchRequest};
 use peernet_protos::limits::RANGES_PER_REQUEST_MAX;
 
-use super::super::environment;
-use super::super::marshal::{CALL_FETCH, Reply};
-use super::{CallError, Command, Orders, showing};
+use super::{CallError, Command, CommandReceiver, showing};
 use crate::grants::Grant;
+use crate::grpc::marshal::{CALL_FETCH, Reply};
+use crate::grpc::{Received, environment};
 
-/// A call lasts as long as a download may; a dead one is noticed long before by the scheduler and by keepalive.
+/// A call lasts as long as a download may. The scheduler and keepalive notice a dead one long before.
 const CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// How long a source may take to hear a complaint and end the call: enough for a round trip. Then it is left unheard.
+/// How long a source may take to read a complaint and end the call: enough for a round trip. Then the call is dropped.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
-/// What it had sent meanwhile is thrown away, up to so many bytes: as much as is on its way over a long line.
+/// The most bytes discarded meanwhile: as much as is on its way over a long line.
 const FAREWELL_BYTES_MAX: usize = 16 << 20;
 
 /// What [`FetchCall::next`] waits for.
 pub(crate) enum StreamEvent {
-    /// The other peer sent something.
-    Reply(Reply<MessageReader>),
-    /// The owner wants something.
+    /// The source sent something.
+    Message(FetchMessage),
+    /// The event loop wants something.
     Command(Command),
-    /// The call is over; `Ok` where the other peer ended it in order.
+    /// The call is over; `Ok` where the source ended it in order.
     Ended(Result<(), CallError>),
-    /// The owner wants nothing more of this source.
+    /// The event loop wants nothing more of this source.
     Stopped,
+}
+
+/// A message of the source, in the engine's types. This is the boundary: no wire enum passes it.
+pub(crate) enum FetchMessage {
+    /// Bytes of a chunk, from `offset` on; `last` when they complete it.
+    Block { chunk: ChunkIndex, offset: u32, last: bool, data: Received },
+    /// An availability update: bitmaps of the chunks that the source holds (`None` for all) and gives to others.
+    Available { have: Option<Vec<u8>>, given: Option<Vec<u8>> },
+    /// The source has too much to do to send this chunk now.
+    Busy(ChunkIndex),
+    /// The source will not send this chunk.
+    Refused(ChunkIndex, Cause),
+    /// A message of a later version.
+    Unknown,
+}
+
+impl From<Reply<MessageReader>> for FetchMessage {
+    fn from(reply: Reply<MessageReader>) -> Self {
+        match reply {
+            Reply::Block { chunk, offset, last, data } => Self::Block { chunk: ChunkIndex(chunk), offset, last, data },
+            Reply::Available { have, given } => Self::Available { have, given },
+            Reply::Refused { chunk, reason: Reason::BUSY } => Self::Busy(ChunkIndex(chunk)),
+            Reply::Refused { chunk, .. } => Self::Refused(ChunkIndex(chunk), Cause::Refused),
+            Reply::Unknown => Self::Unknown,
+        }
+    }
 }
 
 /// An open call. Dropping it cancels it.
@@ -54,7 +82,8 @@ pub(crate) struct FetchCall {
 impl FetchCall {
     pub(super) fn open(
         client: &grpcio::Client,
-        (file_hash, id): (FileHash, ManifestId),
+        file_hash: FileHash,
+        id: ManifestId,
         grant: Option<&Grant>,
     ) -> Result<Self, CallError> {
         let options = showing(CallOption::default().timeout(CALL_TIMEOUT), grant)?;
@@ -72,54 +101,54 @@ impl FetchCall {
         })
     }
 
-    /// Appends to what is wanted; sent by the next [`FetchCall::next`].
+    /// Asks for chunks. Like the other requests below, it is sent by the next [`FetchCall::next`].
     pub(crate) fn want(&mut self, chunks: &[ChunkIndex]) {
         append(&mut self.wanted, chunks);
     }
 
-    /// The same for what the source gave to others, as is known here.
+    /// Asks for chunks although the source gives them to others.
     pub(crate) fn want_again(&mut self, chunks: &[ChunkIndex]) {
         append(&mut self.again, chunks);
     }
 
-    /// A newer grant; likewise.
+    /// Presents a newer grant.
     pub(crate) fn show(&mut self, grant: &Grant) {
         self.grant = Some(grant.text.clone());
     }
 
-    /// Takes back; likewise.
+    /// Takes requests back.
     pub(crate) fn drop_wanted(&mut self, chunks: &[ChunkIndex]) {
         append(&mut self.dropped, chunks);
     }
 
-    /// Sends what is to be sent, and waits for whatever comes first.
-    pub(crate) fn next(&mut self, orders: &mut Orders) -> StreamEvent {
-        block_on(poll_fn(|context| self.poll_next(context, orders)))
+    /// Sends the requests, and waits for a message or a command.
+    pub(crate) fn next(&mut self, commands: &mut CommandReceiver) -> StreamEvent {
+        block_on(poll_fn(|context| self.poll_next(context, commands)))
     }
 
-    /// Takes no reply for `span`: what the other peer sends meanwhile waits in the network. A command ends that early.
-    pub(crate) fn pause(&mut self, orders: &mut Orders, span: Duration) -> Option<StreamEvent> {
+    /// Reads nothing for `span`: messages of the source wait in the network. A command ends this early; `Some(None)` when the
+    /// event loop has dropped its end.
+    pub(crate) fn pause(&mut self, commands: &mut CommandReceiver, span: Duration) -> Option<Option<Command>> {
         let mut commanded = poll_fn(|context| {
             self.poll_send(context);
-            orders.poll_command(context)
+            commands.poll_command(context)
         });
-        let command = environment::wait_for(&mut commanded, span)?;
-        Some(command.map_or(StreamEvent::Stopped, StreamEvent::Command))
+        environment::wait_for(&mut commanded, span)
     }
 
-    /// The last word: `chunk` came whole and wrong, and nothing more is wanted. Waits until the source has heard it, because
-    /// dropping the call would overtake it; but not for long.
+    /// Tells the source that `chunk` came whole and wrong, and asks for nothing more. Waits until the source has read it,
+    /// because dropping the call would overtake the message; but at most [`FAREWELL_TIMEOUT`].
     pub(crate) fn complain(&mut self, chunk: ChunkIndex) {
         self.wanted.clear();
         self.again.clear();
         self.complaints.push(chunk.0);
         let (mut closed, mut left) = (false, FAREWELL_BYTES_MAX);
         let mut ended = poll_fn(|context| self.poll_end(context, &mut closed, &mut left));
-        // Whether it was heard or not, there is nothing more to do about it.
+        // A source that does not read it in time is left without it: there is nothing more to do.
         let _ = environment::wait_for(&mut ended, FAREWELL_TIMEOUT);
     }
 
-    /// Sends what is left to send, closes our half, and takes what comes until the other half is closed as well.
+    /// Sends the rest, closes our half, and discards messages until the source has closed its half.
     fn poll_end(&mut self, context: &mut Context<'_>, closed: &mut bool, left: &mut usize) -> Poll<()> {
         self.poll_send(context);
         if !self.has_more_to_send() && !self.broken && !*closed {
@@ -135,20 +164,20 @@ impl FetchCall {
         Poll::Ready(())
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>, orders: &mut Orders) -> Poll<StreamEvent> {
-        if let Poll::Ready(command) = orders.poll_command(context) {
+    fn poll_next(&mut self, context: &mut Context<'_>, commands: &mut CommandReceiver) -> Poll<StreamEvent> {
+        if let Poll::Ready(command) = commands.poll_command(context) {
             return Poll::Ready(command.map_or(StreamEvent::Stopped, StreamEvent::Command));
         }
         self.poll_send(context);
         match Pin::new(&mut self.receiver).poll_next(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(reply))) => Poll::Ready(StreamEvent::Reply(reply)),
+            Poll::Ready(Some(Ok(reply))) => Poll::Ready(StreamEvent::Message(reply.into())),
             Poll::Ready(Some(Err(error))) => Poll::Ready(StreamEvent::Ended(Err(error.into()))),
             Poll::Ready(None) => Poll::Ready(StreamEvent::Ended(Ok(()))),
         }
     }
 
-    /// Starts sending as much as gRPC takes. A failure is left to the receiving side, which knows the call's status.
+    /// Starts sending as much as gRPC takes. A failure is reported by the receiving side, which knows the call's status.
     fn poll_send(&mut self, context: &mut Context<'_>) {
         while self.has_more_to_send() && !self.broken {
             match Pin::new(&mut self.sender).poll_ready(context) {

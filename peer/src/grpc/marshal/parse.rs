@@ -1,5 +1,5 @@
-//! A small protobuf reader for the replies that carry payload. It takes fields in any order and skips unknown ones, as
-//! protobuf demands; only where the payload is the last field, as our own servers send it, is it not copied.
+//! A small protobuf reader for the replies that carry payload. It takes fields in any order and skips unknown ones, as protobuf
+//! demands. The payload is not copied where it is the last field, as our own servers send it.
 
 use std::fmt;
 use std::io::{self, BufRead, Cursor, Read};
@@ -7,9 +7,9 @@ use std::io::{self, BufRead, Cursor, Read};
 use peernet_protos::grpc::fetch_reply::Reason;
 use peernet_protos::limits::{BLOCK_BYTES_MAX, CHUNKS_MAX};
 
-/// Most bytes of an AVAILABLE bitmap.
+/// The longest AVAILABLE bitmap, in bytes.
 const BITMAP_BYTES_MAX: usize = CHUNKS_MAX as usize / 8;
-/// Most payload of one message: a version 1 chunk or a block.
+/// The most payload of one message: a version 1 chunk or a block.
 const PAYLOAD_BYTES_MAX: usize = BLOCK_BYTES_MAX as usize;
 
 const CHUNK_DATA: u64 = 1;
@@ -27,7 +27,7 @@ const KIND_BLOCK: u64 = 0;
 const KIND_AVAILABLE: u64 = 1;
 const KIND_REFUSED: u64 = 2;
 
-/// What arrived is not the message it should be.
+/// The bytes are not the expected message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(&'static str);
 
@@ -50,30 +50,30 @@ impl From<io::Error> for Malformed {
 pub enum Reply<R> {
     /// Part of a chunk.
     Block {
-        /// Which chunk.
+        /// The chunk.
         chunk: u32,
-        /// From which of its bytes on.
+        /// Position of the first byte in the chunk.
         offset: u32,
         /// Whether it completes the chunk.
         last: bool,
         /// The bytes.
         data: Payload<R>,
     },
-    /// What the sender holds now.
+    /// An availability update.
     Available {
-        /// A bit a chunk; `None` for every chunk.
+        /// The chunks that the sender holds, a bit for each; `None` for all.
         have: Option<Vec<u8>>,
-        /// What it has given to other callers, likewise; `None` where there are none.
+        /// The chunks that it gives to other callers, likewise; `None` where there are none.
         given: Option<Vec<u8>>,
     },
     /// A chunk will not come.
     Refused {
-        /// Which chunk.
+        /// The chunk.
         chunk: u32,
-        /// Why.
+        /// The reason.
         reason: Reason,
     },
-    /// A kind this version does not know; to be ignored.
+    /// A kind that this version does not know, to be ignored.
     Unknown,
 }
 
@@ -109,12 +109,12 @@ impl<R> fmt::Debug for Bytes<R> {
 }
 
 impl<R> Payload<R> {
-    /// Bytes not yet read.
+    /// How many bytes are not read yet.
     pub fn len(&self) -> usize {
         self.left
     }
 
-    /// Whether all is read.
+    /// Whether all bytes are read.
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
@@ -153,7 +153,7 @@ impl<R: BufRead> BufRead for Payload<R> {
     }
 }
 
-/// The payload of a `ChunkResponse` of `len` bytes.
+/// Parses a `ChunkResponse` of `len` bytes, and returns its payload.
 pub(crate) fn chunk_payload<R: BufRead>(reader: R, len: usize) -> Result<Payload<R>, Malformed> {
     let mut fields = Fields { reader, left: len };
     let mut data = Payload::copied(Vec::new());
@@ -169,7 +169,7 @@ pub(crate) fn chunk_payload<R: BufRead>(reader: R, len: usize) -> Result<Payload
     Ok(data)
 }
 
-/// The `FetchReply` of `len` bytes in `reader`.
+/// Parses a `FetchReply` of `len` bytes.
 pub(crate) fn fetch_reply<R: BufRead>(reader: R, len: usize) -> Result<Reply<R>, Malformed> {
     let mut fields = Fields { reader, left: len };
     let mut seen = Seen::default();
@@ -194,14 +194,14 @@ pub(crate) fn fetch_reply<R: BufRead>(reader: R, len: usize) -> Result<Reply<R>,
     Ok(seen.reply(data))
 }
 
-/// `chunk_payload` over plain bytes, read to its end: for fuzzing and tests.
+/// Runs `chunk_payload` over plain bytes and reads the payload, for fuzzing and tests.
 pub fn parse_chunk_response(bytes: &[u8]) -> Result<Vec<u8>, Malformed> {
     let mut out = Vec::new();
     chunk_payload(bytes, bytes.len())?.read_to_end(&mut out)?;
     Ok(out)
 }
 
-/// `fetch_reply` over plain bytes; the payload, where there is one, read to its end: for fuzzing and tests.
+/// Runs `fetch_reply` over plain bytes and reads the payload, if there is one, for fuzzing and tests.
 pub fn parse_fetch_reply(bytes: &[u8]) -> Result<(Reply<&[u8]>, Vec<u8>), Malformed> {
     let mut reply = fetch_reply(bytes, bytes.len())?;
     let mut out = Vec::new();
@@ -274,9 +274,9 @@ enum Wire {
 }
 
 enum Found {
-    /// So many bytes of payload are all that is left of the message.
+    /// The rest of the message is payload of this length.
     AtTheEnd(usize),
-    /// Other fields follow, so the payload had to be set aside.
+    /// Other fields follow the payload, so it was copied.
     Copied(Vec<u8>),
 }
 

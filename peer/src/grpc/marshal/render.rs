@@ -1,10 +1,10 @@
-//! Replies as bytes, header and payload in one buffer.
+//! Serialises replies: header and payload in one buffer.
 
 use grpcio::GrpcSlice;
 use peernet_protos::grpc::FetchReply;
 use protobuf::Message;
 
-/// Longest header of a block: four varint fields and the tag and length of `data`.
+/// The longest header of a block: four varint fields and the tag and length of `data`.
 const HEADER_BYTES_MAX: usize = 32;
 
 const WIRE_VARINT: u8 = 0;
@@ -19,14 +19,14 @@ impl Rendered {
         &self.0
     }
 
-    /// A `ChunkResponse` whose `len` bytes of payload `fill` writes; every byte of them.
+    /// Serialises a `ChunkResponse`. `fill` writes every one of the `len` bytes of payload.
     pub(crate) fn chunk<E>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut header = Header::default();
         header.bytes_field(1, len);
         header.with_payload(len, fill)
     }
 
-    /// A `FetchReply` of kind BLOCK, likewise.
+    /// Serialises a `FetchReply` of kind BLOCK, likewise.
     pub(crate) fn block<E>(
         place: BlockPlace,
         len: usize,
@@ -40,20 +40,20 @@ impl Rendered {
         header.with_payload(len, fill)
     }
 
-    /// A `FetchReply` without payload. `None` only where memory is exhausted.
+    /// Serialises a `FetchReply` without payload. `None` only where memory is exhausted.
     pub(crate) fn plain(reply: &FetchReply) -> Option<Self> {
         reply.write_to_bytes().ok().map(|bytes| Self(GrpcSlice::from(bytes.into_boxed_slice().into_vec())))
     }
 }
 
-/// Where a block belongs.
+/// The place of a block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockPlace {
-    /// Of which chunk.
+    /// The chunk.
     pub(crate) chunk: u32,
-    /// From which of its bytes on.
+    /// Position of the first byte in the chunk.
     pub(crate) offset: u32,
-    /// Whether it completes it.
+    /// Whether it completes the chunk.
     pub(crate) last: bool,
 }
 
@@ -77,7 +77,7 @@ impl Header {
         self.len += 1;
     }
 
-    /// Zero is the default and does not travel.
+    /// Writes a field. Zero is the default and is left out.
     fn varint_field(&mut self, field: u8, value: u64) {
         if value != 0 {
             self.push(field << 3 | WIRE_VARINT);

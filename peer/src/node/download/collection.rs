@@ -1,5 +1,5 @@
-//! Downloading a directory: its listing first, which is small; then its pack, whose bytes gather in a folder beside the
-//! place where the directory appears when every file in it is proven.
+//! Downloading a directory: first its listing, which is small, then its pack. The bytes of the pack gather in a folder beside
+//! the final path. The directory gets its name when every file in it is proven.
 
 use std::fs;
 use std::io;
@@ -14,9 +14,9 @@ use peernet_engine::link::{Kind, Target};
 use peernet_engine::manifest::{Geometry, Manifest};
 
 use super::nearby::Here;
-use super::{Call, Node, name_in, was_there};
+use super::{Call, Extent, Node, name_in, was_there};
 use crate::cancel::Cancel;
-use crate::discovery::{Directory, Plan};
+use crate::discovery::{Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, without_bytes};
 use crate::error::NodeError;
 use crate::hashing::{HashedTree, hash_file};
@@ -26,23 +26,38 @@ use crate::part::{Proof, Selected, Tree, exchange};
 use crate::shares::{NewTree, directory_name};
 use crate::upload::{Held, PackFiles};
 
-/// A listing that is here.
+/// The listing of the directory.
 struct Listing {
     bytes: Arc<[u8]>,
     manifest: Arc<Manifest>,
     collection: Arc<Collection>,
-    /// Of its own fetch; `None` when it was here.
+    /// The download of the listing; `None` when an earlier run had left it.
     fetched: Option<Fetched>,
 }
 
-/// A pack that is here.
+/// The files that are wanted of a directory, and their place.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    call: &'a Call<'a>,
+    place: &'a Place,
+    listing: &'a Listing,
+    selected: &'a Selected,
+}
+
+impl Wanted<'_> {
+    fn extent(&self) -> Extent {
+        Extent { size: self.selected.size(), files: self.selected.file_count() }
+    }
+}
+
+/// A pack that has been downloaded.
 struct Arrived {
     fetched: Fetched,
-    /// The listing, on offer since the pack's fetch began.
+    /// The listing, on offer since the download of the pack began.
     listing: Option<Arc<Held>>,
 }
 
-/// The name of the directory, if the target is one: by its link, or by what its sources call the file.
+/// Returns the name of the directory, if the target is one: by its link, or by the name that its sources give the file.
 pub(super) fn name(target: &Target, plan: Option<&Plan>) -> Option<String> {
     let called = plan.and_then(|plan| plan.file_name.strip_suffix(LISTING_SUFFIX));
     match target {
@@ -73,7 +88,7 @@ impl Node {
         let place = Place::of(Output::of(options), options, call.target.file_hash(), name);
         let kept = plan.as_ref().ok().cloned();
         let listing = match self.listing(call, &place, plan, progress) {
-            // A file may be called like a listing.
+            // A file may have a name like that of a listing, and be none.
             Err(NodeError::Verification(_)) if matches!(call.target, Target::Hash(_)) && kept.is_some() => {
                 return self.download_file(call, kept.ok_or(FetchError::NoManifest), progress);
             }
@@ -85,16 +100,19 @@ impl Node {
                 let count = listing.collection.entries().len();
                 Err(NodeError::Invalid(format!("the patterns choose none of the {count} files and folders")))
             }
-            _ => self.download_tree(call, &place, &listing, &selected, progress),
+            _ => {
+                let wanted = Wanted { call, place: &place, listing: &listing, selected: &selected };
+                self.download_tree(wanted, progress)
+            }
         };
         if done.is_ok() {
-            // Untidy where it cannot be removed, no failure.
+            // A listing that stays behind is untidy and no failure.
             let _untidy = fs::remove_file(&place.listing);
         }
         done
     }
 
-    /// What an earlier run left, or fetched.
+    /// Takes the listing that an earlier run left, or downloads it.
     fn listing(
         &self,
         call: &Call<'_>,
@@ -112,10 +130,10 @@ impl Node {
             manifest_id: call.published.manifest,
             plan: Some(plan),
             size_max: Some(LISTING_BYTES_MAX as u64),
-            ..self.job(file_hash, &place.listing_part, &place.listing, (call.options, self.dial(call.directory)?))?
+            ..self.job(file_hash, &place.listing_part, &place.listing, call)?
         };
         let fetched = self.fetch(job, call, progress)?;
-        // From now on it is served from memory.
+        // From now on the listing is served from memory.
         fetched.held.iter().for_each(|held| self.shares.end(held));
         let manifest = Arc::clone(&fetched.manifest);
         let listing = read_listing(&place.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
@@ -128,7 +146,7 @@ impl Node {
         }
     }
 
-    /// The listing that an interrupted download left, if it is the one that is asked for; anything else is removed.
+    /// Returns the listing that an interrupted download left, if it is the one asked for. Another one is removed.
     fn kept_listing(&self, call: &Call<'_>, place: &Place) -> Result<Option<Listing>, NodeError> {
         let Ok(metadata) = fs::symlink_metadata(&place.listing) else { return Ok(None) };
         if metadata.is_file() && metadata.len() <= LISTING_BYTES_MAX as u64 {
@@ -147,15 +165,12 @@ impl Node {
 
     fn download_tree(
         &self,
-        call: &Call<'_>,
-        place: &Place,
-        listing: &Listing,
-        selected: &Selected,
+        wanted: Wanted<'_>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Downloaded, NodeError> {
+        let Wanted { call, place, listing, selected } = wanted;
         if is_there(place, selected, call)? {
-            let of = (selected.size(), selected.file_count());
-            return Ok(was_there(place, &listing.manifest, of, call.begun));
+            return Ok(was_there(place, &listing.manifest, wanted.extent(), call.begun));
         }
         let last = if call.options.force { &place.beside } else { &place.last };
         let fetched = match selected.chunks().is_empty() {
@@ -163,12 +178,12 @@ impl Node {
                 without_bytes(&place.part, last, selected.clone(), !call.options.no_sync)?;
                 None
             }
-            false => Some(self.fetch_pack(call, place, listing, selected, progress)?),
+            false => Some(self.fetch_pack(wanted, progress)?),
         };
-        self.finish_tree(call, place, listing, selected, fetched)
+        self.finish_tree(wanted, fetched)
     }
 
-    /// The listing on offer, where this node serves: whoever wants the pack needs it first.
+    /// Offers the listing where this node serves: peers that want the pack need it first.
     fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<Held>> {
         self.listen_address()?;
         let (manifest, bytes) = (Arc::clone(&listing.manifest), Arc::clone(&listing.bytes));
@@ -177,30 +192,24 @@ impl Node {
         Some(held)
     }
 
-    fn fetch_pack(
-        &self,
-        call: &Call<'_>,
-        place: &Place,
-        listing: &Listing,
-        selected: &Selected,
-        progress: &mut dyn FnMut(&FetchProgress),
-    ) -> Result<Arrived, NodeError> {
+    fn fetch_pack(&self, wanted: Wanted<'_>, progress: &mut dyn FnMut(&FetchProgress)) -> Result<Arrived, NodeError> {
+        let Wanted { call, place, listing, selected } = wanted;
         let pack = &listing.collection.pack;
-        let plan = call.directory.plan(pack.file_hash).map_err(FetchError::Directory)?;
-        let dial = self.dial(call.directory)?;
-        if call.options.offer {
-            self.begin_to_offer(&plan);
-        }
+        let plan = call.discovery.plan(pack.file_hash).map_err(FetchError::Discovery)?;
         let (old, last) = match call.options.force {
             true => (Some(place.last.as_path()), &place.beside),
             false => (None, &place.last),
         };
+        let base = self.job(pack.file_hash, &place.part, last, call)?;
+        if call.options.offer {
+            self.begin_to_offer(&plan);
+        }
         let job = FetchJob {
             manifest_id: Some(pack.manifest_id),
             plan: Some(plan),
             nearby: Some(Box::new(Here::of_pack(Arc::clone(&self.shares), selected.clone(), old))),
             selected: Some(selected.clone()),
-            ..self.job(pack.file_hash, &place.part, last, (call.options, dial))?
+            ..base
         };
         let listing = self.offer_listing(place, listing);
         match self.fetch(job, call, progress) {
@@ -212,14 +221,8 @@ impl Node {
         }
     }
 
-    fn finish_tree(
-        &self,
-        call: &Call<'_>,
-        place: &Place,
-        listing: &Listing,
-        selected: &Selected,
-        arrived: Option<Arrived>,
-    ) -> Result<Downloaded, NodeError> {
+    fn finish_tree(&self, wanted: Wanted<'_>, arrived: Option<Arrived>) -> Result<Downloaded, NodeError> {
+        let Wanted { call, place, listing, .. } = wanted;
         if call.options.force {
             replace(place).map_err(NodeError::local("replacing", &place.last))?;
         }
@@ -228,7 +231,7 @@ impl Node {
         let helds: Vec<Arc<Held>> = offered.into_iter().chain(pack.clone()).collect();
         let kept = match call.options.share {
             true => self.share_tree(place, listing, fetched.as_ref(), pack),
-            false => self.after_offer(call, place, listing, selected.is_everything(), &helds),
+            false => self.after_offer(wanted, &helds),
         };
         if kept.is_err() {
             helds.iter().for_each(|held| self.shares.end(held));
@@ -239,27 +242,20 @@ impl Node {
         }
         let both = [listing.fetched.as_ref(), fetched.as_ref()];
         let sum = |of: fn(&Fetched) -> u64| both.iter().flatten().map(|fetched| of(fetched)).sum::<u64>();
-        let (bytes_fetched, bytes_resumed) = (sum(|f| f.bytes_fetched), sum(|f| f.bytes_resumed));
         Ok(Downloaded {
-            bytes_fetched,
-            bytes_resumed,
+            bytes_fetched: sum(|fetched| fetched.bytes_fetched),
+            bytes_resumed: sum(|fetched| fetched.bytes_resumed),
             bytes_copied: sum(|fetched| fetched.bytes_copied),
             sources: sources(&both),
             was_there: false,
-            ..was_there(place, &listing.manifest, (selected.size(), selected.file_count()), call.begun)
+            ..was_there(place, &listing.manifest, wanted.extent(), call.begun)
         })
     }
 
-    /// A whole directory may stay on offer for those who are in the middle of it; anything else does not.
-    fn after_offer(
-        &self,
-        call: &Call<'_>,
-        place: &Place,
-        listing: &Listing,
-        whole: bool,
-        helds: &[Arc<Held>],
-    ) -> Result<(), NodeError> {
-        if !call.options.offer || !whole {
+    /// Keeps a whole directory on offer for callers that are in the middle of it. A part of a directory is withdrawn.
+    fn after_offer(&self, wanted: Wanted<'_>, helds: &[Arc<Held>]) -> Result<(), NodeError> {
+        let Wanted { call, place, listing, selected } = wanted;
+        if !call.options.offer || !selected.is_everything() {
             helds.iter().for_each(|held| self.shares.end(held));
             return Ok(());
         }
@@ -295,7 +291,7 @@ impl Node {
     }
 }
 
-/// Who sent what, of listing and pack together.
+/// Sums the bytes of each source over listing and pack.
 fn sources(both: &[Option<&Fetched>]) -> Vec<(PeerId, u64)> {
     let mut sources: Vec<(PeerId, u64)> = Vec::new();
     for (peer, bytes) in both.iter().flatten().flat_map(|fetched| &fetched.bytes_by_source) {
@@ -313,10 +309,10 @@ fn read_listing(path: &Path) -> Result<Arc<[u8]>, NodeError> {
 
 fn decoded(bytes: &[u8]) -> Result<Arc<Collection>, NodeError> {
     let collection = Collection::decode(bytes);
-    collection.map(Arc::new).map_err(|error| NodeError::Verification(format!("the listing is false: {error}")))
+    collection.map(Arc::new).map_err(|error| NodeError::Verification(format!("the listing is not valid: {error}")))
 }
 
-/// Of a directory without bytes, all of which is wanted.
+/// Returns the manifest of a pack without bytes.
 fn empty_pack(collection: &Collection) -> Result<Manifest, NodeError> {
     let pack = &collection.pack;
     let manifest =
@@ -325,11 +321,11 @@ fn empty_pack(collection: &Collection) -> Result<Manifest, NodeError> {
     right.ok_or_else(|| NodeError::Verification("the listing is false: its pack has another manifest".to_owned()))
 }
 
-/// Whether every wanted file is in the directory at the final path already; what else is in it is the user's. Something
-/// else there is refused here, before a byte of the pack is fetched.
+/// Whether every wanted file is in the directory at the final path already. Other files in it are the user's. Something else
+/// at that path is refused here, before a byte of the pack is fetched.
 fn is_there(place: &Place, selected: &Selected, call: &Call<'_>) -> Result<bool, NodeError> {
     if call.options.force {
-        // What a crash left between two renames is fetched into its place again.
+        // A crash between two renames leaves this folder. It is fetched again.
         let _none_usually = remove(&place.beside);
     }
     let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(false) };
@@ -344,12 +340,12 @@ fn holds_all(path: &Path, selected: &Selected, cancel: &Cancel) -> Result<bool, 
     match tree.prove(cancel) {
         Ok(Proof::Right) => Ok(tree.has_its_folders()),
         Ok(Proof::Cancelled) => Err(NodeError::Cancelled),
-        // What cannot be read, like a link in a folder's place, is not what was asked for.
+        // A path that cannot be read, like a link in a folder's place, is not the directory asked for.
         Ok(Proof::Wrong(_)) | Err(_) => Ok(false),
     }
 }
 
-/// Puts the new directory, which is whole, into the place of whatever is there.
+/// Replaces the file or directory at the final path by the new directory, which is complete.
 fn replace(place: &Place) -> io::Result<()> {
     if fs::symlink_metadata(&place.last).is_err() {
         fs::rename(&place.beside, &place.last)?;
@@ -362,7 +358,7 @@ fn replace(place: &Place) -> io::Result<()> {
     fs::File::open(&place.folder)?.sync_all()
 }
 
-/// A file, a link or a folder with all that is in it.
+/// Removes a file, a link, or a folder with its content.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path)?.is_dir() {
         true => fs::remove_dir_all(path),

@@ -1,4 +1,4 @@
-//! What of a download lies on this machine already: in something this node shares, or in what is to be replaced.
+//! Chunks of a download that lie on this machine already: in files that this node shares, or in the file that is replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,31 +14,31 @@ use crate::part::{Selected, Tree};
 use crate::shares::{Local, LocalChunk, LocalFile, Shares};
 use crate::upload::Held;
 
-/// See the module. Wrong bytes do no harm, so nothing here is checked.
+/// The nearby files of one download. Their bytes are not checked here, because the copy hashes every chunk.
 pub(super) struct Here {
     shares: Arc<Shares>,
-    /// The file that is to be replaced, with what its chunks are.
+    /// The file that is replaced, with its manifest.
     old_file: Option<Arc<Held>>,
     pack: Option<PackHere>,
     local: Local,
     hashes: BTreeMap<ChunkIndex, (ChunkHash, u64)>,
 }
 
-/// What there is to know about the files of a pack.
+/// The files of a pack, and where they may lie.
 struct PackHere {
     selected: Selected,
     layout: Layout,
-    /// The directory that is to be replaced: a file of it with the same path may have the same content.
+    /// The directory that is replaced: a file of it with the same path may have the same content.
     old: Option<Tree>,
 }
 
 impl Here {
-    /// For a file.
+    /// Looks for the chunks of a file.
     pub(super) fn of_file(shares: Arc<Shares>, old_file: Option<Arc<Held>>) -> Self {
         Self { shares, old_file, pack: None, local: Local::default(), hashes: BTreeMap::new() }
     }
 
-    /// For the pack of a directory.
+    /// Looks for the chunks of a pack.
     pub(super) fn of_pack(shares: Arc<Shares>, selected: Selected, old: Option<&Path>) -> Self {
         let old = old.and_then(|path| Tree::at(path, selected.clone()).ok());
         let pack = PackHere { layout: selected.collection.layout(), selected, old };
@@ -94,7 +94,7 @@ impl PackHere {
         self.layout.segments(at, u64::from(len)).filter_map(|segment| self.file_hash(segment.entry))
     }
 
-    /// A chunk of pieces of files; false when one of them is not here.
+    /// Puts a chunk together from pieces of files. Returns false when one of them is not here.
     fn put_together(&self, local: &Local, at: u64, buffer: &mut [u8]) -> bool {
         let mut rest = buffer;
         for segment in self.layout.segments(at, rest.len() as u64) {

@@ -1,4 +1,4 @@
-//! Old sharers that lie, go away, are slow or vanish.
+//! Version 1 sources that lie, leave, are slow or vanish.
 
 use std::fs;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::world::{World, download, eventually, peer_of};
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn a_lying_old_sharer_beside_an_honest_new_one_costs_a_retry_and_is_reported() {
+fn a_lying_old_source_beside_a_new_one_costs_a_retry() {
     let world = World::start();
     let content = bytes(6 * CHUNK_SIZE + 1, 21);
     // So slow that the liar is asked for some.
@@ -30,7 +30,7 @@ fn a_lying_old_sharer_beside_an_honest_new_one_costs_a_retry_and_is_reported() {
 }
 
 #[test]
-fn a_lying_old_sharer_beside_an_honest_old_one_costs_a_retry() {
+fn a_lying_old_source_beside_an_old_one_costs_a_retry() {
     let world = World::start();
     let content = bytes(5 * CHUNK_SIZE + 3, 22);
     let faults = Faults { bytes_per_second: 4 * MIB, ..Faults::default() };
@@ -44,7 +44,7 @@ fn a_lying_old_sharer_beside_an_honest_old_one_costs_a_retry() {
 }
 
 #[test]
-fn with_nobody_but_a_liar_there_is_no_file() {
+fn a_liar_alone_gives_no_file() {
     let world = World::start();
     let liar = world.old_liar("lie.bin", &bytes(CHUNK_SIZE + 1, 23));
     let down = world.folder("down");
@@ -53,7 +53,7 @@ fn with_nobody_but_a_liar_there_is_no_file() {
 }
 
 #[test]
-fn an_old_sharer_that_went_away_drops_out_of_lookups() {
+fn an_old_source_that_left_drops_out_of_lookups() {
     let world = World::start();
     let sharer = world.old_sharer("gone.bin", &bytes(2 * CHUNK_SIZE, 24));
     let (file_hash, client) = (sharer.file_hash.clone(), world.old_client());
@@ -68,7 +68,7 @@ fn an_old_sharer_that_went_away_drops_out_of_lookups() {
 }
 
 #[test]
-fn a_slow_sharer_of_either_version_is_waited_for() {
+fn slow_sources_of_both_versions_are_waited_for() {
     let world = World::start();
     let node = world.node("downloader");
     let faults = Faults { bytes_per_second: 2 * MIB, ..Faults::default() };
@@ -86,7 +86,7 @@ fn a_slow_sharer_of_either_version_is_waited_for() {
 }
 
 #[test]
-fn a_sharer_of_either_version_that_vanishes_in_the_middle_is_replaced_by_another() {
+fn vanishing_sources_of_both_versions_are_replaced() {
     let world = World::start();
     let node = world.node("downloader");
     let vanishing = Faults { vanish_after_bytes: 2 * MIB, ..Faults::default() };

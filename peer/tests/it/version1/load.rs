@@ -1,4 +1,4 @@
-//! Many connections of old downloaders at once.
+//! Many connections of version 1 downloaders at once.
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;
@@ -11,17 +11,17 @@ use peernet_testkit::v1::peer::{self, V1Download, download_chunk, environment};
 
 use super::world::World;
 
-/// Old downloads of one file at the same time.
+/// Version 1 downloads of one file at the same time.
 const DOWNLOADS: usize = 4;
-/// Chunks of that file, each over a connection of its own.
+/// Chunks of that file, each requested over a connection of its own.
 const CHUNKS: usize = 64;
-/// What an old download of 1 GiB opens at once.
+/// The connections that a version 1 download of 1 GiB opens at once.
 const CONNECTIONS: usize = 1_024;
 /// The last chunk of the file they ask for, short so that a thousand replies fit this process.
 const SHORT: usize = 64 << 10;
 
 #[test]
-fn a_new_sharer_serves_256_connections_of_old_downloads_at_once_and_fails_none() {
+fn a_new_source_serves_256_old_connections_at_once() {
     let world = World::start();
     let (_node, shared) = world.sharing("large.bin", &bytes(CHUNKS * CHUNK_SIZE, 31));
     let file_hash = shared.file_hash.to_string();
@@ -42,7 +42,7 @@ fn a_new_sharer_serves_256_connections_of_old_downloads_at_once_and_fails_none()
 }
 
 #[test]
-fn a_new_sharer_answers_1024_connections_that_come_at_the_same_moment() {
+fn a_new_source_answers_1024_connections_at_once() {
     assert!(raise_open_files() > 4 * CONNECTIONS as u64, "this test has both ends of {CONNECTIONS} connections");
     let world = World::start();
     let content = bytes(CHUNK_SIZE + SHORT, 32);

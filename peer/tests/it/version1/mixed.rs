@@ -1,4 +1,4 @@
-//! Files from old to new, new to old and old to old.
+//! Transfers between peers of version 1 and of this version, in every direction.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use super::world::{World, download, old_balance, peer_of};
 const SIZES: [usize; 3] = [1, CHUNK_SIZE, 3 * CHUNK_SIZE + 7];
 
 #[test]
-fn an_old_downloader_gets_an_old_sharers_file_through_our_tracker() {
+fn an_old_downloader_gets_the_file_of_an_old_source() {
     let world = World::start();
     for size in SIZES {
         let content = bytes(size, 11);
@@ -25,7 +25,7 @@ fn an_old_downloader_gets_an_old_sharers_file_through_our_tracker() {
 }
 
 #[test]
-fn a_new_downloader_learns_the_length_from_an_old_sharers_last_chunk() {
+fn a_new_downloader_learns_the_length_from_the_last_chunk() {
     let world = World::start();
     let node = world.node("downloader");
     for size in SIZES {
@@ -42,7 +42,7 @@ fn a_new_downloader_learns_the_length_from_an_old_sharers_last_chunk() {
 }
 
 #[test]
-fn an_old_downloader_gets_a_new_sharers_file_and_its_feedback_counts() {
+fn an_old_downloaders_feedback_about_a_new_source_counts() {
     let world = World::start();
     // One for all: an hour's grants are enough for five accounts.
     let client = world.old_client();
@@ -62,7 +62,7 @@ fn an_old_downloader_gets_a_new_sharers_file_and_its_feedback_counts() {
 }
 
 #[test]
-fn old_and_new_sharers_of_one_file_serve_old_and_new_downloaders_together() {
+fn old_and_new_peers_serve_each_other() {
     let world = World::start();
     let content = bytes(6 * CHUNK_SIZE + 5, 14);
     let (new, shared) = world.sharing("both.bin", &content);
@@ -84,7 +84,7 @@ fn old_and_new_sharers_of_one_file_serve_old_and_new_downloaders_together() {
 }
 
 #[test]
-fn what_a_new_sharer_does_not_have_is_an_error_with_a_text() {
+fn a_file_that_a_new_source_lacks_is_an_error_with_text() {
     let world = World::start();
     let (node, shared) = world.sharing("some.bin", &bytes(CHUNK_SIZE + 1, 15));
     let (env, address) = (environment(), node.plaintext_address().unwrap().to_string());

@@ -17,12 +17,12 @@ use peernet_tracker::Tracker;
 use peernet_tracker::config::Config;
 use tempfile::TempDir;
 
-/// How long something that must come may take on a busy machine.
+/// The longest wait for an event, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Every account's password.
+/// The password of every account.
 const PASSWORD: &str = "a good password";
 
-/// One tracker and a folder for everybody.
+/// One tracker, and a folder for all peers.
 pub(super) struct World {
     pub(super) tracker: Tracker,
     folder: TempDir,
@@ -49,7 +49,7 @@ impl World {
         path
     }
 
-    /// A new peer with an account.
+    /// Makes a peer of this version with an account.
     pub(super) fn node(&self, name: &str) -> Node {
         self.node_at(&self.url(), name, None)
     }
@@ -66,7 +66,7 @@ impl World {
         node
     }
 
-    /// A new peer that shares `bytes` under `name`.
+    /// Makes a peer of this version that shares `bytes` under `name`.
     pub(super) fn sharing(&self, name: &str, bytes: &[u8]) -> (Node, Shared) {
         let node = self.node(&format!("{name}-sharer"));
         node.serve().unwrap();
@@ -74,7 +74,7 @@ impl World {
         (node, shared)
     }
 
-    /// The same, reached through a relay with faults.
+    /// Makes such a peer, reached through a relay with faults.
     pub(super) fn sharing_through(&self, faults: Faults, name: &str, bytes: &[u8]) -> (Node, Relay) {
         let relay = Relay::start_unaimed(faults).unwrap();
         let node = self.node_at(&self.url(), &format!("{name}-behind"), Some(relay.address()));
@@ -89,12 +89,12 @@ impl World {
         node.share(&path, &mut |_| {}, &Cancel::new()).unwrap()
     }
 
-    /// An old sharer that tells the truth.
+    /// Starts an honest version 1 source.
     pub(super) fn old_sharer(&self, name: &str, bytes: &[u8]) -> V1Sharer {
         V1Sharer::share(&self.url(), name, bytes.to_vec(), |_, data| data)
     }
 
-    /// An old sharer whose every chunk has one wrong bit.
+    /// Starts a version 1 source whose chunks all have one wrong bit.
     pub(super) fn old_liar(&self, name: &str, bytes: &[u8]) -> V1Sharer {
         V1Sharer::share(&self.url(), name, bytes.to_vec(), |_, mut data| {
             data[0] ^= 1;
@@ -102,7 +102,7 @@ impl World {
         })
     }
 
-    /// An old sharer reached through a relay with faults.
+    /// Starts a version 1 source that is reached through a relay with faults.
     pub(super) fn old_sharer_through(&self, faults: Faults, name: &str, bytes: &[u8]) -> (V1Sharer, Relay) {
         let relay = Relay::start_unaimed(faults).unwrap();
         let reached_at = |listens| {
@@ -112,7 +112,7 @@ impl World {
         (V1Sharer::share_through(&self.url(), name, bytes.to_vec(), |_, data| data, reached_at), relay)
     }
 
-    /// An old downloader. It registers an address, as all old clients do, at which nobody ever listens.
+    /// Makes a version 1 downloader. It registers an address, as all version 1 clients do, at which no server listens.
     pub(super) fn old_client(&self) -> V1Tracker {
         self.old_client_at(&self.url())
     }
@@ -132,23 +132,23 @@ impl World {
     }
 }
 
-/// Downloads into `folder`, under the name the sharer gave.
+/// Downloads into `folder`, under the name that the source gave.
 pub(super) fn download(node: &Node, file_hash: &str, folder: &Path) -> Result<Downloaded, NodeError> {
     let options = DownloadOptions { output: Some(folder.to_owned()), ..DownloadOptions::default() };
     node.download(&Target::parse(file_hash).unwrap(), &options, &mut |_| {}, &Cancel::new())
 }
 
-/// The account behind a node.
+/// Returns the account of a node.
 pub(super) fn peer_of(node: &Node) -> PeerId {
     node.account().unwrap().unwrap().peer_id
 }
 
-/// What an old peer's account has, in milli-tokens.
+/// Returns the balance of an account, in milli-tokens.
 pub(super) fn old_balance(tracker: &V1Tracker) -> i64 {
     tracker.get("/api/v1/peers/me").1["token_balance_mt"].as_i64().unwrap()
 }
 
-/// Asks again and again until it is so. Each question is a call that takes its time.
+/// Repeats a question until its answer is true. Each question is a call, so this does not spin.
 pub(super) fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {

@@ -1,4 +1,4 @@
-//! The end of a login: at the tracker, and in the folder.
+//! The end of a login, at the tracker and in the folder.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use crate::discovery::tracker::http::{Call, Http};
 use crate::discovery::tracker::{TrackerError, local};
 use crate::home::Credentials;
 
-/// How long one attempt may take: whoever logs out may be on the way to close the machine.
+/// The longest time of one attempt: a user who logs out may be about to shut the machine down.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the tracker has heard of a login's end.
+/// The end of a login as far as the tracker knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AtTracker {
     /// The device is ended there: its tokens and certificates are refused.
     Ended,
-    /// It was not told, as was asked for.
+    /// The tracker was not told, as the caller asked.
     NotTold,
-    /// The login is no device, and cannot be ended: its token is good until this time (seconds since 1970-01-01 UTC; 0 where unknown)
-    /// for whoever has a copy.
+    /// The login has no device and cannot be ended. Copies of its token are good until this time, in seconds since 1970-01-01 UTC; 0
+    /// where unknown.
     GoodUntil(u64),
-    /// It could not be told: the device goes on for whoever has a copy of its tokens.
+    /// The tracker could not be told. Copies of the device's tokens stay good.
     Failed(TrackerError),
 }
 
-/// A login that is no more.
+/// A login that has ended.
 pub(in crate::discovery::tracker) struct Ended {
     pub(in crate::discovery::tracker) credentials: Credentials,
     pub(in crate::discovery::tracker) at_tracker: AtTracker,
 }
 
 impl Session {
-    /// Ends the login, in the file in any case; `None` where there is none. What else is of it goes first, by `remove`: as long as the
-    /// file is there, another call makes up for one that was cut short.
+    /// Ends the login. The file is removed in any case; `None` where there is none. `remove` removes the other files first: as long as
+    /// the credentials are there, another call can repeat one that was cut short.
     pub(in crate::discovery::tracker) fn end(
         &self,
         http: &Http,

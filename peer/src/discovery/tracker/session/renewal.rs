@@ -1,8 +1,8 @@
-//! New tokens for old ones, one process of the folder at a time.
+//! The renewal of tokens, by one process of the folder at a time.
 //!
-//! A refresh token is good once. The tracker takes one that was replaced for stolen and ends its device, save for some seconds in which
-//! the answer may have been lost. So nobody may show one that another process has shown, and the next one has to be on the disk before
-//! anything is done with it.
+//! A refresh token is good once. The tracker treats a replaced one as stolen and ends its device, except for some seconds in which
+//! the reply may have been lost. So no process may use a token that another has used, and the new one is on the disk before it is
+//! used.
 
 use std::time::Duration;
 
@@ -14,30 +14,31 @@ use crate::discovery::tracker::http::{Call, Http};
 use crate::discovery::tracker::{DeviceEnd, TrackerError, local};
 use crate::home::{Credentials, DeviceLogin};
 
-/// For a login that is no device's.
+/// The error for a login without a device.
 const REFRESH_PLAIN: &str = "/api/v1/peers/refresh";
 const REFRESH: &str = "/api/v1/tokens/refresh";
 
-/// How long one attempt may take, and until when others are begun: the tracker gives another answer for the one that was lost within
-/// 10 s of the first.
+/// The time of one attempt, and the window in which attempts begin: within 10 s of the first, the tracker repeats a reply that was
+/// lost.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 const REFRESH_WINDOW: Duration = Duration::from_secs(8);
 
-/// A refresh token that the tracker took no more, and why.
+/// A refresh token that the tracker refuses, and the reason.
 pub(super) struct Refused {
     token: String,
     why: DeviceEnd,
 }
 
 impl Session {
-    /// What is good for the next call, where what is known `is_bad`: what the file has now, or something new from the tracker.
+    /// Returns credentials for the next call in place of those that `is_bad` rejects: the ones in the file, or new ones from the
+    /// tracker.
     pub(super) fn renewed(
         &self,
         http: &Http,
         is_bad: &dyn Fn(&Credentials) -> bool,
     ) -> Result<Credentials, TrackerError> {
         let mut current = self.lock();
-        // In most cases another process has renewed it, or logged in.
+        // Usually another process has renewed the token, or logged in.
         current.credentials = self.stored()?;
         let known = current.credentials.clone().ok_or(TrackerError::NotLoggedIn)?;
         if !is_bad(&known) {
@@ -55,7 +56,7 @@ impl Session {
         self.exchanged(http, &mut current, &stored)
     }
 
-    /// Under both locks.
+    /// Renews the token. The caller holds both locks.
     pub(super) fn exchanged(
         &self,
         http: &Http,
@@ -64,7 +65,7 @@ impl Session {
     ) -> Result<Credentials, TrackerError> {
         let fresh = match &old.device {
             Some(device) => {
-                // A disk that takes nothing is noticed while the old one is still good.
+                // A disk that cannot be written is noticed here, while the old token is still good.
                 self.save(old)?;
                 self.of_device(http, current, old, device)?
             }
@@ -104,7 +105,7 @@ impl Session {
         }
     }
 
-    /// The token itself is the proof, so it has to work still.
+    /// Exchanges an access token, which proves the account and therefore has to be good still.
     fn of_plain(&self, http: &Http, old: &Credentials) -> Result<Credentials, TrackerError> {
         if old.is_expired(unix_now()) || !old.is_stale(unix_now()) {
             return Err(TrackerError::NotLoggedIn);

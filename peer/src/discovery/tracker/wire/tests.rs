@@ -14,7 +14,7 @@ fn hex(byte: u8) -> String {
 fn source(peer: &str, transport: &str, have: Have) -> PlanSource {
     PlanSource {
         peer_id: peer.to_owned(),
-        addresses: vec!["h:1".to_owned(), "x".repeat(ADDRESS_BYTES_MAX + 1)],
+        addresses: vec!["h:1".to_owned(), "unix:/run/x".to_owned(), "x".repeat(ADDRESS_BYTES_MAX + 1)],
         transport: transport.to_owned(),
         reputation_score: 0.5,
         have,
@@ -53,8 +53,9 @@ fn a_bad_source_or_manifest_is_left_out_and_the_rest_is_used() {
     assert_eq!(plan.manifests.len(), 1);
     let kept = &plan.manifests[0].sources;
     use Transport::{Plaintext, Tls};
-    let ways: Vec<_> = kept.iter().map(|s| (s.transport, s.v1, s.addresses.len())).collect();
-    assert_eq!(ways, [(Plaintext, false, 1), (Plaintext, true, 1), (Tls, false, 1)]);
+    let found: Vec<_> = kept.iter().map(|s| (s.transport, s.protocol, s.candidates.len())).collect();
+    use Protocol::{FetchStream, Version1};
+    assert_eq!(found, [(Plaintext, FetchStream, 1), (Plaintext, Version1, 1), (Tls, FetchStream, 1)]);
     assert!(matches!(&kept[0].has, Has::Chunks(bitmap) if bitmap.len() == 2));
 }
 

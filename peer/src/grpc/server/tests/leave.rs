@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::unix_now;
 use crate::grants::Grant;
 use crate::grants::testing::{Tracker, peer};
-use crate::grpc::{CallError, Client, FetchCall, Orders, Speech, StreamEvent};
+use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, Patience, Speech, StreamEvent};
 use crate::identity::testing::{Authority, Life};
 use crate::upload::Standing;
 use crate::upload::Standing::{Public, Restricted, Unheard};
@@ -75,11 +75,13 @@ impl Swarm {
 
     fn asked_of(&self, file_hash: FileHash, grant: Option<&Grant>) -> Result<(), String> {
         let client = self.client();
-        let manifest = client.manifest(file_hash, None, grant, (20 * SECOND, &Cancel::new())).map(drop);
+        let manifest = client
+            .manifest(file_hash, None, grant, Patience { timeout: 20 * SECOND, cancel: &Cancel::new() })
+            .map(drop);
         let (_commands, mut orders) = crate::grpc::commands();
         let mut call = client.fetch(file_hash, self.scene.held.manifest().id(), grant).unwrap();
         let fetched = match call.next(&mut orders) {
-            StreamEvent::Reply(_) => Ok(()),
+            StreamEvent::Message(_) => Ok(()),
             StreamEvent::Ended(ended) => ended,
             _ => panic!("nobody commands"),
         };
@@ -93,11 +95,11 @@ fn signed(tracker: &Tracker, claims: &peernet_protos::claims::GrantClaims) -> Gr
 }
 
 /// Why the call ended.
-fn end_of(call: &mut FetchCall, orders: &mut Orders) -> String {
+fn end_of(call: &mut FetchCall, orders: &mut CommandReceiver) -> String {
     loop {
         match call.next(orders) {
             StreamEvent::Ended(ended) => break ended.unwrap_err().to_string(),
-            StreamEvent::Reply(_) => {}
+            StreamEvent::Message(_) => {}
             _ => panic!("nobody commands"),
         }
     }
@@ -130,7 +132,7 @@ fn without_a_grant_a_closed_file_is_not_there() {
 fn a_grant_in_plaintext_is_nobodys() {
     let swarm = Swarm::new(Restricted);
     let client = Client::new(swarm.scene.server.plaintext_addr().unwrap(), &Speech::Plaintext, 5 * SECOND);
-    let patience = (20 * SECOND, &Cancel::new());
+    let patience = Patience { timeout: 20 * SECOND, cancel: &Cancel::new() };
     let refused = client.manifest(swarm.scene.file_hash(), None, Some(&swarm.grant(60)), patience);
     assert!(matches!(&refused, Err(CallError::Refused(why)) if why.contains("does not share")), "{refused:?}");
 }
@@ -170,7 +172,7 @@ fn a_grant_from_when_the_file_was_public_ends_with_that() {
     let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&grant)).unwrap();
-    assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
     swarm.is_now(Restricted);
     for refused in [swarm.asked(Some(&grant)).unwrap_err(), end_of(&mut call, &mut orders)] {
         assert!(refused.contains("from when the file was public"), "{refused}");
@@ -202,12 +204,12 @@ fn a_call_ends_with_its_grant_or_when_its_file_is_closed() {
     let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&swarm.grant(2))).unwrap();
-    assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
     let ended = end_of(&mut call, &mut orders);
     assert!(ended.contains("the grant has expired"), "{ended}");
     swarm.is_now(Public);
     let mut call = client.fetch(swarm.scene.file_hash(), id, None).unwrap();
-    assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
     swarm.is_now(Restricted);
     let ended = end_of(&mut call, &mut orders);
     assert!(ended.contains("not public any more"), "{ended}");
@@ -242,15 +244,15 @@ fn a_newer_grant_carries_a_call_on_and_a_wrong_one_ends_it() {
     let (_commands, mut orders) = crate::grpc::commands();
     let first = swarm.grant(2);
     let mut call = client.fetch(swarm.scene.file_hash(), manifest.id(), Some(&first)).unwrap();
-    assert!(matches!(call.next(&mut orders), StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
     call.show(&swarm.grant(60));
     // Asks for one chunk after the other until the first grant is over for more than a look of the server's.
     while unix_now() <= first.expires_at {
         call.want(&[ChunkIndex(0)]);
         loop {
             match call.next(&mut orders) {
-                StreamEvent::Reply(crate::grpc::Reply::Block { last: true, .. }) => break,
-                StreamEvent::Reply(_) => {}
+                StreamEvent::Message(crate::grpc::FetchMessage::Block { last: true, .. }) => break,
+                StreamEvent::Message(_) => {}
                 StreamEvent::Ended(ended) => panic!("{ended:?}"),
                 _ => panic!("nobody commands"),
             }

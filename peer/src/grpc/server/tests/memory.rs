@@ -7,8 +7,11 @@ use peernet_engine::ids::PeerId;
 
 use super::*;
 use crate::cancel::Cancel;
-use crate::connect::Dial;
-use crate::discovery::{Directory, DirectoryError, Plan, PlannedManifest, Source, V1Listing};
+use crate::connect::{Candidates, Dial};
+use crate::discovery::{
+    DiscoveryError, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
+    SourceDiscovery, V1Listing,
+};
 use crate::download::{FetchError, FetchJob, FetchReport, Fetched, fetch};
 use crate::memory::MemoryMax;
 use crate::part::Part;
@@ -22,8 +25,13 @@ impl Listed {
         let manifest = scene.held.manifest();
         let address = scene.server.local_addr().to_string();
         let peer = PeerId::from_random([7; 16]);
-        let source =
-            Source { peer, addresses: vec![address], transport: Transport::Plaintext, v1: false, has: Has::Complete };
+        let source = Source {
+            peer,
+            candidates: Candidates::hosts([address]),
+            transport: Transport::Plaintext,
+            protocol: Protocol::FetchStream,
+            has: Has::Complete,
+        };
         let geometry = manifest.geometry();
         let (size, chunk_size) = (geometry.size(), geometry.chunk_size());
         let planned = PlannedManifest { id: manifest.id(), size, chunk_size, sources: vec![source] };
@@ -35,20 +43,26 @@ impl Listed {
     }
 }
 
-impl Directory for Listed {
-    fn plan(&self, _: FileHash) -> Result<Plan, DirectoryError> {
+impl SourceDiscovery for Listed {
+    fn plan(&self, _: FileHash) -> Result<Plan, DiscoveryError> {
         self.2.fetch_add(1, Ordering::Relaxed);
         Ok(self.0.clone())
     }
 
-    fn manifest(&self, _: ManifestId) -> Result<Manifest, DirectoryError> {
-        Ok(self.1.clone())
-    }
-
-    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DirectoryError> {
+    fn v1_listing(&self, _: FileHash) -> Result<Option<V1Listing>, DiscoveryError> {
         Ok(None)
     }
+}
 
+impl ManifestProvider for Listed {
+    fn manifest(&self, _: ManifestId) -> Result<Manifest, DiscoveryError> {
+        Ok(self.1.clone())
+    }
+}
+
+impl GrantProvider for Listed {}
+
+impl ReportSink for Listed {
     fn report(&self, _: Vec<FetchReport>) {}
 }
 

@@ -44,7 +44,14 @@ impl Swarm {
     }
 
     fn ask(&self, client: &Client) -> Result<Manifest, CallError> {
-        client.manifest(self.scene.file_hash(), None, None, (20 * SECOND, &Cancel::new())).map(|(manifest, _)| manifest)
+        client
+            .manifest(
+                self.scene.file_hash(),
+                None,
+                None,
+                crate::grpc::Patience { timeout: 20 * SECOND, cancel: &Cancel::new() },
+            )
+            .map(|(manifest, _)| manifest)
     }
 
     fn member(&self, number: u8) -> Identity {
@@ -66,7 +73,7 @@ fn a_member_is_served_and_known_by_its_account() {
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     // What there is, first thing.
-    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
     let upload = swarm.scene.server.uploads().0.pop().unwrap();
     assert_eq!((upload.transport, upload.peer), (Transport::Tls, Some(peer(2))));
 }
@@ -143,7 +150,7 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     // What there is, first thing.
-    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
     swarm.membership.revoke([peer(2)].into(), Default::default());
     let refused = |error: &CallError| matches!(error, CallError::Refused(why) if why.contains("revoked"));
     let ended = loop {
@@ -170,7 +177,7 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
     let (lost, kept) = (of(1), of(2));
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = lost.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
-    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Reply(_)));
+    assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
     swarm.membership.revoke(Default::default(), [device(1)].into());
     let refused =
         |error: &CallError| matches!(error, CallError::Refused(why) if why.contains("this device is revoked"));
