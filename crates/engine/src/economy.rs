@@ -1,22 +1,26 @@
-//! The two ledgers: tokens say what an account contributed, the score says how likely a request to it works.
+//! The economy: tokens state what an account contributed, the score states how likely a request to it succeeds.
 //!
-//! They are never mixed: tokens buy priority only, the score orders lookups only. Everything is rows in, rows out. A driver
-//! takes a batch of [`Event`]s, asks [`needs`] which rows they touch, loads and locks those, makes a [`WorkingSet`] of them,
-//! calls [`WorkingSet::apply_batch`], writes [`WorkingSet::changes`], commits, and then answers whoever waits with the
-//! [`Outcome`]s. Nothing is remembered between batches, so a crash before the commit leaves no trace, and after it every
-//! repeated event finds in the rows that it has been counted.
+//! They are never mixed: tokens buy only priority, and the score orders only lookups. The rules work on rows and keep no
+//! state of their own. A driver handles a batch in these steps:
 //!
-//! What holds after every batch (checked by [`audit`](fn@audit), broken in the tests):
+//! 1. It takes a batch of [`Event`]s and asks [`needs`] which rows they touch.
+//! 2. It loads and locks those rows, and makes a [`WorkingSet`] of them.
+//! 3. It calls [`WorkingSet::apply_batch`], writes [`WorkingSet::changes`], and commits.
+//! 4. It answers the waiting requests with the [`Outcome`]s.
 //!
-//! - I1 balances, escrow and treasury together are the supply
-//! - I2 nothing is negative
-//! - I3 a score is from 0 to 1
-//! - I4 a ticket pays no chunk twice and no more than it holds
-//! - I5 applying a batch again changes nothing. (A lookup that was refused a ticket for want of room may get it once there
-//!   is room; that is its first effect, not a second one.)
-//! - I6 nobody's report on itself moves anything
-//! - I7 hearsay takes nobody off the list, and no established account below [`ESTABLISHED_SCORE`]
-//! - I8 a stored score is what the evidence rows give
+//! A crash before the commit leaves no trace. After the commit, the rows show that a repeated event was counted.
+//!
+//! Invariants after every batch (checked by [`audit`](fn@audit), broken in the tests):
+//!
+//! - I1 Balances, escrow and treasury together are the supply.
+//! - I2 No amount is negative.
+//! - I3 A score is from 0 to 1.
+//! - I4 A ticket pays no chunk twice and no more than it holds.
+//! - I5 Applying a batch again changes nothing. A lookup that was refused a ticket for want of room may get it once there
+//!   is room; that is its first effect, not a second one.
+//! - I6 An account's report about itself changes nothing.
+//! - I7 Hearsay makes no account unlisted, and lowers no established account below [`ESTABLISHED_SCORE`].
+//! - I8 A stored score is what the evidence rows give.
 
 mod audit;
 mod event;

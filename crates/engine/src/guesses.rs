@@ -1,9 +1,9 @@
-//! Who may try a password now: the lock on guessing, which grows with each wrong one and never shuts an owner out.
+//! The lock on password guessing. Waits grow with each wrong password and never shut the owner out.
 //!
-//! Three counts of wrong passwords are kept. Of one address at one account: strict. Of one account from anywhere: it slows many
-//! addresses that guess at one account, and holds only for an address that was wrong there itself, so whoever knows the password gets in at
-//! the first try however many others guess. Of one address at all accounts: it slows whoever tries one password everywhere, and does not
-//! hold where that address has logged in to that account before.
+//! Three counts of wrong passwords are kept. The count of one address at one account is strict. The count of one
+//! account slows many addresses that guess at it. It holds only for an address that was wrong there itself, so the
+//! owner gets in at the first try however many others guess. The count of one address at all accounts slows a client
+//! that tries one password everywhere. It does not hold where that address has logged in before.
 //!
 //! Everything is in memory, bounded, and forgotten after quiet time.
 
@@ -12,63 +12,65 @@ use std::time::Duration;
 
 use crate::time::UnixMillis;
 
-/// An account, or what was typed where there is none: what is locked must not tell which accounts exist.
+/// The key of an account. Without an account it stands for the text that was typed, so that the lock does not reveal
+/// which accounts exist.
 pub type Name = [u8; 16];
-/// A client's address.
+/// The key of a client's address.
 pub type Origin = [u8; 16];
 
-/// When a count begins to hold, and how.
+/// The rule of a count: when it starts to hold, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rule {
-    /// So many wrong passwords cost nothing.
+    /// The number of wrong passwords without a wait.
     pub free: u32,
-    /// The wait after the last free one; it doubles with each further one.
+    /// The wait after the last free one; it doubles with each further wrong password.
     pub first: Duration,
     /// The longest wait.
     pub most: Duration,
-    /// After so long without a wrong password the count begins anew. Longer than `most`.
+    /// The time without a wrong password after which the count restarts. Longer than `most`.
     pub forgotten_after: Duration,
 }
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-/// One address at one account.
+/// The rule for one address at one account.
 pub const PAIR: Rule =
     Rule { free: 5, first: Duration::from_secs(1), most: Duration::from_secs(15 * 60), forgotten_after: HOUR };
-/// One account from anywhere.
+/// The rule for one account from any address.
 pub const ACCOUNT: Rule =
     Rule { free: 50, first: Duration::from_secs(1), most: Duration::from_secs(5 * 60), forgotten_after: HOUR };
-/// One address at all accounts; many people may share it.
+/// The rule for one address at all accounts; many people may share an address.
 pub const ORIGIN: Rule =
     Rule { free: 50, first: Duration::from_secs(1), most: Duration::from_secs(60), forgotten_after: HOUR };
 
-/// How many tries of one address at one account are checked at the same time: what comes at once is not yet counted.
+/// The most attempts of one address at one account that are checked at the same time: concurrent attempts are not
+/// counted yet.
 pub const TOGETHER_MAX: u32 = 16;
-/// How long a login is remembered as one that has worked.
+/// How long a successful login is remembered.
 pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
-/// The most rows of each table; past it the oldest go. Filling one takes longer than it takes to forget its rows, because each costs its
-/// maker a password check.
+/// The most rows of each table; past it the oldest go. Filling a table takes longer than forgetting its rows, because
+/// each row costs its client a password check.
 pub const ROWS_MAX: usize = 65_536;
 
-/// What came of a try.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The password was right.
     Right,
-    /// It was wrong, or there is no such account.
+    /// The password was wrong, or the account does not exist.
     Wrong,
-    /// It was not checked.
+    /// The password was not checked.
     Unchecked,
 }
 
-/// Which count began to hold.
+/// The count that started to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Locked {
-    /// Of one address at one account.
+    /// The count of one address at one account.
     Pair,
-    /// Of an account.
+    /// The count of an account.
     Account,
-    /// Of an address.
+    /// The count of an address.
     Origin,
 }
 
@@ -80,7 +82,7 @@ struct Count {
 }
 
 impl Count {
-    /// Forgets what is due, also when the clock was set back.
+    /// Restarts the count when its time is over, and when the clock was set back.
     fn refresh(&mut self, now: UnixMillis, rule: &Rule) {
         self.last_at = self.last_at.min(now);
         if now.since(self.last_at) >= rule.forgotten_after {
@@ -101,7 +103,7 @@ impl Count {
     }
 }
 
-/// Counts by key.
+/// A table of counts by key.
 #[derive(Debug)]
 struct Table<K> {
     rule: Rule,
@@ -125,7 +127,7 @@ impl<K: Ord + Copy> Table<K> {
         self.find(now, key).wait(now, &self.rule)
     }
 
-    /// The row of a key; made, and room for it, if there is none.
+    /// The row of a key; inserted if there is none, with room made for it.
     fn row(&mut self, now: UnixMillis, key: K) -> &mut Count {
         if self.counts.len() >= ROWS_MAX && !self.counts.contains_key(&key) {
             self.make_room(now);
@@ -143,7 +145,7 @@ impl<K: Ord + Copy> Table<K> {
         }
     }
 
-    /// Where the count holds, the wait begins again with each try, so that of many at once one is let through.
+    /// While the count holds, each attempt restarts the wait, so that one of many concurrent attempts is let through.
     fn admit(&mut self, now: UnixMillis, key: K) {
         if let Some(count) = self.counts.get_mut(&key)
             && count.holds(&self.rule)
@@ -152,7 +154,7 @@ impl<K: Ord + Copy> Table<K> {
         }
     }
 
-    /// Counts a wrong password; true when the count begins to hold with it.
+    /// Counts a wrong password. Returns whether the count starts to hold with it.
     fn count_wrong(&mut self, now: UnixMillis, key: K) -> bool {
         let rule = self.rule;
         let count = self.row(now, key);
@@ -162,7 +164,7 @@ impl<K: Ord + Copy> Table<K> {
     }
 }
 
-/// The lock; see the module. Each [`Guesses::begin`] that was let through is followed by one [`Guesses::end`].
+/// The lock; see the module. Call [`Guesses::end`] once for each [`Guesses::begin`] that let an attempt through.
 #[derive(Debug)]
 pub struct Guesses {
     pairs: Table<(Name, Origin)>,
@@ -183,7 +185,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Lets a try through, or says how long to wait.
+    /// Lets an attempt through, or returns how long to wait.
     pub fn begin(&mut self, now: UnixMillis, name: Name, origin: Origin) -> Result<(), Duration> {
         let pair = self.pairs.find(now, (name, origin));
         let known = self.knows(now, (name, origin));
@@ -212,7 +214,7 @@ impl Guesses {
         Ok(())
     }
 
-    /// Says what came of a try; answers which count began to hold with it.
+    /// Notes the outcome of an attempt. Returns the count that starts to hold with it.
     pub fn end(&mut self, now: UnixMillis, name: Name, origin: Origin, outcome: Outcome) -> Option<Locked> {
         let pair = self.pairs.row(now, (name, origin));
         pair.under_way = pair.under_way.saturating_sub(1);
@@ -232,7 +234,7 @@ impl Guesses {
         }
     }
 
-    /// Rows in memory, all tables together.
+    /// The number of rows in memory, all tables together.
     pub fn rows(&self) -> usize {
         self.pairs.counts.len() + self.accounts.counts.len() + self.origins.counts.len() + self.known.len()
     }

@@ -452,7 +452,7 @@ fn complaints_are_passed_on_within_their_bound() {
 }
 
 #[test]
-fn complaints_that_are_not_polled_take_bounded_memory() {
+fn complaints_that_nobody_polls_take_bounded_memory() {
     let mut scene = Scene::open(4, Answers::default());
     for _ in 0..1_000 {
         let request = Request { complaints: vec![1; 100], ..nothing() };

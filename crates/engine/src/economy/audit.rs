@@ -1,6 +1,7 @@
-//! The invariants as functions over rows: for tests, and for an operator who wants the books checked.
+//! The invariants as functions over rows, for tests and for operators that check the ledger.
 //!
-//! I5 (applying again changes nothing) is about acts, not rows; the tests check it. The rest is here.
+//! I5 (applying a batch again changes nothing) is about operations, not rows, so the tests check it. All others are
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,21 +12,21 @@ use super::rows::{LedgerRow, Masses, PairRow, TicketId, TicketRow, TreasuryRow};
 use super::rules::{FINES_PER_TICKET_MT, LISTED_MAX, SUPPLY_MT};
 use super::score::{ESTABLISHED_SCORE, LISTED_SCORE, Tier, recompute};
 
-/// How far a stored score may lie from the recomputed one.
+/// The largest difference between a stored score and the recomputed one.
 const SCORE_TOLERANCE: f64 = 1e-9;
 
-/// Sums over all rows of one snapshot, in milli-tokens.
+/// The sums over all rows of one snapshot, in milli-tokens.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Of all accounts' balances.
+    /// The sum of all accounts' balances.
     pub balances_mt: i64,
-    /// Of all tickets' escrow.
+    /// The sum of all tickets' escrow.
     pub escrow_mt: i64,
     /// The treasury's balance.
     pub treasury_mt: i64,
 }
 
-/// A rule that does not hold.
+/// An invariant that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Violation {
     /// I1: the sum is not the supply. Carries the sum.
@@ -38,11 +39,11 @@ pub enum Violation {
     Mass(PeerId),
     /// I3: a score is not from 0 to 1.
     Score(PeerId),
-    /// I4: a ticket holds or paid more than its chunks cost, or a negative amount, or fined more than it may.
+    /// I4: a ticket holds or paid more than its chunks cost, or a negative amount, or fined more than the rules allow.
     Ticket(TicketId),
     /// I6: an account is among the sources of its own ticket, or reported on itself; or a source is listed twice.
     SelfDealing(PeerId),
-    /// I7: hearsay took an account below what it may.
+    /// I7: hearsay took an account below its bound.
     Hearsay(PeerId),
     /// I8: the stored score is not what the evidence gives.
     StoredScore(PeerId),
@@ -74,7 +75,7 @@ fn hex(id: &TicketId) -> String {
     data_encoding::HEXLOWER.encode(&id.0)
 }
 
-/// Checks everything, over all rows of one snapshot.
+/// Checks all invariants over all rows of one snapshot.
 pub fn audit(
     treasury: &TreasuryRow,
     ledgers: &[LedgerRow],
@@ -103,7 +104,7 @@ fn totals(treasury: &TreasuryRow, ledgers: &[LedgerRow], tickets: &[TicketRow]) 
     }
 }
 
-/// I1, from sums a store can make.
+/// Checks I1, from sums that a store can compute.
 pub fn audit_totals(totals: &Totals) -> Vec<Violation> {
     let sum = totals.balances_mt.saturating_add(totals.escrow_mt).saturating_add(totals.treasury_mt);
     violation(sum != SUPPLY_MT, Violation::Supply(sum))
@@ -114,7 +115,7 @@ fn audit_treasury(row: &TreasuryRow) -> Vec<Violation> {
     violation(least < 0, Violation::NegativeTreasury)
 }
 
-/// I2, I3, I6, I7 and I8 for one account, given all pair rows whose target it is.
+/// Checks I2, I3, I6, I7 and I8 for one account, given all pair rows whose target it is.
 pub fn audit_ledger<'a>(row: &LedgerRow, pairs: impl IntoIterator<Item = &'a PairRow>) -> Vec<Violation> {
     let peer = row.peer;
     let pairs: Vec<&PairRow> = pairs.into_iter().collect();
@@ -132,7 +133,7 @@ pub fn audit_ledger<'a>(row: &LedgerRow, pairs: impl IntoIterator<Item = &'a Pai
     .concat()
 }
 
-/// I2, I4 and I6 for one ticket.
+/// Checks I2, I4 and I6 for one ticket.
 pub fn audit_ticket(row: &TicketRow) -> Vec<Violation> {
     let shape = row.paid.count() == row.geometry.chunk_count() && row.sources.len() <= LISTED_MAX;
     let amounts = (0..=row.settled_price_mt()).contains(&row.paid_mt)

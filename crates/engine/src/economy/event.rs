@@ -1,4 +1,4 @@
-//! What can happen to the ledgers, what came of it, which rows a batch needs and which it changed.
+//! The events of the ledgers, their outcomes, the rows that a batch needs, and the rows that it changed.
 
 use std::collections::BTreeSet;
 
@@ -8,116 +8,116 @@ use crate::time::UnixMillis;
 
 use super::rows::{LedgerRow, PairRow, TicketId, TicketRow, TreasuryRow};
 
-/// One thing that happened, as the reputation thread hears of it. Accounts are authenticated before it is queued.
+/// One event, as the economy's thread receives it. Its accounts were authenticated before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// `account` looked a file up and was offered `sources`: opens its ticket, or uses the open one again.
     OpenTicket {
-        /// Who asked.
+        /// The account that asked.
         account: PeerId,
-        /// For what.
+        /// The file.
         file_hash: FileHash,
-        /// The file's sizes by the manifest the answer is from. An open ticket keeps the one it was opened with.
+        /// The sizes of the file by the manifest of the answer. An open ticket keeps those that it was opened with.
         geometry: Geometry,
-        /// Who was offered; the account itself and everything past the 50th listed is left out.
+        /// The offered sources. The account itself is left out, and so is everything past the 50th.
         sources: Vec<PeerId>,
-        /// The name of the ticket if a new one is opened: random, made by the driver.
+        /// The id of the ticket if a new one is opened: random, made by the driver.
         new_id: TicketId,
     },
-    /// `SUCCESS_UPLOAD`: `reporter` says that `target` sent it these chunks and that they verified.
+    /// `SUCCESS_UPLOAD`: `reporter` reports that `target` sent it these chunks and that they verified.
     Success {
-        /// Who downloaded.
+        /// The downloader.
         reporter: PeerId,
-        /// Who uploaded.
+        /// The source.
         target: PeerId,
         /// The file.
         file_hash: FileHash,
-        /// Only the chunks on which the target held a live lease: the driver asks the swarm index and leaves out the others
-        /// (none left: the event is still valid and comes back as [`Ignored::NotHeld`]).
+        /// Only the chunks on which the target held a live lease. The driver asks the swarm index and leaves out the
+        /// others. With none left the event is still valid and comes back as [`Ignored::NotHeld`].
         chunks: Vec<ChunkIndex>,
     },
     /// `FAILED_UPLOAD`: `reporter` did not get this chunk from `target`.
     Failure {
-        /// Who wanted it.
+        /// The downloader.
         reporter: PeerId,
-        /// Who did not deliver.
+        /// The source.
         target: PeerId,
         /// The file.
         file_hash: FileHash,
         /// The chunk.
         chunk: ChunkIndex,
-        /// Whether bytes came that did not have the chunk's hash.
+        /// Whether bytes arrived that did not have the chunk's hash.
         garbage: bool,
     },
-    /// The sweep found this account's ticket for this file past its expiry and grace.
+    /// The maintenance found this account's ticket for this file past its expiry and grace.
     CloseExpired {
-        /// Whose ticket.
+        /// The account.
         account: PeerId,
-        /// For which file.
+        /// The file.
         file_hash: FileHash,
     },
 }
 
-/// What came of one event.
+/// The outcome of one event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The account has a ticket for the file.
     Ticket {
-        /// Its name.
+        /// The id of the ticket.
         id: TicketId,
         /// Whether it is new.
         opened: bool,
-        /// What it holds, in milli-tokens; 0 means free class.
+        /// The milli-tokens that it holds; 0 means free class.
         escrow_mt: i64,
-        /// When it ends unless used again.
+        /// The end of the ticket unless it is used again.
         expires_at: UnixMillis,
     },
     /// The lookup is answered without a ticket.
     NoTicket(NoTicket),
     /// Chunks were settled.
     Settled {
-        /// How many of them were new.
+        /// The number of chunks that were new.
         new_chunks: u32,
-        /// What the reporter's escrow paid for them, fee included, in milli-tokens.
+        /// The milli-tokens that the reporter's escrow paid for them, fee included.
         paid_mt: i64,
         /// The treasury's part of it.
         fee_mt: i64,
-        /// Whether it was the first of this (ticket, uploader), and so counted for the score.
+        /// Whether it was the first of this (ticket, source), and so counted for the score.
         session: bool,
     },
     /// A complaint was recorded.
     Complained {
-        /// What it cost the target, in milli-tokens.
+        /// The fine of the target, in milli-tokens.
         fined_mt: i64,
     },
     /// An expired ticket was closed.
     Closed {
-        /// What went back to its account, in milli-tokens.
+        /// The milli-tokens that went back to its account.
         returned_mt: i64,
     },
-    /// Nothing moved.
+    /// The event changed nothing.
     Ignored(Ignored),
 }
 
 /// Why a lookup opened no ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoTicket {
-    /// Ten new ones in this minute, or 64 open.
+    /// The account opened ten tickets in this minute, or has 64 open.
     Limited,
     /// The file has no chunks.
     NothingToPay,
-    /// No such account.
+    /// The account does not exist.
     UnknownAccount,
 }
 
-/// Why an event moved nothing: the label under which it is counted.
+/// Why an event changed nothing: the label under which it is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ignored {
     /// The reporter is the target.
     SelfReport,
-    /// No such account reports.
+    /// The reporter does not exist.
     UnknownReporter,
-    /// No such account is reported on.
+    /// The target does not exist.
     UnknownTarget,
     /// The reporter has no open ticket for the file.
     NoTicket,
@@ -150,7 +150,8 @@ impl Ignored {
     }
 }
 
-/// The keys a batch touches. Load (and lock, in this order) the rows that exist: tickets, ledgers, pairs, the treasury.
+/// The keys of the rows that a batch touches. Load and lock the rows that exist in this order: tickets, ledgers, pairs,
+/// the treasury.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Tickets by (account, file).
@@ -161,7 +162,7 @@ pub struct Needs {
     pub pairs: BTreeSet<(PeerId, PeerId)>,
 }
 
-/// Which rows `events` may read or change; the treasury row always.
+/// The rows that `events` may read or change; always the treasury row.
 pub fn needs(events: &[Event]) -> Needs {
     let mut needs = Needs::default();
     for event in events {
@@ -186,8 +187,8 @@ impl Needs {
     }
 }
 
-/// What to write, each list in key order. Delete `closed` before writing `tickets`: a closed ticket may have a successor with
-/// the same (account, file).
+/// The rows to write, each list in key order. Delete `closed` before writing `tickets`: a closed ticket may have a
+/// successor with the same (account, file).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     /// Tickets to delete.

@@ -1,4 +1,4 @@
-//! What one account says of another: settlements and complaints. Only ticketed feedback moves anything.
+//! Feedback: settlements and complaints. Only feedback under a ticket changes anything.
 
 use crate::ids::{ChunkIndex, FileHash, PeerId};
 use crate::time::UnixMillis;
@@ -11,7 +11,7 @@ use super::rules::{
 use super::score::Tier;
 use super::working_set::WorkingSet;
 
-/// Who says something of whom, and about which file.
+/// The parties of a report, and its file.
 #[derive(Clone, Copy)]
 pub(super) struct Report {
     pub(super) reporter: PeerId,
@@ -19,7 +19,7 @@ pub(super) struct Report {
     pub(super) file_hash: FileHash,
 }
 
-/// What a ticket gave for some chunks.
+/// The settlement of some chunks.
 struct Settlement {
     new_chunks: u32,
     paid_mt: i64,
@@ -45,7 +45,7 @@ impl WorkingSet {
         }
     }
 
-    /// `FAILED_UPLOAD`: puts the target last for the reporter, and does globally what the rules let it.
+    /// `FAILED_UPLOAD`: puts the target last for the reporter, and has the global effect that the rules allow.
     pub(super) fn failure(
         &mut self,
         now: UnixMillis,
@@ -74,7 +74,7 @@ impl WorkingSet {
         }
     }
 
-    /// The reporter's open ticket that lists the target, and where; or why the report moves nothing.
+    /// Finds the reporter's open ticket and the target's position in it, or the reason why the report changes nothing.
     fn ticket_for(&mut self, now: UnixMillis, report: Report) -> Result<(&mut TicketRow, usize), Ignored> {
         let Report { reporter, target, file_hash } = report;
         if reporter == target {
@@ -96,7 +96,7 @@ impl WorkingSet {
         self.ledgers.get(&peer).is_some_and(|row| row.root)
     }
 
-    /// Moves what the ticket gave to the target and the treasury, and counts the session.
+    /// Credits a settlement to the target and the treasury, and counts the session.
     fn settle(&mut self, now: UnixMillis, report: Report, settlement: &Settlement) -> Outcome {
         let fee_mt = fee_mt(settlement.paid_mt);
         self.treasury.take_fee(fee_mt, now);
@@ -155,7 +155,7 @@ impl WorkingSet {
         self.pairs.entry(key).or_insert_with(|| PairRow::new(report.reporter, report.target))
     }
 
-    /// Changes what the reporter's word on the target weighs, in the pair's row and in the target's sum alike.
+    /// Changes the weight of the reporter's evidence about the target, in the pair's row and in the target's sum alike.
     fn testify(&mut self, now: UnixMillis, report: Report, change: impl FnOnce(Masses) -> Masses) {
         let Some(sum_at) = self.ledgers.get(&report.target).map(|row| row.masses.at) else {
             return;
@@ -188,8 +188,8 @@ impl WorkingSet {
 }
 
 impl TicketRow {
-    /// Settles what is new among `chunks` in favour of the source at `at`. Chunks beyond the escrow settle for nothing, so
-    /// that the free class leaves a trace and no chunk is ever paid twice.
+    /// Settles the new ones of `chunks` in favour of the source at `at`. Chunks beyond the escrow settle for nothing,
+    /// so that free-class transfers leave a trace and no chunk is paid twice.
     fn settle(&mut self, at: usize, chunks: &[ChunkIndex]) -> Result<Settlement, Ignored> {
         if chunks.is_empty() {
             return Err(Ignored::NotHeld);
@@ -216,10 +216,10 @@ impl TicketRow {
     }
 }
 
-/// What a failure is, given the failures before it.
+/// The kind of a failure, given the failures before it.
 enum Mark {
     Counts,
-    /// Counted already in this span, but only now known to be garbage.
+    /// Counted already in this span, but known only now to be garbage.
     GarbageAfterAll,
     Replay,
 }

@@ -1,7 +1,7 @@
-//! The rows of the two ledgers: exactly what a store keeps, and nothing else.
+//! The rows of the two ledgers: exactly what a store keeps.
 //!
-//! Every field is a number, a flag, an id or bytes, so that one table each holds them in any store. Whoever changes a row
-//! does so through [`WorkingSet`](super::WorkingSet); stores only load and save.
+//! Every field is a number, a flag, an id or bytes, so any store can keep each kind in one table. Rows are changed only
+//! through [`WorkingSet`](super::WorkingSet); stores load and save them.
 
 use crate::bitmap::Bitmap;
 use crate::ids::{ChunkIndex, FileHash, PeerId};
@@ -10,49 +10,49 @@ use crate::time::UnixMillis;
 
 use super::rules::{SUPPLY_MT, price_mt};
 
-/// A ticket's name: 16 random bytes, made by the driver.
+/// The id of a ticket: 16 random bytes, made by the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TicketId(pub [u8; 16]);
 
-/// Decaying sums of evidence as they were at `at`. A pair has one (what one reporter said of one target), and so has an
-/// account (the field-wise sum over all who reported on it). All fields are finite and at least 0.
+/// Decaying sums of evidence as they were at `at`. A pair has one (the reports of one account about another), and so
+/// has an account (the field-wise sum over all its reporters). All fields are finite and at least 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Masses {
-    /// Paid sessions, half-life 7 days, at most 2 a pair.
+    /// Paid sessions, half-life 7 days, at most 2 per pair.
     pub sessions: f64,
     /// Proofs of fraud, half-life 7 days. Stays 0 until receipts exist.
     pub proofs: f64,
-    /// Garbage seen by a root account, half-life 7 days, at most 2 a pair.
+    /// Garbage seen by a root account, half-life 7 days, at most 2 per pair.
     pub garbage: f64,
     /// Other failures seen by a root account, half-life 2 days.
     pub root_failures: f64,
     /// Sessions of a root account, half-life 2 days.
     pub root_successes: f64,
-    /// Unproven complaints of paying accounts, half-life 2 days, at most 1 a pair. Stays 0 under
+    /// Unproven complaints of paying accounts, half-life 2 days, at most 1 per pair. Stays 0 under
     /// [`Complaints::Evidence`](super::Complaints::Evidence).
     pub hearsay: f64,
-    /// When the fields had these values.
+    /// The time of these values.
     pub at: UnixMillis,
 }
 
-/// An account's tokens and score: one row an account, made with it.
+/// The tokens and the score of an account: one row per account, made with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerRow {
-    /// The account: the key.
+    /// The account, which is the key.
     pub peer: PeerId,
-    /// Spendable milli-tokens, at least 0; what its tickets hold is not in it.
+    /// Spendable milli-tokens, at least 0, without those that its tickets hold.
     pub balance_mt: i64,
-    /// Whether this is an operator's account whose word counts globally. Set by an operator only.
+    /// Whether this is a root account, whose reports count globally. Only an operator sets it.
     pub root: bool,
     /// Whether the bonus for being established for the first time was paid.
     pub established_once: bool,
-    /// When it registered.
+    /// The time of its registration.
     pub created_at: UnixMillis,
     /// The sum of the pair rows whose target this is.
     pub masses: Masses,
     /// The score of `masses` at `masses.at`, from 0 to 1. For the score now ask [`LedgerRow::standing`].
     pub score: f64,
-    /// How many tickets it has that are not fully paid.
+    /// The number of its tickets that are not fully paid.
     pub tickets_open: i64,
     /// Start of the minute in which `opened_in_minute` is counted.
     pub minute_started_at: UnixMillis,
@@ -61,7 +61,7 @@ pub struct LedgerRow {
 }
 
 impl LedgerRow {
-    /// The row of a new account with what [`TreasuryRow::grant_registration`] gave.
+    /// Makes the row of a new account with the grant of [`TreasuryRow::grant_registration`].
     pub fn new(peer: PeerId, grant_mt: i64, now: UnixMillis) -> Self {
         let masses = Masses { at: now, ..Masses::default() };
         Self {
@@ -79,10 +79,10 @@ impl LedgerRow {
     }
 }
 
-/// The other side of every grant and fee: exactly one row.
+/// The treasury, the other side of every grant and fee: exactly one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreasuryRow {
-    /// Milli-tokens nobody owns, at least 0.
+    /// Milli-tokens that no account owns, at least 0.
     pub balance_mt: i64,
     /// The hour (whole hours since 1970) in which `granted_in_hour_mt` is counted.
     pub hour: i64,
@@ -99,7 +99,7 @@ pub struct TreasuryRow {
 }
 
 impl TreasuryRow {
-    /// The row of a new ledger: it holds the whole supply.
+    /// Makes the row of a new ledger: it holds the whole supply.
     pub fn new() -> Self {
         Self {
             balance_mt: SUPPLY_MT,
@@ -119,64 +119,64 @@ impl Default for TreasuryRow {
     }
 }
 
-/// One source a ticket lists, and what was said of it under this ticket.
+/// One source that a ticket lists, and the reports about it under this ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source {
-    /// Who was offered to the ticket's account.
+    /// The source.
     pub peer: PeerId,
-    /// Whether a session of it was counted: at most one a ticket.
+    /// Whether a session of it was counted: at most one per ticket.
     pub session: bool,
-    /// When a failure of it last counted.
+    /// The time of its last counted failure.
     pub failed_at: Option<UnixMillis>,
     /// Whether a failure of it was garbage.
     pub garbage: bool,
 }
 
-/// What an account may still pay for one file, and to whom. At most one row for each (account, file).
+/// A ticket: what an account may still pay for one file, and to which sources. At most one row per (account, file).
 ///
-/// Invariants: `paid` has a bit for each chunk of `geometry`; `escrow_mt` and `paid_mt` are at least 0 and together at most
-/// the file's price; at most [`LISTED_MAX`](super::LISTED_MAX) sources, each once, never the account itself.
+/// Invariants: `paid` has a bit for each chunk of `geometry`; `escrow_mt` and `paid_mt` are at least 0 and together at
+/// most the file's price; at most [`LISTED_MAX`](super::LISTED_MAX) sources, each once, never the account itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TicketRow {
-    /// The key.
+    /// The id, which is the key.
     pub id: TicketId,
-    /// Who downloads and pays. (account, file_hash) is unique.
+    /// The downloader, which pays. (account, file_hash) is unique.
     pub account: PeerId,
-    /// What is downloaded.
+    /// The file.
     pub file_hash: FileHash,
-    /// Sizes at the time of opening: prices follow from them. Stored as size and chunk size.
+    /// The sizes at the time of opening: prices follow from them. Stored as size and chunk size.
     pub geometry: Geometry,
     /// Milli-tokens set aside and not yet paid.
     pub escrow_mt: i64,
     /// Milli-tokens paid so far, fees included.
     pub paid_mt: i64,
-    /// Milli-tokens of fines its complaints have cost others.
+    /// Milli-tokens of fines that its complaints have cost others.
     pub fined_mt: i64,
     /// One bit for each chunk that was settled, whether or not there was escrow left for it.
     pub paid: Bitmap,
-    /// Who was offered, in order of first offer. Stored by [`encode_sources`].
+    /// The offered sources, in the order of their first offer. Stored by [`encode_sources`].
     pub sources: Vec<Source>,
-    /// When it was opened.
+    /// The time of its opening.
     pub opened_at: UnixMillis,
-    /// When it was last renewed and topped up; at most once a minute.
+    /// The time of its last renewal and top-up; at most once a minute.
     pub renewed_at: UnixMillis,
-    /// Its end, if it is not renewed; feedback is taken for a grace period after it.
+    /// Its end, if it is not renewed. Feedback counts for a grace period after it.
     pub expires_at: UnixMillis,
 }
 
 impl TicketRow {
-    /// Price of one chunk in milli-tokens.
+    /// The price of one chunk in milli-tokens.
     pub fn chunk_price_mt(&self, chunk: ChunkIndex) -> i64 {
         price_mt(self.geometry.chunk_len(chunk))
     }
 
-    /// Price of all chunks not settled yet, in milli-tokens.
+    /// The price of all chunks that are not settled yet, in milli-tokens.
     pub fn unpaid_price_mt(&self) -> i64 {
         let count = self.paid.count().0;
         self.price_of_mt(count - self.paid.len(), count > 0 && !self.paid.contains(self.last_chunk()))
     }
 
-    /// Price of all chunks settled so far, in milli-tokens: `paid_mt` is never more.
+    /// The price of all settled chunks, in milli-tokens: `paid_mt` is never more.
     pub fn settled_price_mt(&self) -> i64 {
         self.price_of_mt(self.paid.len(), self.paid.contains(self.last_chunk()))
     }
@@ -185,7 +185,7 @@ impl TicketRow {
         ChunkIndex(self.paid.count().0.saturating_sub(1))
     }
 
-    /// Price of `chunks` chunks: all cost the same but the last one, which may be short.
+    /// The price of `chunks` chunks: all cost the same, except that the last one may be short.
     fn price_of_mt(&self, chunks: u32, with_last: bool) -> i64 {
         let whole_mt = price_mt(self.geometry.chunk_size());
         let saved_mt = if with_last { whole_mt - self.chunk_price_mt(self.last_chunk()) } else { 0 };
@@ -193,12 +193,12 @@ impl TicketRow {
     }
 }
 
-/// What one account said of another: one row a pair that ever met.
+/// The evidence of one account about another: one row per pair that met.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PairRow {
-    /// Who reported. (reporter, target) is the key.
+    /// The reporter. (reporter, target) is the key.
     pub reporter: PeerId,
-    /// On whom.
+    /// The target.
     pub target: PeerId,
     /// This reporter's share of the target's masses.
     pub masses: Masses,
@@ -207,20 +207,20 @@ pub struct PairRow {
 }
 
 impl PairRow {
-    /// The row of two that have not met.
+    /// Makes the row of a pair that has not met.
     pub fn new(reporter: PeerId, target: PeerId) -> Self {
         Self { reporter, target, masses: Masses::default(), demoted_until: UnixMillis(0) }
     }
 }
 
-/// Bytes of one encoded source.
+/// The bytes of one encoded source.
 const SOURCE_LEN: usize = 25;
 const SESSION: u8 = 1;
 const FAILED: u8 = 2;
 const GARBAGE: u8 = 4;
 
-/// A ticket's sources as stored: 25 bytes each, namely the peer id, flags (1 session, 2 failed, 4 garbage), and the time of
-/// the failure in big-endian milliseconds or zeros.
+/// Encodes a ticket's sources: 25 bytes each, namely the peer id, flags (1 session, 2 failed, 4 garbage), and the time
+/// of the failure in big-endian milliseconds or zeros.
 pub fn encode_sources(sources: &[Source]) -> Vec<u8> {
     let mut out = Vec::with_capacity(sources.len() * SOURCE_LEN);
     for source in sources {
@@ -232,7 +232,7 @@ pub fn encode_sources(sources: &[Source]) -> Vec<u8> {
     out
 }
 
-/// Reads what [`encode_sources`] wrote; `None` for anything else.
+/// Decodes what [`encode_sources`] wrote; `None` for anything else.
 pub fn decode_sources(bytes: &[u8]) -> Option<Vec<Source>> {
     let (whole, rest) = bytes.as_chunks::<SOURCE_LEN>();
     rest.is_empty().then(|| whole.iter().map(decode_source).collect::<Option<_>>())?
@@ -256,7 +256,7 @@ mod tests {
     use crate::ids::ByteCount;
 
     #[test]
-    fn what_is_paid_and_unpaid_is_the_sum_of_the_chunks_prices() {
+    fn paid_and_unpaid_add_up_to_the_price_of_all_chunks() {
         for (size, paid) in
             [(0, vec![]), (5 << 20, vec![]), ((5 << 20) - 9, vec![0, 3]), ((4 << 20) + 1, vec![1, 4]), (1, vec![0])]
         {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn sources_survive_storing_and_nothing_else_is_read() {
+    fn sources_survive_encoding_and_other_bytes_fail() {
         let source = |n: u8| Source {
             peer: PeerId([n; 16]),
             session: n & 1 != 0,

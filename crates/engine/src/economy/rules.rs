@@ -1,61 +1,62 @@
-//! The numbers of the economy and the arithmetic of prices.
+//! The constants of the economy and the arithmetic of prices.
 //!
-//! Tokens say what an account contributed and buy priority only: there is no debt, and nothing is refused for want of them.
-//! Amounts are milli-tokens (mt) in `i64`; every amount is at most [`SUPPLY_MT`], so sums of a few of them cannot overflow.
+//! Tokens state what an account contributed and buy only priority. There is no debt, and no request is refused for lack
+//! of tokens. Amounts are milli-tokens (mt) in `i64`; every amount is at most [`SUPPLY_MT`], so sums of a few of them
+//! cannot overflow.
 
 use std::time::Duration;
 
-/// All milli-tokens there are: written to the treasury once, never changed.
+/// The supply of milli-tokens: written to the treasury once, never changed.
 pub const SUPPLY_MT: i64 = 1_000_000_000_000;
-/// Milli-tokens in a token. A token is a mebibyte of verified payload.
+/// The milli-tokens of a token. A token is a mebibyte of verified payload.
 pub const TOKEN_MT: i64 = 1_000;
-/// What a new account gets, in milli-tokens.
+/// The grant of a new account, in milli-tokens.
 pub const REGISTRATION_GRANT_MT: i64 = 20 * TOKEN_MT;
-/// What all new accounts of an hour together get at most, in milli-tokens.
+/// The most that all new accounts of an hour get together, in milli-tokens.
 pub const REGISTRATION_GRANTS_HOURLY_MT: i64 = 100 * TOKEN_MT;
-/// What an account gets when it is first established, in milli-tokens.
+/// The bonus of an account that is established for the first time, in milli-tokens.
 pub const ESTABLISHED_BONUS_MT: i64 = 80 * TOKEN_MT;
 /// The treasury's part of each settlement, in thousandths, rounded up to a whole milli-token.
 pub const FEE_PERMILLE: i64 = 50;
-/// The most a dividend pays to one account, in milli-tokens.
+/// The most that a dividend pays to one account, in milli-tokens.
 pub const DIVIDEND_MAX_MT: i64 = 20 * TOKEN_MT;
-/// Only accounts with less than this take part in the dividend, in milli-tokens.
+/// The balance in milli-tokens below which an account takes part in the dividend.
 pub const DIVIDEND_BELOW_MT: i64 = 50 * TOKEN_MT;
 /// The most that the complaints of one ticket cost others, in milli-tokens.
 pub const FINES_PER_TICKET_MT: i64 = TOKEN_MT;
 
-/// The most sources a ticket lists, and a lookup names.
+/// The most sources that a ticket lists and a lookup orders.
 pub const LISTED_MAX: usize = 50;
-/// How long a ticket lives after its last renewal.
+/// The lifetime of a ticket after its last renewal.
 pub const TICKET_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// How long after its expiry a ticket still settles, for feedback under way.
+/// How long after its expiry a ticket still settles, for feedback on its way.
 pub const TICKET_GRACE: Duration = Duration::from_secs(3600);
-/// A ticket used again within this of its last renewal keeps its expiry and escrow, which saves the write.
+/// A ticket that is used again within this time of its last renewal keeps its expiry and escrow, which saves the write.
 pub const TICKET_RENEWAL_MIN: Duration = Duration::from_secs(60);
-/// The most tickets an account opens in a minute.
+/// The most tickets that an account opens in a minute.
 pub const TICKETS_PER_MINUTE: i64 = 10;
 /// The most tickets of an account that are not fully paid.
 pub const TICKETS_OPEN_MAX: i64 = 64;
-/// A failure of one source counts once in this span for each ticket.
+/// The span in which a failure of one source counts once per ticket.
 pub const FAILURE_SPAN: Duration = Duration::from_secs(6 * 3600);
-/// How long a complaint puts its target last in the complainer's own lookups.
+/// How long a complaint puts its target last in the lookups of the account that complained.
 pub const DEMOTION: Duration = Duration::from_secs(12 * 3600);
-/// The same for garbage.
+/// How long a complaint about garbage does so.
 pub const DEMOTION_GARBAGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What an unproven complaint does beyond the complainer's own lookups.
+/// The effect of an unproven complaint beyond the lookups of the account that complained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Complaints {
     /// Distinct paying reporters lower a score inside its tier, and a complaint costs its target a fine of at most the
     /// chunk's price: for swarms whose members were invited.
     Bounded,
-    /// Nothing: for swarms that anyone may join.
+    /// No effect: for swarms that anyone may join.
     #[default]
     Evidence,
 }
 
 impl Complaints {
-    /// The word for it in configuration.
+    /// The configuration's word for it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bounded => "bounded",
@@ -63,20 +64,20 @@ impl Complaints {
         }
     }
 
-    /// Reads a word of configuration; `None` if it is neither `bounded` nor `evidence`.
+    /// Parses a word of the configuration; `None` if it is neither `bounded` nor `evidence`.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Bounded, Self::Evidence].into_iter().find(|policy| policy.as_str() == word)
     }
 }
 
-/// What an operator may choose.
+/// The rules that an operator may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rules {
-    /// What unproven complaints do.
+    /// The effect of unproven complaints.
     pub complaints: Complaints,
 }
 
-/// Price of a chunk of `bytes` bytes in milli-tokens: ceil(bytes * 1000 / 2^20), at least 1.
+/// The price of a chunk of `bytes` bytes in milli-tokens: ceil(bytes * 1000 / 2^20), at least 1.
 pub fn price_mt(bytes: u32) -> i64 {
     let price = (u64::from(bytes) * 1_000).div_ceil(1 << 20).max(1);
     i64::try_from(price).expect("at most 4,096,000")
@@ -87,7 +88,7 @@ pub fn fee_mt(paid_mt: i64) -> i64 {
     (paid_mt * FEE_PERMILLE + 999) / 1_000
 }
 
-/// Whole tokens as they are shown: floor(mt / 1000).
+/// Whole tokens for display: floor(mt / 1000).
 pub fn shown_tokens(balance_mt: i64) -> i64 {
     balance_mt.div_euclid(TOKEN_MT)
 }

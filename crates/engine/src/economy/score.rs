@@ -1,7 +1,7 @@
-//! From evidence to a score and a tier, as pure functions of decaying masses.
+//! Score and tier of an account, as pure functions of decaying masses of evidence.
 //!
-//! Masses decay lazily: a row keeps them as of one moment, and readers bring them forward. Caps are applied to a pair when
-//! something is added, so that the sum over pairs decays like its parts and one row an account can hold it.
+//! Masses decay lazily: a row keeps them as of one moment, and readers bring them forward. Caps apply to a pair when
+//! evidence is added. So the sum over pairs decays like its parts, and one row per account can hold it.
 
 use std::time::Duration;
 
@@ -9,42 +9,42 @@ use crate::time::UnixMillis;
 
 use super::rows::{LedgerRow, Masses, PairRow};
 
-/// Paid sessions an established account needs, counted over its reporters.
+/// The paid sessions that an established account needs, counted over its reporters.
 pub const ESTABLISHED_EVIDENCE: f64 = 2.0;
-/// The score an established account needs, and the least that hearsay leaves it.
+/// The score that an established account needs, and the least that hearsay leaves it.
 pub const ESTABLISHED_SCORE: f64 = 0.65;
-/// Below this an account is offered only where it is the only holder.
+/// The score below which an account is unlisted, and named only as the only holder.
 pub const LISTED_SCORE: f64 = 0.40;
 
-/// Half-life of sessions, proofs and garbage.
+/// The half-life of sessions, proofs and garbage.
 const HALF_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Half-life of failures and hearsay.
+/// The half-life of failures and hearsay.
 const HALF_LIFE_FAILURES: Duration = Duration::from_secs(2 * 24 * 3600);
-/// More evidence than this does not raise a score.
+/// The evidence past which a score no longer rises.
 const EVIDENCE_MAX: f64 = 10.0;
-/// The most sessions that one reporter's word counts for.
+/// The most sessions that count for one reporter.
 const SESSIONS_PER_PAIR: f64 = 2.0;
-/// The most garbage that one root account's word counts for.
+/// The most garbage that counts for one root account.
 const GARBAGE_PER_PAIR: f64 = 2.0;
-/// The most that one account's hearsay counts for.
+/// The most hearsay that counts for one account.
 const HEARSAY_PER_PAIR: f64 = 1.0;
-/// What a failure without proof counts for, measured in proofs.
+/// The weight of a failure without proof, measured in proofs.
 const FAILURE_WEIGHT: f64 = 0.25;
-/// What fraud counts for, measured in good sessions.
+/// The weight of fraud, measured in good sessions.
 const FRAUD_WEIGHT: f64 = 4.0;
-/// Fraud that has decayed to this is forgotten: one proof after about seven weeks.
+/// The mass at which decayed fraud is forgotten: one proof after about seven weeks.
 const FRAUD_FORGOTTEN: f64 = 0.01;
 
-/// How far an account is trusted with the first places.
+/// The tier of an account: how early lookups name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
-    /// Served paying sessions lately, and well.
+    /// It served paying sessions lately, and well.
     Established,
     /// Neither established nor new.
     Known,
-    /// Too little is known, and nothing bad.
+    /// A newcomer: too little is known, and nothing bad.
     Unknown,
-    /// Offered only where nobody else holds the chunk.
+    /// Named only where no other source holds the chunk.
     Unlisted,
 }
 
@@ -53,16 +53,16 @@ pub enum Tier {
 pub struct Standing {
     /// From 0 to 1; a newcomer has 0.5, the best 11/12.
     pub score: f64,
-    /// Where it comes in lookups.
+    /// Its tier.
     pub tier: Tier,
 }
 
-/// A score as it is shown to others: rounded to 0.05.
+/// A score for display: rounded to 0.05.
 pub fn shown_score(score: f64) -> f64 {
     (score * 20.0).round() / 20.0
 }
 
-/// The score formula without hearsay's bounds: (min(A, 10) + 1) / (min(A, 10) + 2 + 4 * (F + P)).
+/// The score formula without the bounds of hearsay: (min(A, 10) + 1) / (min(A, 10) + 2 + 4 * (F + P)).
 fn formula(evidence: f64, fraud_and_failures: f64) -> f64 {
     let evidence = evidence.min(EVIDENCE_MAX);
     (evidence + 1.0) / (evidence + 2.0 + FRAUD_WEIGHT * fraud_and_failures)
@@ -73,7 +73,7 @@ fn half_lives(span: Duration, half_life: Duration) -> f64 {
 }
 
 impl Masses {
-    /// The same evidence at a later moment. An earlier `now` changes nothing: clocks may step back, evidence does not.
+    /// Brings the evidence forward to `now`. An earlier `now` changes nothing, because clocks may step back.
     pub fn at(mut self, now: UnixMillis) -> Self {
         if now <= self.at {
             return self;
@@ -146,13 +146,13 @@ impl Masses {
         self
     }
 
-    /// Replaces one pair's part of this sum. All three are of the same moment.
+    /// Replaces one pair's part of this sum. All three must be of the same moment.
     pub(super) fn replace(&mut self, before: &Self, after: &Self) {
         self.zip(before, |sum, part| sum - part);
         self.zip(after, |sum, part| sum + part);
     }
 
-    /// Field by field; rounding below zero is cut off.
+    /// Adds field by field; results below zero from rounding become zero.
     fn zip(&mut self, other: &Self, f: impl Fn(f64, f64) -> f64) {
         for (mine, theirs) in [
             (&mut self.sessions, other.sessions),
@@ -174,7 +174,7 @@ impl LedgerRow {
     }
 }
 
-/// What the evidence rows give for their common target at `at`: the sum of their masses. Its score is the stored one (I8).
+/// The sum of the evidence rows of one target at `at`. Its score is the stored one (I8).
 pub fn recompute<'a>(pairs: impl IntoIterator<Item = &'a PairRow>, at: UnixMillis) -> Masses {
     let mut sum = Masses { at, ..Masses::default() };
     for pair in pairs {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn root_failures_count_a_quarter_from_the_second_on_and_are_made_up_for_by_root_successes() {
+    fn root_failures_count_a_quarter_and_successes_offset_them() {
         let score = |root_failures, root_successes| {
             Masses { sessions: 10.0, root_failures, root_successes, ..Masses::default() }.score()
         };

@@ -1,4 +1,5 @@
-//! Tickets: opened by lookups, renewed by use, closed after their end. Escrow moves between them and their account only.
+//! Tickets: opened by lookups, renewed by use, closed after their end. Escrow moves only between a ticket and its
+//! account.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::working_set::WorkingSet;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// What a lookup brings for its ticket.
+/// A lookup's request for a ticket.
 pub(super) struct Lookup<'a> {
     pub(super) account: PeerId,
     pub(super) file_hash: FileHash,
@@ -106,7 +107,7 @@ impl TicketRow {
         now < self.expires_at.plus(TICKET_GRACE)
     }
 
-    /// Extends its life and fills its escrow up. A ticket that has paid for everything just runs out, so that a later
+    /// Extends its lifetime and tops up its escrow. A ticket that has paid for everything runs out, so that a later
     /// download of the same file is paid for again.
     fn renew(&mut self, now: UnixMillis, ledger: &mut LedgerRow) {
         if self.paid.is_full() || now.since(self.renewed_at) < TICKET_RENEWAL_MIN {
@@ -117,7 +118,8 @@ impl TicketRow {
         self.top_up(ledger);
     }
 
-    /// Takes from the account what the unpaid chunks cost beyond the escrow, as far as the balance goes.
+    /// Moves the price of the unpaid chunks beyond the escrow from the account to the ticket, as far as the balance
+    /// goes.
     fn top_up(&mut self, ledger: &mut LedgerRow) {
         let wanted_mt = self.unpaid_price_mt() - self.escrow_mt;
         let taken_mt = wanted_mt.min(ledger.balance_mt).max(0);
@@ -125,7 +127,7 @@ impl TicketRow {
         self.escrow_mt += taken_mt;
     }
 
-    /// Adds who was offered, each once, up to the limit: who was listed first stays.
+    /// Adds the offered sources, each once, up to the limit; those listed first stay.
     fn list(&mut self, sources: &[PeerId]) {
         for peer in sources {
             let known = *peer == self.account || self.sources.iter().any(|source| source.peer == *peer);

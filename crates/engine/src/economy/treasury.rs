@@ -1,4 +1,4 @@
-//! What the treasury gives and takes: grants, fees, the daily dividend.
+//! The treasury: grants, fees, and the daily dividend.
 
 use crate::time::UnixMillis;
 
@@ -10,9 +10,9 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 impl TreasuryRow {
-    /// Takes a new account's grant out of the treasury and returns it, in milli-tokens: 20 tokens, or 0 once the accounts
-    /// of this clock hour have had 100 together. Called inside the transaction that makes the account, which gets
-    /// [`LedgerRow::new`] with it.
+    /// Takes the grant of a new account out of the treasury and returns it, in milli-tokens: 20 tokens, or 0 once the
+    /// accounts of this clock hour have had 100 together. Call it inside the transaction that makes the account, which
+    /// gets [`LedgerRow::new`] with it.
     pub fn grant_registration(&mut self, now: UnixMillis) -> i64 {
         let hour = now.0.div_euclid(HOUR_MS);
         if hour > self.hour {
@@ -27,14 +27,14 @@ impl TreasuryRow {
         REGISTRATION_GRANT_MT
     }
 
-    /// Takes a settlement's fee in.
+    /// Takes in the fee of a settlement.
     pub(super) fn take_fee(&mut self, fee_mt: i64, now: UnixMillis) {
         self.turn_day(now.0.div_euclid(DAY_MS));
         self.balance_mt += fee_mt;
         self.fees_mt += fee_mt;
     }
 
-    /// Begins counting the fees of `day`, if that is later than the day counted so far.
+    /// Starts to count the fees of `day`, if that is later than the day counted so far.
     fn turn_day(&mut self, day: i64) {
         if day > self.fees_day {
             self.fees_before_mt = if day == self.fees_day + 1 { self.fees_mt } else { 0 };
@@ -43,9 +43,9 @@ impl TreasuryRow {
     }
 }
 
-/// Pays yesterday's fees in equal parts to the established accounts below 50 tokens, at most 20 tokens each, once a day.
-/// `accounts` are all accounts that may qualify (those below 50 tokens, say); the others are left alone. Returns what each
-/// got, in milli-tokens; 0 when today's was paid, nothing was taken yesterday or nobody qualifies. One transaction.
+/// Pays yesterday's fees in equal parts to the established accounts below 50 tokens, at most 20 tokens each, once a
+/// day. `accounts` are all accounts that may qualify; the others stay unchanged. Returns the amount per account in
+/// milli-tokens; 0 when today's dividend was paid, no fee was taken yesterday or no account qualifies. One transaction.
 pub fn dividend(treasury: &mut TreasuryRow, accounts: &mut [LedgerRow], now: UnixMillis) -> i64 {
     let day = now.0.div_euclid(DAY_MS);
     treasury.turn_day(day);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_dividend_shares_yesterdays_fees_once_a_day_among_the_poor_and_established() {
+    fn the_dividend_shares_yesterdays_fees_once_a_day() {
         let day = UnixMillis(20_000 * DAY_MS);
         let next = UnixMillis(day.0 + DAY_MS);
         let mut treasury = TreasuryRow { balance_mt: 1_000_000, ..TreasuryRow::new() };

@@ -11,7 +11,7 @@ use super::rows::{LedgerRow, PairRow, TicketId, TicketRow, TreasuryRow};
 use super::rules::Rules;
 use super::tickets::Lookup;
 
-/// What a batch works on. Rows that [`needs`](super::needs) names but that are not there do not exist.
+/// The rows of a batch. A row that [`needs`](super::needs) names and that is not there does not exist.
 #[derive(Debug, Clone)]
 pub struct WorkingSet {
     pub(super) treasury: TreasuryRow,
@@ -22,7 +22,7 @@ pub struct WorkingSet {
     loaded: Loaded,
 }
 
-/// The rows as they came, so that changes are what differs rather than what someone remembered to mark.
+/// The rows as they were loaded: a change is a difference, so none can be forgotten.
 #[derive(Debug, Clone)]
 struct Loaded {
     treasury: TreasuryRow,
@@ -50,8 +50,9 @@ impl WorkingSet {
         }
     }
 
-    /// Applies a batch and says what came of each event, in the order given. Within the batch, expired tickets are closed
-    /// first, then lookups open theirs, then feedback settles: so a batch applied again finds the same tickets (I5).
+    /// Applies a batch and returns one outcome per event, in the order given. Within the batch, expired tickets are
+    /// closed first, then lookups open theirs, then feedback settles. So a batch that is applied again finds the same
+    /// tickets (I5).
     pub fn apply_batch(&mut self, now: UnixMillis, rules: &Rules, events: &[Event]) -> Vec<Outcome> {
         let mut outcomes: Vec<Option<Outcome>> = vec![None; events.len()];
         for phase in 0..3 {
@@ -80,7 +81,7 @@ impl WorkingSet {
         }
     }
 
-    /// What differs from the loaded rows. Taken before the commit; the set is not used after it.
+    /// The rows that differ from the loaded ones. Taken before the commit; the set is not used after it.
     pub fn changes(&self) -> Changes {
         Changes {
             closed: self.closed.iter().copied().collect(),
@@ -91,22 +92,22 @@ impl WorkingSet {
         }
     }
 
-    /// An account's row as it stands after what was applied.
+    /// An account's row in its current state.
     pub fn ledger(&self, peer: PeerId) -> Option<&LedgerRow> {
         self.ledgers.get(&peer)
     }
 
-    /// A ticket as it stands after what was applied.
+    /// A ticket in its current state.
     pub fn ticket(&self, account: PeerId, file_hash: FileHash) -> Option<&TicketRow> {
         self.tickets.get(&(account, file_hash))
     }
 
-    /// A pair's row as it stands after what was applied.
+    /// A pair's row in its current state.
     pub fn pair(&self, reporter: PeerId, target: PeerId) -> Option<&PairRow> {
         self.pairs.get(&(reporter, target))
     }
 
-    /// The treasury as it stands after what was applied.
+    /// The treasury in its current state.
     pub fn treasury(&self) -> &TreasuryRow {
         &self.treasury
     }

@@ -23,7 +23,7 @@ fn attempt(guesses: &mut Guesses, now: UnixMillis, name: Name, from: Origin, out
 }
 
 #[test]
-fn after_five_wrong_passwords_the_wait_doubles_up_to_a_quarter_of_an_hour() {
+fn after_five_wrong_passwords_the_wait_doubles_to_15_minutes() {
     let (mut guesses, mut now) = (Guesses::default(), 0);
     for _ in 0..5 {
         assert_eq!(attempt(&mut guesses, at(now), OWNER, HOME, Outcome::Wrong), Ok(()));
@@ -52,7 +52,7 @@ fn a_right_password_and_an_hour_of_quiet_start_the_count_anew() {
 }
 
 #[test]
-fn an_owner_with_the_right_password_gets_in_while_a_thousand_addresses_guess() {
+fn the_owner_gets_in_while_a_thousand_addresses_guess() {
     let mut guesses = Guesses::default();
     for second in 0..2_000 {
         for bot in 0..20 {
@@ -78,7 +78,7 @@ fn many_addresses_together_are_slowed_at_one_account() {
 }
 
 #[test]
-fn one_address_that_tries_every_account_is_slowed_except_where_it_has_logged_in() {
+fn an_address_that_tries_every_account_is_slowed() {
     let mut guesses = Guesses::default();
     attempt(&mut guesses, at(0), OWNER, HOME, Outcome::Right).expect("the first");
     let mut wrong = 0;
@@ -94,7 +94,7 @@ fn one_address_that_tries_every_account_is_slowed_except_where_it_has_logged_in(
 }
 
 #[test]
-fn what_comes_at_once_is_bounded_before_it_is_counted() {
+fn concurrent_attempts_are_bounded_before_they_count() {
     let mut guesses = Guesses::default();
     let begun = (0..100).filter(|_| guesses.begin(at(0), OWNER, HOME).is_ok()).count();
     assert_eq!(begun as u32, TOGETHER_MAX);
@@ -108,7 +108,7 @@ fn what_comes_at_once_is_bounded_before_it_is_counted() {
 }
 
 #[test]
-fn what_was_not_checked_costs_nothing_and_the_first_lock_is_told_once() {
+fn unchecked_attempts_cost_nothing_and_a_lock_is_noted_once() {
     let mut guesses = Guesses::default();
     for _ in 0..20 {
         attempt(&mut guesses, at(0), OWNER, HOME, Outcome::Unchecked).expect("costs nothing");
@@ -122,7 +122,7 @@ fn what_was_not_checked_costs_nothing_and_the_first_lock_is_told_once() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_locks_nobody_for_longer() {
+fn a_clock_that_is_set_back_makes_no_wait_longer() {
     let mut guesses = Guesses::default();
     for _ in 0..5 {
         attempt(&mut guesses, at(1_000_000), OWNER, HOME, Outcome::Wrong).expect("free");

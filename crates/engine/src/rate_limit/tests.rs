@@ -14,7 +14,7 @@ fn start() -> Instant {
 }
 
 #[test]
-fn a_rate_is_a_number_with_a_suffix() {
+fn rates_are_numbers_with_a_suffix_and_print_as_they_are_typed() {
     for (text, bytes, printed) in [
         ("1", 1, "1"),
         ("500K", 500 << 10, "500K"),
@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn a_wait_as_long_as_told_is_enough_at_any_rate(events in prop::collection::vec(any_event(), 1..100)) {
+    fn who_waits_as_long_as_told_gets_its_bytes_whatever_the_rate_was(events in prop::collection::vec(any_event(), 1..100)) {
         let mut now = start();
         let mut bucket = Bucket::new(now, Rate::new(MIB));
         for event in events {

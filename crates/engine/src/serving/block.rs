@@ -121,7 +121,7 @@ impl Blocks {
         }
     }
 
-    /// Takes an allowance. Returns bytes that were not asked for.
+    /// Takes an allowance. Returns bytes that nobody asked for.
     pub(super) fn allowed(&mut self, bytes: u32) -> u32 {
         if self.step != Step::AwaitingAllowance {
             return bytes;

@@ -291,7 +291,7 @@ impl<S: SharedSuperSeed, R> Serving<S, R> {
             return;
         }
         let OpenedFile { geometry, is_complete, super_seed } = file;
-        // A partial source gives all callers the same chunks: they may have no other source for them.
+        // A partial source sends everyone the same chunks: its callers may have no other source for them.
         let super_seed = is_complete.then(|| Membership::join(super_seed));
         self.phase = Phase::Open(OpenFile { geometry, is_complete, super_seed });
         self.updates.changed();

@@ -104,7 +104,7 @@ fn input(act: &Act, callers: &Callers) -> In {
     }
 }
 
-/// The knowledge of an onlooker that sees only inputs and outputs.
+/// What an onlooker who sees only inputs and outputs knows.
 #[derive(Default)]
 struct Onlooker {
     /// Messages that the transport has not taken; the payload of each.
