@@ -9,12 +9,13 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
+use peernet_engine::plan::Held;
 use peernet_engine::time::UnixMillis;
 use peernet_testkit::v1::V1Tracker;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
+use peernet_tracker::domain::swarm::{Lease, ManifestMeta, Reach, Swarm};
 use peernet_tracker::store::StoredManifest;
-use peernet_tracker::swarm::{Held, Lease, ManifestMeta, Reach, Swarm};
 use serde_json::json;
 
 use crate::Options;
@@ -88,8 +89,8 @@ fn bytes_a_lease(files_each: u64, holders_each: u64) -> f64 {
     bytes
 }
 
-fn limits() -> peernet_tracker::swarm::Limits {
-    peernet_tracker::swarm::Limits { leases_max: 10_000_000, bytes_max: 1 << 33, ..Default::default() }
+fn limits() -> peernet_tracker::domain::swarm::Limits {
+    peernet_tracker::domain::swarm::Limits { leases_max: 10_000_000, bytes_max: 1 << 33, ..Default::default() }
 }
 
 /// A million leases: each account holds `files_each` files, each file has `holders_each` holders.
@@ -112,7 +113,7 @@ fn lease(account: u64, file: u64, reach: &Reach) -> Lease {
         size: u64::from(chunks) << 20,
         chunk_size: 1 << 20,
         chunks,
-        digest: peernet_tracker::swarm::HashesDigest(mixed(file ^ 0xd16e57)),
+        digest: peernet_tracker::domain::swarm::HashesDigest(mixed(file ^ 0xd16e57)),
     };
     Lease {
         peer: PeerId(mixed(account)[..16].try_into().expect("sixteen bytes")),
@@ -147,7 +148,7 @@ fn fill(tracker: &Tracker, holders: u64) -> FileHash {
 }
 
 fn now() -> UnixMillis {
-    peernet_tracker::app::system_clock()
+    peernet_tracker::boot::app::system_clock()
 }
 
 /// Bytes that look random, the same for the same number.

@@ -13,8 +13,8 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::grpc::{ChunkRange, ChunkResponse, FetchReply, FetchRequest};
 use peernet_protos::limits::{BLOCK_BYTES_MAX, CHUNKS_MAX};
-use peernet_tracker::api::peer_address;
-use peernet_tracker::keys::{GrantWish, Keys, Lifetimes};
+use peernet_tracker::domain::address::peer_address;
+use peernet_tracker::domain::keys::{Keys, Lifetimes, NewGrant};
 use protobuf::Message;
 
 use crate::{Body, take, texts};
@@ -151,7 +151,7 @@ fn signers_and_grant() -> &'static (Signers, String) {
         let lifetimes = Lifetimes { account: hour, device: hour, grant: hour };
         let keys = Keys::open(folder.path(), lifetimes).expect("a new key");
         let (peer, file) = (PeerId([7; 16]), FileHash([8; 32]));
-        let wish = GrantWish { peer, file, more: vec![FileHash([1; 32])], public: false, id: [3; 16] };
+        let wish = NewGrant { peer, file, more: vec![FileHash([1; 32])], public: false, id: [3; 16] };
         let grant = keys.issue_grant(UnixMillis(1_800_000_000_000), &wish).text;
         (Signers::parse(&keys.key_set().to_string()).expect("as the tracker prints it"), grant)
     })

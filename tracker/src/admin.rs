@@ -22,8 +22,8 @@ pub use health::check as check_health;
 pub use invites::{NewInvite, create as create_invite, list as list_invites, revoke as revoke_invite};
 pub use ledger::{LedgerReport, verify as verify_ledger};
 
-use crate::config::Config;
-use crate::server::{DATABASE_FILE, open_store};
+use crate::boot::config::Config;
+use crate::boot::{DATABASE_FILE, open_store};
 use crate::store::registry::SCHEMA_VERSION;
 use crate::store::{Store, StoreError};
 

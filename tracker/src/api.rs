@@ -1,13 +1,15 @@
-//! What every REST handler is made of: the route table, the error it may answer, the guard, and readers of its input.
+//! The REST API: the route table, authentication, readers of requests, handlers, and the one error.
 
-pub mod address;
 pub mod body;
 pub mod error;
 pub mod guard;
+pub mod handlers;
+pub mod openapi;
 pub mod path;
+pub mod router;
 pub mod routes;
+pub mod wire;
 
-pub use address::peer_address;
 pub use body::{json_body, query_args};
 pub use error::ApiError;
 pub use guard::Caller;

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::config::{self, Config, Flags};
-use crate::log;
-use crate::server::{Tracker, open_store};
+use crate::boot::config::{self, Config, Flags};
+use crate::boot::{Tracker, open_store};
+use crate::ops::log;
 use arguments::Command;
 
 /// All is well.

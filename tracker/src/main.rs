@@ -1,7 +1,7 @@
-//! The program `peernet-tracker`; all of it is in the library.
+//! The program `peernet-tracker`. Everything is in the library.
 
-/// A request makes some dozens of small allocations, on as many threads as there are connections: measured 15 % of a lookup's time
-/// with the system's allocator.
+/// The allocator of the program. A request makes some dozens of small allocations, on as many threads as there are
+/// connections; the system's allocator took 15 % of a lookup's time.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

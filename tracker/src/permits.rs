@@ -11,8 +11,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_threads::about_to_block;
 use prometheus::Histogram;
 
-use crate::api::ApiError;
-use crate::metrics::histogram;
+use crate::ops::metrics::histogram;
+use crate::store::StoreError;
 
 /// How long a request waits for its turn before it is answered 503.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -55,21 +55,21 @@ impl Permits {
         self.lock().waiting.len()
     }
 
-    /// Waits for a permit, at most five seconds; 503 `busy` when none came or too many wait already.
-    pub fn take(&self) -> Result<Permit<'_>, ApiError> {
+    /// Waits for a permit, at most five seconds; [`StoreError::Busy`] when none came or too many wait already.
+    pub fn take(&self) -> Result<Permit<'_>, StoreError> {
         self.take_within(WAIT_MAX)
     }
 
     /// Takes a permit, does `work` and passes the permit on.
-    pub fn with<T, E: Into<ApiError>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, ApiError> {
+    pub fn with<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let _permit = self.take()?;
-        work().map_err(Into::into)
+        work()
     }
 
-    fn take_within(&self, wait: Duration) -> Result<Permit<'_>, ApiError> {
+    fn take_within(&self, wait: Duration) -> Result<Permit<'_>, StoreError> {
         // For the permit, and then for the database.
         about_to_block();
-        let busy = || ApiError::busy("too many requests wait for the database");
+        let busy = || StoreError::Busy("too many requests wait for the database");
         let (number, turn) = {
             let mut state = self.lock();
             if state.free > 0 {

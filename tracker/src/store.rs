@@ -24,7 +24,7 @@ use peernet_engine::ids::{ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::time::UnixMillis;
 
-use crate::swarm::Reach;
+use crate::base::reach::Reach;
 use devices::NewDevice;
 use exchange::Exchange;
 use policies::{PolicyReader, PolicyWrite, Refusal};
@@ -32,8 +32,11 @@ use registry::{AccountWrite, Registry};
 use signatures::{SignatureReader, StoredSignature};
 
 /// Why the store did not do it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
+    /// A bounded queue in front of the database is full, or the tracker is stopping; the text says which. The same call
+    /// works a moment later.
+    Busy(&'static str),
     /// The database cannot be reached or did not answer in time: answer 503, try again.
     Unavailable(String),
     /// The database refused: a defect of ours or a damaged database. Answer 500.
@@ -43,6 +46,7 @@ pub enum StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Busy(what) => f.write_str(what),
             Self::Unavailable(what) => write!(f, "store unavailable: {what}"),
             Self::Failed(what) => write!(f, "store failed: {what}"),
         }

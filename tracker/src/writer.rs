@@ -10,10 +10,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_threads::about_to_block;
 
-use crate::api::ApiError;
-use crate::log;
+use crate::base::sync::{NotTaken, Queue};
+use crate::ops::log;
 use crate::store::{Durability, StoreError, Write, Written};
-use crate::sync::{NotTaken, Queue};
 
 /// How many requests wait for a commit at most: one per connection the door admits. Full is answered 503.
 pub const JOBS_QUEUED_MAX: usize = 4_096;
@@ -55,7 +54,7 @@ pub struct WriterLoop {
 struct Job {
     writes: Vec<Write>,
     durability: Durability,
-    answer: Sender<Result<Vec<Written>, ApiError>>,
+    answer: Sender<Result<Vec<Written>, StoreError>>,
 }
 
 impl Writer {
@@ -68,12 +67,14 @@ impl Writer {
     }
 
     /// Blocks until the batch that holds these writes has committed; they share one transaction. One answer per write.
-    /// 503 `busy` when the queue is full or the tracker stops, 503 `store_unavailable`, 500 `internal`.
-    pub fn write(&self, writes: Vec<Write>, durability: Durability) -> Result<Vec<Written>, ApiError> {
+    /// [`StoreError::Busy`] when the queue is full or the tracker stops.
+    pub fn write(&self, writes: Vec<Write>, durability: Durability) -> Result<Vec<Written>, StoreError> {
         let (answer, answered) = bounded(1);
         self.enqueue(Job { writes, durability, answer })?;
         about_to_block();
-        answered.recv_timeout(WAIT_MAX).unwrap_or_else(|_| Err(ApiError::store_unavailable()))
+        answered
+            .recv_timeout(WAIT_MAX)
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the commit did not end in time".to_owned())))
     }
 
     /// What the writer has done.
@@ -91,7 +92,7 @@ impl Writer {
         self.queue.close();
     }
 
-    fn enqueue(&self, job: Job) -> Result<(), ApiError> {
+    fn enqueue(&self, job: Job) -> Result<(), StoreError> {
         self.queue.put(job).map_err(|(_, why)| {
             if why == NotTaken::Full {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +143,7 @@ fn commit(transaction: &mut impl Commit, mut jobs: Vec<Job>, counters: &WriterCo
             log::warn("writer", "a batch failed; its requests are tried one by one", &[("why", &what)]);
             commit_singly(transaction, jobs, &sizes, batch, counters);
         }
-        Err(error) => refuse_all(jobs, error),
+        Err(error) => refuse_all(jobs, &error),
     }
 }
 
@@ -174,10 +175,9 @@ fn answer_each(jobs: Vec<Job>, sizes: &[usize], mut written: Vec<Written>) {
     }
 }
 
-fn refuse_all(jobs: Vec<Job>, error: StoreError) {
-    let refusal = ApiError::from(error);
+fn refuse_all(jobs: Vec<Job>, error: &StoreError) {
     for job in jobs {
-        let _gone = job.answer.try_send(Err(refusal.clone()));
+        let _gone = job.answer.try_send(Err(error.clone()));
     }
 }
 

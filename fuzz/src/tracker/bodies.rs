@@ -9,7 +9,7 @@ use peernet_protos::rest::{
     ManifestBody, PasswordRequest, PlanReply, RegisterRequest, SearchReply, SignatureRequest, SignaturesReply,
     SwarmAnnounceRequest, SwarmLeaveRequest, TokenRefreshRequest,
 };
-use peernet_tracker::wire;
+use peernet_tracker::api::wire;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 

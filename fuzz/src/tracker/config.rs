@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 
-use peernet_tracker::config::{Config, Flags, load_from};
+use peernet_tracker::boot::config::{Config, Flags, load_from};
 
 use crate::texts;
 

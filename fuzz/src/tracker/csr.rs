@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
-use peernet_tracker::authority::{Authority, Setup, check_csr};
+use peernet_tracker::domain::authority::{Authority, Setup, check_csr};
 
 /// A P-256 key's request.
 const EXAMPLE: &str = "-----BEGIN CERTIFICATE REQUEST-----\n\

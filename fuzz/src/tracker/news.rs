@@ -1,6 +1,6 @@
 //! News of the swarm: bodies of the tracker's own log, and of the other trackers.
 
-use peernet_tracker::swarm::News;
+use peernet_tracker::domain::swarm::News;
 
 /// Reads a body; what it says, written again, is read as the same.
 pub fn news(data: &[u8]) {
@@ -14,8 +14,8 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
     use peernet_engine::bitmap::Bitmap;
     use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
     use peernet_engine::time::UnixMillis;
+    use peernet_tracker::domain::swarm::Reach;
     use peernet_tracker::store::{LeaseRow, V1Chunk, V1Listing};
-    use peernet_tracker::swarm::Reach;
     let (peer, file_hash, expires_at) = (PeerId([1; 16]), FileHash([2; 32]), UnixMillis(3));
     let (reach, file_name) = (Reach { tls: true, ..Reach::plain("a:1") }, "f".to_owned());
     let have = Bitmap::empty(ChunkCount(9));

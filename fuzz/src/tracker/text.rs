@@ -7,11 +7,12 @@ use std::time::Duration;
 use peernet_door::{Head, Request, RequestId};
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
-use peernet_tracker::accounts::RefreshToken;
-use peernet_tracker::api::{peer_address, query_args};
-use peernet_tracker::keys::{Caller, Keys, Lifetimes};
-use peernet_tracker::percent::percent_decode;
-use peernet_tracker::wire;
+use peernet_tracker::api::query_args;
+use peernet_tracker::api::wire;
+use peernet_tracker::base::percent::percent_decode;
+use peernet_tracker::domain::accounts::RefreshToken;
+use peernet_tracker::domain::address::peer_address;
+use peernet_tracker::domain::keys::{Caller, Keys, Lifetimes};
 use tiny_http::Method;
 
 use crate::texts;

@@ -7,7 +7,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
-use crate::calendar::utc;
+use crate::base::calendar::utc;
 use crate::store::devices::Device;
 use crate::store::registry::{AccountEntry, AccountQuery, AccountWrite};
 use crate::store::{Durability, Store, Write, Written};

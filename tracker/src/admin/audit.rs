@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::calendar::utc;
+use crate::base::calendar::utc;
 use crate::store::Store;
 use crate::store::registry::{AuditQuery, AuditRow};
 

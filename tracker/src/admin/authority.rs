@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{AdminError, Result};
-use crate::authority::{self, AuthorityError, Stage};
-use crate::config::Config;
+use crate::boot::config::Config;
+use crate::domain::authority::{self, AuthorityError, Stage};
 
 impl From<AuthorityError> for AdminError {
     fn from(error: AuthorityError) -> Self {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use peernet_engine::time::UnixMillis;
 
-use crate::config::Config;
-use crate::server::{DATABASE_FILE, FolderLock, StartError};
+use crate::boot::config::Config;
+use crate::boot::{DATABASE_FILE, FolderLock, StartError};
 use crate::store::embedded::EmbeddedStore;
 use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, SCHEMA_VERSION};
 use crate::store::{Durability, Store as _, Write};
@@ -17,13 +17,13 @@ pub fn backup(config: &Config, to: &Path) -> Result<String> {
     refuse_postgres(config, "pg_dump")?;
     EmbeddedStore::open(&embedded_database(config)?)?.backup(to)?;
     EmbeddedStore::inspect(to)?;
-    Ok(format!("backed up to {}; keep {} with it", to.display(), crate::keys::KEY_FILE))
+    Ok(format!("backed up to {}; keep {} with it", to.display(), crate::domain::keys::KEY_FILE))
 }
 
 /// Puts a backup in the place of the embedded database, after checking it. Refused while a tracker runs; what was there is kept.
 pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> {
     refuse_postgres(config, "pg_restore or psql")?;
-    crate::server::prepare_folder(&config.data_dir).map_err(failed)?;
+    crate::boot::prepare_folder(&config.data_dir).map_err(failed)?;
     let _lock = FolderLock::take(&config.data_dir).map_err(|error| match error {
         StartError::InUse(_) => AdminError::No(format!("{error}: stop the tracker first")),
         error => failed(error),

@@ -8,7 +8,7 @@ use std::fmt;
 use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
-use crate::config::{Config, ConfigError};
+use crate::boot::config::{Config, ConfigError};
 
 /// How a thing stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::authority;
-use crate::config::Config;
+use crate::boot::config::Config;
+use crate::domain::authority;
 
 /// For connecting, and for each read and write.
 const TIMEOUT: Duration = Duration::from_secs(3);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
-use crate::calendar::utc;
-use crate::invites::{hash_code, new_code, with_fingerprint};
+use crate::base::calendar::utc;
+use crate::domain::accounts::invites::{hash_code, new_code, with_fingerprint};
 use crate::store::Store;
 use crate::store::registry::{AccountWrite, Invite};
 

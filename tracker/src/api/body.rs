@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use crate::base::percent::percent_decode;
 use crate::http::Request;
-use crate::percent::percent_decode;
 
-/// Reads the body as JSON, whatever its content type says: version 1 clients are careless about that header.
-/// Answers 400 `malformed_json` for what is not JSON and 400 `invalid_body` for JSON of another shape.
+/// Reads the body as JSON, whatever its content type: version 1 clients set that header carelessly. Answers 400
+/// `malformed_json` for a text that is not JSON, and 400 `invalid_body` for JSON of another shape.
 pub fn json_body<T: DeserializeOwned>(request: &Request) -> Result<T, ApiError> {
-    // serde reads a list as an object's fields in order, so that `[]` would be an object with none: to `leave`, "everything".
+    // serde accepts a list as an object's fields in order. Then `[]` would be an empty object, and to `leave` that
+    // means every file.
     if request.body.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'[') {
         return Err(ApiError::bad_request("invalid_body", "the body has the wrong shape: a list, not an object"));
     }
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_that_are_not_json_and_bodies_of_another_shape_have_their_own_codes() {
+    fn malformed_json_and_wrong_shapes_have_their_own_codes() {
         let cases = [
             ("", "malformed_json"),
             ("{", "malformed_json"),

@@ -1,45 +1,61 @@
-//! Who is calling: the bearer token of a request, checked against the tracker's key, the account's generation, the devices that were
-//! ended, and what the call needs.
+//! Authentication: the bearer token of a request, checked against the tracker's key, the account's generation, the revoked
+//! devices, and the scopes that the call needs.
+
+use std::sync::Arc;
 
 use super::error::ApiError;
-use crate::accounts;
-use crate::app::App;
+use crate::api::handlers::Clock;
+use crate::base::scopes::Scopes;
+use crate::domain::accounts::{Accounts, AccountsError, check_scope};
+use crate::domain::database::Database;
+pub use crate::domain::keys::Caller;
+use crate::domain::keys::Keys;
+use crate::domain::keys::tracker_keys::TrackerKeys;
+use crate::domain::limits::Limits;
 use crate::http::Head;
-pub use crate::keys::Caller;
-use crate::scopes::Scopes;
 
-/// Finds out who sent a request, and whether any of the scopes `needed` is the token's. Answers 401 with version 1's texts; 503 where the
-/// account is not in memory and the store does not answer; 429 `rate_limited` where the account asks too much; 403 `suspended`,
-/// `insufficient_scope`.
-pub fn authenticate(app: &App, head: &Head, needed: Scopes) -> Result<Caller, ApiError> {
-    let token = bearer(head)?;
-    let caller = verify(app, token).ok_or_else(invalid_token)?;
-    let current = app.accounts.generation(app, caller.peer)?;
-    if current != Some(caller.generation) || caller.device.is_some_and(|id| app.accounts.is_revoked(id)) {
-        return Err(invalid_token());
-    }
-    accounts::refuse_suspended(app, caller.peer)?;
-    app.limits.check_account(caller.peer)?;
-    check_scope(&caller, needed)?;
-    Ok(caller)
+/// Authenticates callers.
+pub struct Guard {
+    /// Verifies tokens.
+    pub keys: Arc<Keys>,
+    /// Whether a token is in force.
+    pub accounts: Arc<Accounts>,
+    /// The keys of the other trackers.
+    pub tracker_keys: TrackerKeys,
+    /// Where those keys are read.
+    pub database: Arc<Database>,
+    /// Request rates of accounts.
+    pub limits: Arc<Limits>,
+    /// The time now.
+    pub clock: Clock,
 }
 
-/// 403 `insufficient_scope`, which names what is missing.
-pub fn check_scope(caller: &Caller, needed: Scopes) -> Result<(), ApiError> {
-    if caller.scopes.allow(needed) {
-        return Ok(());
+impl Guard {
+    /// Authenticates the caller of a request that needs any of the scopes `needed`. Answers 401 with version 1's texts; 503
+    /// where the account is not in memory and the store does not answer; 429 `rate_limited` where the account makes too many
+    /// requests; 403 `suspended` and `insufficient_scope`.
+    pub fn authenticate(&self, head: &Head, needed: Scopes) -> Result<Caller, ApiError> {
+        let token = bearer(head)?;
+        let caller = self.verify(token).ok_or(AccountsError::InvalidToken)?;
+        self.accounts.check_caller(&caller)?;
+        self.limits.check_account(caller.peer)?;
+        check_scope(&caller, needed)?;
+        Ok(caller)
     }
-    let message = format!("this call needs the scope {needed}; this device's token is for: {}", caller.scopes);
-    Err(ApiError::new(403, "insufficient_scope", message))
-}
 
-/// A token of a key that nobody knows here may be of a tracker that started a moment ago: worth one look at who there is.
-fn verify(app: &App, token: &str) -> Option<Caller> {
-    let checked = app.keys.verify((app.clock)(), token);
-    if checked.is_none() && app.keys.is_of_unknown_key(token) && app.acquaintances.look(app) {
-        return app.keys.verify((app.clock)(), token);
+    /// Verifies a token. A token with an unknown key may come from a tracker that started a moment ago, so the keys of the
+    /// trackers are read once more before it is refused.
+    fn verify(&self, token: &str) -> Option<Caller> {
+        let now = (self.clock)();
+        let checked = self.keys.verify(now, token);
+        if checked.is_none()
+            && self.keys.is_of_unknown_key(token)
+            && self.tracker_keys.read(now, &self.database, &self.keys)
+        {
+            return self.keys.verify(now, token);
+        }
+        checked
     }
-    checked
 }
 
 fn bearer(head: &Head) -> Result<&str, ApiError> {
@@ -52,10 +68,6 @@ fn bearer(head: &Head) -> Result<&str, ApiError> {
         }
         _ => Err(ApiError::unauthorized("authorization_format", "Authorization header format must be Bearer {token}")),
     }
-}
-
-fn invalid_token() -> ApiError {
-    ApiError::unauthorized("invalid_token", "Invalid token")
 }
 
 #[cfg(test)]

@@ -3,26 +3,26 @@
 use std::str::FromStr;
 
 use super::error::ApiError;
-use crate::percent::percent_decode;
+use crate::base::percent::percent_decode;
 
-/// What stood in the place of a template's `{name}`s, percent-decoded.
+/// The arguments of a path, percent-decoded, by their names in the template.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct PathArgs(Vec<(&'static str, String)>);
 
 impl PathArgs {
-    /// The text of an argument. The name must be in the route's template: an invariant of the table.
+    /// The text of an argument. The name must be in the route's template, an invariant of the table.
     pub fn text(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(known, _)| *known == name);
         found.map(|(_, value)| value.as_str()).expect("a handler asks for names of its own template")
     }
 
-    /// An argument as a validated type; 400 `invalid_<name>` with the type's own words otherwise. `code` is that word.
+    /// Parses an argument; 400 with the word `code` and the reason of the parser otherwise.
     pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, name: &str, code: &'static str) -> Result<T, ApiError> {
         self.text(name).parse().map_err(|error| ApiError::bad_request(code, format!("{name}: {error}")))
     }
 }
 
-/// Whether a path is of a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
+/// Whether a path matches a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
 pub(super) fn is_of(template: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let fits = template.split('/').all(|wanted| match (argument_of(wanted), segments.next()) {
@@ -33,7 +33,7 @@ pub(super) fn is_of(template: &str, path: &str) -> bool {
     fits && segments.next().is_none()
 }
 
-/// The arguments in a path that is of this template; `None` where a percent escape is broken or not UTF-8.
+/// Reads the arguments of a path that matches this template; `None` where a percent escape is broken or not UTF-8.
 pub(super) fn args_of(template: &'static str, path: &str) -> Option<PathArgs> {
     let mut args = Vec::new();
     for (wanted, got) in template.split('/').zip(path.split('/')) {

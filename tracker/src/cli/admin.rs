@@ -8,8 +8,8 @@ use super::arguments::AdminCommand;
 use super::{EXIT_FAILED, EXIT_NO, EXIT_OK, EXIT_USAGE, complain, say};
 use crate::admin::doctor::{self, Verdict};
 use crate::admin::{self, AdminError};
-use crate::app::system_clock;
-use crate::config::{Config, ConfigError};
+use crate::boot::app::system_clock;
+use crate::boot::config::{Config, ConfigError};
 use crate::store::registry::{AccountQuery, AuditQuery};
 
 pub(super) fn run(command: AdminCommand, config: &Config) -> i32 {

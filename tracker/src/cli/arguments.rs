@@ -5,7 +5,7 @@ mod admin;
 use argh::{EarlyExit, FromArgs};
 
 use super::{EXIT_OK, EXIT_USAGE};
-use crate::config::{FIELDS, Flags};
+use crate::boot::config::{FIELDS, Flags};
 use admin::{Admin, Doctor};
 
 pub(super) use admin::AdminCommand;

@@ -15,7 +15,7 @@ use super::policies::{Access, Group, GroupId, Policy, Standing};
 use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
 use super::signatures::StoredSignature;
 use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
-use crate::scopes::Scopes;
+use crate::base::scopes::Scopes;
 
 /// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
 pub(super) trait Columns {

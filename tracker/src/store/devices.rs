@@ -9,7 +9,7 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
 
 use super::registry::{Action, AuditEntry};
-use crate::scopes::Scopes;
+use crate::base::scopes::Scopes;
 
 /// Live devices of one account at most: one more login ends the one that was not seen for longest.
 pub const DEVICES_MAX: usize = 100;

@@ -8,7 +8,7 @@ use super::Result;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TrackerId(pub [u8; 16]);
 
-/// Some news of one tracker, as [`crate::swarm::News`] encodes them.
+/// Some news of one tracker, as [`crate::domain::swarm::News`] encodes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Their place among that tracker's batches: each is told after those before it.

@@ -15,7 +15,7 @@ use super::embedded::connection::{Connections, each, execute, query, trouble};
 use super::embedded::files::{rename_if_there, rename_side_files, with_suffix};
 use super::exchange::{Batch, TrackerId};
 use super::{Durability, Result, StoreError};
-use crate::log;
+use crate::ops::log;
 
 /// `id` names this log among those of other trackers; `pushed` is the last batch that they were told of.
 const SCHEMA: &str = "

@@ -18,7 +18,7 @@ fn number(write: &Write) -> u8 {
 fn run(
     requests: &[&[u8]],
     mut transaction: impl FnMut(&[u8]) -> Result<(), StoreError>,
-) -> (Vec<Vec<u8>>, Vec<Result<usize, u16>>) {
+) -> (Vec<Vec<u8>>, Vec<Result<usize, StoreError>>) {
     let (writer, thread) = Writer::new();
     let queue = |numbers: &[u8]| {
         let (answer, answered) = bounded(1);
@@ -34,12 +34,8 @@ fn run(
         batches.push(numbers.clone());
         transaction(&numbers).map(|()| vec![Written::Done; batch.len()])
     });
-    let answer = |answered: Receiver<Result<Vec<Written>, ApiError>>| {
-        answered
-            .try_recv()
-            .expect("every request is answered")
-            .map(|written| written.len())
-            .map_err(|error| error.status)
+    let answer = |answered: Receiver<Result<Vec<Written>, StoreError>>| {
+        answered.try_recv().expect("every request is answered").map(|written| written.len())
     };
     (batches, waiting.into_iter().map(answer).collect())
 }
@@ -68,7 +64,7 @@ fn one_bad_request_does_not_fail_its_neighbours() {
     };
     let (batches, answers) = run(&[&[1, 2], &[13, 3], &[4]], fails);
     assert_eq!(batches, [vec![1, 2, 13, 3, 4], vec![1, 2], vec![13, 3], vec![4]]);
-    assert_eq!(answers, [Ok(2), Err(500), Ok(1)]);
+    assert_eq!(answers, [Ok(2), Err(StoreError::Failed("13".into())), Ok(1)]);
 }
 
 #[test]
@@ -78,13 +74,14 @@ fn a_panic_in_a_transaction_fails_its_own_request_only() {
         false => Ok(()),
     };
     let (_, answers) = run(&[&[1], &[13], &[4]], panics);
-    assert_eq!(answers, [Ok(1), Err(500), Ok(1)]);
+    assert_eq!(answers, [Ok(1), Err(StoreError::Failed("the transaction panicked".into())), Ok(1)]);
 }
 
 #[test]
 fn while_the_store_is_away_everyone_is_told_to_come_back_and_nothing_is_tried_twice() {
     let (batches, answers) = run(&[&[1], &[2]], |_| Err(StoreError::Unavailable("away".into())));
-    assert_eq!((batches.len(), answers), (1, vec![Err(503), Err(503)]));
+    let away = || Err(StoreError::Unavailable("away".into()));
+    assert_eq!((batches.len(), answers), (1, vec![away(), away()]));
 }
 
 #[test]
@@ -113,8 +110,9 @@ fn a_full_queue_and_a_closed_writer_are_answers() {
         writer.enqueue(Job { writes: Vec::new(), durability: Durability::Relaxed, answer }).expect("there is room");
     }
     let refusal = writer.write(vec![numbered(1)], Durability::Synced).expect_err("the queue is full");
-    assert_eq!((refusal.status, refusal.retry_after_s), (503, Some(1)));
+    assert_eq!(refusal, StoreError::Busy("too many writes are waiting"));
     assert_eq!(writer.counters().refused.load(Ordering::Relaxed), 1);
     writer.close();
-    assert_eq!(writer.write(Vec::new(), Durability::Synced).expect_err("is closed").status, 503);
+    let refusal = writer.write(Vec::new(), Durability::Synced).expect_err("is closed");
+    assert_eq!(refusal, StoreError::Busy("the tracker is stopping"));
 }

@@ -48,7 +48,7 @@ fn an_account_registers_logs_in_and_sees_itself() {
 }
 
 #[test]
-fn a_registered_address_logs_in_with_its_password_and_conflicts_with_another() {
+fn a_registered_address_logs_in_or_conflicts() {
     for_both_stores(|tracker| {
         let client = client(tracker);
         let (id, _) = client.register_at("peer-1:50051", "right");
@@ -79,7 +79,7 @@ fn one_address_registered_by_many_at_once_is_one_account() {
 }
 
 #[test]
-fn malformed_registrations_are_400_with_a_code_and_leave_no_trace() {
+fn malformed_registrations_are_400_and_leave_no_trace() {
     for_both_stores(|tracker| {
         let client = client(tracker);
         let long = "x".repeat(73);
@@ -120,7 +120,7 @@ fn malformed_registrations_are_400_with_a_code_and_leave_no_trace() {
 }
 
 #[test]
-fn a_login_says_the_same_for_a_wrong_password_and_an_unknown_account() {
+fn a_login_answers_wrong_and_unknown_alike() {
     for_both_stores(|tracker| {
         let client = client(tracker);
         let (id, _) = client.register_at("h:1", "right");
@@ -203,7 +203,7 @@ fn a_refreshed_token_works_and_the_old_one_too() {
 }
 
 #[test]
-fn every_call_of_an_account_refuses_bad_tokens_with_version_1_s_words() {
+fn every_call_refuses_bad_tokens_with_version_1_texts() {
     for_embedded(|tracker| {
         let client = client(tracker);
         let (_, good) = client.register("x");

@@ -63,7 +63,7 @@ fn accounts_are_listed_and_shown_while_the_tracker_runs() {
 }
 
 #[test]
-fn suspending_resuming_and_revoking_are_done_once_and_written_down() {
+fn suspending_resuming_and_revoking_are_audited() {
     with_accounts(|folder, database, [one, other]| {
         done(folder, database, &["admin", "suspend", one, "--reason", "floods the swarm"]);
         let (code, _, error) = run(folder, database, &["admin", "suspend", one, "--reason", "again"]);
@@ -86,7 +86,7 @@ fn suspending_resuming_and_revoking_are_done_once_and_written_down() {
 }
 
 #[test]
-fn an_invite_is_shown_once_listed_without_its_code_and_taken_back() {
+fn an_invite_is_shown_once_and_can_be_revoked() {
     with_accounts(|folder, database, _| {
         let (code, text, remark) =
             run(folder, database, &["admin", "invite", "create", "--uses", "3", "--note", "lab"]);
@@ -110,7 +110,7 @@ fn an_invite_is_shown_once_listed_without_its_code_and_taken_back() {
 }
 
 #[test]
-fn commands_make_no_database_and_touch_none_of_another_version() {
+fn commands_neither_make_nor_upgrade_a_database() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("none");
     for args in [&["admin", "users"][..], &["admin", "backup", "x"], &["admin", "audit"]] {
@@ -128,7 +128,7 @@ fn commands_make_no_database_and_touch_none_of_another_version() {
 }
 
 #[test]
-fn a_backup_made_while_the_tracker_runs_restores_what_was_there() {
+fn a_backup_of_a_running_tracker_restores() {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.sqlite");
     let copy_name = copy.to_str().unwrap();

@@ -9,7 +9,7 @@ use peernet_protos::identity::device_uri;
 use peernet_protos::rest::{DeviceBody, TokenReply};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::api::{ROUTES, Route};
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use peernet_tracker::store::registry::AuditQuery;
 use peernet_tracker::{Tracker, admin};
 use rcgen::{CertificateParams, KeyPair};
@@ -124,7 +124,7 @@ fn a_device_logs_in_renews_its_tokens_and_logs_out() {
 }
 
 #[test]
-fn register_and_a_change_of_password_log_devices_in_too_and_version_1_is_as_it_was() {
+fn registering_and_changing_a_password_log_devices_in() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let register = json!({"address": "h:1", "password": "s", "device": {"label": "first"}});
@@ -154,7 +154,7 @@ fn register_and_a_change_of_password_log_devices_in_too_and_version_1_is_as_it_w
 }
 
 #[test]
-fn an_old_refresh_token_that_is_shown_again_ends_its_device_everywhere() {
+fn a_reused_refresh_token_ends_its_device_everywhere() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
         let (first, other) = (Device::log_in(&client, &id, &[]), Device::log_in(&client, &id, &[]));
@@ -177,7 +177,7 @@ fn an_old_refresh_token_that_is_shown_again_ends_its_device_everywhere() {
 }
 
 #[test]
-fn who_did_not_get_the_answer_may_ask_again_as_long_as_its_tokens_were_not_used() {
+fn a_renewal_can_be_repeated_while_its_tokens_are_unused() {
     for_both_stores(|tracker| {
         let (client, id, _) = account(tracker);
         let device = Device::log_in(&client, &id, &[]);
@@ -213,7 +213,7 @@ fn of_many_renewals_of_one_token_at_once_one_chain_goes_on() {
 }
 
 #[test]
-fn what_is_no_refresh_token_is_refused_and_said_nothing_more_of() {
+fn an_invalid_refresh_token_gets_no_detail() {
     for_embedded(|tracker| {
         let (client, id, own) = account(tracker);
         let device = Device::log_in(&client, &id, &[]);
@@ -360,7 +360,7 @@ fn every_call_of_an_account_wants_its_scope_and_no_other() {
 }
 
 #[test]
-fn another_device_is_ended_only_with_the_scope_for_it_and_within_the_account() {
+fn a_device_revokes_others_only_with_the_scope() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
         let (reader, owner) =
@@ -392,7 +392,7 @@ fn a_device_s_token_cannot_be_made_to_last_in_the_old_way() {
 }
 
 #[test]
-fn one_device_too_many_ends_the_one_that_was_not_seen_for_longest_at_once() {
+fn one_device_too_many_ends_the_one_unused_longest() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
         let first = Device::log_in(&client, &id, &[]);
@@ -456,7 +456,7 @@ fn an_operator_ends_all_devices() {
 }
 
 #[test]
-fn what_one_tracker_ends_the_other_refuses_within_seconds() {
+fn a_device_revoked_at_one_tracker_is_refused_at_another() {
     let (one_folder, other_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let database = fresh_database();
     let (one, other) = (start(one_folder.path(), Some(&database)), start(other_folder.path(), Some(&database)));
@@ -476,7 +476,7 @@ fn what_one_tracker_ends_the_other_refuses_within_seconds() {
 }
 
 #[test]
-fn tokens_end_by_the_clock_and_what_was_ended_is_forgotten_with_its_certificates() {
+fn tokens_end_by_the_clock_and_revocations_are_forgotten() {
     static NOW: AtomicI64 = AtomicI64::new(1_800_000_000_000);
     let pass = |seconds: i64| {
         NOW.fetch_add(seconds * 1_000, Ordering::Relaxed);
@@ -504,11 +504,11 @@ fn tokens_end_by_the_clock_and_what_was_ended_is_forgotten_with_its_certificates
     let known = |family_of: &Device| app.accounts.is_revoked(family_of.id.parse().unwrap());
     assert!(known(&used));
     pass(3_600 - 600);
-    peernet_tracker::accounts::upkeep::refresh(app).unwrap();
+    app.accounts.refresh().unwrap();
     assert!(known(&used), "its certificate might not have ended");
     pass(601);
-    peernet_tracker::accounts::upkeep::refresh(app).unwrap();
-    peernet_tracker::accounts::upkeep::prune_devices(app);
+    app.accounts.refresh().unwrap();
+    app.accounts.prune_devices();
     assert!(!known(&used));
     let registry = app.store.registry().unwrap();
     assert_eq!(registry.revoked_devices(UnixMillis(0)).unwrap(), []);

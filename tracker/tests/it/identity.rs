@@ -11,7 +11,7 @@ use std::time::Duration;
 use peernet_protos::identity::{TRACKER_NAME, peer_name};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::admin::{self, rotate_authority};
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use peernet_tracker::{StartError, Tracker};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::ring;
@@ -79,7 +79,7 @@ fn vouches(certificate: &Value, peer_id: &str) -> bool {
 }
 
 #[test]
-fn who_registers_or_logs_in_is_given_a_certificate_for_his_key() {
+fn a_login_with_a_signing_request_gets_a_certificate() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let made = client.post("/api/v1/peers/register", &json!({"protocol": 2, "password": "s", "csr": csr()})).json();
@@ -139,7 +139,7 @@ fn members_know_the_tracker_by_its_role_at_whatever_address() {
 }
 
 #[test]
-fn beyond_loopback_plaintext_is_answered_only_where_it_was_asked_for_by_name() {
+fn beyond_loopback_plaintext_needs_the_setting() {
     for (allow_plaintext, expected) in [(false, "https_required"), (true, r#"{"status":"UP"}"#)] {
         let folder = tempfile::tempdir().unwrap();
         let config = Config { listen: "0.0.0.0:0".to_owned(), allow_plaintext, ..Config::default() };
@@ -169,7 +169,7 @@ fn with_operator_s(folder: &Path) -> Config {
 }
 
 #[test]
-fn an_operator_s_certificate_is_for_everybody_else_and_is_read_again_when_it_changes() {
+fn an_operators_certificate_is_reloaded_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let first = operator_s(folder.path(), "tracker.example");
     let tracker = start_with(&folder.path().join("data"), None, with_operator_s(folder.path()));
@@ -186,7 +186,7 @@ fn an_operator_s_certificate_is_for_everybody_else_and_is_read_again_when_it_cha
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_said_at_the_start() {
+fn an_unusable_certificate_stops_the_start() {
     let folder = tempfile::tempdir().unwrap();
     operator_s(folder.path(), "tracker.example");
     let builder = || {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use peernet_engine::time::UnixMillis;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use serde_json::json;
 
 use crate::support::{COST, Client, for_both_stores, start_with};
@@ -22,7 +22,7 @@ fn check_with(config: Config, check: impl Fn(&Client)) {
 }
 
 #[test]
-fn an_address_over_its_rate_is_429_before_anything_else_and_health_goes_on() {
+fn an_address_over_its_rate_is_429_except_for_health() {
     check_with(Config { rate_per_address: 1, ..Config::default() }, |client| {
         let answers: Vec<_> = (0..50).map(|_| client.get(ME)).collect();
         let refused = answers.iter().find(|answer| answer.status == 429).expect("is over");
@@ -58,7 +58,7 @@ fn registrations_and_logins_of_an_address_have_their_own_limits() {
 }
 
 #[test]
-fn wrong_passwords_are_slowed_and_the_right_one_works_after_the_wait() {
+fn wrong_passwords_are_slowed_and_the_right_one_waits() {
     static NOW: AtomicI64 = AtomicI64::new(1_800_000_000_000);
     let folder = tempfile::tempdir().unwrap();
     let tracker = Tracker::builder()
@@ -89,7 +89,7 @@ fn wrong_passwords_are_slowed_and_the_right_one_works_after_the_wait() {
 }
 
 #[test]
-fn guesses_by_register_by_login_and_by_change_of_password_count_together() {
+fn guesses_through_different_calls_count_together() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let (id, caller) = client.register_at("h:1", "right");
@@ -121,7 +121,7 @@ fn an_account_that_does_not_exist_is_locked_like_one_that_does() {
 }
 
 #[test]
-fn behind_a_proxy_guesses_at_one_account_hold_up_no_other() {
+fn behind_a_proxy_guesses_delay_only_their_account() {
     check_with(Config { logins_per_address: 0, ..Config::default() }, |client| {
         let login =
             |address: &str, password: &str| client.post(LOGIN, &json!({"address": address, "password": password}));

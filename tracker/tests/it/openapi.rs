@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use peernet_protos::rest;
 use peernet_tracker::api::{ROUTES, Route};
-use peernet_tracker::scopes::Scopes;
+use peernet_tracker::base::scopes::Scopes;
 use serde_json::{Value, json};
 
 fn document() -> Value {
-    serde_json::from_str(peernet_tracker::openapi::DOCUMENT).unwrap()
+    serde_json::from_str(peernet_tracker::api::openapi::DOCUMENT).unwrap()
 }
 
 fn described() -> BTreeSet<(String, String)> {
@@ -103,7 +103,7 @@ fn every_answer_is_described_with_its_headers_and_an_example() {
 }
 
 #[test]
-fn the_examples_of_errors_are_the_codes_that_the_source_answers() {
+fn the_error_examples_are_the_codes_in_the_source() {
     let document = document();
     let mut in_source = BTreeSet::new();
     codes_below(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut in_source);
@@ -186,7 +186,7 @@ fn text() -> String {
 }
 
 #[test]
-fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
+fn bodies_about_accounts_match_the_description() {
     check_fields("Error", rest::ErrorBody { error: text(), code: text(), request_id: Some(text()) });
     let certificate = rest::CertificateBody { certificate: text(), authorities: text(), expires_at: 0 };
     check_fields("Certificate", certificate.clone());
@@ -234,7 +234,7 @@ fn bodies_about_accounts_have_the_fields_that_the_file_describes() {
 }
 
 #[test]
-fn bodies_about_files_have_the_fields_that_the_file_describes() {
+fn bodies_about_files_match_the_description() {
     let (file_hash, chunk_hash, file_name) = (text(), text(), text());
     check_fields(
         "AnnounceChunkRequest",
@@ -260,7 +260,7 @@ fn bodies_about_files_have_the_fields_that_the_file_describes() {
 }
 
 #[test]
-fn bodies_about_access_have_the_fields_that_the_file_describes() {
+fn bodies_about_access_match_the_description() {
     check_fields("GrantRequest", rest::GrantRequest { file_hash: text(), more: vec![text()] });
     check_fields("Grant", rest::GrantReply::default());
     let (access, accounts, groups) = (text(), vec![text()], vec![text()]);
@@ -272,7 +272,7 @@ fn bodies_about_access_have_the_fields_that_the_file_describes() {
 }
 
 #[test]
-fn bodies_about_the_swarm_and_feedback_have_the_fields_that_the_file_describes() {
+fn bodies_about_the_swarm_match_the_description() {
     let announce = rest::SwarmAnnounceRequest {
         address: text(),
         transport: Some(text()),

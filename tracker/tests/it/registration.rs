@@ -7,8 +7,8 @@ use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::{Config, Registration};
-use peernet_tracker::invites::{hash_code, new_code};
+use peernet_tracker::boot::config::{Config, Registration};
+use peernet_tracker::domain::accounts::invites::{hash_code, new_code};
 use peernet_tracker::store::registry::{AccountWrite, AuditQuery, Invite};
 use peernet_tracker::store::{Durability, Write, Written};
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn by_invitation_a_code_makes_as_many_accounts_as_it_says() {
 }
 
 #[test]
-fn where_registration_is_closed_only_who_is_there_gets_in() {
+fn closed_registration_admits_only_existing_accounts() {
     let folder = tempfile::tempdir().unwrap();
     let start = |registration| start_with(folder.path(), None, Config { registration, ..Config::default() });
     let open = start(Registration::Open);
@@ -102,7 +102,7 @@ fn where_registration_is_closed_only_who_is_there_gets_in() {
 }
 
 #[test]
-fn a_suspended_account_is_refused_everywhere_within_seconds_until_it_is_resumed() {
+fn a_suspended_account_is_refused_everywhere_within_seconds() {
     on_both(&Config::default(), |tracker, client| {
         let (id, caller) = client.register_at("h:1", "right");
         let (_, neighbour) = client.register_at("h:2", "right");
@@ -176,7 +176,7 @@ fn put(caller: &Client, file: u8, chunks: usize) -> Answer {
 }
 
 #[test]
-fn an_account_stores_as_much_metadata_as_it_may_and_no_more() {
+fn an_account_cannot_exceed_its_metadata_quota() {
     let config = Config { metadata_bytes_per_account: 2 * 256 + 6 * 32, ..Config::default() };
     on_both(&config, |tracker, client| {
         let (one, other) = (client.register("x").1, client.register("x").1);
@@ -226,7 +226,7 @@ fn the_audit_log_is_pruned_to_its_age() {
         revoked_days_ago(31);
         revoked_days_ago(29);
         let rows = || app.store.registry().unwrap().audit_log(&AuditQuery { account: None, limit: 9 }).unwrap();
-        peernet_tracker::accounts::upkeep::prune(app);
+        app.accounts.prune_audit_log();
         let left: Vec<String> = rows().into_iter().map(|row| row.action).collect();
         assert_eq!(left, ["revoked", "registered"]);
     });

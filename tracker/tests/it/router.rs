@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::{Client, for_both_stores, for_embedded};
 
 #[test]
-fn what_is_not_there_is_404_and_a_wrong_method_405_with_allow() {
+fn unknown_calls_are_404_and_wrong_methods_405() {
     for_embedded(|tracker| {
         let client = Client::new(&tracker.url());
         for path in ["/", "/nothing", "/api/v1", "/api/v1/peers", "/metrics", "/api/v1/files/a/b/c", "/../etc/passwd"] {
@@ -19,7 +19,7 @@ fn what_is_not_there_is_404_and_a_wrong_method_405_with_allow() {
 }
 
 #[test]
-fn double_slashes_of_version_1_clients_and_any_content_type_are_accepted() {
+fn double_slashes_and_any_content_type_are_accepted() {
     for_embedded(|tracker| {
         let client = Client::new(&format!("{}/", tracker.url()));
         assert_eq!(client.get("/health").json(), json!({"status": "UP"}));

@@ -124,7 +124,7 @@ fn a_signal_stops_it_cleanly_and_the_port_is_closed() {
 }
 
 #[test]
-fn a_request_in_flight_is_answered_before_a_signal_ends_the_program() {
+fn a_signal_lets_requests_in_flight_finish() {
     let folder = tempfile::tempdir().unwrap();
     let (mut process, url) = serve(folder.path(), None);
     let body = json!({"address": "h:1", "password": "x"}).to_string();
@@ -223,7 +223,7 @@ fn health_asks_the_running_tracker() {
 }
 
 #[test]
-fn health_asks_over_tls_where_nothing_else_is_answered_and_takes_no_other_tracker_for_it() {
+fn health_uses_tls_and_checks_which_tracker_answers() {
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let tracker = Tracker::builder().listen("0.0.0.0:0").data_dir(folder.path()).bcrypt_cost(4).start().unwrap();
     assert!(start(other.path(), None).stop());

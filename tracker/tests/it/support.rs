@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use serde_json::{Value, json};
 
 /// The cheapest cost bcrypt has.

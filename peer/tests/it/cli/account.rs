@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use peernet_tracker::Tracker;
-use peernet_tracker::config::{Config, Registration};
-use peernet_tracker::invites::hash_code;
+use peernet_tracker::boot::config::{Config, Registration};
+use peernet_tracker::domain::accounts::invites::hash_code;
 use peernet_tracker::store::registry::{AccountWrite, Invite};
 use peernet_tracker::store::{Durability, Write, Written};
 

@@ -14,7 +14,7 @@ use peernet_testkit::relay::{Faults, Relay};
 use peernet_testkit::v1::V1Tracker;
 use peernet_testkit::v1::peer::V1Sharer;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use tempfile::TempDir;
 
 /// The longest wait for an event, on a busy machine.

@@ -9,9 +9,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Check;
-use crate::config::Config;
+use crate::boot::config::Config;
+use crate::domain::keys::KEY_FILE;
 use crate::http::LocalAddress;
-use crate::keys::KEY_FILE;
 
 /// Below this much free space writes are about to fail.
 const DISK_BYTES_MIN: u64 = 64 << 20;

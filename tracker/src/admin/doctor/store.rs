@@ -3,9 +3,9 @@
 use peernet_engine::time::UnixMillis;
 
 use super::Check;
-use crate::calendar::utc;
-use crate::config::Config;
-use crate::server::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
+use crate::base::calendar::utc;
+use crate::boot::config::Config;
+use crate::boot::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
 use crate::store::postgres::address::{Proof, Protection, Tls};
 use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
 
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn a_link_that_others_can_listen_to_or_break_into_is_told() {
         let of = |url: &str| {
-            let config = Config { database_url: crate::config::Secret::new(url), ..Config::default() };
+            let config = Config { database_url: crate::boot::config::Secret::new(url), ..Config::default() };
             link(&protection(&config).expect("is PostgreSQL"), true)
         };
         for (url, verdict, words) in [

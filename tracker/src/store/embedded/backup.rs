@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::files::{private, sync_folder_of};
+use crate::base::files::{private, sync_folder_of};
 use crate::store::{Result, StoreError};
 
 use super::EmbeddedStore;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, ErrorCode, Row, Statement, TransactionBehavior};
 
-use crate::files;
+use crate::base::files;
 use crate::store::columns::Columns;
 use crate::store::{Durability, Result, StoreError};
 

@@ -4,7 +4,7 @@ use std::thread;
 
 use peernet_engine::ids::DeviceId;
 use peernet_engine::time::UnixMillis;
-use peernet_tracker::scopes::Scopes;
+use peernet_tracker::base::scopes::Scopes;
 use peernet_tracker::store::devices::{DEVICES_MAX, Device, ENDED_MAX, NewDevice, Renewal, Revoked};
 use peernet_tracker::store::registry::{AccountWrite, AuditQuery};
 use peernet_tracker::store::{Durability, Store, Write, Written};

@@ -6,7 +6,7 @@ use peernet_engine::ids::{ByteCount, ChunkHash, DeviceId, FileHash, ManifestId, 
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::scopes::Scopes;
+use peernet_tracker::base::scopes::Scopes;
 use peernet_tracker::store::devices::NewDevice;
 use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};

@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use peernet_protos::claims::{GRANT_AUDIENCE, GrantClaims};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Secret;
+use peernet_tracker::boot::config::Secret;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Api, File, Peer, eventually, on_both, quiet, text};
@@ -98,7 +98,7 @@ fn a_grant_for_a_public_file_is_given_to_every_member() {
 }
 
 #[test]
-fn a_file_is_there_only_for_whom_its_owner_shares_it_with() {
+fn a_shared_file_exists_only_for_the_accounts_named() {
     on_both(|api| {
         let (owner, friend, member, stranger) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
         let file = File::new(1, 2);
@@ -168,7 +168,7 @@ fn only_the_owner_says_who_may_have_a_file() {
 }
 
 #[test]
-fn an_announce_says_what_is_restricted_and_what_may_not_be_shared() {
+fn an_announce_lists_restricted_and_withdrawn_files() {
     on_both(|api| {
         let (owner, friend, stranger, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
         [&owner, &friend, &stranger].iter().for_each(|peer| peer.announce_v2(&file, json!("complete")));
@@ -187,7 +187,7 @@ fn an_announce_says_what_is_restricted_and_what_may_not_be_shared() {
 }
 
 #[test]
-fn a_withdrawn_file_is_gone_for_everyone_until_its_owner_brings_it_back() {
+fn a_withdrawn_file_is_gone_until_its_owner_restores_it() {
     on_both(|api| {
         let (owner, other, old, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
         [&owner, &other].iter().for_each(|peer| peer.announce_v2(&file, json!("complete")));

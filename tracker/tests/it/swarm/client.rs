@@ -9,7 +9,7 @@ use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
 use peernet_tracker::admin::verify_ledger;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use serde_json::{Value, json};
 use ureq::Agent;
 
@@ -22,7 +22,7 @@ pub(super) fn on_both(check: impl Fn(&Api)) {
     run(quiet(folder.path()), &check);
     let folder = tempfile::tempdir().unwrap();
     let mut config = quiet(folder.path());
-    config.database_url = peernet_tracker::config::Secret::new(fresh_database());
+    config.database_url = peernet_tracker::boot::config::Secret::new(fresh_database());
     run(config, &check);
 }
 
@@ -48,7 +48,7 @@ pub(super) fn quiet(folder: &Path) -> Config {
         ops_listen: "off".to_owned(),
         bcrypt_cost: 4,
         dialback: false,
-        log_level: peernet_tracker::log::Level::Warn,
+        log_level: peernet_tracker::ops::log::Level::Warn,
         ..Config::default()
     }
 }

@@ -9,7 +9,7 @@ use super::client::{Api, File, eventually, quiet};
 #[test]
 fn who_answers_stays_listed_and_who_does_not_drops_out() {
     let folder = tempfile::tempdir().unwrap();
-    let config = peernet_tracker::config::Config { dialback: true, ..quiet(folder.path()) };
+    let config = peernet_tracker::boot::config::Config { dialback: true, ..quiet(folder.path()) };
     let tracker = Tracker::builder().config(config).start().unwrap();
     let api = Api::new(&tracker.url());
     let alive = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -214,7 +214,7 @@ fn kills() -> usize {
 }
 
 #[test]
-fn kills_of_tracker_and_database_under_load_lose_nothing_and_double_nothing() {
+fn kills_under_load_lose_nothing_and_double_nothing() {
     let (folder, place) = (tempfile::tempdir().unwrap(), Where::default());
     let server = Postgres::start();
     let database = server.fresh_database();

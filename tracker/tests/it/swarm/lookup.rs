@@ -66,7 +66,7 @@ fn other_chunk_sizes_are_not_listed() {
 }
 
 #[test]
-fn of_statements_that_disagree_the_one_with_most_holders_is_listed() {
+fn of_conflicting_announces_the_most_held_one_is_listed() {
     on_both(|api| {
         let (honest, liar, asker, file) = ([api.peer(1), api.peer(2)], api.peer(3), api.peer(4), File::new(1, 2));
         let mut lie = file.clone();

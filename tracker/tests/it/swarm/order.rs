@@ -25,7 +25,7 @@ fn equals_share_the_first_place_over_requests_and_over_chunks() {
 }
 
 #[test]
-fn whom_the_asker_complained_about_comes_last_for_the_asker_alone() {
+fn a_complaint_puts_its_target_last_for_its_caller_only() {
     on_embedded(|api| {
         let (asker, other, file) = (api.peer(100), api.peer(101), File::new(1, 4));
         let sharers: Vec<_> = (0..3).map(|n| api.peer(n)).collect();

@@ -21,7 +21,7 @@ fn a_manifest_is_stored_once_and_read_back() {
 }
 
 #[test]
-fn an_announce_of_an_unknown_manifest_says_so_and_records_nothing() {
+fn an_announce_of_an_unknown_manifest_records_nothing() {
     on_both(|api| {
         let (peer, file) = (api.peer(1), File::new(1, 3));
         let id = file.manifest().id().to_string();
@@ -37,7 +37,7 @@ fn an_announce_of_an_unknown_manifest_says_so_and_records_nothing() {
 }
 
 #[test]
-fn a_plan_names_sources_of_both_forms_with_what_they_hold_and_a_ticket() {
+fn a_plan_names_sources_of_both_forms_and_a_ticket() {
     on_both(|api| {
         let (old, new, partial, asker) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
         let file = File::new(1, 9);
@@ -98,7 +98,7 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
 }
 
 #[test]
-fn a_plan_names_ten_and_the_asker_s_site_first_among_equals() {
+fn a_plan_names_ten_and_the_callers_site_first() {
     on_embedded(|api| {
         let (asker, file) = (api.peer(100), File::new(1, 1));
         let near = api.peer(50);
@@ -123,7 +123,7 @@ fn told_and_kept(plan: &Value) -> (Vec<String>, Vec<String>) {
 }
 
 #[test]
-fn who_has_a_plan_hears_only_that_nothing_changed_or_what_did() {
+fn a_client_with_a_plan_gets_304_or_the_changes() {
     on_both(|api| {
         let (asker, one, other, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 9));
         one.announce_v2(&file, json!("complete"));
@@ -199,7 +199,7 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
 }
 
 #[test]
-fn a_plan_says_how_a_source_is_spoken_to_and_version_1_sees_plaintext_only() {
+fn a_plan_states_transports_and_version_1_sees_plaintext() {
     on_both(|api| {
         let (asker, file) = (api.peer(9), File::new(7, 2));
         let announced = |number: u8, transport: Option<&str>, plaintext: Option<&str>| {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use peernet_testkit::postgres::{Postgres, fresh_database};
 use peernet_tracker::Tracker;
-use peernet_tracker::config::Secret;
+use peernet_tracker::boot::config::Secret;
 use serde_json::json;
 
 use super::client::{Api, File, eventually, quiet};
@@ -44,7 +44,7 @@ fn two() -> (Replica, Replica) {
 }
 
 #[test]
-fn an_announce_to_one_is_seen_at_the_other_within_a_second_and_so_is_leaving() {
+fn announces_and_departures_reach_the_other_tracker() {
     let (one, other) = two();
     let (sharer, asker) = (Api::new(&one.url()).peer(1), Api::new(&one.url()).peer(2).at(&other.url()));
     let file = File::new(1, 9);
@@ -86,7 +86,7 @@ fn an_account_s_token_and_tokens_are_the_same_at_both() {
 }
 
 #[test]
-fn a_version_1_file_announced_half_here_and_half_there_is_listed_at_both() {
+fn a_version_1_file_announced_to_two_trackers_is_listed() {
     let (one, other) = two();
     let (sharer, asker) = (Api::new(&one.url()).peer(1), Api::new(&one.url()).peer(2));
     let file = File::new(1, 6);
@@ -127,7 +127,7 @@ fn a_rolling_restart_loses_nothing() {
 }
 
 #[test]
-fn while_the_database_is_away_announces_and_lookups_go_on_and_the_others_hear_of_them_later() {
+fn announces_and_lookups_go_on_while_the_database_is_away() {
     let mut server = Postgres::start();
     let database = server.fresh_database();
     let (one, other) = (Replica::start(&database), Replica::start(&database));

@@ -6,7 +6,7 @@ use peernet_engine::ids::PeerId;
 use peernet_engine::manifest::publication_message;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::admin;
-use peernet_tracker::config::Config;
+use peernet_tracker::boot::config::Config;
 use serde_json::{Value, json};
 
 use super::client::File;
@@ -86,7 +86,7 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
 }
 
 #[test]
-fn what_does_not_verify_for_the_caller_and_the_manifest_is_refused() {
+fn a_signature_for_another_account_or_manifest_is_refused() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let ((one, signer), (other, _)) = (client.register("a"), client.register("b"));
@@ -123,7 +123,7 @@ fn what_does_not_verify_for_the_caller_and_the_manifest_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_is_not_for_the_caller_is_an_unknown_one() {
+fn a_manifest_the_caller_may_not_have_is_unknown() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let ((one, owner), (other, stranger)) = (client.register("a"), client.register("b"));
@@ -156,7 +156,7 @@ fn a_manifest_that_is_not_for_the_caller_is_an_unknown_one() {
 }
 
 #[test]
-fn who_has_no_token_learns_nothing_and_who_may_only_read_signs_nothing() {
+fn signatures_need_a_token_and_signing_the_scope() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let ((one, signer), file) = (client.register("a"), File::new(1, 2));

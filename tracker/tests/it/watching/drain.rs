@@ -10,7 +10,7 @@ use crate::server::{SIGTERM, SOON, UnderWay, command, serve};
 use crate::support::Client;
 
 #[test]
-fn ready_says_draining_and_everything_else_is_answered_until_the_delay_is_over() {
+fn ready_says_draining_while_other_calls_are_answered() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(command(folder.path(), None).args(["--drain-delay-seconds", "3"])).unwrap();
     let line = process.line_with("listening on http://", SOON);

@@ -80,7 +80,7 @@ fn metric(folder: &Path, name: &str) -> f64 {
 }
 
 #[test]
-fn nobody_waits_for_a_reader_of_standard_error_that_does_not_read() {
+fn a_stuck_reader_of_standard_error_blocks_no_request() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = command(folder.path(), None);
     command.args(["--access-log", "all"]).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -89,7 +89,7 @@ fn nobody_waits_for_a_reader_of_standard_error_that_does_not_read() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     let client = Client::new(first.trim().rsplit(' ').next().unwrap());
     // The pipe takes 64 KiB, which is some hundred lines, and then the queue what it may.
-    for _ in 0..peernet_tracker::log::LINES_QUEUED_MAX + 2_000 {
+    for _ in 0..peernet_tracker::ops::log::LINES_QUEUED_MAX + 2_000 {
         assert_eq!(client.get("/health").status, 200);
     }
     assert!(metric(folder.path(), "peernet_log_lines_dropped_total") >= 1.0);

@@ -38,7 +38,7 @@ fn check(client: &Client, away: impl FnOnce(), back: impl FnOnce()) {
 }
 
 #[test]
-fn a_database_that_freezes_or_goes_away_is_known_and_so_is_its_return() {
+fn readiness_notices_a_frozen_or_lost_database() {
     let mut server = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
     let tracker = start(folder.path(), Some(&server.fresh_database()));
@@ -50,7 +50,7 @@ fn a_database_that_freezes_or_goes_away_is_known_and_so_is_its_return() {
 }
 
 #[test]
-fn many_who_ask_while_the_database_is_frozen_are_all_answered() {
+fn many_readiness_calls_are_answered_on_a_frozen_database() {
     let mut server = Postgres::start();
     let folder = tempfile::tempdir().unwrap();
     let tracker = start(folder.path(), Some(&server.fresh_database()));

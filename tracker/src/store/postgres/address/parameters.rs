@@ -3,7 +3,7 @@
 //! No text of the address is ever in an error but names from the lists below: a slip of the pen can make a part of the password look like
 //! anything.
 
-use crate::percent::percent_decode;
+use crate::base::percent::percent_decode;
 
 /// Left to the postgres crate, as they are.
 const PASSED_ON: &[&str] = &[

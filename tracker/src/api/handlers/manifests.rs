@@ -1,0 +1,91 @@
+//! Manifests, which list the chunk hashes of a file: `/api/v1/manifests/{manifest_id}`.
+
+pub mod signatures;
+
+use std::sync::Arc;
+
+use data_encoding::BASE64;
+use peernet_engine::ids::{ManifestId, PeerId};
+use peernet_protos::rest::{ManifestBody, ManifestReplyBody, StatusReply};
+
+use crate::api::handlers::ManifestCalls;
+use crate::api::wire;
+use crate::api::{ApiError, Caller, PathArgs, json_body};
+use crate::domain::swarm::Known;
+use crate::http::{Reply, Request};
+use crate::store::{StoredManifest, Write, Written};
+
+/// `PUT`: stores a manifest. 201 when it is new, 200 when it is known, 422 `manifest_id_mismatch` when the id is not
+/// the body's, 413 `quota_exceeded` when the account has used up its quota.
+pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+    let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
+    let body: ManifestBody = json_body(request)?;
+    let (manifest, file_name) = wire::manifest(&body)?;
+    if manifest.id() != id {
+        let message = format!("the body is the manifest {}", manifest.id());
+        return Err(ApiError::unprocessable("manifest_id_mismatch", message));
+    }
+    if calls.swarm.catalogue().cached(id).is_some() {
+        return Ok(status(200, "known"));
+    }
+    let stored = StoredManifest { manifest, file_name, announced_by: caller.peer, created_at: (calls.clock)() };
+    if over_quota(calls, caller.peer, stored.metadata_bytes())? && !is_known(calls, id)? {
+        return Err(quota_exceeded(calls));
+    }
+    let written = calls.database.write(vec![Write::PutManifest(stored.clone())])?;
+    let known = calls.swarm.catalogue().keep(stored);
+    calls.swarm.note_manifest(known.manifest.file_hash(), id, &known.meta, &known.file_name);
+    Ok(if written.first() == Some(&Written::Known) { status(200, "known") } else { status(201, "stored") })
+}
+
+/// Whether `bytes` more would exceed the account's quota. Requests in flight are not counted yet, so an account can
+/// exceed it by one manifest per connection.
+fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool, ApiError> {
+    let quota = calls.metadata_bytes_per_account;
+    if quota == 0 {
+        return Ok(false);
+    }
+    let used = calls.database.read(|store| store.registry()?.metadata_bytes(account))?;
+    Ok(used.saturating_add(bytes) > quota)
+}
+
+/// Whether the manifest is stored already: putting it again costs no quota.
+fn is_known(calls: &ManifestCalls, id: ManifestId) -> Result<bool, ApiError> {
+    Ok(calls.database.read(|store| store.manifest(id))?.is_some())
+}
+
+fn quota_exceeded(calls: &ManifestCalls) -> ApiError {
+    let quota = calls.metadata_bytes_per_account;
+    // Not 429: waiting does not help, and peers would retry.
+    let message = format!("this account has stored the {quota} bytes of manifests and signatures that it may");
+    ApiError::new(413, "quota_exceeded", message)
+}
+
+/// `GET`: a manifest, or 404 `unknown_manifest`, also for a file that the caller may not have.
+pub fn get(calls: &ManifestCalls, caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
+    let id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
+    let known = known(calls, caller, id)?;
+    let geometry = known.manifest.geometry();
+    let manifest = ManifestBody {
+        file_hash: known.manifest.file_hash().to_string(),
+        file_name: known.file_name.clone(),
+        size: geometry.size().0,
+        chunk_size: geometry.chunk_size(),
+        chunk_hashes: BASE64.encode(&known.manifest.hash_bytes()),
+    };
+    Ok(Reply::json(200, &ManifestReplyBody { manifest_id: id.to_string(), manifest }))
+}
+
+/// Finds a manifest that the caller may have; 404 `unknown_manifest`.
+fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<Known>, ApiError> {
+    let known = match calls.swarm.catalogue().cached(id) {
+        Some(known) => Some(known),
+        None => calls.database.read(|store| calls.swarm.catalogue().load(store, id))?,
+    };
+    let known = known.filter(|known| calls.access.access(known.manifest.file_hash(), caller.peer).is_some());
+    known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))
+}
+
+fn status(status: u16, word: &str) -> Reply {
+    Reply::json(status, &StatusReply { status: word.to_owned() })
+}

@@ -1,0 +1,8 @@
+//! Values and tools that every layer may use and that use no other layer.
+
+pub mod calendar;
+pub(crate) mod files;
+pub mod percent;
+pub mod reach;
+pub mod scopes;
+pub(crate) mod sync;

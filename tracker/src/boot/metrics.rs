@@ -1,0 +1,145 @@
+//! The metrics of all parts of the tracker, as Prometheus families: collected from the parts when they are read.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+
+use crate::boot::app::App;
+use crate::ops::log;
+use crate::writer;
+
+/// Collects the families of all parts.
+pub(super) fn collect(app: &App) -> Vec<MetricFamily> {
+    let parts = [tracker(app), door(app), writer(app), accounts(app), swarm(app), reputation(app), logging(app)];
+    parts.concat()
+}
+
+/// Makes a family with one sample for each (label, value). An empty label name means none.
+fn family(kind: MetricType, name: &str, help: &str, samples: &[((&str, &str), u64)]) -> MetricFamily {
+    let mut family = MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(samples.iter().map(|(label, value)| sample(kind, *label, *value)).collect());
+    family
+}
+
+// Prometheus has floating-point numbers only; counts are exact up to 2^53.
+#[allow(clippy::cast_precision_loss)]
+fn sample(kind: MetricType, (name, text): (&str, &str), value: u64) -> Metric {
+    let mut label = LabelPair::default();
+    label.set_name(name.to_owned());
+    label.set_value(text.to_owned());
+    let mut metric = Metric::from_label(if name.is_empty() { Vec::new() } else { vec![label] });
+    if kind == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value as f64);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value as f64);
+        metric.set_gauge(gauge);
+    }
+    metric
+}
+
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    family(MetricType::COUNTER, name, help, &[(("", ""), value)])
+}
+
+fn gauge(name: &str, help: &str, value: u64) -> MetricFamily {
+    family(MetricType::GAUGE, name, help, &[(("", ""), value)])
+}
+
+fn tracker(app: &App) -> Vec<MetricFamily> {
+    let build = [(("version", env!("CARGO_PKG_VERSION")), 1)];
+    let uptime = (app.clock)().since(app.started_at).as_secs();
+    vec![
+        family(MetricType::GAUGE, "peernet_build_info", "Always 1; the version is in the label.", &build),
+        gauge("peernet_uptime_seconds", "Since the process started.", uptime),
+        gauge("peernet_store_up", "1 while the database answers.", u64::from(app.readiness.store_answers())),
+        gauge("peernet_draining", "1 once the process is about to stop.", u64::from(app.readiness.is_draining())),
+        gauge("peernet_database_waiting", "Requests that wait for a permit.", app.database.permits.waiting() as u64),
+    ]
+}
+
+fn door(app: &App) -> Vec<MetricFamily> {
+    let door = app.door.stats();
+    let classes = ["2xx", "3xx", "4xx", "5xx"];
+    let answers: Vec<_> =
+        (2..).zip(classes).map(|(class, name)| (("class", name), app.counters.answers(class))).collect();
+    let (open, waiting) = (door.connections_open as u64, door.connections_waiting as u64);
+    vec![
+        family(MetricType::COUNTER, "peernet_answers_total", "Answers of the router by status class.", &answers),
+        gauge("peernet_connections_open", "Connections open now.", open),
+        gauge("peernet_connections_max", "Connections that may be open.", app.config.connections_max as u64),
+        gauge("peernet_connections_waiting", "Waiting for another of their address to end.", waiting),
+        counter("peernet_connections_total", "Connections admitted.", door.connections),
+        counter("peernet_connections_refused_full_total", "Turned away, door full.", door.turned_away_full),
+        counter("peernet_connections_refused_address_total", "Turned away, address full.", door.turned_away_address),
+        counter("peernet_accept_errors_total", "Failed accepts.", door.accept_errors),
+        counter("peernet_requests_total", "Requests handed to the router.", door.requests),
+        counter("peernet_requests_refused_total", "Requests refused unread.", door.refused),
+        counter("peernet_request_timeouts_total", "Requests that did not arrive in time.", door.timeouts),
+        counter("peernet_write_failures_total", "Answers that could not be written.", door.write_failures),
+        counter("peernet_panics_total", "Handlers that panicked.", door.panics),
+    ]
+}
+
+fn writer(app: &App) -> Vec<MetricFamily> {
+    let (counters, journal) = (app.database.writer.counters(), app.journal.counters());
+    vec![
+        counter("peernet_log_commits_total", "Commits of announces.", journal.batches.load(Relaxed)),
+        counter("peernet_log_news_total", "Announces and departures in them.", journal.news.load(Relaxed)),
+        counter("peernet_commits_total", "Transactions of the writer.", counters.batches.load(Relaxed)),
+        counter("peernet_writes_total", "Writes in them.", counters.writes.load(Relaxed)),
+        counter("peernet_writes_refused_total", "Refused, queue full.", counters.refused.load(Relaxed)),
+        gauge("peernet_writes_queued", "Requests waiting for a commit.", app.database.writer.queued() as u64),
+        gauge("peernet_writes_queued_max", "Requests that may wait for one.", writer::JOBS_QUEUED_MAX as u64),
+    ]
+}
+
+fn accounts(app: &App) -> Vec<MetricFamily> {
+    let counters = &app.counters;
+    vec![
+        counter("peernet_registrations_total", "Accounts made.", counters.registered.load(Relaxed)),
+        counter("peernet_logins_total", "Successful logins.", counters.logged_in.load(Relaxed)),
+        counter("peernet_login_failures_total", "Wrong passwords.", counters.login_failed.load(Relaxed)),
+        gauge("peernet_passwords_queued", "Passwords waiting to be checked.", app.passwords.queued() as u64),
+        gauge("peernet_tokens_remembered", "Checked tokens in memory.", app.keys.remembered() as u64),
+        gauge("peernet_accounts_remembered", "Accounts in memory.", app.accounts.remembered() as u64),
+    ]
+}
+
+fn swarm(app: &App) -> Vec<MetricFamily> {
+    let (leases, bytes) = app.swarm.usage();
+    let limits = app.swarm.limits();
+    vec![
+        gauge("peernet_leases", "Leases, listings and unfinished announces.", leases as u64),
+        gauge("peernet_leases_max", "Past it announces are refused.", limits.leases_max as u64),
+        gauge("peernet_leases_bytes", "Memory they take, roughly.", bytes as u64),
+        gauge("peernet_leases_bytes_max", "Past it announces are refused.", limits.bytes_max as u64),
+    ]
+}
+
+fn reputation(app: &App) -> Vec<MetricFamily> {
+    let counters = app.reputation.counters();
+    vec![
+        counter("peernet_reputation_batches_total", "Batches committed.", counters.batches.load(Relaxed)),
+        counter("peernet_reputation_events_total", "Events in them.", counters.events.load(Relaxed)),
+        counter("peernet_reputation_ignored_total", "Events that moved nothing.", counters.ignored.load(Relaxed)),
+        counter("peernet_reputation_failed_total", "Batches not applied.", counters.failed.load(Relaxed)),
+        counter("peernet_reputation_refused_total", "Refused, queue full.", counters.refused.load(Relaxed)),
+        gauge("peernet_reputation_queued", "Requests waiting for the thread.", app.reputation.queued() as u64),
+    ]
+}
+
+fn logging(app: &App) -> Vec<MetricFamily> {
+    let stats = log::stats();
+    vec![
+        counter("peernet_log_lines_total", "Lines given to standard error.", stats.written),
+        counter("peernet_log_lines_dropped_total", "Dropped, standard error too slow.", stats.dropped),
+        gauge("peernet_log_lines_queued", "Waiting for standard error.", stats.queued as u64),
+        counter("peernet_access_lines_skipped_total", "Left out, too many a second.", app.access_log.skipped()),
+    ]
+}

@@ -1,0 +1,92 @@
+//! The thread "accounts": reads what other trackers or commands on this database have changed (suspended accounts, revoked
+//! devices, access policies), deletes old rows, and reloads certificate files that changed.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use peernet_engine::time::UnixMillis;
+
+use super::Accounts;
+use crate::domain::access::AccessControl;
+use crate::ops::log;
+use crate::store::StoreError;
+
+/// How often changes are read. With the time that a read takes, they count within the 5 s that are promised.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
+/// How often old rows are deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Runs until `stop` is disconnected.
+pub fn run(accounts: &Accounts, access: &AccessControl, stop: &Receiver<()>) {
+    let mut pruned_at: Option<Instant> = None;
+    let mut store_answers = true;
+    let mut certificates_load = true;
+    while stop.recv_timeout(REFRESH_EVERY) == Err(RecvTimeoutError::Timeout) {
+        let refreshed = accounts.refresh().and_then(|()| access.refresh());
+        if let (Err(error), true) = (&refreshed, store_answers) {
+            let what = "cannot read suspended accounts, revoked devices and access policies; trying again";
+            log::warn("accounts", what, &[("why", error)]);
+        }
+        store_answers = refreshed.is_ok();
+        accounts.reload_certificates(&mut certificates_load);
+        if store_answers && pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
+            pruned_at = Some(Instant::now());
+            accounts.prune_audit_log();
+            accounts.prune_devices();
+        }
+    }
+}
+
+impl Accounts {
+    /// Reads suspended accounts and revoked devices. While the store does not answer, what was read before counts.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let registry = self.services.database.store().registry()?;
+        let ended_before = self.outlived();
+        self.suspended.replace(registry.suspended()?);
+        self.revoked.add(registry.revoked_devices(ended_before)?);
+        self.revoked.forget(ended_before);
+        Ok(())
+    }
+
+    /// The time before which a revoked device left nothing that still works: neither a certificate nor an access token.
+    fn outlived(&self) -> UnixMillis {
+        self.now().minus(self.settings.certificate_lifetime.max(self.services.keys.device_lifetime()))
+    }
+
+    /// Reloads certificate files that changed. If they cannot be used, the previous ones stay in force, and the log says so
+    /// once; `load` is whether the last reload worked.
+    fn reload_certificates(&self, load: &mut bool) {
+        let authority = &self.services.authority;
+        let reloaded = authority.refresh();
+        match &reloaded {
+            Ok(true) => log::info("accounts", "certificates reloaded", &[("authority", &authority.fingerprint())]),
+            Err(error) if *load => {
+                let what = "changed certificates cannot be used; the previous ones stay in force";
+                log::warn("accounts", what, &[("why", error)]);
+            }
+            Ok(false) | Err(_) => {}
+        }
+        *load = reloaded.is_ok();
+    }
+
+    /// Deletes rows of the audit log that are older than the operator keeps them. A failure is logged and tried again later.
+    pub fn prune_audit_log(&self) {
+        let Some(age_max) = self.settings.audit_log_age_max else { return };
+        let before = self.now().minus(age_max);
+        match self.services.database.store().registry().and_then(|registry| registry.prune_audit_log(before)) {
+            Ok(0) => {}
+            Ok(rows) => log::info("accounts", "deleted old rows of the audit log", &[("rows", &rows)]),
+            Err(error) => log::warn("accounts", "cannot delete old rows of the audit log", &[("why", &error)]),
+        }
+    }
+
+    /// Deletes devices that ended so long ago that nothing of them works. A failure is logged and tried again later.
+    pub fn prune_devices(&self) {
+        let before = self.outlived();
+        match self.services.database.store().registry().and_then(|registry| registry.prune_devices(before)) {
+            Ok(0) => {}
+            Ok(rows) => log::info("accounts", "deleted devices that ended long ago", &[("rows", &rows)]),
+            Err(error) => log::warn("accounts", "cannot delete devices that ended long ago", &[("why", &error)]),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The store as domain operations use it: reads wait for a permit, writes go through the group commit.
+
+use std::sync::Arc;
+
+use crate::permits::Permits;
+use crate::store::{Durability, Store, StoreError, Write, Written};
+use crate::writer::Writer;
+
+/// The store with the two queues in front of it. Every method but [`Database::store`] waits.
+pub struct Database {
+    store: Arc<dyn Store>,
+    /// Bounds the number of requests that read at once.
+    pub permits: Permits,
+    /// Commits writes of many requests together.
+    pub writer: Writer,
+}
+
+impl Database {
+    /// Puts the queues in front of a store.
+    pub fn new(store: Arc<dyn Store>, permits: Permits, writer: Writer) -> Self {
+        Self { store, permits, writer }
+    }
+
+    /// The store itself, for threads that have a connection of their own.
+    pub fn store(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Waits for a permit and reads. [`StoreError::Busy`] when none comes in time.
+    pub fn read<T>(&self, work: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.permits.with(|| work(self.store.as_ref()))
+    }
+
+    /// Waits until `writes` have committed in one transaction, synced to disk. Returns one outcome per write.
+    pub fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+        self.writer.write(writes, Durability::Synced)
+    }
+
+    /// Waits until one write has committed, synced to disk.
+    pub fn write_one(&self, write: Write) -> Result<Written, StoreError> {
+        let written = self.write(vec![write])?.pop();
+        written.ok_or_else(|| StoreError::Failed("the store gave no outcome for a write".to_owned()))
+    }
+}
