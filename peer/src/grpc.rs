@@ -9,12 +9,13 @@ mod environment;
 mod marshal;
 mod server;
 
+pub use crate::serve::UploadCounters;
 pub(crate) use client::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, CommandReceiver, CommandSender, FetchCall, FetchMessage,
     Patience, StreamEvent, commands,
 };
 pub(crate) use credentials::Speech;
-pub use server::{Listen, PeerServer, ServeError, UploadCounters};
+pub use server::{Listen, PeerServer, ServeError};
 
 /// Payload bytes where gRPC received them.
 pub(crate) type Received = marshal::Payload<grpcio::MessageReader>;
@@ -27,6 +28,6 @@ pub mod fuzz {
 
     /// Takes the requests of one `Fetch` call, one after the other. Asserts that the requested chunks stay within their bounds.
     pub fn hear_requests(requests: &[FetchRequest]) {
-        super::server::stream::request::assert_bounded(requests);
+        crate::serve::stream::assert_bounded(requests);
     }
 }

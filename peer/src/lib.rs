@@ -53,6 +53,7 @@ pub mod node;
 mod part;
 pub mod publication;
 mod reports;
+mod serve;
 pub mod shares;
 pub mod throttle;
 pub mod transfers;

@@ -4,25 +4,25 @@
 //! buffers gRPC received. On the wire these are the messages of `peernet.proto`.
 
 mod parse;
-mod render;
 
 pub(crate) use parse::{Payload, Reply};
 pub(super) use parse::{chunk_payload, fetch_reply};
 pub use parse::{parse_chunk_response, parse_fetch_reply};
-pub(super) use render::{BlockPlace, Rendered};
 
 use grpcio::{Error, GrpcSlice, Marshaller, MessageReader, Method, MethodType, pb_de, pb_ser};
 use peernet_protos::grpc::{
     ChunkRequest, DOWNLOAD_CHUNK, FETCH, FetchRequest, GET_MANIFEST, ManifestReply, ManifestRequest,
 };
 
+use crate::serve::Rendered;
+
 const REQUEST_CHUNK: Marshaller<ChunkRequest> = Marshaller { ser: pb_ser, de: pb_de };
 const REQUEST_FETCH: Marshaller<FetchRequest> = Marshaller { ser: pb_ser, de: pb_de };
-const RENDERED: Marshaller<Rendered> = Marshaller { ser: send_rendered, de: never_received };
+const SERIALIZED: Marshaller<Serialized> = Marshaller { ser: send_serialized, de: never_received };
 
 /// `DownloadChunk` as the server sees it.
-pub(super) const SERVE_CHUNK: Method<ChunkRequest, Rendered> =
-    Method { ty: MethodType::Unary, name: DOWNLOAD_CHUNK, req_mar: REQUEST_CHUNK, resp_mar: RENDERED };
+pub(super) const SERVE_CHUNK: Method<ChunkRequest, Serialized> =
+    Method { ty: MethodType::Unary, name: DOWNLOAD_CHUNK, req_mar: REQUEST_CHUNK, resp_mar: SERIALIZED };
 
 /// `DownloadChunk` as the client sees it.
 pub(super) const CALL_CHUNK: Method<ChunkRequest, Payload<MessageReader>> = Method {
@@ -33,8 +33,8 @@ pub(super) const CALL_CHUNK: Method<ChunkRequest, Payload<MessageReader>> = Meth
 };
 
 /// `Fetch` as the server sees it.
-pub(super) const SERVE_FETCH: Method<FetchRequest, Rendered> =
-    Method { ty: MethodType::Duplex, name: FETCH, req_mar: REQUEST_FETCH, resp_mar: RENDERED };
+pub(super) const SERVE_FETCH: Method<FetchRequest, Serialized> =
+    Method { ty: MethodType::Duplex, name: FETCH, req_mar: REQUEST_FETCH, resp_mar: SERIALIZED };
 
 /// `Fetch` as the client sees it.
 pub(super) const CALL_FETCH: Method<FetchRequest, Reply<MessageReader>> = Method {
@@ -52,13 +52,23 @@ pub(super) const GET: Method<ManifestRequest, ManifestReply> = Method {
     resp_mar: Marshaller { ser: pb_ser, de: pb_de },
 };
 
-fn send_rendered(rendered: &Rendered, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
+/// A reply that `crate::serve` rendered, as gRPC sends it.
+pub(super) struct Serialized(GrpcSlice);
+
+impl From<Rendered> for Serialized {
+    fn from(rendered: Rendered) -> Self {
+        // Takes the vector as it is, without a copy.
+        Self(GrpcSlice::from(rendered.into_bytes()))
+    }
+}
+
+fn send_serialized(reply: &Serialized, buffer: &mut GrpcSlice) -> grpcio::Result<()> {
     // This counts a reference; the bytes stay where they are.
-    *buffer = rendered.slice().clone();
+    *buffer = reply.0.clone();
     Ok(())
 }
 
-fn never_received(_: MessageReader) -> grpcio::Result<Rendered> {
+fn never_received(_: MessageReader) -> grpcio::Result<Serialized> {
     Err(Error::Codec("a server does not receive its own replies".into()))
 }
 

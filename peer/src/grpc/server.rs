@@ -1,46 +1,31 @@
-//! The gRPC server: takes calls, has disk threads answer them, and ends in good order.
+//! The gRPC server: takes calls, hands them to `crate::serve`, and ends in good order.
 //!
-//! Handlers run on the completion-queue thread, so they only put a job into a bounded queue and return; what answers
-//! them there later is a future that waits for the disk threads' result and hands it to gRPC.
+//! Handlers run on the completion-queue thread, so they only put a job into a bounded queue and return. A future waits for
+//! the result of the disk threads and hands it to gRPC.
 
-mod budget;
-mod calls;
-mod complaints;
-mod disk;
-mod flow;
 mod guard;
 mod handlers;
-mod leave;
 mod listening;
-mod pace;
-pub(super) mod stream;
-mod upkeep;
-mod waiting;
+mod send_timeouts;
+mod status;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grpcio::{ChannelBuilder, Server, ServerBuilder, ServerCredentials, ServiceBuilder};
-use peernet_engine::memory::Use;
 use peernet_engine::rate_limit::Rate;
-use peernet_engine::serving::BLOCK_BYTES_SMALL;
 
-use self::budget::Budget;
-use self::complaints::Complaints;
-use self::disk::Disk;
-use self::flow::Flow;
 use self::guard::Guard;
-use self::pace::Pace;
-use self::stream::Streams;
-use self::waiting::Waiting;
+use self::handlers::Service;
+use self::send_timeouts::SendTimeouts;
 use super::{credentials, environment, marshal};
 use crate::cancel::Cancel;
 use crate::connect::{AddressError, HostPort, resolve};
 use crate::identity::Membership;
-use crate::throttle::{Connections, SpeedLimits, Throttle};
+use crate::serve::{Core, UploadCounters, Workers};
+use crate::throttle::{SpeedLimits, Throttle};
 use crate::transfers::{Calls, Upload};
 use crate::upload::{Shelf, UploadLimits};
 
@@ -48,33 +33,33 @@ use crate::upload::{Shelf, UploadLimits};
 const REQUEST_BYTES_MAX: i32 = 64 << 10;
 /// Requests the C core may have parsed and not yet handed to a handler; more only makes a stop slower.
 const REQUEST_SLOTS: usize = 64;
-/// Calls of one connection at once; against abuse, far above what a peer needs.
+/// Calls of one connection at once: a bound against abuse, far above what a peer needs.
 const CALLS_PER_CONNECTION_MAX: i32 = 128;
 /// How often a silent connection is tested, and how long its answer may take.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Clients may test us this often without being taken for abusers.
+/// Clients may ping this often without being treated as abusers.
 const PING_INTERVAL_MIN: Duration = Duration::from_millis(500);
 /// How long resolving a name to listen on may take.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
-/// After the grace every call is cancelled; C core then needs milliseconds. More than this is a fault of its own.
+/// After the grace every call is cancelled, and C core needs milliseconds to end. More than this is a fault of its own.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
 #[derive(Debug)]
 pub enum ServeError {
-    /// The address to listen on is not one.
+    /// The address to listen on is malformed.
     Address(AddressError),
-    /// It cannot be listened on: in use, not ours, or not allowed.
+    /// The address cannot be listened on: it is in use, not ours, or not allowed.
     Bind {
-        /// Which address.
+        /// The address.
         address: SocketAddr,
-        /// Why, as far as is known.
+        /// The reason, as far as it is known.
         why: String,
     },
     /// The system gives no more threads.
     Threads(std::io::Error),
-    /// gRPC refuses.
+    /// gRPC refuses to start.
     Grpc(String),
 }
 
@@ -91,114 +76,8 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
-/// What a server has done so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct UploadCounters {
-    /// Payload bytes handed to gRPC, over all calls.
-    pub bytes_sent: u64,
-    /// `DownloadChunk` calls answered with a chunk.
-    pub chunk_calls: u64,
-    /// Blocks sent in `Fetch` calls.
-    pub blocks_sent: u64,
-    /// `Fetch` calls begun.
-    pub streams_begun: u64,
-    /// `Fetch` calls going on now.
-    pub streams_now: u64,
-    /// Calls and chunks refused, for whatever reason.
-    pub refused: u64,
-    /// Chunks that callers said came wrong.
-    pub complaints: u64,
-    /// Chunks that were read again for that.
-    pub complaints_checked: u64,
-    /// Of these, the ones that were wrong here.
-    pub complaints_upheld: u64,
-}
-
-/// What all parts of one server share.
-struct Core {
-    shelf: Arc<dyn Shelf>,
-    limits: UploadLimits,
-    stopping: AtomicBool,
-    /// Memory for `DownloadChunk`, for `Fetch`, and for the small block that every `Fetch` call may have: slow readers of
-    /// one kind do not starve another.
-    call_budget: Budget,
-    stream_budget: Budget,
-    small_blocks: Budget,
-    streams: Streams,
-    waiting: Arc<Waiting>,
-    complaints: Complaints,
-    pace: Pace,
-    /// Shared with the downloads of the same node.
-    connections: Connections,
-    counters: Counters,
-    /// Of `DownloadChunk`.
-    calls_flow: Mutex<Flow>,
-    /// `None` where all is plaintext.
-    membership: Option<Arc<Membership>>,
-}
-
-#[derive(Default)]
-struct Counters {
-    bytes_sent: AtomicU64,
-    chunk_calls: AtomicU64,
-    blocks_sent: AtomicU64,
-    streams_begun: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Counters {
-    fn count_block(&self, len: u32) {
-        self.blocks_sent.fetch_add(1, Ordering::Relaxed);
-        self.bytes_sent.fetch_add(u64::from(len), Ordering::Relaxed);
-    }
-}
-
-impl Core {
-    fn new(
-        shelf: Arc<dyn Shelf>,
-        limits: UploadLimits,
-        throttle: &Throttle,
-        membership: Option<Arc<Membership>>,
-    ) -> Self {
-        let budget = |of| Budget::new(throttle.memory().clone(), of);
-        Self {
-            shelf,
-            stopping: AtomicBool::new(false),
-            call_budget: budget(Use::Calls),
-            stream_budget: budget(Use::Streams),
-            small_blocks: budget(Use::SmallBlocks),
-            streams: Streams::new(),
-            waiting: Arc::new(Waiting::new(&limits)),
-            complaints: Complaints::new(),
-            pace: Pace::new(limits.rate_max),
-            connections: throttle.connections().clone(),
-            counters: Counters::default(),
-            calls_flow: Mutex::new(Flow::new()),
-            membership,
-            limits,
-        }
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    fn calls_flow(&self) -> MutexGuard<'_, Flow> {
-        self.calls_flow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many `Fetch` calls may be served: each may always have one small block.
-    fn streams_max(&self) -> usize {
-        self.limits.streams_max.min(self.small_blocks.kept() / BLOCK_BYTES_SMALL as usize)
-    }
-
-    fn count_refused(&self) {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// Where a server listens, and what is spoken there. Each place is `host:port`, with port 0 for any free one; `[::]` also takes
-/// IPv4.
+/// The addresses that a server listens on, and the protection of each. An address is `host:port`, with port 0 for any free
+/// port; `[::]` also takes IPv4.
 #[derive(Debug, Clone)]
 pub struct Listen {
     tls: Option<(String, Arc<Membership>)>,
@@ -206,17 +85,17 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Mutual TLS: both sides prove who they are.
+    /// Listens with mutual TLS: both sides prove who they are.
     pub fn tls(address: impl Into<String>, membership: Arc<Membership>) -> Self {
         Self { tls: Some((address.into(), membership)), plaintext: None }
     }
 
-    /// In the clear, for anybody: nothing else is spoken.
+    /// Listens without encryption, for any caller, and nowhere else.
     pub fn plaintext(address: impl Into<String>) -> Self {
         Self { tls: None, plaintext: Some(address.into()) }
     }
 
-    /// In the clear as well, at another address.
+    /// Listens without encryption at another address as well.
     #[must_use]
     pub fn and_plaintext(self, address: impl Into<String>) -> Self {
         Self { plaintext: Some(address.into()), ..self }
@@ -225,23 +104,23 @@ impl Listen {
 
 /// A running server. Dropping it stops it without grace.
 pub struct PeerServer {
-    // Taken by the stop, which must happen before the disk threads end.
-    // In a lock only because gRPC's type may not be shared between threads, and this one may.
+    // Stopping takes it, which must happen before the disk threads end. The lock is there because gRPC's type may not be
+    // shared between threads, and this one may.
     server: Mutex<Option<Server>>,
-    disk: Option<Disk>,
+    workers: Option<Workers>,
     core: Arc<Core>,
     local_addr: SocketAddr,
     plaintext_addr: Option<SocketAddr>,
 }
 
 impl PeerServer {
-    /// Listens and serves what is on `shelf`.
+    /// Listens and serves the files on `shelf`.
     pub fn start(listen: Listen, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
         Self::start_among(listen, shelf, limits, &Throttle::new(&SpeedLimits::default()))
     }
 
-    /// The same with bounds on connections and memory that others count towards too: a `Fetch` call that has no room is
-    /// refused. Its rate is [`PeerServer::set_rate_max`]'s to say.
+    /// Does the same within limits on connections and memory that it shares with downloads. A `Fetch` call without room is
+    /// refused. The upload rate is set by [`PeerServer::set_rate_max`].
     pub fn start_among(
         listen: Listen,
         shelf: Arc<dyn Shelf>,
@@ -252,11 +131,15 @@ impl PeerServer {
         let plaintext = listen.plaintext.as_deref().map(numeric).transpose()?;
         let membership = listen.tls.map(|(_, membership)| membership);
         let core = Arc::new(Core::new(shelf, limits, throttle, membership.clone()));
-        let disk = Disk::start(&core).map_err(ServeError::Threads)?;
+        let timeouts = SendTimeouts::default();
+        let overdue = timeouts.clone();
+        let workers = Workers::start(&core, Box::new(move |now| overdue.end_overdue(now)));
+        let workers = workers.map_err(ServeError::Threads)?;
+        let service = Service { core: Arc::clone(&core), pump: workers.pump(), timeouts };
         let service = ServiceBuilder::new()
-            .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(&core))
-            .add_unary_handler(&marshal::GET, handlers::manifest(&core))
-            .add_duplex_streaming_handler(&marshal::SERVE_FETCH, handlers::fetch(&core, &disk))
+            .add_unary_handler(&marshal::SERVE_CHUNK, handlers::chunk(service.clone()))
+            .add_unary_handler(&marshal::GET, handlers::manifest(service.clone()))
+            .add_duplex_streaming_handler(&marshal::SERVE_FETCH, handlers::fetch(service))
             .build();
         let builder = builder().register_service(service).add_checker(Guard::new(membership.clone()));
         let mut server = builder.build().map_err(|error| ServeError::Grpc(error.to_string()))?;
@@ -267,57 +150,41 @@ impl PeerServer {
         server.start();
         let nowhere = || ServeError::Address(AddressError::Malformed);
         let local_addr = tls_addr.or(plaintext_addr).ok_or_else(nowhere)?;
-        Ok(Self { server: Mutex::new(Some(server)), disk: Some(disk), core, local_addr, plaintext_addr })
+        Ok(Self { server: Mutex::new(Some(server)), workers: Some(workers), core, local_addr, plaintext_addr })
     }
 
-    /// Where it listens, with the port it got; for TLS where it speaks both.
+    /// The address it listens on, with the port it got. The one for TLS where it has both.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Where it listens in plaintext, if it does.
+    /// The address it listens on without encryption, if any.
     pub fn plaintext_addr(&self) -> Option<SocketAddr> {
         self.plaintext_addr
     }
 
-    /// What it has done so far.
+    /// The counters so far.
     pub fn counters(&self) -> UploadCounters {
-        let counters = &self.core.counters;
-        let (complaints, complaints_checked, complaints_upheld) = self.core.complaints.counts();
-        UploadCounters {
-            bytes_sent: counters.bytes_sent.load(Ordering::Relaxed),
-            chunk_calls: counters.chunk_calls.load(Ordering::Relaxed),
-            blocks_sent: counters.blocks_sent.load(Ordering::Relaxed),
-            streams_begun: counters.streams_begun.load(Ordering::Relaxed),
-            streams_now: self.core.streams.count().into(),
-            refused: counters.refused.load(Ordering::Relaxed),
-            complaints,
-            complaints_checked,
-            complaints_upheld,
-        }
+        self.core.counters()
     }
 
     /// Whether no caller is owed a chunk at the moment.
     pub fn is_idle(&self) -> bool {
-        self.core.streams.all().iter().all(|stream| stream.owes_nothing())
+        self.core.is_idle()
     }
 
     /// The `Fetch` calls that have a file, oldest first, and version 1's calls together.
     pub fn uploads(&self) -> (Vec<Upload>, Calls) {
-        let streams = self.core.streams.all();
-        let running = self.core.waiting.running();
-        let flow = self.core.calls_flow();
-        let calls = Calls { running, rate: flow.rate(), bytes: flow.bytes() };
-        (streams.iter().filter_map(|stream| stream.upload()).collect(), calls)
+        self.core.uploads()
     }
 
     /// Changes the limit on payload bytes a second, over all calls, from now on; `None` lifts it.
     pub fn set_rate_max(&self, rate: Option<Rate>) {
-        self.core.pace.set_rate(rate);
+        self.core.set_rate_max(rate);
     }
 
-    /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and ends its threads. `Fetch`
-    /// calls are told at once that this peer leaves.
+    /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and joins its threads. Callers of
+    /// `Fetch` are told at once that this peer leaves.
     pub fn stop(mut self, grace: Duration) {
         self.shut_down(grace);
     }
@@ -325,22 +192,17 @@ impl PeerServer {
     fn shut_down(&mut self, grace: Duration) {
         let server = self.server.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Some(mut server) = server.take() else { return };
-        self.core.stopping.store(true, Ordering::Release);
-        if let Some(disk) = &self.disk {
-            disk.end_streams();
-        }
-        self.core.pace.close();
+        self.core.begin_to_stop();
         let mut shutdown = server.shutdown();
         if environment::wait_for(&mut shutdown, grace).is_none() {
             server.cancel_all_calls();
-            // A core that does not end its calls even then is left behind rather than waited for without end.
+            // A core that does not end its calls even then is left behind, because a wait for it might not end.
             let _ = environment::wait_for(&mut shutdown, SHUTDOWN_TIMEOUT);
         }
         drop(server);
-        self.core.call_budget.close();
-        self.core.stream_budget.close();
-        if let Some(disk) = self.disk.take() {
-            disk.stop();
+        self.core.close_memory();
+        if let Some(workers) = self.workers.take() {
+            workers.stop();
         }
     }
 }
@@ -365,7 +227,7 @@ fn builder() -> ServerBuilder {
     ServerBuilder::new(environment).channel_args(arguments).requests_slot_per_cq(REQUEST_SLOTS)
 }
 
-/// Where it listens then, with the port it got.
+/// Returns the address, with the port it got.
 fn bind(server: &mut Server, address: SocketAddr, credentials: ServerCredentials) -> Result<SocketAddr, ServeError> {
     let port = server
         .add_listening_port(address.to_string(), credentials)
@@ -380,7 +242,7 @@ fn numeric(listen: &str) -> Result<SocketAddr, ServeError> {
     found.first().copied().ok_or_else(|| ServeError::Address(AddressError::Unresolved(listen.to_owned())))
 }
 
-/// gRPC does not say why it cannot bind, so the system is asked directly.
+/// Asks the system why an address cannot be bound, because gRPC does not say.
 fn why_not(address: SocketAddr) -> String {
     match std::net::TcpListener::bind(address) {
         Err(error) => error.to_string(),

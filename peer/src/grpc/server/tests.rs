@@ -1,4 +1,4 @@
-//! What callers of all kinds get from a server, seen through gRPC itself.
+//! Tests of what callers of all kinds get from a server, through gRPC itself.
 
 mod called;
 mod complaints;
@@ -7,6 +7,7 @@ mod memory;
 mod tls;
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use futures_executor::block_on;
 use futures_util::StreamExt;
@@ -85,13 +86,13 @@ fn raw(name: &'static str, ty: MethodType) -> Raw {
     Method { ty, name, req_mar, resp_mar }
 }
 
-/// As little as a node may have.
+/// The smallest memory that a node may have.
 fn small_memory() -> Arc<Throttle> {
     Throttle::new(&SpeedLimits { max_memory: crate::memory::MemoryMax::MIN, ..SpeedLimits::default() })
 }
 
 impl Scene {
-    /// The same with a server under limits that others are under too.
+    /// The same with a server under limits that downloads share.
     fn among(self, throttle: &Throttle) -> Self {
         let shelf = Arc::new(One(Arc::clone(&self.held)));
         let listen = Listen::plaintext("127.0.0.1:0");
@@ -161,7 +162,7 @@ fn wanted(scene: &Scene, ranges: &[(u32, u32)]) -> Vec<u8> {
 }
 
 #[test]
-fn version_1_calls_get_their_chunk_or_a_status_with_a_text() {
+fn a_version_1_call_gets_its_chunk_or_a_status() {
     let scene = scene(2 * MIB + 9, 1 << 20);
     let (client, hash) = (scene.client(), scene.file_hash().to_string());
     for (index, chunk) in scene.bytes.chunks(MIB).enumerate() {
@@ -205,7 +206,7 @@ fn garbage_gets_an_error_and_the_server_goes_on() {
 }
 
 #[test]
-fn a_stream_tells_what_there_is_and_sends_what_is_wanted() {
+fn a_stream_sends_an_update_and_the_wanted_chunks() {
     let scene = scene(5 * MIB + 3, 2 << 20);
     let replies = scene.fetch(vec![wanted(&scene, &[(2, 1), (0, 1)]), wanted(&scene, &[(3, 2)])]).unwrap();
     assert!(replies[0].kind.value() == Kind::AVAILABLE as i32 && replies[0].complete);
@@ -281,14 +282,14 @@ fn a_thousand_connections_at_once_are_all_served() {
 }
 
 #[test]
-fn a_caller_that_does_not_read_holds_little_memory_and_no_one_up() {
+fn a_caller_that_does_not_read_takes_little_memory() {
     let scene = scene(64 * MIB, 1 << 20);
     let client = scene.client();
     let method = raw(FETCH, MethodType::Duplex);
     let (mut sender, receiver) = client.duplex_streaming(&method, CallOption::default().timeout(60 * SECOND)).unwrap();
     let message = (wanted(&scene, &[(0, 64)]), grpcio::WriteFlags::default());
     block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
-    // Nobody reads `receiver`; another caller gets all of it meanwhile.
+    // `receiver` is not read. Another caller gets the whole file meanwhile.
     let replies = scene.fetch(vec![wanted(&scene, &[(0, 64)])]).unwrap();
     assert_eq!(replies.iter().map(|reply| reply.data.len()).sum::<usize>(), 64 * MIB);
     let unread = scene.server.counters().bytes_sent - 64 * MIB as u64;
@@ -298,7 +299,7 @@ fn a_caller_that_does_not_read_holds_little_memory_and_no_one_up() {
 }
 
 #[test]
-fn callers_that_do_not_read_and_hold_all_the_memory_hold_up_nobody() {
+fn callers_that_hold_all_memory_do_not_stop_others() {
     let throttle = small_memory();
     let scene = scene(16 * MIB, 1 << 20).among(&throttle);
     let method = raw(FETCH, MethodType::Duplex);
@@ -330,7 +331,7 @@ fn callers_that_do_not_read_and_hold_all_the_memory_hold_up_nobody() {
 }
 
 #[test]
-fn a_stop_ends_idle_streams_at_once_and_cuts_stuck_ones_after_the_grace() {
+fn a_stop_ends_idle_streams_at_once() {
     let scene = scene(8 * MIB, 1 << 20);
     let client = scene.client();
     let method = raw(FETCH, MethodType::Duplex);
@@ -346,10 +347,10 @@ fn a_stop_ends_idle_streams_at_once_and_cuts_stuck_ones_after_the_grace() {
     assert!(end.as_ref().is_err_and(|text| text.contains("stopping")), "{end:?}");
 }
 
-/// Bytes that came to each reader, as they come.
+/// Bytes that came to each reader so far.
 type Tally = Vec<Arc<AtomicU64>>;
 
-/// Streams that read all of the file, and one version 1 caller that asks for eight chunks at once, until told to stop.
+/// Starts streams that read the whole file, and one version 1 caller that asks for eight chunks at once, until `stop`.
 fn readers<'a>(scope: &'a std::thread::Scope<'a, '_>, scene: &'a Scene, count: usize, stop: &'a AtomicBool) -> Tally {
     let tally: Tally = (0..=count).map(|_| Arc::default()).collect();
     for got in &tally[..count] {
@@ -384,7 +385,7 @@ fn readers<'a>(scope: &'a std::thread::Scope<'a, '_>, scene: &'a Scene, count: u
 }
 
 #[test]
-fn under_a_limit_all_readers_get_the_same_and_together_no_more_than_it_allows() {
+fn readers_share_the_upload_limit_equally() {
     const RATE: u64 = 8 << 20;
     let limits = UploadLimits { rate_max: Rate::new(RATE), ..UploadLimits::default() };
     let scene = scene_with(64 * MIB, 1 << 20, limits);
@@ -410,13 +411,13 @@ fn under_a_limit_all_readers_get_the_same_and_together_no_more_than_it_allows() 
             assert!(upload.rate > 0.0 && upload.bytes > 0 && upload.age <= begun.elapsed(), "{upload:?}");
         }
         stop.store(true, Ordering::Release);
-        // Everyone is let go at once.
+        // Every reader ends at once.
         scene.server.set_rate_max(None);
     });
 }
 
 #[test]
-fn connections_are_counted_with_those_of_others_and_one_too_many_is_told_so() {
+fn a_stream_beyond_the_connection_limit_is_refused() {
     let max_connections = std::num::NonZeroU32::new(2);
     let throttle = Throttle::new(&SpeedLimits { max_connections, ..SpeedLimits::default() });
     let (connections, scene) = (throttle.connections(), scene(MIB, 1 << 20).among(&throttle));
@@ -438,7 +439,7 @@ fn connections_are_counted_with_those_of_others_and_one_too_many_is_told_so() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_those_whom_the_limit_keeps_waiting() {
+fn a_stop_does_not_wait_for_the_upload_limit() {
     let limits = UploadLimits { rate_max: Rate::new(1), ..UploadLimits::default() };
     let scene = scene_with(4 * MIB, 1 << 20, limits);
     let client = scene.client();
@@ -451,7 +452,7 @@ fn a_stop_does_not_wait_for_those_whom_the_limit_keeps_waiting() {
     let message = (wanted(&scene, &[(0, 4)]), grpcio::WriteFlags::default());
     block_on(futures_util::SinkExt::send(&mut sender, message)).unwrap();
     let begun = std::time::Instant::now();
-    while scene.server.core.pace.waiting() < 2 {
+    while scene.server.core.waiting_for_turn() < 2 {
         let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
         assert!(begun.elapsed() < 30 * SECOND);
     }

@@ -1,4 +1,4 @@
-//! Complaints that a chunk came wrong: true ones, false ones, and floods of them.
+//! Tests of complaints that a chunk came wrong: true ones, false ones, and floods of them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -8,7 +8,7 @@ use peernet_protos::grpc::FetchRequest;
 
 use super::*;
 
-/// One call that asks for a chunk, and says this once it is answered.
+/// Makes a call that asks for a chunk, and complains once it is answered.
 fn complain(scene: &Scene, messages: &[Vec<u32>]) -> Result<(), String> {
     let (client, option) = (scene.client(), CallOption::default().timeout(15 * SECOND));
     let (mut sender, mut receiver) = client.duplex_streaming(&raw(FETCH, MethodType::Duplex), option).unwrap();
@@ -26,7 +26,7 @@ fn complain(scene: &Scene, messages: &[Vec<u32>]) -> Result<(), String> {
     replies(receiver).map(drop)
 }
 
-/// Until so many chunks were read again, and a moment more, in which no other may be.
+/// Waits until so many chunks were read again, and a moment more, in which no other may be.
 fn checked(scene: &Scene, expected: u64) -> UploadCounters {
     let deadline = Instant::now() + 30 * SECOND;
     while scene.server.counters().complaints_checked < expected {
@@ -39,7 +39,7 @@ fn checked(scene: &Scene, expected: u64) -> UploadCounters {
     counters
 }
 
-/// Changes one byte of a chunk, and nothing that a look at the file would tell.
+/// Changes one byte of a chunk, and neither size nor time of the file.
 fn alter(scene: &Scene, chunk: usize) {
     let path = scene.held.path();
     let before = std::fs::metadata(&path).unwrap();
@@ -61,7 +61,7 @@ fn a_false_complaint_is_counted_and_changes_nothing() {
 }
 
 #[test]
-fn a_true_complaint_withdraws_what_looks_as_it_did() {
+fn a_true_complaint_withdraws_an_unchanged_looking_file() {
     let scene = scene(3 * MIB + 1, 1 << 20);
     alter(&scene, 2);
     complain(&scene, &[vec![1, 3]]).unwrap();
@@ -75,7 +75,7 @@ fn a_true_complaint_withdraws_what_looks_as_it_did() {
 }
 
 #[test]
-fn a_complaint_finds_what_a_look_would_have_found() {
+fn a_check_of_a_truncated_file_fails() {
     let scene = scene(2 * MIB, 1 << 20);
     let opened = scene.held.open().unwrap();
     std::fs::write(scene.held.path(), "short").unwrap();

@@ -1,9 +1,10 @@
-//! One bound on memory for all that a node sends and receives.
+//! Tests of the bound on memory that uploads and downloads share.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use peernet_engine::download::Has;
 use peernet_engine::ids::PeerId;
+use peernet_engine::memory::Use;
 
 use super::*;
 use crate::cancel::Cancel;
@@ -94,7 +95,7 @@ fn wait_until_held(memory: &crate::memory::Memory, bytes: usize) {
 }
 
 #[test]
-fn many_slow_callers_and_a_download_stay_within_one_small_bound_and_all_go_on() {
+fn slow_callers_and_a_download_stay_within_one_bound() {
     let bound = MemoryMax::MIN.bytes();
     let throttle = small_memory();
     let (scene, elsewhere) = (scene(24 * MIB, 1 << 20).among(&throttle), scene(12 * MIB, 1 << 20));
@@ -144,7 +145,7 @@ fn many_slow_callers_and_a_download_stay_within_one_small_bound_and_all_go_on() 
 }
 
 #[test]
-fn when_others_hold_everything_a_caller_still_gets_small_blocks_and_they_count() {
+fn a_caller_gets_small_blocks_when_memory_is_taken() {
     let throttle = small_memory();
     let scene = scene(4 * MIB, 1 << 20).among(&throttle);
     let all: Vec<_> = (0..1_000).map_while(|_| throttle.memory().try_take(Use::Streams, 64 << 10)).collect();

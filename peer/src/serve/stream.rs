@@ -5,13 +5,11 @@
 //! makes only a few messages ahead of what gRPC has taken. So a slow caller holds little memory and no thread.
 
 mod registry;
-pub(in crate::grpc) mod request;
+mod request;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
-use futures_channel::mpsc;
-use grpcio::{RpcStatus, RpcStatusCode};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::ChunkIndex;
 use peernet_engine::serving::{
@@ -21,45 +19,48 @@ use peernet_protos::grpc::fetch_reply::{Kind, Reason};
 use peernet_protos::grpc::{FetchReply, FetchRequest};
 
 use self::registry::StreamSlot;
-pub(super) use self::registry::Streams;
-use super::super::marshal::{BlockPlace, Rendered};
-use super::Core;
-use super::budget::Permit;
-use super::calls::{not_shared, status, unreadable};
-use super::disk::Pump;
+pub(crate) use self::registry::{OUTGOING_MAX, Streams};
+pub(crate) use self::request::assert_bounded;
+use super::authorize::{self, Presented};
+use super::caller::Caller;
+use super::calls::unreadable;
 use super::flow::Flow;
-use super::guard;
-use super::leave::{self, Claim};
-use super::upkeep::Upkeep;
+use super::render::BlockPlace;
+use super::{Core, Permit, Pump, Refusal, RefusalCode, Rendered};
 use crate::grants::{GRANT_BYTES_MAX, Leave};
 use crate::transfers::Upload;
 use crate::upload::{Callers, Held, Opened, ReadError, Watcher};
 
-type Machine = Serving<Callers, RpcStatus>;
+type Machine = Serving<Callers, Refusal>;
 
-/// A message for the completion-queue thread to send.
-pub(super) enum Out {
+/// A message for gRPC to send.
+pub(crate) enum Out {
     /// A reply, and the memory it takes.
     Reply(Rendered, Option<Permit>),
     /// The end of the call: an error.
-    Fail(RpcStatus),
+    Fail(Refusal),
     /// The end of the call: everything was sent.
     End,
 }
 
+/// Where a stream's messages go. `crate::grpc` implements it.
+pub(crate) trait Outgoing: Send {
+    /// Hands a message over; false when the caller is gone. There is room for [`OUTGOING_MAX`] messages. Does not block.
+    fn put(&mut self, out: Out) -> bool;
+}
+
 /// The caller of a stream.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     /// Its address and port.
-    pub(super) address: String,
+    pub(crate) address: String,
     /// Its proven identity, and the grant that came with the call.
-    pub(super) claim: Claim,
+    pub(crate) presented: Presented,
 }
 
 /// One `Fetch` call.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     me: Weak<Stream>,
     pump: Pump,
-    upkeep: Upkeep,
     slot: StreamSlot,
     remote: Remote,
     state: Mutex<State>,
@@ -69,8 +70,9 @@ impl Drop for Stream {
     fn drop(&mut self) {
         let allowance = self.state.get_mut().unwrap_or_else(PoisonError::into_inner).machine.allowance();
         if let Some(core) = self.slot.core() {
-            core.pace.forget(self.slot.number());
-            core.pace.give_back(allowance);
+            let now = Instant::now();
+            core.pace.forget(now, self.slot.number());
+            core.pace.give_back(now, allowance);
         }
     }
 }
@@ -80,17 +82,17 @@ struct State {
     machine: Machine,
     /// The file, from [`Output::Open`] to the end of the stream.
     file: Option<ServedFile>,
-    outgoing: mpsc::Sender<Out>,
+    outgoing: Box<dyn Outgoing>,
     is_queued: bool,
     flow: Flow,
 }
 
 /// The file that a stream reads.
 struct ServedFile {
-    held: Arc<Held>,
+    shared: Arc<Held>,
     /// Open while chunks are being read.
     opened: Option<Opened>,
-    /// The permit of the caller; `None` where anyone may have the file.
+    /// The permit of the caller; `None` where any caller may have the file.
     permit: Option<Leave>,
 }
 
@@ -105,20 +107,19 @@ struct Turn<'a> {
 }
 
 impl State {
-    fn new(core: &Core, outgoing: mpsc::Sender<Out>, streams: u32) -> Self {
-        let now = Instant::now();
+    fn new(now: Instant, core: &Core, outgoing: Box<dyn Outgoing>, streams: u32) -> Self {
         let limits = Limits {
             ranges_wanted_max: core.limits.ranges_wanted_max,
             idle_max: core.limits.stream_idle_max,
             grant_bytes_max: GRANT_BYTES_MAX,
         };
         let machine = Serving::new(now, limits, streams);
-        Self { machine, file: None, outgoing, is_queued: false, flow: Flow::new() }
+        Self { machine, file: None, outgoing, is_queued: false, flow: Flow::new(now) }
     }
 
-    /// Hands a message to the completion-queue thread. Where that cannot be done, the caller is gone.
-    fn put(&mut self, now: Instant, reply: Option<Rendered>, memory: Option<Permit>) {
-        let is_sent = reply.is_some_and(|reply| self.outgoing.try_send(Out::Reply(reply, memory)).is_ok());
+    /// Hands a message to gRPC. Where that cannot be done, the caller is gone.
+    fn put(&mut self, now: Instant, reply: Rendered, memory: Option<Permit>) {
+        let is_sent = self.outgoing.put(Out::Reply(reply, memory));
         if !is_sent {
             self.machine.handle(now, Input::CallerGone);
         }
@@ -126,7 +127,7 @@ impl State {
 
     fn put_update(&mut self, now: Instant, others: Option<Bitmap>) {
         let Some(file) = &self.file else { return };
-        let have = file.held.have();
+        let have = file.shared.have();
         let complete = have.is_full();
         let bitmap = if complete { Vec::new() } else { have.as_bytes().to_vec() };
         let given = others.map(|others| others.as_bytes().to_vec()).unwrap_or_default();
@@ -146,22 +147,24 @@ impl State {
 
     fn put_block(&mut self, turn: &mut Turn<'_>, block: Block) {
         turn.core.counters.count_block(block.len);
-        self.flow.add(block.len);
-        self.put(turn.now, turn.block.take(), turn.memory.take());
+        self.flow.add(turn.now, block.len);
+        if let Some(reply) = turn.block.take() {
+            self.put(turn.now, reply, turn.memory.take());
+        }
     }
 
-    fn put_end(&mut self, end: End<RpcStatus>) {
+    fn put_end(&mut self, end: End<Refusal>) {
         // The descriptor must not stay open for a caller that is gone.
         self.file = None;
         let last = match end {
             End::Complete => Out::End,
-            End::Idle => Out::Fail(status(RpcStatusCode::DEADLINE_EXCEEDED, "nothing was asked for in a long time")),
-            End::Withdrawn => Out::Fail(not_shared()),
+            End::Idle => Out::Fail(Refusal::new(RefusalCode::DeadlineExceeded, "nothing was asked for in a long time")),
+            End::Withdrawn => Out::Fail(Refusal::not_shared()),
             End::Invalid(error) => Out::Fail(invalid(error)),
-            End::Refused(status) => Out::Fail(status),
+            End::Refused(refusal) => Out::Fail(refusal),
         };
-        // The writer may have gone with its caller.
-        let _ = self.outgoing.try_send(last);
+        // The caller may be gone.
+        let _is_there = self.outgoing.put(last);
     }
 
     fn close_file_at_the_end(&mut self) {
@@ -171,108 +174,100 @@ impl State {
     }
 }
 
-/// The status of a message that is out of bounds.
-fn invalid(error: RequestError) -> RpcStatus {
+/// Returns the refusal of a message that is out of bounds.
+fn invalid(error: RequestError) -> Refusal {
     use peernet_engine::serving::wanted::WantedError;
     let code = match error {
-        RequestError::Ranges(WantedError::NoSuchChunks(_)) => RpcStatusCode::OUT_OF_RANGE,
-        RequestError::Ranges(error) if error.is_exhausted() => RpcStatusCode::RESOURCE_EXHAUSTED,
-        _ => RpcStatusCode::INVALID_ARGUMENT,
+        RequestError::Ranges(WantedError::NoSuchChunks(_)) => RefusalCode::OutOfRange,
+        RequestError::Ranges(error) if error.is_exhausted() => RefusalCode::ResourceExhausted,
+        _ => RefusalCode::InvalidArgument,
     };
-    RpcStatus::with_message(code, error.to_string())
+    Refusal::new(code, error.to_string())
 }
 
 impl Stream {
-    pub(super) fn upkeep(&self) -> Upkeep {
-        self.upkeep.clone()
-    }
-
     /// Returns what the stream sends; `None` before its file is open, and once it ended.
-    pub(super) fn upload(&self) -> Option<Upload> {
+    pub(crate) fn upload(&self, now: Instant) -> Option<Upload> {
         let state = self.lock();
-        let held = &state.file.as_ref()?.held;
+        let held = &state.file.as_ref()?.shared;
         Some(Upload {
             file_hash: held.manifest().file_hash(),
             file_name: held.file_name().to_owned(),
             address: self.remote.address.clone(),
-            transport: self.remote.claim.caller.transport(),
-            peer: self.remote.claim.caller.peer(),
-            rate: state.flow.rate(),
+            transport: self.caller().transport(),
+            peer: self.caller().peer(),
+            rate: state.flow.rate(now),
             bytes: state.flow.bytes(),
-            age: state.flow.age(),
+            age: state.flow.age(now),
         })
     }
 
     /// Takes a message of the caller.
-    pub(super) fn request(&self, request: FetchRequest) {
-        self.input(Input::Request(request::of_wire(request)));
+    pub(crate) fn request(&self, request: FetchRequest) {
+        self.input(Instant::now(), Input::Request(request::of_wire(request)));
     }
 
     /// The caller closed its half: what it wants is still sent, then the call ends.
-    pub(super) fn requests_ended(&self) {
-        self.input(Input::RequestsEnded);
+    pub(crate) fn requests_ended(&self) {
+        self.input(Instant::now(), Input::RequestsEnded);
     }
 
     /// gRPC took a message, and there may be another.
-    pub(super) fn sent(&self) {
-        self.input(Input::Taken);
+    pub(crate) fn sent(&self) {
+        self.input(Instant::now(), Input::Taken);
     }
 
     /// The caller is gone.
-    pub(super) fn abandon(&self) {
-        self.input(Input::CallerGone);
+    pub(crate) fn abandon(&self) {
+        self.input(Instant::now(), Input::CallerGone);
     }
 
-    /// Ends the call with an error.
-    pub(super) fn fail(&self, status: RpcStatus) {
-        self.input(Input::Stop(status));
+    /// Ends the call with a refusal.
+    pub(crate) fn stop(&self, refusal: Refusal) {
+        self.input(Instant::now(), Input::Stop(refusal));
     }
 
     /// The stream's turn under the upload limit came: it may send this many bytes.
-    pub(super) fn turn(&self, bytes: u32) {
-        self.input(Input::Allowed { bytes });
+    pub(crate) fn turn(&self, now: Instant, bytes: u32) {
+        self.input(now, Input::Allowed { bytes });
     }
 
     /// Whether everything the caller asked for was handed to gRPC.
-    pub(super) fn owes_nothing(&self) -> bool {
+    pub(crate) fn owes_nothing(&self) -> bool {
         self.lock().machine.owes_nothing()
     }
 
     /// The identity of the caller, as far as it is proven.
-    pub(super) fn caller(&self) -> guard::Caller {
-        self.remote.claim.caller
+    pub(crate) fn caller(&self) -> Caller {
+        self.remote.presented.caller
     }
 
-    /// Looks at the stream from time to time: sends updates that were held back, and ends a call that wants nothing.
-    pub(super) fn look(&self, streams: u32) {
-        self.input(Input::Tick { streams });
-    }
-
-    /// Ends the call where its caller may not have the file any more.
-    pub(super) fn look_at_access(&self, core: &Core) {
+    /// Lets time pass: updates that were held back are sent, and a call that wants nothing or lost its access ends.
+    pub(crate) fn tick(&self, core: &Core, now: Instant) {
+        self.input(now, Input::Tick { streams: core.streams.count() });
         let (file_hash, permit) = match &self.lock().file {
-            Some(file) => (file.held.manifest().file_hash(), file.permit),
+            Some(file) => (file.shared.manifest().file_hash(), file.permit),
             None => return,
         };
-        let Err(status) = leave::is_good(core, file_hash, permit) else { return };
+        let Err(refusal) = authorize::recheck(core, file_hash, permit) else { return };
         let mut state = self.lock();
         let was_ended = state.machine.is_ended();
-        state.machine.handle(Instant::now(), Input::AccessEnded(status));
+        state.machine.handle(now, Input::AccessEnded(refusal));
         if state.machine.is_ended() && !was_ended {
             core.count_refused();
         }
         self.queue(&mut state);
     }
 
-    fn input(&self, input: Input<Callers, RpcStatus>) {
+    fn input(&self, now: Instant, input: Input<Callers, Refusal>) {
         let mut state = self.lock();
-        state.machine.handle(Instant::now(), input);
+        state.machine.handle(now, input);
         state.close_file_at_the_end();
         self.queue(&mut state);
     }
 
     /// Takes a turn on a disk thread: does what the machine says until one message is made, and queues for the next.
-    pub(super) fn step(&self, core: &Core) {
+    pub(crate) fn step(&self, core: &Core) {
         let mut turn = Turn { core, now: Instant::now(), memory: None, block: None };
         let mut state = self.lock();
         state.machine.handle(turn.now, Input::Tick { streams: core.streams.count() });
@@ -294,7 +289,7 @@ impl Stream {
         &'a self,
         mut state: MutexGuard<'a, State>,
         turn: &mut Turn<'_>,
-        output: Output<RpcStatus>,
+        output: Output<Refusal>,
     ) -> MutexGuard<'a, State> {
         let (core, now) = (turn.core, turn.now);
         match output {
@@ -309,29 +304,29 @@ impl Stream {
             Output::Complain { chunks, received } => {
                 core.complaints.count(received);
                 if let Some(file) = &state.file {
-                    core.complaints.hear(now, &self.remote.address, &file.held, &chunks);
+                    core.complaints.admit(now, &self.remote.address, &file.shared, &chunks);
                 }
             }
             Output::Notify { others } => state.put_update(now, others),
             Output::CheckHeld { chunk } => {
-                let is_held = state.file.as_ref().is_some_and(|file| file.held.holds(chunk));
+                let is_held = state.file.as_ref().is_some_and(|file| file.shared.holds(chunk));
                 state.machine.handle(now, Input::Held(is_held));
             }
             Output::Allow { bytes } => {
                 // Where it has to wait, its turn comes to `Stream::turn`, which waits for this lock.
-                if let Some(bytes) = core.pace.ask(self.slot.number(), &self.me, bytes) {
+                if let Some(bytes) = core.pace.ask(now, self.slot.number(), &self.me, bytes) {
                     state.machine.handle(now, Input::Allowed { bytes });
                 }
             }
-            Output::ReturnAllowance { bytes } => core.pace.give_back(bytes),
+            Output::ReturnAllowance { bytes } => core.pace.give_back(now, bytes),
             Output::Reserve { bytes, is_small } => {
                 // Never waits: a caller that takes nothing keeps what it was given, and must not hold up a disk thread.
-                let budget = if is_small { &core.small_blocks } else { &core.stream_budget };
+                let budget = if is_small { &core.memory.small_blocks } else { &core.memory.streams };
                 turn.memory = budget.try_take(bytes as usize);
                 state.machine.handle(now, Input::Reserved(turn.memory.is_some()));
             }
             Output::Read(block) => {
-                let file = state.file.as_mut().map(|file| (Arc::clone(&file.held), file.opened.take()));
+                let file = state.file.as_mut().map(|file| (Arc::clone(&file.shared), file.opened.take()));
                 drop(state);
                 state = self.read(turn, file, block);
             }
@@ -354,29 +349,30 @@ impl Stream {
     /// here.
     fn open(&self, turn: &mut Turn<'_>, key: FileKey, grant: Option<String>) -> MutexGuard<'_, State> {
         let core = turn.core;
-        let claim = grant.map_or_else(|| self.remote.claim.clone(), |grant| self.remote.claim.with_grant(grant));
-        let found = claim.leave(core, key.file_hash).and_then(|permit| {
-            let held = core.shelf.held(key.file_hash, key.manifest_id).ok_or_else(not_shared)?;
-            Ok(ServedFile { held, opened: None, permit })
+        let presented = &self.remote.presented;
+        let presented = grant.map_or_else(|| presented.clone(), |grant| presented.with_grant(grant));
+        let found = presented.authorize(core, key.file_hash).and_then(|permit| {
+            let shared = core.shelf.held(key.file_hash, key.manifest_id).ok_or_else(Refusal::not_shared)?;
+            Ok(ServedFile { shared, opened: None, permit })
         });
         let file = match found {
             Ok(file) => file,
-            Err(status) => {
+            Err(refusal) => {
                 core.count_refused();
-                return self.answer(turn, Input::Stop(status));
+                return self.answer(turn, Input::Stop(refusal));
             }
         };
-        let held = Arc::clone(&file.held);
+        let shared = Arc::clone(&file.shared);
         let me: Weak<dyn Watcher> = self.me.clone();
-        held.watch(me);
+        shared.watch(me);
         let mut state = self.lock();
         turn.now = Instant::now();
         // Read under the lock and after `watch`: what changes later comes to `Watcher::changed`.
-        let geometry = held.manifest().geometry();
-        let opened = OpenedFile { geometry, is_complete: held.is_complete(), super_seed: held.callers() };
+        let geometry = shared.manifest().geometry();
+        let opened = OpenedFile { geometry, is_complete: shared.is_complete(), super_seed: shared.callers() };
         state.file = Some(file);
         state.machine.handle(turn.now, Input::Opened(opened));
-        if held.is_withdrawn() {
+        if shared.is_withdrawn() {
             state.machine.handle(turn.now, Input::Withdrawn);
         }
         state
@@ -385,9 +381,9 @@ impl Stream {
     /// A newer grant that is no good ends the call, although an older one may still be: the caller is wrong about
     /// something.
     fn check_grant(&self, turn: &mut Turn<'_>, grant: String) -> MutexGuard<'_, State> {
-        let file_hash = self.lock().file.as_ref().map(|file| file.held.manifest().file_hash());
+        let file_hash = self.lock().file.as_ref().map(|file| file.shared.manifest().file_hash());
         let Some(file_hash) = file_hash else { return self.lock() };
-        match self.remote.claim.with_grant(grant).leave(turn.core, file_hash) {
+        match self.remote.presented.with_grant(grant).authorize(turn.core, file_hash) {
             Ok(permit) => {
                 let mut state = self.answer(turn, Input::GrantAccepted);
                 if let Some(file) = &mut state.file {
@@ -395,9 +391,9 @@ impl Stream {
                 }
                 state
             }
-            Err(status) => {
+            Err(refusal) => {
                 turn.core.count_refused();
-                self.answer(turn, Input::Stop(status))
+                self.answer(turn, Input::Stop(refusal))
             }
         }
     }
@@ -427,7 +423,7 @@ impl Stream {
     }
 
     /// Hands an answer to the machine, after something that took time.
-    fn answer(&self, turn: &mut Turn<'_>, input: Input<Callers, RpcStatus>) -> MutexGuard<'_, State> {
+    fn answer(&self, turn: &mut Turn<'_>, input: Input<Callers, Refusal>) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         turn.now = Instant::now();
         state.machine.handle(turn.now, input);
@@ -452,8 +448,8 @@ impl Watcher for Stream {
     fn changed(&self) {
         let mut state = self.lock();
         let Some(file) = &state.file else { return };
-        let is_complete = file.held.is_complete();
-        let input = if file.held.is_withdrawn() { Input::Withdrawn } else { Input::Changed { is_complete } };
+        let is_complete = file.shared.is_complete();
+        let input = if file.shared.is_withdrawn() { Input::Withdrawn } else { Input::Changed { is_complete } };
         state.machine.handle(Instant::now(), input);
         state.close_file_at_the_end();
         self.queue(&mut state);

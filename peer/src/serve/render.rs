@@ -1,32 +1,32 @@
-//! Serialises replies: header and payload in one buffer.
+//! Serializes replies, header and payload in one buffer, so that a payload is read from the disk to where gRPC sends it.
 
-use grpcio::GrpcSlice;
 use peernet_protos::grpc::FetchReply;
 use protobuf::Message;
 
-/// The longest header of a block: four varint fields and the tag and length of `data`.
+/// Longest header of a block: four varint fields and the tag and length of `data`.
 const HEADER_BYTES_MAX: usize = 32;
 
 const WIRE_VARINT: u8 = 0;
 const WIRE_BYTES: u8 = 2;
 
-/// A serialised reply.
+/// A serialized reply.
 #[derive(Debug)]
-pub(crate) struct Rendered(GrpcSlice);
+pub(crate) struct Rendered(Vec<u8>);
 
 impl Rendered {
-    pub(super) fn slice(&self) -> &GrpcSlice {
-        &self.0
+    /// The bytes, in a vector without spare capacity, which gRPC takes as it is.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.0
     }
 
-    /// Serialises a `ChunkResponse`. `fill` writes every one of the `len` bytes of payload.
+    /// Makes a `ChunkResponse`. `fill` writes every one of its `len` bytes of payload.
     pub(crate) fn chunk<E>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut header = Header::default();
         header.bytes_field(1, len);
         header.with_payload(len, fill)
     }
 
-    /// Serialises a `FetchReply` of kind BLOCK, likewise.
+    /// Makes a `FetchReply` of kind BLOCK. `fill` writes every one of its `len` bytes of payload.
     pub(crate) fn block<E>(
         place: BlockPlace,
         len: usize,
@@ -40,20 +40,21 @@ impl Rendered {
         header.with_payload(len, fill)
     }
 
-    /// Serialises a `FetchReply` without payload. `None` only where memory is exhausted.
-    pub(crate) fn plain(reply: &FetchReply) -> Option<Self> {
-        reply.write_to_bytes().ok().map(|bytes| Self(GrpcSlice::from(bytes.into_boxed_slice().into_vec())))
+    /// Serializes a `FetchReply` without payload.
+    pub(crate) fn plain(reply: &FetchReply) -> Self {
+        let bytes = reply.write_to_bytes().expect("a reply has no field that cannot be written");
+        Self(bytes.into_boxed_slice().into_vec())
     }
 }
 
-/// The place of a block.
+/// The place of a block in its file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockPlace {
     /// The chunk.
     pub(crate) chunk: u32,
-    /// Position of the first byte in the chunk.
+    /// Offset in the chunk.
     pub(crate) offset: u32,
-    /// Whether it completes the chunk.
+    /// Whether the block ends the chunk.
     pub(crate) last: bool,
 }
 
@@ -77,7 +78,7 @@ impl Header {
         self.len += 1;
     }
 
-    /// Writes a field. Zero is the default and is left out.
+    /// Zero is the default and is left out.
     fn varint_field(&mut self, field: u8, value: u64) {
         if value != 0 {
             self.push(field << 3 | WIRE_VARINT);
@@ -91,12 +92,11 @@ impl Header {
     }
 
     fn with_payload<E>(self, len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Rendered, E> {
-        // A vector without spare capacity is handed to gRPC as it is; clearing it costs a thirtieth of a second a GiB,
-        // and saves this file from `unsafe`.
+        // Clearing the vector costs a thirtieth of a second a GiB, and saves this file from `unsafe`.
         let mut buffer = vec![0; self.len + len];
         buffer[..self.len].copy_from_slice(&self.bytes[..self.len]);
         fill(&mut buffer[self.len..])?;
-        Ok(Rendered(GrpcSlice::from(buffer)))
+        Ok(Rendered(buffer))
     }
 }
 
@@ -116,15 +116,15 @@ mod tests {
     }
 
     #[test]
-    fn protobuf_reads_what_is_rendered() {
+    fn protobuf_parses_rendered_replies() {
         for len in [0, 1, 127, 128, 300, 1 << 20] {
             let payload: Vec<u8> = (0..len).map(|i| i as u8).collect();
             let chunk = Rendered::chunk(len, fill(&payload)).unwrap();
-            assert_eq!(ChunkResponse::parse_from_bytes(chunk.slice().as_slice()).unwrap().chunk_data, payload);
+            assert_eq!(ChunkResponse::parse_from_bytes(&chunk.into_bytes()).unwrap().chunk_data, payload);
             for (index, offset, last) in [(0, 0, false), (1, 1 << 20, true), (u32::MAX, u32::MAX, true)] {
                 let place = BlockPlace { chunk: index, offset, last };
                 let block = Rendered::block(place, len, fill(&payload)).unwrap();
-                let parsed = FetchReply::parse_from_bytes(block.slice().as_slice()).unwrap();
+                let parsed = FetchReply::parse_from_bytes(&block.into_bytes()).unwrap();
                 assert_eq!((parsed.chunk_index, parsed.offset, parsed.last), (index, offset, last));
                 assert_eq!(parsed.data, payload);
             }

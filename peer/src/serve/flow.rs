@@ -1,4 +1,4 @@
-//! How much and how fast something sends.
+//! The volume and rate of what a call sends, for the status.
 
 use std::time::{Duration, Instant};
 
@@ -12,25 +12,24 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub(super) fn new() -> Self {
-        let now = Instant::now();
+    pub(super) fn new(now: Instant) -> Self {
         Self { begun: now, bytes: 0, meter: RateMeter::new(now) }
     }
 
-    pub(super) fn add(&mut self, bytes: u32) {
+    pub(super) fn add(&mut self, now: Instant, bytes: u32) {
         self.bytes += u64::from(bytes);
-        self.meter.add(Instant::now(), bytes.into());
+        self.meter.add(now, bytes.into());
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    pub(super) fn rate(&self) -> f64 {
-        self.meter.rate(Instant::now())
+    pub(super) fn rate(&self, now: Instant) -> f64 {
+        self.meter.rate(now)
     }
 
-    pub(super) fn age(&self) -> Duration {
-        self.begun.elapsed()
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.begun)
     }
 }

@@ -32,7 +32,7 @@ fn ranges(ranges: &[WireRange]) -> Vec<ChunkRange> {
 }
 
 /// For fuzzing: asserts that the messages of one call keep what is wanted within its bounds.
-pub(in crate::grpc) fn assert_bounded(requests: &[FetchRequest]) {
+pub(crate) fn assert_bounded(requests: &[FetchRequest]) {
     let mut wanted = Wanted::new(RANGES_PER_REQUEST_MAX);
     for request in requests {
         let request = of_wire(request.clone());

@@ -1,4 +1,4 @@
-//! Time-outs for futures, without a timer in gRPC: a thread that looks at a list every now and then.
+//! Time-outs for sends. gRPC has no timer for them, so a thread looks at a list now and then.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, Abortable};
 
-/// The list of what must end by when. As long as the list of calls that are sending, and so bounded by them.
+/// The sends under way, each with its time-out. There is at most one for each call, so the list is bounded. All clones are
+/// one list.
 #[derive(Clone, Default)]
-pub(super) struct Upkeep {
+pub(super) struct SendTimeouts {
     entries: Arc<Mutex<Entries>>,
 }
 
@@ -19,8 +20,8 @@ struct Entries {
     by_number: BTreeMap<u64, (Instant, AbortHandle)>,
 }
 
-impl Upkeep {
-    /// `future`'s output, or `None` when `timeout` passed first; then the future is dropped.
+impl SendTimeouts {
+    /// Returns the output of `future`, or `None` when `timeout` passed first; then the future is dropped.
     pub(super) async fn within<F: Future>(&self, timeout: Duration, future: F) -> Option<F::Output> {
         let (handle, registration) = AbortHandle::new_pair();
         let number = self.add(Instant::now() + timeout, handle);
@@ -29,8 +30,8 @@ impl Upkeep {
         output
     }
 
-    /// Ends what is overdue.
-    pub(super) fn look(&self, now: Instant) {
+    /// Ends the sends that are overdue.
+    pub(super) fn end_overdue(&self, now: Instant) {
         let overdue: Vec<AbortHandle> = {
             let entries = self.lock();
             entries.by_number.values().filter(|(due, _)| *due <= now).map(|(_, handle)| handle.clone()).collect()

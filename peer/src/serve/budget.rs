@@ -1,0 +1,44 @@
+//! One use's part of the node's memory, as one server sees it: bytes that were read from the disk and not yet handed to the
+//! network. A budget ends with its server; the memory goes on.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use peernet_engine::memory::Use;
+
+use crate::memory::Memory;
+pub(crate) use crate::memory::Permit;
+
+/// Bytes that may be taken and are given back.
+pub(super) struct Budget {
+    memory: Memory,
+    of: Use,
+    is_closed: AtomicBool,
+}
+
+impl Budget {
+    pub(super) fn new(memory: Memory, of: Use) -> Self {
+        Self { memory, of, is_closed: AtomicBool::new(false) }
+    }
+
+    /// Waits until `bytes` are free; `None` once closed. Takes at most the reserved part, so that a bound smaller than one
+    /// chunk makes calls slow and not dead.
+    pub(super) fn take(&self, bytes: usize) -> Option<Permit> {
+        self.memory.take(self.of, bytes, || self.is_closed.load(Ordering::Acquire))
+    }
+
+    /// Takes `bytes` without waiting; `None` while there are not enough, and once closed.
+    pub(super) fn try_take(&self, bytes: usize) -> Option<Permit> {
+        if self.is_closed.load(Ordering::Acquire) { None } else { self.memory.try_take(self.of, bytes) }
+    }
+
+    /// The reserved part, in bytes.
+    pub(super) fn kept(&self) -> usize {
+        self.memory.kept(self.of)
+    }
+
+    /// Ends every wait. Nothing is given out any more.
+    pub(super) fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.memory.wake();
+    }
+}
