@@ -276,3 +276,201 @@ impl Session {
         send(&connection.events, Event::Has(connection.id, has))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::Duration;
+
+    use crossbeam_channel::{Receiver, unbounded};
+    use peernet_engine::cause::Cause;
+    use peernet_engine::download::SourceId;
+    use peernet_engine::ids::{ByteCount, ChunkHash, ChunkIndex};
+    use peernet_engine::manifest::{Geometry, Manifest};
+
+    use super::*;
+    use crate::discovery::testing::{FILE, source};
+    use crate::download::pipeline::hash::WholeHash;
+    use crate::download::pipeline::write::{QueuedWrites, writes};
+    use crate::download::source::Block;
+    use crate::throttle::SpeedLimits;
+
+    const CHUNKS: u32 = 3;
+
+    /// A conversation that plays messages and notes down the calls.
+    #[derive(Default)]
+    struct Script {
+        messages: VecDeque<Message<&'static [u8]>>,
+        calls: Vec<String>,
+        /// Whether the protocol has a message for complaints.
+        complains: bool,
+    }
+
+    impl Script {
+        fn note(&mut self, call: &str, chunks: &[ChunkIndex]) {
+            if !chunks.is_empty() {
+                self.calls.push(format!("{call} {:?}", chunks.iter().map(|chunk| chunk.0).collect::<Vec<_>>()));
+            }
+        }
+    }
+
+    impl Conversation for &mut Script {
+        type Data = &'static [u8];
+
+        fn request(&mut self, chunks: &[ChunkIndex]) -> Result<(), CallError> {
+            self.note("request", chunks);
+            Ok(())
+        }
+
+        fn request_anyway(&mut self, chunks: &[ChunkIndex]) -> Result<(), CallError> {
+            self.note("request anyway", chunks);
+            Ok(())
+        }
+
+        fn withdraw(&mut self, chunks: &[ChunkIndex]) {
+            self.note("withdraw", chunks);
+        }
+
+        fn complain(&mut self, chunk: ChunkIndex, _: &[ChunkIndex]) -> bool {
+            self.note("complain", &[chunk]);
+            self.complains
+        }
+
+        fn next(&mut self, _: &mut CommandReceiver) -> Message<Self::Data> {
+            self.messages.pop_front().unwrap_or(Message::Stopped)
+        }
+
+        fn pause(&mut self, _: &mut CommandReceiver, _: Duration) -> Option<Message<Self::Data>> {
+            None
+        }
+    }
+
+    /// A connection to a source of a file of [`CHUNKS`] chunks, with the ends that keep it alive.
+    struct Scene {
+        connection: Connection,
+        events: Receiver<Event>,
+        _queued: QueuedWrites,
+        _commands: crate::grpc::CommandSender,
+        _folder: tempfile::TempDir,
+    }
+
+    fn scene() -> Scene {
+        let folder = tempfile::tempdir().unwrap();
+        let part = Arc::new(Part::open(&folder.path().join("part")).unwrap().unwrap());
+        let geometry = Geometry::new(ByteCount(u64::from(CHUNKS) << 20), 1 << 20).unwrap();
+        let manifest = Manifest::new(FILE, geometry, vec![ChunkHash([1; 32]); CHUNKS as usize]).unwrap();
+        let (write_queue, queued) = writes(&crate::memory::Memory::default());
+        let (sender, events) = unbounded();
+        let (command_sender, commands) = crate::grpc::commands();
+        let throttle = Throttle::new(&SpeedLimits::default());
+        let connection = Connection {
+            id: ConnectionId { source: SourceId(0), number: 1 },
+            source: source(1),
+            dial: Dial::default(),
+            leave: Leave::default(),
+            shared: Shared {
+                expected: Arc::new(Expected::of_manifest(manifest)),
+                part,
+                frontier: Frontier::new(&WholeHash::Compute),
+                writes: write_queue,
+            },
+            events: sender,
+            commands,
+            limits: FetchLimits::default(),
+            _connected: throttle.connections().begin().unwrap(),
+            throttle,
+            times: Arc::default(),
+            stop: Cancel::new(),
+        };
+        Scene { connection, events, _queued: queued, _commands: command_sender, _folder: folder }
+    }
+
+    /// Plays the script, and returns the events in short, the calls, and how it ended.
+    fn play(mut script: Script) -> (Vec<String>, Vec<String>, Ended) {
+        let mut scene = scene();
+        let mut session = Session::new(&scene.connection);
+        let Err(ended) = session.converse(&mut scene.connection, &mut script);
+        drop(session);
+        let short = |event: Event| match event {
+            Event::Has(_, Has::Complete) => "has all".to_owned(),
+            Event::Has(_, Has::Chunks(held)) => format!("has {}", held.len()),
+            Event::Gave(_, given) => format!("gave {:?}", given.map(|given| given.len())),
+            Event::Busy(_, chunk) => format!("busy {}", chunk.0),
+            Event::Failed(_, chunk, cause) => format!("failed {} {cause:?}", chunk.0),
+            other => format!("{other:?}"),
+        };
+        (scene.events.try_iter().map(short).collect(), script.calls, ended)
+    }
+
+    fn request(chunks: &[u32]) -> Message<&'static [u8]> {
+        Message::Command(Command::Request(chunks.iter().copied().map(ChunkIndex).collect()))
+    }
+
+    #[track_caller]
+    fn check(messages: Vec<Message<&'static [u8]>>, events: &[&str], calls: &[&str]) {
+        let (got, called, ended) = play(Script { messages: messages.into(), ..Script::default() });
+        assert_eq!((got, called), (events.iter().map(|e| (*e).to_owned()).collect(), to_strings(calls)));
+        assert!(matches!(ended, Ended::Stopped));
+    }
+
+    fn to_strings(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn commands_become_requests_of_the_conversation() {
+        let chunks = |numbers: &[u32]| numbers.iter().copied().map(ChunkIndex).collect::<Vec<_>>();
+        let anyway = Message::Command(Command::RequestAnyway(chunks(&[2])));
+        let withdraw = Message::Command(Command::Withdraw(chunks(&[0])));
+        check(vec![request(&[0, 1]), anyway, withdraw], &[], &["request [0, 1]", "request anyway [2]", "withdraw [0]"]);
+    }
+
+    #[test]
+    fn only_requested_chunks_are_turned_away() {
+        let messages = vec![
+            request(&[0, 1]),
+            Message::Busy(ChunkIndex(0)),
+            Message::Busy(ChunkIndex(0)),
+            Message::Refused(ChunkIndex(1), Cause::Refused),
+            Message::Refused(ChunkIndex(2), Cause::Refused),
+        ];
+        check(messages, &["busy 0", "failed 1 Refused"], &["request [0, 1]"]);
+    }
+
+    #[test]
+    fn availability_is_told_after_what_the_source_gives_to_others() {
+        let update = |held: Option<Vec<u8>>, given: Option<Vec<u8>>| Message::Available { held, given };
+        check(vec![update(None, None)], &["gave None", "has all"], &[]);
+        check(vec![update(Some(vec![0b1010_0000]), Some(vec![0b1000_0000]))], &["gave Some(1)", "has 2"], &[]);
+        // A bitmap of another number of chunks says nothing about this file.
+        check(vec![update(Some(vec![0; 9]), Some(vec![0; 9]))], &["gave None"], &[]);
+    }
+
+    #[test]
+    fn a_block_that_does_not_fit_fails_its_chunk() {
+        let block = |chunk, offset| {
+            let data: &'static [u8] = b"abc";
+            Message::Block(Block { chunk: ChunkIndex(chunk), offset, last: false, len: data.len(), data })
+        };
+        check(vec![request(&[0]), block(0, 5), block(1, 0)], &["failed 0 BadHash"], &["request [0]"]);
+    }
+
+    #[test]
+    fn a_complaint_ends_the_conversation_where_the_protocol_has_one() {
+        for complains in [true, false] {
+            let complaint = Message::Command(Command::Complain(ChunkIndex(0)));
+            let messages = VecDeque::from([complaint, request(&[1])]);
+            let (_, calls, ended) = play(Script { messages, complains, ..Script::default() });
+            let goes_on = to_strings(&["complain [0]", "request [1]"]);
+            assert_eq!(calls, goes_on[..if complains { 1 } else { 2 }]);
+            assert!(matches!(ended, Ended::Stopped));
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_call_is_its_error() {
+        let messages = VecDeque::from([Message::Ended(CallError::TimedOut)]);
+        let (_, _, ended) = play(Script { messages, ..Script::default() });
+        assert!(matches!(ended, Ended::Failed(CallError::TimedOut)));
+    }
+}
