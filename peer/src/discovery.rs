@@ -76,7 +76,7 @@ pub enum DiscoveryError {
 impl fmt::Display for DiscoveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => f.write_str("nobody shares this file"),
+            Self::NotFound => f.write_str("no peer shares this file"),
             Self::Refused(why) | Self::Unreachable(why) => f.write_str(why),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! An HTTP exchange cannot be interrupted, and a cancelled download must not wait for a server that does not answer. So each
 //! question runs on a thread of its own, and the download waits for the answer or for its cancellation, whichever is first.
-//! A thread whose answer nobody awaits ends with the time-outs of its exchange.
+//! A thread whose answer is no longer awaited ends with the time-outs of its exchange.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -296,7 +296,7 @@ impl Node {
         let own = self.shares().into_iter().find(|share| share.file_hash == file_hash);
         match (error, own) {
             (FetchError::Discovery(DiscoveryError::NotFound), Some(share)) => {
-                NodeError::NotFound(format!("nobody else shares this file; yours is {}", share.path.display()))
+                NodeError::NotFound(format!("no other peer shares this file; yours is {}", share.path.display()))
             }
             (error, _) => error.into(),
         }

@@ -150,14 +150,14 @@ impl Download {
     fn check_sources_wanted(&mut self, now: Instant) {
         let usable = self.sources.values().filter(|source| source.failures == 0).count();
         self.lookup.usable(now, usable, &self.limits);
-        self.lookup.wanted = usable < self.limits.sources_wanted || self.chunks_nobody_holds() > 0;
+        self.lookup.wanted = usable < self.limits.sources_wanted || self.chunks_without_holder() > 0;
         if self.lookup.is_due(now) {
             self.lookup.asked(now, &self.limits);
             self.outputs.push_back(Output::NeedSources);
         }
     }
 
-    fn chunks_nobody_holds(&self) -> usize {
+    fn chunks_without_holder(&self) -> usize {
         match self.sources.values().any(Source::is_complete) {
             true => 0,
             false => self.chunks.picker().held_by_none(),
@@ -186,7 +186,7 @@ impl Download {
         let reachable = |source: &Source| {
             !matches!(source.last_failure, Some(Cause::Transport | Cause::Refused | Cause::NotAllowed))
         };
-        let missing = self.chunks_nobody_holds();
+        let missing = self.chunks_without_holder();
         if self.sources.is_empty() && !self.banned.is_empty() {
             self.why_bad_hashes()
         } else if !self.sources.values().any(reachable) {

@@ -59,7 +59,7 @@ pub struct UnknownScope;
 
 impl fmt::Display for UnknownScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("some of read, share and admin are wanted, with commas between them")
+        f.write_str("expected one or more of read, share and admin, with commas between them")
     }
 }
 

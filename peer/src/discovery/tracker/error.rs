@@ -121,62 +121,62 @@ impl fmt::Display for TrackerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadUrl(url) => {
-                write!(f, "{url:?} is no tracker URL: one like https://tracker.example:8080 is wanted")
+                write!(f, "{url:?} is not a tracker URL; expected one like https://tracker.example:8080")
             }
             Self::Unreachable { url, why } => {
-                write!(f, "the tracker at {url} cannot be reached ({why}): is it running, and is the URL right?")
+                write!(f, "the tracker at {url} cannot be reached ({why}); is it running, and is the URL right?")
             }
-            Self::Busy { url, why } => write!(f, "the tracker at {url} is busy ({why}): try again in a moment"),
+            Self::Busy { url, why } => write!(f, "the tracker at {url} is busy ({why}); try again in a moment"),
             Self::NotLoggedIn => f.write_str(
-                "not logged in at this tracker: run `peernet login`, or `peernet register` for a new account",
+                "not logged in at this tracker; run `peernet login`, or `peernet register` for a new account",
             ),
             Self::DeviceEnded(why) => why.fmt(f),
             Self::NoDevices { url } => {
-                write!(f, "the tracker at {url} is of a version that knows no devices: have it upgraded")
+                write!(f, "the tracker at {url} is of a version without devices; have it upgraded")
             }
             Self::Answered { status: 403, code, message } if code == "insufficient_scope" => write!(
                 f,
-                "this device may not do that: {message}. `peernet login` without --scope, or with more, changes that"
+                "this device may not do that: {message}; run `peernet login` with more scopes, or without --scope"
             ),
             Self::Answered { status, message, .. } => write!(f, "the tracker refuses: {message} (HTTP {status})"),
             Self::PlaintextRefused { url } => write!(
                 f,
-                "{url} would be spoken to in plaintext, and everybody in between could read the password and change the answers: \
-                 use https://, or give --allow-plaintext if that is what you want"
+                "{url} is plaintext, so anyone on the path could read the password and change the replies; use https://, or allow \
+                 it with --allow-plaintext"
             ),
             Self::NotTrusted { url } => write!(
                 f,
-                "it is not known yet by which authority the tracker at {url} proves what it is: run `peernet login` \
-                 (or give --tracker-tls public if a proxy with a certificate of the public web stands before it)"
+                "the authority of the tracker at {url} is not known yet; run `peernet login` (or give --tracker-tls public if a proxy \
+                 with a certificate of the public web stands before it)"
             ),
             Self::Impostor { url, why, pinned } if pinned.is_empty() => write!(
                 f,
-                "the certificate of {url} does not hold for the public web ({why}): a tracker without a proxy is known by \
-                 its swarm's authority, without --tracker-tls public"
+                "the certificate of {url} is not valid on the public web ({why}); a tracker without a proxy proves itself by its \
+                 swarm's authority, without --tracker-tls public"
             ),
             Self::Impostor { url, why, pinned } => write!(
                 f,
-                "whoever answers at {url} is not the tracker that was trusted ({why}; trusted is sha256:{pinned}): somebody may be \
-                 in between, and nothing was sent. If the operator has replaced the authority, ask for its fingerprint and run \
+                "the server at {url} is not the tracker that was trusted ({why}; trusted is sha256:{pinned}); it may be an attacker \
+                 on the path, and nothing was sent. If the operator has replaced the authority, ask for its fingerprint and run \
                  `peernet login --ca-fingerprint FINGERPRINT`"
             ),
             Self::OtherAuthority { url, given, found } => write!(
                 f,
-                "the tracker at {url} shows the authority sha256:{found} and not sha256:{given}, which was given: nothing else was \
-                 sent to it. Is the fingerprint the operator's of today, and the URL right?"
+                "the tracker at {url} shows the authority sha256:{found}; expected sha256:{given}, and nothing was sent. Is the \
+                 fingerprint the operator's present one, and the URL right?"
             ),
             Self::NoAuthority { url } => write!(
                 f,
-                "the tracker at {url} has no authority of its own to be known by: it is of an older version, or a proxy stands \
-                 before it (then --tracker-tls public)"
+                "the tracker at {url} shows no authority of its own; it is of an older version, or a proxy stands before it (then \
+                 give --tracker-tls public)"
             ),
             Self::NoCertificate { url } => write!(
                 f,
-                "the tracker at {url} issues no certificates, so transfers cannot be encrypted: have it upgraded, or give \
-                 --allow-plaintext if plaintext is what you want"
+                "the tracker at {url} issues no certificates, so transfers cannot be encrypted; have it upgraded, or allow \
+                 plaintext with --allow-plaintext"
             ),
             Self::Malformed(what) => {
-                write!(f, "the tracker's answer makes no sense ({what}): is the URL a PeerNet tracker's?")
+                write!(f, "the tracker's reply is not valid ({what}); is this the URL of a PeerNet tracker?")
             }
             Self::LocalState(what) => f.write_str(what),
             Self::Cancelled => f.write_str("cancelled"),

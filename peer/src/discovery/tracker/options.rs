@@ -56,7 +56,7 @@ pub struct UnknownTls;
 
 impl fmt::Display for UnknownTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("swarm or public is wanted")
+        f.write_str("expected swarm or public")
     }
 }
 
