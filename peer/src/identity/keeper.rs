@@ -110,7 +110,8 @@ impl Duty {
                 }
             }
             Err(error) => {
-                if self.failed(now) {
+                // A question that the end of the node cut short is no failure.
+                if self.failed(now) && !matches!(error, TrackerError::Cancelled) {
                     log.warn(&format!("{failed} failed, trying again: {error}"));
                 }
             }

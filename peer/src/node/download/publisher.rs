@@ -57,9 +57,7 @@ impl Node {
         }
         match plan {
             Err(FetchError::Discovery(DiscoveryError::Unreachable(why))) => Err(NodeError::Unreachable(why.clone())),
-            _ => Err(NodeError::NotFound(format!(
-                "no peer shares this file under a manifest that {publisher} has signed"
-            ))),
+            _ => Err(NodeError::NotFound(format!("no peer shares this file as {publisher} has signed it"))),
         }
     }
 }
