@@ -6,6 +6,7 @@
 //! `poll() -> Option<Output>` and `deadline() -> Option<Instant>`; a driver takes one input, drains `poll` to `None`,
 //! then takes the next.
 
+pub mod access;
 pub mod assembly;
 pub mod bitmap;
 pub mod bottleneck;
