@@ -1,8 +1,8 @@
-//! Which chunks of a file someone holds: one bit a chunk, bit 7 of byte 0 for chunk 0 (BEP 3's order).
+//! The set of chunks that a peer holds: one bit a chunk, bit 7 of byte 0 for chunk 0 (BEP 3's order).
 
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// A set of chunk indexes below a fixed count. Bits past the count are zero: an invariant of every constructor.
+/// A set of chunk indexes below a fixed count. Invariant: bits past the count are zero.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Bitmap {
     bytes: Vec<u8>,
@@ -11,19 +11,19 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    /// None held.
+    /// Returns the empty set.
     pub fn empty(count: ChunkCount) -> Self {
         Self { bytes: vec![0; byte_len(count)], count, set: 0 }
     }
 
-    /// All held.
+    /// Returns the set of all chunks.
     pub fn full(count: ChunkCount) -> Self {
         let mut bytes = vec![0xff; byte_len(count)];
         mask_tail(&mut bytes, count);
         Self { bytes, count, set: count.0 }
     }
 
-    /// Takes exactly `ceil(count / 8)` bytes with every bit past `count` zero; `None` otherwise.
+    /// Reads exactly `ceil(count / 8)` bytes with every bit past `count` zero; `None` for other bytes.
     pub fn from_bytes(bytes: &[u8], count: ChunkCount) -> Option<Self> {
         if bytes.len() != byte_len(count) {
             return None;
@@ -34,37 +34,37 @@ impl Bitmap {
         (masked == bytes).then_some(Self { bytes: masked, count, set })
     }
 
-    /// As it travels and is stored.
+    /// Returns the bytes, as they are stored and sent.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// How many chunks the file has.
+    /// Returns the number of chunks of the file.
     pub fn count(&self) -> ChunkCount {
         self.count
     }
 
-    /// How many are held.
+    /// Returns the number of chunks in the set.
     pub fn len(&self) -> u32 {
         self.set
     }
 
-    /// Whether none is held.
+    /// Tells whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.set == 0
     }
 
-    /// Whether every chunk is held; true for the bitmap of an empty file.
+    /// Tells whether every chunk is in the set; true for an empty file.
     pub fn is_full(&self) -> bool {
         self.set == self.count.0
     }
 
-    /// Whether `index` is held; false past the count.
+    /// Tells whether `index` is in the set; false past the count.
     pub fn contains(&self, index: ChunkIndex) -> bool {
         index.0 < self.count.0 && self.bytes[index.0 as usize / 8] & bit(index) != 0
     }
 
-    /// Adds `index`; true when it is new. False, and no change, past the count.
+    /// Adds `index` and tells whether it is new. Past the count it returns false and changes nothing.
     pub fn insert(&mut self, index: ChunkIndex) -> bool {
         if index.0 >= self.count.0 || self.contains(index) {
             return false;
@@ -74,7 +74,7 @@ impl Bitmap {
         true
     }
 
-    /// Takes `index` out; true when it was held.
+    /// Removes `index` and tells whether it was in the set.
     pub fn remove(&mut self, index: ChunkIndex) -> bool {
         if !self.contains(index) {
             return false;
@@ -84,19 +84,19 @@ impl Bitmap {
         true
     }
 
-    /// Holds exactly what this one does not.
+    /// Returns the set of the other chunks.
     pub fn complement(&self) -> Self {
         let mut bytes: Vec<u8> = self.bytes.iter().map(|byte| !byte).collect();
         mask_tail(&mut bytes, self.count);
         Self { bytes, count: self.count, set: self.count.0 - self.set }
     }
 
-    /// The held indexes, ascending.
+    /// Returns the indexes in the set, ascending.
     pub fn iter(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
         (0..self.count.0).map(ChunkIndex).filter(|index| self.contains(*index))
     }
 
-    /// The indexes not held, ascending.
+    /// Returns the indexes not in the set, ascending.
     pub fn missing(&self) -> impl Iterator<Item = ChunkIndex> + '_ {
         (0..self.count.0).map(ChunkIndex).filter(|index| !self.contains(*index))
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_of_the_wrong_length_or_with_bits_past_the_count_are_refused() {
+    fn a_wrong_length_or_bits_past_the_count_are_refused() {
         assert!(Bitmap::from_bytes(&[0xff, 0xc0], ChunkCount(10)).is_some_and(|b| b.is_full()));
         for bad in [&[0xff][..], &[0xff, 0xc0, 0], &[0xff, 0xe0]] {
             assert_eq!(Bitmap::from_bytes(bad, ChunkCount(10)), None, "{bad:?}");

@@ -1,9 +1,9 @@
 //! Collections: a directory as two files of the swarm.
 //!
-//! The **listing** is small and names everything: every file with its size, hashes and executable bit, and every empty
-//! folder. The **pack** is the bytes of all files as one virtual file with an ordinary manifest, so that ten thousand
-//! small files travel like one large one: no round trip, manifest or lease for each of them. [`Layout`] says where each
-//! file's bytes lie in the pack; nothing but the sizes decides that, so it is not part of the listing.
+//! The **listing** is small. It names every file with its size, hashes and executable bit, and every empty folder.
+//! The **pack** is the bytes of all files as one virtual file with an ordinary manifest. So ten thousand small files
+//! travel like one large file, without a round trip, manifest or lease for each. [`Layout`] maps each file's bytes to the
+//! pack. It depends on the sizes only, so it is not part of the listing.
 //!
 //! ```text
 //! listing  "peernet-collection-v1\0"  pack: file_hash 32  manifest_id 32  size u64  chunk_size u32
@@ -12,7 +12,7 @@
 //!          and for files: size u64  file_hash 32  manifest_id 32, the file's own, as if it were shared alone
 //! ```
 //!
-//! One tree has one listing: what [`Collection::decode`] takes, [`Collection::encode`] gives back byte for byte.
+//! One tree has one listing: [`Collection::encode`] returns exactly the bytes that [`Collection::decode`] accepted.
 
 mod decode;
 mod layout;
@@ -34,9 +34,9 @@ pub const ENTRIES_MAX: usize = 262_144;
 pub const PATH_BYTES_MAX: usize = 1_024;
 /// The most components of a path.
 pub const PATH_DEPTH_MAX: usize = 64;
-/// What a listing is called in the swarm: the directory's name and this.
+/// The suffix of a listing's name in the swarm, after the directory's name.
 pub const LISTING_SUFFIX: &str = ".peernet-collection";
-/// What a pack is called in the swarm: the directory's name and this.
+/// The suffix of a pack's name in the swarm, after the directory's name.
 pub const PACK_SUFFIX: &str = ".peernet-pack";
 
 /// The first bytes of every listing.
@@ -67,29 +67,29 @@ pub enum CollectionError {
     TooLong(usize),
     /// More than [`ENTRIES_MAX`].
     TooManyEntries(usize),
-    /// A path that must not be.
+    /// An entry has a forbidden path.
     Path {
-        /// Which, with what cannot be shown replaced.
+        /// The path, with unprintable bytes replaced.
         path: String,
-        /// What is wrong with it.
+        /// The reason.
         why: PathError,
     },
-    /// The entry does not come behind the one before it.
+    /// The entry does not sort after its predecessor.
     Order(String),
-    /// The entry is a file or an empty folder, and others lie below it.
+    /// The entry is a file or an empty folder, and other entries lie below it.
     NotAFolder(String),
     /// The files do not add up to the pack.
     Sum {
-        /// What the pack has, in bytes.
+        /// The size of the pack in bytes.
         pack: u64,
-        /// What the files have; `None` for more than can be counted.
+        /// The sum of the files in bytes; `None` if it overflows.
         files: Option<u64>,
     },
-    /// The pack's size has no manifest, or not one with this chunk size.
+    /// The pack is too large for a manifest, or its chunk size is wrong.
     Geometry {
-        /// Of the pack, in bytes.
+        /// The size of the pack in bytes.
         size: u64,
-        /// Of its chunks, in bytes.
+        /// The size of its chunks in bytes.
         chunk_size: u32,
     },
 }
@@ -97,23 +97,26 @@ pub enum CollectionError {
 impl fmt::Display for CollectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotAListing => f.write_str("not the listing of a collection, or cut off"),
-            Self::Version => f.write_str("the listing is of a newer version of PeerNet"),
-            Self::Trailing => f.write_str("the listing goes on behind its last entry"),
-            Self::Kind(kind) => write!(f, "the listing has an entry of the unknown kind {kind}"),
+            Self::NotAListing => f.write_str("not the listing of a collection, or truncated"),
+            Self::Version => f.write_str("the listing was written by a newer version of PeerNet"),
+            Self::Trailing => f.write_str("the listing has bytes after its last entry"),
+            Self::Kind(kind) => write!(f, "the listing has an entry of unknown kind {kind}"),
             Self::TooLong(len) => {
-                write!(f, "the listing would have {len} bytes, at most {LISTING_BYTES_MAX} are allowed")
+                write!(f, "the listing is {len} bytes; the limit is {LISTING_BYTES_MAX}")
             }
             Self::TooManyEntries(count) => {
-                write!(f, "{count} files and empty folders; a collection has at most {ENTRIES_MAX}")
+                write!(f, "the directory has {count} files and empty folders; the limit is {ENTRIES_MAX}")
             }
             Self::Path { path, why } => write!(f, "{path:?}: {why}"),
             Self::Order(path) => write!(f, "{path:?} is listed twice or out of order"),
-            Self::NotAFolder(path) => write!(f, "{path:?} is not a folder, and yet something lies below it"),
-            Self::Sum { pack, files: Some(files) } => write!(f, "the pack has {pack} bytes, its files have {files}"),
-            Self::Sum { files: None, .. } => f.write_str("the files are larger than can be counted"),
+            Self::NotAFolder(path) => write!(f, "{path:?} is not a folder, but other entries lie below it"),
+            Self::Sum { pack, files: Some(files) } => write!(f, "the pack is {pack} bytes, but its files are {files}"),
+            Self::Sum { files: None, .. } => f.write_str("the sum of the file sizes does not fit 64 bits"),
             Self::Geometry { size, chunk_size } => {
-                write!(f, "a pack of {size} bytes has no chunks of {chunk_size}; a collection has up to 256 GiB")
+                write!(
+                    f,
+                    "a pack of {size} bytes cannot have chunks of {chunk_size}; the limit of a collection is 256 GiB"
+                )
             }
         }
     }
@@ -121,52 +124,52 @@ impl fmt::Display for CollectionError {
 
 impl std::error::Error for CollectionError {}
 
-/// What stands for the bytes of all files.
+/// The pack of a collection, as the listing names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pack {
     /// SHA-256 of the pack.
     pub file_hash: FileHash,
-    /// What stands for its chunk hashes.
+    /// The id of the pack's manifest.
     pub manifest_id: ManifestId,
-    /// Of all files together.
+    /// The sum of all file sizes.
     pub size: ByteCount,
-    /// Bytes of every chunk but the last: what [`Geometry::for_size`] gives.
+    /// Bytes of every chunk but the last, as [`Geometry::for_size`] chooses it.
     pub chunk_size: u32,
 }
 
 /// A file or an empty folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Relative, its components divided by `/`, each one as [`crate::names::is_safe`] wants it.
+    /// The relative path. Its components are separated by `/`, and each satisfies [`crate::names::is_safe`].
     pub path: String,
-    /// What is there.
+    /// A file with its hashes, or a folder.
     pub kind: EntryKind,
 }
 
-/// What is at a path.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EntryKind {
     /// A file.
     File(FileEntry),
-    /// A folder with nothing in it. Other folders are there because files are in them.
+    /// An empty folder. Other folders are implied by the files in them.
     Folder,
 }
 
 /// A file of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Of the file.
+    /// The file's size.
     pub size: ByteCount,
-    /// Whether it may be run as a program.
+    /// Whether the file is marked as a program.
     pub executable: bool,
     /// SHA-256 of its bytes.
     pub file_hash: FileHash,
-    /// Of its manifest, as if it were shared alone.
+    /// The id of the file's own manifest, as if the file were shared alone.
     pub manifest_id: ManifestId,
 }
 
 impl Entry {
-    /// What it is if it is a file.
+    /// Returns the entry's file; `None` for a folder.
     pub fn file(&self) -> Option<&FileEntry> {
         match &self.kind {
             EntryKind::File(file) => Some(file),
@@ -174,7 +177,7 @@ impl Entry {
         }
     }
 
-    /// Bytes it has in the pack; 0 for a folder.
+    /// Returns the entry's bytes in the pack; 0 for a folder.
     pub fn size(&self) -> u64 {
         self.file().map_or(0, |file| file.size.0)
     }
@@ -185,7 +188,7 @@ impl Entry {
     }
 }
 
-/// The listing of a directory. Invariant: everything [`Collection::new`] checks.
+/// The listing of a directory. Invariant: all that [`Collection::new`] checks holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
     /// The bytes of all files.
@@ -194,7 +197,7 @@ pub struct Collection {
 }
 
 impl Collection {
-    /// Checks the order of the entries, their paths, sizes and bounds. Refuses what is not as it must be, and mends nothing.
+    /// Checks the order of the entries, their paths, sizes and bounds. Repairs nothing.
     pub fn new(pack: Pack, entries: Vec<Entry>) -> Result<Self, CollectionError> {
         if entries.len() > ENTRIES_MAX {
             return Err(CollectionError::TooManyEntries(entries.len()));
@@ -208,12 +211,12 @@ impl Collection {
         Ok(Self { pack, entries })
     }
 
-    /// Reads a listing; see the head of this module. What it allocates is in proportion to `bytes`.
+    /// Reads a listing; see the head of this module. Allocates in proportion to `bytes`, whatever counts they claim.
     pub fn decode(bytes: &[u8]) -> Result<Self, CollectionError> {
         decode::decode(bytes)
     }
 
-    /// The listing.
+    /// Writes the listing.
     pub fn encode(&self) -> Vec<u8> {
         let len = HEAD_LEN + self.entries.iter().map(Entry::encoded_len).sum::<usize>();
         let mut out = Vec::with_capacity(len);
@@ -230,17 +233,17 @@ impl Collection {
         out
     }
 
-    /// Ascending by the bytes of their paths.
+    /// Returns the entries, ascending by the bytes of their paths.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Where the files lie in the pack; by the place of each entry in [`Collection::entries`].
+    /// Returns where the files lie in the pack. Entries are numbered as in [`Collection::entries`].
     pub fn layout(&self) -> Layout {
         Layout::new(self.entries.iter().map(Entry::size), self.pack.chunk_size)
     }
 
-    /// How many entries are files.
+    /// Returns how many entries are files.
     pub fn file_count(&self) -> usize {
         self.entries.iter().filter(|entry| entry.file().is_some()).count()
     }

@@ -1,20 +1,26 @@
-//! Which files of a collection are wanted: patterns of a user's over relative paths.
+//! Patterns by which a user selects files of a collection.
 //!
-//! `*` stands for any run of characters within a component, `?` for one of them, `**` for any run over components too, and
-//! `**/` for any number of folders, none included. A pattern is matched against the whole relative path, and names a folder's
-//! content when it names the folder. Time is in proportion to pattern and path, whatever stars there are.
+//! | pattern | matches |
+//! |---|---|
+//! | `?` | one character of a component |
+//! | `*` | any run of characters within a component |
+//! | `**` | any run of characters, also across components |
+//! | `**/` | any number of folders, also none |
+//!
+//! A pattern is matched against the whole relative path. A pattern that matches a folder selects the folder's content.
+//! Time is proportional to pattern length times path length, however many stars there are.
 
 use std::fmt;
 
 /// The longest pattern, in bytes.
 pub const PATTERN_LEN_MAX: usize = 1_024;
-/// The most patterns of one selection.
+/// The largest number of patterns in one selection.
 pub const PATTERNS_MAX: usize = 256;
 
-/// Why something is not a pattern or not a selection.
+/// Why a text is not a pattern, or texts are not a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GlobError {
-    /// Nothing is left of it without slashes around it.
+    /// The pattern is empty, or slashes only.
     Empty,
     /// Longer than [`PATTERN_LEN_MAX`].
     TooLong,
@@ -26,8 +32,8 @@ impl fmt::Display for GlobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("an empty pattern matches nothing; ** matches everything"),
-            Self::TooLong => write!(f, "a pattern has at most {PATTERN_LEN_MAX} bytes"),
-            Self::TooMany => write!(f, "at most {PATTERNS_MAX} patterns"),
+            Self::TooLong => write!(f, "the pattern is longer than {PATTERN_LEN_MAX} bytes"),
+            Self::TooMany => write!(f, "more than {PATTERNS_MAX} patterns"),
         }
     }
 }
@@ -47,14 +53,14 @@ enum Token {
     Folders,
 }
 
-/// One pattern.
+/// A parsed pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     tokens: Vec<Token>,
 }
 
 impl Pattern {
-    /// Slashes at its ends mean nothing.
+    /// Parses a pattern. Slashes at its ends are ignored.
     pub fn parse(text: &str) -> Result<Self, GlobError> {
         if text.len() > PATTERN_LEN_MAX {
             return Err(GlobError::TooLong);
@@ -63,7 +69,8 @@ impl Pattern {
         if rest.is_empty() {
             return Err(GlobError::Empty);
         }
-        let (mut tokens, mut at_start) = (Vec::new(), true);
+        let mut tokens = Vec::new();
+        let mut at_start = true;
         while let Some(first) = rest.chars().next() {
             let (token, len) = match first {
                 '*' if at_start && rest.starts_with("**/") => (Token::Folders, 3),
@@ -79,7 +86,7 @@ impl Pattern {
         Ok(Self { tokens })
     }
 
-    /// Whether it names `path`, or a folder that `path` lies in.
+    /// Tells whether the pattern matches `path`, or a folder that contains `path`.
     pub fn matches(&self, path: &str) -> bool {
         let mut states = States::new(self.tokens.len());
         states.enter(&self.tokens, 0);
@@ -96,7 +103,7 @@ impl Pattern {
                     Token::Run if c != '/' => next.enter(&self.tokens, at),
                     Token::DeepRun => next.enter(&self.tokens, at),
                     Token::Folders => {
-                        // Only behind a slash may what follows begin.
+                        // The token after the folders may match only behind a slash.
                         next.at[at] = true;
                         if c == '/' {
                             next.enter(&self.tokens, at + 1);
@@ -111,7 +118,7 @@ impl Pattern {
     }
 }
 
-/// Before which tokens the matcher may stand; the last place is behind all of them.
+/// The tokens that may match next. The last place stands for the end of the pattern.
 struct States {
     at: Vec<bool>,
 }
@@ -129,7 +136,7 @@ impl States {
         self.at.last().is_some_and(|end| *end)
     }
 
-    /// Comes to stand before the token at `at`, and before those that follow runs, which may be empty.
+    /// Adds the token at `at`. If it is a run, which may be empty, adds the token behind it too, and so on.
     fn enter(&mut self, tokens: &[Token], mut at: usize) {
         self.at[at] = true;
         while let Some(Token::Run | Token::DeepRun | Token::Folders) = tokens.get(at) {
@@ -142,7 +149,8 @@ impl States {
     }
 }
 
-/// What is wanted: everything, or what one of the first patterns names; without what one of the others names.
+/// The files to select: those that an `include` pattern matches, or all if there is none, without those that an
+/// `exclude` pattern matches.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     include: Vec<Pattern>,
@@ -150,7 +158,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// No pattern to include by includes everything.
+    /// Parses both lists. An empty `include` selects everything.
     pub fn parse(include: &[String], exclude: &[String]) -> Result<Self, GlobError> {
         if include.len() + exclude.len() > PATTERNS_MAX {
             return Err(GlobError::TooMany);
@@ -159,12 +167,12 @@ impl Selection {
         Ok(Self { include: all(include)?, exclude: all(exclude)? })
     }
 
-    /// Whether nothing is left out.
+    /// Tells whether the selection has no patterns.
     pub fn is_everything(&self) -> bool {
         self.include.is_empty() && self.exclude.is_empty()
     }
 
-    /// Whether the file or folder at this relative path is wanted.
+    /// Tells whether the file or folder at this relative path is selected.
     pub fn selects(&self, path: &str) -> bool {
         let one_of = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(path));
         (self.include.is_empty() || one_of(&self.include)) && !one_of(&self.exclude)
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_named_brings_what_lies_in_it() {
+    fn a_pattern_that_matches_a_folder_selects_its_content() {
         check("images", &["images", "images/a/b.png"], &["images2/a", "a/images"]);
         check("images/", &["images/a.png"], &["image"]);
         check("/images", &["images/a.png"], &[]);
@@ -216,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern_is_refused() {
+    fn empty_long_and_too_many_patterns_are_refused() {
         for text in ["", "/", "//"] {
             assert_eq!(Pattern::parse(text), Err(GlobError::Empty), "{text:?}");
         }
@@ -227,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_is_what_is_included_without_what_is_excluded() {
+    fn exclusion_wins_over_inclusion() {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let selected = |include: &[&str], exclude: &[&str]| {
             let selection = Selection::parse(&owned(include), &owned(exclude)).expect("patterns");
@@ -246,7 +254,7 @@ mod tests {
         assert!(!pattern.matches(&"a".repeat(1_000)));
     }
 
-    /// What the words at the head of the module say, by trying everything.
+    /// Matches as the head of the module says, by trying everything.
     fn slowly(pattern: &[char], path: &[char], at_start: bool) -> bool {
         let end = |path: &[char]| path.is_empty() || path[0] == '/';
         match pattern {
@@ -267,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_matches_what_trying_everything_matches(pattern in "[ab*?/]{1,8}", path in "[ab](/?[ab]){0,6}") {
+        fn it_agrees_with_trying_everything(pattern in "[ab*?/]{1,8}", path in "[ab](/?[ab]){0,6}") {
             if let Ok(parsed) = Pattern::parse(&pattern) {
                 let trimmed: Vec<char> = pattern.trim_matches('/').chars().collect();
                 let chars: Vec<char> = path.chars().collect();

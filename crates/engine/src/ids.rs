@@ -1,4 +1,4 @@
-//! Names of things, each its own type, parsed once at the edge and valid ever after.
+//! Identifiers and counts, each a type of its own. A text is parsed once, where it enters the program.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,23 +13,23 @@ pub enum IdError {
     Hash,
     /// Not a UUID in its hyphenated form.
     PeerId,
-    /// The same.
+    /// Not a UUID in its hyphenated form, where a device id was expected.
     DeviceId,
 }
 
 impl fmt::Display for IdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Hash => "not a SHA-256: 64 lower-case hexadecimal digits are wanted",
-            Self::PeerId => "not a peer id: a UUID like 123e4567-e89b-42d3-a456-426614174000 is wanted",
-            Self::DeviceId => "not a device id: a UUID like 123e4567-e89b-42d3-a456-426614174000 is wanted",
+            Self::Hash => "not a SHA-256: expected 64 lower-case hexadecimal digits",
+            Self::PeerId => "not a peer id: expected a UUID such as 123e4567-e89b-42d3-a456-426614174000",
+            Self::DeviceId => "not a device id: expected a UUID such as 123e4567-e89b-42d3-a456-426614174000",
         })
     }
 }
 
 impl std::error::Error for IdError {}
 
-/// A derived `Hash` would hash the length too, which is always the same.
+/// Implements `Hash` over the bytes alone. A derived one would also hash the array's length, which never differs.
 macro_rules! hash_of_bytes {
     ($name:ident) => {
         impl Hash for $name {
@@ -49,12 +49,12 @@ macro_rules! digest_id {
         hash_of_bytes!($name);
 
         impl $name {
-            /// The 32 bytes.
+            /// Returns the 32 bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
 
-            /// Takes exactly 32 bytes.
+            /// Parses exactly 32 bytes.
             pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
                 bytes.try_into().map(Self).map_err(|_| IdError::Hash)
             }
@@ -75,7 +75,7 @@ macro_rules! digest_id {
         impl FromStr for $name {
             type Err = IdError;
 
-            /// Lower-case hexadecimal only, as it travels.
+            /// Parses lower-case hexadecimal digits, the only form on the wire.
             fn from_str(text: &str) -> Result<Self, IdError> {
                 let mut out = [0; 32];
                 if text.len() != 64 {
@@ -117,7 +117,7 @@ macro_rules! uuid_id {
                 Self(bytes)
             }
 
-            /// Takes exactly 16 bytes.
+            /// Parses exactly 16 bytes.
             pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
                 bytes.try_into().map(Self).map_err(|_| IdError::$name)
             }
@@ -158,23 +158,23 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
 }
 
 uuid_id!(
-    /// An account: a UUID (RFC 9562), version 4 where we make it.
+    /// The id of an account: a UUID (RFC 9562). New ones are of version 4.
     PeerId
 );
 uuid_id!(
-    /// One login of an account on one machine: a UUID like [`PeerId`].
+    /// The id of a device, one login of an account on one machine: a UUID like [`PeerId`].
     DeviceId
 );
 
-/// The place of a chunk in its file, from 0.
+/// The index of a chunk in its file, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkIndex(pub u32);
 
-/// How many chunks.
+/// A number of chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkCount(pub u32);
 
-/// How many bytes.
+/// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteCount(pub u64);
 

@@ -1,9 +1,9 @@
-//! The resume journal of a partial download: what of `<name>.peernet-part` is on disk for certain.
+//! The resume journal of a partial download: the chunks of `<name>.peernet-part` that are on disk for certain.
 //!
-//! Bytes in, bytes out; the driver writes and syncs. The order is the promise: chunks are synced first, then the record
-//! that names them is appended. A crash can only tear the tail, and a torn or damaged tail costs what it named, never a
-//! wrong claim: every record carries the start of a SHA-256 over the header, its place and its content, so that nothing
-//! of another file, another place or an older journal passes.
+//! This module maps bytes to bytes; the driver writes and syncs. The driver syncs chunks first and then appends the
+//! record that names them. So a crash can tear only the tail. A torn or damaged tail costs the chunks that it names, and
+//! never leads to a wrong claim. Each record carries the start of a SHA-256 over the header, its position and its
+//! content. So no record of another file, another position or an older journal is accepted.
 //!
 //! ```text
 //! header   "PNJRNL01"  file_hash 32  manifest 32  sized u8  size u64  chunk_size u32  chunk_count u32  check 8
@@ -37,29 +37,29 @@ const HEADER_LEN: usize = 8 + 32 + 32 + 1 + 8 + 4 + 4 + CHECK_LEN;
 const RECORD_HEAD_LEN: usize = 3;
 /// Ranges in one record.
 const RANGES_MAX: usize = 1_024;
-/// The longest journal worth reading, in bytes: a record for each of 16,384 chunks, fifty times over. A driver that
-/// finds a longer one starts afresh.
+/// The longest journal that is read, in bytes: a record for each of 16,384 chunks, fifty times over. A driver that finds
+/// a longer one begins a new one.
 pub const JOURNAL_LEN_MAX: u64 = 16 << 20;
 
-/// What a journal is about. A journal is only good for exactly the same.
+/// The download that a journal belongs to. A journal is used for exactly this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
-    /// Of the whole file.
+    /// The hash of the whole file.
     pub file_hash: FileHash,
     /// The manifest's id; for a version-1 file [`crate::assembly::v1_list_id`].
     pub manifest: [u8; 32],
-    /// The sizes as known when the journal was begun.
+    /// The sizes that were known when the journal was begun.
     pub shape: Shape,
 }
 
-/// Why bytes are not a journal to go on from.
+/// Why a download cannot resume from these bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalError {
-    /// The header is damaged, or it is no journal: start afresh.
+    /// The header is damaged, or the bytes are no journal. A new one may replace it.
     NotAJournal,
     /// A journal of a later format.
     Version,
-    /// An intact journal of another file, manifest or size: not ours to touch.
+    /// An intact journal of another file, manifest or size. It must not be overwritten.
     OtherFile,
 }
 
@@ -67,8 +67,8 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAJournal => "not a resume journal, or its beginning is damaged",
-            Self::Version => "a resume journal of a newer version of PeerNet",
-            Self::OtherFile => "the resume journal of another file",
+            Self::Version => "the resume journal was written by a newer version of PeerNet",
+            Self::OtherFile => "the resume journal belongs to another file",
         })
     }
 }
@@ -77,7 +77,7 @@ impl std::error::Error for JournalError {}
 
 type Check = [u8; CHECK_LEN];
 
-/// Of `bytes` at `offset` of the journal whose header has check `header`.
+/// Returns the check of `bytes` at `offset` of the journal whose header has check `header`.
 fn check(header: &Check, offset: u64, bytes: &[u8]) -> Check {
     let mut hasher = Sha256::new();
     hasher.update(header);

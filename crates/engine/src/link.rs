@@ -1,5 +1,7 @@
-//! Share links: `peernet:?xt=urn:sha256:<file_hash>&xm=<manifest_id>&dn=<name>&xl=<size>&tr=<tracker>&ca=<authority>`, and
-//! what a user may name a file by. The shape follows magnet links; unknown keys are ignored, so that later links work here.
+//! Share links, and the texts by which a user may name a file.
+//!
+//! A link is `peernet:?xt=urn:sha256:<file_hash>&xm=<manifest_id>&dn=<name>&xl=<size>&tr=<tracker>&ca=<authority>`. The
+//! form follows magnet links. Unknown keys are ignored, so links of later versions work here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -45,15 +47,15 @@ pub enum LinkError {
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLong => write!(f, "a link has at most {LINK_LEN_MAX} bytes"),
+            Self::TooLong => write!(f, "the link is longer than {LINK_LEN_MAX} bytes"),
             Self::NotALink => f.write_str("neither a file hash (64 hexadecimal digits) nor a link (peernet:?xt=...)"),
-            Self::HashLen(len) => write!(f, "a file hash has 64 hexadecimal digits, this has {len}"),
+            Self::HashLen(len) => write!(f, "expected a file hash of 64 hexadecimal digits, found {len} digits"),
             Self::NoHash => f.write_str("the link names no file: xt=urn:sha256:<hash> is missing; was it quoted?"),
             Self::Hash => f.write_str("xt in the link is not urn:sha256: and 64 hexadecimal digits"),
             Self::Manifest => f.write_str("xm in the link is not 64 hexadecimal digits"),
             Self::Size => f.write_str("xl in the link is not a number of bytes"),
             Self::Tracker => f.write_str("tr in the link is not an http or https address"),
-            Self::TooManyTrackers => write!(f, "a link names at most {TRACKERS_MAX} trackers"),
+            Self::TooManyTrackers => write!(f, "the link names more than {TRACKERS_MAX} trackers"),
             Self::Authority => f.write_str("ca in the link is not 64 hexadecimal digits"),
             Self::Kind => f.write_str("kind in the link is not known to this version"),
             Self::Encoding => f.write_str("the link is not percent-encoded UTF-8"),
@@ -64,7 +66,7 @@ impl fmt::Display for LinkError {
 
 impl std::error::Error for LinkError {}
 
-/// What a link leads to.
+/// The kind of target that a link names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -77,31 +79,38 @@ pub enum Kind {
 /// A share link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// Which file.
+    /// The file.
     pub file_hash: FileHash,
-    /// Which manifest of it: with this its user is safe from the first byte.
+    /// The file's manifest. With it, a downloader can verify the first byte.
     pub manifest: Option<ManifestId>,
-    /// A suggestion, not sanitised: see [`crate::names`].
+    /// A suggested file name, not sanitised: see [`crate::names`].
     pub name: Option<String>,
-    /// A hint.
+    /// The size as a hint; the manifest decides.
     pub size: Option<ByteCount>,
     /// http or https addresses; at most [`TRACKERS_MAX`].
     pub trackers: Vec<String>,
-    /// SHA-256 of the certificate of the trackers' authority: whoever comes to the swarm by the link knows whom to trust.
+    /// SHA-256 of the certificate of the trackers' authority. A new member of the swarm trusts the authority by it.
     pub authority: Option<[u8; 32]>,
-    /// File or collection.
+    /// Whether the link names a file or a collection's listing.
     pub kind: Kind,
 }
 
 impl Link {
-    /// To a file, with nothing else.
+    /// Returns a link to a file that carries its hash only.
     pub fn new(file_hash: FileHash) -> Self {
-        let (manifest, name, size, trackers, authority) = (None, None, None, Vec::new(), None);
-        Self { file_hash, manifest, name, size, trackers, authority, kind: Kind::File }
+        Self {
+            file_hash,
+            manifest: None,
+            name: None,
+            size: None,
+            trackers: Vec::new(),
+            authority: None,
+            kind: Kind::File,
+        }
     }
 }
 
-/// What a user named: a bare hash or a link.
+/// A file as a user names it: by a bare hash or a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// `<hash>`
@@ -111,7 +120,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Space around it and the case of the digits do not matter.
+    /// Parses a hash or link. White space around it and the case of hexadecimal digits do not matter.
     pub fn parse(text: &str) -> Result<Self, LinkError> {
         let text = text.trim();
         if strip_scheme(text).is_some() {
@@ -124,7 +133,7 @@ impl Target {
         Err(if is_hex { LinkError::HashLen(text.len()) } else { LinkError::NotALink })
     }
 
-    /// Which file.
+    /// Returns the hash of the file.
     pub fn file_hash(&self) -> FileHash {
         match self {
             Self::Hash(hash) => *hash,
@@ -150,7 +159,7 @@ impl FromStr for Link {
     }
 }
 
-/// What was found so far.
+/// The values of the keys that were read so far.
 #[derive(Default)]
 struct Fields {
     xt: Option<String>,
@@ -233,7 +242,7 @@ impl fmt::Display for Link {
             write!(f, "&tr={}", Encoded(tracker))?;
         }
         if let Some(authority) = self.authority {
-            // In hexadecimal like any hash.
+            // `FileHash` prints any 32 bytes in hexadecimal.
             write!(f, "&ca={}", FileHash(authority))?;
         }
         match self.kind {
@@ -253,7 +262,7 @@ fn hash_in_any_case(text: &str) -> Option<FileHash> {
 }
 
 fn parse_size(text: &str) -> Option<ByteCount> {
-    // `parse` alone would take a plus sign.
+    // `parse` alone would accept a plus sign.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|_| digits).map(ByteCount)
 }
@@ -281,7 +290,8 @@ fn percent_decode(text: &str) -> Result<String, LinkError> {
     String::from_utf8(bytes).map_err(|_| LinkError::Encoding)
 }
 
-/// Percent-encoded for a query: RFC 3986's unreserved characters, and what an address looks better with, stay.
+/// Prints a text percent-encoded for a query. RFC 3986's unreserved characters stay, and so do `:` and `/`, because
+/// addresses are easier to read with them.
 struct Encoded<'a>(&'a str);
 
 impl fmt::Display for Encoded<'_> {
@@ -321,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_is_printed_as_the_design_says() {
+    fn a_link_prints_its_keys_in_this_order() {
         let expected = format!(
             "peernet:?xt=urn:sha256:{}&xm={}&dn=Gr%C3%B6%C3%9Fe%20%26%20Ma%C3%9F%20100%25.txt&xl=12345\
              &tr=http://127.0.0.1:8080&tr=https://t.example/a%3Fb%3Dc&ca={}&kind=collection",
@@ -348,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_what_is_wrong() {
+    fn each_fault_in_a_link_has_its_own_error() {
         let with = |rest: &str| format!("peernet:?xt=urn:sha256:{}{rest}", hash());
         for (text, error) in [
             (String::new(), LinkError::NotALink),

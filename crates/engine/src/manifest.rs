@@ -1,4 +1,4 @@
-//! The manifest: what a file's chunks must hash to, and the id that stands for it.
+//! The manifest of a file: the hash of each chunk, and the id that names the manifest in links and announces.
 
 use std::fmt;
 
@@ -12,25 +12,25 @@ pub const CHUNK_SIZE_MIN: u32 = 1 << 20;
 pub const CHUNK_SIZE_MAX: u32 = 16 << 20;
 /// The most chunks a file has; with [`CHUNK_SIZE_MAX`] this bounds a file at 256 GiB.
 pub const CHUNKS_MAX: u32 = 16_384;
-/// Prefix of what a manifest id hashes.
+/// The prefix of the bytes that a manifest id is the hash of.
 const MANIFEST_DOMAIN: &[u8] = b"peernet-manifest-v1\0";
-/// Prefix of what the signature of a publication is over.
+/// The prefix of the bytes that a publication signs.
 const PUBLICATION_DOMAIN: &[u8; 23] = b"peernet-publication-v1\0";
-/// How long a [`publication_message`] is.
+/// The length of a [`publication_message`].
 pub const PUBLICATION_MESSAGE_BYTES: usize = PUBLICATION_DOMAIN.len() + 16 + 32;
 
-/// Why something is not a manifest.
+/// Why sizes and hashes do not make a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestError {
     /// The chunk size is not a power of two from 1 MiB to 16 MiB.
     ChunkSize(u32),
     /// The file is larger than 16,384 chunks of this size.
     TooLarge(u64),
-    /// The number of chunk hashes is not what size and chunk size give.
+    /// The number of chunk hashes does not fit the sizes.
     ChunkCount {
-        /// What size and chunk size give.
+        /// The number that follows from size and chunk size.
         expected: u32,
-        /// How many came.
+        /// The number found.
         got: usize,
     },
 }
@@ -40,16 +40,17 @@ impl fmt::Display for ManifestError {
         match self {
             Self::ChunkSize(size) => write!(f, "chunk size {size} is not a power of two from 1 MiB to 16 MiB"),
             Self::TooLarge(size) => {
-                write!(f, "{size} bytes do not fit {CHUNKS_MAX} chunks; a file may have up to 256 GiB")
+                write!(f, "{size} bytes do not fit {CHUNKS_MAX} chunks; the limit of a file is 256 GiB")
             }
-            Self::ChunkCount { expected, got } => write!(f, "{expected} chunk hashes expected, got {got}"),
+            Self::ChunkCount { expected, got } => write!(f, "expected {expected} chunk hashes, found {got}"),
         }
     }
 }
 
 impl std::error::Error for ManifestError {}
 
-/// Sizes of a file's chunks. Invariant: `chunk_size` is a power of two from 1 to 16 MiB and the count at most 16,384.
+/// The sizes of a file and its chunks. Invariant: `chunk_size` is a power of two from 1 to 16 MiB, and there are at most
+/// [`CHUNKS_MAX`] chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     size: ByteCount,
@@ -57,7 +58,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// With the smallest chunk size that keeps the count within bounds.
+    /// Chooses the smallest chunk size that keeps the count within bounds.
     pub fn for_size(size: ByteCount) -> Result<Self, ManifestError> {
         let mut chunk_size = CHUNK_SIZE_MIN;
         while chunk_size < CHUNK_SIZE_MAX && size.0.div_ceil(u64::from(chunk_size)) > u64::from(CHUNKS_MAX) {
@@ -66,7 +67,7 @@ impl Geometry {
         Self::new(size, chunk_size)
     }
 
-    /// With a given chunk size.
+    /// Checks a given chunk size.
     pub fn new(size: ByteCount, chunk_size: u32) -> Result<Self, ManifestError> {
         if !chunk_size.is_power_of_two() || !(CHUNK_SIZE_MIN..=CHUNK_SIZE_MAX).contains(&chunk_size) {
             return Err(ManifestError::ChunkSize(chunk_size));
@@ -77,28 +78,28 @@ impl Geometry {
         Ok(Self { size, chunk_size })
     }
 
-    /// Bytes of the file.
+    /// Returns the file's size.
     pub fn size(&self) -> ByteCount {
         self.size
     }
 
-    /// Bytes of every chunk but the last.
+    /// Returns the size of every chunk but the last, in bytes.
     pub fn chunk_size(&self) -> u32 {
         self.chunk_size
     }
 
-    /// How many chunks; 0 for an empty file.
+    /// Returns the number of chunks; 0 for an empty file.
     pub fn chunk_count(&self) -> ChunkCount {
         // Within CHUNKS_MAX by the constructor.
         ChunkCount(self.size.0.div_ceil(u64::from(self.chunk_size)) as u32)
     }
 
-    /// Where chunk `index` begins, in bytes.
+    /// Returns the offset of chunk `index` in the file, in bytes.
     pub fn offset(&self, index: ChunkIndex) -> u64 {
         u64::from(index.0) * u64::from(self.chunk_size)
     }
 
-    /// How long chunk `index` is, in bytes; 0 past the end.
+    /// Returns the length of chunk `index` in bytes; 0 past the end.
     pub fn chunk_len(&self, index: ChunkIndex) -> u32 {
         let rest = self.size.0.saturating_sub(self.offset(index));
         rest.min(u64::from(self.chunk_size)) as u32
@@ -125,7 +126,7 @@ impl Manifest {
         Ok(Self { file_hash, geometry, chunk_hashes, id })
     }
 
-    /// From chunk hashes as they are stored and travel: 32 bytes each, in order.
+    /// Builds a manifest from chunk hashes in their stored form: 32 bytes each, in order.
     pub fn from_parts(
         file_hash: FileHash,
         size: ByteCount,
@@ -140,32 +141,32 @@ impl Manifest {
         Self::new(file_hash, geometry, whole.iter().copied().map(ChunkHash).collect())
     }
 
-    /// SHA-256 of the whole file.
+    /// Returns the SHA-256 of the whole file.
     pub fn file_hash(&self) -> FileHash {
         self.file_hash
     }
 
-    /// Sizes and offsets.
+    /// Returns the sizes of the file and its chunks.
     pub fn geometry(&self) -> Geometry {
         self.geometry
     }
 
-    /// Of every chunk, in order.
+    /// Returns the hash of every chunk, in order.
     pub fn chunk_hashes(&self) -> &[ChunkHash] {
         &self.chunk_hashes
     }
 
-    /// Of one chunk; `None` past the end.
+    /// Returns the hash of one chunk; `None` past the end.
     pub fn chunk_hash(&self, index: ChunkIndex) -> Option<ChunkHash> {
         self.chunk_hashes.get(index.0 as usize).copied()
     }
 
-    /// What stands for this manifest in links and announces.
+    /// Returns the id that names this manifest in links and announces.
     pub fn id(&self) -> ManifestId {
         self.id
     }
 
-    /// The chunk hashes as they are stored and travel.
+    /// Returns the chunk hashes in their stored form; see [`Manifest::from_parts`].
     pub fn hash_bytes(&self) -> Vec<u8> {
         self.chunk_hashes.iter().flat_map(|h| h.0).collect()
     }
@@ -183,8 +184,8 @@ fn manifest_id(file_hash: &FileHash, geometry: &Geometry, chunk_hashes: &[ChunkH
     ManifestId(hasher.finalize().into())
 }
 
-/// What an account signs (Ed25519, RFC 8032) to say that it publishes a manifest: a domain, then the two ids. The account is in it so that
-/// nobody can show a signature as his own.
+/// Returns the message that an account signs (Ed25519, RFC 8032) to publish a manifest: a domain, then the two ids. The
+/// account's id is part of it, so no other account can present the signature as its own.
 pub fn publication_message(peer: PeerId, manifest: ManifestId) -> [u8; PUBLICATION_MESSAGE_BYTES] {
     let mut message = [0; PUBLICATION_MESSAGE_BYTES];
     let (domain, ids) = message.split_at_mut(PUBLICATION_DOMAIN.len());
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chunk_size_grows_only_when_the_count_would_pass_its_bound() {
+    fn the_chunk_size_grows_only_to_bound_the_count() {
         const MIB: u64 = 1 << 20;
         for (size, chunk_size, count) in [
             (0, 1 << 20, 0),
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_publication_signs_is_pinned() {
+    fn the_signed_message_has_these_bytes() {
         let message = publication_message(PeerId([0xa1; 16]), ManifestId([0xb2; 32]));
         let ids = format!("{}{}", "a1".repeat(16), "b2".repeat(32));
         assert_eq!(HEXLOWER.encode(&message), format!("706565726e65742d7075626c69636174696f6e2d763100{ids}"));

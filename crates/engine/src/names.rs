@@ -1,32 +1,34 @@
-//! The one sanitiser for file names that come from the network: whatever comes in, one harmless path component that
-//! stays in the chosen folder comes out, on every platform.
+//! The sanitiser for file names that come from the network. Any text becomes one harmless path component that stays in
+//! the chosen folder on every platform.
 
-/// The longest name that comes out, in bytes: what common file systems take.
+/// The longest name that it returns, in bytes: the limit of common file systems.
 pub const NAME_LEN_MAX: usize = 255;
-/// Longer "extensions" are not kept when a name is shortened.
+/// The longest extension that is kept when a name is shortened, in bytes with the dot.
 const EXTENSION_LEN_MAX: usize = 16;
-/// What stands for a character that may not.
+/// The character that replaces a forbidden one.
 const REPLACEMENT: char = '_';
 /// Names that Windows gives to devices, with any extension. COM and LPT also take digits; see [`is_reserved`].
 const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 
-/// Makes one safe component of `name`; `default` (one of our own, safe) when nothing is left of it.
+/// Returns one safe path component made of `name`, or `default` if nothing is left of it. `default` must be safe.
 ///
-/// Everything up to the last separator goes, forbidden characters become `_`, spaces and dots at the end and spaces at
-/// the beginning go, a device name gets a `_` in front, and what is too long is cut before its extension. Leading dots
-/// stay: a hidden file is harmless and may be meant.
+/// - Everything up to the last separator is removed.
+/// - Forbidden characters become `_`.
+/// - Spaces at either end and dots at the end are removed. Leading dots stay: a hidden file is harmless and may be meant.
+/// - A device name gets a `_` in front.
+/// - A name that is too long is cut before its extension.
 pub fn sanitise(name: &str, default: &str) -> String {
     sanitise_within(name, default, NAME_LEN_MAX)
 }
 
-/// The same with room left: at most `len_max` bytes come out, at least 32, so that a suffix such as `.peernet-part` can
-/// follow within [`NAME_LEN_MAX`].
+/// As [`sanitise`], but returns at most `len_max` bytes. A suffix such as `.peernet-part` can then follow within
+/// [`NAME_LEN_MAX`]. A `len_max` below 32 counts as 32.
 pub fn sanitise_within(name: &str, default: &str, len_max: usize) -> String {
     let component = name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("");
     let replaced: String = component.chars().map(|c| if is_forbidden(c) { REPLACEMENT } else { c }).collect();
     let has_substance = component.chars().any(|c| !is_forbidden(c) && c != '.' && !c.is_whitespace());
     let room = len_max.max(32);
-    // Shortened before it is judged: what a cut leaves may be a device's name, or nothing at all.
+    // The name is shortened before it is checked, because a shortened name may be a device's name or empty.
     let mut kept = shorten(trim(&replaced), room);
     if is_reserved(&kept) {
         kept = shorten(&format!("{REPLACEMENT}{kept}"), room);
@@ -34,7 +36,7 @@ pub fn sanitise_within(name: &str, default: &str, len_max: usize) -> String {
     if has_substance && !kept.is_empty() { kept } else { default.to_owned() }
 }
 
-/// Whether `name` would come out of [`sanitise`] as it is.
+/// Tells whether [`sanitise`] would leave `name` unchanged.
 pub fn is_safe(name: &str) -> bool {
     !name.is_empty() && sanitise(name, "") == name
 }
@@ -44,13 +46,13 @@ fn trim(name: &str) -> &str {
 }
 
 fn is_forbidden(c: char) -> bool {
-    // These are ordinary characters elsewhere, and a file keeps its name.
+    // On other systems these are ordinary characters, and a file should keep its name.
     let is_special_here = cfg!(windows) && matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
     c.is_control() || is_special_here || is_deceptive(c)
 }
 
-/// Characters that turn the direction of text, are not seen, or end a line in some places and not in others: they make
-/// a name look like another (`exe.txt` for `txt.exe`).
+/// Tells whether a character can make a name look like another, such as `exe.txt` for `txt.exe`. These characters change
+/// the direction of text, are invisible, or end a line in some programs only.
 fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -65,7 +67,7 @@ fn is_reserved(name: &str) -> bool {
     RESERVED.contains(&stem.as_str()) || numbered.is_some_and(is_port)
 }
 
-/// At most `len_max` bytes, on a character boundary, with a short extension kept.
+/// Cuts a name to at most `len_max` bytes, on a character boundary. Keeps a short extension.
 fn shorten(name: &str, len_max: usize) -> String {
     if name.len() <= len_max {
         return name.to_owned();
@@ -131,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cut_leaves_is_judged_again() {
+    fn a_shortened_name_is_checked_again() {
         assert_eq!(sanitise(&format!("{}{}", ".".repeat(300), "x".repeat(20)), "default"), "default");
         assert_eq!(sanitise(&format!("con{}x", " ".repeat(300)), "default"), "_con");
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_in_a_safe_name_comes_out(name in "[./\\\\ a-cé:\u{202e}\0CONconul1-9]{0,12}|.{0,300}|\\PC{0,300}") {
+        fn any_text_becomes_a_safe_name(name in "[./\\\\ a-cé:\u{202e}\0CONconul1-9]{0,12}|.{0,300}|\\PC{0,300}") {
             let safe = sanitise(&name, "default");
             prop_assert!(!safe.is_empty() && safe.len() <= NAME_LEN_MAX);
             prop_assert!(!safe.contains(['/', '\\', '\0']) && !safe.chars().any(is_forbidden), "{safe:?}");

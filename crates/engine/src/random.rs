@@ -1,22 +1,23 @@
-//! Seeded pseudo-random numbers for decisions: same seed, same sequence, on every machine and in every version.
+//! Seeded pseudo-random numbers for decisions. A seed gives the same sequence on every machine and in every version.
 //!
-//! xoshiro256** (David Blackman and Sebastiano Vigna, 2018, public domain, prng.di.unimi.it), its state filled by SplitMix64
-//! as they advise. Not for secrets: keys, passwords and ids come from the operating system, outside this crate.
+//! The generator is xoshiro256** (David Blackman and Sebastiano Vigna, 2018, public domain, prng.di.unimi.it). SplitMix64
+//! fills its state, as its authors advise. It is not for secrets: keys, passwords and ids come from the operating system,
+//! outside this crate.
 
-/// A generator. Cheap to make: one per decision is fine.
+/// A generator. It is cheap to create, so a decision may use one of its own.
 #[derive(Debug, Clone)]
 pub struct Rng {
     state: [u64; 4],
 }
 
 impl Rng {
-    /// The generator of a seed; close seeds give unrelated sequences.
+    /// Creates the generator of a seed. Close seeds give unrelated sequences.
     pub fn new(seed: u64) -> Self {
         let mut counter = seed;
         Self { state: std::array::from_fn(|_| split_mix(&mut counter)) }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.state;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
@@ -30,10 +31,11 @@ impl Rng {
         result
     }
 
-    /// A number below `n`, each equally likely (Lemire's multiplication, 2019); 0 for `n` = 0.
+    /// Returns a number below `n`, each equally likely (Lemire's multiplication, 2019); 0 for `n` = 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let mut product = u128::from(self.next_u64()) * u128::from(n);
-        // The low half decides fairness, the high half is the number. What is at least `n` is fair, which spares most of all draws a division.
+        // The high half is the number; the low half tells whether the draw is fair. A low half of at least `n` always is,
+        // so most draws need no division.
         if (product as u64) < n {
             let unfair_below = n.wrapping_neg() % n;
             while (product as u64) < unfair_below {
@@ -46,7 +48,7 @@ impl Rng {
     /// Puts `items` into random order, each order equally likely.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
-            // Below last + 1, so it fits where `last` does.
+            // The draw is at most `last`, so it fits a usize.
             let other = self.below(last as u64 + 1) as usize;
             items.swap(last, other);
         }
@@ -93,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_drawn_again_just_where_it_would_be_unfair() {
+    fn only_an_unfair_draw_is_repeated() {
         // A third of all draws is unfair for the last of these, one in 2^63 for the first.
         for n in [7, 1 << 40, (1 << 63) + 1, u64::MAX / 3 * 2] {
             let (mut rng, mut plain) = (Rng::new(n), Rng::new(n));

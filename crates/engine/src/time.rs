@@ -1,5 +1,5 @@
-//! Points in time that come in from outside. Machines on one process's clock use `std::time::Instant` values; what is
-//! stored or travels uses [`UnixMillis`].
+//! Wall-clock time. Machines that measure spans within one process use `std::time::Instant`. Stored and sent times are
+//! [`UnixMillis`].
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use std::time::Duration;
 pub struct UnixMillis(pub i64);
 
 impl UnixMillis {
-    /// Later by `span`, saturating.
+    /// Returns the time `span` later, saturating.
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(whole_millis(span)))
     }
 
-    /// Earlier by `span`, saturating.
+    /// Returns the time `span` earlier, saturating.
     pub fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(whole_millis(span)))
     }
 
-    /// How long ago `earlier` was; zero where it lies ahead.
+    /// Returns how long ago `earlier` was; zero if it lies in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Whole seconds, as they travel.
+    /// Returns whole seconds since 1970-01-01 UTC; 0 for earlier times.
     pub fn as_secs(self) -> u64 {
         u64::try_from(self.0.div_euclid(1_000)).unwrap_or(0)
     }

@@ -1,4 +1,4 @@
-//! Reading a listing, whoever made it.
+//! Reads a listing that may come from a hostile peer.
 
 use crate::collection::{
     Collection, CollectionError, DOMAIN, ENTRIES_MAX, ENTRY_HEAD_LEN, Entry, EntryKind, FileEntry, KIND_EXECUTABLE,
@@ -6,7 +6,7 @@ use crate::collection::{
 };
 use crate::ids::{ByteCount, FileHash, ManifestId};
 
-/// Where the version stands at the end of the domain: everything before it is the same in every version.
+/// The position of the version in the domain. The bytes before it are the same in every version.
 const VERSIONED_FROM: usize = DOMAIN.len() - 2;
 
 pub(super) fn decode(bytes: &[u8]) -> Result<Collection, CollectionError> {
@@ -28,7 +28,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Collection, CollectionError> {
     if count > ENTRIES_MAX {
         return Err(CollectionError::TooManyEntries(count));
     }
-    // What a stranger says does not decide what is allocated: no entry is shorter than its head and one byte of path.
+    // A peer's claim must not decide how much is allocated. No entry is shorter than its head and one byte of path.
     if count > rest.len() / (ENTRY_HEAD_LEN + 1) {
         return Err(CollectionError::NotAListing);
     }

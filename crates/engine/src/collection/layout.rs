@@ -1,30 +1,30 @@
-//! Where each file's bytes lie in the pack.
+//! The position of each file's bytes in the pack: first all bodies, then all tails.
 //!
-//! Bodies first, then tails. A file's body is its longest prefix of whole pack chunks, so large files begin at a chunk's
-//! boundary, and their chunks are found again in another version of the collection, whatever came or went beside them.
-//! A tail is what is left of a file, less than a chunk; small files are all tail, and many of them fill a chunk.
+//! A file's body is its longest prefix of whole pack chunks. So large files begin at a chunk boundary, and another version
+//! of the collection has the same chunks, whatever other files came or went. A tail is the rest of a file, less than a
+//! chunk. Small files are all tail, and many of them fill a chunk.
 
 use crate::ids::ChunkIndex;
 
-/// Bytes of one file, as they lie in the pack in one place.
+/// A contiguous range of the pack that belongs to one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Which file: its place among the entries.
+    /// The index of the file among the entries.
     pub entry: usize,
-    /// Where in the file.
+    /// The offset in the file.
     pub offset: u64,
-    /// How many bytes, at least one.
+    /// The number of bytes, at least one.
     pub len: u64,
 }
 
-/// Where a part of a file lies in the pack.
+/// The position of a file's body or tail in the pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
-    /// Where in the pack.
+    /// The offset in the pack.
     pub pack_offset: u64,
-    /// Where in the file.
+    /// The offset in the file.
     pub file_offset: u64,
-    /// How many bytes, at least one.
+    /// The number of bytes, at least one.
     pub len: u64,
 }
 
@@ -34,8 +34,10 @@ struct Run {
     piece: Piece,
 }
 
-/// The map between a pack and its files. Invariants: `runs` tile the pack from 0 to its end in order, without empty ones;
-/// bodies stand before `tails_from` and tails from there on, each by ascending entry, at most one of each for an entry.
+/// The map between a pack and its files.
+///
+/// Invariants: `runs` tile the pack from 0 to its end in order, and none is empty. Bodies stand before `tails_from` and
+/// tails from there on, each by ascending entry. An entry has at most one body and one tail.
 #[derive(Debug, Clone)]
 pub struct Layout {
     runs: Vec<Run>,
@@ -45,8 +47,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Of files with these sizes, by the place of each entry (0 for a folder), whose sum is at most `u64::MAX`; and of the
-    /// pack's chunk size, at least 1.
+    /// Lays out files with these sizes, one for each entry (0 for a folder). Their sum is at most `u64::MAX`, and the
+    /// pack's chunk size at least 1.
     pub fn new(sizes: impl IntoIterator<Item = u64>, chunk_size: u32) -> Self {
         let chunk_size = u64::from(chunk_size.max(1));
         let sizes: Vec<u64> = sizes.into_iter().collect();
@@ -68,13 +70,13 @@ impl Layout {
         }
     }
 
-    /// Bytes of the pack.
+    /// Returns the size of the pack in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// What lies at `at` and the `len` bytes from there, in the order of the pack; less where the pack ends before. The
-    /// first is found in logarithmic time.
+    /// Returns the segments of the `len` bytes from `at` on, in the order of the pack; fewer if the pack ends earlier.
+    /// The first is found in logarithmic time.
     pub fn segments(&self, at: u64, len: u64) -> impl Iterator<Item = Segment> + '_ {
         let end = at.saturating_add(len);
         let first = self.runs.partition_point(|run| run.piece.pack_offset + run.piece.len <= at);
@@ -86,7 +88,7 @@ impl Layout {
         })
     }
 
-    /// Where a file's bytes lie: its body, its tail, both, or for an empty one neither. In the order of the file.
+    /// Returns where a file's bytes lie, in the order of the file: its body, its tail, both, or neither if it is empty.
     pub fn pieces_of(&self, entry: usize) -> impl Iterator<Item = Piece> + '_ {
         let (bodies, tails) = self.runs.split_at(self.tails_from);
         [bodies, tails].into_iter().filter_map(move |runs| {
@@ -95,7 +97,7 @@ impl Layout {
         })
     }
 
-    /// The pack's chunks that have bytes of this file, each once, ascending.
+    /// Returns the pack's chunks that hold bytes of this file, each once, ascending.
     pub fn chunks_of(&self, entry: usize) -> impl Iterator<Item = ChunkIndex> + '_ {
         // A body ends where a chunk does, so no chunk has bytes of the body and of the tail.
         self.pieces_of(entry).flat_map(|piece| {

@@ -1,11 +1,11 @@
-//! Which paths a listing may have: relative, of components that are harmless on every system, and together one tree.
+//! The paths that a listing may have: relative, with components that are harmless on every system, and forming one tree.
 
 use std::fmt;
 
 use crate::collection::{CollectionError, PATH_BYTES_MAX, PATH_DEPTH_MAX};
 use crate::names::is_safe;
 
-/// What is wrong with a path.
+/// Why a path may not be in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathError {
     /// Its bytes are not UTF-8.
@@ -14,8 +14,8 @@ pub enum PathError {
     TooLong,
     /// More components than [`PATH_DEPTH_MAX`].
     TooDeep,
-    /// A component that [`crate::names::sanitise`] would change: empty, `.`, `..`, too long, a device's name, or with a
-    /// character that may not be.
+    /// It has a component that [`crate::names::sanitise`] would change: empty, `.`, `..`, too long, a device's name, or
+    /// with a forbidden character.
     Component,
 }
 
@@ -25,30 +25,30 @@ impl fmt::Display for PathError {
             Self::NotUtf8 => f.write_str("the name is not UTF-8; rename it to share it"),
             Self::TooLong => write!(f, "the path is longer than {PATH_BYTES_MAX} bytes"),
             Self::TooDeep => write!(f, "the path is deeper than {PATH_DEPTH_MAX} folders"),
-            Self::Component => f.write_str("a name that other systems do not take; rename it to share it"),
+            Self::Component => f.write_str("other systems do not accept this name; rename it to share it"),
         }
     }
 }
 
 impl std::error::Error for PathError {}
 
-/// Whether `path` may stand in a listing.
+/// Checks that `path` may be in a listing.
 pub fn check(path: &str) -> Result<(), PathError> {
     if path.len() > PATH_BYTES_MAX {
         return Err(PathError::TooLong);
     }
-    // Counted before they are looked at, so that a path of separators only is not read component by component.
+    // The separators are counted first. Otherwise a path that consists of them would be checked component by component.
     if path.bytes().filter(|byte| *byte == b'/').count() >= PATH_DEPTH_MAX {
         return Err(PathError::TooDeep);
     }
     if path.split('/').all(is_safe) { Ok(()) } else { Err(PathError::Component) }
 }
 
-/// Whether these paths, in this order, make one tree in which every one of them is a leaf.
+/// Checks that these paths, in this order, form one tree in which each of them is a leaf.
 pub(super) fn check_all<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), CollectionError> {
     let mut previous = "";
-    // Lengths of the earlier paths that `previous` begins with as text. In ascending order, nothing stands between a path
-    // and what lies below it that does not begin with it too; so a path's ancestors are always among these.
+    // Lengths of the earlier paths that are text prefixes of `previous`. In ascending order, all paths between a path and
+    // its descendants begin with it too. So the ancestors of a path are always among these.
     let mut beginnings: Vec<usize> = Vec::new();
     for path in paths {
         check(path).map_err(|why| CollectionError::Path { path: path.to_owned(), why })?;

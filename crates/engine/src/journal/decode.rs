@@ -1,4 +1,4 @@
-//! Reading a journal, whatever became of it.
+//! Reads a journal that may be torn or damaged.
 
 use crate::assembly::{Shape, V1Geometry};
 use crate::bitmap::Bitmap;
@@ -7,20 +7,20 @@ use crate::journal::write::{KIND_HELD, KIND_LAST, Writer};
 use crate::journal::{CHECK_LEN, Check, HEADER_LEN, Identity, JournalError, MAGIC, RANGES_MAX, RECORD_HEAD_LEN, check};
 use crate::manifest::Geometry;
 
-/// What a journal says.
+/// The content of a journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decoded {
-    /// What it is about, as its header says.
+    /// The download that its header names.
     pub identity: Identity,
-    /// The sizes as known in the end: the header's, or sized by a later record.
+    /// The latest known sizes: the header's, or with the length of the last chunk that a later record gives.
     pub shape: Shape,
     /// The chunks that are on disk.
     pub held: Bitmap,
-    /// How much of it is good, in bytes: truncate to this before appending.
+    /// The length of the valid part, in bytes. The file must be truncated to it before a record is appended.
     pub valid_len: u64,
 }
 
-/// Reads a journal. Stops at the first record that is torn or damaged and returns what stands before it.
+/// Reads a journal up to the first record that is torn or damaged.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, JournalError> {
     let (identity, header) = decode_header(bytes)?;
     let held = Bitmap::empty(identity.shape.chunk_count());
@@ -35,7 +35,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, JournalError> {
     Ok(decoded)
 }
 
-/// Reads the journal of a file one is about to fetch, and returns the writer that goes on behind what is good. Refuses
+/// Reads the journal of a download that is to resume, and returns a writer that continues behind its valid part. Refuses
 /// a journal of another file.
 pub fn resume(bytes: &[u8], identity: &Identity) -> Result<(Decoded, Writer), JournalError> {
     let decoded = decode(bytes)?;
@@ -77,7 +77,7 @@ fn decode_identity(mut body: &[u8]) -> Option<Identity> {
     fits.then_some(Identity { file_hash, manifest, shape })
 }
 
-/// The record at `at` and where it ends; `None` for the end, or for a torn or damaged one.
+/// Returns kind and payload of the record at `at`, and where it ends. `None` at the end, or for a torn or damaged record.
 fn next_record<'a>(bytes: &'a [u8], header: &Check, at: usize) -> Option<(u8, &'a [u8], usize)> {
     let mut rest = bytes.get(at..)?;
     let whole = rest;
@@ -89,7 +89,7 @@ fn next_record<'a>(bytes: &'a [u8], header: &Check, at: usize) -> Option<(u8, &'
     (found == expected).then_some((kind, payload, at + RECORD_HEAD_LEN + len + CHECK_LEN))
 }
 
-/// `None`, and no change, for a record that makes no sense.
+/// Applies a record. Returns `None`, and changes nothing, if the record is invalid.
 fn apply(decoded: &mut Decoded, kind: u8, payload: &[u8]) -> Option<()> {
     match kind {
         KIND_HELD => apply_held(decoded, payload),
@@ -118,12 +118,13 @@ fn apply_held(decoded: &mut Decoded, payload: &[u8]) -> Option<()> {
 
 fn parse_range(range: &[u8; 8], count: u32) -> Option<std::ops::Range<u32>> {
     let [a, b, c, d, e, f, g, h] = *range;
-    let (first, len) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+    let first = u32::from_be_bytes([a, b, c, d]);
+    let len = u32::from_be_bytes([e, f, g, h]);
     let end = first.checked_add(len)?;
     (len > 0 && end <= count).then_some(first..end)
 }
 
-/// The last chunk of an unsized file is of no use while its length is not known: it is fetched again.
+/// Removes the last chunk of a file whose size is unknown. Its length is unknown too, so it is fetched again.
 fn drop_unsized_last(decoded: &mut Decoded) {
     if let Shape::Unsized(v1) = decoded.shape {
         decoded.held.remove(v1.last());

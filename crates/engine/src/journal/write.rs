@@ -1,4 +1,4 @@
-//! Making a journal.
+//! Writes a journal.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use crate::journal::{CHECK_LEN, Check, Identity, MAGIC, RANGES_MAX, RECORD_HEAD_
 pub(super) const KIND_HELD: u8 = 1;
 pub(super) const KIND_LAST: u8 = 2;
 
-/// Knows where the next record goes. What a method returns must be appended, whole and in order, or the journal be
-/// decoded again.
+/// Encodes records and tracks where the next one goes. The bytes that a method returns must be appended, whole and in
+/// order. If an append fails, the journal must be decoded again.
 #[derive(Debug, Clone)]
 pub struct Writer {
     header: Check,
@@ -18,7 +18,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Begins a journal: the writer and the header to write at offset 0.
+    /// Begins a journal. Returns the writer, and the header to write at offset 0.
     pub fn create(identity: &Identity) -> (Self, Vec<u8>) {
         let mut bytes = Vec::new();
         bytes.extend_from_slice(MAGIC);
@@ -37,12 +37,12 @@ impl Writer {
         Self { header, offset }
     }
 
-    /// Where the next record goes: the length of the journal.
+    /// Returns where the next record goes: the length of the journal.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// "These chunks are on disk and synced." Empty for none.
+    /// Encodes that these chunks are on disk and synced. Returns no bytes for no chunks.
     pub fn held(&mut self, chunks: impl IntoIterator<Item = ChunkIndex>) -> Vec<u8> {
         let mut bytes = Vec::new();
         for some in ranges(chunks).chunks(RANGES_MAX) {
@@ -53,7 +53,8 @@ impl Writer {
         bytes
     }
 
-    /// "The last chunk of the unsized file is this long." Write it no later than the record that holds that chunk.
+    /// Encodes the length of the last chunk of a file whose size was unknown. It must be written no later than the record
+    /// that names this chunk.
     pub fn last_chunk_len(&mut self, len: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.record(KIND_LAST, &len.to_be_bytes(), &mut bytes);
@@ -72,7 +73,7 @@ impl Writer {
     }
 }
 
-/// Neighbours joined, ascending: (first, count).
+/// Joins neighbours into ascending ranges (first, count).
 fn ranges(chunks: impl IntoIterator<Item = ChunkIndex>) -> Vec<(u32, u32)> {
     let sorted: BTreeSet<_> = chunks.into_iter().collect();
     let mut ranges: Vec<(u32, u32)> = Vec::new();
