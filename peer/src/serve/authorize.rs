@@ -81,3 +81,26 @@ fn refusal(error: GrantError) -> Refusal {
     };
     Refusal::new(code, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_a_grant_in_any_form_and_within_a_bound() {
+        let long = format!("{BEARER}{}", "x".repeat(2 * GRANT_BYTES_MAX));
+        for (header, expected) in [
+            (None, None),
+            (Some(&b"Bearer a.b.c"[..]), Some("a.b.c")),
+            (Some(b"Basic abc"), Some("")),
+            (Some(b"\xff\xfe"), Some("")),
+            (Some(b""), Some("")),
+        ] {
+            let presented = Presented::new(Caller::Plaintext, header);
+            assert_eq!(presented.grant.as_deref(), expected, "{header:?}");
+            assert_eq!(presented.without_grant().grant, None);
+        }
+        let presented = Presented::new(Caller::Plaintext, Some(long.as_bytes()));
+        assert_eq!(presented.grant.map(|grant| grant.len()), Some(GRANT_BYTES_MAX + 1));
+    }
+}

@@ -129,3 +129,84 @@ impl Drop for CallSlot {
         self.queue.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use peernet_protos::grpc::ManifestRequest;
+
+    use super::*;
+    use crate::serve::caller::Caller;
+    use crate::serve::calls::{Answer, Question, ReplyTo};
+    use crate::serve::{Presented, Refusal};
+
+    /// A caller that does not look at its reply.
+    struct Unread;
+
+    impl<T> ReplyTo<T> for Unread {
+        fn is_too_late(&self) -> bool {
+            false
+        }
+
+        fn send(self: Box<Self>, _: Result<Answer<T>, Refusal>) {}
+    }
+
+    fn call(address: &str) -> Call {
+        Call {
+            question: Question::Manifest(ManifestRequest::default(), Box::new(Unread)),
+            address: address.to_owned(),
+            presented: Presented::new(Caller::Plaintext, None),
+            allowance: 0,
+        }
+    }
+
+    fn queue(calls_waiting_max: usize) -> Arc<CallQueue> {
+        Arc::new(CallQueue::new(&UploadLimits { calls_waiting_max, ..UploadLimits::default() }))
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_started_call_makes_room() {
+        let (now, queue) = (Instant::now(), queue(2));
+        assert_eq!(["a", "a", "b"].map(|address| queue.enqueue(now, call(address))), [true, true, false]);
+        let first = queue.next(now).unwrap();
+        assert!(queue.enqueue(now, call("b")));
+        assert_eq!(queue.running(), 1);
+        // Callers take turns.
+        assert_eq!(queue.next(now).map(|running| running.call.address).as_deref(), Some("b"));
+        drop(first);
+        assert_eq!(queue.running(), 0);
+    }
+
+    #[test]
+    fn a_resumed_call_comes_before_the_queue() {
+        let (now, queue) = (Instant::now(), queue(9));
+        queue.enqueue(now, call("a"));
+        let waits_for_limit = queue.next(now).unwrap();
+        queue.enqueue(now, call("b"));
+        queue.resume(waits_for_limit);
+        let order: Vec<String> = std::iter::from_fn(|| queue.next(now)).map(|running| running.call.address).collect();
+        assert_eq!(order, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_call_that_waited_too_long_is_returned_once() {
+        let (now, queue) = (Instant::now(), queue(9));
+        queue.enqueue(now, call("a"));
+        let late = now + UploadLimits::default().call_wait_max + Duration::from_secs(1);
+        assert_eq!((queue.expired(late).len(), queue.expired(late).len()), (1, 0));
+        assert!(queue.next(late).is_none());
+    }
+
+    #[test]
+    fn a_closed_queue_keeps_no_call() {
+        let (now, queue) = (Instant::now(), queue(9));
+        queue.enqueue(now, call("a"));
+        let running = queue.next(now).unwrap();
+        queue.resume(running);
+        assert_eq!(queue.running(), 1);
+        queue.close();
+        assert_eq!(queue.running(), 0);
+        assert_eq!(Arc::strong_count(&queue), 1, "a call that is kept would keep the queue");
+    }
+}

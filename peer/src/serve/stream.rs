@@ -467,3 +467,28 @@ fn read_block(held: &Held, opened: Option<Opened>, block: Block) -> Result<(Rend
     let reply = Rendered::block(place, len as usize, |buffer| opened.read(from, buffer))?;
     Ok((reply, opened))
 }
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::serving::wanted::{ChunkRange, WantedError};
+
+    use super::*;
+
+    #[test]
+    fn a_message_out_of_bounds_gets_the_code_of_its_fault() {
+        let nothing = ChunkRange { first: 0, count: 0 };
+        for (error, code) in [
+            (RequestError::FileHash, RefusalCode::InvalidArgument),
+            (RequestError::ManifestId, RefusalCode::InvalidArgument),
+            (RequestError::GrantTooLong { max: 9 }, RefusalCode::InvalidArgument),
+            (RequestError::Ranges(WantedError::LongList), RefusalCode::InvalidArgument),
+            (RequestError::Ranges(WantedError::ManyChunks), RefusalCode::InvalidArgument),
+            (RequestError::Ranges(WantedError::NoSuchChunks(nothing)), RefusalCode::OutOfRange),
+            (RequestError::Ranges(WantedError::RangesExhausted), RefusalCode::ResourceExhausted),
+            (RequestError::Ranges(WantedError::ChunksExhausted), RefusalCode::ResourceExhausted),
+        ] {
+            let refusal = invalid(error);
+            assert_eq!((refusal.code, &*refusal.text), (code, &*error.to_string()));
+        }
+    }
+}

@@ -102,3 +102,27 @@ impl ServerChecker for Guard {
         Box::new(self.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_names_one_account_and_at_most_one_device() {
+        const PEER: &str = "123e4567-e89b-42d3-a456-426614174000";
+        const DEVICE: &str = "123e4567-e89b-42d3-a456-426614174001";
+        let peer = PEER.parse().unwrap();
+        for (peers, devices, expected) in [
+            (&[PEER][..], &[][..], Some(Caller::Peer(peer, None))),
+            (&[PEER], &[DEVICE], Some(Caller::Peer(peer, Some(DEVICE.parse().unwrap())))),
+            (&[], &[], None),
+            (&[], &[DEVICE], None),
+            (&[PEER, PEER], &[], None),
+            (&[PEER], &[DEVICE, DEVICE], None),
+            (&[PEER], &["no device"], None),
+            (&["no account"], &[], None),
+        ] {
+            assert_eq!(named_caller(peers, devices), expected, "{peers:?} {devices:?}");
+        }
+    }
+}
