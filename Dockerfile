@@ -11,12 +11,13 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY protos/Cargo.toml protos/
 COPY crates/engine/Cargo.toml crates/engine/
+COPY crates/arguments/Cargo.toml crates/arguments/
 COPY crates/threads/Cargo.toml crates/threads/
 COPY crates/door/Cargo.toml crates/door/
 COPY crates/testkit/Cargo.toml crates/testkit/
 COPY tracker/Cargo.toml tracker/
 COPY peer/Cargo.toml peer/
-RUN sed -i 's/, "bench", "fuzz"//' Cargo.toml && for member in protos crates/engine crates/threads crates/door crates/testkit tracker peer; do \
+RUN sed -i 's/, "bench", "fuzz"//' Cargo.toml && for member in protos crates/arguments crates/engine crates/threads crates/door crates/testkit tracker peer; do \
       mkdir -p "$member/src" && echo > "$member/src/lib.rs"; done \
  && mkdir -p peer/src/bin && echo 'fn main() {}' | tee tracker/src/main.rs peer/src/bin/peernet.rs protos/build.rs > /dev/null \
  && cargo build --release -p peernet-tracker -p peernet

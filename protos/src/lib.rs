@@ -1,5 +1,5 @@
-//! Everything two PeerNet processes must agree on: REST bodies, token claims, limits and, behind the feature `grpc`,
-//! the gRPC messages.
+//! Everything two PeerNet processes must agree on: REST bodies, token claims and limits. The gRPC messages are behind the
+//! feature `grpc`, and signing and checking tokens behind the feature `tokens`.
 //!
 //! Wire types are dumb: strings and numbers as they travel. The crates that use them convert once, in their `wire.rs`,
 //! to the engine's validated types.
@@ -11,3 +11,5 @@ pub mod rest;
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
+#[cfg(feature = "tokens")]
+pub mod tokens;

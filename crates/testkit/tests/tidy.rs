@@ -25,12 +25,13 @@ const UNSAFE_FILES: &[&str] = &[
 /// Which of our crates each of our crates may use outside tests.
 const ARROWS: &[(&str, &[&str])] = &[
     ("protos", &[]),
+    ("crates/arguments", &[]),
     ("crates/engine", &[]),
     ("crates/threads", &[]),
     ("crates/door", &["peernet-threads"]),
     ("crates/testkit", &["peernet-protos"]),
-    ("tracker", &["peernet-door", "peernet-engine", "peernet-protos", "peernet-threads"]),
-    ("peer", &["peernet-door", "peernet-engine", "peernet-protos", "peernet-threads"]),
+    ("tracker", &["peernet-arguments", "peernet-door", "peernet-engine", "peernet-protos", "peernet-threads"]),
+    ("peer", &["peernet-arguments", "peernet-door", "peernet-engine", "peernet-protos", "peernet-threads"]),
     ("bench", &["peernet-engine", "peernet-protos", "peernet-testkit", "peernet-tracker"]),
     ("fuzz", &["peernet", "peernet-door", "peernet-engine", "peernet-protos", "peernet-tracker"]),
 ];

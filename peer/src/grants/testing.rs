@@ -44,7 +44,7 @@ impl Tracker {
     pub(crate) fn sign_as(&self, typ: &str, claims: &GrantClaims) -> String {
         let header = Header { typ: Some(typ.to_owned()), kid: Some(self.id()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(&self.key.serialize_der());
-        jsonwebtoken::encode(&header, claims, &key).expect("our own key signs our own claims")
+        peernet_protos::tokens::encode(&header, claims, &key).expect("our own key signs our own claims")
     }
 
     fn id(&self) -> String {

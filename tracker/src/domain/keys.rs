@@ -19,6 +19,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use peernet_engine::ids::{DeviceId, FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::claims::{ACCESS_TYP, AccessClaims, GRANT_AUDIENCE, GRANT_TYP, GrantClaims, ISSUER};
+use peernet_protos::tokens;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -193,8 +194,7 @@ impl Keys {
             // scope.
             scope: caller.device.map(|_| caller.scopes.to_string()),
         };
-        let text =
-            jsonwebtoken::encode(&self.header, &claims, &self.signing).expect("our own key signs our own claims");
+        let text = tokens::encode(&self.header, &claims, &self.signing).expect("our own key signs our own claims");
         Token { text, expires_at: claims.exp }
     }
 
@@ -212,7 +212,7 @@ impl Keys {
             public: request.public,
         };
         let text =
-            jsonwebtoken::encode(&self.grant_header, &claims, &self.signing).expect("our own key signs our own claims");
+            tokens::encode(&self.grant_header, &claims, &self.signing).expect("our own key signs our own claims");
         Token { text, expires_at: claims.exp }
     }
 
@@ -237,11 +237,11 @@ impl Keys {
             return None;
         }
         let claims = if kid.is_none() || kid == self.header.kid {
-            jsonwebtoken::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims
+            tokens::decode::<AccessClaims>(token, &self.checking, &self.validation).ok()?.claims
         } else {
             let trusted = self.trusted.read().unwrap_or_else(PoisonError::into_inner);
             let (_, key) = trusted.get(&kid?)?;
-            jsonwebtoken::decode::<AccessClaims>(token, key, &self.validation).ok()?.claims
+            tokens::decode::<AccessClaims>(token, key, &self.validation).ok()?.claims
         };
         Some(Remembered { caller: caller_of(&claims)?, expires_at: claims.exp })
     }

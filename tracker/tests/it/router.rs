@@ -78,8 +78,9 @@ fn published_keys_check_a_token_offline() {
         let header = jsonwebtoken::decode_header(token).unwrap();
         let key = jsonwebtoken::DecodingKey::from_jwk(keys.find(&header.kid.unwrap()).unwrap()).unwrap();
         let validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
-        let claims =
-            jsonwebtoken::decode::<peernet_protos::claims::AccessClaims>(token, &key, &validation).unwrap().claims;
+        let claims = peernet_protos::tokens::decode::<peernet_protos::claims::AccessClaims>(token, &key, &validation)
+            .unwrap()
+            .claims;
         assert_eq!((Some(claims.sub.as_str()), claims.generation), (body["peer_id"].as_str(), 0));
     });
 }

@@ -29,6 +29,14 @@ fn a_token_is_valid_until_it_expires_even_after_a_restart() {
     }
 }
 
+/// HMAC-SHA-256 (RFC 2104), with which a forger signs when it takes a public key for a secret.
+fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
+    assert!(key.len() <= 64, "longer keys would be hashed first");
+    let pad = |byte: u8| (0..64).map(|at| key.get(at).copied().unwrap_or(0) ^ byte).collect::<Vec<u8>>();
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
 #[test]
 fn nothing_but_our_own_untouched_tokens_is_good() {
     let (ours, theirs) = (folder(), folder());
@@ -41,16 +49,14 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         r#"{"iss":"peernet-tracker","sub":"07070707-0707-4707-8707-070707070707","exp":9999999999,"iat":1,"gen":0}"#,
     );
     let public = BASE64URL_NOPAD.encode(&keys.public);
-    let hs256 = jsonwebtoken::encode(
-        &Header::new(Algorithm::HS256),
-        &serde_json::json!({"iss": ISSUER, "sub": PeerId([7; 16]).to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0}),
-        &EncodingKey::from_secret(public.as_bytes()),
-    )
-    .expect("signs");
+    let hs256 = [keys.public.to_vec(), public.into_bytes()].map(|secret| {
+        let message = format!("{}.{other_claims}", encode(r#"{"alg":"HS256","typ":"JWT"}"#));
+        format!("{message}.{}", BASE64URL_NOPAD.encode(&hmac_sha256(&secret, message.as_bytes())))
+    });
     let signed_for = |iss: &str| {
         let (iss, sub) = (iss.to_owned(), ACCOUNT.to_string());
         let claims = AccessClaims { iss, sub, iat: 1, exp: 9_999_999_999, ..AccessClaims::default() };
-        jsonwebtoken::encode(&keys.header, &claims, &keys.signing).expect("signs")
+        tokens::encode(&keys.header, &claims, &keys.signing).expect("signs")
     };
     let bad = [
         // Signed with our own key, for another purpose.
@@ -66,7 +72,8 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         format!("{good}A"),
         good[..good.len() - 2].to_owned(),
         open(&theirs).issue(NOW, &Caller::account(ACCOUNT, 0)).text,
-        hs256,
+        hs256[0].clone(),
+        hs256[1].clone(),
         "a".repeat(1 << 20),
     ];
     for token in bad {
@@ -97,7 +104,7 @@ fn tokens_without_a_device_have_every_scope() {
         let mut claims =
             json!({"iss": ISSUER, "sub": ACCOUNT.to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0});
         claims.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
-        keys.verify(NOW, &jsonwebtoken::encode(&keys.header, &claims, &keys.signing).expect("signs"))
+        keys.verify(NOW, &tokens::encode(&keys.header, &claims, &keys.signing).expect("signs"))
     };
     assert_eq!(verified(json!({})), Some(Caller::account(ACCOUNT, 0)));
     let scopes = |scope: &str| verified(json!({"scope": scope})).expect("is good").scopes;
@@ -116,7 +123,7 @@ fn read_grant(keys: &Keys, token: &str) -> Option<GrantClaims> {
     let mut validation = keys.validation.clone();
     validation.set_audience(&[GRANT_AUDIENCE]);
     validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
-    let claims = jsonwebtoken::decode::<GrantClaims>(token, &keys.checking, &validation).ok()?.claims;
+    let claims = tokens::decode::<GrantClaims>(token, &keys.checking, &validation).ok()?.claims;
     (header.typ.as_deref() == Some(GRANT_TYP)).then_some(claims)
 }
 
@@ -143,7 +150,7 @@ fn a_grant_is_no_access_token_and_an_access_token_no_grant() {
     // Whichever of the two marks is there: the type in the header, or the audience among the claims.
     let mut all = json!({"iss": ISSUER, "sub": ACCOUNT.to_string(), "exp": 9_999_999_999u64, "iat": 1, "gen": 0,
         "jti": "x", "file": "01", "more": [], "public": true});
-    let signed = |claims: &Value, header: &Header| jsonwebtoken::encode(header, claims, &keys.signing).expect("signs");
+    let signed = |claims: &Value, header: &Header| tokens::encode(header, claims, &keys.signing).expect("signs");
     assert_eq!(keys.verify(NOW, &signed(&all, &keys.grant_header)), None, "the type of a grant");
     assert_eq!(keys.verify(NOW, &signed(&all, &Header { typ: None, ..keys.header.clone() })), None, "no type");
     assert_eq!(read_grant(&keys, &signed(&all, &keys.grant_header)), None, "no audience");
@@ -156,6 +163,14 @@ fn a_grant_is_no_access_token_and_an_access_token_no_grant() {
 }
 
 #[test]
+fn a_key_is_named_by_its_rfc_7638_thumbprint() {
+    // RFC 8037, appendix A.3.
+    let public = BASE64URL_NOPAD.decode(b"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("base64url");
+    let public = public.try_into().expect("32 bytes");
+    assert_eq!(thumbprint(&public), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+}
+
+#[test]
 fn the_published_key_checks_our_tokens_and_names_itself() {
     let folder = folder();
     let keys = open(&folder);
@@ -163,9 +178,8 @@ fn the_published_key_checks_our_tokens_and_names_itself() {
     let token = keys.issue(NOW, &Caller::account(ACCOUNT, 0)).text;
     let kid = jsonwebtoken::decode_header(&token).expect("a header").kid.expect("names its key");
     let key = set.find(&kid).expect("is published");
-    assert_eq!(key.thumbprint(jsonwebtoken::jwk::ThumbprintHash::SHA256).expect("a thumbprint"), kid);
     let key = DecodingKey::from_jwk(key).expect("a key");
-    assert!(jsonwebtoken::decode::<AccessClaims>(&token, &key, &keys.validation).is_ok());
+    assert!(tokens::decode::<AccessClaims>(&token, &key, &keys.validation).is_ok());
     assert!(!keys.key_set().to_string().contains("\"d\""), "the private half stays private");
 }
 
