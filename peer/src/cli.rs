@@ -1,34 +1,30 @@
-//! The command line, in two layers: what was typed (`args`) and what it means (one module per group of commands).
+//! The command line, in two layers: `arguments` reads what was typed, and each command in `commands` carries it out.
 //!
-//! Results go to standard output, everything else to standard error. `--json` makes the result one JSON document.
+//! Results go to standard output, everything else to standard error. With `--json` the result is one JSON document.
 
-mod access;
 mod account;
-mod args;
-mod completions;
+mod arguments;
+mod command;
+mod commands;
 mod config;
 mod context;
-mod daemon;
-mod devices;
-mod download;
 mod exit;
-mod groups;
 mod limits;
-mod metrics;
 mod output;
-mod password;
 mod progress;
-mod query;
-mod share;
+mod secrets;
+mod shares;
 mod signals;
 mod since;
-mod status;
-mod stream;
+mod stdout;
+mod visibility;
 mod watch;
 
 use std::process::ExitCode;
 
-use args::{Command, Peernet};
+use arguments::Parsed;
+use command::{OutputOptions as _, Run as _};
+use commands::Command;
 use context::Context;
 use exit::{Exit, Failure};
 use output::Output;
@@ -36,16 +32,16 @@ use output::Output;
 pub use config::{CONFIG_KEYS, Config, ENVIRONMENT};
 pub use exit::EXIT_CODES;
 
-/// Runs the program with the process's arguments and environment.
+/// Runs the program with the arguments and the environment of this process.
 pub fn main() -> ExitCode {
     let typed: Vec<_> = std::env::args_os().skip(1).collect();
-    let exit = match args::parse(&typed) {
-        args::Parsed::Command(command) => run(command),
-        args::Parsed::Text(text) => {
+    let exit = match arguments::parse(&typed) {
+        Parsed::Command(command) => run(command),
+        Parsed::Text(text) => {
             output::print_line(text.trim_end());
             Exit::Ok
         }
-        args::Parsed::Usage { message, json, streams } => {
+        Parsed::Usage { message, json, streams } => {
             Output::new(json, false).beside_a_stream(streams).failure(&Failure { exit: Exit::Usage, message });
             Exit::Usage
         }
@@ -53,38 +49,14 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit.code())
 }
 
-fn run(Peernet { command }: Peernet) -> Exit {
+fn run(command: Command) -> Exit {
     let output = Output::new(command.json(), command.quiet()).beside_a_stream(command.streams());
-    let result = Context::new(output.clone()).and_then(|context| dispatch(&context, command));
+    let result = Context::new(output.clone()).and_then(|context| command.run(&context));
     match result {
         Ok(exit) => exit,
         Err(failure) => {
             output.failure(&failure);
             failure.exit
         }
-    }
-}
-
-fn dispatch(context: &Context, command: Command) -> Result<Exit, Failure> {
-    match command {
-        Command::Register(typed) => account::register(context, typed),
-        Command::Login(typed) => account::login(context, typed),
-        Command::Password(typed) => account::password(context, typed),
-        Command::Logout(typed) => devices::logout(context, &typed),
-        Command::Devices(typed) => devices::devices(context, typed),
-        Command::Share(typed) => share::share(context, typed),
-        Command::Unshare(typed) => share::unshare(context, typed),
-        Command::Access(typed) => access::access(context, &typed),
-        Command::Withdraw(typed) => access::withdraw(context, &typed),
-        Command::Groups(typed) => groups::groups(context, &typed),
-        Command::Download(typed) => download::download(context, typed),
-        Command::List(typed) => query::list(context, typed),
-        Command::Search(typed) => query::search(context, typed),
-        Command::Status(typed) => status::status(context, typed),
-        Command::Verify(typed) => query::verify(context, typed),
-        Command::Link(typed) => query::link(context, typed),
-        Command::Daemon(typed) => daemon::daemon(context, typed),
-        Command::Limit(typed) => limits::limit(context, &typed),
-        Command::Completions(typed) => completions::completions(context, typed),
     }
 }

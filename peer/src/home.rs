@@ -1,7 +1,12 @@
-//! The folders a node lives in: configuration and state, by the XDG rules or all under `PEERNET_HOME`.
+//! The folders and files of a node: configuration and state, by the XDG rules or all under `PEERNET_HOME`.
+//!
+//! The state folder has mode 0700 and its files 0600. Every write replaces a file whole and is synced, so that a crash
+//! leaves the old file or the new one. Several processes may use one folder; `credentials.lock` and `serving.lock` order
+//! them.
 
 mod atomic;
 mod credentials;
+mod error;
 mod identity;
 mod lock;
 mod small;
@@ -13,20 +18,19 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::NodeError;
-
 use atomic::remove_if_there;
 pub(crate) use atomic::write_atomically;
 pub use credentials::{Credentials, CredentialsFile, DeviceLogin};
+pub use error::HomeError;
 pub use identity::IdentityFiles;
 pub(crate) use lock::HomeLock;
 pub use trust::TrustFile;
 pub use version1::{Version1Config, parse_version1};
 
-/// Only the owner may look into our folders.
+/// The mode of our folders: only the owner may look into them.
 const FOLDER_MODE: u32 = 0o700;
 
-/// Where configuration and state lie.
+/// The places of configuration and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     config: PathBuf,
@@ -35,15 +39,17 @@ pub struct Home {
 }
 
 impl Home {
-    /// Everything under one folder. Version 1's configuration is not looked for.
+    /// Puts everything into one folder. Version 1's configuration is not looked for.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
         let folder = folder.into();
         Self { config: folder.clone(), state: folder, version1: None }
     }
 
-    /// As the environment says: `PEERNET_HOME`, or `XDG_CONFIG_HOME` and `XDG_STATE_HOME`, or `HOME/.config` and
-    /// `HOME/.local/state`. `var` reads one variable; empty ones count as absent, relative XDG ones too (their rule).
-    pub fn from_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, NodeError> {
+    /// Finds the folders by the environment: `PEERNET_HOME`, or `XDG_CONFIG_HOME` and `XDG_STATE_HOME`, or `HOME/.config`
+    /// and `HOME/.local/state`.
+    ///
+    /// `var` reads one variable. Empty variables count as absent. So do relative XDG paths, as their specification says.
+    pub fn from_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, HomeError> {
         let path = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = path("HOME");
         let version1 = home.as_ref().map(|home| home.join(".peernet/config.yaml"));
@@ -56,66 +62,64 @@ impl Home {
         };
         match (xdg("XDG_CONFIG_HOME", ".config"), xdg("XDG_STATE_HOME", ".local/state")) {
             (Some(config), Some(state)) => Ok(Self { config, state, version1 }),
-            _ => Err(NodeError::Invalid(
-                "neither HOME nor PEERNET_HOME is set: say where to keep state with PEERNET_HOME".to_owned(),
-            )),
+            _ => Err(HomeError::NoFolder),
         }
     }
 
-    /// `config.toml`, which may be absent.
+    /// Returns the path of `config.toml`, which may be absent.
     pub fn config_file(&self) -> PathBuf {
         self.config.join("config.toml")
     }
 
-    /// The folder of everything that lasts.
+    /// Returns the folder of the account, the shares and the control socket.
     pub fn state_folder(&self) -> &Path {
         &self.state
     }
 
-    /// One file per share.
+    /// Returns the folder with one file per share.
     pub fn shares_folder(&self) -> PathBuf {
         self.state.join("shares")
     }
 
-    /// The account's tokens, mode 0600.
+    /// Returns the file of the account's tokens.
     pub fn credentials(&self) -> CredentialsFile {
         CredentialsFile::new(self.state.join("credentials.json"))
     }
 
-    /// The device key, its certificate, and who is expelled, each of mode 0600.
+    /// Returns the files of the device's keys, its certificate and the revoked accounts.
     pub fn identity(&self) -> IdentityFiles {
         IdentityFiles::new(self.state.clone())
     }
 
-    /// Whom this node takes for the authorities of its swarms, mode 0600.
+    /// Returns the file of the authorities that this node trusts.
     pub fn trust(&self) -> TrustFile {
         TrustFile::new(self.state.join("trust.json"))
     }
 
-    /// The daemon's control socket.
+    /// Returns the path of the daemon's control socket.
     pub fn control_socket(&self) -> PathBuf {
         self.state.join("control.sock")
     }
 
-    /// Held by the one node that serves this folder's shares.
+    /// Returns the lock file of the one node that serves this folder's shares.
     pub(crate) fn lock_file(&self) -> PathBuf {
         self.state.join("serving.lock")
     }
 
-    /// Version 1's configuration file, where one may lie.
+    /// Returns the path at which version 1 kept its configuration, if it is to be looked for.
     pub fn version1_file(&self) -> Option<&Path> {
         self.version1.as_deref()
     }
 
-    /// Makes the state folder, mode 0700, and takes others' access away where it is there and open to them.
-    pub(crate) fn prepare(&self) -> Result<(), NodeError> {
+    /// Makes the state folder with mode 0700, or closes it to others if it exists.
+    pub(crate) fn prepare(&self) -> Result<(), HomeError> {
         private_folder(&self.state)
     }
 }
 
-/// Makes `folder` and its parents; `folder` itself is the owner's alone.
-pub(crate) fn private_folder(folder: &Path) -> Result<(), NodeError> {
-    let failed = NodeError::local("making the folder", folder);
+/// Makes `folder` and its parents, and closes `folder` itself to others.
+pub(crate) fn private_folder(folder: &Path) -> Result<(), HomeError> {
+    let failed = HomeError::io("making the folder", folder);
     let made = fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).and_then(|()| {
         let mode = fs::metadata(folder)?.permissions().mode();
         match mode & 0o077 {

@@ -1,8 +1,8 @@
-//! Who this node is to other peers: a key that never leaves its folder, a short-lived certificate of the swarm's authority that
-//! names its account, and whom it trusts.
+//! The identity of a node to other peers: a key that never leaves its folder, a short-lived certificate of the swarm's authority
+//! that names its account, and the authorities that it trusts.
 //!
-//! What the tracker sends is looked at here before it is believed: gRPC's C core takes certificates as text, and what it makes of a
-//! wrong one is found out only when others call.
+//! Certificates from the tracker are checked here before they are used. gRPC's C core takes them as text, and would report a
+//! wrong one only when another peer calls.
 
 mod bundle;
 mod device;
@@ -29,14 +29,14 @@ pub(crate) use keeper::{Heard, Issuer, Keeper};
 pub(crate) use key::{new_key, request};
 pub use membership::Membership;
 
-/// Why a certificate is of no use.
+/// Why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityError {
-    /// No certificates, or something else, where certificates should be.
+    /// The text holds no certificates, or something else.
     Malformed(&'static str),
-    /// The key on this disk cannot be read.
+    /// The node's key cannot be read.
     Key,
-    /// It is not of our key, not for our account, not by these authorities, or not of this time.
+    /// The certificate does not fit the key, the account, the authorities or the time.
     NotOurs(String),
 }
 
@@ -52,32 +52,32 @@ impl fmt::Display for IdentityError {
 
 impl std::error::Error for IdentityError {}
 
-/// A certificate with its key, and whom its owner trusts. Known to fit together.
+/// A certificate, its key and the trusted authorities, which have been checked to fit together.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Identity {
     peer: PeerId,
     device: Option<DeviceId>,
     certificate: String,
-    // A secret: not in Debug, and handed to gRPC only.
+    // A secret: it is not part of Debug, and only gRPC gets it.
     key: String,
     authorities: Bundle,
     obtained_at: u64,
     expires_at: u64,
 }
 
-/// What an [`Identity`] is made of.
+/// The parts of an [`Identity`].
 pub struct IdentityParts {
     /// The account.
     pub peer: PeerId,
-    /// Its key, PKCS #8 in PEM form.
+    /// The account's key on this device, PKCS #8 in PEM form.
     pub key: String,
     /// The certificate, PEM.
     pub certificate: String,
-    /// Whom to trust, PEM.
+    /// The certificates of the trusted authorities, PEM.
     pub authorities: String,
-    /// When it was given, seconds since 1970-01-01 UTC.
+    /// When the certificate was issued, seconds since 1970-01-01 UTC.
     pub obtained_at: u64,
-    /// When it ends, likewise.
+    /// When the certificate expires, in the same unit.
     pub expires_at: u64,
 }
 
@@ -91,10 +91,11 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Checks that the certificate is of this key, names this account, and was good when it was given.
+    /// Checks that the certificate fits the key, names the account, and was valid when it was issued.
     pub fn new(parts: IdentityParts) -> Result<Self, IdentityError> {
         let IdentityParts { peer, key, certificate, authorities, obtained_at, expires_at } = parts;
-        let (chain, authorities) = (Bundle::parse(&certificate)?, Bundle::parse(&authorities)?);
+        let chain = Bundle::parse(&certificate)?;
+        let authorities = Bundle::parse(&authorities)?;
         let secret = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| IdentityError::Key)?;
         let not_ours = |error: rustls::Error| IdentityError::NotOurs(error.to_string());
         CertifiedKey::from_der(chain.certificates().to_vec(), secret, &ring::default_provider()).map_err(not_ours)?;
@@ -106,52 +107,52 @@ impl Identity {
         Ok(Self { peer, device, certificate: chain.pem(), key, authorities, obtained_at, expires_at })
     }
 
-    /// The account it names.
+    /// Returns the account.
     pub fn peer(&self) -> PeerId {
         self.peer
     }
 
-    /// The device it names beside the account, where there is one.
+    /// Returns the device, if the certificate names one.
     pub fn device(&self) -> Option<DeviceId> {
         self.device
     }
 
-    /// Whom it trusts.
+    /// Returns the trusted authorities.
     pub fn authorities(&self) -> &Bundle {
         &self.authorities
     }
 
-    /// When it was given, seconds since 1970-01-01 UTC.
+    /// Returns when the certificate was issued, in seconds since 1970-01-01 UTC.
     pub fn obtained_at(&self) -> u64 {
         self.obtained_at
     }
 
-    /// When it ends, likewise.
+    /// Returns when the certificate expires, in seconds since 1970-01-01 UTC.
     pub fn expires_at(&self) -> u64 {
         self.expires_at
     }
 
-    /// Whether half of its life is over at `now`, so that it is time for another.
+    /// Reports whether half of the certificate's life is over at `now`, so that it is to be renewed.
     pub fn is_stale(&self, now: u64) -> bool {
         now >= self.renew_at()
     }
 
-    /// When half of its life is over.
+    /// Returns when half of the certificate's life is over.
     pub(crate) fn renew_at(&self) -> u64 {
         self.obtained_at + self.expires_at.saturating_sub(self.obtained_at) / 2
     }
 
-    /// Whether it has ended at `now`.
+    /// Reports whether the certificate has expired at `now`.
     pub fn is_expired(&self, now: u64) -> bool {
         now >= self.expires_at
     }
 
-    /// The certificate, PEM.
+    /// Returns the certificate, PEM.
     pub(crate) fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// The secret.
+    /// Returns the key, a secret.
     pub(crate) fn key(&self) -> &str {
         &self.key
     }
@@ -161,7 +162,7 @@ fn verifier(authorities: &Bundle) -> Result<Arc<WebPkiServerVerifier>, IdentityE
     let mut roots = RootCertStore::empty();
     let (_, unusable) = roots.add_parsable_certificates(authorities.certificates().iter().cloned());
     if unusable > 0 {
-        return Err(IdentityError::Malformed("one of the authorities is no certificate"));
+        return Err(IdentityError::Malformed("one of the authorities is not a certificate"));
     }
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
         .build()
@@ -177,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_certificate_of_this_key_account_and_authority_is_an_identity() {
+    fn only_a_certificate_of_this_key_account_and_authority_fits() {
         let (authority, other) = (Authority::new(), Authority::new());
         let (alice, bob) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
         let parts = || authority.parts(alice, Life::day());
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_stale_after_half_its_life_and_its_key_is_not_shown() {
+    fn an_identity_is_stale_after_half_its_life_and_hides_its_key() {
         let life = Life { obtained_at: 1_000, expires_at: 3_000 };
         let identity = Authority::new().identity_for(PeerId::from_random([1; 16]), life);
         assert_eq!([1_999, 2_000].map(|now| identity.is_stale(now)), [false, true]);

@@ -1,7 +1,7 @@
 //! PeerNet's peer as a library: share large files and download them from other peers, in blocking calls.
 //!
-//! [`Node`] is the whole of it for most programs: an account at a tracker, files on offer, downloads. It brings its own
-//! threads, needs no async runtime, and keeps what must last in one folder. The `peernet` command line is built on it.
+//! Most programs need only [`Node`]: it has an account at a tracker, shares files and downloads others. It runs its own
+//! threads, needs no async runtime, and stores everything in one folder. The `peernet` command line is built on it.
 //!
 //! ```no_run
 //! use peernet::{Cancel, DownloadOptions, Node, Target};
@@ -10,12 +10,12 @@
 //! let node = Node::builder().home("/var/lib/app/peernet").tracker("https://tracker.example:8080").build()?;
 //! node.register("correct horse battery staple")?;
 //!
-//! // Offer a file: listen, hash, announce.
+//! // Share a file: listen, hash, announce.
 //! node.serve()?;
 //! let shared = node.share("/data/model.bin", &mut |_| {}, &Cancel::new())?;
 //! println!("{}", shared.link);
 //!
-//! // Fetch one, by its hash or by such a link.
+//! // Download a file, by its hash or its link.
 //! let target = Target::parse(&shared.file_hash.to_string())?;
 //! let options = DownloadOptions { output: Some("copy.bin".into()), ..DownloadOptions::default() };
 //! let done = node.download(&target, &options, &mut |_| {}, &Cancel::new())?;
@@ -25,10 +25,13 @@
 //! # }
 //! ```
 //!
-//! What crosses a network is encrypted and both sides prove who they are, by certificates of the swarm's own authority, which
-//! [`Node::register`] and [`Node::login`] bring. Whoever wants plaintext says so: [`Builder::allow_plaintext`].
+//! All connections are encrypted, and both sides prove their account with certificates of the swarm's own authority.
+//! [`Node::register`] and [`Node::login`] get the certificate. Unencrypted connections have to be allowed explicitly:
+//! [`Builder::allow_plaintext`].
 //!
-//! Without the default feature `cli` the command line's own dependencies are left out.
+//! Programs that embed the library leave out the default feature `cli`, which brings the dependencies of the command line.
+//! Tokens are checked with the crate `jsonwebtoken`, which has one crypto provider per process. A program that uses that
+//! crate itself with other algorithms than Ed25519 installs its provider before it builds a node.
 
 mod announce;
 pub mod cancel;
@@ -37,10 +40,9 @@ pub mod cli;
 mod clock;
 pub mod connect;
 #[cfg(feature = "cli")]
-mod control;
+mod daemon;
 pub mod discovery;
 pub mod download;
-pub mod error;
 pub mod grants;
 pub mod grpc;
 pub mod hashing;
@@ -64,12 +66,12 @@ pub use discovery::tracker::{
     AtTracker, Audience, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls,
 };
 pub use download::{FetchProgress, Phase, SourceProgress};
-pub use error::NodeError;
 pub use hashing::HashProgress;
 pub use identity::Fingerprint;
 pub use log::{Level, Log};
 pub use memory::MemoryMax;
-pub use node::{Builder, DownloadOptions, Downloaded, Node, Shared};
+pub use node::error;
+pub use node::{Builder, DownloadOptions, Downloaded, Node, NodeError, Shared};
 pub use peernet_engine::bottleneck::Bottleneck;
 pub use peernet_engine::ids::DeviceId;
 pub use peernet_engine::link::{Link, Target};

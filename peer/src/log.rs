@@ -1,14 +1,15 @@
-//! Where the node says what happens in its background threads: a function the program gives. A library prints nothing.
+//! The log of a node's background threads: a function that the embedding program provides. The library prints nothing
+//! itself.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// How much a message matters.
+/// The severity of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Worth knowing: started, announced again.
+    /// An event of normal operation, such as a start.
     Info,
-    /// Something does not work as it should, and the node goes on.
+    /// A failure that the node works around.
     Warn,
 }
 
@@ -21,20 +22,20 @@ impl fmt::Display for Level {
     }
 }
 
-/// What a program gives to hear them.
+/// The function that takes messages.
 type Sink = dyn Fn(Level, &str) + Send + Sync;
 
-/// Takes messages; cheap to clone. Called from any thread, must not block for long.
+/// Takes messages from any thread; cheap to clone. The function behind it must not block for long.
 #[derive(Clone)]
 pub struct Log(Arc<Sink>);
 
 impl Log {
-    /// To this function.
+    /// Passes messages to this function.
     pub fn new(to: impl Fn(Level, &str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(to))
     }
 
-    /// To nowhere.
+    /// Drops all messages.
     pub fn silent() -> Self {
         Self::new(|_, _| {})
     }

@@ -1,9 +1,10 @@
-//! A node: one account, what it shares, and its downloads, in one process. The embedding API.
+//! The embedding API: a node is one account, its shares and its downloads, in one process.
 
 mod access;
 mod builder;
 mod device;
 mod download;
+pub mod error;
 mod link;
 mod member;
 mod place;
@@ -20,7 +21,6 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 
 use crate::cancel::Cancel;
 use crate::discovery::tracker::{Hits, LoginName, Me, TrackerClient};
-use crate::error::NodeError;
 use crate::home::{Credentials, Home};
 use crate::identity::Fingerprint;
 use crate::log::Log;
@@ -35,23 +35,23 @@ use crate::upload::{Held, UploadLimits};
 #[cfg(feature = "cli")]
 pub(crate) use access::IS_DIRECTORY;
 pub use builder::Builder;
+pub use error::NodeError;
 use member::Standing;
 use running::Running;
 
-/// How long the end waits for an exchange of tokens that is under way.
+/// How long [`Node::stop`] waits for an exchange of tokens that has begun.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// One account, its shares and its downloads. All calls block; they may come from several threads at once.
+/// One account, its shares and its downloads. All calls block, and may come from several threads at once.
 ///
-/// Nothing runs in the background until [`Node::serve`] or [`Node::download`] is called; [`Node::stop`], or dropping the
-/// node, ends what does.
+/// Background threads run only after [`Node::serve`] or [`Node::download`]. [`Node::stop`] or dropping the node ends them.
 pub struct Node {
     home: Home,
     tracker: Arc<TrackerClient>,
     shares: Arc<Shares>,
     settings: Settings,
     standing: Mutex<Standing>,
-    /// For links, where this node is no member yet.
+    /// The swarm's authority for links, if this node is no member yet.
     authority: Mutex<Option<Fingerprint>>,
     log: Log,
     stop: Cancel,
@@ -62,11 +62,11 @@ pub struct Node {
     limits: Mutex<SpeedLimits>,
 }
 
-/// How a node serves.
+/// The settings of a node that serves.
 #[derive(Debug, Clone)]
 struct Settings {
     listen: String,
-    /// Where plaintext is allowed.
+    /// The address for unencrypted connections, if they are allowed.
     plaintext_listen: Option<String>,
     address: Option<String>,
     site: Option<String>,
@@ -74,99 +74,100 @@ struct Settings {
     lasting: bool,
 }
 
-/// A file or directory on offer.
+/// A shared file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
-    /// Where it lies, absolute.
+    /// Its absolute path.
     pub path: PathBuf,
-    /// SHA-256 of the file; of a directory its listing's.
+    /// The SHA-256 of the file, or of a directory's listing.
     pub file_hash: FileHash,
-    /// What stands for its chunk hashes.
+    /// The id of its manifest, which verifies each chunk.
     pub manifest_id: ManifestId,
-    /// What others see as its name.
+    /// The name that other peers see.
     pub file_name: String,
-    /// Bytes; of a directory those of all its files.
+    /// Bytes of the file, or of all files of a directory.
     pub size: u64,
-    /// How many chunks it has; of a directory those of listing and pack.
+    /// The number of chunks of the file, or of a directory's listing and pack.
     pub chunks: u32,
-    /// For others to download it with.
+    /// The link for downloading it.
     pub link: String,
-    /// What there is to know about a directory; `None` for a file.
+    /// Facts about a directory; `None` for a file.
     pub directory: Option<DirectoryInfo>,
-    /// Symbolic links and special files in a directory, which are not part of the share.
+    /// The number of symbolic links and special files in a directory. They are not part of the share.
     pub left_out: u64,
-    /// The key with which this account has signed it as its own; `None` where the tracker has no such signature.
+    /// The key with which this account has signed it as its publisher; `None` if the tracker has no such signature.
     pub signed_with: Option<PublicationKey>,
 }
 
-/// How to download.
+/// The options of a download.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DownloadOptions {
-    /// A folder, for the source's name in it, or a file. What does not exist yet is a folder when it ends with a slash
-    /// or has no extension. By default the current folder.
+    /// The output: a folder, in which the file gets the name that the source gives, or a file. A path that does not exist
+    /// is a folder if it ends with a slash or has no extension. By default the current folder.
     pub output: Option<PathBuf>,
-    /// Replace what is at the final path. Otherwise that is [`NodeError::Exists`], unless it is the file asked for.
+    /// Replace an existing file at the final path. Without this it is [`NodeError::Exists`], unless it is the wanted file.
     pub force: bool,
-    /// Name it `<hash>.download`, as version 1 did.
+    /// Name the file `<hash>.download`, as version 1 did.
     pub version1_name: bool,
-    /// Share it from then on.
+    /// Share the file from then on.
     pub share: bool,
-    /// Offer what is there to others while the rest is fetched, and then until [`Node::linger`] or [`Node::stop`]. A node
-    /// that does not serve yet begins to, for files that are worth it.
+    /// Serve finished chunks to other peers during the download, and afterwards until [`Node::linger`] or [`Node::stop`]. A
+    /// node that does not serve yet begins to, if the file is large enough.
     pub offer: bool,
-    /// Of a directory, only the files and empty folders whose relative path one of these patterns names: see
+    /// Of a directory, only the files and empty folders whose relative path matches one of these patterns: see
     /// [`peernet_engine::glob`]. Empty for all.
     pub include: Vec<String>,
-    /// Of a directory, not those that one of these names.
+    /// Of a directory, no files and folders that match one of these patterns.
     pub exclude: Vec<String>,
-    /// Only what this publisher has signed; otherwise [`NodeError::NotFound`], before a byte is fetched.
+    /// Only a file that this publisher has signed; otherwise [`NodeError::NotFound`], before any byte is fetched.
     pub from: Option<Publisher>,
-    /// Do not wait for the disk: faster where it is the slowest part, but a power cut may cost what was fetched.
+    /// Do not wait for the disk. This is faster if the disk is the slowest part, but a power cut may lose fetched chunks.
     pub no_sync: bool,
 }
 
-/// A finished download: of a file, or of a directory.
+/// A finished download of a file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Downloaded {
-    /// Where it is.
+    /// The path of the file or directory.
     pub path: PathBuf,
-    /// SHA-256 of its bytes, verified; of a directory that of its listing, with which every file was verified.
+    /// The verified SHA-256 of the file, or of a directory's listing, with which every file was verified.
     pub file_hash: FileHash,
-    /// What stands for its chunk hashes.
+    /// The id of its manifest.
     pub manifest_id: ManifestId,
-    /// Bytes; of a directory those of the files that were wanted.
+    /// Bytes of the file, or of the wanted files of a directory.
     pub size: u64,
-    /// How many files these are: 1, or of a directory those that were wanted.
+    /// The number of files: 1, or the wanted files of a directory.
     pub files: usize,
-    /// Bytes that came over the network and were right.
+    /// Bytes that came over the network and were verified.
     pub bytes_fetched: u64,
-    /// Bytes that an earlier run had left.
+    /// Bytes that an earlier, interrupted download had left.
     pub bytes_resumed: u64,
-    /// Bytes that were copied from elsewhere on this machine: from what is shared here, or from what was replaced.
+    /// Bytes that were copied on this machine: from shared files, or from the file that was replaced.
     pub bytes_copied: u64,
-    /// Who sent how many right bytes.
+    /// The sources, each with the number of verified bytes that it sent.
     pub sources: Vec<(PeerId, u64)>,
-    /// The file was there already, whole and right; nothing was fetched.
+    /// Whether the file existed already, complete and verified, so that nothing was fetched.
     pub was_there: bool,
-    /// Who publishes it: the first who signed its manifest, or who was asked for; `None` where nobody did, or the tracker did not say.
+    /// The publisher: the first account that signed the manifest, or the requested one. `None` if there is no signature or the
+    /// tracker did not say.
     pub publication: Option<Publication>,
-    /// From the call to the end.
+    /// The time from the call to the end.
     pub took: Duration,
 }
 
 impl Node {
-    /// Starts describing a node.
+    /// Begins to describe a node.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Makes an account at the tracker and logs in. Where the builder's address has an account with this password, logs
-    /// in to that. The password is not kept; the tokens are, with mode 0600.
+    /// Makes an account at the tracker and logs in. If the builder's address has an account with this password, logs in to
+    /// that one. The password is not stored; the tokens are, with mode 0600.
     pub fn register(&self, password: &str) -> Result<PeerId, NodeError> {
         self.register_with(password, None)
     }
 
-    /// The same with the invite code that some trackers want of a new account.
+    /// Does the same with an invite code, which some trackers require for a new account.
     pub fn register_invited(&self, password: &str, invite: &str) -> Result<PeerId, NodeError> {
         self.register_with(password, Some(invite))
     }
@@ -186,83 +187,85 @@ impl Node {
         Ok(account.peer_id)
     }
 
-    /// Sets another password. Every other device of this account is logged out; this one becomes a new one, with its label and scopes.
+    /// Changes the password. All other devices of the account are logged out. This one becomes a new device with its old label
+    /// and scopes.
     pub fn change_password(&self, old: &str, new: &str) -> Result<(), NodeError> {
         self.tracker.change_password(old, new)?;
         Ok(())
     }
 
-    /// The account in use, as it is known here; `None` before [`Node::register`] or [`Node::login`].
+    /// Returns the account as this folder stores it; `None` before [`Node::register`] or [`Node::login`].
     pub fn account(&self) -> Result<Option<Credentials>, NodeError> {
         Ok(self.tracker.account()?)
     }
 
-    /// The account as the tracker sees it.
+    /// Returns the account as the tracker sees it.
     pub fn me(&self) -> Result<Me, NodeError> {
         Ok(self.tracker.me()?)
     }
 
-    /// Files whose name contains every word, newest first, at most `limit` (up to 100); `after` continues an earlier page.
+    /// Searches for files whose name contains every word, newest first, at most `limit` (up to 100). `after` continues an
+    /// earlier page.
     pub fn search(&self, words: &str, limit: usize, after: Option<&str>) -> Result<Hits, NodeError> {
         Ok(self.tracker.search(words, limit, after)?)
     }
 
-    /// Listens, serves everything shared, and keeps it announced. Does nothing when it does already. Needs an account, and a
-    /// certificate of it unless plaintext is allowed. Returns where it listens.
+    /// Listens, serves everything shared and keeps it announced, and returns the address. Does nothing if it serves already.
+    /// Needs an account, and its certificate unless plaintext is allowed.
     pub fn serve(&self) -> Result<SocketAddr, NodeError> {
         self.running.serve(self)
     }
 
-    /// Where it listens; `None` before [`Node::serve`].
+    /// Returns the address that it listens on; `None` before [`Node::serve`].
     pub fn listen_address(&self) -> Option<SocketAddr> {
         self.running.listen_address()
     }
 
-    /// Where it listens in plaintext, if it does.
+    /// Returns the address for unencrypted connections, if there is one.
     pub fn plaintext_address(&self) -> Option<SocketAddr> {
         self.running.plaintext_address()
     }
 
-    /// Payload bytes sent to others since it began to serve.
+    /// Returns the payload bytes sent since it began to serve.
     pub fn bytes_sent(&self) -> u64 {
         self.running.bytes_sent()
     }
 
-    /// Payload bytes received from others, right ones and wrong ones.
+    /// Returns the payload bytes received, verified or not.
     pub fn bytes_received(&self) -> u64 {
         self.throttle.bytes_received()
     }
 
-    /// What its server has done since it began to serve.
+    /// Returns the counters of its server since it began to serve.
     #[cfg(feature = "cli")]
     pub(crate) fn upload_counters(&self) -> crate::grpc::UploadCounters {
         self.running.upload_counters()
     }
 
-    /// Whether the last announce was answered; false before the first.
+    /// Reports whether the tracker answered the last announce; false before the first.
     #[cfg(feature = "cli")]
     pub(crate) fn tracker_answers(&self) -> bool {
         self.running.tracker_answers()
     }
 
-    /// What it is sending and receiving.
+    /// Returns the current uploads and downloads.
     pub fn transfers(&self) -> Transfers {
         let (uploads, calls) = self.running.uploads();
         Transfers { uploads, calls, downloads: self.downloads.list(), connections: self.throttle.connections().count() }
     }
 
-    /// How much it may use.
+    /// Returns the limits in force.
     pub fn limits(&self) -> SpeedLimits {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes how much it may use, from now on. Connections over a new limit go on to their end.
+    /// Changes the limits. Connections over a new limit go on to their end.
     pub fn set_limits(&self, limits: SpeedLimits) {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
         self.running.apply_limits(self);
     }
 
-    /// Bytes of files that it holds in memory now, and the most it ever did at once.
+    /// Returns the bytes of files that it holds in memory now, and the most that it ever held at once.
     pub fn memory_used(&self) -> (usize, usize) {
         self.throttle.memory().used()
     }
@@ -272,23 +275,23 @@ impl Node {
         self.throttle.memory()
     }
 
-    /// Everything shared, ordered by path.
+    /// Returns everything shared, ordered by path.
     pub fn shares(&self) -> Vec<ShareInfo> {
         self.shares.list()
     }
 
-    /// The folders it lives in.
+    /// Returns its folders.
     pub fn home(&self) -> &Home {
         &self.home
     }
 
-    /// The tracker's URL.
+    /// Returns the tracker's URL.
     pub fn tracker_url(&self) -> &str {
         self.tracker.url()
     }
 
-    /// Goes on offering what [`DownloadOptions::offer`] asked for as long as somebody is in the middle of fetching it, at most
-    /// `longest`, and no longer than until `cancel`; then ends the offer. Calls `begins` if there is somebody.
+    /// Keeps serving downloads with [`DownloadOptions::offer`] while other peers are in the middle of fetching them, then stops.
+    /// Waits at most `longest`, and no longer than until `cancel`. Calls `begins` if it has to wait.
     pub fn linger(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
         let held = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
         if !held.is_empty() {
@@ -297,8 +300,8 @@ impl Node {
         held.iter().for_each(|held| self.shares.end(held));
     }
 
-    /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. What was shared
-    /// stays in the folder for the next node. Calling it again does nothing.
+    /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. The list of shares stays
+    /// in the folder for the next node. Calling it again does nothing.
     pub fn stop(&self) {
         self.stop.cancel();
         self.running.stop(&self.log);

@@ -1,5 +1,6 @@
-//! What an operator does from the command line, beside serving: accounts, invites, the audit log, backups, checks of the books and of the
-//! machine. Everything works on the store directly, whether a tracker is running or not.
+//! The operator's work beside serving: accounts, invites, the audit log, backups, and checks of the ledger and the machine.
+//!
+//! Everything works on the store directly, whether or not a tracker is running. Each function returns the text to print.
 
 mod accounts;
 mod audit;
@@ -27,12 +28,12 @@ use crate::boot::{DATABASE_FILE, open_store};
 use crate::store::registry::SCHEMA_VERSION;
 use crate::store::{Store, StoreError};
 
-/// Why a command did not do what it was asked.
+/// Why a command failed.
 #[derive(Debug)]
 pub enum AdminError {
-    /// What was asked for makes no sense.
+    /// An argument makes no sense, or the command does not fit this store.
     Usage(String),
-    /// There is no such account or invite, or it is in the way.
+    /// The account or invite does not exist, or is in that state already.
     No(String),
     /// The store or a file cannot be used.
     Failed(String),
@@ -53,10 +54,10 @@ impl From<StoreError> for AdminError {
     }
 }
 
-/// Shorthand of this module.
+/// The result of a function of this module.
 pub type Result<T> = std::result::Result<T, AdminError>;
 
-/// Opens the store of a tracker that exists; makes and upgrades nothing.
+/// Opens the store of an existing tracker. Makes no tables and upgrades none.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
     if config.database_url.reveal().is_none() {
         embedded_database(config)?;
@@ -74,7 +75,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
     }
 }
 
-/// The embedded database's file, which must be there.
+/// Returns the path of the embedded database, which must exist.
 fn embedded_database(config: &Config) -> Result<PathBuf> {
     let database = config.data_dir.join(DATABASE_FILE);
     match database.exists() {
@@ -83,7 +84,7 @@ fn embedded_database(config: &Config) -> Result<PathBuf> {
     }
 }
 
-/// Refuses texts that would not be kept whole.
+/// Refuses a text that the store cannot keep whole.
 fn check_text(name: &str, text: &str) -> Result<()> {
     let max = crate::store::registry::TEXT_BYTES_MAX;
     let plain = text.len() <= max && !text.chars().any(char::is_control);

@@ -1,22 +1,20 @@
-//! The command line of `peernet-tracker`: what was typed, and what it means.
+//! The command line of `peernet-tracker`, in two layers: `arguments` reads what was typed, and each command in `commands`
+//! carries it out.
 
-mod admin;
 mod arguments;
+mod commands;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
-
 use crate::boot::config::{self, Config, Flags};
-use crate::boot::{Tracker, open_store};
 use crate::ops::log;
-use arguments::Command;
+use commands::{Command, Run as _, ShowConfig};
 
-/// All is well.
+/// The command did what it was asked.
 pub const EXIT_OK: i32 = 0;
-/// The answer is no: not healthy, or the books are wrong.
+/// The answer is no: the tracker is not healthy, or an invariant of the ledger is violated.
 pub const EXIT_NO: i32 = 1;
 /// The command line or the configuration is wrong.
 pub const EXIT_USAGE: i32 = 2;
@@ -34,12 +32,12 @@ pub fn run(args: &[String]) -> i32 {
     if typed.version {
         return say(&format!("peernet-tracker {}", env!("CARGO_PKG_VERSION")));
     }
-    if let Command::DefaultConfig = typed.command {
+    if let Command::Config(ShowConfig { default: true }) = typed.command {
         return say(Config::default().to_toml().trim_end());
     }
     match (load(typed.config.as_deref(), &typed.flags), typed.command) {
-        (Ok(config), command) => run_command(command, config),
-        (Err(error), Command::Doctor { json }) => admin::examine(Err(&error), json),
+        (Ok(config), command) => command.run(config),
+        (Err(error), Command::Doctor(doctor)) => doctor.report(Err(&error)),
         (Err(error), _) => complain(EXIT_USAGE, &error),
     }
 }
@@ -54,69 +52,15 @@ fn load(file: Option<&str>, flags: &Flags) -> Result<Config, config::ConfigError
     Ok(config)
 }
 
-fn run_command(command: Command, config: Config) -> i32 {
-    match command {
-        Command::Serve => serve(config),
-        Command::Health => match crate::admin::check_health(&config) {
-            Ok(()) => say("UP"),
-            Err(why) => complain(EXIT_NO, &why),
-        },
-        Command::Config | Command::DefaultConfig => say(config.to_toml().trim_end()),
-        Command::VerifyLedger { json } => verify_ledger(&config, json),
-        Command::Doctor { json } => admin::examine(Ok(&config), json),
-        Command::Admin(command) => admin::run(command, &config),
-    }
-}
-
-fn serve(config: Config) -> i32 {
-    // Before anything is started, so that no signal is lost.
-    let mut signals = match signal_hook::iterator::Signals::new([SIGTERM, SIGINT]) {
-        Ok(signals) => signals,
-        Err(error) => return complain(EXIT_FAILED, &error),
-    };
-    let tracker = match Tracker::builder().config(config).start() {
-        Ok(tracker) => tracker,
-        Err(error) => return complain(EXIT_FAILED, &error),
-    };
-    say(&format!("peernet-tracker listening on {}", tracker.url()));
-    let signal = signals.forever().next().unwrap_or(SIGTERM);
-    log::info("server", "stopping", &[("signal", &signal)]);
-    if let Err(error) = exit_on_next_signal() {
-        log::warn("server", "a second signal will not hurry the stop", &[("why", &error)]);
-    }
-    tracker.stop();
-    EXIT_OK
-}
-
-fn exit_on_next_signal() -> io::Result<()> {
-    let armed = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
-    for signal in [SIGTERM, SIGINT] {
-        signal_hook::flag::register_conditional_shutdown(signal, EXIT_CUT, std::sync::Arc::clone(&armed))?;
-    }
-    Ok(())
-}
-
-fn verify_ledger(config: &Config, json: bool) -> i32 {
-    if !json && config.database_url.reveal().is_none() && !config.data_dir.exists() {
-        return complain(EXIT_FAILED, &format!("there is no tracker in {}", config.data_dir.display()));
-    }
-    match open_store(config).and_then(|store| crate::admin::verify_ledger(&*store)) {
-        Ok(report) => {
-            say(&if json { report.to_json().to_string() } else { report.to_string() });
-            if report.is_sound() { EXIT_OK } else { EXIT_NO }
-        }
-        Err(error) => complain(EXIT_FAILED, &error),
-    }
-}
-
-/// A line on standard output. Whoever closed it does not want it.
+/// Prints a line on standard output. A reader that has gone away is no error.
 fn say(text: &str) -> i32 {
     let mut out = io::stdout().lock();
-    let _closed = writeln!(out, "{text}").and_then(|()| out.flush());
+    let _reader_gone = writeln!(out, "{text}").and_then(|()| out.flush());
     EXIT_OK
 }
 
+/// Prints a line on standard error and returns `code`.
 fn complain(code: i32, error: &dyn Display) -> i32 {
-    let _closed = writeln!(io::stderr(), "peernet-tracker: {error}");
+    let _reader_gone = writeln!(io::stderr(), "peernet-tracker: {error}");
     code
 }

@@ -1,4 +1,4 @@
-//! The `peernet` program: everything is in the library, so that embedding programs can do the same.
+//! The `peernet` program. All of it is in the library.
 
 use std::process::ExitCode;
 

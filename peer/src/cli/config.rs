@@ -1,4 +1,4 @@
-//! `config.toml`: what need not be typed every time.
+//! `config.toml`: settings that need not be typed every time.
 
 use std::fmt;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::error::NodeError;
+use crate::node::NodeError;
 
-/// Nobody's configuration is longer.
+/// The largest configuration file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// The settings. Every key may be absent; others are refused.
+/// The settings. Every key may be absent; an unknown key is an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

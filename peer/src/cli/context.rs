@@ -1,4 +1,4 @@
-//! What commands have in common: folders, configuration, which tracker, and a node made of them.
+//! What commands have in common: folders, configuration, the tracker, and a node made of them.
 
 use std::fmt;
 use std::fs;
@@ -10,37 +10,57 @@ use super::config::Config;
 use super::exit::Failure;
 use super::output::Output;
 use crate::cancel::Cancel;
-use crate::control::ControlClient;
+use crate::daemon::control::ControlClient;
 use crate::home::{Credentials, Home, HomeLock, Version1Config, parse_version1};
 use crate::identity::Fingerprint;
 use crate::node::{Builder, Node};
 
+/// The environment variable for `--allow-plaintext`.
 const PLAINTEXT_VARIABLE: &str = "PEERNET_ALLOW_PLAINTEXT";
+/// The environment variable for `--ca-fingerprint`.
 const FINGERPRINT_VARIABLE: &str = "PEERNET_CA_FINGERPRINT";
-/// How long a daemon may take from its lock to its socket, and how often it is looked for meanwhile.
+/// How long a starting daemon may take from its lock to its socket.
 const DAEMON_START_MAX: Duration = Duration::from_secs(10);
+/// How often a command looks for the socket of a starting daemon.
 const DAEMON_LOOK: Duration = Duration::from_millis(50);
 
-/// How to speak to the tracker, as far as it was typed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Way<'a> {
-    pub(super) tracker: Option<&'a str>,
+/// How to reach the tracker and other peers, as far as it was typed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct TrackerOptions<'a> {
+    /// A URL, several URLs, or a share link.
+    pub(super) url: Option<&'a str>,
+    /// `swarm` or `public`.
     pub(super) tls: Option<&'a str>,
     pub(super) allow_plaintext: bool,
     pub(super) ca_fingerprint: Option<&'a str>,
     pub(super) plaintext_port: Option<u16>,
 }
 
-/// Set up once per run.
+impl TrackerOptions<'_> {
+    /// Returns these options, and those of `outer` in place of absent ones: options may stand before a subcommand or after
+    /// it.
+    pub(super) fn or(self, outer: Self) -> Self {
+        Self {
+            url: self.url.or(outer.url),
+            tls: self.tls.or(outer.tls),
+            allow_plaintext: self.allow_plaintext || outer.allow_plaintext,
+            ca_fingerprint: self.ca_fingerprint.or(outer.ca_fingerprint),
+            plaintext_port: self.plaintext_port.or(outer.plaintext_port),
+        }
+    }
+}
+
+/// The surroundings of one command.
 pub(super) struct Context {
     pub(super) output: Output,
     pub(super) home: Home,
     pub(super) config: Config,
-    /// Cancelled by Ctrl-C, when a command watches for it.
+    /// Cancelled by Ctrl-C, in commands that watch for signals.
     pub(super) cancel: Cancel,
 }
 
 impl Context {
+    /// Reads the configuration, and takes over version 1's account if there is no other.
     pub(super) fn new(output: Output) -> Result<Self, Failure> {
         let home = Home::from_environment(&|name| std::env::var_os(name))?;
         let config = Config::load(&home.config_file())?;
@@ -49,32 +69,35 @@ impl Context {
         Ok(context)
     }
 
-    /// The tracker's URL as far as it is known without an account, by option, environment or configuration; and whom to trust there, where
-    /// what names the tracker is a share link.
-    fn introduced(&self, typed: Option<&str>) -> Result<(Option<String>, Option<Fingerprint>), Failure> {
+    /// Finds the tracker that an option, the environment or the configuration names, without looking at the account.
+    fn named_tracker(&self, typed: Option<&str>) -> Result<NamedTracker, Failure> {
         let from_environment = || variable("PEERNET_TRACKER");
         let named = typed.map(str::to_owned).or_else(from_environment).or_else(|| self.config.tracker.clone());
-        let Some(text) = named.as_deref().map(str::trim).filter(|text| is_link(text)) else { return Ok((named, None)) };
+        let Some(text) = named.as_deref().map(str::trim).filter(|text| is_link(text)) else {
+            return Ok(NamedTracker { url: named, authority: None });
+        };
         let link: Link = text.parse().map_err(|error| Failure::usage(format!("--tracker: {error}")))?;
         match link.trackers.is_empty() {
             true => Err(Failure::usage("the link names no tracker: give its URL with --tracker")),
-            false => Ok((Some(link.trackers.join(",")), link.authority.map(Fingerprint::new))),
+            false => {
+                Ok(NamedTracker { url: Some(link.trackers.join(",")), authority: link.authority.map(Fingerprint::new) })
+            }
         }
     }
 
-    /// A node with what was typed, and what environment and configuration say.
-    pub(super) fn builder(&self, way: Way<'_>) -> Result<Builder, Failure> {
+    /// Starts a node from these options, the environment and the configuration, in this order.
+    pub(super) fn builder(&self, options: TrackerOptions<'_>) -> Result<Builder, Failure> {
         let mut builder =
             Node::builder().folders(self.home.clone()).log(self.output.log()).stop_with(self.cancel.clone());
-        let (tracker, authority) = self.introduced(way.tracker)?;
-        if let Some(url) = tracker.or_else(|| self.version1_url()) {
+        let named = self.named_tracker(options.url)?;
+        if let Some(url) = named.url.or_else(|| self.version1_url()) {
             builder = builder.tracker(url);
         }
-        if let Some(fingerprint) = authority {
-            // One that was given by name counts more, and comes after.
+        if let Some(fingerprint) = named.authority {
+            // An explicit fingerprint wins: `secured` sets it afterwards.
             builder = builder.ca_fingerprint(fingerprint);
         }
-        builder = self.secured(builder, way)?;
+        builder = self.secured(builder, options)?;
         if let Some(listen) = &self.config.listen {
             builder = builder.listen(listen);
         }
@@ -87,20 +110,20 @@ impl Context {
         })
     }
 
-    /// With whom it may speak, and how.
-    fn secured(&self, builder: Builder, way: Way<'_>) -> Result<Builder, Failure> {
-        let allowed = way.allow_plaintext || self.allows_plaintext()?;
+    /// Sets which connections the node may make, and which authority it trusts.
+    fn secured(&self, builder: Builder, options: TrackerOptions<'_>) -> Result<Builder, Failure> {
+        let allowed = options.allow_plaintext || self.allows_plaintext()?;
         let mut builder = builder.allow_plaintext(allowed);
         let read = |name: &str, error: &dyn fmt::Display| Failure::usage(format!("{name}: {error}"));
-        if let Some(text) = way.tls.or(self.config.tracker_tls.as_deref()) {
+        if let Some(text) = options.tls.or(self.config.tracker_tls.as_deref()) {
             builder = builder.tracker_tls(text.parse().map_err(|error| read("--tracker-tls", &error))?);
         }
-        let fingerprint = way.ca_fingerprint.map(str::to_owned).or_else(|| variable(FINGERPRINT_VARIABLE));
+        let fingerprint = options.ca_fingerprint.map(str::to_owned).or_else(|| variable(FINGERPRINT_VARIABLE));
         if let Some(text) = fingerprint {
             builder = builder.ca_fingerprint(text.parse().map_err(|error| read("--ca-fingerprint", &error))?);
         }
-        match (way.plaintext_port, &self.config.plaintext_listen) {
-            (Some(_), _) if !allowed => Err(Failure::usage("--plaintext-port goes with --allow-plaintext")),
+        match (options.plaintext_port, &self.config.plaintext_listen) {
+            (Some(_), _) if !allowed => Err(Failure::usage("--plaintext-port needs --allow-plaintext")),
             (Some(port), _) => Ok(builder.plaintext_port(port)),
             (None, Some(listen)) => Ok(builder.plaintext_listen(listen)),
             (None, None) => Ok(builder),
@@ -112,35 +135,38 @@ impl Context {
             None => Ok(self.config.allow_plaintext.unwrap_or(false)),
             Some("1" | "true") => Ok(true),
             Some("0" | "false") => Ok(false),
-            Some(_) => Err(Failure::usage(format!("{PLAINTEXT_VARIABLE}: 1 or 0 is wanted"))),
+            Some(other) => Err(Failure::usage(format!("{PLAINTEXT_VARIABLE}: expected 1 or 0, found {other:?}"))),
         }
     }
 
-    /// A node for a command that asks the tracker and serves nothing.
-    pub(super) fn asking_node(&self, way: Way<'_>) -> Result<Node, Failure> {
-        Ok(self.builder(way)?.passing_shares().build()?)
+    /// Makes a node for a command that calls the tracker and serves nothing.
+    pub(super) fn asking_node(&self, options: TrackerOptions<'_>) -> Result<Node, Failure> {
+        Ok(self.builder(options)?.passing_shares().build()?)
     }
 
-    /// The daemon of this folder, if there is one. One that is just starting holds the folder's lock before it listens;
-    /// it is waited for, so that a command does not do by itself what the daemon would then know nothing of.
+    /// Connects to the daemon of this folder; `None` if there is no daemon.
+    ///
+    /// A daemon that is just starting holds the folder's lock before it listens. The command waits for it: a change made
+    /// meanwhile without the daemon would be unknown to it.
     pub(super) fn daemon(&self) -> Option<ControlClient> {
-        let (socket, deadline) = (self.home.control_socket(), Instant::now() + DAEMON_START_MAX);
-        let mut told = false;
+        let socket = self.home.control_socket();
+        let deadline = Instant::now() + DAEMON_START_MAX;
+        let mut noted = false;
         loop {
-            // In this order: a lock that is free after the socket did not answer is no daemon's.
+            // The order matters: if the lock is free after the socket did not answer, there is no daemon.
             let daemon = ControlClient::connect(&socket);
             let is_starting = daemon.is_none() && HomeLock::is_taken(&self.home) && Instant::now() < deadline;
             if !is_starting || self.cancel.is_cancelled() {
                 return daemon;
             }
-            if !std::mem::replace(&mut told, true) {
-                self.output.note("waiting for the daemon that is just starting");
+            if !std::mem::replace(&mut noted, true) {
+                self.output.note("waiting for the daemon to start");
             }
             let _cancelled_meanwhile = self.cancel.channel().recv_timeout(DAEMON_LOOK);
         }
     }
 
-    /// Takes over version 1's account when there is neither an account nor a configuration of ours.
+    /// Takes over version 1's account if this version has neither an account nor a configuration.
     fn import_version1(&self) -> Result<(), Failure> {
         let Some((old, peer_id)) = self.version1().and_then(|old| Some((old.clone(), old.peer_id()?))) else {
             return Ok(());
@@ -166,11 +192,47 @@ impl Context {
     }
 }
 
+/// A tracker by its URL, and the authority to trust there if a share link named it.
+struct NamedTracker {
+    url: Option<String>,
+    authority: Option<Fingerprint>,
+}
+
 fn is_link(text: &str) -> bool {
     text.get(..9).is_some_and(|scheme| scheme.eq_ignore_ascii_case("peernet:?"))
 }
 
-/// An environment variable that is set and not empty.
+/// Returns an environment variable that is set and not empty.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_after_a_subcommand_win_over_those_before() {
+        let outer =
+            TrackerOptions { url: Some("a"), tls: Some("swarm"), plaintext_port: Some(1), ..Default::default() };
+        let inner = TrackerOptions { url: Some("b"), allow_plaintext: true, ..Default::default() };
+        let expected = TrackerOptions { url: Some("b"), allow_plaintext: true, ..outer };
+        assert_eq!(inner.or(outer), expected);
+        assert_eq!(TrackerOptions::default().or(outer), outer);
+        assert_eq!(outer.or(TrackerOptions::default()), outer);
+    }
+
+    #[test]
+    fn a_share_link_is_recognised_by_its_scheme() {
+        for (text, expected) in [
+            ("peernet:?xt=urn:sha256:00", true),
+            ("PeerNet:?", true),
+            ("peernet:", false),
+            ("https://peernet:?", false),
+            ("", false),
+            ("peernet\u{e9}?", false),
+        ] {
+            assert_eq!(is_link(text), expected, "{text:?}");
+        }
+    }
 }

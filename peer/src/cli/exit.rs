@@ -1,11 +1,13 @@
-//! How the program ends: one code per thing a script can do about it.
+//! How the program ends: one exit code for each thing that a script can do about it.
 
 use std::fmt;
 
+use crate::daemon::control::Problem;
 use crate::discovery::tracker::TrackerError;
-use crate::error::NodeError;
+use crate::home::HomeError;
+use crate::node::NodeError;
 
-/// The exit codes. They do not change between versions.
+/// The exit codes. They stay the same in every version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
     Ok,
@@ -37,6 +39,7 @@ pub const EXIT_CODES: &[(u8, &str, &str)] = &[
 ];
 
 impl Exit {
+    /// Returns the number.
     pub(super) fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -53,13 +56,13 @@ impl Exit {
         }
     }
 
-    /// The code's stable word.
+    /// Returns the stable word for `code` in JSON.
     pub(super) fn word(self) -> &'static str {
         let row = EXIT_CODES.iter().find(|(code, _, _)| *code == self.code());
         row.map(|(_, word, _)| *word).expect("the table has every code; a test says so")
     }
 
-    /// Of a code that came over the control socket; unknown ones are failures.
+    /// Reads a code that came over the control socket. An unknown one is a failure.
     pub(super) fn from_code(code: u8) -> Self {
         Self::ALL.into_iter().find(|exit| exit.code() == code).unwrap_or(Self::Failure)
     }
@@ -79,7 +82,7 @@ impl Exit {
     ];
 }
 
-/// Why a command failed: what to tell the user, and how to end.
+/// A failed command: the message for the user and the exit code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) exit: Exit,
@@ -87,16 +90,23 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// Makes the failure of a command line or setting that makes no sense.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
-    /// The same in other words.
+    /// Makes the failure of a daemon whose reply does not fit the request.
+    pub(super) fn unexpected_reply() -> Self {
+        let message = "the daemon sent a reply to another request; is it of another version? Restart it".to_owned();
+        Self { exit: Exit::Failure, message }
+    }
+
+    /// Replaces the message.
     pub(super) fn saying(self, message: String) -> Self {
         Self { message, ..self }
     }
 
-    /// The same with its meaning in front of it.
+    /// Puts what the failure is about in front of the message.
     pub(super) fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
@@ -128,6 +138,18 @@ impl From<NodeError> for Failure {
             error => error.to_string(),
         };
         Self { exit, message }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self { exit: Exit::from_code(problem.exit_code), message: problem.message }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        NodeError::from(error).into()
     }
 }
 

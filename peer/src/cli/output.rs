@@ -1,4 +1,4 @@
-//! What the user sees: results on standard output, the rest on standard error.
+//! The output of commands: results on standard output, everything else on standard error.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,23 +9,23 @@ use serde_json::{Value, json};
 use super::exit::Failure;
 use crate::log::{Level, Log};
 
-/// How to print.
+/// Prints in the form that the command line asks for. Clones share one terminal.
 #[derive(Debug, Clone)]
 pub(super) struct Output {
     json: bool,
     quiet: bool,
-    /// Standard output is for a file's bytes: results go to standard error, and only those for programs.
+    /// Whether standard output carries a file's bytes. Results then go to standard error.
     streams: bool,
-    /// What is drawn on the terminal, which lines have to go around. All clones are about the same terminal.
+    /// The progress bars on the terminal. Lines are printed above them.
     drawn: Arc<Mutex<Option<MultiProgress>>>,
 }
 
-/// Prints a line; a reader that has gone away (`| head`) is no error of ours.
+/// Prints a line. A reader that has gone away, as in `| head`, is no error.
 pub(super) fn print_line(text: &str) {
     let _reader_gone = try_print_line(text);
 }
 
-/// Prints a line; false when nobody reads any more.
+/// Prints a line; false if the reader has gone away.
 pub(super) fn try_print_line(text: &str) -> bool {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).is_ok()
@@ -36,16 +36,17 @@ fn note_line(text: &str) {
 }
 
 impl Output {
+    /// Makes the output of a command with these options.
     pub(super) fn new(json: bool, quiet: bool) -> Self {
         Self { json, quiet, streams: false, drawn: Arc::default() }
     }
 
-    /// From now on this is drawn on standard error, or nothing.
+    /// Sets the progress bars that are on standard error from now on; `None` for none.
     pub(super) fn draw(&self, drawn: Option<MultiProgress>) {
         *self.drawn.lock().unwrap_or_else(PoisonError::into_inner) = drawn;
     }
 
-    /// A line of standard error, above what is drawn there.
+    /// Prints a line on standard error, above the progress bars.
     fn note_line(&self, text: &str) {
         match &*self.drawn.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(drawn) => drawn.suspend(|| note_line(text)),
@@ -66,7 +67,7 @@ impl Output {
         self.quiet
     }
 
-    /// The result, for people or for programs.
+    /// Prints the result, for people or for programs.
     pub(super) fn result(&self, people: &str, programs: &Value) {
         match (self.json, self.streams) {
             (true, false) => print_line(&programs.to_string()),
@@ -76,36 +77,37 @@ impl Output {
         }
     }
 
-    /// Something beside the result, for people.
+    /// Prints something beside the result, for people.
     pub(super) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
             self.note_line(&format!("peernet: {text}"));
         }
     }
 
-    /// Something that deserves attention, also with `--quiet`.
+    /// Prints a warning, also with `--quiet`.
     pub(super) fn warn(&self, text: &str) {
         self.note_line(&format!("peernet: warning: {text}"));
     }
 
-    /// Progress for programs: one JSON line on standard error.
+    /// Prints progress for programs: one JSON line on standard error.
     pub(super) fn event(&self, event: &Value) {
         if self.json && !self.quiet {
             self.note_line(&event.to_string());
         }
     }
 
-    /// The end of a command that failed.
+    /// Prints the message of a failed command.
     pub(super) fn failure(&self, failure: &Failure) {
         self.note_line(&format!("peernet: error: {}", failure.message));
         if self.json {
-            let (code, exit_code) = (failure.exit.word(), failure.exit.code());
+            let code = failure.exit.word();
+            let exit_code = failure.exit.code();
             let document = json!({"error": failure.message, "code": code, "exit_code": exit_code}).to_string();
             if self.streams { self.note_line(&document) } else { print_line(&document) }
         }
     }
 
-    /// Where a node's background threads speak.
+    /// Returns a log for a node's background threads.
     pub(super) fn log(&self) -> Log {
         let output = self.clone();
         Log::new(move |level, message| match level {
@@ -115,7 +117,7 @@ impl Output {
     }
 }
 
-/// Bytes for people, in binary units.
+/// Formats bytes for people, in binary units.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1_024 {
@@ -130,7 +132,7 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A text of a stranger's, safe to show on a terminal: no control or direction-changing characters.
+/// Makes text from the network safe for a terminal: replaces control and direction-changing characters.
 pub(super) fn shown(text: &str) -> String {
     let hides = |c: char| {
         c.is_control()
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_strangers_cannot_steer_the_terminal() {
+    fn names_from_the_network_cannot_steer_the_terminal() {
         assert_eq!(shown("a\u{1b}[31mb\u{202e}c\n"), "a\u{fffd}[31mb\u{fffd}c\u{fffd}");
     }
 }

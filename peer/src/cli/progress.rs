@@ -1,5 +1,4 @@
-//! Progress, as it fits: a bar on a terminal with a line for each source, a line now and then elsewhere, JSON lines for
-//! programs, or nothing.
+//! Progress of one activity: bars on a terminal, a line every few seconds elsewhere, JSON lines for programs, or nothing.
 
 mod lines;
 mod text;
@@ -18,17 +17,18 @@ use lines::{style, styled};
 pub(super) use text::span;
 use text::{fetching_event, fetching_text, source_text};
 
-/// How often a line is printed where there is no terminal.
+/// How often a line is printed if standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(3);
 /// How often a JSON line is printed.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
-/// Sources shown below the bar: the fastest.
+/// How many sources are shown below the bar: the fastest ones.
 const SOURCES_SHOWN_MAX: usize = 8;
+/// The bar of an activity whose size is known.
 const SIZED: &str = "{prefix} {wide_bar} {percent} %  {binary_bytes}/{binary_total_bytes}";
-/// How much it will be is not known yet.
+/// The bar of an activity whose size is not known yet.
 const UNSIZED: &str = "{prefix}";
 
-/// Shows one activity.
+/// Shows the progress of one activity until it is dropped.
 pub(super) struct Meter {
     output: Output,
     what: String,
@@ -36,51 +36,65 @@ pub(super) struct Meter {
     due: Instant,
 }
 
-/// What is on the terminal.
+/// The bytes of an activity: how many are done, and how many there are in all if that is known.
+#[derive(Clone, Copy)]
+struct Bytes {
+    done: u64,
+    total: Option<u64>,
+}
+
+/// The bars of an activity on a terminal.
 struct Bars {
     output: Output,
     main: ProgressBar,
-    /// What is said of it, and of each source.
+    /// A line about the activity, then one for each source.
     below: Lines,
 }
 
 impl Meter {
-    /// `what` names the activity, like `hashing model.bin`.
+    /// Begins to show an activity. `what` names it, for example `hashing model.bin`.
     pub(super) fn new(output: &Output, what: String) -> Self {
         let on_terminal = std::io::stderr().is_terminal() && !output.is_quiet() && !output.is_json();
         let bars = on_terminal.then(|| Bars::new(output, &what));
-        // The first line comes after a pause too: what is quick needs none.
+        // The first line comes after a pause as well, so that quick activities print none.
         Self { output: output.clone(), bars, what, due: Instant::now() + EVENT_EVERY }
     }
 
+    /// Shows how far hashing is.
     pub(super) fn hashing(&mut self, progress: HashProgress) {
-        let (done, total) = (progress.done, Some(progress.total));
-        let event = |what: &str| json!({"event": "progress", "what": what, "phase": "hashing", "bytes_done": done, "bytes_total": total, "note": ""});
-        self.show((done, total), "", &[], event);
+        let bytes = Bytes { done: progress.done, total: Some(progress.total) };
+        let event = |what: &str| {
+            json!({
+                "event": "progress",
+                "what": what,
+                "phase": "hashing",
+                "bytes_done": bytes.done,
+                "bytes_total": bytes.total,
+                "note": "",
+            })
+        };
+        self.show(bytes, "", &[], event);
     }
 
+    /// Shows how far a download is.
     pub(super) fn fetching(&mut self, progress: &FetchProgress) {
         let sources: &[SourceProgress] = if progress.phase == Phase::Fetching { &progress.sources } else { &[] };
         let text = fetching_text(progress);
         let event = |what: &str| fetching_event(what, progress, &text);
-        self.show((progress.bytes_done, progress.bytes_total), &text, sources, event);
+        let bytes = Bytes { done: progress.bytes_done, total: progress.bytes_total };
+        self.show(bytes, &text, sources, event);
     }
 
-    fn show(
-        &mut self,
-        (done, total): (u64, Option<u64>),
-        note: &str,
-        sources: &[SourceProgress],
-        event: impl FnOnce(&str) -> Value,
-    ) {
+    fn show(&mut self, bytes: Bytes, note: &str, sources: &[SourceProgress], event: impl FnOnce(&str) -> Value) {
         if let Some(bars) = &mut self.bars {
-            return bars.show((done, total), note, sources);
+            return bars.show(bytes, note, sources);
         }
         let now = Instant::now();
         if now < self.due {
             return;
         }
         self.due = now + if self.output.is_json() { EVENT_EVERY } else { LINE_EVERY };
+        let Bytes { done, total } = bytes;
         let of = total.map_or_else(
             || size(done),
             |total| format!("{} of {} ({} %)", size(done), size(total), done * 100 / total.max(1)),
@@ -100,7 +114,8 @@ impl Bars {
         Self { output: output.clone(), main, below: Lines::below(all) }
     }
 
-    fn show(&mut self, (done, total): (u64, Option<u64>), note: &str, sources: &[SourceProgress]) {
+    fn show(&mut self, bytes: Bytes, note: &str, sources: &[SourceProgress]) {
+        let Bytes { done, total } = bytes;
         if self.main.length().is_some() != total.is_some() {
             self.main.set_style(style(if total.is_some() { SIZED } else { UNSIZED }));
         }
@@ -121,7 +136,7 @@ impl Drop for Bars {
     }
 }
 
-/// The fastest ones, in a fixed order so that they do not jump about.
+/// Makes a line for each of the fastest sources. Their order is that of `sources`, so that lines do not jump about.
 fn source_lines(sources: &[SourceProgress]) -> Vec<String> {
     let mut shown: Vec<(usize, &SourceProgress)> = sources.iter().enumerate().collect();
     shown.sort_by(|(_, a), (_, b)| {

@@ -1,10 +1,10 @@
-//! Times as people look at them: how long ago.
+//! Points in time for people: how long ago they were.
 
 use crate::clock::unix_now;
 
 const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
 
-/// Of seconds since 1970-01-01 UTC.
+/// Describes how long ago a time was, given in seconds since 1970-01-01 UTC.
 pub(super) fn ago(at: u64) -> String {
     words(unix_now().saturating_sub(at))
 }
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_the_largest_unit() {
+    fn times_are_given_in_the_largest_unit() {
         for (seconds, expected) in [
             (0, "just now"),
             (59, "just now"),

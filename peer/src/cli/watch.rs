@@ -1,4 +1,4 @@
-//! `status --watch`: what the daemon transfers, again and again.
+//! `status --watch`: shows what the daemon transfers, repeatedly.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -11,16 +11,15 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{shown, size, try_print_line};
 use super::progress::{Lines, span};
-use super::query::no_daemon;
-use super::share::problem;
+use super::shares::no_daemon;
 use super::signals;
-use crate::control::{ControlClient, DownloadMessage, Last, Request, TransfersMessage, UploadMessage};
+use crate::daemon::control::{ControlClient, DownloadMessage, Last, Request, TransfersMessage, UploadMessage};
 
-/// Looking more often would be all the daemon does.
+/// The shortest interval: shorter ones would keep the daemon busy with answers.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 const INTERVAL: Duration = Duration::from_secs(1);
-/// Transfers of each kind that are shown to people.
+/// Transfers of each kind that are shown to people; the rest is only counted.
 const SHOWN_MAX: usize = 20;
 
 pub(super) fn watch(context: &Context, interval: Option<&str>) -> Result<Exit, Failure> {
@@ -41,7 +40,7 @@ pub(super) fn watch(context: &Context, interval: Option<&str>) -> Result<Exit, F
         };
         let paused = context.cancel.channel().recv_timeout(interval);
         if !still_read || !matches!(paused, Err(RecvTimeoutError::Timeout)) {
-            // It has no other end, so this is no interruption.
+            // Ctrl-C is the only end of this command, so it is a success.
             return Ok(Exit::Ok);
         }
     }
@@ -49,9 +48,9 @@ pub(super) fn watch(context: &Context, interval: Option<&str>) -> Result<Exit, F
 
 fn look(context: &Context) -> Result<TransfersMessage, Failure> {
     let daemon = ControlClient::connect(&context.home.control_socket()).ok_or_else(|| no_daemon(context))?;
-    match daemon.ask(Request::Transfers, &mut |_| {}).map_err(problem)? {
+    match daemon.ask(Request::Transfers, &mut |_| {})? {
         Last::Transfers(transfers) => Ok(transfers),
-        _ => Err(Failure { exit: Exit::Failure, message: "the daemon answered something else".to_owned() }),
+        _ => Err(Failure::unexpected_reply()),
     }
 }
 
@@ -59,7 +58,7 @@ fn parse_interval(text: &str) -> Result<Duration, Failure> {
     let seconds = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.filter(|seconds| (INTERVAL_MIN..=INTERVAL_MAX).contains(seconds)).ok_or_else(|| {
         let text: String = text.chars().take(40).collect();
-        Failure::usage(format!("--interval: {text:?} is no number of seconds from 0.1 to 3600"))
+        Failure::usage(format!("--interval: expected a number of seconds from 0.1 to 3600, found {text:?}"))
     })
 }
 
@@ -70,13 +69,16 @@ fn programs(transfers: &TransfersMessage) -> serde_json::Value {
 }
 
 fn people(transfers: &TransfersMessage) -> Vec<String> {
-    let (up, down) = (size(transfers.upload_rate), size(transfers.download_rate));
-    let (sent, connections) = (size(transfers.bytes_sent), transfers.connections);
+    let up = size(transfers.upload_rate);
+    let down = size(transfers.download_rate);
+    let sent = size(transfers.bytes_sent);
+    let connections = transfers.connections;
     let mut lines = vec![format!("upload {up}/s ({sent} so far), download {down}/s, {connections} connections")];
     list(&mut lines, &transfers.uploads, upload_line);
     let calls = &transfers.v1_calls;
     if calls.bytes > 0 || calls.running > 0 {
-        let (rate, bytes) = (size(calls.rate), size(calls.bytes));
+        let rate = size(calls.rate);
+        let bytes = size(calls.bytes);
         lines.push(format!("  up    {} calls of version 1  {rate}/s  {bytes}", calls.running));
     }
     list(&mut lines, &transfers.downloads, download_line);
@@ -91,13 +93,17 @@ fn list<T>(lines: &mut Vec<String>, all: &[T], line: impl Fn(&T) -> String) {
 }
 
 fn upload_line(upload: &UploadMessage) -> String {
-    let (rate, bytes, since) = (size(upload.rate), size(upload.bytes), span(upload.seconds));
-    let (name, UploadMessage { address, transport, .. }) = (named(&upload.name, &upload.file_hash), upload);
+    let UploadMessage { address, transport, .. } = upload;
+    let name = named(&upload.name, &upload.file_hash);
+    let rate = size(upload.rate);
+    let bytes = size(upload.bytes);
+    let since = span(upload.seconds);
     format!("  up    {name}  to {address} ({transport})  {rate}/s  {bytes} in {since}")
 }
 
 fn download_line(download: &DownloadMessage) -> String {
-    let (rate, done) = (size(download.rate), size(download.bytes_done));
+    let rate = size(download.rate);
+    let done = size(download.bytes_done);
     let of = download.bytes_total.map_or_else(String::new, |total| format!(" of {}", size(total)));
     let left = download.eta_s.map_or_else(String::new, |eta| format!(", {} left", span(eta)));
     let name = named(&download.name, &download.file_hash);
@@ -114,7 +120,7 @@ fn named(name: &str, file_hash: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::control::CallsMessage;
+    use crate::daemon::control::CallsMessage;
 
     use super::*;
 

@@ -31,8 +31,7 @@ use peernet_protos::rest::{
 use crate::cancel::Cancel;
 use crate::discovery::askers::Askers;
 use crate::discovery::{Plan, V1Listing};
-use crate::error::NodeError;
-use crate::home::{Credentials, Home, IdentityFiles};
+use crate::home::{Credentials, Home, HomeError, IdentityFiles};
 use crate::log::Log;
 use crate::transfers::Transport;
 use http::{Call, Http};
@@ -364,6 +363,6 @@ impl TrackerClient {
     }
 }
 
-fn local(error: NodeError) -> TrackerError {
+fn local(error: HomeError) -> TrackerError {
     TrackerError::LocalState(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Writing a small file so that a crash leaves either the old one or the new one, whole.
+//! Writing small files so that a crash leaves either the old file or the new one, whole.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -6,10 +6,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Only the owner reads and writes what we keep.
+/// The mode of our files: only the owner may read and write them.
 const FILE_MODE: u32 = 0o600;
 
-/// Writes beside `path`, syncs, renames over it, and syncs the folder. The file has mode 0600 from its first moment.
+/// Replaces a file: writes a new one beside it, syncs that, renames it, and syncs the folder. The new file has mode 0600
+/// from the start.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path)?;
     let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
@@ -20,7 +21,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// The same where nothing is at `path`; false where something is, which is left alone. Of several who make it at once, one does.
+/// Makes a file in the same way, and returns false if there is one already. If several processes make it at once, one of
+/// them succeeds.
 pub(crate) fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let beside = beside(path)?;
     let linked = write_synced(&beside, bytes).and_then(|()| fs::hard_link(&beside, path));
@@ -31,7 +33,7 @@ pub(crate) fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Removes what is there, for good: also after a power cut.
+/// Removes a file if there is one. It stays removed after a power cut.
 pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -39,7 +41,8 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Two processes, or threads, may write the same file at once; each has its own beside it, and the later rename wins whole.
+/// Returns a temporary path beside `path`. Processes and threads that write one file at once each have their own, and the
+/// last rename wins.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().ok_or_else(|| io::Error::other("a path without a name"))?.to_owned();
@@ -53,7 +56,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // One left over from a crash under the same process id may have another mode, so it is not reused.
+    // A crashed process with the same id may have left a file of another mode, so that file is not reused.
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -1,4 +1,4 @@
-//! The account of a node: which tracker, which peer, which tokens. The password is never kept.
+//! `credentials.json`: the account of a node, its tracker and its tokens. The password is never stored.
 
 mod lock;
 mod stored;
@@ -10,16 +10,15 @@ use peernet_engine::ids::{DeviceId, PeerId};
 
 use self::stored::Stored;
 use super::small::{read_bounded, write_json};
-use super::{private_folder, remove_if_there};
+use super::{HomeError, private_folder, remove_if_there};
 use crate::discovery::tracker::Scope;
-use crate::error::NodeError;
 
 pub(crate) use lock::CredentialsLock;
 
-/// No credentials are longer; more is not ours.
+/// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// What logging in leaves behind.
+/// The result of a login, as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// The tracker's URL, without a slash at its end.
@@ -30,26 +29,26 @@ pub struct Credentials {
     pub address: Option<String>,
     /// The access token. A secret.
     pub token: String,
-    /// When it was given, seconds since 1970-01-01 UTC.
+    /// When the token was issued, seconds since 1970-01-01 UTC.
     pub obtained_at: u64,
-    /// When it stops working, likewise; 0 where unknown.
+    /// When the token expires, in the same unit; 0 if unknown.
     pub expires_at: u64,
-    /// What the tracker knows this login by; `None` for one from before there were devices.
+    /// The device that the tracker knows this login by; `None` for a login from before there were devices.
     pub device: Option<DeviceLogin>,
 }
 
 /// One login of an account on one machine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DeviceLogin {
-    /// Its id.
+    /// The device's id.
     pub id: DeviceId,
-    /// What its owner knows it by.
+    /// The name that its owner gave it.
     pub label: String,
-    /// What it asked to be good for; empty for everything.
+    /// The scopes that were requested; empty for all.
     pub scopes: Vec<Scope>,
-    /// With what the next tokens are had, once. A secret.
+    /// Gets the next tokens, once. A secret.
     pub refresh_token: String,
-    /// When that stops working unless it is used before, seconds since 1970-01-01 UTC; 0 where unknown.
+    /// When the refresh token expires unless it is used, seconds since 1970-01-01 UTC; 0 if unknown.
     pub refresh_expires_at: u64,
 }
 
@@ -74,19 +73,19 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Whether three quarters of the token's life are over at `now` (seconds since 1970), so that it is time for a new one.
+    /// Reports whether three quarters of the token's life are over at `now` (seconds since 1970), so that it is to be renewed.
     pub fn is_stale(&self, now: u64) -> bool {
         let life = self.expires_at.saturating_sub(self.obtained_at);
         self.expires_at != 0 && now >= self.obtained_at.saturating_add(life / 4 * 3)
     }
 
-    /// Whether the token has stopped working at `now`.
+    /// Reports whether the token has expired at `now`.
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires_at != 0 && now >= self.expires_at
     }
 }
 
-/// The file they lie in, mode 0600. Several processes may use it; each write replaces it whole.
+/// The file `credentials.json`, mode 0600. Several processes may use it; each write replaces it whole.
 #[derive(Debug, Clone)]
 pub struct CredentialsFile {
     path: PathBuf,
@@ -97,38 +96,34 @@ impl CredentialsFile {
         Self { path }
     }
 
-    /// Where it lies.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is in it; `None` where there is no file.
-    pub fn load(&self) -> Result<Option<Credentials>, NodeError> {
+    /// Reads the file; `None` if there is none.
+    pub fn load(&self) -> Result<Option<Credentials>, HomeError> {
         let Some(bytes) = read_bounded(&self.path, FILE_BYTES_MAX)? else { return Ok(None) };
-        let damaged = |what: String| {
-            NodeError::Invalid(format!(
-                "{} is damaged ({what}): log in again with `peernet login`",
-                self.path.display()
-            ))
-        };
+        let advice = "log in again with `peernet login`";
+        let damaged = |what: String| HomeError::Damaged { path: self.path.clone(), what, advice };
         // serde's message may quote the text, and the text may hold the token.
         let stored: Stored = serde_json::from_slice(&bytes).map_err(|e| damaged(format!("line {}", e.line())))?;
         stored.into_credentials().map(Some).map_err(|e| damaged(e.to_string()))
     }
 
-    /// Replaces what is in it.
-    pub fn save(&self, credentials: &Credentials) -> Result<(), NodeError> {
+    /// Replaces the file.
+    pub fn save(&self, credentials: &Credentials) -> Result<(), HomeError> {
         write_json(&self.path, &Stored::from(credentials.clone()))
     }
 
-    /// Nobody is logged in here any more.
-    pub(crate) fn remove(&self) -> Result<(), NodeError> {
-        remove_if_there(&self.path).map_err(NodeError::local("removing", &self.path))
+    /// Removes the file, at the end of the login.
+    pub(crate) fn remove(&self) -> Result<(), HomeError> {
+        remove_if_there(&self.path).map_err(HomeError::io("removing", &self.path))
     }
 
-    /// Held by who reads the file to change it. The processes of one folder do that one after the other: of two that show the tracker
-    /// one refresh token, one would look like a thief.
-    pub(crate) fn lock(&self) -> Result<CredentialsLock, NodeError> {
+    /// Takes the lock for reading the file and changing it. The processes of one folder take turns: if two presented one refresh
+    /// token to the tracker, the second would look like a thief.
+    pub(crate) fn lock(&self) -> Result<CredentialsLock, HomeError> {
         if let Some(folder) = self.path.parent() {
             private_folder(folder)?;
         }
@@ -162,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_loaded_and_closed_to_others() {
+    fn saved_credentials_are_loaded_and_closed_to_others() {
         let folder = tempfile::tempdir().unwrap();
         let file = CredentialsFile::new(folder.path().join("new/credentials.json"));
         assert_eq!(file.load().unwrap(), None);
@@ -182,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_from_before_there_were_devices_is_read_and_written_as_it_was() {
+    fn a_file_from_before_devices_is_read_and_written_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let file = CredentialsFile::new(folder.path().join("credentials.json"));
         let peer = PeerId::from_random([7; 16]);

@@ -1,5 +1,9 @@
-//! The device keys, `identity-key.pem` for TLS and `signing-key.pem` for manifests, which are made once and never leave the folder; the certificate it has at the moment,
-//! `certificate.json`; who is expelled, `revocations.json`, and the trackers' public keys, `signers.json`, as the tracker said last.
+//! The files of a device's identity.
+//!
+//! - `identity-key.pem` (TLS) and `signing-key.pem` (manifests): made once, and never leave the folder.
+//! - `certificate.json`: the current certificate.
+//! - `revocations.json` and `signers.json`: the revoked accounts and devices, and the trackers' public keys, as the tracker
+//!   sent them last. With them a node starts without a tracker.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -10,17 +14,16 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{create_atomically, remove_if_there};
-use super::private_folder;
 use super::small::{read_bounded, write_json};
+use super::{HomeError, private_folder};
 use crate::discovery::tracker::{Revocations, same_swarm};
-use crate::error::NodeError;
 use crate::identity::{Identity, IdentityParts, new_key};
 use crate::publication::Signer;
 
-/// No certificate is longer, and no list of expelled accounts; more is not ours.
+/// The largest file that is read, in bytes: more than any certificate and any list of revoked accounts.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
-/// The files, in the state folder. Several processes may use them; each write replaces one whole.
+/// The files of a device's identity, in the state folder. Several processes may use them; each write replaces one whole.
 #[derive(Debug, Clone)]
 pub struct IdentityFiles {
     folder: PathBuf,
@@ -44,7 +47,7 @@ struct StoredRevocations {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     accounts: Vec<String>,
-    /// Of a version before there were devices none is there.
+    /// Absent in files from before there were devices.
     #[serde(default)]
     devices: Vec<String>,
     ask_again_seconds: u64,
@@ -66,7 +69,7 @@ impl IdentityFiles {
         self.folder.join("signers.json")
     }
 
-    /// Where the key lies.
+    /// Returns the path of the TLS key.
     pub fn key_path(&self) -> PathBuf {
         self.folder.join("identity-key.pem")
     }
@@ -75,7 +78,7 @@ impl IdentityFiles {
         self.folder.join("signing-key.pem")
     }
 
-    /// Where the certificate lies.
+    /// Returns the path of the certificate.
     pub fn certificate_path(&self) -> PathBuf {
         self.folder.join("certificate.json")
     }
@@ -84,38 +87,37 @@ impl IdentityFiles {
         self.folder.join("revocations.json")
     }
 
-    /// The key, PEM, made when there is none yet. A secret.
-    pub(crate) fn key(&self) -> Result<String, NodeError> {
-        self.made_once(&self.key_path(), || new_key().map_err(|error| NodeError::Failed(error.to_string())))
+    /// Returns the TLS key (PEM, a secret), and makes it if there is none.
+    pub(crate) fn key(&self) -> Result<String, HomeError> {
+        self.made_once(&self.key_path(), || new_key().map_err(|error| HomeError::NoKey(error.to_string())))
     }
 
-    /// The key that manifests are signed with, made when there is none yet.
-    pub(crate) fn signer(&self) -> Result<Signer, NodeError> {
+    /// Returns the key that signs manifests, and makes it if there is none.
+    pub(crate) fn signer(&self) -> Result<Signer, HomeError> {
         let path = self.signing_key_path();
         let make = || Signer::generate().map(|signer| signer.to_pem());
-        let text =
-            self.made_once(&path, || make().ok_or_else(|| NodeError::Failed("no randomness for a key".to_owned())))?;
-        Signer::from_pem(&text)
-            .ok_or_else(|| NodeError::Failed(format!("{} is damaged: remove it, and share again", path.display())))
+        let text = self
+            .made_once(&path, || make().ok_or_else(|| HomeError::NoKey("the system gives no randomness".to_owned())))?;
+        Signer::from_pem(&text).ok_or_else(|| damaged(&path, "not an Ed25519 key in PKCS #8 PEM form"))
     }
 
-    /// What is at `path`, made when there is nothing yet.
-    fn made_once(&self, path: &Path, make: impl FnOnce() -> Result<String, NodeError>) -> Result<String, NodeError> {
+    /// Returns the content of `path`, and makes the file if there is none.
+    fn made_once(&self, path: &Path, make: impl FnOnce() -> Result<String, HomeError>) -> Result<String, HomeError> {
         if let Some(text) = read(path)? {
             return Ok(text);
         }
         private_folder(&self.folder)?;
         let text = make()?;
-        match create_atomically(path, text.as_bytes()).map_err(NodeError::local("writing", path))? {
+        match create_atomically(path, text.as_bytes()).map_err(HomeError::io("writing", path))? {
             true => Ok(text),
-            // Another process was quicker.
-            false => read(path)?.ok_or_else(|| NodeError::Failed(format!("{} vanishes", path.display()))),
+            // Another process made it first.
+            false => read(path)?.ok_or_else(|| HomeError::io("reading", path)(io::ErrorKind::NotFound.into())),
         }
     }
 
-    /// The identity of this account at this tracker. What is damaged, of another account or of another key counts as absent: the
-    /// tracker gives another.
-    pub fn load(&self, tracker: &str, peer: PeerId) -> Result<Option<Identity>, NodeError> {
+    /// Returns the identity of this account at this tracker. A certificate that is damaged, of another account or of another
+    /// key counts as absent, because the tracker issues another one.
+    pub fn load(&self, tracker: &str, peer: PeerId) -> Result<Option<Identity>, HomeError> {
         let (Some(text), Some(key)) = (read(&self.certificate_path())?, read(&self.key_path())?) else {
             return Ok(None);
         };
@@ -128,7 +130,7 @@ impl IdentityFiles {
     }
 
     /// Replaces the certificate; the key stays.
-    pub(crate) fn save(&self, tracker: &str, identity: &Identity) -> Result<(), NodeError> {
+    pub(crate) fn save(&self, tracker: &str, identity: &Identity) -> Result<(), HomeError> {
         write_json(
             &self.certificate_path(),
             &StoredCertificate {
@@ -143,7 +145,8 @@ impl IdentityFiles {
         )
     }
 
-    /// Who was expelled when the tracker was asked last. Whatever is wrong with the file, the tracker will be asked anyway.
+    /// Returns the revoked accounts and devices as the tracker sent them last. A damaged file counts as absent, because the
+    /// tracker is asked anyway.
     pub(crate) fn load_revocations(&self, tracker: &str) -> Option<Revocations> {
         let text = read(&self.revocations_path()).ok()??;
         let stored: StoredRevocations = serde_json::from_str(&text).ok()?;
@@ -154,8 +157,8 @@ impl IdentityFiles {
         same_swarm(&stored.tracker, tracker).then_some(revocations)
     }
 
-    /// For the next start.
-    pub(crate) fn save_revocations(&self, tracker: &str, revocations: &Revocations) -> Result<(), NodeError> {
+    /// Stores the revoked accounts and devices for the next start.
+    pub(crate) fn save_revocations(&self, tracker: &str, revocations: &Revocations) -> Result<(), HomeError> {
         write_json(
             &self.revocations_path(),
             &StoredRevocations {
@@ -169,31 +172,35 @@ impl IdentityFiles {
         )
     }
 
-    /// The trackers' key set (RFC 7517) as they sent it last. Whatever is wrong with the file, they will be asked anyway.
+    /// Returns the trackers' key set (RFC 7517) as they sent it last. A damaged file counts as absent.
     pub(crate) fn load_signers(&self, tracker: &str) -> Option<String> {
         let stored: StoredSigners = serde_json::from_str(&read(&self.signers_path()).ok()??).ok()?;
         same_swarm(&stored.tracker, tracker).then(|| stored.key_set.to_string())
     }
 
-    /// For the next start, on which no tracker may answer.
-    pub(crate) fn save_signers(&self, tracker: &str, key_set: &serde_json::Value) -> Result<(), NodeError> {
+    /// Stores the trackers' key set for the next start, when no tracker may answer.
+    pub(crate) fn save_signers(&self, tracker: &str, key_set: &serde_json::Value) -> Result<(), HomeError> {
         let stored = StoredSigners { version: 1, tracker: tracker.to_owned(), key_set: key_set.clone() };
         write_json(&self.signers_path(), &stored)
     }
 
-    /// This folder is no member's any more: neither keys nor certificate stay.
-    pub(crate) fn remove(&self) -> Result<(), NodeError> {
+    /// Removes the keys and the certificate, at the end of the membership.
+    pub(crate) fn remove(&self) -> Result<(), HomeError> {
         let removed = [self.key_path(), self.signing_key_path(), self.certificate_path()]
-            .map(|path| remove_if_there(&path).map_err(NodeError::local("removing", &path)));
+            .map(|path| remove_if_there(&path).map_err(HomeError::io("removing", &path)));
         removed.into_iter().collect()
     }
 }
 
-/// `None` where there is no file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, NodeError> {
+/// Reads a text file; `None` if there is none.
+pub(super) fn read(path: &Path) -> Result<Option<String>, HomeError> {
     let Some(bytes) = read_bounded(path, FILE_BYTES_MAX)? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(io::Error::other);
-    text.map(Some).map_err(NodeError::local("reading", path))
+    text.map(Some).map_err(HomeError::io("reading", path))
+}
+
+fn damaged(path: &Path, what: &str) -> HomeError {
+    HomeError::Damaged { path: path.to_owned(), what: what.to_owned(), advice: "remove it, and share again" }
 }
 
 #[cfg(test)]
@@ -238,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_found_again_by_its_account_tracker_and_key_only() {
+    fn a_certificate_is_found_by_its_account_tracker_and_key() {
         let folder = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(folder.path().to_owned());
         let (peer, other) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
@@ -260,7 +267,35 @@ mod tests {
     }
 
     #[test]
-    fn the_expelled_are_remembered() {
+    fn damaged_files_that_the_tracker_can_replace_count_as_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        for damage in [&b""[..], b"{", b"\xff", br#"{"version":1}"#] {
+            for name in ["revocations.json", "signers.json"] {
+                fs::write(folder.path().join(name), damage).unwrap();
+            }
+            assert_eq!(files.load_revocations(TRACKER), None, "{damage:?}");
+            assert_eq!(files.load_signers(TRACKER), None, "{damage:?}");
+        }
+        // Keys are never replaced: they may be the only ones.
+        fs::write(files.key_path(), b"\xff").unwrap();
+        assert!(matches!(files.key(), Err(HomeError::Io { .. })));
+        assert_eq!(fs::read(files.key_path()).unwrap(), b"\xff");
+    }
+
+    #[test]
+    fn the_keys_of_trackers_are_stored_by_swarm() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        let set = serde_json::json!({"keys": []});
+        files.save_signers(TRACKER, &set).unwrap();
+        assert_eq!(files.load_signers("https://u:1,https://t:1"), Some(set.to_string()));
+        assert_eq!(files.load_signers("https://u:1"), None);
+        assert_eq!(mode(&folder.path().join("signers.json")), 0o600);
+    }
+
+    #[test]
+    fn revocations_are_stored_by_swarm() {
         let folder = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(folder.path().to_owned());
         assert_eq!(files.load_revocations(TRACKER), None);

@@ -1,4 +1,4 @@
-//! One serving node per folder: a lock that the system lets go of when the process ends, however it ends.
+//! The lock that lets one node at a time serve a folder. The system releases it when the process ends, however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use crossbeam_channel::after;
 
-use super::Home;
-use crate::error::NodeError;
+use super::{Home, HomeError};
 
-/// How often taking it is tried, and the pause between: [`HomeLock::is_taken`] holds it for a moment.
+/// How often the lock is tried. A failure may be due to [`HomeLock::is_taken`], which holds it for a moment.
 const ATTEMPTS: u32 = 5;
-const LOOK_MAX: Duration = Duration::from_millis(20);
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(20);
 
-/// Held while a node serves the folder's shares.
+/// The lock of a folder whose shares this node serves. Dropping it releases it.
 #[derive(Debug)]
 pub(crate) struct HomeLock {
     _file: File,
 }
 
 impl HomeLock {
-    /// Takes it, or says who has it, within a tenth of a second.
-    pub(crate) fn take(home: &Home) -> Result<Self, NodeError> {
+    /// Takes the lock, or fails within a tenth of a second with [`HomeError::Served`].
+    pub(crate) fn take(home: &Home) -> Result<Self, HomeError> {
         home.prepare()?;
         let path = home.lock_file();
         let file = OpenOptions::new()
@@ -30,22 +30,19 @@ impl HomeLock {
             .write(true)
             .mode(0o600)
             .open(&path)
-            .map_err(NodeError::local("opening", &path))?;
+            .map_err(HomeError::io("opening", &path))?;
         for _ in 0..ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
-                // It may be no more than someone's look at it.
-                Err(TryLockError::WouldBlock) => drop(after(LOOK_MAX).recv()),
-                Err(TryLockError::Error(error)) => return Err(NodeError::local("locking", &path)(error)),
+                // It may be no more than another process that looks whether the lock is free.
+                Err(TryLockError::WouldBlock) => drop(after(PAUSE).recv()),
+                Err(TryLockError::Error(error)) => return Err(HomeError::io("locking", &path)(error)),
             }
         }
-        Err(NodeError::InUse(format!(
-            "a daemon already serves {}; `peernet status` shows it, or give this one its own PEERNET_HOME",
-            home.state_folder().display()
-        )))
+        Err(HomeError::Served(home.state_folder().to_owned()))
     }
 
-    /// Whether a node serves the folder, or is just about to.
+    /// Reports whether a node serves the folder or is about to.
     #[cfg(feature = "cli")]
     pub(crate) fn is_taken(home: &Home) -> bool {
         let looked = File::open(home.lock_file()).map(|file| file.try_lock_shared());
@@ -58,13 +55,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_node_on_the_same_folder_is_refused_until_the_first_is_gone() {
+    fn a_second_node_on_a_folder_is_refused_until_the_first_ends() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path());
         let first = HomeLock::take(&home).unwrap();
         #[cfg(feature = "cli")]
         assert!(HomeLock::is_taken(&home));
-        assert!(matches!(HomeLock::take(&home), Err(NodeError::InUse(_))));
+        assert!(matches!(HomeLock::take(&home), Err(HomeError::Served(_))));
         drop(first);
         #[cfg(feature = "cli")]
         assert!(!HomeLock::is_taken(&home));

@@ -1,17 +1,18 @@
-//! `trust.json`: which authorities this node has taken for its swarms', so that nobody else can pass for a tracker later.
+//! `trust.json`: the authorities that this node trusts, one set for each swarm. Once a swarm's authority is known, no other
+//! is accepted for it.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::HomeError;
 use super::identity::read;
 use super::small::write_json;
 use crate::clock::unix_now;
 use crate::discovery::tracker::same_swarm;
-use crate::error::NodeError;
 use crate::identity::Bundle;
 
-/// Swarms remembered; the ones pinned first go first.
+/// The most swarms that are remembered. Beyond that the oldest entry is dropped.
 const SWARMS_MAX: usize = 64;
 
 /// The file, mode 0600. Several processes may use it; each write replaces it whole.
@@ -28,7 +29,7 @@ struct Stored {
 
 #[derive(Serialize, Deserialize)]
 struct StoredSwarm {
-    /// URLs with commas between them.
+    /// The trackers' URLs, with commas between them.
     trackers: String,
     fingerprint: String,
     certificates: String,
@@ -40,14 +41,15 @@ impl TrustFile {
         Self { path }
     }
 
-    /// Where it lies.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The authorities of the swarm that one of these trackers is known to serve; `None` where none is. What is damaged is an
-    /// error and not nobody: otherwise whoever comes next would be trusted.
-    pub fn pinned(&self, trackers: &str) -> Result<Option<Bundle>, NodeError> {
+    /// Returns the authorities of the swarm that one of these trackers serves; `None` if it is not known.
+    ///
+    /// A damaged file is an error. If it counted as empty, the next authority that is met would be trusted.
+    pub fn pinned(&self, trackers: &str) -> Result<Option<Bundle>, HomeError> {
         let stored = self.load()?;
         let swarm = stored.swarms.iter().rev().find(|swarm| same_swarm(&swarm.trackers, trackers));
         swarm
@@ -55,8 +57,8 @@ impl TrustFile {
             .transpose()
     }
 
-    /// Replaces what was pinned for this swarm.
-    pub(crate) fn pin(&self, trackers: &str, authorities: &Bundle) -> Result<(), NodeError> {
+    /// Replaces the authorities of this swarm.
+    pub(crate) fn pin(&self, trackers: &str, authorities: &Bundle) -> Result<(), HomeError> {
         let mut stored = self.load()?;
         stored.swarms.retain(|swarm| !same_swarm(&swarm.trackers, trackers));
         stored.swarms.push(StoredSwarm {
@@ -70,16 +72,14 @@ impl TrustFile {
         write_json(&self.path, &Stored { version: 1, ..stored })
     }
 
-    fn load(&self) -> Result<Stored, NodeError> {
+    fn load(&self) -> Result<Stored, HomeError> {
         let Some(text) = read(&self.path)? else { return Ok(Stored::default()) };
         serde_json::from_str(&text).map_err(|error| self.damaged(&format!("line {}", error.line())))
     }
 
-    fn damaged(&self, what: &str) -> NodeError {
-        NodeError::Invalid(format!(
-            "{} is damaged ({what}): remove it and log in again with `peernet login --ca-fingerprint`",
-            self.path.display()
-        ))
+    fn damaged(&self, what: &str) -> HomeError {
+        let advice = "remove it and log in again with `peernet login --ca-fingerprint`";
+        HomeError::Damaged { path: self.path.clone(), what: what.to_owned(), advice }
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     use crate::identity::testing::Authority;
 
     #[test]
-    fn each_swarm_keeps_its_own_authority_and_a_damaged_file_trusts_nobody() {
+    fn each_swarm_has_its_authority_and_a_damaged_file_trusts_none() {
         let folder = tempfile::tempdir().unwrap();
         let file = TrustFile::new(folder.path().join("new/trust.json"));
         let [one, two, three] = [(); 3].map(|()| Bundle::parse(&Authority::new().pem()).unwrap());

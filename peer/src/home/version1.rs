@@ -1,4 +1,5 @@
-//! Version 1's configuration, `$HOME/.peernet/config.yaml`: two keys, read strictly and only when we have no account.
+//! Version 1's configuration, `$HOME/.peernet/config.yaml`. Two keys of it are read, strictly, and only by a node without an
+//! account.
 
 use std::fmt;
 
@@ -6,12 +7,12 @@ use data_encoding::BASE64URL_NOPAD;
 use peernet_engine::ids::PeerId;
 use serde::Deserialize;
 
-/// What version 1 kept.
+/// The account of a version 1 peer.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Version1Config {
-    /// `tracker_url`.
+    /// The key `tracker_url`.
     pub tracker_url: Option<String>,
-    /// `auth_token`. A secret.
+    /// The key `auth_token`. A secret.
     pub auth_token: Option<String>,
 }
 
@@ -22,7 +23,8 @@ impl fmt::Debug for Version1Config {
 }
 
 impl Version1Config {
-    /// The account the token names, if it is a JWT with a peer id as its subject. Nothing is verified: the tracker does.
+    /// Returns the account that the token names, if it is a JWT with a peer id as its subject. The signature is not checked
+    /// here; the tracker checks it.
     pub fn peer_id(&self) -> Option<PeerId> {
         #[derive(Deserialize)]
         struct Claims {

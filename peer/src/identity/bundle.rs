@@ -1,4 +1,4 @@
-//! Certificates as the tracker sends them, PEM (RFC 7468), and how people tell authorities apart.
+//! Certificates as the tracker sends them, PEM (RFC 7468), and the fingerprints by which people tell authorities apart.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,19 +10,19 @@ use sha2::{Digest, Sha256};
 
 use super::IdentityError;
 
-/// A swarm has up to three authorities, while one takes over from another.
+/// The most certificates in one text. A swarm has up to three authorities, during a rotation.
 const CERTIFICATES_MAX: usize = 16;
-/// No text with so few certificates is longer, in bytes.
+/// The longest text, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
-/// Characters of a line, RFC 7468.
+/// Characters in a line of PEM, RFC 7468.
 const LINE_CHARS: usize = 64;
 
-/// One certificate or several, in order. What is not a certificate has been left behind.
+/// One or more certificates, in order. Everything else in the text has been dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle(Vec<CertificateDer<'static>>);
 
 impl Bundle {
-    /// Reads PEM. At least one certificate, all readable as far as their encoding goes.
+    /// Reads PEM with at least one certificate. Only the encoding is checked.
     pub fn parse(pem: &str) -> Result<Self, IdentityError> {
         if pem.len() > TEXT_BYTES_MAX {
             return Err(IdentityError::Malformed("the certificates are too long"));
@@ -36,22 +36,22 @@ impl Bundle {
         }
     }
 
-    /// All of them as text.
+    /// Returns all certificates as text.
     pub fn pem(&self) -> String {
         self.0.iter().map(pem).collect()
     }
 
-    /// The first one's: an authority that signs comes first.
+    /// Returns the fingerprint of the first certificate, which is that of the authority that signs.
     pub fn fingerprint(&self) -> Fingerprint {
         self.0.first().map(Fingerprint::of).expect("there is one at least")
     }
 
-    /// Each one's.
+    /// Returns the fingerprint of each certificate.
     pub fn fingerprints(&self) -> Vec<Fingerprint> {
         self.0.iter().map(Fingerprint::of).collect()
     }
 
-    /// Only the one with this fingerprint.
+    /// Returns only the certificate with this fingerprint, if there is one.
     pub fn only(&self, fingerprint: Fingerprint) -> Option<Self> {
         let it = self.0.iter().find(|certificate| Fingerprint::of(certificate) == fingerprint);
         it.map(|certificate| Self(vec![certificate.clone()]))
@@ -68,17 +68,17 @@ fn pem(certificate: &CertificateDer<'static>) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}-----END CERTIFICATE-----\n", lines.collect::<String>())
 }
 
-/// SHA-256 of a certificate (DER).
+/// The SHA-256 of a certificate (DER).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// Of its bytes, as links have them.
+    /// Makes a fingerprint from its bytes, as links carry them.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -97,7 +97,7 @@ impl fmt::Display for Fingerprint {
 impl FromStr for Fingerprint {
     type Err = FingerprintError;
 
-    /// Hex in either case, with `sha256:` before it and with colons, or not, as other programs print it.
+    /// Reads hex of either case, with or without `sha256:` in front and colons between, as other programs print it.
     fn from_str(text: &str) -> Result<Self, FingerprintError> {
         let text = text.trim();
         let hex = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("SHA256:")).unwrap_or(text);
@@ -107,7 +107,7 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A text that is no fingerprint.
+/// The error for a text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FingerprintError;
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn certificates_are_read_and_written_and_told_apart() {
+    fn certificates_are_read_written_and_told_apart() {
         let (one, other) = (Authority::new(), Authority::new());
         let both = Bundle::parse(&format!("a remark\n{}{}", one.pem(), other.pem())).unwrap();
         assert_eq!(Bundle::parse(&both.pem()).unwrap(), both);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_certificates_is_refused() {
+    fn text_without_certificates_is_refused() {
         let one = Authority::new().pem();
         let broken = one.replacen("MII", "M\0I", 1);
         for bad in ["", "none", "-----BEGIN CERTIFICATE-----", broken.as_str(), &one.repeat(CERTIFICATES_MAX + 1)] {

@@ -1,13 +1,14 @@
-//! Which device a certificate of our own is of.
+//! The device that a certificate names.
 
 use peernet_engine::ids::DeviceId;
 use peernet_protos::identity::{device_of_uri, device_uri};
 
-/// The text of an id has this many bytes.
+/// The length of an id's text, in bytes.
 const ID_BYTES: usize = 36;
 
-/// Reads the URI among the names of a certificate (DER), where it stands as it is (an IA5String, RFC 5280 section 4.2.1.6). The certificate
-/// is known to be of our authority, so there is one such text in it or none, and no need to understand the rest.
+/// Finds the device's URI in a certificate (DER). It stands there as plain text (an IA5String, RFC 5280 section 4.2.1.6).
+///
+/// The certificate has been checked to be of our authority, so it has at most one such text, and the rest need not be parsed.
 pub(super) fn of_certificate(der: &[u8]) -> Option<DeviceId> {
     let (prefix, len) = (device_uri(""), device_uri("").len() + ID_BYTES);
     let uris = der.windows(len).filter(|window| window.starts_with(prefix.as_bytes()));

@@ -1,8 +1,13 @@
-//! The thread that keeps a membership alive: another certificate when half of one's life is over or its device was logged out (and the
-//! user has logged in again), who is expelled as often as the tracker says, and whose grants count every few minutes.
+//! The thread `identity`, which keeps a membership up to date.
 //!
-//! Certificates end by the wall clock, so it is looked at every now and then: a machine may have slept.
+//! - It renews the certificate when half of its life is over, or when its device was logged out and the user has logged in
+//!   again.
+//! - It asks for the revoked accounts and devices as often as the tracker says.
+//! - It asks for the keys that sign grants every few minutes, and soon after a grant of an unknown key was presented.
+//!
+//! Certificates expire by the wall clock, and a machine may have slept. So the thread looks at the clock every 30 s.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,72 +17,69 @@ use peernet_threads::Group;
 use super::{Identity, Membership};
 use crate::clock::unix_now;
 use crate::discovery::tracker::{Revocations, TrackerError};
-use crate::error::NodeError;
 use crate::grants::Signers;
 use crate::log::Log;
 
-/// The longest time without a look at the wall clock.
+/// The longest time between two looks at the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How often the trackers' keys are asked for,
+/// How often the trackers' keys are requested.
 const KEYS_EVERY: Duration = Duration::from_secs(300);
-/// and how soon again at most, whoever shows grants of unknown keys.
+/// The shortest time between two requests for the trackers' keys, however many grants of unknown keys are presented.
 const KEYS_PAUSE: Duration = Duration::from_secs(5);
-/// The first pause after a failure; it doubles with each in a row.
+/// The first pause after a failure. It doubles with each further failure.
 const BACKOFF_START: Duration = Duration::from_secs(1);
-/// The longest.
+/// The longest pause after a failure.
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
-/// The tracker and the folder, as the thread needs them.
+/// The tracker and the folder, as the thread uses them.
 pub(crate) trait Issuer: Send + 'static {
-    /// Another certificate, kept in the folder.
+    /// Gets another certificate from the tracker and stores it in the folder.
     fn certificate(&self) -> Result<Identity, TrackerError>;
-    /// The one in the folder: another process may have got it.
+    /// Returns the certificate in the folder, which another process may have renewed.
     fn stored(&self) -> Option<Identity>;
-    /// Who is expelled; `None` where that is what was known.
+    /// Gets the revoked accounts and devices; `None` if they are those of the entity tag `known`.
     fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError>;
-    /// The keys that sign grants, kept in the folder.
+    /// Gets the keys that sign grants and stores them in the folder.
     fn signers(&self) -> Result<Signers, TrackerError>;
 }
 
-/// What was heard before.
+/// The tracker's last replies, from an earlier run.
 #[derive(Default)]
 pub(crate) struct Heard {
-    /// Of who is expelled.
+    /// The revoked accounts and devices.
     pub(crate) revocations: Option<Revocations>,
-    /// Of the keys that sign grants.
+    /// The keys that sign grants.
     pub(crate) signers: Option<Signers>,
 }
 
-/// The handle; dropping it is the stop.
+/// The handle of the thread. Dropping it stops the thread.
 pub(crate) struct Keeper {
     _stop: Sender<()>,
 }
 
 impl Keeper {
-    /// Starts the thread "identity".
+    /// Starts the thread.
     pub(crate) fn start(
         issuer: impl Issuer,
         membership: Arc<Membership>,
         known: Heard,
         log: Log,
         group: &mut Group,
-    ) -> Result<Self, NodeError> {
+    ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut owner = Owner::new(issuer, membership, log);
         owner.heard(known.revocations);
         if let Some(signers) = known.signers {
             owner.membership.take_signers(signers);
         }
-        group
-            .spawn("identity", move || owner.run(&stopped))
-            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
+        group.spawn("identity", move || owner.run(&stopped))?;
         Ok(Self { _stop: stop })
     }
 }
 
-/// Something to do again and again, more rarely while it fails.
+/// A recurring request, with growing pauses while it fails.
 struct Duty {
-    /// Not before.
+    /// The earliest time of the next attempt.
     at: Instant,
     backoff: Duration,
     failing: bool,
@@ -88,37 +90,31 @@ impl Duty {
         Self { at: now, backoff: BACKOFF_START, failing: false }
     }
 
-    /// It worked; true where it had failed before.
+    /// Notes a success. Returns true if the attempt before had failed.
     fn done(&mut self, next: Instant) -> bool {
         self.at = next;
         self.backoff = BACKOFF_START;
         std::mem::take(&mut self.failing)
     }
 
-    /// Notes how it went, and says so where that is news: that it works `again`, or what `failed`.
-    fn settle(
-        &mut self,
-        now: Instant,
-        every: Result<Duration, TrackerError>,
-        (again, failed): (&str, &str),
-        log: &Log,
-    ) {
+    /// Notes the outcome of an attempt. Logs the first failure in a row and the first success after failures.
+    fn settle(&mut self, now: Instant, every: Result<Duration, TrackerError>, messages: &Messages, log: &Log) {
         match every {
             Ok(every) => {
                 if self.done(now + every) {
-                    log.info(again);
+                    log.info(messages.recovered);
                 }
             }
             Err(error) => {
-                // A question that the end of the node cut short is no failure.
+                // A request that was cancelled because the node stops is no failure.
                 if self.failed(now) && !matches!(error, TrackerError::Cancelled) {
-                    log.warn(&format!("{failed} failed, trying again: {error}"));
+                    log.warn(&format!("{} failed, trying again: {error}", messages.action));
                 }
             }
         }
     }
 
-    /// It did not; true the first time in a row.
+    /// Notes a failure. Returns true if it is the first in a row.
     fn failed(&mut self, now: Instant) -> bool {
         self.at = now + self.backoff;
         self.backoff = (self.backoff * 2).min(BACKOFF_MAX);
@@ -126,6 +122,15 @@ impl Duty {
     }
 }
 
+/// The messages about a recurring request.
+struct Messages {
+    /// The action, as in "ACTION failed".
+    action: &'static str,
+    /// The message of a success after failures.
+    recovered: &'static str,
+}
+
+/// The state of the thread.
 struct Owner<I> {
     issuer: I,
     membership: Arc<Membership>,
@@ -141,9 +146,17 @@ struct Owner<I> {
 impl<I: Issuer> Owner<I> {
     fn new(issuer: I, membership: Arc<Membership>, log: Log) -> Self {
         let now = Instant::now();
-        let (renewing, asking, keys) = (Duty::new(now), Duty::new(now), Duty::new(now));
-        let (keys_asked, etag, ask_again) = (None, None, LOOK_EVERY);
-        Self { issuer, membership, log, renewing, asking, keys, keys_asked, etag, ask_again }
+        Self {
+            issuer,
+            membership,
+            log,
+            renewing: Duty::new(now),
+            asking: Duty::new(now),
+            keys: Duty::new(now),
+            keys_asked: None,
+            etag: None,
+            ask_again: LOOK_EVERY,
+        }
     }
 
     fn run(mut self, stopped: &Receiver<()>) {
@@ -179,10 +192,10 @@ impl<I: Issuer> Owner<I> {
         }
     }
 
-    /// Brings the next question for keys forward, but not closer to the last than is decent.
+    /// Brings the next request for keys forward, but not closer to the last one than [`KEYS_PAUSE`].
     fn wished(&mut self, now: Instant) {
-        let decent = self.keys_asked.map_or(now, |asked| asked + KEYS_PAUSE);
-        self.keys.at = self.keys.at.min(decent);
+        let earliest = self.keys_asked.map_or(now, |asked| asked + KEYS_PAUSE);
+        self.keys.at = self.keys.at.min(earliest);
     }
 
     fn ask_for_keys(&mut self, now: Instant) {
@@ -191,8 +204,11 @@ impl<I: Issuer> Owner<I> {
             self.membership.take_signers(signers);
             KEYS_EVERY
         });
-        let words = ("the tracker says again which keys sign grants", "asking which keys sign grants");
-        self.keys.settle(now, asked, words, &self.log);
+        let messages = Messages {
+            action: "asking for the keys that sign grants",
+            recovered: "the tracker answers again which keys sign grants",
+        };
+        self.keys.settle(now, asked, &messages, &self.log);
     }
 
     fn renew(&mut self, now: Instant) {
@@ -205,12 +221,15 @@ impl<I: Issuer> Owner<I> {
             Duration::ZERO
         });
         if kept.is_ok() && self.membership.is_ended() {
-            // Whoever gives such a one is not asked for the next at once.
+            // The tracker has issued a certificate of a revoked device. The next request waits.
             self.renewing.failed(now);
             return;
         }
-        let words = ("the tracker has renewed this node's certificate", "renewing this node's certificate");
-        self.renewing.settle(now, kept, words, &self.log);
+        let messages = Messages {
+            action: "renewing this node's certificate",
+            recovered: "the tracker has renewed this node's certificate",
+        };
+        self.renewing.settle(now, kept, &messages, &self.log);
     }
 
     fn is_better(&self, stored: &Identity) -> bool {
@@ -223,14 +242,18 @@ impl<I: Issuer> Owner<I> {
             self.heard(revocations);
             self.ask_again
         });
-        let words = ("the tracker says again whose certificates are revoked", "asking whose certificates are revoked");
-        self.asking.settle(now, asked, words, &self.log);
+        let messages = Messages {
+            action: "asking which certificates are revoked",
+            recovered: "the tracker answers again which certificates are revoked",
+        };
+        self.asking.settle(now, asked, &messages, &self.log);
     }
 
     fn heard(&mut self, revocations: Option<Revocations>) {
         let Some(Revocations { accounts, devices, etag, ask_again }) = revocations else { return };
         self.membership.revoke(accounts, devices);
-        (self.etag, self.ask_again) = (etag, ask_again);
+        self.etag = etag;
+        self.ask_again = ask_again;
     }
 }
 
@@ -244,7 +267,7 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Fails as often as it is told to, then gives what it has.
+    /// Fails `failures` times, then succeeds.
     struct Script {
         authority: Authority,
         failures: std::sync::Mutex<u32>,
@@ -286,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_is_renewed_at_half_life_and_failures_are_told_once() {
+    fn a_certificate_is_renewed_at_half_life_and_failures_log_once() {
         let authority = Authority::new();
         let now = unix_now();
         let old = authority.identity_for(peer(1), Life { obtained_at: now - 100, expires_at: now + 50 });
@@ -314,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn who_hears_that_its_own_device_is_ended_gets_another_certificate() {
+    fn a_node_whose_device_is_revoked_gets_another_certificate() {
         let authority = Authority::new();
         let device = DeviceId::from_random([4; 16]);
         let membership = Membership::new(authority.device_of(peer(1), device));
@@ -333,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_and_start_over() {
+    fn pauses_double_up_to_the_maximum_and_start_over() {
         let now = Instant::now();
         let mut duty = Duty::new(now);
         assert_eq!([duty.failed(now), duty.failed(now)], [true, false]);

@@ -1,15 +1,16 @@
-//! The device key: P-256, which gRPC's TLS speaks and Ed25519 is not.
+//! The device key. It is P-256, because gRPC's TLS does not support Ed25519.
 
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256};
 
 use super::IdentityError;
 
-/// A new one, PKCS #8 in PEM form. A secret.
+/// Makes a key, PKCS #8 in PEM form. A secret.
 pub(crate) fn new_key() -> Result<String, IdentityError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(|key| key.serialize_pem()).map_err(|_| IdentityError::Key)
 }
 
-/// A certificate signing request (PKCS #10, PEM). It names nobody: whose certificate it becomes is the tracker's to say.
+/// Makes a certificate signing request (PKCS #10, PEM). It names no account, because the tracker decides whose certificate it
+/// becomes.
 pub(crate) fn request(key: &str) -> Result<String, IdentityError> {
     let key = KeyPair::from_pem(key).map_err(|_| IdentityError::Key)?;
     let mut params = CertificateParams::default();

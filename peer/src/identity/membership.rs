@@ -1,4 +1,5 @@
-//! What a node is in its swarm at this moment: shared by everything that serves or calls, changed by the thread that renews.
+//! The current membership of a node in its swarm. Everything that serves or calls reads it; the thread that renews it changes
+//! it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,16 +11,17 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use super::Identity;
 use crate::grants::Signers;
 
-/// The identity in use, the accounts and devices whose certificates count no more, and whose grants count. Locks are held for a copy of a pointer only, so that
-/// gRPC's own threads may ask.
+/// The identity in use, the revoked accounts and devices, and the keys that sign grants.
+///
+/// Locks are held only for copying a pointer, so that gRPC's own threads may read it.
 #[derive(Debug)]
 pub struct Membership {
     identity: RwLock<Arc<Identity>>,
     revoked: RwLock<Arc<Revoked>>,
-    /// One more with each change of `revoked`.
+    /// Counts the changes of `revoked`.
     version: AtomicU64,
     signers: RwLock<Arc<Signers>>,
-    /// Somebody has shown a grant of a key that is not among them. One place, for one wish is as good as many.
+    /// Requests for the trackers' keys, after a grant of an unknown key. It has room for one, because one is as good as many.
     wish: Sender<()>,
     wishes: Receiver<()>,
 }
@@ -31,7 +33,7 @@ struct Revoked {
 }
 
 impl Membership {
-    /// With nobody revoked, and no key of a tracker, as far as is known.
+    /// Makes a membership without revocations and without keys of trackers.
     pub fn new(identity: Identity) -> Arc<Self> {
         let (wish, wishes) = bounded(1);
         Arc::new(Self {
@@ -44,43 +46,43 @@ impl Membership {
         })
     }
 
-    /// Whose grants are taken.
+    /// Returns the keys that sign grants.
     pub fn signers(&self) -> Arc<Signers> {
         Arc::clone(&self.signers.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on exactly these trackers' grants are taken.
+    /// Replaces the keys that sign grants.
     pub fn take_signers(&self, signers: Signers) {
         *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signers);
     }
 
-    /// Has the thread that keeps it ask for the trackers' keys soon.
+    /// Asks the thread that renews the membership to request the trackers' keys soon.
     pub(crate) fn wish_for_signers(&self) {
         let _wished_already = self.wish.try_send(());
     }
 
-    /// Whether somebody has, and nobody has heard it yet.
+    /// Reports whether such a request waits.
     #[cfg(test)]
     pub(crate) fn is_wished_for(&self) -> bool {
         !self.wishes.is_empty()
     }
 
-    /// Becomes ready when somebody has wished for them.
+    /// Returns the channel that becomes ready with a request for the trackers' keys.
     pub(super) fn wishes(&self) -> &Receiver<()> {
         &self.wishes
     }
 
-    /// As it is now. It may have expired: [`Identity::is_expired`].
+    /// Returns the identity in use. It may have expired: [`Identity::is_expired`].
     pub fn identity(&self) -> Arc<Identity> {
         Arc::clone(&self.identity.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on new connections, both ways, are made with this one. Those that are there go on.
+    /// Replaces the identity for new connections in both directions. Existing connections go on.
     pub fn replace(&self, identity: Identity) {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
-    /// Exactly these accounts, and these devices of others, are served no more; the accounts are not fetched from either.
+    /// Replaces the revoked accounts and devices. They are not served any more, and the accounts are not used as sources.
     pub fn revoke(&self, accounts: BTreeSet<PeerId>, devices: BTreeSet<DeviceId>) {
         let new = Revoked { accounts, devices };
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
@@ -90,17 +92,18 @@ impl Membership {
         }
     }
 
-    /// Whether this account is one of them.
+    /// Reports whether this account is revoked.
     pub fn is_revoked(&self, peer: PeerId) -> bool {
         self.revoked().accounts.contains(&peer)
     }
 
-    /// Whether this device is one of them.
+    /// Reports whether this device is revoked.
     pub fn is_revoked_device(&self, device: DeviceId) -> bool {
         self.revoked().devices.contains(&device)
     }
 
-    /// Whether the identity in use is of such a device: then others serve it no more, and it needs another one.
+    /// Reports whether the identity in use is of a revoked device. Other peers do not serve it then, and the node needs another
+    /// one.
     pub(crate) fn is_ended(&self) -> bool {
         self.identity().device().is_some_and(|device| self.is_revoked_device(device))
     }
@@ -109,7 +112,7 @@ impl Membership {
         Arc::clone(&self.revoked.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Another number when others are revoked.
+    /// Returns a number that changes with the set of revoked accounts and devices.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

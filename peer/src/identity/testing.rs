@@ -1,4 +1,4 @@
-//! Authorities for tests, which vouch for whatever they are told to.
+//! Certificate authorities for tests. They sign anything.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use rcgen::{
 
 use super::{Identity, IdentityParts, Membership};
 
-/// When a certificate is good, seconds since 1970-01-01 UTC.
+/// The validity of a certificate, in seconds since 1970-01-01 UTC.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     pub(crate) obtained_at: u64,
@@ -20,14 +20,14 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    /// From now on.
+    /// A day, from now on.
     pub(crate) fn day() -> Self {
         let now = unix_now();
         Self { obtained_at: now - 60, expires_at: now + 86_400 }
     }
 }
 
-/// One authority.
+/// A certificate authority with its key.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,

@@ -1,4 +1,4 @@
-//! Describing a node.
+//! The description of a node.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::shares::Shares;
 use crate::throttle::{SpeedLimits, Throttle};
 use crate::upload::UploadLimits;
 
-/// A node to be. Only the folder and, before an account exists, the tracker are needed.
+/// The description of a node. Only the folder is required, and the tracker before there is an account.
 #[derive(Debug, Clone)]
 pub struct Builder {
     home: Option<Home>,
@@ -54,57 +54,60 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// The folder for account and shares; made, with mode 0700, when first needed.
+    /// Sets the folder for account and shares. It is made with mode 0700 when it is first needed.
     #[must_use]
     pub fn home(mut self, folder: impl Into<PathBuf>) -> Self {
         self.home = Some(Home::at(folder));
         self
     }
 
-    /// The same with configuration and state apart.
+    /// Sets separate folders for configuration and state.
     #[must_use]
     pub fn folders(mut self, home: Home) -> Self {
         self.home = Some(home);
         self
     }
 
-    /// The tracker's URL, like `https://tracker.example:8080`. By default that of the account in the folder.
+    /// Sets the tracker's URL, for example `https://tracker.example:8080`. By default it comes from the account in the folder.
     #[must_use]
     pub fn tracker(mut self, url: impl Into<String>) -> Self {
         self.tracker = Some(url.into());
         self
     }
 
-    /// Where to listen, `host:port`; port 0 takes any free one. By default `0.0.0.0:0`.
+    /// Sets the address to listen on, `host:port`; port 0 takes any free port. By default `0.0.0.0:0`.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.listen = address.into();
         self
     }
 
-    /// Speak plaintext where nothing better can be had: with trackers of `http://` beyond this machine, and with peers that have no
-    /// certificate. The node then also listens in plaintext. By default it does neither: everybody in between reads plaintext along.
+    /// Allows unencrypted connections: to trackers with `http://` URLs beyond this machine, and to peers without a certificate.
+    /// The node then also listens for unencrypted connections. Anyone on the path can read and change them, so they are not
+    /// allowed by default.
     #[must_use]
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.options.allow_plaintext = allow;
         self
     }
 
-    /// Where to listen in plaintext, `host:port`, where that is allowed. By default the host of [`Builder::listen`] and a free port.
+    /// Sets the address for unencrypted connections, `host:port`, if they are allowed. By default the host of
+    /// [`Builder::listen`] and a free port.
     #[must_use]
     pub fn plaintext_listen(mut self, address: impl Into<String>) -> Self {
         self.plaintext_listen = Some(address.into());
         self
     }
 
-    /// The same with the host of [`Builder::listen`].
+    /// Sets the port for unencrypted connections, on the host of [`Builder::listen`].
     #[must_use]
     pub fn plaintext_port(mut self, port: u16) -> Self {
-        (self.plaintext_listen, self.plaintext_port) = (None, port);
+        self.plaintext_listen = None;
+        self.plaintext_port = port;
         self
     }
 
-    /// The authority to take for the swarm's at [`Node::register`] and [`Node::login`]. Without it the first one that is met is
+    /// Sets the swarm's authority for [`Node::register`] and [`Node::login`]. Without it the first authority that is met is
     /// trusted, and no other from then on.
     #[must_use]
     pub fn ca_fingerprint(mut self, fingerprint: Fingerprint) -> Self {
@@ -112,80 +115,79 @@ impl Builder {
         self
     }
 
-    /// What this machine is called among the account's devices at [`Node::register`] and [`Node::login`], 1 to 64 bytes without control
-    /// characters; by default its host name.
+    /// Sets the name of this machine among the account's devices, for [`Node::register`] and [`Node::login`]: 1 to 64 bytes
+    /// without control characters. By default it is the host name.
     #[must_use]
     pub fn device_label(mut self, label: impl Into<String>) -> Self {
         self.options.device.label = Some(label.into());
         self
     }
 
-    /// What the login is to be good for; by default everything. A node without [`Scope::Share`] downloads only.
+    /// Sets the scopes of the login; by default all. A node without [`Scope::Share`] can only download.
     #[must_use]
     pub fn device_scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
         self.options.device.scopes = scopes.into_iter().collect();
         self
     }
 
-    /// By what a tracker of `https://` is known; by default by the swarm's own authority.
+    /// Sets which certificates are trusted for an `https://` tracker; by default those of the swarm's own authority.
     #[must_use]
     pub fn tracker_tls(mut self, tls: TrackerTls) -> Self {
         self.options.tls = tls;
         self
     }
 
-    /// The address others reach this node at, where it is another than it listens on (a forwarded port), and the one
-    /// [`Node::register`] registers.
+    /// Sets the address at which other peers reach this node, if it differs from the one it listens on (a forwarded port).
+    /// [`Node::register`] registers it.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
         self
     }
 
-    /// A label; downloads prefer sources with their own.
+    /// Sets a label of the site. Downloads prefer sources with the same label.
     #[must_use]
     pub fn site(mut self, label: impl Into<String>) -> Self {
         self.site = Some(label.into());
         self
     }
 
-    /// How much it may use of network and memory; by default no limit and 64 MiB. [`Node::set_limits`] changes it later.
+    /// Sets the limits on network and memory; by default no limit and 64 MiB. [`Node::set_limits`] changes them later.
     #[must_use]
     pub fn limits(mut self, limits: SpeedLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Bounds of the server. Its rate is [`Builder::limits`]' to say.
+    /// Sets the bounds of the server. Its rate is set by [`Builder::limits`].
     #[must_use]
     pub fn upload_limits(mut self, limits: UploadLimits) -> Self {
         self.upload = limits;
         self
     }
 
-    /// Keep no shares on disk and load none: what is shared ends with the process, and several such nodes may use one
-    /// folder at once.
+    /// Stores no shares on disk and loads none: sharing ends with the process. Several such nodes may use one folder at once.
     #[must_use]
     pub fn passing_shares(mut self) -> Self {
         self.lasting = false;
         self
     }
 
-    /// Where messages of background threads go; nowhere by default.
+    /// Sets the log of background threads; by default messages are dropped.
     #[must_use]
     pub fn log(mut self, log: Log) -> Self {
         self.log = log;
         self
     }
 
-    /// Ends pauses between retries when cancelled; [`Node::stop`] cancels it too.
+    /// Sets a token that ends pauses between retries when it is cancelled. [`Node::stop`] cancels it too.
     #[must_use]
     pub fn stop_with(mut self, stop: Cancel) -> Self {
         self.stop = stop;
         self
     }
 
-    /// Reads the folder. Starts nothing and calls nobody.
+    /// Makes the node from the folder. Starts no thread and calls no tracker.
     pub fn build(self) -> Result<Node, NodeError> {
         let home = self.home.ok_or_else(|| NodeError::Invalid("a node needs a folder: Builder::home".to_owned()))?;
         if self.options.device.label.as_deref().is_some_and(|label| !is_label(label)) {

@@ -7,28 +7,31 @@ use crate::discovery::tracker::{Device, LoggedOut};
 use crate::error::NodeError;
 
 impl Node {
-    /// Who is logged in to the account, the newest first, at most 100.
+    /// Lists the devices that are logged in to the account, newest first, at most 100.
     pub fn devices(&self) -> Result<Vec<Device>, NodeError> {
         Ok(self.tracker.devices()?)
     }
 
-    /// Logs a device of the account out: its tokens are refused from then on (at other trackers of the swarm within seconds), and its
-    /// certificates as soon as others have asked the tracker. Again is as good. [`NodeError::NotFound`] where the account has no such device,
-    /// [`NodeError::Refused`] for another than this one where this login lacks [`Scope::Admin`](crate::Scope::Admin).
+    /// Logs out a device of the account. Its tokens are refused from then on, at other trackers of the swarm within seconds, and
+    /// its certificates as soon as other peers have asked the tracker. Repeating the call succeeds.
+    ///
+    /// [`NodeError::NotFound`] if the account has no such device. [`NodeError::Refused`] for another device than this one if
+    /// this login lacks [`Scope::Admin`](crate::Scope::Admin).
     pub fn revoke_device(&self, id: DeviceId) -> Result<(), NodeError> {
         Ok(self.tracker.revoke_device(id)?)
     }
 
-    /// Ends this folder's login, at the tracker too, and removes its tokens, its certificate and the key of that. What is shared and who is
-    /// trusted stays noted down for the next login. `None` where nobody is logged in at this tracker.
+    /// Ends this folder's login at the tracker, and removes its tokens, certificate and key. The list of shares and the trusted
+    /// authorities stay for the next login. `None` if there is no login at this tracker.
     ///
-    /// That the tracker could not be told is no error: the folder is logged out all the same, and [`LoggedOut::at_tracker`] has it. Call
-    /// [`Node::stop`] first where this node serves; another process that serves from this folder is refused everything from then on.
+    /// A tracker that cannot be reached is no error: the folder is logged out all the same, and [`LoggedOut::at_tracker`] says
+    /// so. Call [`Node::stop`] first if this node serves. Another process that serves from this folder is refused from then on.
     pub fn logout(&self) -> Result<Option<LoggedOut>, NodeError> {
         Ok(self.tracker.logout(true)?)
     }
 
-    /// The same without a word to the tracker, where the device goes on until it was not used for long or is revoked.
+    /// Does the same without telling the tracker. There the device stays logged in until it is revoked or has not been used for
+    /// long.
     pub fn logout_here(&self) -> Result<Option<LoggedOut>, NodeError> {
         Ok(self.tracker.logout(false)?)
     }

@@ -1,4 +1,4 @@
-//! Links of what this node knows, for others to download it with.
+//! Share links of the files that a node knows.
 
 use std::fs;
 use std::path::Path;
@@ -15,22 +15,23 @@ use crate::hashing::{HashProgress, hash_tree, walk};
 use crate::shares::{ShareInfo, directory_name};
 
 impl Node {
-    /// The link of a file that the tracker knows.
+    /// Returns the link of a file that the tracker knows.
     pub fn link_of(&self, file_hash: FileHash) -> Result<String, NodeError> {
         let plan = self.tracker.plan(file_hash)?;
         let manifest = plan.manifests.first();
         let (kind, name) = kind_and_name(&plan.file_name);
-        let (manifest, size) = (manifest.map(|manifest| manifest.id), manifest.map(|manifest| manifest.size));
+        let size = manifest.map(|manifest| manifest.size);
+        let manifest = manifest.map(|manifest| manifest.id);
         Ok(Link { manifest, name, size, kind, ..self.bare_link(file_hash) }.to_string())
     }
 
-    /// The link of a file that was hashed, shared or not.
+    /// Returns the link of a file that was hashed. It need not be shared.
     pub fn link_for(&self, manifest: &Manifest, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.link_to(manifest, &name, Kind::File)
     }
 
-    /// The link of a directory, shared or not, from hashing it.
+    /// Hashes a directory and returns its link. It need not be shared.
     pub fn link_for_directory(
         &self,
         path: &Path,
@@ -43,37 +44,49 @@ impl Node {
         Ok(self.link_to(&manifest, &name, Kind::Collection))
     }
 
-    /// The link of a share.
+    /// Returns the link of a share.
     pub fn link(&self, share: &ShareInfo) -> String {
         let (kind, name, size) = match &share.directory {
             None => (Kind::File, &share.file_name, share.size),
             Some(directory) => (Kind::Collection, &directory.name, directory.listing_size),
         };
-        let (manifest, name, size) = (Some(share.manifest_id), Some(name.clone()), Some(ByteCount(size)));
-        Link { manifest, name, size, kind, ..self.bare_link(share.file_hash) }.to_string()
+        let link = Link {
+            manifest: Some(share.manifest_id),
+            name: Some(name.clone()),
+            size: Some(ByteCount(size)),
+            kind,
+            ..self.bare_link(share.file_hash)
+        };
+        link.to_string()
     }
 
-    /// The link of a search result.
+    /// Returns the link of a search result.
     #[cfg(feature = "cli")]
     pub(crate) fn link_to_hit(&self, hit: &crate::discovery::tracker::Hit) -> String {
         let (kind, name) = kind_and_name(&hit.file_name);
-        let (manifest, size) = (hit.manifest_id, hit.size.map(ByteCount));
-        Link { manifest, name, size, kind, ..self.bare_link(hit.file_hash) }.to_string()
+        let size = hit.size.map(ByteCount);
+        Link { manifest: hit.manifest_id, name, size, kind, ..self.bare_link(hit.file_hash) }.to_string()
     }
 
     fn link_to(&self, manifest: &Manifest, name: &str, kind: Kind) -> String {
-        let (id, name, size) = (Some(manifest.id()), Some(name.to_owned()), Some(manifest.geometry().size()));
-        Link { manifest: id, name, size, kind, ..self.bare_link(manifest.file_hash()) }.to_string()
+        let link = Link {
+            manifest: Some(manifest.id()),
+            name: Some(name.to_owned()),
+            size: Some(manifest.geometry().size()),
+            kind,
+            ..self.bare_link(manifest.file_hash())
+        };
+        link.to_string()
     }
 
-    /// With the trackers and whom to trust there.
+    /// Begins a link with the trackers and the authority to trust there.
     fn bare_link(&self, file_hash: FileHash) -> Link {
         let authority = self.authority().map(|fingerprint| *fingerprint.as_bytes());
         Link { trackers: self.tracker.urls(), authority, ..Link::new(file_hash) }
     }
 }
 
-/// What a file of the swarm is by its name: a listing stands for its directory.
+/// Returns the kind and name of a file of the swarm. A listing stands for its directory.
 fn kind_and_name(file_name: &str) -> (Kind, Option<String>) {
     match file_name.strip_suffix(LISTING_SUFFIX) {
         Some(directory) => (Kind::Collection, Some(directory.to_owned()).filter(|name| !name.is_empty())),

@@ -1,4 +1,4 @@
-//! Where a download goes: from what the user said and what the source calls it, to paths.
+//! The paths of a download, from the user's options and the name that the source gives.
 
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
@@ -7,33 +7,33 @@ use peernet_engine::names::{NAME_LEN_MAX, sanitise_within};
 
 use super::DownloadOptions;
 
-/// What is put after the name of an unfinished download.
+/// The suffix of an unfinished download.
 const PART_SUFFIX: &str = ".peernet-part";
-/// The same for the listing of a directory, which lies beside the part while that is unfinished.
+/// The suffix of a directory's listing, which lies beside the unfinished pack.
 const LISTING_SUFFIX: &str = ".peernet-listing";
-/// The same for that while it is unfinished itself.
+/// The suffix of a listing that is unfinished itself.
 const LISTING_PART_SUFFIX: &str = ".peernet-listing-part";
-/// Room for the longest of these and for what is put after it again (the journal).
+/// Room in a name for the longest of these suffixes and for that of its journal.
 const SUFFIXES_LEN: usize = LISTING_PART_SUFFIX.len() + 8;
 
 /// The paths of one download.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Made when it is not there.
+    /// The folder, which is made if it does not exist.
     pub(super) folder: PathBuf,
-    /// Where the whole file appears.
+    /// The final path of the complete file.
     pub(super) last: PathBuf,
-    /// Where its bytes gather.
+    /// The part file.
     pub(super) part: PathBuf,
-    /// Where it appears first when something at `last` is to be replaced.
+    /// The path of the complete file before it replaces an existing one.
     pub(super) beside: PathBuf,
-    /// Where the listing of a directory lies meanwhile.
+    /// The path of a directory's listing during the download.
     pub(super) listing: PathBuf,
-    /// Where that gathers.
+    /// The part file of the listing.
     pub(super) listing_part: PathBuf,
 }
 
-/// A folder to put a file into, or the file itself.
+/// The output that the user chose: a folder to put the file into, or the file itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Output {
     Folder(PathBuf),
@@ -41,8 +41,8 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// What exists says what it is. What does not is a folder when it ends with a separator or its name has no extension,
-    /// as in version 1's `--output DIR`.
+    /// Reads the option. A path that does not exist is a folder if it ends with a separator or its name has no extension, as in
+    /// version 1's `--output DIR`.
     pub(super) fn of(options: &DownloadOptions) -> Self {
         let Some(path) = options.output.clone() else { return Self::Folder(PathBuf::from(".")) };
         let ends_with_separator = path.as_os_str().to_string_lossy().ends_with(MAIN_SEPARATOR);
@@ -55,7 +55,7 @@ impl Output {
 }
 
 impl Place {
-    /// `suggested` comes from the network; nothing of it but a harmless name in the folder is used.
+    /// Chooses the paths. `suggested` comes from the network, so only a sanitised name within the folder is used of it.
     pub(super) fn of(output: Output, options: &DownloadOptions, file_hash: FileHash, suggested: &str) -> Self {
         match output {
             Output::Folder(folder) => {

@@ -1,4 +1,4 @@
-//! A node's threads: all are started here, and all end here.
+//! The threads of a node: all of them start and end here.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,9 @@ use crate::upload::Shelf;
 
 /// How long a running upload may take to end when the node stops.
 const UPLOAD_GRACE: Duration = Duration::from_secs(2);
-/// How long the node's threads may take to end: a last batch of feedback, a last good-bye.
+/// How long the node's threads may take to end. They send a last batch of feedback and leave the swarm.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// How often it is looked whether anyone still fetches something.
+/// How often [`Running::wait_until_idle`] looks whether a peer still fetches.
 const IDLE_LOOK: Duration = Duration::from_millis(50);
 /// How long the tracker may take for an announce, retries included.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -48,7 +48,7 @@ struct Serving {
 }
 
 impl Running {
-    /// Listens first and announces then: nobody is told of an address that does not answer yet.
+    /// Listens, then announces: an announced address has to answer.
     pub(super) fn serve(&self, node: &Node) -> Result<SocketAddr, NodeError> {
         if let Some(address) = self.listen_address() {
             return Ok(address);
@@ -105,8 +105,7 @@ impl Running {
         self.lock().serving.as_ref().is_some_and(|serving| serving.announcer.is_answered())
     }
 
-    /// Waits until nobody is owed a chunk; for at most `longest`, and until `cancel`. Calls `begins` where that is not so
-    /// at once.
+    /// Waits until no peer waits for a chunk, for at most `longest` and until `cancel`. Calls `begins` if it has to wait.
     pub(super) fn wait_until_idle(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
         let deadline = Instant::now() + longest;
         let is_idle = || self.lock().serving.as_ref().is_none_or(|serving| serving.server.is_idle());
@@ -123,7 +122,8 @@ impl Running {
         self.lock().serving.as_ref().map(|serving| serving.server.uploads()).unwrap_or_default()
     }
 
-    /// Under the lock, so that of two callers the later one's limits stand, and a server that just starts gets them.
+    /// Applies the node's limits. It holds the lock, so that the later of two calls wins and a server that is just starting gets
+    /// the limits too.
     pub(super) fn apply_limits(&self, node: &Node) {
         let state = self.lock();
         let limits = node.limits();
@@ -133,12 +133,12 @@ impl Running {
         }
     }
 
-    /// Waits until the tracker knows what is shared; at once where nothing is served.
+    /// Waits until the tracker knows all shares; returns at once if nothing is served.
     pub(super) fn settle(&self) -> Result<(), NodeError> {
         self.settle_as(false)
     }
 
-    /// The same with everything told once more, because something is answered otherwise now.
+    /// Announces everything once more and waits, because the tracker may answer differently now.
     pub(super) fn settle_afresh(&self) -> Result<(), NodeError> {
         self.settle_as(true)
     }
@@ -148,7 +148,7 @@ impl Running {
         announcer.map_or(Ok(()), |announcer| announcer.settle(SETTLE_TIMEOUT, afresh))
     }
 
-    /// Where feedback goes; its thread is started with the first download.
+    /// Returns the queue for feedback. The first call starts its thread.
     pub(super) fn reports(&self, node: &Node) -> Result<ReportQueue, NodeError> {
         let mut state = self.lock();
         if let Some(queue) = &state.reports {
@@ -158,12 +158,14 @@ impl Running {
         Ok(state.reports.insert(queue).clone())
     }
 
-    /// Starts the thread that keeps a membership alive.
+    /// Starts the thread that renews a membership.
     pub(super) fn keep_member(&self, node: &Node, membership: &Arc<Membership>) -> Result<(), NodeError> {
         let mut state = self.lock();
-        let (tracker, membership) = (Arc::clone(&node.tracker), Arc::clone(membership));
+        let tracker = Arc::clone(&node.tracker);
+        let membership = Arc::clone(membership);
         let known = Heard { revocations: tracker.known_revocations(), signers: tracker.known_signers() };
-        let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)?;
+        let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)
+            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
         state.keeper = Some(keeper);
         Ok(())
     }
@@ -172,7 +174,7 @@ impl Running {
         let State { serving, keeper, reports, group } = std::mem::take(&mut *self.lock());
         drop((reports, keeper));
         if let Some(Serving { server, announcer, _lock }) = serving {
-            // Leaves the swarm while the last uploads end.
+            // This leaves the swarm while the last uploads end.
             drop(announcer);
             server.stop(UPLOAD_GRACE);
         }
@@ -186,7 +188,7 @@ impl Running {
     }
 }
 
-/// Where to listen: in TLS for a member, and in plaintext where that is allowed, or is all there is.
+/// Chooses where to listen: with TLS for a member, and in plaintext if that is allowed or there is no certificate.
 fn listen(settings: &Settings, membership: Option<Arc<Membership>>) -> Listen {
     let Settings { listen, plaintext_listen, .. } = settings;
     match (membership, plaintext_listen) {
@@ -196,7 +198,7 @@ fn listen(settings: &Settings, membership: Option<Arc<Membership>>) -> Listen {
     }
 }
 
-/// Whoever reaches the one address reaches the other at the same host.
+/// Describes how other peers reach this node. The plaintext address has the host of the other one.
 fn reached_at(address: String, local: SocketAddr, plaintext: Option<SocketAddr>) -> ReachedAt {
     match plaintext {
         Some(open) if open == local => ReachedAt { address, transport: Transport::Plaintext, plaintext_address: None },
@@ -212,7 +214,7 @@ pub(super) fn with_port(address: &str, port: u16) -> String {
     format!("{host}:{port}")
 }
 
-/// An unspecified address is replaced by the tracker.
+/// Describes the announced address. The tracker replaces an unspecified one.
 fn said_of(address: &str) -> String {
     match address.strip_prefix("0.0.0.0:").or_else(|| address.strip_prefix("[::]:")) {
         Some(port) => format!("with the address that the tracker sees and port {port}"),
@@ -220,8 +222,8 @@ fn said_of(address: &str) -> String {
     }
 }
 
-/// What was set, or the registered address where its port is the one listened on, or what is listened on (for `0.0.0.0`
-/// the tracker puts the address it sees).
+/// Chooses the address to announce: the configured one, or the registered one if its port is the one listened on, or the one
+/// listened on.
 fn announced_address(set: Option<&str>, registered: Option<&str>, local: SocketAddr) -> String {
     let same_port = |address: &&str| address.rsplit_once(':').is_some_and(|(_, port)| port == local.port().to_string());
     set.or_else(|| registered.filter(same_port)).map_or_else(|| local.to_string(), str::to_owned)

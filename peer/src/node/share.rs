@@ -1,4 +1,4 @@
-//! Sharing and no longer sharing.
+//! Sharing files and directories, and ending shares.
 
 use std::fs;
 use std::path::Path;
@@ -21,12 +21,13 @@ use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
 use crate::upload::FileIdentity;
 
 impl Node {
-    /// Hashes a file or a directory and shares it where it lies. When the node serves, returns after the tracker has taken
-    /// the announce; where that fails, it stays shared and is announced as soon as the tracker answers. What is shared
-    /// already and has not changed is not hashed again. `progress` is called on this thread.
+    /// Hashes a file or directory and shares it without moving it. `progress` is called on this thread.
     ///
-    /// Of a directory, symbolic links and special files are left out, and a name that cannot travel is an error. It is
-    /// shared as it is now: what is added later is not part of it until it is shared again.
+    /// If the node serves, the call returns after the tracker has taken the announce. If that fails, the file stays shared and
+    /// is announced as soon as the tracker answers. A shared file that has not changed is not hashed again.
+    ///
+    /// Symbolic links and special files in a directory are left out, and a name that other systems cannot store is an error. A
+    /// directory is shared as it is now; files that are added later become part of it when it is shared again.
     pub fn share(
         &self,
         path: impl AsRef<Path>,
@@ -36,8 +37,9 @@ impl Node {
         self.share_with(path, None, progress, cancel)
     }
 
-    /// The same with whom it is for, which the tracker knows before anybody hears of the file: where it cannot be told, nothing is shared.
-    /// `None` leaves that as it is, which is public unless this account said otherwise before: [`Node::set_access`].
+    /// Does the same and sets the visibility first. If the tracker cannot be told the visibility, nothing is shared.
+    ///
+    /// `None` leaves the visibility as it is: public, unless [`Node::set_access`] has changed it.
     pub fn share_with(
         &self,
         path: impl AsRef<Path>,
@@ -51,7 +53,7 @@ impl Node {
             true => self.share_directory(&real, audience, progress, cancel)?,
             false => self.share_file(&real, audience, progress, cancel)?,
         };
-        // What was said may change what the tracker answers.
+        // A new visibility may change the tracker's answer.
         let settled = if audience.is_some() { self.running.settle_afresh() } else { self.running.settle() };
         settled.map_err(|error| match error {
             NodeError::Unreachable(why) => {
@@ -62,32 +64,33 @@ impl Node {
         Ok(Shared { signed_with: self.publish(&shared), ..shared })
     }
 
-    /// Signs what was shared here as this account's own. Only what the tracker knows can be signed, so a node that does not serve leaves it.
+    /// Signs a share as its publisher. The tracker accepts signatures only for files that it knows, so a node that does not serve
+    /// signs nothing.
     fn publish(&self, shared: &Shared) -> Option<PublicationKey> {
         self.listen_address()?;
         match self.tracker.sign(shared.manifest_id) {
             Ok(signed) => signed,
             Err(error) => {
                 let file = shared.path.display();
-                self.log.warn(&format!("{file} is shared and not signed, sharing it again will: {error}"));
+                self.log.warn(&format!("{file} is shared but not signed; share it again to sign it: {error}"));
                 None
             }
         }
     }
 
-    /// Ends the share of a file, or of a directory, named by its hash.
+    /// Ends the share of the file or directory with this hash.
     pub fn unshare(&self, file_hash: FileHash) -> Result<(), NodeError> {
         self.shares.remove(file_hash)?;
         self.running.settle()
     }
 
-    /// The hashes of what is shared from this path.
+    /// Returns the hashes of the files that are shared from this path.
     pub fn shared_from(&self, path: &Path) -> Vec<FileHash> {
         self.shares.shared_from(path)
     }
 
     fn already_shared(&self, real: &Path) -> Option<ShareInfo> {
-        // Shares whose file is not what it was are found out first.
+        // This drops shares whose file has changed.
         self.shares.recheck();
         self.shares().into_iter().find(|share| share.path == real && share.state == ShareState::Ready)
     }
@@ -153,20 +156,20 @@ impl Node {
         Ok(Shared { left_out: walked.left_out, ..shared })
     }
 
-    /// Shares a directory whose listing and pack are known, hashed here or downloaded.
+    /// Shares a directory whose listing and pack are known, because it was hashed or downloaded.
     pub(super) fn add_tree(&self, new: NewTree) -> Result<Shared, NodeError> {
         let id = self.shares.add_tree(new)?;
         self.shared_as(id)
     }
 
-    /// Whoever gets this node's token is this node, so a share never has it.
+    /// Refuses a directory that contains this node's own state folder. Its tokens would let other peers act as this node.
     fn has_no_secrets_of_ours(&self, root: &Path) -> Result<(), NodeError> {
         let state = self.home.state_folder();
         let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
         if state.starts_with(root) {
             let (root, state) = (root.display(), state.display());
             return Err(NodeError::Invalid(format!(
-                "{root} has this account's own folder in it, {state}: share another"
+                "{root} contains this account's own folder, {state}: share another directory"
             )));
         }
         Ok(())
@@ -185,7 +188,7 @@ impl Node {
 
     fn shared_as(&self, id: ManifestId) -> Result<Shared, NodeError> {
         let info = self.shares().into_iter().find(|share| share.manifest_id == id);
-        let info = info.ok_or_else(|| NodeError::NotFound("its share was ended while it was made".to_owned()))?;
+        let info = info.ok_or_else(|| NodeError::NotFound("the share was ended while it was made".to_owned()))?;
         Ok(self.shared(&info))
     }
 

@@ -1,4 +1,4 @@
-//! `admin users`, `show`, `suspend`, `resume`, `revoke`.
+//! `admin users`, `show`, `suspend`, `resume` and `revoke`.
 
 use std::fmt::Write as _;
 
@@ -14,7 +14,7 @@ use crate::store::{Durability, Store, Write, Written};
 
 use super::{AdminError, Result, check_text};
 
-/// A page of accounts, as a table or as one JSON object with `users` and `next`.
+/// Lists a page of accounts, as a table or as one JSON object with `users` and `next`.
 pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<String> {
     let found = store.registry()?.accounts(query)?;
     let next = (found.len() == query.limit).then(|| found.last().map(|entry| entry.account.id.to_string())).flatten();
@@ -24,7 +24,8 @@ pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<St
     }
     let mut text = format!("{:<36}  {:<9}  {:<20}  {:>12}  ADDRESS", "ID", "STATE", "CREATED", "METADATA");
     for entry in &found {
-        let (account, created) = (&entry.account, utc(entry.account.created_at));
+        let account = &entry.account;
+        let created = utc(account.created_at);
         let address = account.address.as_deref().unwrap_or("-");
         let _ = write!(
             text,
@@ -40,7 +41,7 @@ pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<St
     Ok(text)
 }
 
-/// Everything about one account.
+/// Shows everything about one account.
 pub fn show(store: &dyn Store, now: UnixMillis, named: &str, as_json: bool) -> Result<String> {
     let entry = find(store, named)?;
     let devices = store.registry()?.devices(entry.account.id, now)?;
@@ -64,16 +65,18 @@ pub fn show(store: &dyn Store, now: UnixMillis, named: &str, as_json: bool) -> R
     let _ = write!(text, "\nmetadata    {} bytes\ntokens      {}", entry.metadata_bytes, shown_tokens(balance_mt));
     let _ = write!(text, "\nscore       {score}");
     for device in &devices {
-        let (label, scopes, seen) = (&device.label, device.scopes, utc(device.seen_at));
+        let label = &device.label;
+        let scopes = device.scopes;
+        let seen = utc(device.seen_at);
         let _ = write!(text, "\ndevice      {} {label:?} for {scopes}, seen {seen}", device.id);
     }
     Ok(text)
 }
 
-/// Suspends: refused at every tracker of this database within 5 s.
+/// Suspends an account. Within 5 s every tracker of this database refuses it.
 pub fn suspend(store: &dyn Store, now: UnixMillis, named: &str, reason: &str) -> Result<String> {
     if reason.trim().is_empty() {
-        return Err(AdminError::Usage("--reason: say why; it stands in the audit log".into()));
+        return Err(AdminError::Usage("--reason: give a reason; the audit log keeps it".into()));
     }
     check_text("--reason", reason)?;
     let id = find(store, named)?.account.id;
@@ -81,19 +84,20 @@ pub fn suspend(store: &dyn Store, now: UnixMillis, named: &str, reason: &str) ->
     change(store, now, write, &format!("suspended {id}"), &format!("{id} is suspended already"))
 }
 
-/// Ends a suspension.
+/// Ends the suspension of an account.
 pub fn resume(store: &dyn Store, now: UnixMillis, named: &str) -> Result<String> {
     let id = find(store, named)?.account.id;
     change(store, now, AccountWrite::Resume { id }, &format!("resumed {id}"), &format!("{id} is not suspended"))
 }
 
-/// Ends all tokens and devices of an account.
+/// Revokes all tokens and devices of an account.
 pub fn revoke(store: &dyn Store, now: UnixMillis, named: &str) -> Result<String> {
     let id = find(store, named)?.account.id;
     change(store, now, AccountWrite::Revoke { id }, &format!("revoked every token and device of {id}"), "")
 }
 
-/// Commits one change; what was so already is no success, so that a script notices.
+/// Commits one change and returns `done`. A change that was made before is an error with the text `known`, so that a script
+/// notices it.
 pub(super) fn change(
     store: &dyn Store,
     now: UnixMillis,
@@ -104,11 +108,11 @@ pub(super) fn change(
     match store.write(now, &[Write::Account(write)], Durability::Synced)?.first() {
         Some(Written::Done) => Ok(done.to_owned()),
         Some(Written::Known) => Err(AdminError::No(known.to_owned())),
-        _ => Err(AdminError::No("it is not there any more".into())),
+        _ => Err(AdminError::No("it does not exist any more".into())),
     }
 }
 
-/// By id, or by registered address.
+/// Finds an account by its id or its registered address.
 fn find(store: &dyn Store, named: &str) -> Result<AccountEntry> {
     let id: Option<PeerId> = match named.parse() {
         Ok(id) => Some(id),

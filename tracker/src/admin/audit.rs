@@ -1,4 +1,4 @@
-//! `admin audit`: what was done to accounts, newest first.
+//! `admin audit`: the log of changes to accounts and invites.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::store::registry::{AuditQuery, AuditRow};
 
 use super::Result;
 
-/// The newest rows, as a table or as one JSON object.
+/// Lists the newest rows, as a table or as one JSON object.
 pub fn list(store: &dyn Store, query: &AuditQuery, as_json: bool) -> Result<String> {
     let found = store.registry()?.audit_log(query)?;
     if as_json {
@@ -20,7 +20,8 @@ pub fn list(store: &dyn Store, query: &AuditQuery, as_json: bool) -> Result<Stri
     let mut text = format!("{:<20}  {:<8}  {:<16}  {:<36}  DETAIL", "TIME", "BY", "ACTION", "ACCOUNT");
     for row in &found {
         let account = row.account.map_or_else(|| "-".to_owned(), |id| id.to_string());
-        let (at, detail) = (utc(row.at), &row.detail);
+        let at = utc(row.at);
+        let detail = &row.detail;
         let _ = write!(text, "\n{at:<20}  {:<8}  {:<16}  {account:<36}  {detail}", row.actor, row.action);
     }
     Ok(text)

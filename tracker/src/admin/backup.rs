@@ -12,7 +12,7 @@ use crate::store::{Durability, Store as _, Write};
 
 use super::{AdminError, Result, embedded_database};
 
-/// Copies the embedded database into a new file of mode 0600, while a tracker may be using it.
+/// Copies the embedded database into a new file of mode 0600. A tracker may be running.
 pub fn backup(config: &Config, to: &Path) -> Result<String> {
     refuse_postgres(config, "pg_dump")?;
     EmbeddedStore::open(&embedded_database(config)?)?.backup(to)?;
@@ -20,7 +20,7 @@ pub fn backup(config: &Config, to: &Path) -> Result<String> {
     Ok(format!("backed up to {}; keep {} with it", to.display(), crate::domain::keys::KEY_FILE))
 }
 
-/// Puts a backup in the place of the embedded database, after checking it. Refused while a tracker runs; what was there is kept.
+/// Checks a backup and puts it in the place of the embedded database, which is kept. Fails while a tracker is running.
 pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> {
     refuse_postgres(config, "pg_restore or psql")?;
     crate::boot::prepare_folder(&config.data_dir).map_err(failed)?;
@@ -35,7 +35,7 @@ pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> 
     }
     let database = config.data_dir.join(DATABASE_FILE);
     let aside = config.data_dir.join(format!("{DATABASE_FILE}.before-restore-{}", now.as_secs()));
-    let kept = if database.exists() { format!("; what was there is {}", aside.display()) } else { String::new() };
+    let kept = if database.exists() { format!("; the old database is {}", aside.display()) } else { String::new() };
     EmbeddedStore::restore(from, &database, &aside)?;
     let store = EmbeddedStore::open(&database)?;
     store.migrate(now)?;

@@ -1,4 +1,4 @@
-//! `doctor`: looks at everything a tracker on this machine needs, and says what to do about what it finds.
+//! `doctor`: checks everything that a tracker on this machine needs, and says what to do about each problem.
 
 mod machine;
 mod store;
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 
 use crate::boot::config::{Config, ConfigError};
 
-/// How a thing stands.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// As it should be.
+    /// Nothing to do.
     Ok,
-    /// It works, and will not always.
+    /// It works now and may fail later.
     Warn,
-    /// The tracker does not start or does not work like this.
+    /// The tracker does not start or does not work.
     Fail,
 }
 
 impl Verdict {
-    /// As it is printed.
+    /// Returns the printed form.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -32,14 +32,14 @@ impl Verdict {
     }
 }
 
-/// One thing that was looked at.
+/// One check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What.
+    /// The thing that was checked.
     pub name: &'static str,
-    /// How it stands.
+    /// The outcome.
     pub verdict: Verdict,
-    /// What was found, and what to do about it.
+    /// The finding, and what to do about it.
     pub found: String,
 }
 
@@ -57,7 +57,7 @@ impl Check {
     }
 }
 
-/// Everything that was looked at.
+/// All checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// In the order in which things depend on each other.
@@ -66,12 +66,12 @@ pub struct Report {
     pub store_read: bool,
 }
 
-/// Looks. A configuration that was refused is a finding too, and then the only one.
+/// Runs all checks. A configuration that was refused is a finding too, and then the only one.
 pub fn examine(config: Result<&Config, &ConfigError>, now: UnixMillis) -> Report {
     let config = match config {
         Ok(config) => config,
         Err(error) => {
-            let checks = vec![Check::fail("configuration", format!("{error}; correct it"))];
+            let checks = vec![Check::fail("configuration", format!("{error}; correct this setting"))];
             return Report { checks, store_read: true };
         }
     };
@@ -91,12 +91,12 @@ pub fn examine(config: Result<&Config, &ConfigError>, now: UnixMillis) -> Report
 }
 
 impl Report {
-    /// The worst verdict.
+    /// Returns the worst verdict.
     pub fn verdict(&self) -> Verdict {
         self.checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Ok)
     }
 
-    /// For programs.
+    /// Returns the report for programs.
     pub fn to_json(&self) -> Value {
         let to_json =
             |check: &Check| json!({"check": check.name, "verdict": check.verdict.as_str(), "found": check.found});

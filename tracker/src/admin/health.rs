@@ -1,4 +1,5 @@
-//! `health`: asks this machine's tracker whether it is up, as a container's health check does; over TLS where the tracker answers nothing else.
+//! `health`: asks the tracker on this machine whether it is up, as a container's health check does. It uses TLS if the tracker
+//! does not answer plaintext.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -14,12 +15,12 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use crate::boot::config::Config;
 use crate::domain::authority;
 
-/// For connecting, and for each read and write.
+/// The longest wait for the connection, and for each read and write.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// An answer of ours is shorter.
+/// The most bytes that are read; the tracker's answer is shorter.
 const ANSWER_BYTES_MAX: u64 = 4_096;
 
-/// Asks `/health` on the configured public port. The error says what is wrong.
+/// Requests `/health` on the configured public port. The error is the text to print.
 pub fn check(config: &Config) -> Result<(), String> {
     let listen = config.listen_address().map_err(|error| error.to_string())?;
     let tls = if config.answers_plaintext(listen) { None } else { Some(trust(config)?) };
@@ -30,7 +31,7 @@ pub fn check(config: &Config) -> Result<(), String> {
     if up { Ok(()) } else { Err(format!("{address} answered {status:?}")) }
 }
 
-/// Where a listener on all addresses is reached from here.
+/// Returns the address at which a listener on all addresses is reached from this machine.
 fn local(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -40,7 +41,7 @@ fn local(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Only the swarm's own authority counts.
+/// Trusts only the swarm's own authority.
 fn trust(config: &Config) -> Result<ClientConfig, String> {
     let setup = config.authority().map_err(|error| error.to_string())?;
     let bundle = authority::bundle(&setup.folder).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! `admin invite create`, `list`, `revoke`.
+//! `admin invite create`, `list` and `revoke`.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -14,24 +14,26 @@ use crate::store::registry::{AccountWrite, Invite};
 use super::accounts::change;
 use super::{AdminError, Result, check_text};
 
-/// The most uses of one invite, and the most days of its life.
+/// The most uses of one invite.
 const USES_MAX: u32 = 1_000_000;
+/// The longest life of an invite, in days.
 const DAYS_MAX: u32 = 3_650;
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// An invite to be made.
+/// The settings of a new invite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewInvite {
-    /// How many may register with it.
+    /// The number of accounts that may register with it.
     pub uses: u32,
-    /// For how many days.
+    /// The number of days until it expires.
     pub days: u32,
-    /// For whom it is.
+    /// A note for the operator.
     pub note: String,
 }
 
-/// Makes an invite. Answers what goes to standard output, which has the code, with the authority's fingerprint behind it where there is one, and a
-/// note for the operator.
+/// Makes an invite. Returns the text for standard output, and a note for the operator that may be empty.
+///
+/// The text has the code, and the authority's fingerprint behind it if there is one.
 pub fn create(
     store: &dyn Store,
     now: UnixMillis,
@@ -63,11 +65,12 @@ pub fn create(
         shown["code"] = json!(code);
         return Ok((shown.to_string(), String::new()));
     }
-    let (id, until) = (invite.id(), utc(invite.expires_at));
+    let id = invite.id();
+    let until = utc(invite.expires_at);
     Ok((code, format!("invite {id}: {} uses, until {until}; the code is not shown again", invite.uses)))
 }
 
-/// The newest invites, without their codes, which nobody knows any more.
+/// Lists the newest invites, without their codes: only their hashes are stored.
 pub fn list(store: &dyn Store, now: UnixMillis, as_json: bool) -> Result<String> {
     let found = store.registry()?.invites()?;
     if as_json {
@@ -76,18 +79,21 @@ pub fn list(store: &dyn Store, now: UnixMillis, as_json: bool) -> Result<String>
     }
     let mut text = format!("{:<12}  {:<8}  {:>13}  {:<20}  NOTE", "ID", "STATE", "LEFT", "EXPIRES");
     for invite in &found {
-        let (id, left) = (invite.id(), format!("{} of {}", invite.uses_left, invite.uses));
-        let (state, until) = (state(invite, now), utc(invite.expires_at));
+        let id = invite.id();
+        let left = format!("{} of {}", invite.uses_left, invite.uses);
+        let state = state(invite, now);
+        let until = utc(invite.expires_at);
         let _ = write!(text, "\n{id:<12}  {state:<8}  {left:>13}  {until:<20}  {}", invite.note);
     }
     Ok(text)
 }
 
-/// Takes an invite back, named as `list` names it. Accounts made with it stay.
+/// Revokes an invite by the id that `list` shows. Accounts that were made with it stay.
 pub fn revoke(store: &dyn Store, now: UnixMillis, id: &str) -> Result<String> {
     let wanted = id.to_ascii_lowercase();
     let found = store.registry()?.invites()?.into_iter().find(|invite| invite.id() == wanted);
-    let invite = found.ok_or_else(|| AdminError::No(format!("there is no invite {id}; admin invite list has them")))?;
+    let invite =
+        found.ok_or_else(|| AdminError::No(format!("there is no invite {id}; `admin invite list` shows all")))?;
     let write = AccountWrite::RevokeInvite { code_hash: invite.code_hash };
     change(store, now, write, &format!("revoked invite {wanted}"), &format!("invite {wanted} is revoked already"))
 }

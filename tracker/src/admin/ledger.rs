@@ -1,4 +1,4 @@
-//! `admin ledger verify`: recounts the books and checks every invariant the engine knows, over one snapshot.
+//! `admin ledger verify`: recounts the ledger and checks every invariant of the engine, over one snapshot.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use serde_json::{Value, json};
 
 use crate::store::{Store, StoreError};
 
-/// What was found.
+/// The result of an audit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LedgerReport {
     /// The sums, in milli-tokens.
     pub totals: Totals,
-    /// What does not hold; empty when the books are right.
+    /// The violated invariants; empty if the ledger is right.
     pub violations: Vec<Violation>,
 }
 
-/// Audits a store. It may be in use.
+/// Audits the ledger of a store, which may be in use.
 pub fn verify(store: &dyn Store) -> Result<LedgerReport, StoreError> {
     Ok(LedgerReport { totals: store.ledger_totals()?, violations: store.audit()? })
 }
 
 impl LedgerReport {
-    /// Whether every invariant holds.
+    /// Reports whether every invariant holds.
     pub fn is_sound(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// For programs.
+    /// Returns the report for programs.
     pub fn to_json(&self) -> Value {
         let violations: Vec<String> = self.violations.iter().map(Violation::to_string).collect();
         json!({
@@ -49,6 +49,6 @@ impl fmt::Display for LedgerReport {
         for violation in &self.violations {
             writeln!(f, "VIOLATION {violation}")?;
         }
-        write!(f, "{}", if self.is_sound() { "OK" } else { "the books are wrong" })
+        write!(f, "{}", if self.is_sound() { "OK" } else { "the ledger is wrong" })
     }
 }

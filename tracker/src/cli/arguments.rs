@@ -1,43 +1,31 @@
-//! The arguments as argh reads them. Settings may stand before or after the command; argh only takes them before it.
+//! The words of the command line, as argh reads them. Settings may stand before or after the command.
 
-mod admin;
+use argh::{ArgsInfo, EarlyExit, FromArgs};
+use peernet_arguments::Options;
 
-use argh::{EarlyExit, FromArgs};
-
+use super::commands::Command;
 use super::{EXIT_OK, EXIT_USAGE};
 use crate::boot::config::{FIELDS, Flags};
-use admin::{Admin, Doctor};
-
-pub(super) use admin::AdminCommand;
 
 const NAME: &str = "peernet-tracker";
 
-/// What was typed.
+/// The parts of a command line.
 #[derive(Debug)]
 pub(super) struct Typed {
+    /// Whether `--version` was typed.
     pub(super) version: bool,
+    /// The file that `--config` names.
     pub(super) config: Option<String>,
+    /// The settings.
     pub(super) flags: Flags,
     pub(super) command: Command,
 }
 
-/// What to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
-    Serve,
-    Health,
-    Config,
-    DefaultConfig,
-    VerifyLedger { json: bool },
-    Doctor { json: bool },
-    Admin(AdminCommand),
-}
-
-/// Help, or what was wrong with the arguments.
+/// Help, or the mistake in a command line.
 pub(super) struct Exit(EarlyExit);
 
 impl Exit {
-    /// Prints it where it belongs and returns the exit code.
+    /// Prints help on standard output or the mistake on standard error, and returns the exit code.
     pub(super) fn print(&self) -> i32 {
         match self.0.status {
             Ok(()) => {
@@ -53,103 +41,75 @@ impl Exit {
     }
 }
 
-/// PeerNet's tracker: who is who, who has what, and who has earned what.
-#[derive(FromArgs)]
-struct Top {
+/// PeerNet's tracker: it knows the accounts, which peer holds which file, and what each account has earned.
+#[derive(FromArgs, ArgsInfo)]
+struct Program {
     /// print the version
     #[argh(switch)]
     version: bool,
     /// read this TOML file instead of the one in the XDG configuration folder
-    #[argh(option)]
+    #[argh(option, arg_name = "file")]
     config: Option<String>,
     #[argh(subcommand)]
-    command: Option<Sub>,
-}
-
-#[derive(FromArgs)]
-#[argh(subcommand)]
-enum Sub {
-    Serve(Serve),
-    Health(Health),
-    Config(ShowConfig),
-    Doctor(Doctor),
-    Admin(Admin),
-}
-
-/// Serve until SIGTERM or SIGINT; the default. Exit codes: 0 stopped cleanly, 2 wrong usage or configuration, 3 cannot start.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "serve")]
-struct Serve {}
-
-/// Ask the tracker on this machine whether it is up. Exit codes: 0 up, 1 not.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "health")]
-struct Health {}
-
-/// Print the configuration in force as a commented TOML file, secrets hidden.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "config")]
-struct ShowConfig {
-    /// print the defaults instead
-    #[argh(switch)]
-    default: bool,
-}
-
-/// Recount the books and check every invariant. Exit codes: 0 right, 1 wrong, 3 the store cannot be read.
-#[derive(FromArgs)]
-#[argh(subcommand, name = "verify")]
-struct Verify {
-    /// print one JSON object
-    #[argh(switch)]
-    json: bool,
+    command: Option<Command>,
 }
 
 /// Reads a command line, program name first.
 pub(super) fn parse(args: &[String]) -> Result<Typed, Exit> {
-    let (settings, rest) = split(args.get(1..).unwrap_or_default());
-    let as_str = |args: &[String]| args.iter().map(|arg| arg.to_owned()).collect::<Vec<_>>();
-    let (settings, rest) = (as_str(&settings), as_str(&rest));
-    let flags = Flags::from_args(&[NAME], &borrow(&settings)).map_err(Exit)?;
-    let top = Top::from_args(&[NAME], &borrow(&rest)).map_err(Exit)?;
-    let command = match top.command {
-        None | Some(Sub::Serve(_)) => Command::Serve,
-        Some(Sub::Health(_)) => Command::Health,
-        Some(Sub::Config(ShowConfig { default: true })) => Command::DefaultConfig,
-        Some(Sub::Config(_)) => Command::Config,
-        Some(Sub::Doctor(Doctor { json })) => Command::Doctor { json },
-        Some(Sub::Admin(admin)) => admin.into(),
-    };
-    Ok(Typed { version: top.version, config: top.config, flags, command })
+    let split = split(args.get(1..).unwrap_or_default());
+    let flags = Flags::from_args(&[NAME], &borrow(&split.settings)).map_err(Exit)?;
+    let program = Program::from_args(&[NAME], &borrow(&split.rest)).map_err(Exit)?;
+    let command = program.command.unwrap_or_default();
+    Ok(Typed { version: program.version, config: program.config, flags, command })
 }
 
 fn borrow(args: &[String]) -> Vec<&str> {
     args.iter().map(String::as_str).collect()
 }
 
-/// Parts the settings (`--listen ADDR`, `--listen=ADDR`), wherever they stand, from commands and their own flags.
-/// `--config FILE` is moved to the front.
-fn split(args: &[String]) -> (Vec<String>, Vec<String>) {
-    let (mut settings, mut front, mut rest) = (Vec::new(), Vec::new(), Vec::new());
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        let (flag, value) = arg.split_once('=').map_or((arg.as_str(), None), |(flag, value)| (flag, Some(value)));
-        let name = flag.strip_prefix("--").unwrap_or_default();
-        let target = match name {
-            "config" => &mut front,
-            _ if FIELDS.iter().any(|field| field.flag() == name) => &mut settings,
-            _ => {
-                rest.push(arg.clone());
-                continue;
-            }
-        };
-        target.push(flag.to_owned());
-        target.extend(value.map(str::to_owned).or_else(|| args.next().cloned()));
-    }
-    front.extend(rest);
-    (settings, front)
+/// A command line in two parts, each in the order that argh expects.
+#[derive(Default)]
+struct Split {
+    /// The settings, each followed by its value.
+    settings: Vec<String>,
+    /// `--config FILE` first, then the command with its options.
+    rest: Vec<String>,
 }
 
-/// argh lists what it knows; the settings are ours to list.
+/// Separates the settings, wherever they stand, from commands and their options. argh accepts options of the program only
+/// before the command.
+fn split(args: &[String]) -> Split {
+    let options = options();
+    let words = options.separate(args.iter().map(String::as_str));
+    let mut split = Split::default();
+    let mut config = Vec::new();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let name = word.strip_prefix("--").unwrap_or_default();
+        let setting = FIELDS.iter().find(|field| field.flag() == name);
+        match setting {
+            Some(field) if field.is_switch() => split.settings.extend([word, true.to_string()]),
+            Some(_) => split.settings.extend([word].into_iter().chain(words.next())),
+            None if name == "config" => config.extend([word].into_iter().chain(words.next())),
+            None => {
+                let takes_value = options.take_value(&word);
+                split.rest.push(word);
+                // The value of a command's option may look like a setting.
+                split.rest.extend(takes_value.then(|| words.next()).flatten());
+            }
+        }
+    }
+    split.rest.splice(0..0, config);
+    split
+}
+
+/// The options that take a value: those of commands, and all settings but the switches.
+fn options() -> Options {
+    let settings = FIELDS.iter().filter(|field| !field.is_switch());
+    Options::of(&Program::get_args_info()).with(settings.map(|field| format!("--{}", field.flag())))
+}
+
+/// Lists the settings, which argh knows nothing of.
 fn help_of_settings() -> String {
     let mut text = String::from("\nSettings (flag, or environment PEERNET_TRACKER_<NAME>, or key in the file):");
     for field in FIELDS {
@@ -162,51 +122,111 @@ fn help_of_settings() -> String {
 
 #[cfg(test)]
 mod tests {
+    use peernet_arguments::{commands, equal_forms};
+
     use super::*;
 
-    fn parsed(line: &str) -> Result<Typed, Exit> {
-        let args: Vec<String> = std::iter::once(NAME).chain(line.split_whitespace()).map(str::to_owned).collect();
-        parse(&args)
+    fn parsed(words: &[impl AsRef<str>]) -> Result<Typed, EarlyExit> {
+        let args: Vec<String> = [NAME].into_iter().chain(words.iter().map(AsRef::as_ref)).map(str::to_owned).collect();
+        parse(&args).map_err(|exit| exit.0)
+    }
+
+    fn line(line: &str) -> Result<Typed, EarlyExit> {
+        parsed(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// The command of a line, as debug text.
+    fn command(text: &str) -> String {
+        format!("{:?}", line(text).expect(text).command)
     }
 
     #[test]
     fn settings_may_stand_anywhere() {
-        for line in ["--listen a:1 --json admin ledger verify", "x"] {
-            assert!(parsed(line).is_err(), "{line}");
-        }
-        for line in [
+        for text in [
             "--listen a:1 admin ledger verify --json --config f",
             "admin ledger verify --listen=a:1 --json --config=f",
             "admin --listen a:1 --config f ledger verify --json",
         ] {
-            let typed = parsed(line).ok().expect(line);
-            assert_eq!(typed.command, Command::VerifyLedger { json: true }, "{line}");
-            assert_eq!((typed.flags.listen.as_deref(), typed.config.as_deref()), (Some("a:1"), Some("f")), "{line}");
+            let typed = line(text).expect(text);
+            assert_eq!(format!("{:?}", typed.command), command("admin ledger verify --json"), "{text}");
+            assert_eq!((typed.flags.listen.as_deref(), typed.config.as_deref()), (Some("a:1"), Some("f")), "{text}");
+        }
+        assert!(line("--listen a:1 --json admin ledger verify").is_err(), "an option of a command stands behind it");
+    }
+
+    #[test]
+    fn a_switch_takes_no_value() {
+        let typed = line("--allow-plaintext serve").expect("a switch before a command");
+        assert_eq!(typed.flags.allow_plaintext.as_deref(), Some("true"));
+        assert_eq!(line("serve --allow-plaintext").expect("behind it").flags.allow_plaintext.as_deref(), Some("true"));
+        assert_eq!(line("serve").expect("absent").flags.allow_plaintext, None);
+        for text in ["--allow-plaintext true", "--allow-plaintext=true", "serve --allow-plaintext false"] {
+            assert!(line(text).is_err(), "{text}");
+        }
+        let switches: Vec<_> = FIELDS.iter().filter(|field| field.is_switch()).map(|field| field.name).collect();
+        assert_eq!(switches, ["allow_plaintext"], "only what is off by default is a switch");
+    }
+
+    #[test]
+    fn serve_is_the_default_command() {
+        for text in ["", "--bcrypt-cost 4", "--bcrypt-cost=4"] {
+            assert_eq!(command(text), command("serve"), "{text}");
+        }
+        assert_eq!(command("admin doctor"), command("admin doctor"));
+        assert_ne!(command("config"), command("config --default"));
+        assert_ne!(command("doctor"), command("doctor --json"));
+    }
+
+    #[test]
+    fn a_value_may_follow_an_equals_sign_in_every_option() {
+        let program = Program::get_args_info();
+        let mut forms = equal_forms(&program);
+        assert!(forms.len() >= 10, "{} options", forms.len());
+        for field in FIELDS.iter().filter(|field| !field.is_switch()) {
+            let flag = format!("--{}", field.flag());
+            forms.push([vec![flag.clone(), "1".to_owned()], vec![format!("{flag}=1")]]);
+        }
+        for [spaced, joined] in forms {
+            let debug = |words: &[String]| format!("{:?}", parsed(words).map_err(|why| why.output).expect("is read"));
+            assert_eq!(debug(&spaced), debug(&joined), "{joined:?}");
         }
     }
 
     #[test]
-    fn commands_have_their_meaning() {
-        for (line, command) in [
-            ("", Command::Serve),
-            ("serve", Command::Serve),
-            ("--bcrypt-cost 4", Command::Serve),
-            ("health", Command::Health),
-            ("config", Command::Config),
-            ("config --default", Command::DefaultConfig),
-            ("admin ledger verify", Command::VerifyLedger { json: false }),
-            ("doctor --json", Command::Doctor { json: true }),
-            ("admin doctor", Command::Doctor { json: false }),
-            ("admin invite list", Command::Admin(AdminCommand::ListInvites { json: false })),
-            ("admin backup x", Command::Admin(AdminCommand::Backup { file: "x".into() })),
-            (
-                "admin users --match a --limit 3 --data-dir d",
-                Command::Admin(AdminCommand::Users { matching: Some("a".into()), limit: 3, after: None, json: false }),
-            ),
-        ] {
-            assert_eq!(parsed(line).ok().expect(line).command, command, "{line}");
+    fn the_value_of_an_option_may_look_like_a_setting() {
+        let typed = parsed(&["admin", "suspend", "x", "--reason", "--listen"]).expect("a reason");
+        assert_eq!(typed.flags.listen, None);
+        assert!(format!("{:?}", typed.command).contains("--listen"));
+    }
+
+    #[test]
+    fn no_option_of_a_command_is_a_setting_too() {
+        let program = Program::get_args_info();
+        for (path, command) in commands(&program) {
+            for flag in command.flags {
+                let name = flag.long.trim_start_matches('-');
+                assert!(!FIELDS.iter().any(|field| field.flag() == name), "{} in {path:?}", flag.long);
+            }
         }
-        for line in [
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        let program = Program::get_args_info();
+        let commands = commands(&program);
+        assert!(commands.len() > 20, "{} commands", commands.len());
+        for (path, command) in commands.into_iter().filter(|(path, _)| !path.is_empty()) {
+            let help = parsed(&[path.as_slice(), &["--help"]].concat()).expect_err("help");
+            assert!(help.status.is_ok() && help.output.contains("Examples:"), "{}", help.output);
+            assert!(help.output.contains("Exit codes: 0") || !command.commands.is_empty(), "{}", help.output);
+        }
+        assert!(line("--help").expect_err("help").status.is_ok());
+    }
+
+    #[test]
+    fn command_lines_that_make_no_sense_are_refused() {
+        for text in [
+            "x",
             "admin users --limit 0",
             "admin suspend x",
             "admin invite",
@@ -216,10 +236,9 @@ mod tests {
             "admin",
             "admin ledger",
             "--listen",
+            "--config",
         ] {
-            let exit = parsed(line).expect_err(line);
-            assert!(exit.0.status.is_err(), "{line}");
+            assert!(line(text).expect_err(text).status.is_err(), "{text}");
         }
-        assert!(parsed("--help").expect_err("help").0.status.is_ok());
     }
 }

@@ -1,20 +1,20 @@
-//! Lines on a terminal that are written over in place, each cut to its width.
+//! Lines on a terminal that are updated in place, each cut to the width of the terminal.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-/// The lines. Dropping them takes them from the screen.
+/// A block of lines. Dropping it removes them from the screen.
 pub(in crate::cli) struct Lines {
     all: MultiProgress,
     lines: Vec<ProgressBar>,
 }
 
 impl Lines {
-    /// None yet; below what `all` has.
+    /// Begins an empty block below the bars of `all`.
     pub(in crate::cli) fn below(all: MultiProgress) -> Self {
         Self { all, lines: Vec::new() }
     }
 
-    /// Exactly these from now on.
+    /// Replaces all lines.
     pub(in crate::cli) fn set(&mut self, texts: Vec<String>) {
         while self.lines.len() > texts.len() {
             if let Some(line) = self.lines.pop() {
@@ -37,10 +37,12 @@ impl Drop for Lines {
     }
 }
 
+/// Makes a bar with this template.
 pub(super) fn styled(template: &str) -> ProgressBar {
     ProgressBar::new(1).with_style(style(template))
 }
 
+/// Makes the style of this template.
 pub(super) fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }

@@ -1,4 +1,4 @@
-//! What is said of a download in progress, to people and to programs.
+//! The words for a download in progress, for people and for programs.
 
 use serde_json::{Value, json};
 
@@ -6,17 +6,17 @@ use crate::cli::output::{shown, size};
 use crate::download::{FetchProgress, Phase, SourceProgress};
 use peernet_engine::bottleneck::Bottleneck;
 
-/// No note is shown longer.
+/// The longest note that is shown whole, in characters.
 const NOTE_CHARS_MAX: usize = 200;
 
-/// The end of the line: what it does, how fast, how long still, and why no faster.
+/// Describes a download: what it is doing, how fast, how long it will take, and what limits it.
 pub(super) fn fetching_text(progress: &FetchProgress) -> String {
     let busy = progress.sources.iter().filter(|source| source.in_flight > 0).count();
     let mut text = match progress.phase {
         Phase::LookingUp => "looking for sources".to_owned(),
-        Phase::CheckingPart => "checking what is there".to_owned(),
-        Phase::Copying => "copying what is here already".to_owned(),
-        Phase::Fetching if progress.sources.is_empty() => "nobody offers it now, waiting for somebody".to_owned(),
+        Phase::CheckingPart => "checking what is on the disk".to_owned(),
+        Phase::Copying => "copying from files on this machine".to_owned(),
+        Phase::Fetching if progress.sources.is_empty() => "no peer shares it now; waiting".to_owned(),
         Phase::Fetching => {
             format!("{}/s from {busy} of {} peers", size(progress.rate as u64), progress.sources.len())
         }
@@ -37,14 +37,16 @@ pub(super) fn fetching_text(progress: &FetchProgress) -> String {
     }
 }
 
-/// One source on the terminal.
+/// Describes one source, for a line on the terminal.
 pub(super) fn source_text(source: &SourceProgress) -> String {
     let SourceProgress { address, transport, rate, chunks, bytes, in_flight, .. } = source;
-    let (rate, bytes, transport) = (size(*rate as u64), size(*bytes), transport.word());
-    format!("  {} ({transport})  {rate}/s  {chunks} chunks, {bytes}, {in_flight} asked for", remark(address))
+    let rate = size(*rate as u64);
+    let bytes = size(*bytes);
+    let transport = transport.word();
+    format!("  {} ({transport})  {rate}/s  {chunks} chunks, {bytes}, {in_flight} in flight", remark(address))
 }
 
-/// A line of standard error with `--json`; docs/OPERATING.md has the fields.
+/// Makes a line of standard error for `--json`; docs/OPERATING.md documents the fields.
 pub(super) fn fetching_event(what: &str, progress: &FetchProgress, note: &str) -> Value {
     json!({
         "event": "progress",
@@ -60,7 +62,7 @@ pub(super) fn fetching_event(what: &str, progress: &FetchProgress, note: &str) -
     })
 }
 
-/// One source for programs.
+/// Describes one source to programs.
 fn source_json(source: &SourceProgress) -> Value {
     json!({
         "peer_id": source.peer.to_string(),
@@ -73,7 +75,7 @@ fn source_json(source: &SourceProgress) -> Value {
     })
 }
 
-/// The stable word of a phase.
+/// Returns the stable word of a phase.
 fn phase_word(phase: Phase) -> &'static str {
     match phase {
         Phase::LookingUp => "looking_up",
@@ -85,6 +87,7 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
+/// Returns the stable word of what limits the speed.
 fn bottleneck_word(bottleneck: Bottleneck) -> Option<&'static str> {
     match bottleneck {
         Bottleneck::Disk => Some("disk"),
@@ -95,17 +98,18 @@ fn bottleneck_word(bottleneck: Bottleneck) -> Option<&'static str> {
     }
 }
 
+/// Describes what limits the speed to people.
 fn why(bottleneck: Bottleneck) -> Option<&'static str> {
     match bottleneck {
-        Bottleneck::Disk => Some("held up by the disk"),
+        Bottleneck::Disk => Some("limited by the disk"),
         Bottleneck::Sources => Some("waiting for the sources"),
-        Bottleneck::OwnLimit => Some("held back by --max-download"),
-        Bottleneck::Hashing => Some("held up by hashing"),
+        Bottleneck::OwnLimit => Some("limited by --max-download"),
+        Bottleneck::Hashing => Some("limited by hashing"),
         Bottleneck::None => None,
     }
 }
 
-/// A span for people: two units at most.
+/// Describes a time span to people, in at most two units.
 pub(in crate::cli) fn span(seconds: u64) -> String {
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),
@@ -115,7 +119,7 @@ pub(in crate::cli) fn span(seconds: u64) -> String {
     }
 }
 
-/// A note may quote a stranger: the error text of another peer, the address it gave.
+/// Makes a note safe to show. It may quote text from the network, such as the error message of another peer.
 fn remark(note: &str) -> String {
     shown(&note.chars().take(NOTE_CHARS_MAX).collect::<String>())
 }
@@ -160,14 +164,14 @@ mod tests {
     fn the_text_says_how_fast_how_long_and_why() {
         for (bottleneck, eta, expected) in [
             (Bottleneck::None, None, "4.0 KiB/s from 1 of 1 peers"),
-            (Bottleneck::Disk, Some(5), "4.0 KiB/s from 1 of 1 peers, 5 s left, held up by the disk"),
+            (Bottleneck::Disk, Some(5), "4.0 KiB/s from 1 of 1 peers, 5 s left, limited by the disk"),
             (Bottleneck::Sources, Some(65), "4.0 KiB/s from 1 of 1 peers, 1 min 5 s left, waiting for the sources"),
             (
                 Bottleneck::OwnLimit,
                 Some(7_260),
-                "4.0 KiB/s from 1 of 1 peers, 2 h 1 min left, held back by --max-download",
+                "4.0 KiB/s from 1 of 1 peers, 2 h 1 min left, limited by --max-download",
             ),
-            (Bottleneck::Hashing, Some(200_000), "4.0 KiB/s from 1 of 1 peers, 2 d 7 h left, held up by hashing"),
+            (Bottleneck::Hashing, Some(200_000), "4.0 KiB/s from 1 of 1 peers, 2 d 7 h left, limited by hashing"),
         ] {
             assert_eq!(fetching_text(&progress(bottleneck, eta)), expected);
         }
@@ -190,6 +194,6 @@ mod tests {
         assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
         assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
         let line = source_text(&progress(Bottleneck::None, None).sources[0]);
-        assert_eq!(line, "  \u{fffd}[2Jh:1 (tls)  2.0 KiB/s  2 chunks, 2.0 MiB, 3 asked for");
+        assert_eq!(line, "  \u{fffd}[2Jh:1 (tls)  2.0 KiB/s  2 chunks, 2.0 MiB, 3 in flight");
     }
 }

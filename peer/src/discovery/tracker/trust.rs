@@ -48,7 +48,7 @@ impl Trust {
 
     /// Pins and uses these authorities, which are others than those in use.
     pub(super) fn pin(&self, authorities: &Bundle) -> Result<(), TrackerError> {
-        let failed = |error: crate::error::NodeError| TrackerError::LocalState(error.to_string());
+        let failed = |error: crate::home::HomeError| TrackerError::LocalState(error.to_string());
         self.file.pin(&self.trackers, authorities).map_err(failed)?;
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(authorities.clone());
         Ok(())

@@ -1,4 +1,4 @@
-//! The credentials as they are written down. What later versions added may be absent: the folder may be older.
+//! The credentials as they are stored. Fields that later versions added may be absent, because the folder may be older.
 
 use std::str::FromStr as _;
 
@@ -38,7 +38,7 @@ impl Stored {
             (Some(id), Some(refresh_token)) => Some(DeviceLogin {
                 id: id.parse()?,
                 label: self.device_label.unwrap_or_default(),
-                // One of a later version is the tracker's to know.
+                // A scope of a later version is left out here; the tracker knows it.
                 scopes: self.device_scopes.iter().filter_map(|word| Scope::from_str(word).ok()).collect(),
                 refresh_token,
                 refresh_expires_at: self.refresh_expires_at.unwrap_or(0),

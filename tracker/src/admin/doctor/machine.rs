@@ -1,4 +1,4 @@
-//! What the machine gives: folder, key, disk, open files, ports.
+//! Checks of the machine: data folder, key, disk, open files and ports.
 
 use std::fs;
 use std::io;
@@ -13,18 +13,20 @@ use crate::boot::config::Config;
 use crate::domain::keys::KEY_FILE;
 use crate::http::LocalAddress;
 
-/// Below this much free space writes are about to fail.
+/// Free space below which writes are about to fail, in bytes.
 const DISK_BYTES_MIN: u64 = 64 << 20;
-/// Below this much it is time to make room.
+/// Free space below which it is time to make room, in bytes.
 const DISK_BYTES_LOW: u64 = 1 << 30;
-/// For a connection on this machine.
+/// The longest wait for a connection on this machine.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Checks the data folder.
 pub(super) fn data_folder(config: &Config) -> Check {
-    let (name, path) = ("data folder", config.data_dir.display());
+    let name = "data folder";
+    let path = config.data_dir.display();
     match fs::metadata(&config.data_dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Check::warn(name, format!("{path}: not there yet; the first start makes it"))
+            Check::warn(name, format!("{path}: does not exist yet; the first start makes it"))
         }
         Err(error) => Check::fail(name, format!("{path}: {error}; run this as the tracker's user")),
         Ok(found) if !found.is_dir() => Check::fail(name, format!("{path}: not a folder; set data_dir")),
@@ -32,27 +34,30 @@ pub(super) fn data_folder(config: &Config) -> Check {
             mode if mode & 0o077 == 0 => Check::ok(name, format!("{path}: mode {mode:o}")),
             mode => Check::warn(
                 name,
-                format!("{path}: mode {mode:o} lets others in; chmod 700, or start the tracker, which does it"),
+                format!("{path}: mode {mode:o} lets others in; run chmod 700, or start the tracker, which does it"),
             ),
         },
     }
 }
 
+/// Checks the file of the signing key.
 pub(super) fn signing_key(config: &Config) -> Check {
-    let (name, path) = ("signing key", config.data_dir.join(KEY_FILE));
+    let name = "signing key";
+    let path = config.data_dir.join(KEY_FILE);
     match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Check::warn(
             name,
-            format!("{}: not there yet; the first start makes it, or copy another replica's", path.display()),
+            format!("{}: does not exist yet; the first start makes it, or copy another replica's", path.display()),
         ),
         Err(error) => Check::fail(name, format!("{}: {error}; run this as the tracker's user", path.display())),
         Ok(found) => match found.permissions().mode() & 0o777 {
             mode if mode & 0o077 == 0 => Check::ok(name, format!("{}: mode {mode:o}", path.display())),
-            mode => Check::fail(name, format!("{}: mode {mode:o} lets others read it; chmod 600", path.display())),
+            mode => Check::fail(name, format!("{}: mode {mode:o} lets others read it; run chmod 600", path.display())),
         },
     }
 }
 
+/// Checks the free space of the data folder's disk.
 pub(super) fn disk_space(config: &Config) -> Check {
     let name = "disk space";
     let existing = config.data_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
@@ -68,9 +73,11 @@ pub(super) fn disk_space(config: &Config) -> Check {
     }
 }
 
+/// Checks whether the limit on open files allows all connections.
 pub(super) fn open_files(config: &Config) -> Check {
     let name = "open files";
-    let (wanted, allowed) = (config.connections_max, config.door_limits().connections());
+    let wanted = config.connections_max;
+    let allowed = config.door_limits().connections();
     if allowed >= wanted {
         return Check::ok(name, format!("the limit allows all {wanted} connections of connections_max"));
     }
@@ -81,7 +88,7 @@ pub(super) fn open_files(config: &Config) -> Check {
     )
 }
 
-/// The public port.
+/// Checks the public port.
 pub(super) fn port(config: &Config, running: bool) -> Check {
     let name = "public port";
     let address = match config.listen_address() {
@@ -101,7 +108,7 @@ pub(super) fn port(config: &Config, running: bool) -> Check {
     }
 }
 
-/// The operations listener.
+/// Checks the operations listener.
 pub(super) fn operations(config: &Config, running: bool) -> Check {
     let name = "operations listener";
     let (place, answers) = match config.ops_address() {
@@ -114,10 +121,12 @@ pub(super) fn operations(config: &Config, running: bool) -> Check {
     };
     match (answers, running) {
         (true, _) => Check::ok(name, format!("a process listens on {place}")),
-        (false, false) => Check::ok(name, format!("nobody listens on {place}, as no tracker runs")),
+        (false, false) => Check::ok(name, format!("no process listens on {place}, as no tracker is running")),
         (false, true) => Check::warn(
             name,
-            format!("a tracker runs and nobody listens on {place}: is it another one, or another configuration?"),
+            format!(
+                "a tracker is running and no process listens on {place}: is it another tracker, or another configuration?"
+            ),
         ),
     }
 }

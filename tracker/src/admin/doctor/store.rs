@@ -1,4 +1,4 @@
-//! What the store says of itself, and of the clock.
+//! Checks of the store and the clock.
 
 use peernet_engine::time::UnixMillis;
 
@@ -9,12 +9,12 @@ use crate::boot::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
 use crate::store::postgres::address::{Proof, Protection, Tls};
 use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
 
-/// No machine's clock is right before this: 2025-01-01.
+/// The earliest time that a clock may show: 2025-01-01.
 const EARLIEST: UnixMillis = UnixMillis(1_735_689_600_000);
-/// Clocks of several trackers of one database differ that much without harm, in milliseconds.
+/// The harmless difference between the clocks of trackers of one database, in milliseconds.
 const SKEW_MS_MAX: i64 = 5_000;
 
-/// The checks, and whether the store could be read.
+/// Runs the checks. Also returns whether the store could be read.
 pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<Check>, bool) {
     let embedded = config.database_url.reveal().is_none();
     if embedded && !config.data_dir.join(DATABASE_FILE).exists() {
@@ -54,15 +54,16 @@ fn tables(facts: &Facts) -> Check {
 }
 
 fn clock(now: UnixMillis, newest: Option<UnixMillis>) -> Check {
-    let (name, text) = ("clock", utc(now));
+    let name = "clock";
+    let text = utc(now);
     if now < EARLIEST {
-        return Check::fail(name, format!("{text} cannot be: set it, or tokens end at once; run NTP"));
+        return Check::fail(name, format!("the clock shows {text}: set it, or tokens expire at once; run NTP"));
     }
     match newest {
         Some(newest) if newest.0 - now.0 > SKEW_MS_MAX => Check::warn(
             name,
             format!(
-                "{text} is before {}, which the store has seen: run NTP here and at the other trackers",
+                "{text} is before {}, the newest time in the store: run NTP here and at the other trackers",
                 utc(newest)
             ),
         ),
@@ -88,7 +89,8 @@ fn protection(config: &Config) -> Option<Protection> {
     config.database_address().ok().flatten().map(|address| address.protection().clone())
 }
 
-/// `encrypted` is the server's word, which is about another link where a pooler is between.
+/// Checks how the link to the database is protected. `encrypted` comes from the server; behind a pooler it describes another
+/// link.
 fn link(protection: &Protection, encrypted: bool) -> Check {
     let name = "database link";
     let Protection::Tls(tls) = protection else {
@@ -100,12 +102,12 @@ fn link(protection: &Protection, encrypted: bool) -> Check {
         Tls { required: false, .. } => Check::warn(
             name,
             format!(
-                "{} (prefer): whoever is between can switch TLS off; say sslmode=verify-full",
+                "{} (prefer): anyone on the path can switch TLS off; set sslmode=verify-full",
                 if encrypted { "TLS" } else { "plaintext" }
             ),
         ),
         Tls { proof: Proof::Nothing, .. } => {
-            Check::warn(name, "TLS, but anybody could be the server (require); say sslmode=verify-full")
+            Check::warn(name, "TLS, but any machine could be the server (require); set sslmode=verify-full")
         }
         Tls { proof: Proof::Authority(_), .. } => {
             Check::ok(name, "TLS, with the server's authority proven (verify-ca)")
@@ -122,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_of_another_version_are_told_with_what_to_do() {
+    fn tables_of_another_version_are_reported_with_advice() {
         let of = |version| tables(&Facts { schema_version: version, newest_at: None, connections: None });
         assert_eq!(of(Some(SCHEMA_VERSION)).verdict, Verdict::Ok);
         for (version, verdict, words) in [
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_without_room_for_the_tracker_is_told() {
+    fn a_server_without_room_for_the_tracker_is_reported() {
         let config = Config { database_connections: 10, ..Config::default() };
         let of = |max, open, running| {
             connections(&config, ConnectionFacts { max, reserved: 3, open, encrypted: false }, running).verdict
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_that_others_can_listen_to_or_break_into_is_told() {
+    fn an_insecure_database_link_is_reported() {
         let of = |url: &str| {
             let config = Config { database_url: crate::boot::config::Secret::new(url), ..Config::default() };
             link(&protection(&config).expect("is PostgreSQL"), true)
@@ -166,7 +168,7 @@ mod tests {
             ("postgres://localhost/d", Verdict::Ok, "plaintext: the server is on this machine"),
             ("postgres://db/d?sslmode=disable", Verdict::Ok, "plaintext: sslmode=disable says so"),
             ("postgres://db/d?sslmode=prefer", Verdict::Warn, "can switch TLS off"),
-            ("postgres://db/d?sslmode=require", Verdict::Warn, "anybody could be the server"),
+            ("postgres://db/d?sslmode=require", Verdict::Warn, "any machine could be the server"),
             ("postgres://db/d?sslmode=verify-ca&sslrootcert=Cargo.toml", Verdict::Ok, "verify-ca"),
             ("postgres://db/d", Verdict::Ok, "verify-full"),
         ] {

@@ -29,6 +29,11 @@ impl Field {
         self.name.replace('_', "-")
     }
 
+    /// Whether the flag takes no value and switches the setting on. This holds for settings that are off by default.
+    pub fn is_switch(&self) -> bool {
+        (self.show)(&Config::default()) == false.to_string()
+    }
+
     /// The environment variable.
     pub fn environment(&self) -> String {
         format!("PEERNET_TRACKER_{}", self.name.to_uppercase())

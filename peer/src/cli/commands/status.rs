@@ -1,0 +1,183 @@
+//! `status`: shows the account, what is shared, and the daemon.
+
+use peernet_engine::ids::PeerId;
+use serde_json::{Value, json};
+
+use crate::cli::account::not_logged_in;
+use crate::cli::command::{Run, command};
+use crate::cli::context::{Context, TrackerOptions};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::size;
+use crate::cli::shares::{daemon_status, no_daemon, own_shares};
+use crate::cli::watch::watch;
+use crate::daemon::control::DaemonStatus;
+use crate::discovery::tracker::Me;
+use crate::node::NodeError;
+
+command! {
+    /// Show the account, its balance and reputation, what is shared, and the daemon.
+    #[argh(
+        subcommand,
+        name = "status",
+        example = "peernet status\npeernet status --json\npeernet status --watch --interval 5\npeernet status --daemon --quiet"
+    )]
+    pub(crate) struct Status [tracker] {
+        /// show the daemon's transfers repeatedly until Ctrl-C; with --json one line of JSON each time
+        #[argh(switch)]
+        watch: bool,
+        /// seconds between two updates of --watch, by default 1
+        #[argh(option, arg_name = "seconds")]
+        interval: Option<String>,
+        /// only check that the daemon answers; exit with 0 if it does, else with 4
+        #[argh(switch)]
+        daemon: bool,
+    }
+}
+
+/// What is known about the account, the shares and the daemon.
+struct Report {
+    peer_id: PeerId,
+    address: Option<String>,
+    tracker: String,
+    /// The account as the tracker sees it, or why the tracker cannot be reached.
+    me: Result<Me, String>,
+    daemon: Option<DaemonStatus>,
+    shares: Value,
+}
+
+impl Run for Status {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.watch {
+            return watch(context, self.interval.as_deref());
+        }
+        if self.interval.is_some() {
+            return Err(Failure::usage("--interval needs --watch"));
+        }
+        if self.daemon {
+            return daemon_answers(context);
+        }
+        let report = look(context, self.tracker_options())?;
+        context.output.result(&report.people(), &report.programs());
+        match &report.me {
+            Ok(_) => Ok(Exit::Ok),
+            Err(problem) => {
+                context.output.warn(problem);
+                Ok(Exit::Network)
+            }
+        }
+    }
+}
+
+/// Answers `--daemon`, for health checks: it asks neither the tracker nor the account.
+fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
+    let daemon = daemon_status(context).ok_or_else(|| no_daemon(context))?;
+    context.output.result(&daemon_line(Some(&daemon)), &daemon_json(Some(&daemon)));
+    Ok(Exit::Ok)
+}
+
+/// Collects everything that is known.
+fn look(context: &Context, tracker: TrackerOptions<'_>) -> Result<Report, Failure> {
+    let node = context.asking_node(tracker)?;
+    let account = node.account()?.ok_or_else(not_logged_in)?;
+    let me = match node.me() {
+        Ok(me) => Ok(me),
+        // A tracker that is down does not hide what is known here.
+        Err(error @ NodeError::Unreachable(_)) => Err(error.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    let daemon = daemon_status(context);
+    let shares = match &daemon {
+        Some(daemon) => daemon.shares.clone(),
+        None => own_shares(context, tracker)?,
+    };
+    let url = node.tracker_url().to_owned();
+    Ok(Report { peer_id: account.peer_id, address: account.address, tracker: url, me, daemon, shares })
+}
+
+impl Report {
+    /// Makes one flat document, so that a script finds each value by its name alone. Values that the tracker did not give are
+    /// null.
+    fn programs(&self) -> Value {
+        let me = self.me.as_ref().ok();
+        let mut flat = daemon_json(self.daemon.as_ref());
+        for (key, value) in [
+            ("peer_id", json!(self.peer_id.to_string())),
+            ("address", json!(self.address)),
+            ("tracker", json!(self.tracker)),
+            ("tracker_error", json!(self.me.as_ref().err())),
+            ("reputation_score", json!(me.map(|me| me.reputation_score))),
+            ("established", json!(me.map(|me| me.established))),
+            ("token_balance", json!(me.map(|me| me.balance_mt.div_euclid(1_000)))),
+            ("token_balance_mt", json!(me.map(|me| me.balance_mt))),
+            ("escrow_mt", json!(me.map(|me| me.escrow_mt))),
+            ("files_shared", json!(me.map(|me| me.files_shared))),
+            ("created_at", json!(me.map(|me| me.created_at))),
+            ("shares", self.shares.clone()),
+        ] {
+            flat[key] = value;
+        }
+        flat
+    }
+
+    fn people(&self) -> String {
+        let mut lines = vec![format!("account     {}", self.peer_id), format!("tracker     {}", self.tracker)];
+        if let Ok(me) = &self.me {
+            let proven = if me.established { "established" } else { "newcomer" };
+            let balance = tokens(me.balance_mt);
+            let held = tokens(me.escrow_mt);
+            lines.push(format!("reputation  {:.2} ({proven})", me.reputation_score));
+            lines.push(format!("balance     {balance:.3} tokens, {held:.3} reserved for downloads"));
+            lines.push(format!("announced   {} files", me.files_shared));
+        }
+        let all = self.shares.as_array().map_or(&[][..], Vec::as_slice);
+        let bytes: u64 = all.iter().filter_map(|share| share["size"].as_u64()).sum();
+        lines.push(format!("shared      {} files, {}", all.len(), size(bytes)));
+        lines.push(daemon_line(self.daemon.as_ref()));
+        lines.join("\n")
+    }
+}
+
+fn tokens(mt: i64) -> f64 {
+    mt as f64 / 1e3
+}
+
+fn daemon_json(daemon: Option<&DaemonStatus>) -> Value {
+    json!({
+        "daemon": daemon.is_some(),
+        "daemon_pid": daemon.map(|daemon| daemon.pid),
+        "daemon_listen": daemon.map(|daemon| &daemon.listen),
+        "daemon_plaintext_listen": daemon.and_then(|daemon| daemon.plaintext_listen.as_ref()),
+        "daemon_uptime_s": daemon.map(|daemon| daemon.uptime_s),
+        "daemon_bytes_sent": daemon.map(|daemon| daemon.bytes_sent),
+        "daemon_uploads": daemon.map(|daemon| daemon.uploads),
+        "daemon_plaintext_uploads": daemon.map(|daemon| daemon.plaintext_uploads),
+        "daemon_upload_rate": daemon.map(|daemon| daemon.upload_rate),
+        "daemon_downloads": daemon.map(|daemon| daemon.downloads),
+        "daemon_download_rate": daemon.map(|daemon| daemon.download_rate),
+    })
+}
+
+fn daemon_line(daemon: Option<&DaemonStatus>) -> String {
+    match daemon {
+        Some(daemon) => {
+            let DaemonStatus { pid, listen, bytes_sent, uploads, upload_rate, downloads, download_rate, .. } = daemon;
+            let transport = match &daemon.plaintext_listen {
+                None => "tls".to_owned(),
+                Some(open) if open == listen => "plaintext".to_owned(),
+                Some(open) => format!("tls; plaintext on {open}"),
+            };
+            let open = match daemon.plaintext_uploads {
+                0 => String::new(),
+                open => format!(" ({open} in plaintext)"),
+            };
+            let sent = size(*bytes_sent);
+            let up = size(*upload_rate);
+            let down = size(*download_rate);
+            format!(
+                "daemon      running as process {pid} on {listen} ({transport}), {sent} sent\n\
+                 transfers   {uploads} uploads{open} at {up}/s, {downloads} downloads at {down}/s"
+            )
+        }
+        None => "daemon      not running".to_owned(),
+    }
+}
