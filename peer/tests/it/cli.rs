@@ -14,6 +14,7 @@ mod flow;
 mod interrupted;
 mod json;
 mod killed;
+mod layers;
 mod limits;
 mod moved;
 mod publication;

@@ -1,4 +1,4 @@
-//! Certificates and what they are good for: who may call whom, between real servers, and whom a node takes for its tracker.
+//! Certificates between real servers: peers authenticate each other and their tracker.
 
 mod mutual;
 #[path = "../../src/identity/testing.rs"]

@@ -1,18 +1,18 @@
-//! Who may have a file: private ones, shared ones, directories, groups, and what is withdrawn.
+//! Access control on the command line: private and shared files, directories, groups, and withdrawn files.
 
 use std::fs;
 
 use super::{PATIENCE, Stage, ended};
 
 #[test]
-fn a_private_file_is_for_its_owner_until_others_are_named() {
+fn a_private_file_is_served_only_to_named_accounts() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let (bob, hash) = (stage.peer_id("bob"), stage.file("secret.bin", 3 << 20));
     let (_daemon, _) = stage.daemon("alice");
     let shared = stage.run("alice", &["share", "secret.bin", "--private", "--json"]).ok().json();
     let link = shared["link"].as_str().unwrap();
     stage.run("alice", &["list"]).ok().says("secret.bin").says("[not public]");
-    stage.run("alice", &["access", "secret.bin"]).ok().says("private: nobody else");
+    stage.run("alice", &["access", "secret.bin"]).ok().says("private: no other account");
     // To others it is as a file that was never shared, also with its link.
     let unknown = stage.run("bob", &["download", &"0".repeat(64)]).code(4);
     for target in [hash.as_str(), link] {
@@ -33,7 +33,7 @@ fn a_private_file_is_for_its_owner_until_others_are_named() {
 }
 
 #[test]
-fn a_group_shares_and_what_is_withdrawn_is_gone() {
+fn a_group_gets_a_file_until_it_is_withdrawn() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let (bob, hash) = (stage.peer_id("bob"), stage.file("plans.bin", 70_000));
     stage.run("alice", &["groups"]).ok().says("no groups");
@@ -68,7 +68,7 @@ fn a_group_shares_and_what_is_withdrawn_is_gone() {
 }
 
 #[test]
-fn a_directory_is_closed_as_a_whole() {
+fn both_files_of_a_directory_are_restricted() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let bob = stage.peer_id("bob");
     fs::create_dir_all(stage.path("data/deep")).unwrap();
@@ -90,7 +90,7 @@ fn a_directory_is_closed_as_a_whole() {
 }
 
 #[test]
-fn a_download_that_has_leave_goes_on_while_the_tracker_is_down() {
+fn a_download_with_a_grant_works_while_the_tracker_is_down() {
     let mut stage = Stage::with(&["alice", "bob"]);
     let (bob, hash) = (stage.peer_id("bob"), stage.file("large.bin", 24 << 20));
     let (daemon, address) = stage.daemon("alice");
@@ -108,7 +108,7 @@ fn a_download_that_has_leave_goes_on_while_the_tracker_is_down() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_before_anything_is_shared() {
+fn a_bad_visibility_is_refused_before_anything_is_shared() {
     let stage = Stage::with(&["alice"]);
     stage.file("a.bin", 9);
     stage.run("alice", &["share", "a.bin", "--private", "--public", "--no-serve"]).code(2).complains("--private");

@@ -1,4 +1,4 @@
-//! Accounts: where passwords come from, and what is kept.
+//! Accounts: the places that a password comes from, and the files that are stored.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -29,7 +29,7 @@ fn passwords_come_from_an_option_a_file_or_the_environment() {
 }
 
 #[test]
-fn without_a_terminal_nobody_waits_for_a_password() {
+fn without_a_terminal_no_password_is_waited_for() {
     let stage = Stage::new();
     // A session of its own has no terminal to ask on, wherever the test runs.
     let mut command = stage.command_of("setsid", "alice", &[super::PROGRAM, "register"]);
@@ -37,7 +37,7 @@ fn without_a_terminal_nobody_waits_for_a_password() {
 }
 
 #[test]
-fn a_changed_password_is_the_only_one() {
+fn a_changed_password_replaces_the_old_one() {
     let stage = Stage::with(&["alice"]);
     fs::write(stage.path("new.txt"), "another one").unwrap();
     stage.run("alice", &["password", "--new-password-file", "new.txt"]).ok().says("password changed");
@@ -59,7 +59,7 @@ fn an_account_is_found_again_by_its_address() {
 }
 
 #[test]
-fn what_is_kept_is_closed_to_others_and_has_no_password() {
+fn stored_files_are_closed_to_others_and_hold_no_password() {
     let stage = Stage::with(&["alice"]);
     stage.file("a.bin", 9);
     let (_daemon, _) = stage.daemon("alice");
@@ -87,7 +87,7 @@ fn what_is_kept_is_closed_to_others_and_has_no_password() {
 }
 
 #[test]
-fn the_tracker_may_stand_in_the_configuration_or_with_the_account() {
+fn the_tracker_comes_from_the_configuration_or_the_account() {
     let stage = Stage::new();
     let without = |arguments: &[&str]| ran(stage.command("alice", arguments).env_remove("PEERNET_TRACKER"));
     without(&["register"]).code(2).complains("--tracker");

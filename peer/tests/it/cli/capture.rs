@@ -1,11 +1,11 @@
-//! What somebody on the network sees of a transfer: that there is one, between whom, and how large it is.
+//! What a listener on the network sees of a transfer: that there is one, between which addresses, and how large it is.
 
 use peernet_testkit::relay::{Faults, Relay};
 
 use super::{PATIENCE, Stage, last_word};
 
 const NAME: &str = "quarterly-figures.bin";
-/// Stands in the file again and again.
+/// The line that the file repeats.
 const CONTENT: &str = "nobody else is to read this line\n";
 const SIZE: usize = 3 << 20;
 
@@ -55,7 +55,7 @@ fn transfer(scheme: &str) -> (Stage, Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn who_listens_learns_neither_contents_nor_names_nor_secrets() {
+fn a_listener_learns_neither_contents_nor_names_nor_secrets() {
     let (stage, tracker, peer) = transfer("https");
     assert!(peer.len() > SIZE, "all of it went this way: {} bytes", peer.len());
     for secret in secrets(&stage) {
@@ -63,9 +63,9 @@ fn who_listens_learns_neither_contents_nor_names_nor_secrets() {
     }
 }
 
-/// So that the test above would notice.
+/// Shows that the test above would notice a leak.
 #[test]
-fn who_listens_to_plaintext_learns_all_of_it() {
+fn a_listener_to_plaintext_learns_everything() {
     let (stage, tracker, peer) = transfer("http");
     let seen: Vec<bool> = secrets(&stage).iter().map(|secret| contains(&tracker, secret)).collect();
     // All but the contents, which never pass the tracker, and one of two spellings.

@@ -1,4 +1,4 @@
-//! Exit codes, and that each failure says what to do.
+//! Exit codes, and messages that say what to do.
 
 use super::{Stage, ran};
 
@@ -14,7 +14,7 @@ fn check(stage: &Stage, who: &str, arguments: &[&str], code: i32, word: &str, pa
 }
 
 #[test]
-fn failures_have_their_code_word_and_sentence() {
+fn failures_have_an_exit_code_a_word_and_a_message() {
     let stage = Stage::with(&["alice"]);
     let hash = stage.file("a.bin", 9);
     let nobody = "0f".repeat(32);
@@ -50,7 +50,7 @@ fn failures_have_their_code_word_and_sentence() {
 }
 
 #[test]
-fn a_tracker_that_is_down_does_not_hide_what_is_known_here() {
+fn status_works_while_the_tracker_is_down() {
     let mut stage = Stage::with(&["alice"]);
     stage.tracker.take().unwrap().stop();
     let status = stage.run("alice", &["status", "--json"]).code(6).json();
@@ -61,7 +61,7 @@ fn a_tracker_that_is_down_does_not_hide_what_is_known_here() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_reader_that_closes_the_pipe_is_no_failure() {
     let stage = Stage::new();
     let mut shell = stage.command_of("sh", "alice", &["-c", "\"$0\" completions bash | head -n 1", super::PROGRAM]);
     let ran = ran(&mut shell).ok();

@@ -59,7 +59,7 @@ fn a_directory_is_downloaded_whole_or_in_part_and_shared_on() {
 }
 
 #[test]
-fn a_directorys_download_that_is_killed_goes_on() {
+fn a_killed_download_of_a_directory_resumes() {
     let stage = Stage::with(&["alice", "bob"]);
     directory(&stage);
     let relay = Relay::start_unaimed(Faults { bytes_per_second: RATE, ..Faults::default() }).unwrap();

@@ -1,4 +1,4 @@
-//! The daemon over its life: restarts, crashes, and company.
+//! The life of a daemon: restarts, crashes, a second daemon, and its metrics.
 
 use std::fs;
 
@@ -46,7 +46,7 @@ fn a_second_daemon_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn the_daemon_tells_why_it_will_not_share() {
+fn a_refused_share_says_why() {
     let stage = Stage::with(&["alice"]);
     let (_daemon, _) = stage.daemon("alice");
     stage.run("alice", &["share", "absent.bin"]).code(7).complains("absent.bin");
@@ -58,7 +58,7 @@ fn the_daemon_tells_why_it_will_not_share() {
 }
 
 #[test]
-fn what_is_noted_down_is_served_by_the_next_daemon() {
+fn files_shared_with_no_serve_are_served_by_the_next_daemon() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("later.bin", 3);
     let noted = stage.run("alice", &["share", "--no-serve", "later.bin"]).ok();
@@ -78,7 +78,7 @@ fn wait_until_announced(stage: &Stage, who: &str, files: u64) {
 }
 
 #[test]
-fn commands_wait_for_a_daemon_that_is_just_starting() {
+fn commands_wait_for_a_starting_daemon() {
     let stage = Stage::with(&["alice"]);
     let hash = stage.file("a.bin", 5);
     stage.file("b.bin", 6);
@@ -120,7 +120,7 @@ fn scrape(address: &str, path: &str) -> String {
 }
 
 #[test]
-fn a_daemon_s_metrics_are_served_to_this_machine_only() {
+fn metrics_are_served_to_this_machine_only() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("one.bin", 3 << 20);
     stage.run("alice", &["share", "--no-serve", "one.bin"]).ok();

@@ -1,4 +1,4 @@
-//! Devices: their tokens are renewed in turn, they are listed, and they end.
+//! Devices: renewal of their tokens, the list of devices, revocation and logout.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 #[test]
-fn tokens_are_renewed_again_and_again_by_all_processes_of_a_folder_while_a_daemon_serves() {
+fn all_processes_of_a_folder_renew_tokens_in_turn() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("a.bin", 3 << 20);
     let first = stage.age("alice");
@@ -70,7 +70,7 @@ fn tokens_are_renewed_again_and_again_by_all_processes_of_a_folder_while_a_daemo
 }
 
 #[test]
-fn devices_are_listed_by_their_labels_and_one_that_is_revoked_hears_it() {
+fn devices_are_listed_and_a_revoked_one_is_refused() {
     let stage = Stage::with(&["alice"]);
     stage.log_in("phone", "alice", &["--device-label", "the phone"]).ok();
     stage.file("a.bin", 9);
@@ -105,7 +105,7 @@ fn devices_are_listed_by_their_labels_and_one_that_is_revoked_hears_it() {
 }
 
 #[test]
-fn logging_out_ends_everything_and_copies_are_worth_nothing() {
+fn logging_out_also_ends_copies_of_the_folder() {
     let stage = Stage::with(&["alice"]);
     copy(&stage.path("alice"), &stage.path("copy"));
     let id = stage.credentials("alice")["device_id"].clone();
@@ -133,7 +133,7 @@ fn logging_out_ends_everything_and_copies_are_worth_nothing() {
 }
 
 #[test]
-fn without_the_tracker_a_logout_is_half_of_one_and_says_so() {
+fn a_logout_without_the_tracker_says_what_is_left() {
     let mut stage = Stage::with(&["alice", "bob"]);
     let device = stage.credentials("alice")["device_id"].as_str().unwrap().to_owned();
     stage.run("bob", &["logout", "--local"]).ok().complains("the tracker was not told");
@@ -147,7 +147,7 @@ fn without_the_tracker_a_logout_is_half_of_one_and_says_so() {
 }
 
 #[test]
-fn a_folder_that_was_copied_is_told_that_both_are_logged_out() {
+fn a_copied_folder_logs_both_copies_out() {
     let stage = Stage::with(&["alice"]);
     copy(&stage.path("alice"), &stage.path("copy"));
     // Twice, so that the copy's is not the one before the last, which may have been lost.
@@ -161,7 +161,7 @@ fn a_folder_that_was_copied_is_told_that_both_are_logged_out() {
 }
 
 #[test]
-fn a_device_may_do_what_it_asked_for() {
+fn a_device_is_limited_to_its_scopes() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("a.bin", 1 << 20);
     let _sharer = stage.sharer("bob", "a.bin");
@@ -179,7 +179,7 @@ fn a_device_may_do_what_it_asked_for() {
 }
 
 #[test]
-fn an_older_folder_goes_on_with_the_token_it_has() {
+fn a_folder_from_before_devices_keeps_working() {
     let stage = Stage::with(&["alice"]);
     let app = std::sync::Arc::clone(stage.tracker.as_ref().unwrap().app());
     let mut stored = stage.credentials("alice");
@@ -199,7 +199,7 @@ fn an_older_folder_goes_on_with_the_token_it_has() {
 }
 
 #[test]
-fn secrets_are_said_nowhere() {
+fn no_output_contains_a_secret() {
     let stage = Stage::with(&["alice"]);
     stage.age("alice");
     let mut said = Vec::new();

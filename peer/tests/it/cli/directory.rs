@@ -18,7 +18,7 @@ fn directory(stage: &Stage) {
 }
 
 #[test]
-fn a_directory_is_shared_listed_linked_and_unshared_through_the_daemon() {
+fn a_directory_is_shared_and_unshared_through_the_daemon() {
     let stage = Stage::with(&["alice", "bob"]);
     directory(&stage);
     let (mut daemon, _) = stage.daemon("alice");
@@ -51,7 +51,7 @@ fn a_directory_is_shared_listed_linked_and_unshared_through_the_daemon() {
 }
 
 #[test]
-fn a_directory_can_be_shared_from_here_and_its_bytes_are_those_of_its_files() {
+fn a_directory_can_be_shared_without_a_daemon() {
     let stage = Stage::with(&["alice", "bob"]);
     directory(&stage);
     let arguments = ["share", "data", "--no-daemon", "--listen", "127.0.0.1:0", "--json"];

@@ -1,4 +1,4 @@
-//! A disk that is full and a folder that cannot be written to: our own trouble, told as such, and over when it is over.
+//! A full disk and an unwritable folder: reported as local problems, and resumable once they are solved.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ fn assert_local(stage: &Stage, ran: Ran, sharer: &str) {
 }
 
 #[test]
-fn a_disk_without_room_is_noticed_before_anything_is_fetched() {
+fn a_full_disk_is_noticed_before_anything_is_fetched() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("big.bin", 5 * MIB);
     let _sharer = stage.sharer("alice", "big.bin");
@@ -45,7 +45,7 @@ fn a_disk_without_room_is_noticed_before_anything_is_fetched() {
 }
 
 #[test]
-fn a_disk_that_fills_up_midway_ends_the_download_and_the_next_one_goes_on() {
+fn a_disk_that_fills_up_ends_the_download_and_it_resumes() {
     let stage = Stage::with(&["alice", "bob"]);
     let size = 16 * MIB + 3;
     let hash = stage.file("big.bin", size);
@@ -67,7 +67,7 @@ fn a_disk_that_fills_up_midway_ends_the_download_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_to_is_told_and_costs_nobody_anything() {
+fn an_unwritable_folder_is_reported_and_costs_no_source() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("big.bin", 2 * MIB);
     let _sharer = stage.sharer("alice", "big.bin");

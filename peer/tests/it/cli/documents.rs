@@ -3,7 +3,7 @@
 use peernet::cli::{CONFIG_KEYS, ENVIRONMENT, EXIT_CODES};
 
 #[test]
-fn the_operators_tables_are_whole() {
+fn operating_md_lists_every_code_variable_and_key() {
     let text = include_str!("../../../../docs/OPERATING.md");
     let peers = text.split("\n## Peers\n").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
     let mut missing = Vec::new();

@@ -1,11 +1,11 @@
-//! The whole way a user goes, and what is there at its end.
+//! The steps of a user from registration to a finished download.
 
 use super::{PATIENCE, SIGTERM, Stage, ended, last_word};
 
 const SIZE: u64 = (3 << 20) + 17;
 
 #[test]
-fn a_file_goes_from_one_daemon_to_another_account_by_hash_and_by_link() {
+fn a_file_is_downloaded_from_a_daemon_by_hash_and_by_link() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("model.bin", SIZE);
     let (mut daemon, address) = stage.daemon("alice");
@@ -39,7 +39,7 @@ fn a_file_goes_from_one_daemon_to_another_account_by_hash_and_by_link() {
 }
 
 #[test]
-fn a_foreground_sharer_serves_until_it_is_stopped_and_leaves_then() {
+fn a_foreground_share_serves_until_it_is_stopped() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("one.bin", 1);
     let mut sharer = stage.sharer("alice", "one.bin");
@@ -52,7 +52,7 @@ fn a_foreground_sharer_serves_until_it_is_stopped_and_leaves_then() {
 }
 
 #[test]
-fn what_is_there_is_not_overwritten_unless_asked() {
+fn an_existing_file_is_replaced_only_with_force() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("new.bin", SIZE);
     stage.file("got.bin", 5);
@@ -71,7 +71,7 @@ fn what_is_there_is_not_overwritten_unless_asked() {
 }
 
 #[test]
-fn quiet_says_nothing_but_the_result_and_a_password_option_is_warned_of() {
+fn quiet_prints_the_result_only() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("empty.bin", 0);
     let mut sharer = stage.start("alice", &["share", "empty.bin", "--no-daemon", "--listen", "127.0.0.1:0", "--quiet"]);

@@ -1,4 +1,4 @@
-//! Downloads that are cut short, and the same command again.
+//! Interrupted downloads, and the same command again.
 
 use std::net::SocketAddr;
 
@@ -38,12 +38,12 @@ pub(super) fn wait_for_bytes(download: &mut Process, bytes: u64) {
 }
 
 #[test]
-fn after_kill_9_and_after_ctrl_c_the_same_command_fetches_only_the_rest() {
+fn after_a_kill_or_ctrl_c_only_the_rest_is_fetched() {
     is_cut_twice_and_goes_on(&[]);
 }
 
 #[test]
-fn without_syncing_a_kill_9_loses_no_more() {
+fn without_syncing_a_kill_loses_no_more() {
     is_cut_twice_and_goes_on(&["--no-sync"]);
 }
 
@@ -75,7 +75,7 @@ fn is_cut_twice_and_goes_on(flags: &[&str]) {
 }
 
 #[test]
-fn ctrl_c_ends_a_share_and_leaves() {
+fn ctrl_c_ends_a_share_and_leaves_the_swarm() {
     let stage = Stage::with(&["alice"]);
     stage.file("a.bin", 9);
     let mut sharer = stage.sharer("alice", "a.bin");

@@ -23,7 +23,7 @@ const STATUS: &str = "peer_id address tracker tracker_error reputation_score est
      escrow_mt files_shared created_at shares";
 
 #[test]
-fn every_command_prints_one_document_of_a_known_shape() {
+fn every_command_prints_one_json_document() {
     let stage = Stage::new();
     let json = |who: &str, arguments: &[&str]| {
         let mut arguments = arguments.to_vec();
@@ -91,7 +91,7 @@ fn every_command_prints_one_document_of_a_known_shape() {
 }
 
 #[test]
-fn a_server_in_the_foreground_prints_its_document_when_it_serves() {
+fn a_foreground_server_prints_its_document_when_it_listens() {
     let stage = Stage::with(&["alice"]);
     let hash = stage.file("one.bin", 1);
     let mut share = stage.start("alice", &["share", "one.bin", "--json", "--no-daemon", "--listen", "127.0.0.1:0"]);

@@ -1,4 +1,4 @@
-//! `kill -9` of whoever, whenever.
+//! `kill -9` of any process at any time.
 
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +37,7 @@ fn daemon(stage: &Stage, relay: &Relay, listen: &str) -> (Process, String) {
 }
 
 #[test]
-fn whoever_is_killed_whenever_the_same_commands_end_with_the_right_bytes() {
+fn commands_repeated_after_any_kill_end_with_the_right_bytes() {
     let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
     let mut lot = Lot(seed);
     let stage = Stage::with(&["alice", "bob"]);
@@ -182,7 +182,7 @@ impl Arena {
 }
 
 #[test]
-fn what_is_fetched_twice_is_at_most_the_last_sync_window_of_each_kill() {
+fn a_kill_refetches_at_most_one_sync_window() {
     let kills = std::env::var(KILLS).map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
     let mut arena = Arena::new();
     let (mut left, mut number) = (kills, 0);

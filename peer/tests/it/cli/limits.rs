@@ -1,4 +1,4 @@
-//! Limits as a user sets them.
+//! Limits on the command line.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::{PATIENCE, Stage, ended};
 const MIB: u64 = 1 << 20;
 
 #[test]
-fn the_daemons_limits_are_shown_and_changed_while_it_runs() {
+fn the_limits_of_a_running_daemon_can_be_changed() {
     let stage = Stage::with(&["alice"]);
     stage.run("alice", &["limit"]).code(4).complains("no daemon answers");
     std::fs::write(stage.path("alice/config.toml"), "max_download = \"3M\"\nmax_connections = 9\n").unwrap();
@@ -40,7 +40,7 @@ fn the_daemons_limits_are_shown_and_changed_while_it_runs() {
 }
 
 #[test]
-fn a_download_keeps_to_its_limit_and_to_that_of_its_source() {
+fn a_download_obeys_its_limit_and_that_of_its_source() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("a.bin", 3 * MIB);
     let serving = ["share", "a.bin", "--no-daemon", "--listen", "127.0.0.1:0", "--max-upload", "2M"];

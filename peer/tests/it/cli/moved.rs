@@ -1,4 +1,4 @@
-//! What changes around a running download: where its source is, what became of the file there, and whether the tracker answers.
+//! Changes around a running download: the source's address, the file there, and the tracker.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ fn daemon(stage: &Stage, bytes_per_second: u64) -> (Process, Relay) {
 }
 
 #[test]
-fn a_sharer_that_comes_back_at_another_address_is_found_there_by_the_same_run() {
+fn a_source_at_a_new_address_is_found_by_the_same_run() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("big.bin", SIZE);
     let (first, old) = daemon(&stage, SLOW);
@@ -42,7 +42,7 @@ fn a_sharer_that_comes_back_at_another_address_is_found_there_by_the_same_run() 
 }
 
 #[test]
-fn a_download_under_way_ends_well_without_the_tracker() {
+fn a_running_download_finishes_without_the_tracker() {
     let mut stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("big.bin", SIZE);
     let (_sharer, _line) = slow_sharer(&stage, "big.bin");
@@ -55,12 +55,12 @@ fn a_download_under_way_ends_well_without_the_tracker() {
 }
 
 #[test]
-fn a_file_deleted_under_its_sharer_comes_from_another_in_the_same_run() {
+fn a_file_deleted_at_its_source_comes_from_another_source() {
     goes_on_elsewhere(|path| fs::remove_file(path).unwrap());
 }
 
 #[test]
-fn a_file_changed_under_its_sharer_comes_from_another_in_the_same_run() {
+fn a_file_changed_at_its_source_comes_from_another_source() {
     goes_on_elsewhere(|path| {
         let mut changed = fs::read(path).unwrap();
         changed.iter_mut().for_each(|byte| *byte ^= 1);

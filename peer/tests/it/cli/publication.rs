@@ -1,11 +1,11 @@
-//! Signed manifests: who publishes a file is shown, and may be insisted on.
+//! Signed manifests: the publisher of a file is shown and can be required.
 
 use std::fs;
 
 use super::Stage;
 
 #[test]
-fn the_publisher_is_shown_and_may_be_insisted_on() {
+fn the_publisher_is_shown_and_can_be_required() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let (alice, bob) = (stage.peer_id("alice"), stage.peer_id("bob"));
     let hash = stage.file("a.bin", 3 << 20);
@@ -45,7 +45,7 @@ fn the_publisher_is_shown_and_may_be_insisted_on() {
 }
 
 #[test]
-fn a_directory_has_a_publisher_and_what_is_passed_on_has_no_second_one() {
+fn a_directory_has_one_publisher() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let (alice, bob) = (stage.peer_id("alice"), stage.peer_id("bob"));
     fs::create_dir(stage.path("data")).unwrap();

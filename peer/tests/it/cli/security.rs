@@ -1,4 +1,4 @@
-//! Certificates, fingerprints and plaintext as the command line says and takes them.
+//! Certificates, fingerprints and plaintext on the command line.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ impl Stage {
 }
 
 #[test]
-fn the_authority_that_is_trusted_on_first_use_is_told_and_a_wrong_one_is_refused() {
+fn the_first_authority_is_shown_and_a_wrong_one_is_refused() {
     let stage = Stage::new();
     let (url, right, wrong) = (stage.https(), stage.fingerprint(), "0f".repeat(32));
     let register =
@@ -42,7 +42,7 @@ fn the_authority_that_is_trusted_on_first_use_is_told_and_a_wrong_one_is_refused
 }
 
 #[test]
-fn a_share_link_says_whom_to_trust() {
+fn a_share_link_names_the_authority_to_trust() {
     let stage = Stage::with(&["alice"]);
     stage.file("a.bin", 70_000);
     let (_daemon, _) = stage.daemon("alice");
@@ -67,7 +67,7 @@ fn a_share_link_says_whom_to_trust() {
 }
 
 #[test]
-fn plaintext_is_spoken_to_others_only_with_the_word_for_it() {
+fn plaintext_needs_the_option_that_allows_it() {
     let stage = Stage::with(&["alice", "bob"]);
     for url in ["http://tracker.invalid:1", "http://127.0.0.1.example:1"] {
         stage.run("carol", &["register", "--tracker", url]).code(2).complains("--allow-plaintext");
@@ -89,7 +89,7 @@ fn plaintext_is_spoken_to_others_only_with_the_word_for_it() {
 }
 
 #[test]
-fn a_daemon_says_where_it_speaks_plaintext() {
+fn status_shows_where_a_daemon_uses_plaintext() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("a.bin", 3 << 20);
     let (daemon, address) = stage.daemon("alice");
@@ -115,7 +115,7 @@ fn a_daemon_says_where_it_speaks_plaintext() {
 }
 
 #[test]
-fn an_invite_names_the_authority_that_is_to_be_met() {
+fn an_invite_code_names_the_authority_to_trust() {
     let stage = Stage::new();
     let (url, right, wrong) = (stage.https(), stage.fingerprint(), "0f".repeat(32));
     let register = |who: &str, invite: &str| stage.run(who, &["register", "--tracker", &url, "--invite", invite]);

@@ -82,7 +82,7 @@ fn it_can_be_piped_into_tar() {
 }
 
 #[test]
-fn a_reader_that_has_enough_ends_it_quietly() {
+fn a_reader_that_closes_the_pipe_ends_the_stream_quietly() {
     let stage = Stage::with(&["alice", "bob"]);
     stage.file("big.bin", SIZE);
     let (_sharer, link) = shared(&stage, "big.bin");
@@ -97,7 +97,7 @@ fn a_reader_that_has_enough_ends_it_quietly() {
 }
 
 #[test]
-fn ctrl_c_ends_it_even_when_nobody_reads() {
+fn ctrl_c_ends_a_stream_whose_reader_stalls() {
     let stage = Stage::with(&["alice", "bob"]);
     stage.file("big.bin", SIZE);
     let (_sharer, link) = shared(&stage, "big.bin");
@@ -115,7 +115,7 @@ fn ctrl_c_ends_it_even_when_nobody_reads() {
 }
 
 #[test]
-fn what_cannot_be_streamed_is_refused_with_words_and_standard_output_stays_empty() {
+fn options_that_need_a_file_are_refused_for_a_stream() {
     let stage = Stage::with(&["alice", "bob"]);
     let hash = stage.file("a.bin", 5);
     let collection = format!("peernet:?xt=urn:sha256:{hash}&kind=collection");

@@ -1,4 +1,4 @@
-//! Version 1's command lines, as people have them in scripts.
+//! Command lines of version 1, which scripts still use.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ fn port() -> String {
 }
 
 #[test]
-fn the_old_flags_do_what_they_did() {
+fn version_1_command_lines_still_work() {
     let stage = Stage::new();
     let (hash, port) = (stage.file("data.bin", 3 << 20), port());
     let address = format!("127.0.0.1:{port}");
@@ -39,7 +39,7 @@ fn the_old_flags_do_what_they_did() {
 }
 
 #[test]
-fn version_1s_account_is_taken_over() {
+fn the_account_of_version_1_is_taken_over() {
     let stage = Stage::with(&["alice"]);
     let text = fs::read_to_string(stage.path("alice/credentials.json")).unwrap();
     let credentials: serde_json::Value = serde_json::from_str(&text).unwrap();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{PATIENCE, SIGINT, Stage, ended};
 
 #[test]
-fn a_watcher_sees_who_fetches_what_and_ends_with_ctrl_c_or_the_daemon() {
+fn watch_shows_transfers_and_ends_with_ctrl_c_or_the_daemon() {
     let stage = Stage::with(&["alice", "bob"]);
     stage.run("alice", &["status", "--watch"]).code(4).complains("no daemon answers");
     for interval in ["0", "x"] {

@@ -1,4 +1,4 @@
-//! Downloads between members, and from whom they are not made.
+//! Downloads between members, and sources that are refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +75,7 @@ fn members_fetch_from_each_other_and_see_that_it_is_encrypted() {
 }
 
 #[test]
-fn nothing_comes_from_who_does_not_prove_to_be_the_source() {
+fn a_source_that_fails_to_prove_its_account_is_not_used() {
     let (stage, authority, foreign) = (Stage::with(3 * MIB), Authority::new(), Authority::new());
     let (honest, stranger) = (serving(&stage, &authority, 1), serving(&stage, &foreign, 2));
     let now = unix_now();
@@ -95,7 +95,7 @@ fn nothing_comes_from_who_does_not_prove_to_be_the_source() {
 }
 
 #[test]
-fn plaintext_sources_are_passed_over_unless_they_are_allowed_and_come_last_then() {
+fn plaintext_sources_are_used_last_and_only_if_allowed() {
     let (stage, authority) = (Stage::with(3 * MIB), Authority::new());
     let (open, secret) = (stage.peer(), serving(&stage, &authority, 1));
     let both = || vec![open.source(), secret.source_of(peer(1))];
@@ -144,7 +144,7 @@ fn a_transfer_goes_on_while_certificates_are_renewed_on_both_sides() {
 }
 
 #[test]
-fn parts_of_two_people_make_no_identity() {
+fn parts_of_two_accounts_make_no_identity() {
     let authority = Authority::new();
     let key = authority.parts(peer(2), Life::day()).key;
     assert!(Identity::new(IdentityParts { key, ..authority.parts(peer(1), Life::day()) }).is_err());

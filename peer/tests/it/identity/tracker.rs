@@ -1,4 +1,4 @@
-//! Whom a node takes for its tracker, and what it tells to whom it does not.
+//! How a node authenticates its tracker, and what it sends to a server that fails.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -74,7 +74,7 @@ fn tracker(world: &World, name: &str) -> Tracker {
 }
 
 #[test]
-fn the_first_authority_is_pinned_and_told_and_no_other_is_taken_later_unless_it_is_named() {
+fn the_first_authority_is_pinned_until_another_is_named() {
     let world = World::new();
     let switch = Switch::to(world.tracker.address());
     let (builder, said) = node(&world, "alice", &https(switch.address));
@@ -108,7 +108,7 @@ fn the_first_authority_is_pinned_and_told_and_no_other_is_taken_later_unless_it_
 }
 
 #[test]
-fn with_a_fingerprint_only_that_authority_is_taken() {
+fn with_a_fingerprint_only_that_authority_is_trusted() {
     let world = World::new();
     let url = https(world.tracker.address());
     let (right, wrong) = (fingerprint(&world.tracker), Bundle::parse(&Authority::new().pem()).unwrap().fingerprint());
@@ -185,7 +185,7 @@ fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>, shown: &str) -> 
 }
 
 #[test]
-fn an_impostor_hears_no_password_and_no_token() {
+fn an_impostor_receives_no_password_and_no_token() {
     let world = World::new();
     let (theirs, ours) = (Authority::new(), world.tracker.app().authority.bundle());
     let right = fingerprint(&world.tracker);
@@ -215,7 +215,7 @@ fn an_impostor_hears_no_password_and_no_token() {
 }
 
 #[test]
-fn plaintext_beyond_this_machine_is_only_for_who_asked_for_it() {
+fn plaintext_beyond_this_machine_must_be_allowed() {
     let world = World::new();
     let refused = node(&world, "alice", "http://tracker.invalid:8080").0.build().unwrap();
     let text = refused.register("a password").unwrap_err().to_string();
@@ -226,7 +226,7 @@ fn plaintext_beyond_this_machine_is_only_for_who_asked_for_it() {
 }
 
 #[test]
-fn an_older_folder_gets_its_certificate_and_one_that_ends_soon_is_renewed_while_it_serves() {
+fn missing_and_expiring_certificates_are_renewed_while_serving() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     let path = alice.home().identity().certificate_path();
@@ -289,7 +289,7 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identit
 }
 
 #[test]
-fn a_suspended_account_is_served_no_more_once_its_peers_have_asked() {
+fn peers_stop_serving_a_suspended_account() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
@@ -309,7 +309,7 @@ fn a_suspended_account_is_served_no_more_once_its_peers_have_asked() {
 }
 
 #[test]
-fn a_device_that_was_logged_out_is_served_no_more_once_its_peers_have_asked() {
+fn peers_stop_serving_a_device_that_was_logged_out() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
@@ -347,7 +347,7 @@ fn older_tracker() -> SocketAddr {
 }
 
 #[test]
-fn without_certificates_there_is_only_plaintext_and_only_where_it_is_allowed() {
+fn without_certificates_only_allowed_plaintext_works() {
     let (world, url) = (World::new(), format!("http://{}", older_tracker()));
     let strict = node(&world, "alice", &url).0.build().unwrap();
     strict.register("a password").unwrap();
