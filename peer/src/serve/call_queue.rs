@@ -172,8 +172,9 @@ mod tests {
         let first = queue.next(now).unwrap();
         assert!(queue.enqueue(now, call("b")));
         assert_eq!(queue.running(), 1);
-        // Callers take turns.
-        assert_eq!(queue.next(now).map(|running| running.call.address).as_deref(), Some("b"));
+        let address = |running: RunningCall| running.call.address;
+        assert_eq!(queue.next(now).map(address).as_deref(), Some("a"));
+        assert_eq!(queue.next(now).map(address).as_deref(), Some("b"));
         drop(first);
         assert_eq!(queue.running(), 0);
     }
