@@ -1,4 +1,4 @@
-//! What this peer offers to others: the seam between the server and whoever knows the shared files.
+//! The files that this peer serves: the interface between the server and the list of shared files.
 
 mod callers;
 mod held;
@@ -31,9 +31,9 @@ pub enum Standing {
     Unheard,
 }
 
-/// Knows the files on offer. Called from the server's disk threads only, so it may take a lock, but not wait long.
+/// The list of files on offer. Only the server's disk threads call it, so it may take a lock, but not wait long.
 pub trait Shelf: Send + Sync {
-    /// The file, under this manifest where one is named.
+    /// Returns the file, under this manifest where one is named.
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>>;
 
     /// For whom it is, whether it is here or not.
@@ -41,29 +41,29 @@ pub trait Shelf: Send + Sync {
         Standing::Public
     }
 
-    /// The file changed, vanished or cannot be read any more: withdraw it. May come more than once.
+    /// Withdraws a file that changed, vanished or cannot be read any more. May be called more than once.
     fn spoiled(&self, held: &Held);
 
-    /// The file looks as it did, but this chunk of it, read again, is not what was hashed: withdraw it.
+    /// Withdraws a file whose size and time are unchanged, but whose chunk, read again, is not what was hashed.
     fn altered(&self, held: &Held, chunk: ChunkIndex);
 }
 
-/// Bounds of one server. What exceeds them is answered (`RESOURCE_EXHAUSTED`, BUSY), never waited for without end.
+/// Bounds of one server. A call beyond them is refused with `RESOURCE_EXHAUSTED`, or waits for a bounded time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadLimits {
     /// `Fetch` calls served at once, as far as there is memory for a block of 64 KiB each: see [`crate::memory`].
     pub streams_max: usize,
-    /// `DownloadChunk` and `GetManifest` calls that wait for a disk thread; version 1 sends up to 1,024 at once.
+    /// `DownloadChunk` and `GetManifest` calls that may wait for a disk thread. Version 1 sends up to 1,024 at once.
     pub calls_waiting_max: usize,
-    /// How long one of these waits before it is refused. Version 1 gives up after 15 s.
+    /// How long such a call waits before it is refused. Version 1 gives up after 15 s.
     pub call_wait_max: Duration,
-    /// Chunk ranges one `Fetch` call may have asked for and not yet received.
+    /// Chunk ranges that a `Fetch` call may have asked for and not yet received.
     pub ranges_wanted_max: usize,
-    /// A `Fetch` call that wants nothing for this long is closed.
+    /// How long a `Fetch` call may want nothing before it is closed.
     pub stream_idle_max: Duration,
     /// Threads that read the disk.
     pub disk_threads: usize,
-    /// Payload bytes a second over all calls, shared equally by those who want more; changed later with
+    /// Payload bytes a second over all calls, shared equally by those that want more. Changed later with
     /// [`crate::grpc::PeerServer::set_rate_max`].
     pub rate_max: Option<Rate>,
 }

@@ -1,4 +1,4 @@
-//! One file on offer: where its bytes are, which chunks of it are there, and who wants to know when there are more.
+//! One file on offer: where its bytes are, the chunks that are there, and the streams to tell when there are more.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -63,22 +63,22 @@ struct State {
 }
 
 enum Place {
-    /// A finished file, opened while someone reads it, and checked to be the one that was hashed.
+    /// A finished file, open while a stream reads it, and checked to be the one that was hashed.
     Finished { path: PathBuf, identity: FileIdentity, open: Weak<File> },
     /// A download in progress: its own open part file, whose times change as it grows.
     Growing { path: PathBuf, file: Arc<File> },
     /// A directory's download in progress.
     GrowingPack { path: PathBuf, tree: Arc<Tree> },
-    /// A shared directory's files, as one; some are open while someone reads them.
+    /// A shared directory's files, as one. Some are open while a stream reads them.
     Pack { files: Arc<PackFiles>, open: Weak<OpenPack> },
     /// A shared directory's listing.
     Memory { path: PathBuf, bytes: Arc<[u8]> },
 }
 
-/// Something to read chunks from. Holding it keeps descriptors open.
+/// An open file to read chunks from. Holding it keeps descriptors open.
 #[derive(Clone)]
 pub(crate) enum Opened {
-    /// A file, with what it has to be if it is finished.
+    /// A file, with the identity that it must still have if it is finished.
     File(Arc<File>, Option<FileIdentity>),
     /// The files of a directory.
     Pack(Arc<OpenPack>),
@@ -89,7 +89,7 @@ pub(crate) enum Opened {
 }
 
 impl Opened {
-    /// Fills `buffer` from `offset` on, and only then looks whether what was read is still the same.
+    /// Fills `buffer` from `offset` on, and then checks that the file is still the one that was hashed.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         match self {
             Self::File(file, identity) => {
@@ -135,7 +135,7 @@ pub(super) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), 
 }
 
 impl Held {
-    /// A finished file. `identity` is what it had when it was hashed; `file_name` is what to call it, as a suggestion.
+    /// A finished file. `identity` is the one it had when it was hashed. `file_name` is the name suggested to downloaders.
     pub fn complete(manifest: Arc<Manifest>, path: PathBuf, identity: FileIdentity, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
         Self::with(manifest, file_name, have, Place::Finished { path, identity, open: Weak::new() })
@@ -175,17 +175,17 @@ impl Held {
         Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers, calls: AtomicU64::new(0) })
     }
 
-    /// Sizes and hashes.
+    /// The manifest of the file.
     pub fn manifest(&self) -> &Arc<Manifest> {
         &self.manifest
     }
 
-    /// What its owner calls it.
+    /// The name that its owner gave it.
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
 
-    /// Where it lies now.
+    /// Its path now.
     pub fn path(&self) -> PathBuf {
         match &self.lock().place {
             Place::Finished { path, .. }
@@ -196,7 +196,7 @@ impl Held {
         }
     }
 
-    /// The one file that `chunk` lies in; `None` if it lies in several of a directory.
+    /// Returns the file that `chunk` lies in; `None` if it lies in several files of a directory.
     pub(crate) fn file_of(&self, chunk: ChunkIndex) -> Option<PathBuf> {
         let files = match &self.lock().place {
             Place::Pack { files, .. } => Arc::clone(files),
@@ -214,7 +214,7 @@ impl Held {
         matches!(self.lock().place, Place::Growing { .. } | Place::GrowingPack { .. })
     }
 
-    /// Which chunks are there.
+    /// The chunks that are there.
     pub fn have(&self) -> Bitmap {
         self.lock().have.clone()
     }
@@ -235,7 +235,7 @@ impl Held {
         !state.withdrawn && state.have.contains(chunk)
     }
 
-    /// A chunk was verified and written; tells everyone who is connected.
+    /// Adds a chunk that was verified and written, and tells all watchers.
     pub fn add(&self, chunk: ChunkIndex) {
         let mut state = self.lock();
         if state.have.insert(chunk) {
@@ -243,12 +243,12 @@ impl Held {
         }
     }
 
-    /// The download is finished and the file has its final name: from now on it is a finished file like any other.
+    /// Turns a download whose file has its final name into a finished file.
     pub fn finish(&self, path: &Path, identity: FileIdentity) {
         self.finish_as(Place::Finished { path: path.to_owned(), identity, open: Weak::new() });
     }
 
-    /// The same for the pack of a directory that has its final name.
+    /// Turns a download whose directory has its final name into a finished pack.
     pub fn finish_pack(&self, files: Arc<PackFiles>) {
         self.finish_as(Place::Pack { files, open: Weak::new() });
     }
@@ -260,7 +260,7 @@ impl Held {
         notify(state);
     }
 
-    /// Takes it off the offer for good: everyone reading it is refused from the next block on.
+    /// Withdraws the file for good. Streams that read it are refused from the next block on.
     pub fn withdraw(&self) {
         let mut state = self.lock();
         state.withdrawn = true;
@@ -272,12 +272,12 @@ impl Held {
         self.callers.clone()
     }
 
-    /// How many have asked for chunks so far.
+    /// Number of callers that have asked for chunks so far.
     pub(crate) fn calls(&self) -> u64 {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// Somebody asks for chunks. Adds who is to be told about changes, until the `Arc` behind `watcher` is dropped.
+    /// Counts a caller, and adds a watcher to tell about changes until the `Arc` behind it is dropped.
     pub(crate) fn watch(&self, watcher: Weak<dyn Watcher>) {
         let mut state = self.lock();
         state.watchers.retain(|known| known.strong_count() > 0);
@@ -285,7 +285,7 @@ impl Held {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Opens the file, or shares what another reader has open.
+    /// Opens the file, or shares the descriptor of another reader.
     pub(crate) fn open(&self) -> Result<Opened, ReadError> {
         let (path, identity, known) = {
             let mut state = self.lock();
@@ -296,12 +296,12 @@ impl Held {
                 Place::Growing { file, .. } => return Ok(Opened::File(Arc::clone(file), None)),
                 Place::GrowingPack { tree, .. } => return Ok(Opened::Tree(Arc::clone(tree))),
                 Place::Memory { bytes, .. } => return Ok(Opened::Memory(Arc::clone(bytes))),
-                // Its files are opened and checked as they are read.
+                // The files of a pack are opened and checked as they are read.
                 Place::Pack { files, open } => return Ok(Opened::Pack(open_pack(files, open))),
                 Place::Finished { path, identity, open } => (path.clone(), *identity, open.upgrade()),
             }
         };
-        // Without the lock: a disk that sleeps must not hold up those who only ask what is there.
+        // Without the lock: a disk that sleeps must not hold up calls that only ask which chunks are there.
         let file = match known {
             Some(file) => file,
             None => Arc::new(open_at_once(&path).map_err(ReadError::Io)?),
@@ -324,7 +324,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// Tells the watchers after the lock is released, for they read the state again.
+/// Tells the watchers after the lock is released, because they read the state again.
 fn notify(mut state: MutexGuard<'_, State>) {
     state.watchers.retain(|watcher| watcher.strong_count() > 0);
     let watchers = state.watchers.clone();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_when_it_is_deleted_or_replaced_is_no_longer_sent() {
+    fn a_file_deleted_or_replaced_while_open_is_not_sent() {
         let folder = tempfile::tempdir().unwrap();
         let (path, other) = (folder.path().join("file"), folder.path().join("other"));
         let ends: [fn(&Path, &Path); 2] =
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_in_the_files_place_is_a_change_and_holds_nobody() {
+    fn a_pipe_in_place_of_the_file_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         let held = shared(&path);

@@ -1,4 +1,4 @@
-//! A shared file that changes while its size and time stay as they were: only those who fetch it can notice, and say so.
+//! Tests of a shared file that changes while its size and time stay the same. Only its downloaders can notice.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -15,7 +15,7 @@ use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Changes one byte, and nothing that a look at the file would tell.
+/// Changes one byte, and neither size nor time of the file.
 fn alter(path: &Path, at: u64) {
     let before = fs::metadata(path).unwrap().modified().unwrap();
     let file = File::options().read(true).write(true).open(path).unwrap();
@@ -34,7 +34,7 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
 }
 
 #[test]
-fn a_file_changed_in_place_is_withdrawn_once_a_downloader_got_a_wrong_chunk_of_it() {
+fn a_file_changed_in_place_is_withdrawn_after_a_complaint() {
     let world = World::new();
     let said = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&said);
@@ -65,7 +65,7 @@ fn a_file_changed_in_place_is_withdrawn_once_a_downloader_got_a_wrong_chunk_of_i
 }
 
 #[test]
-fn the_file_comes_from_another_source_and_only_the_changed_one_is_withdrawn() {
+fn only_the_changed_source_is_withdrawn() {
     let stage = Stage::with(6 * MIB);
     let copy = stage.path("copy-of-the-original");
     fs::copy(&stage.original, &copy).unwrap();

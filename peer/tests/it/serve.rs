@@ -1,4 +1,4 @@
-//! The server as its owner sees it: addresses, files that change, threads and descriptors afterwards.
+//! Tests of a running server: its addresses, files that change, and the threads and descriptors left after a stop.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use peernet_engine::cause::Cause;
 use crate::swarm::{Catalogue, Library, MIB, Peer, Stage, content};
 
 #[test]
-fn a_port_in_use_and_a_bad_address_are_clear_errors() {
+fn a_port_in_use_or_a_bad_address_is_an_error() {
     let first = Peer::start();
     let start = |listen: &str| {
         PeerServer::start(Listen::plaintext(listen), Arc::new(Library::default()), UploadLimits::default())
@@ -27,7 +27,7 @@ fn a_port_in_use_and_a_bad_address_are_clear_errors() {
 }
 
 #[test]
-fn a_shared_file_that_changed_is_refused_and_withdrawn() {
+fn a_changed_file_is_refused_and_withdrawn() {
     let stage = Stage::with(3 * MIB);
     let peer = stage.peer();
     fs::write(&stage.original, content(3 * MIB, 1234)).unwrap();
@@ -43,7 +43,7 @@ fn a_shared_file_that_changed_is_refused_and_withdrawn() {
 }
 
 #[test]
-fn a_server_can_be_stopped_and_started_again_on_its_port() {
+fn a_stopped_server_starts_again_on_its_port() {
     let stage = Stage::with(2 * MIB);
     let peer = stage.peer();
     let address = peer.server.local_addr().to_string();
@@ -52,7 +52,7 @@ fn a_server_can_be_stopped_and_started_again_on_its_port() {
     assert_eq!(again.local_addr().to_string(), address);
 }
 
-/// What of ours is left in this process: threads by name, descriptors by count.
+/// Returns the names of our threads in this process, and the number of its descriptors.
 fn leftovers() -> (Vec<String>, usize) {
     let tasks = fs::read_dir("/proc/self/task").unwrap();
     let names = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("comm")).ok());
@@ -62,7 +62,7 @@ fn leftovers() -> (Vec<String>, usize) {
     (ours.collect(), fs::read_dir("/proc/self/fd").unwrap().count())
 }
 
-/// Runs in a process of its own, where no other test's threads are.
+/// Runs in a process of its own, which has no threads of other tests.
 #[test]
 fn nothing_is_left_after_stop() {
     const CHILD: &str = "PEERNET_TEST_LEFTOVERS";

@@ -1,4 +1,4 @@
-//! Downloads under limits.
+//! Tests of downloads under limits.
 
 use std::fs;
 use std::num::NonZeroU32;
@@ -20,7 +20,7 @@ fn limited(rate: u64) -> SpeedLimits {
 }
 
 #[test]
-fn a_download_comes_no_faster_than_its_limit_from_however_many() {
+fn a_download_keeps_its_limit_with_any_number_of_sources() {
     let stage = Stage::with(10 * MIB);
     let peers = [stage.peer(), stage.peer(), stage.peer()];
     for v1 in [false, true] {
@@ -30,7 +30,7 @@ fn a_download_comes_no_faster_than_its_limit_from_however_many() {
         job.throttle = Throttle::new(&limited(5 << 20));
         let begun = Instant::now();
         let fetched = fetch(job, &directory, &mut |_| {}, &Cancel::new()).unwrap();
-        // What is saved up, and one message of each source, comes at once.
+        // The burst, and one message of each source, comes at once.
         assert!(begun.elapsed() >= Duration::from_millis(1_250), "v1 {v1}: {:?}", begun.elapsed());
         stage.assert_complete(&fetched);
         fs::remove_file(&fetched.path).unwrap();
@@ -38,7 +38,7 @@ fn a_download_comes_no_faster_than_its_limit_from_however_many() {
 }
 
 #[test]
-fn nobody_is_blamed_for_a_limit_of_ours_and_lifting_it_lets_all_come() {
+fn our_own_limit_is_not_blamed_on_the_sources() {
     let stage = Stage::with(6 * MIB);
     let peer = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![peer.source()]);
@@ -81,7 +81,7 @@ fn a_cancelled_download_does_not_wait_for_its_limit() {
 }
 
 #[test]
-fn one_connection_is_enough_and_the_others_wait_for_it() {
+fn a_download_works_with_one_connection() {
     let stage = Stage::with(8 * MIB);
     let (first, liar, last) = (stage.peer(), stage.liar(), stage.peer());
     let directory = Catalogue::of(&stage.manifest, vec![liar.source(), first.source(), last.source()]);
