@@ -219,18 +219,20 @@ fn a_new_password_ends_every_earlier_token() {
 }
 
 #[test]
-fn a_refresh_token_works_once_and_its_second_use_ends_the_device() {
+fn reusing_a_replaced_refresh_token_ends_the_device() {
     let scene = Scene::open();
     let peer = scene.register("10.0.0.1:1", "right").expect("registers").peer;
     let session = scene.log_in(peer, "right", laptop(&["read"])).expect("logs in");
+    let renew = |token: &RefreshToken| {
+        let request = TokenRefreshRequest { refresh_token: token.text(), csr: None };
+        scene.accounts.renew(None, &request).map(|session| session.device.expect("a device").refresh_token)
+    };
     let device = session.device.as_ref().expect("a device");
-    let request = |token: &RefreshToken| TokenRefreshRequest { refresh_token: token.text(), csr: None };
-    let renewed = scene.accounts.renew(None, &request(&device.refresh_token)).expect("renews");
-    let again = scene.accounts.renew(None, &request(&device.refresh_token)).map(|_| ());
-    assert_eq!(again, Err(AccountsError::RefreshTokenReused));
+    let second = renew(&device.refresh_token).expect("renews");
+    let third = renew(&second).expect("renews");
+    assert_eq!(renew(&device.refresh_token), Err(AccountsError::RefreshTokenReused));
     assert!(scene.accounts.is_revoked(device.id));
-    let next = renewed.device.expect("a device").refresh_token;
-    assert_eq!(scene.accounts.renew(None, &request(&next)).map(|_| ()), Err(AccountsError::InvalidRefreshToken));
+    assert_eq!(renew(&third), Err(AccountsError::InvalidRefreshToken));
     assert_eq!(scene.accounts.check_caller(&scene.caller(&session)), Err(AccountsError::InvalidToken));
 }
 
