@@ -43,16 +43,15 @@ pub mod connect;
 mod daemon;
 pub mod discovery;
 pub mod download;
+pub mod files;
 pub mod grants;
 pub mod grpc;
-pub mod hashing;
 pub mod home;
 pub mod identity;
 pub mod log;
 pub mod malloc;
 pub mod memory;
 pub mod node;
-mod part;
 pub mod publication;
 mod reports;
 mod serve;
@@ -66,7 +65,7 @@ pub use discovery::tracker::{
     AtTracker, Audience, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls,
 };
 pub use download::{FetchProgress, Phase, SourceProgress};
-pub use hashing::HashProgress;
+pub use files::hashing::HashProgress;
 pub use identity::Fingerprint;
 pub use log::{Level, Log};
 pub use memory::MemoryMax;

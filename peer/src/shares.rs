@@ -24,10 +24,11 @@ use peernet_engine::manifest::Manifest;
 
 use crate::clock::unix_now;
 use crate::error::NodeError;
-use crate::hashing::HashedTree;
+use crate::files::hashing::HashedTree;
+use crate::files::{FileIdentity, Look, PackFiles};
 use crate::home::private_folder;
 use crate::log::Log;
-use crate::upload::{FileIdentity, Held, Look, PackFiles, Shelf, Standing};
+use crate::upload::{Held, Shelf, Standing};
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
 use restricted::Restricted;

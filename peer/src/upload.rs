@@ -2,8 +2,6 @@
 
 mod callers;
 mod held;
-mod identity;
-mod pack;
 mod recheck;
 
 use std::sync::Arc;
@@ -13,12 +11,8 @@ use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::rate_limit::Rate;
 
 pub(crate) use callers::Callers;
-pub use held::{Held, ReadError};
+pub use held::Held;
 pub(crate) use held::{Opened, Watcher};
-pub use identity::FileIdentity;
-pub(crate) use identity::Look;
-pub use pack::PackFiles;
-pub(crate) use pack::{OpenPack, PackError};
 
 /// For whom a file is, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,9 +18,9 @@ const UNSAFE_FILES: &[&str] = &[
     "crates/threads/src/priority.rs",
     "peer/src/grpc/marshal.rs",
     "peer/src/grpc/server/listening.rs",
-    "peer/src/hashing/digest/sha_ni.rs",
+    "peer/src/files/hashing/digest/sha_ni.rs",
     "peer/src/malloc.rs",
-    "peer/src/part/sys.rs",
+    "peer/src/files/part/sys.rs",
 ];
 /// Which of our crates each of our crates may use outside tests.
 const ARROWS: &[(&str, &[&str])] = &[

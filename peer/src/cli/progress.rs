@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::output::{Output, size};
 use crate::download::{FetchProgress, Phase, SourceProgress};
-use crate::hashing::HashProgress;
+use crate::files::hashing::HashProgress;
 pub(super) use lines::Lines;
 use lines::{style, styled};
 pub(super) use text::span;

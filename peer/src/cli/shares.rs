@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 use super::output::{shown, size};
 use super::progress::Meter;
 use crate::daemon::control::{ControlClient, DaemonStatus, Last, Request};
-use crate::hashing::hash_file;
+use crate::files::hashing::hash_file;
 use crate::node::{IS_DIRECTORY, Node, NodeError};
 use crate::shares::{ShareInfo, ShareState};
 

@@ -11,7 +11,7 @@ use peernet_engine::manifest::Manifest;
 use sha2::{Digest, Sha256};
 
 use crate::download::FetchError;
-use crate::part::Selected;
+use crate::files::part::Selected;
 
 /// Prefix of the hash that identifies a manifest together with the files of it that are wanted.
 const SELECTION_DOMAIN: &[u8] = b"peernet-selection-v1\0";

@@ -12,9 +12,10 @@ use peernet_engine::manifest::Manifest;
 use crate::connect::Dial;
 use crate::discovery::Plan;
 use crate::download::{Nearby, Sink};
-use crate::part::Selected;
+use crate::files::FileIdentity;
+use crate::files::part::Selected;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::upload::{FileIdentity, Held};
+use crate::upload::Held;
 
 /// What to download, and to where.
 pub struct FetchJob {

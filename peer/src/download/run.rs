@@ -14,9 +14,10 @@ use crate::download::manifest::{self, Usable};
 use crate::download::session::{self, Outcome};
 use crate::download::source_table::SourceTable;
 use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, Phase};
-use crate::part::{Part, sync_folder_of};
+use crate::files::FileIdentity;
+use crate::files::part::{Part, sync_folder_of};
 use crate::transfers::Transport;
-use crate::upload::{FileIdentity, Held};
+use crate::upload::Held;
 
 /// What all passes of one download share.
 pub(crate) struct Context<'a> {

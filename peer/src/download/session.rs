@@ -25,7 +25,7 @@ use crate::download::expected::Expected;
 use crate::download::manifest::Chosen;
 use crate::download::run::{Context, Finished};
 use crate::download::{FetchError, Phase};
-use crate::part::{Journal, Part, Proof, Storage};
+use crate::files::part::{Journal, Part, Proof, Storage};
 use crate::upload::Held;
 
 /// How a session ended.

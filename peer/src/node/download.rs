@@ -23,9 +23,9 @@ use crate::discovery::tracker::{TrackerError, TrackerProvider};
 use crate::discovery::{Combined, DiscoveryError, Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, fetch};
 use crate::error::NodeError;
-use crate::hashing::hash_file_identified;
+use crate::files::hashing::hash_file_identified;
+use crate::files::part::Journal;
 use crate::identity::Identity;
-use crate::part::Journal;
 use crate::reports::ReportQueue;
 use crate::upload::Held;
 

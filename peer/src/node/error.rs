@@ -10,8 +10,8 @@ use peernet_engine::link::LinkError;
 use crate::discovery::DiscoveryError;
 use crate::discovery::tracker::TrackerError;
 use crate::download::FetchError;
+use crate::files::hashing::HashError;
 use crate::grpc::ServeError;
-use crate::hashing::HashError;
 use crate::home::HomeError;
 
 /// Why a call of a [`crate::Node`] failed. Each variant says what the caller can do; the text names the cause.

@@ -11,7 +11,7 @@ use peernet_engine::manifest::Manifest;
 use super::Node;
 use crate::cancel::Cancel;
 use crate::error::NodeError;
-use crate::hashing::{HashProgress, hash_tree, walk};
+use crate::files::hashing::{HashProgress, hash_tree, walk};
 use crate::shares::{ShareInfo, directory_name};
 
 impl Node {

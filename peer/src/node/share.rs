@@ -15,10 +15,10 @@ use super::{Node, Shared};
 use crate::cancel::Cancel;
 use crate::discovery::tracker::Audience;
 use crate::error::NodeError;
-use crate::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
+use crate::files::FileIdentity;
+use crate::files::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
 use crate::publication::PublicationKey;
 use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
-use crate::upload::FileIdentity;
 
 impl Node {
     /// Hashes a file or directory and shares it without moving it. `progress` is called on this thread.

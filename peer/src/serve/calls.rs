@@ -10,7 +10,8 @@ use peernet_protos::grpc::{ChunkRequest, ManifestReply, ManifestRequest};
 use super::authorize::Presented;
 use super::call_queue::{CallSlot, RunningCall};
 use super::{Core, Permit, Refusal, RefusalCode, Rendered};
-use crate::upload::{Held, ReadError};
+use crate::files::ReadError;
+use crate::upload::Held;
 
 /// A reply, and what it occupies until it is sent: memory, and a place among the calls being served.
 pub(crate) struct Answer<T> {

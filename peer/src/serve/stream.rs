@@ -27,9 +27,10 @@ use super::calls::unreadable;
 use super::flow::Flow;
 use super::render::BlockPlace;
 use super::{Core, Permit, Pump, Refusal, RefusalCode, Rendered};
+use crate::files::ReadError;
 use crate::grants::{GRANT_BYTES_MAX, Leave};
 use crate::transfers::Upload;
-use crate::upload::{Callers, Held, Opened, ReadError, Watcher};
+use crate::upload::{Callers, Held, Opened, Watcher};
 
 type Machine = Serving<Callers, Refusal>;
 

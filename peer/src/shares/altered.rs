@@ -6,7 +6,8 @@ use peernet_engine::ids::ChunkIndex;
 
 use super::record::Record;
 use super::{Key, Shares};
-use crate::upload::{Held, Look};
+use crate::files::Look;
+use crate::upload::Held;
 
 impl Shares {
     /// Ends everything that offers this very `held`, whose `chunk` is not what was hashed.

@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Key;
 use crate::error::NodeError;
+use crate::files::Look;
 use crate::home::write_atomically;
-use crate::upload::{Held, Look};
+use crate::upload::Held;
 
 pub(super) use file::FileRecord;
 pub(super) use tree::TreeRecord;

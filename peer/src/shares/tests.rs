@@ -12,7 +12,7 @@ use peernet_engine::ids::{ChunkCount, ChunkIndex};
 
 use super::*;
 use crate::cancel::Cancel;
-use crate::hashing::hash_file_identified;
+use crate::files::hashing::hash_file_identified;
 
 struct World {
     folder: tempfile::TempDir,

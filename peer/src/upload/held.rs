@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -12,33 +12,9 @@ use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::ChunkIndex;
 use peernet_engine::manifest::Manifest;
 
-use super::FileIdentity;
 use super::callers::Callers;
-use super::pack::{OpenPack, PackFiles};
-use crate::part::Tree;
-
-/// Why a chunk cannot be read.
-#[derive(Debug)]
-pub enum ReadError {
-    /// The file is not the one that was hashed any more.
-    Changed,
-    /// It was withdrawn.
-    Withdrawn,
-    /// The disk or the file system refused.
-    Io(io::Error),
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Changed => f.write_str("the shared file has changed"),
-            Self::Withdrawn => f.write_str("the file is no longer shared"),
-            Self::Io(error) => write!(f, "the shared file cannot be read: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ReadError {}
+use crate::files::part::Tree;
+use crate::files::{FileIdentity, OpenPack, PackFiles, ReadError, check_identity, read_exact};
 
 /// Told when a [`Held`] grows or is withdrawn. Called with no lock held; must not block.
 pub(crate) trait Watcher: Send + Sync {
@@ -107,14 +83,6 @@ impl Opened {
     }
 }
 
-/// Fills `buffer`; a file that ends before has changed.
-pub(super) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-    match file.read_exact_at(buffer, offset) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ReadError::Changed),
-        result => result.map_err(ReadError::Io),
-    }
-}
-
 fn open_pack(files: &Arc<PackFiles>, open: &mut Weak<OpenPack>) -> Arc<OpenPack> {
     open.upgrade().unwrap_or_else(|| {
         let fresh = Arc::new(OpenPack::new(Arc::clone(files)));
@@ -126,12 +94,6 @@ fn open_pack(files: &Arc<PackFiles>, open: &mut Weak<OpenPack>) -> Arc<OpenPack>
 /// A pipe that has taken the file's place must not hold the thread; for a file the flag means nothing.
 fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
-}
-
-/// One without a name is no longer what its path leads to, however long a descriptor keeps it.
-pub(super) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
-    let now = file.metadata().map_err(ReadError::Io)?;
-    if now.nlink() > 0 && FileIdentity::of(&now) == identity { Ok(()) } else { Err(ReadError::Changed) }
 }
 
 impl Held {
@@ -341,7 +303,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::cancel::Cancel;
-    use crate::hashing::hash_file_identified;
+    use crate::files::hashing::hash_file_identified;
 
     use super::*;
 

@@ -2,8 +2,9 @@
 
 use peernet_engine::ids::{ChunkHash, ChunkIndex};
 
-use super::{Held, ReadError};
-use crate::hashing::digest::Digest;
+use super::Held;
+use crate::files::ReadError;
+use crate::files::hashing::digest::Digest;
 
 impl Held {
     /// Whether `chunk`, read now, has the hash that the manifest says. Takes as long as the disk does.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use peernet::cancel::Cancel;
-use peernet::hashing::{HashError, HashProgress, hash_file};
+use peernet::files::hashing::{HashError, HashProgress, hash_file};
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash};
 use peernet_engine::manifest::{Geometry, Manifest};
 use sha2::{Digest, Sha256};

@@ -15,8 +15,7 @@ use peernet::discovery::{
 };
 use peernet::download::{FetchError, FetchJob, FetchProgress, FetchReport, Fetched, fetch};
 use peernet::grpc::{Listen, PeerServer};
-use peernet::hashing::hash_file_identified;
-use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};
+use peernet::upload::{Held, Shelf, UploadLimits};
 use peernet_engine::download::Has;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;

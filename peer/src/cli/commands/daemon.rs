@@ -17,7 +17,7 @@ use crate::cli::signals;
 use crate::daemon::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
 use crate::daemon::metrics::MetricsServer;
 use crate::discovery::tracker::Audience;
-use crate::hashing::HashProgress;
+use crate::files::hashing::HashProgress;
 use crate::node::{Node, NodeError};
 use crate::transfers::Transport;
 

@@ -12,7 +12,7 @@ use crate::cli::progress::Meter;
 use crate::cli::signals;
 use crate::daemon::control::{ControlClient, Last, Line, Request, SharedMessage};
 use crate::discovery::tracker::Audience;
-use crate::hashing::HashProgress;
+use crate::files::hashing::HashProgress;
 use crate::node::{Node, NodeError, Shared};
 
 command! {

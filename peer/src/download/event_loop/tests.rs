@@ -17,7 +17,7 @@ use crate::discovery::{
 use crate::download::pipeline::hash::{Frontier, WholeHash};
 use crate::download::pipeline::write;
 use crate::download::{FetchJob, FetchProgress, FetchReport};
-use crate::part::Part;
+use crate::files::part::Part;
 
 const MIB: u32 = 1 << 20;
 const CHUNKS: u32 = 8;

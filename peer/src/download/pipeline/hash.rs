@@ -11,7 +11,7 @@ use crossbeam_channel::Sender;
 use peernet_engine::ids::FileHash;
 
 use crate::download::event::{Event, send};
-use crate::hashing::digest::Digest;
+use crate::files::hashing::digest::Digest;
 
 /// Bytes read at once: few enough to stay in the cache between reading and hashing.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;

@@ -20,8 +20,8 @@ use crate::download::pipeline::hash::{Frontier, LentDigest};
 use crate::download::pipeline::write::{self, Right, WriteQueue};
 use crate::download::source::Block;
 use crate::download::stage_times::StageTimes;
-use crate::hashing::digest::Digest;
-use crate::part::{Claimed, Part, Spill, WriterId};
+use crate::files::hashing::digest::Digest;
+use crate::files::part::{Claimed, Part, Spill, WriterId};
 
 /// The requested chunks of one connection. Dropping it releases the chunks that are not complete.
 pub(crate) struct ChunkReceiver {

@@ -8,7 +8,7 @@ use peernet_engine::ids::ChunkIndex;
 
 use crate::download::FetchLimits;
 use crate::download::event::{Event, send};
-use crate::part::{Journal, Storage};
+use crate::files::part::{Journal, Storage};
 
 /// A chunk that is verified and written.
 pub(crate) struct Written {
@@ -104,7 +104,7 @@ mod tests {
     use peernet_engine::manifest::Geometry;
 
     use super::*;
-    use crate::part::{Part, Selected, WriterId, many_files, open_without_writers};
+    use crate::files::part::{Part, Selected, WriterId, many_files, open_without_writers};
 
     #[test]
     fn the_journal_names_only_written_chunks() {

@@ -11,8 +11,8 @@ use peernet_engine::ids::ChunkIndex;
 use peernet_engine::memory::Use;
 
 use crate::download::event::{ConnectionId, Event, EventLoopGone, send};
+use crate::files::part::{Part, WriterId};
 use crate::memory::{Memory, Permit};
-use crate::part::{Part, WriterId};
 
 /// The most blocks on their way to the disk, over all connections. A block is at most
 /// [`peernet_protos::limits::BLOCK_BYTES_MAX`] long, and usually much shorter.

@@ -10,8 +10,8 @@ use crate::download::run::{Context, Finished};
 use crate::download::session::Complete;
 use crate::download::session::resume::last_len;
 use crate::download::{FetchError, Phase};
-use crate::part::{Part, Proof, Selected, Storage, Tree, rename_new, sync_folder_of};
-use crate::upload::FileIdentity;
+use crate::files::FileIdentity;
+use crate::files::part::{Part, Proof, Selected, Storage, Tree, rename_new, sync_folder_of};
 
 /// Makes a proven file durable and gives it its name.
 pub(crate) fn finish(

@@ -11,8 +11,8 @@ use crate::download::expected::Expected;
 use crate::download::run::Context;
 use crate::download::session::OnDisk;
 use crate::download::{FetchError, Phase};
-use crate::hashing::digest::Digest;
-use crate::part::{Journal, Part};
+use crate::files::hashing::digest::Digest;
+use crate::files::part::{Journal, Part};
 
 /// Knows places on this machine where bytes of a download may lie already.
 pub(crate) trait Nearby: Send {

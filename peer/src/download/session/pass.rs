@@ -17,7 +17,7 @@ use crate::download::manifest::Usable;
 use crate::download::pipeline::hash::{Frontier, WholeHash};
 use crate::download::run::Context;
 use crate::download::source::connection::Shared;
-use crate::part::{Part, Storage};
+use crate::files::part::{Part, Storage};
 
 /// Runs the pass until every wanted chunk is there and the whole is hashed, or cannot be had.
 pub(crate) fn run(

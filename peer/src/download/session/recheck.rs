@@ -9,8 +9,8 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex};
 use crate::cancel::Cancel;
 use crate::download::FetchError;
 use crate::download::expected::Expected;
-use crate::hashing::digest::Digest;
-use crate::part::Storage;
+use crate::files::hashing::digest::Digest;
+use crate::files::part::Storage;
 
 /// Returns the chunks of `candidates` that are right in the part. Calls `progress` with how many have been read.
 pub(crate) fn right_chunks(

@@ -10,7 +10,7 @@ use super::{OnDisk, recheck};
 use crate::download::expected::Expected;
 use crate::download::run::Context;
 use crate::download::{FetchError, Phase};
-use crate::part::{Journal, Part};
+use crate::files::part::{Journal, Part};
 
 /// Opens the journal and the part. Chunks that the journal names count as held without being read, unless something is
 /// wrong with the part.

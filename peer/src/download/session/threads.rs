@@ -14,8 +14,8 @@ use crate::download::pipeline::deliver::{self, Sink};
 use crate::download::pipeline::hash::{self, Frontier, PIECE_BYTES, WholeHash};
 use crate::download::pipeline::sync::{self, Written};
 use crate::download::pipeline::write::{self, WriteQueue, writes};
+use crate::files::part::{Journal, Part};
 use crate::memory::Memory;
-use crate::part::{Journal, Part};
 
 /// What all of these threads use.
 #[derive(Clone)]

@@ -24,8 +24,8 @@ use crate::download::pipeline::hash::Frontier;
 use crate::download::pipeline::receive::{ChunkReceiver, Destination};
 use crate::download::pipeline::write::WriteQueue;
 use crate::download::stage_times::StageTimes;
+use crate::files::part::Part;
 use crate::grpc::{CallError, Client, Command, CommandReceiver};
-use crate::part::Part;
 use crate::throttle::{Connected, Throttle};
 use crate::transfers::Transport;
 

@@ -20,7 +20,8 @@ use protobuf::Message;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::upload::{FileIdentity, Held};
+use crate::files::FileIdentity;
+use crate::upload::Held;
 
 const MIB: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);

@@ -19,12 +19,13 @@ use crate::cancel::Cancel;
 use crate::discovery::{Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, without_bytes};
 use crate::error::NodeError;
-use crate::hashing::{HashedTree, hash_file};
+use crate::files::PackFiles;
+use crate::files::hashing::{HashedTree, hash_file};
+use crate::files::part::{Proof, Selected, Tree, exchange};
 use crate::node::Downloaded;
 use crate::node::place::{Output, Place};
-use crate::part::{Proof, Selected, Tree, exchange};
 use crate::shares::{NewTree, directory_name};
-use crate::upload::{Held, PackFiles};
+use crate::upload::Held;
 
 /// The listing of the directory.
 struct Listing {

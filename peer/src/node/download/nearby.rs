@@ -10,7 +10,7 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex, FileHash};
 use peernet_engine::manifest::Manifest;
 
 use crate::download::Nearby;
-use crate::part::{Selected, Tree};
+use crate::files::part::{Selected, Tree};
 use crate::shares::{Local, LocalChunk, LocalFile, Shares};
 use crate::upload::Held;
 

@@ -11,7 +11,8 @@ use peernet_engine::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::{StoredPath, id_in_name};
-use crate::upload::{FileIdentity, Held};
+use crate::files::FileIdentity;
+use crate::upload::Held;
 
 /// 16,384 chunk hashes in base64 are 700 KB.
 const RECORD_BYTES_MAX: u64 = 2 << 20;

@@ -11,8 +11,9 @@ use peernet_engine::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::{StoredPath, id_in_name};
-use crate::hashing::manifest_of_bytes;
-use crate::upload::{FileIdentity, Held, PackFiles};
+use crate::files::hashing::manifest_of_bytes;
+use crate::files::{FileIdentity, PackFiles};
+use crate::upload::Held;
 
 /// A listing, and before it the times of 262,144 files and 16,384 chunk hashes in base64, which are 5 MB.
 const RECORD_BYTES_MAX: u64 = LISTING_BYTES_MAX as u64 + (8 << 20);

@@ -8,7 +8,7 @@ use peernet_engine::collection::Collection;
 use peernet_engine::ids::ChunkHash;
 
 use super::*;
-use crate::hashing::{hash_tree, manifest_of_bytes, walk};
+use crate::files::hashing::{hash_tree, manifest_of_bytes, walk};
 use crate::upload::Standing;
 
 const CHUNK: usize = 1 << 20;

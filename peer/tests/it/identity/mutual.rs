@@ -9,7 +9,7 @@ use peernet::discovery::Source;
 use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
 use peernet::grpc::{Listen, PeerServer};
 use peernet::identity::{Identity, IdentityParts, Membership};
-use peernet::upload::{FileIdentity, Held, Shelf, UploadLimits};
+use peernet::upload::{Held, Shelf, UploadLimits};
 use peernet::{SpeedLimits, Transport};
 use peernet_engine::ids::PeerId;
 

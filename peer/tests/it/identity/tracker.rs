@@ -265,7 +265,7 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identit
         assert!(Instant::now() < deadline, "nobody asked");
         std::thread::yield_now();
     }
-    let manifest = peernet::hashing::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
+    let manifest = peernet::files::hashing::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
     let source = peernet::discovery::Source {
         transport: peernet::Transport::Tls,
         ..crate::swarm::source(alice.account().unwrap().unwrap().peer_id, &alice.listen_address().unwrap().to_string())

@@ -14,8 +14,8 @@ use crate::discovery::{
     SourceDiscovery, V1Listing,
 };
 use crate::download::{FetchError, FetchJob, FetchReport, Fetched, fetch};
+use crate::files::part::Part;
 use crate::memory::MemoryMax;
-use crate::part::Part;
 use crate::transfers::Transport;
 
 /// A directory that knows one file, and how often it was asked for its plan.

@@ -14,7 +14,7 @@ use peernet_engine::manifest::{Geometry, Manifest};
 use super::digest::{self, Digest};
 use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
-use crate::upload::{PackError, ReadError};
+use crate::files::{PackError, ReadError};
 
 /// Bytes read at once, few enough to be hashed out of the cache; chunks are whole multiples of it.
 const PIECE_BYTES: usize = 256 << 10;

@@ -19,7 +19,7 @@ use super::pipeline::{self, AHEAD_MAX, Failure, Hashes, Piece, Source};
 use super::walk::{Found, Walked};
 use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
-use crate::upload::{OpenPack, PackFiles};
+use crate::files::{OpenPack, PackFiles};
 
 /// A directory, ready to be shared.
 pub(crate) struct HashedTree {

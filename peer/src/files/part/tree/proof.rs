@@ -13,7 +13,7 @@ use peernet_engine::ids::FileHash;
 
 use super::Tree;
 use crate::cancel::Cancel;
-use crate::hashing::digest::Digest;
+use crate::files::hashing::digest::Digest;
 
 /// Read at once: small enough to stay in the cache between reading and hashing.
 const PIECE_BYTES: usize = 256 << 10;

@@ -12,7 +12,7 @@ use peernet_engine::collection::{CollectionError, ENTRIES_MAX, PathError, check_
 
 use super::HashError;
 use crate::cancel::Cancel;
-use crate::upload::FileIdentity;
+use crate::files::FileIdentity;
 
 /// The bit of a file's mode that lets its owner run it.
 const EXECUTABLE: u32 = 0o100;

@@ -14,7 +14,7 @@ use peernet_engine::ids::FileHash;
 
 use super::proof::set_executable;
 use super::{Tree, file_mode, in_the_way, lock, open_at};
-use crate::hashing::digest::Digest;
+use crate::files::hashing::digest::Digest;
 
 /// The folder of the last file: most have their neighbours beside them.
 type LastFolder<'a> = Option<(&'a str, Arc<File>)>;

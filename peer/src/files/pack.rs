@@ -11,8 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use peernet_engine::collection::{Collection, Layout, Segment};
 
-use super::identity::{FileIdentity, Look};
-use super::{ReadError, held};
+use super::{FileIdentity, Look, ReadError, check_identity, read_exact};
 
 /// Files of one pack open at once beside those being read: opening one again costs microseconds, and descriptors are few.
 const OPEN_FILES_MAX: usize = 4;
@@ -74,7 +73,7 @@ impl PackFiles {
     }
 
     /// The file that `len` bytes of the pack from `offset` on lie in; `None` for several.
-    pub(super) fn only_file_in(&self, offset: u64, len: u64) -> Option<PathBuf> {
+    pub(crate) fn only_file_in(&self, offset: u64, len: u64) -> Option<PathBuf> {
         let mut entries = self.layout.segments(offset, len).map(|segment| segment.entry);
         let first = entries.next()?;
         entries.all(|entry| entry == first).then(|| self.root.join(&*self.files[first].path))
@@ -144,8 +143,8 @@ impl OpenPack {
             Some(file) => file,
             None => Arc::new(open_here(&self.path(segment.entry)).map_err(ReadError::Io)?),
         };
-        held::read_exact(&file, segment.offset, bytes)?;
-        held::check_identity(&file, identity)?;
+        read_exact(&file, segment.offset, bytes)?;
+        check_identity(&file, identity)?;
         self.keep(segment, file, identity.size);
         Ok(())
     }

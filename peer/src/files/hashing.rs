@@ -18,7 +18,7 @@ use peernet_engine::ids::ByteCount;
 use peernet_engine::manifest::{Geometry, Manifest, ManifestError};
 
 use crate::cancel::Cancel;
-use crate::upload::FileIdentity;
+use crate::files::FileIdentity;
 
 pub(crate) use tree::{HashedTree, hash_tree, manifest_of_bytes};
 pub(crate) use walk::{Found, Walked, walk};

@@ -1,0 +1,22 @@
+//! Local files: hashing them, writing downloads in progress, and reading what is shared.
+//!
+//! - `hashing`: the manifest of a file or of a directory's files.
+//! - `part`: a download in progress on the disk, with its journal.
+//! - `identity`: how a file is recognised as the one that was hashed.
+//! - `pack`: the files of a shared directory, read as one file.
+//! - `read`: reads from a file that must still be the one that was hashed.
+//!
+//! This room knows no network, no tracker and no account.
+
+pub mod hashing;
+mod identity;
+mod pack;
+pub(crate) mod part;
+mod read;
+
+pub use identity::FileIdentity;
+pub(crate) use identity::Look;
+pub use pack::PackFiles;
+pub(crate) use pack::{OpenPack, PackError};
+pub use read::ReadError;
+pub(crate) use read::{check_identity, read_exact};
