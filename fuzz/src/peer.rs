@@ -3,11 +3,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use peernet::grants::Signers;
+use peernet::access::TrackerKeys;
 use peernet::grpc::fuzz::{hear_requests, parse_chunk_response, parse_fetch_reply};
 use peernet::home::parse_version1;
 use peernet::identity::{Bundle, Fingerprint};
 use peernet::publication::Publisher;
+use peernet_engine::access::KnownVisibility;
 use peernet_engine::candidate::HostPort;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
@@ -129,22 +130,25 @@ fn request_examples() -> Vec<Vec<u8>> {
     vec![call(&[first, more.clone(), dropped.clone()]), call(&[wanted, dropped]), call(&[grant, more])]
 }
 
-/// A grant, a key set or a publisher: only what the tracker signed is good, and only as it signed it.
+/// A grant, a key set or a publisher: only the text that the tracker signed is a grant that counts.
 pub fn grant(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let (signers, good) = signers_and_grant();
-    let checked = signers.check(1_800_000_000, text, PeerId([7; 16]), (FileHash([8; 32]), true));
+    let (keys, good) = keys_and_grant();
+    let caller = PeerId([7; 16]);
+    let file = FileHash([8; 32]);
+    let verified = keys.verify(text);
+    let checked = verified.and_then(|grant| grant.check(1_800_000_000, caller, file, KnownVisibility::Restricted));
     assert_eq!(checked.is_ok(), text == good, "{text}");
-    if let Ok(read) = Signers::parse(text) {
-        assert!(!read.is_empty() && read.check(0, good, PeerId([7; 16]), (FileHash([9; 32]), true)).is_err());
+    if let Ok(read) = TrackerKeys::parse(text) {
+        assert!(!read.is_empty() && read.verify(good).is_err());
     }
     if let Ok(publisher) = text.parse::<Publisher>() {
         assert_eq!(publisher.to_string().parse(), Ok(publisher));
     }
 }
 
-fn signers_and_grant() -> &'static (Signers, String) {
-    static KEPT: OnceLock<(Signers, String)> = OnceLock::new();
+fn keys_and_grant() -> &'static (TrackerKeys, String) {
+    static KEPT: OnceLock<(TrackerKeys, String)> = OnceLock::new();
     KEPT.get_or_init(|| {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let hour = Duration::from_secs(3_600);
@@ -153,14 +157,14 @@ fn signers_and_grant() -> &'static (Signers, String) {
         let (peer, file) = (PeerId([7; 16]), FileHash([8; 32]));
         let wish = NewGrant { peer, file, more: vec![FileHash([1; 32])], public: false, id: [3; 16] };
         let grant = keys.issue_grant(UnixMillis(1_800_000_000_000), &wish).text;
-        (Signers::parse(&keys.key_set().to_string()).expect("as the tracker prints it"), grant)
+        (TrackerKeys::parse(&keys.key_set().to_string()).expect("as the tracker prints it"), grant)
     })
 }
 
 fn grant_examples() -> Vec<Vec<u8>> {
     let key = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg","kid":"k"}]}"#;
     let (account, publisher) = ("123e4567-e89b-42d3-a456-426614174000", format!("ed25519:{}", "0f".repeat(32)));
-    texts(&[&signers_and_grant().1, key, account, &publisher])
+    texts(&[&keys_and_grant().1, key, account, &publisher])
 }
 
 /// Certificates as a tracker sends them: what is read is written again as the same.

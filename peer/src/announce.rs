@@ -1,5 +1,7 @@
-//! The thread that keeps the tracker's view of this node true: announces what is shared, renews the leases as told, makes
-//! manifests known that the tracker lacks, and leaves when the node stops.
+//! The announcer: the thread that tells the tracker what this node shares.
+//!
+//! It announces changes, renews leases when the tracker asks for it, uploads manifests that the tracker lacks, and ends
+//! all leases when the node stops. It also passes the tracker's replies about visibility on to the shares.
 
 mod book;
 
@@ -18,44 +20,44 @@ use crate::log::Log;
 use crate::shares::{Offer, Shares};
 use book::{Book, batches};
 
-/// Callers that wait for an announce at once; more wait in line.
+/// Requests for an announce that wait for the thread. Callers beyond them block until one is taken.
 const WAITING_MAX: usize = 16;
-/// How long a change waits for others.
+/// How long a change waits for others to be announced with it.
 const GATHER: Duration = Duration::from_millis(100);
-/// How often the bitmaps of downloads in progress are told.
+/// How often the bitmaps of downloads in progress are announced.
 const GROWING_EVERY: Duration = Duration::from_secs(10);
-/// How often files are looked at: gone, changed, back.
+/// How often all shared files are checked: whether they are gone, changed or back.
 const RECHECK_EVERY: Duration = Duration::from_secs(60);
-/// How soon the tracker is asked again that has not heard yet for whom this node says a file is.
+/// When to announce again after a reply that contradicted a visibility that this node has just set.
 const CONTRADICTED: Duration = Duration::from_secs(20);
 /// The first pause after a failure; it doubles with each in a row.
 const BACKOFF_START: Duration = Duration::from_secs(1);
-/// The longest.
+/// The longest pause between two attempts.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// Files whose leases one call ends.
+/// The number of files whose leases one call ends.
 const LEAVE_BATCH: usize = 1_000;
 
-/// Asks for an announce now, and wants to know how it went.
+/// A request to announce now and report the outcome.
 struct Settle {
-    /// Also of what the tracker knows already: its answer may be another.
+    /// Whether to announce everything, also what the tracker knows already. Its reply may differ this time.
     afresh: bool,
     done: Sender<Result<(), TrackerError>>,
 }
 
-/// The handle; dropping it is the stop.
+/// The handle of the thread. Dropping it stops the thread.
 pub(crate) struct Announcer {
     settle: Sender<Settle>,
     #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     answered: Arc<AtomicBool>,
 }
 
-/// What the thread needs.
+/// The parts that the thread works with.
 pub(crate) struct Setup {
     pub(crate) client: Arc<TrackerClient>,
     pub(crate) shares: Arc<Shares>,
-    /// Where this node listens.
+    /// The addresses that this node listens on.
     pub(crate) at: ReachedAt,
-    /// The label of its site.
+    /// The label of this node's site.
     pub(crate) site: Option<String>,
     pub(crate) log: Log,
 }
@@ -72,16 +74,17 @@ impl Announcer {
         Ok(Self { settle, answered })
     }
 
-    /// Whether the tracker knew what is shared when it was last told.
+    /// Tells whether the last announce succeeded.
     #[cfg(feature = "cli")]
     pub(crate) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until the tracker knows what is shared now, at most `timeout`; with `afresh` it is told all of it once more.
+    /// Waits until the tracker knows what is shared now, at most `timeout`. With `afresh`, everything is announced again.
     pub(crate) fn settle(&self, timeout: Duration, afresh: bool) -> Result<(), NodeError> {
-        let late =
-            || NodeError::Unreachable(format!("the tracker did not take the announce within {} s", timeout.as_secs()));
+        let late = || {
+            NodeError::Unreachable(format!("the tracker did not accept the announce within {} s", timeout.as_secs()))
+        };
         let deadline = Instant::now() + timeout;
         let (done, wait) = bounded(1);
         self.settle.send_deadline(Settle { afresh, done }, deadline).map_err(|_| late())?;
@@ -89,10 +92,17 @@ impl Announcer {
     }
 }
 
+/// An announce that the tracker accepted.
+struct Sent {
+    reply: Announced,
+    /// Whether the reply contradicts a visibility that this node has just set.
+    is_contradicted: bool,
+}
+
 struct Owner {
     setup: Setup,
     book: Book,
-    /// When to announce changes, if there may be some.
+    /// When to announce changes; `None` if there are none.
     changed_at: Option<Instant>,
     renew_at: Instant,
     recheck_at: Instant,
@@ -126,7 +136,7 @@ impl Owner {
                         if afresh {
                             self.book.forget_all();
                         }
-                        let _nobody_waits_any_more = done.try_send(self.pass());
+                        let _caller_timed_out = done.try_send(self.pass());
                     }
                     Err(_) => return self.leave_all(),
                 },
@@ -139,7 +149,7 @@ impl Owner {
     fn deadline(&self) -> Instant {
         let growing = self.setup.shares.is_growing().then(|| Instant::now() + GROWING_EVERY);
         let all = [self.changed_at, Some(self.renew_at), Some(self.recheck_at), growing];
-        all.into_iter().flatten().min().expect("two are always there")
+        all.into_iter().flatten().min().expect("renewal and recheck always have a time")
     }
 
     fn tick(&mut self) {
@@ -151,11 +161,11 @@ impl Owner {
         if now >= self.renew_at {
             self.book.forget_all();
         }
-        // The outcome is kept in `failing`, and the next attempt is planned.
+        // `pass` keeps the error in `failing` and plans the next attempt.
         let _kept = self.pass();
     }
 
-    /// Makes the tracker know what is shared now.
+    /// Announces what is shared now, logs a change of the outcome, and plans the next attempt after a failure.
     fn pass(&mut self) -> Result<(), TrackerError> {
         self.changed_at = None;
         let result = self.announce();
@@ -164,7 +174,7 @@ impl Owner {
         match &result {
             Ok(()) => {
                 if self.failing.take().is_some() {
-                    log.info("the tracker knows again what is shared here");
+                    log.info("announcing succeeds again");
                 }
                 self.backoff = BACKOFF_START;
             }
@@ -185,15 +195,15 @@ impl Owner {
         for files in self.book.gone(&offers).chunks(LEAVE_BATCH) {
             self.setup.client.leave(files)?;
             self.book.left(files);
-            self.setup.shares.left(files);
+            self.setup.shares.leases_ended(files);
         }
         let mut renew_in = None;
         for batch in batches(self.book.due(&offers)) {
-            let told = self.announce_batch(&batch)?;
-            renew_in = renew_in.into_iter().chain([told]).min();
+            let asked_for = self.announce_batch(&batch)?;
+            renew_in = renew_in.into_iter().chain([asked_for]).min();
         }
         if let Some(renew_in) = renew_in {
-            // A batch of changes must not put off the renewal of the others.
+            // An announce of some files must not postpone the renewal of the others.
             let asked = Instant::now() + renew_in;
             self.renew_at = if self.book.is_whole(&offers) { asked } else { self.renew_at.min(asked) };
         }
@@ -203,50 +213,53 @@ impl Owner {
         Ok(())
     }
 
+    /// Announces one batch, with the manifests that the tracker lacks. Returns when to announce it again.
     fn announce_batch(&mut self, batch: &[Offer]) -> Result<Duration, TrackerError> {
-        let (mut told, mut contradicted) = self.tell(batch.iter())?;
-        if !told.unknown.is_empty() {
-            let (again, more) = self.tell(self.make_known(batch, &told.unknown)?.into_iter())?;
-            (told, contradicted) = (again, contradicted | more);
-            if !told.unknown.is_empty() {
-                return Err(TrackerError::Malformed(
-                    "it does not know a manifest it was given a moment ago".to_owned(),
-                ));
+        let mut sent = self.send(batch.iter())?;
+        if !sent.reply.unknown.is_empty() {
+            let unknown = self.put_manifests(batch, &sent.reply.unknown)?;
+            let again = self.send(unknown.into_iter())?;
+            if !again.reply.unknown.is_empty() {
+                return Err(TrackerError::Malformed("it lacks a manifest that it has just accepted".to_owned()));
             }
+            sent = Sent { is_contradicted: sent.is_contradicted | again.is_contradicted, ..again };
         }
         self.book.announced(batch);
-        // Soon again where the tracker has not heard yet what this node has said.
-        Ok(if contradicted { told.renew_in.min(CONTRADICTED) } else { told.renew_in })
+        let renew_in = sent.reply.renew_in;
+        // The tracker that replied may not have read this node's own change yet, so it is asked again soon.
+        Ok(if sent.is_contradicted { renew_in.min(CONTRADICTED) } else { renew_in })
     }
 
-    /// Announces these and heeds the answer; whether that contradicts what this node has just said of them.
-    fn tell<'a>(&self, offers: impl Iterator<Item = &'a Offer>) -> Result<(Announced, bool), TrackerError> {
+    /// Announces these files and applies the reply.
+    fn send<'a>(&self, offers: impl Iterator<Item = &'a Offer>) -> Result<Sent, TrackerError> {
         let Setup { client, at, site, .. } = &self.setup;
-        let (asked, files) = (Instant::now(), offers.map(Offer::announced).collect::<Vec<_>>());
-        let told = client.announce(at, site.as_deref(), &files)?;
-        let contradicted = self.heard_of_access(asked, &files, &told);
-        Ok((told, contradicted))
+        let asked_at = Instant::now();
+        let files: Vec<AnnouncedFile> = offers.map(Offer::announced).collect();
+        let reply = client.announce(at, site.as_deref(), &files)?;
+        let is_contradicted = self.apply_visibility(asked_at, &files, &reply);
+        Ok(Sent { reply, is_contradicted })
     }
 
-    /// Before anything else is done with the answer: what is not public is served to nobody without a grant from here on.
-    /// Whether it contradicts what this node has just said.
-    fn heard_of_access(&self, asked: Instant, announced: &[AnnouncedFile], told: &Announced) -> bool {
+    /// Applies what a reply says about visibility, before anything else is done with the reply. From here on, files that
+    /// are not public are not served without a grant. Returns whether the reply contradicts what this node has just set.
+    fn apply_visibility(&self, asked_at: Instant, announced: &[AnnouncedFile], reply: &Announced) -> bool {
         let Setup { shares, log, .. } = &self.setup;
         let is_known = |file: &&AnnouncedFile| {
-            !told.unknown.contains(&file.manifest_id) && !told.withdrawn.contains(&file.file_hash)
+            !reply.unknown.contains(&file.manifest_id) && !reply.withdrawn.contains(&file.file_hash)
         };
         let files: Vec<FileHash> = announced.iter().filter(is_known).map(|file| file.file_hash).collect();
-        let restricted: BTreeSet<FileHash> = told.restricted.iter().copied().collect();
-        let heard = shares.heard(asked, &files, &|file| restricted.contains(&file));
-        if let Err(error) = &heard {
-            let what = "which shared files are not public is known now and will not be after a restart";
+        let restricted: BTreeSet<FileHash> = reply.restricted.iter().copied().collect();
+        let applied = shares.apply_tracker_reply(asked_at, &files, &|file| restricted.contains(&file));
+        if let Err(error) = &applied {
+            let what = "the visibility of shared files counts now, but could not be stored for the next start";
             log.warn(&format!("{what}: {error}"));
         }
-        told.withdrawn.iter().for_each(|file| shares.end_withdrawn(*file));
-        heard.unwrap_or(true)
+        reply.withdrawn.iter().for_each(|file| shares.end_withdrawn(*file));
+        applied.unwrap_or(true)
     }
 
-    fn make_known<'a>(&self, batch: &'a [Offer], unknown: &[ManifestId]) -> Result<Vec<&'a Offer>, TrackerError> {
+    /// Uploads the manifests that the tracker lacks. Returns their offers, which have to be announced again.
+    fn put_manifests<'a>(&self, batch: &'a [Offer], unknown: &[ManifestId]) -> Result<Vec<&'a Offer>, TrackerError> {
         let unknown: Vec<&Offer> = batch.iter().filter(|offer| unknown.contains(&offer.manifest.id())).collect();
         for offer in &unknown {
             self.setup.client.put_manifest(&offer.manifest, &offer.file_name)?;
@@ -254,11 +267,11 @@ impl Owner {
         Ok(unknown)
     }
 
-    /// Says good-bye; what does not get through ends with its lease.
+    /// Ends all leases. Those that it fails to end expire.
     fn leave_all(self) {
         for files in self.book.files().chunks(LEAVE_BATCH) {
             if let Err(error) = self.setup.client.leave(files) {
-                return self.setup.log.warn(&format!("leaving failed, the leases end by themselves: {error}"));
+                return self.setup.log.warn(&format!("ending the leases failed, they will expire instead: {error}"));
             }
         }
     }

@@ -17,8 +17,8 @@ use std::fmt;
 use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
+use crate::access::GrantToken;
 use crate::download::FetchReport;
-use crate::grants::Grant;
 
 #[cfg(test)]
 pub(crate) use plan::testing;
@@ -46,7 +46,7 @@ pub trait ManifestProvider: Send + Sync {
 /// Issues grants, which sources of non-public files ask for.
 pub trait GrantProvider: Send + Sync {
     /// Returns a grant for the file; `None` from a provider that issues none.
-    fn grant(&self, _file_hash: FileHash) -> Result<Option<Grant>, DiscoveryError> {
+    fn grant(&self, _file_hash: FileHash) -> Result<Option<GrantToken>, DiscoveryError> {
         Ok(None)
     }
 }

@@ -16,7 +16,6 @@ mod event;
 mod event_loop;
 mod expected;
 mod job;
-mod leave;
 mod manifest;
 mod pipeline;
 mod progress;

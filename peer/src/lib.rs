@@ -33,6 +33,7 @@
 //! Tokens are checked with the crate `jsonwebtoken`, which has one crypto provider per process. A program that uses that
 //! crate itself with other algorithms than Ed25519 installs its provider before it builds a node.
 
+pub mod access;
 mod announce;
 pub mod cancel;
 #[cfg(feature = "cli")]
@@ -44,7 +45,6 @@ mod daemon;
 pub mod discovery;
 pub mod download;
 pub mod files;
-pub mod grants;
 pub mod grpc;
 pub mod home;
 pub mod identity;

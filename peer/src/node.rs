@@ -36,7 +36,7 @@ use crate::upload::{Held, UploadLimits};
 pub(crate) use access::IS_DIRECTORY;
 pub use builder::Builder;
 pub use error::NodeError;
-use member::Standing;
+use member::MemberState;
 use running::Running;
 
 /// How long [`Node::stop`] waits for an exchange of tokens that has begun.
@@ -50,7 +50,7 @@ pub struct Node {
     tracker: Arc<TrackerClient>,
     shares: Arc<Shares>,
     settings: Settings,
-    standing: Mutex<Standing>,
+    membership_state: Mutex<MemberState>,
     /// The swarm's authority for links, if this node is no member yet.
     authority: Mutex<Option<Fingerprint>>,
     log: Log,

@@ -1,7 +1,8 @@
-//! Who publishes a file: an account's signature of its manifest, made on the account's own machine and checked on the downloader's.
+//! Publications: an account signs a file's manifest on its own machine, and downloaders verify the signature.
 //!
-//! The tracker passes signatures on and vouches for which account has put them; the signature itself says which key made it, whatever
-//! the tracker says. Ed25519 (RFC 8032), with the strict check: a key or a signature of small order is none.
+//! The tracker distributes signatures and vouches for the account that uploaded each. The signature itself proves the key,
+//! whatever the tracker says. Signatures are Ed25519 (RFC 8032) with the strict check, which refuses keys and signatures
+//! of small order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,20 +13,20 @@ use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_engine::manifest::publication_message;
 
-/// What stands before a key where people read and type it.
+/// The prefix of a key's text form.
 const KEY_PREFIX: &str = "ed25519:";
 
-/// The key that a device signs with, as others know it.
+/// The public key that a device signs publications with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PublicationKey([u8; 32]);
 
 impl PublicationKey {
-    /// Of its 32 bytes.
+    /// Wraps the key's 32 bytes.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Its 32 bytes.
+    /// Returns the key's 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -38,22 +39,22 @@ impl fmt::Display for PublicationKey {
     }
 }
 
-/// What a user names a publisher by: an account, or one of its keys.
+/// A publisher as a user names it: an account, or one of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Publisher {
-    /// This account, with whatever key: the tracker vouches for whose that is.
+    /// This account with any of its keys. The tracker vouches for the account.
     Account(PeerId),
-    /// Whoever has this key, whatever the tracker says.
+    /// The holder of this key, whatever account the tracker names.
     Key(PublicationKey),
 }
 
-/// A text that names no publisher.
+/// The error for a text that names no publisher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownPublisher;
 
 impl fmt::Display for UnknownPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a peer id is wanted, or {KEY_PREFIX} and 64 hexadecimal digits")
+        write!(f, "expected a peer id, or {KEY_PREFIX} and 64 hexadecimal digits")
     }
 }
 
@@ -83,19 +84,19 @@ impl fmt::Display for Publisher {
     }
 }
 
-/// A publication that was checked: this key has signed the manifest in the name of this account.
+/// A verified publication: the key has signed the manifest for the account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Publication {
-    /// The account, for which the tracker vouches.
+    /// The account, as the tracker vouches.
     pub account: PeerId,
-    /// The key that has signed.
+    /// The key of the signature.
     pub key: PublicationKey,
-    /// When the tracker got it, seconds since 1970-01-01 UTC, as it says.
+    /// When the tracker received it, in seconds since 1970-01-01 UTC, as the tracker says.
     pub signed_at: u64,
 }
 
 impl Publication {
-    /// Whether this is who was asked for.
+    /// Tells whether the publication is the given publisher's.
     pub fn is_of(&self, publisher: Publisher) -> bool {
         match publisher {
             Publisher::Account(account) => self.account == account,
@@ -104,25 +105,25 @@ impl Publication {
     }
 }
 
-/// Whether this key has signed this manifest for this account.
+/// Tells whether this key has signed this manifest for this account.
 pub fn is_signed(account: PeerId, manifest: ManifestId, key: &PublicationKey, signature: &[u8; 64]) -> bool {
     let message = publication_message(account, manifest);
     let key = VerifyingKey::from_bytes(&key.0);
     key.is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
 }
 
-/// This machine's own key. A secret.
+/// This machine's own signing key, which is secret.
 pub(crate) struct Signer(SigningKey);
 
 impl Signer {
-    /// Another one; `None` where the system gives no randomness.
+    /// Generates a key. `None` if the system provides no randomness.
     pub(crate) fn generate() -> Option<Self> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).ok()?;
         Some(Self(SigningKey::from_bytes(&seed)))
     }
 
-    /// Of PKCS #8 in PEM form.
+    /// Reads a key in PKCS #8 PEM form.
     pub(crate) fn from_pem(text: &str) -> Option<Self> {
         SigningKey::from_pkcs8_pem(text).ok().map(Self)
     }
@@ -136,7 +137,7 @@ impl Signer {
         PublicationKey(self.0.verifying_key().to_bytes())
     }
 
-    /// Says that this account publishes this manifest.
+    /// Signs that this account publishes this manifest.
     pub(crate) fn sign(&self, account: PeerId, manifest: ManifestId) -> [u8; 64] {
         self.0.sign(&publication_message(account, manifest)).to_bytes()
     }
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_of_its_key_its_account_and_its_manifest() {
+    fn a_signature_counts_for_its_key_account_and_manifest() {
         let signer = Signer::generate().unwrap();
         let again = Signer::from_pem(&signer.to_pem()).unwrap();
         let (one, two) = (ManifestId([1; 32]), ManifestId([2; 32]));
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_key_of_small_order_signs_nothing() {
-        // The neutral element, under which one signature would be good for every message.
+        // Under the neutral element, one signature would be valid for every message.
         let mut neutral = [0; 32];
         neutral[0] = 1;
         let mut signature = [0; 64];
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_publisher_is_an_account_or_a_key_as_they_are_shown() {
+    fn a_publisher_parses_from_its_printed_form() {
         let key = Signer::generate().unwrap().key();
         for publisher in [Publisher::Account(peer(1)), Publisher::Key(key)] {
             assert_eq!(publisher.to_string().parse(), Ok(publisher));

@@ -1,4 +1,6 @@
-//! Feedback on its way to the tracker: gathered for a moment, sent in batches, never in a download's way.
+//! The reports thread: gathers the outcomes of fetched chunks and sends them to the tracker in batches.
+//!
+//! A download never waits for it. If the queue is full, reports are dropped.
 
 mod batch;
 
@@ -16,31 +18,31 @@ use crate::error::NodeError;
 use crate::log::Log;
 use batch::Batch;
 
-/// Lots of reports that wait for the thread: at most some thousand chunks of results while one batch is on its way. When
-/// it is full, reports are dropped: feedback is a hint, a download is not.
+/// Lists of reports that wait for the thread while a batch is being sent: some thousand chunks. If it is full, reports are
+/// dropped, because losing feedback is better than delaying a download.
 const QUEUE_MAX: usize = 1_024;
 /// How long a report waits for others.
 const GATHER: Duration = Duration::from_millis(500);
 
 enum Message {
     Reports(Vec<FetchReport>),
-    /// Send what is there, then answer.
+    /// Sends all gathered reports, then signals.
     Flush(Sender<()>),
 }
 
-/// The handing-over side; cheap to clone.
+/// The sending side of the queue; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct ReportQueue {
     sender: Sender<Message>,
 }
 
 impl ReportQueue {
-    /// Takes reports, or drops them when the queue is full. Never blocks.
+    /// Queues reports, or drops them if the queue is full. Never blocks.
     pub(crate) fn push(&self, reports: Vec<FetchReport>) {
         let _dropped_when_full = self.sender.try_send(Message::Reports(reports));
     }
 
-    /// Waits until everything pushed before is with the tracker or given up, at most `timeout`. True when it is.
+    /// Waits until all reports pushed before have been sent or given up, at most `timeout`. Returns whether they have.
     pub(crate) fn flush(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let (done, wait) = bounded(1);
@@ -48,7 +50,7 @@ impl ReportQueue {
     }
 }
 
-/// Starts the thread "reports"; it ends when the last queue is dropped, after a last batch.
+/// Starts the thread "reports". It ends after a last batch when the last queue is dropped.
 pub(crate) fn start(client: Arc<TrackerClient>, log: Log, group: &mut Group) -> Result<ReportQueue, NodeError> {
     start_with(move |entries| send(&client, &log, entries), group)
 }
@@ -82,7 +84,7 @@ fn run(inbox: &Receiver<Message>, send: &impl Fn(Vec<FeedbackEntry>)) {
             Ok(Message::Flush(done)) => {
                 send_if_any(&mut batch, send);
                 due = None;
-                let _nobody_waits_any_more = done.try_send(());
+                let _caller_timed_out = done.try_send(());
             }
             Err(RecvTimeoutError::Timeout) => {
                 send_if_any(&mut batch, send);
@@ -102,7 +104,7 @@ fn send_if_any(batch: &mut Batch, send: &impl Fn(Vec<FeedbackEntry>)) {
 fn send(client: &TrackerClient, log: &Log, entries: Vec<FeedbackEntry>) {
     match client.feedback(entries) {
         Ok(_) | Err(TrackerError::Cancelled) => {}
-        Err(error) => log.warn(&format!("feedback was lost: {error}")),
+        Err(error) => log.warn(&format!("reports about sources were lost: {error}")),
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_sends_what_is_there_as_runs_and_then_answers() {
+    fn a_flush_sends_gathered_reports_as_runs() {
         let (queue, seen, group) = started();
         queue.push(vec![report(1, 0), report(1, 1), report(1, 5)]);
         queue.push(vec![FetchReport { result: Err(Cause::BadHash), ..report(2, 7) }]);
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_goes_out_by_itself_and_the_last_one_when_the_queue_is_dropped() {
+    fn reports_are_sent_in_time_and_when_the_queue_is_dropped() {
         let (queue, seen, group) = started();
         queue.push(vec![report(1, 0)]);
         assert_eq!(seen.recv_timeout(WAIT).unwrap().len(), 1);

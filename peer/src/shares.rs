@@ -1,15 +1,15 @@
-//! What this node shares: one small file on disk per share, so that a restart serves the same; and downloads in progress,
-//! which are on offer while they last.
+//! The shares of this node, and its downloads in progress, which are served too while they last.
 //!
-//! A share is served only while its file is the one that was hashed. A changed file ends its share; one that is gone is
-//! kept in mind and served again when it is back, because disks are unplugged and networks mounted late. A directory is
-//! one share with two files on offer, its listing and its pack, and any of its files decides over both.
+//! Each share has a small record on the disk, so that a restart serves the same files. A share is served only while its
+//! file is the one that was hashed. If the file changes, the share ends. If the file is gone, the share is kept and is
+//! served again when the file is back: disks are unplugged, and network folders are mounted late.
+//!
+//! A directory is one share with two served files, its listing and its pack. If any file in it changes, both end.
 
 mod altered;
 mod known;
 mod local;
 mod record;
-mod restricted;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,87 +18,88 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use peernet_engine::access::KnownVisibility;
 use peernet_engine::download::Has;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
+use crate::access::{VisibilityError, VisibilityStore};
 use crate::clock::unix_now;
 use crate::error::NodeError;
 use crate::files::hashing::HashedTree;
 use crate::files::{FileIdentity, Look, PackFiles};
 use crate::home::private_folder;
 use crate::log::Log;
-use crate::upload::{Held, Shelf, Standing};
+use crate::upload::{Held, Shelf};
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
-use restricted::Restricted;
 
 pub(crate) use known::directory_name;
 pub(crate) use local::{Local, LocalChunk, LocalFile};
 
-/// How a share is at the moment.
+/// The state of a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareState {
-    /// On offer.
+    /// Served.
     Ready,
-    /// Its file is not there; it is served again when it is back unchanged.
+    /// Its file is gone. It is served again when the file is back unchanged.
     Missing,
-    /// A download in progress, on offer as far as it is.
+    /// A download in progress. Its verified chunks are served.
     Downloading {
-        /// Verified chunks.
+        /// The number of verified chunks.
         chunks: u32,
     },
 }
 
-/// One share, for lists.
+/// A share as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShareInfo {
-    /// The file; of a directory its listing.
+    /// The hash of the file, or of a directory's listing.
     pub file_hash: FileHash,
-    /// Its manifest.
+    /// The id of its manifest.
     pub manifest_id: ManifestId,
-    /// Where it lies.
+    /// The path of the file or directory.
     pub path: PathBuf,
-    /// What it is called for others.
+    /// The name that other members see.
     pub file_name: String,
-    /// Bytes; of a directory those of all its files.
+    /// The size in bytes; of a directory the sum of its files.
     pub size: u64,
-    /// How many chunks it has; of a directory those of listing and pack.
+    /// The number of chunks; of a directory those of listing and pack.
     pub chunks: u32,
-    /// How it is.
+    /// Whether it is served at the moment.
     pub state: ShareState,
-    /// Since when, seconds since 1970-01-01 UTC.
+    /// When it was shared, in seconds since 1970-01-01 UTC.
     pub added_at: u64,
-    /// What there is to know about a directory; `None` for a file.
+    /// More about a directory; `None` for a file.
     pub directory: Option<DirectoryInfo>,
-    /// Whether it is served to those only who show a grant, because it is not public.
+    /// Whether it is known not to be public. Callers then need a grant.
     pub restricted: bool,
 }
 
-/// What a shared directory has beside what a file has.
+/// The properties of a shared directory that a file does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryInfo {
-    /// What it is called for others.
+    /// The name that other members see.
     pub name: String,
-    /// Files in it.
+    /// The number of files in it.
     pub files: usize,
-    /// Bytes of its listing.
+    /// The size of its listing in bytes.
     pub listing_size: u64,
-    /// The bytes of all its files as one.
+    /// The hash of its pack.
     pub pack_hash: FileHash,
 }
 
 /// A directory to share.
 pub(crate) struct NewTree {
-    /// What was hashed, or downloaded.
+    /// Its listing, manifests and files.
     pub(crate) hashed: HashedTree,
-    /// What others see as its name: see [`directory_name`].
+    /// The name that other members see: see [`directory_name`].
     pub(crate) name: String,
-    /// The pack as a download left it, where it did.
+    /// The pack that a download has served so far.
     pub(crate) pack: Option<Arc<Held>>,
 }
 
-/// What is to be announced about one share.
+/// A file to announce, with the chunks that are served.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     pub(crate) manifest: Arc<Manifest>,
@@ -108,25 +109,25 @@ pub(crate) struct Offer {
 
 type Key = (FileHash, ManifestId);
 
-/// All shares of a node. A [`Shelf`] for its server.
+/// All shares of a node, which its server serves through [`Shelf`].
 pub struct Shares {
-    /// `None`: nothing is kept on disk.
+    /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
     known: Mutex<Known>,
-    /// Held while a record changes in the folder and in `known`, so that both always say the same. Taken first.
+    /// Held while a record changes in the folder and in `known`, so that both agree. Always locked before `known`.
     changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
-    restricted: Restricted,
+    visibility: VisibilityStore,
     log: Log,
 }
 
 impl Shares {
-    /// Shares that last in `folder`; those in it are loaded, and what became of their files is looked at.
+    /// Opens the shares that are kept in `folder`, and checks their files.
     pub fn open(folder: &Path, log: Log) -> Result<Self, NodeError> {
         private_folder(folder)?;
-        let restricted = Restricted::load(folder)?;
-        let shares = Self { folder: Some(folder.to_owned()), restricted, ..Self::in_memory(log) };
+        let visibility = VisibilityStore::load(folder)?;
+        let shares = Self { folder: Some(folder.to_owned()), visibility, ..Self::in_memory(log) };
         let listing = fs::read_dir(folder).map_err(NodeError::local("reading", folder))?;
         for file in listing.filter_map(Result::ok) {
             match Record::load(&file.path()) {
@@ -137,38 +138,45 @@ impl Shares {
         }
         let files: Vec<FileHash> =
             shares.lock().entries().filter_map(|entry| entry.record.as_ref()).flat_map(files_of).collect();
-        shares.restricted.restored(&files);
+        shares.visibility.restore(&files);
         Ok(shares)
     }
 
-    /// Shares that end with the process.
+    /// Creates shares that end with the process.
     pub fn in_memory(log: Log) -> Self {
-        // One place: that something changed is known once, however often it did.
+        // One place is enough: the listener looks at all changes at once.
         let (changed, changes) = bounded(1);
-        let (known, changing) = (Mutex::default(), Mutex::default());
-        let restricted = Restricted::default();
-        Self { folder: None, known, changing, changed, changes, restricted, log }
+        Self {
+            folder: None,
+            known: Mutex::default(),
+            changing: Mutex::default(),
+            changed,
+            changes,
+            visibility: VisibilityStore::default(),
+            log,
+        }
     }
 
-    /// This node has said for whom these are: whether for others than everyone. Running calls of whom they are not for end.
-    pub(crate) fn said(&self, files: &[FileHash], restricted: bool) -> Result<(), NodeError> {
-        self.restricted.said(files, restricted)
+    /// Sets the visibility of files as this node's user declared it. Running calls that it no longer permits end.
+    pub(crate) fn set_local_visibility(&self, files: &[FileHash], restricted: bool) -> Result<(), VisibilityError> {
+        self.visibility.set_local(files, restricted)
     }
 
-    /// What an announce that was begun at `asked` was answered. Whether it contradicts what this node has just said, and has to be asked again.
-    pub(crate) fn heard(
+    /// Applies the reply to an announce that began at `asked_at`. Returns whether it contradicts what this node has just
+    /// set, so that the announce has to be repeated.
+    pub(crate) fn apply_tracker_reply(
         &self,
-        asked: Instant,
+        asked_at: Instant,
         files: &[FileHash],
         is_restricted: &dyn Fn(FileHash) -> bool,
-    ) -> Result<bool, NodeError> {
-        self.restricted.heard(asked, files, is_restricted)
+    ) -> Result<bool, VisibilityError> {
+        self.visibility.apply_tracker_reply(asked_at, files, is_restricted)
     }
 
-    /// What must not be shared from here any more: its shares end, also those of directories that are made of it, and its downloads are offered
-    /// no more. Whatever the disk says, nothing of it is served from here on.
+    /// Ends all shares of a withdrawn file, also those of directories that it is part of, and no longer serves its
+    /// downloads. From here on nothing of it is served, also if the disk fails.
     pub(crate) fn end_withdrawn(&self, file_hash: FileHash) {
-        let mut failed = self.said(&[file_hash], true).err();
+        let mut failed = self.set_local_visibility(&[file_hash], true).err().map(NodeError::from);
         let owners = self.lock().owners(file_hash, None);
         for key in owners {
             let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.held.clone()));
@@ -179,7 +187,7 @@ impl Shares {
             self.take_off(key, false);
             match self.remove_one(key) {
                 Ok(Some(path)) => self.log.warn(&format!(
-                    "{} is not shared any more: its owner has withdrawn it, or has closed it to this account",
+                    "{} is no longer shared: its owner has withdrawn it, or no longer permits this account",
                     path.display()
                 )),
                 Ok(None) => {}
@@ -187,17 +195,17 @@ impl Shares {
             }
         }
         if let Some(error) = failed {
-            self.log.warn(&format!("a file was withdrawn, and that could not be noted down here: {error}"));
+            self.log.warn(&format!("a file was withdrawn, but this could not be stored: {error}"));
         }
         self.tell();
     }
 
-    /// Something was shared or withdrawn. For one listener.
+    /// Returns the channel that signals changes of the shares, for one listener.
     pub(crate) fn changes(&self) -> &Receiver<()> {
         &self.changes
     }
 
-    /// Shares a finished file from now on. `held` is what a download left, where it did.
+    /// Shares a finished file. `held` is the file that a download has served so far.
     pub fn add(
         &self,
         manifest: Arc<Manifest>,
@@ -214,7 +222,7 @@ impl Shares {
         Ok(id)
     }
 
-    /// Shares a directory from now on. What was shared from the same directory before ends, whatever it was.
+    /// Shares a directory. Earlier shares of the same directory end.
     pub(crate) fn add_tree(&self, new: NewTree) -> Result<ManifestId, NodeError> {
         let NewTree { hashed: HashedTree { listing, listing_manifest, pack_manifest, files }, name, pack } = new;
         let (id, root) = (listing_manifest.id(), files.root().to_owned());
@@ -234,7 +242,7 @@ impl Shares {
         Ok(id)
     }
 
-    /// What a download has on offer becomes part of a share.
+    /// Turns the file that a download serves into a part of a share.
     fn adopt(&self, held: &Arc<Held>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
@@ -243,20 +251,21 @@ impl Shares {
         }
     }
 
-    /// Puts a share in the place of what was shared under its key.
+    /// Replaces the share under this key.
     fn put(&self, entry: Entry) -> Result<(), NodeError> {
-        let record = entry.record.clone().expect("only what lasts is put");
+        let record = entry.record.clone().expect("only entries with a record are put");
         let kept: Vec<Arc<Held>> = entry.helds().cloned().collect();
         let _changing = self.changing();
-        // Before it can be found by a restart.
-        self.restricted.begun(&files_of(&record).collect::<Vec<_>>())?;
+        // Stored first. A restart that finds the record must know that the visibility is unknown.
+        self.visibility.begin(&files_of(&record).collect::<Vec<_>>())?;
         if let Some(folder) = &self.folder {
             record.save(folder)?;
         }
         let old = self.lock().insert(record.key(), entry);
         if let Some(old) = old {
             old.helds().filter(|old| !kept.iter().any(|kept| Arc::ptr_eq(kept, old))).for_each(|old| old.withdraw());
-            // The same bytes were shared as a file and are now as a listing, or the other way round.
+            // The same bytes were shared as a file and are now a listing, or the other way round. Their records have
+            // different names, so the old one has to be removed.
             if let (Some(folder), Some(before)) = (&self.folder, &old.record)
                 && before.tree().is_some() != record.tree().is_some()
             {
@@ -267,7 +276,7 @@ impl Shares {
         Ok(())
     }
 
-    /// Offers a download in progress, unless the same file is shared already.
+    /// Serves a download in progress, unless the same file is shared already.
     pub(crate) fn begin(&self, held: Arc<Held>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
@@ -279,7 +288,7 @@ impl Shares {
         self.tell();
     }
 
-    /// A download is over and its file is not to be shared: ends its offer. A share that was there before stays.
+    /// Stops serving a download whose file is not to be shared. An earlier share of the file stays.
     pub(crate) fn end(&self, held: &Arc<Held>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
@@ -294,13 +303,14 @@ impl Shares {
         self.tell();
     }
 
-    /// The tracker was told that these are not offered any more: whatever it said of them, it will say anew.
-    pub(crate) fn left(&self, files: &[FileHash]) {
+    /// Records that the leases of these files have ended. If one is shared again, its visibility is unknown at first.
+    pub(crate) fn leases_ended(&self, files: &[FileHash]) {
         let gone: Vec<_> = files.iter().filter(|file| self.lock().owners(**file, None).is_empty()).copied().collect();
-        self.restricted.ended(&gone);
+        self.visibility.forget_public(&gone);
     }
 
-    /// Ends every share of a file, or of a directory by its listing or else its pack, on disk too; returns their paths.
+    /// Ends every share of a file, or of a directory by the hash of its listing or else its pack. Removes their records.
+    /// Returns their paths.
     pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, NodeError> {
         let named = self.lock().named(file_hash);
         let mut removed = Vec::new();
@@ -324,7 +334,7 @@ impl Shares {
         Ok(record.map(|record| record.path().to_owned()))
     }
 
-    /// The files and listings shared under this path, as it was given or as it really is.
+    /// Returns the files and listings that are shared from this path, as it was given or with links resolved.
     pub fn shared_from(&self, path: &Path) -> Vec<FileHash> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let known = self.lock();
@@ -332,7 +342,7 @@ impl Shares {
         keys.into_iter().map(|key| key.0).collect()
     }
 
-    /// The listing of the directory shared from here, and its files, if they are as they were.
+    /// Returns listing and files of the directory that is shared from `root`, if it is served.
     pub(crate) fn tree_at(&self, root: &Path) -> Option<(Arc<[u8]>, Arc<PackFiles>)> {
         let known = self.lock();
         let served = known.entries().filter(|entry| entry.held.is_some()).filter_map(|entry| entry.record.as_ref());
@@ -340,28 +350,28 @@ impl Shares {
         Some((Arc::clone(&tree.listing), Arc::clone(&tree.files)))
     }
 
-    /// Everything, ordered by path.
+    /// Returns all shares, ordered by path.
     pub fn list(&self) -> Vec<ShareInfo> {
         let mut all = self.lock().list();
         for share in &mut all {
-            share.restricted = self.restricted.standing(share.file_hash) == Standing::Restricted;
+            share.restricted = self.visibility.visibility(share.file_hash) == KnownVisibility::Restricted;
         }
         all
     }
 
-    /// What can be served now.
+    /// Returns all files that are served now.
     pub(crate) fn offers(&self) -> Vec<Offer> {
         self.lock().offers()
     }
 
-    /// Whether a download in progress is on offer, whose bitmap grows.
+    /// Tells whether a download in progress is served, whose bitmap grows.
     pub(crate) fn is_growing(&self) -> bool {
         self.lock().entries().flat_map(Entry::helds).any(|held| !held.is_complete())
     }
 
-    /// Looks at every file: what is back is served again, what is gone or changed is not any more.
+    /// Checks every shared file. Files that are back are served again; files that are gone or changed no longer are.
     pub fn recheck(&self) {
-        // A file that is being downloaded anew into its old place is no finished one yet.
+        // A file that is being downloaded again to its old path is not finished yet.
         let at_rest = |entry: &&Entry| entry.helds().all(|held| held.is_complete());
         let looked_at = |entry: &Entry| Some((entry.record.clone()?, entry.held.is_some()));
         let records: Vec<(Record, bool)> = self.lock().entries().filter(at_rest).filter_map(looked_at).collect();
@@ -369,7 +379,7 @@ impl Shares {
             match record.look() {
                 Look::Same if !served => self.serve_again(record),
                 Look::Same => {}
-                // It was said when it went.
+                // This was logged when the file went away.
                 Look::Gone(_) | Look::Unreadable(..) if !served => {}
                 spoiled => self.withdraw_as(&record, spoiled),
             }
@@ -386,7 +396,7 @@ impl Shares {
         }
     }
 
-    /// Whether it is still this very share: it may have been ended, or shared anew, since the record was looked at.
+    /// Tells whether this share still exists. It may have ended or been replaced since its files were checked.
     fn is_current(&self, record: &Record) -> bool {
         self.lock().record(record.key()).is_some_and(|now| now.is(record))
     }
@@ -401,7 +411,7 @@ impl Shares {
         }
     }
 
-    /// Looks at the files of one share, and ends the share or puts it aside.
+    /// Checks the files of one share, and ends or suspends the share if they are not as they were.
     fn withdraw_if_spoiled(&self, key: Key) {
         let Some(record) = self.lock().record(key).cloned() else { return };
         match record.look() {
@@ -415,7 +425,7 @@ impl Shares {
         if !self.is_current(record) {
             return;
         }
-        // For a directory, what its file did to it.
+        // For a directory, the message names the file, and then the directory.
         let shared =
             if record.tree().is_some() { format!(", so {} is", record.path().display()) } else { " and is".to_owned() };
         match spoiled {
@@ -474,7 +484,7 @@ impl Shares {
     }
 }
 
-/// The file, or a directory's listing and pack.
+/// Returns the file itself, or a directory's listing and pack.
 fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
     let (own, pack) = (record.key().0, record.pack_key());
     std::iter::once(own).chain(pack.map(|key| key.0))
@@ -482,12 +492,12 @@ fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
 
 impl Shelf for Shares {
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
-        // A complete one first: version 1 asks for a file, not for a manifest.
+        // A version 1 caller names no manifest. A complete file is preferred then.
         self.lock().held(file_hash, manifest_id)
     }
 
-    fn standing(&self, file_hash: FileHash) -> Standing {
-        self.restricted.standing(file_hash)
+    fn visibility(&self, file_hash: FileHash) -> KnownVisibility {
+        self.visibility.visibility(file_hash)
     }
 
     fn spoiled(&self, held: &Held) {

@@ -7,6 +7,7 @@ mod recheck;
 use std::sync::Arc;
 use std::time::Duration;
 
+use peernet_engine::access::KnownVisibility;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::rate_limit::Rate;
 
@@ -14,25 +15,14 @@ pub(crate) use callers::Callers;
 pub use held::Held;
 pub(crate) use held::{Opened, Watcher};
 
-/// For whom a file is, as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// For every member of the swarm.
-    Public,
-    /// For who shows a grant that was given since it is not public.
-    Restricted,
-    /// The tracker has not said yet: for who shows a grant.
-    Unheard,
-}
-
 /// The list of files on offer. Only the server's disk threads call it, so it may take a lock, but not wait long.
 pub trait Shelf: Send + Sync {
     /// Returns the file, under this manifest where one is named.
     fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>>;
 
-    /// For whom it is, whether it is here or not.
-    fn standing(&self, _file_hash: FileHash) -> Standing {
-        Standing::Public
+    /// How visible the file is, whether it is shared here or not.
+    fn visibility(&self, _file_hash: FileHash) -> KnownVisibility {
+        KnownVisibility::Public
     }
 
     /// Withdraws a file that changed, vanished or cannot be read any more. May be called more than once.

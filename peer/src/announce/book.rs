@@ -1,4 +1,4 @@
-//! What the tracker was told, and so what it must be told next. No I/O.
+//! The record of announced files, from which follows what to announce next. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use peernet_protos::limits::FILES_PER_ANNOUNCE_MAX;
 use crate::discovery::tracker::AnnouncedFile;
 use crate::shares::Offer;
 
-/// The bitmaps of one announce, in bytes before base64; far below what the tracker accepts.
+/// The largest sum of the bitmaps of one announce, in bytes before base64; far below the tracker's limit.
 const BITMAP_BYTES_MAX: usize = 1 << 20;
 
 type Key = (FileHash, ManifestId);
@@ -32,58 +32,59 @@ impl Offer {
     }
 }
 
-/// Leases the tracker gave. `None`: it has one, but is to be told again.
+/// The leases of this node, with the state that was announced last. `None` means that the lease has to be announced
+/// again.
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    told: BTreeMap<Key, Option<Has>>,
+    leases: BTreeMap<Key, Option<Has>>,
 }
 
 impl Book {
-    /// Files to leave: told once, and now not on offer, or not under a manifest they were told with. Leaving is by file,
-    /// so the manifests of it that stay have to be told again.
+    /// Returns the files whose leases must end: those that are no longer shared, or not under a manifest that was
+    /// announced. Leases end by file, so the file's other manifests have to be announced again.
     pub(super) fn gone(&self, offers: &[Offer]) -> Vec<FileHash> {
         let on_offer: BTreeSet<Key> = offers.iter().map(Offer::key).collect();
         let gone: BTreeSet<FileHash> =
-            self.told.keys().filter(|key| !on_offer.contains(key)).map(|key| key.0).collect();
+            self.leases.keys().filter(|key| !on_offer.contains(key)).map(|key| key.0).collect();
         gone.into_iter().collect()
     }
 
-    /// What the tracker does not know yet, or not any more.
+    /// Returns the offers that the tracker does not know in this state.
     pub(super) fn due(&self, offers: &[Offer]) -> Vec<Offer> {
-        let is_due = |offer: &&Offer| self.told.get(&offer.key()) != Some(&Some(offer.has.clone()));
+        let is_due = |offer: &&Offer| self.leases.get(&offer.key()) != Some(&Some(offer.has.clone()));
         offers.iter().filter(is_due).cloned().collect()
     }
 
-    /// Whether the tracker knows all of it.
+    /// Tells whether the tracker knows all offers in this state.
     pub(super) fn is_whole(&self, offers: &[Offer]) -> bool {
         self.due(offers).is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.leases.is_empty()
     }
 
     pub(super) fn announced(&mut self, offers: &[Offer]) {
-        self.told.extend(offers.iter().map(|offer| (offer.key(), Some(offer.has.clone()))));
+        self.leases.extend(offers.iter().map(|offer| (offer.key(), Some(offer.has.clone()))));
     }
 
     pub(super) fn left(&mut self, files: &[FileHash]) {
-        self.told.retain(|key, _| !files.contains(&key.0));
+        self.leases.retain(|key, _| !files.contains(&key.0));
     }
 
-    /// Everything is to be told again.
+    /// Marks every lease to be announced again.
     pub(super) fn forget_all(&mut self) {
-        self.told.values_mut().for_each(|has| *has = None);
+        self.leases.values_mut().for_each(|has| *has = None);
     }
 
-    /// Every file with a lease.
+    /// Returns every file with a lease.
     pub(super) fn files(&self) -> Vec<FileHash> {
-        let files: BTreeSet<FileHash> = self.told.keys().map(|key| key.0).collect();
+        let files: BTreeSet<FileHash> = self.leases.keys().map(|key| key.0).collect();
         files.into_iter().collect()
     }
 }
 
-/// Split so that each fits one announce.
+/// Splits offers into batches that fit one announce each.
 pub(super) fn batches(offers: Vec<Offer>) -> Vec<Vec<Offer>> {
     let mut batches: Vec<Vec<Offer>> = Vec::new();
     let mut bytes = 0;
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawn_file_is_left_and_its_other_manifest_told_again() {
+    fn an_ended_manifest_has_the_files_others_announced_again() {
         let mut book = Book::default();
         let offers = [offer(1, 1, Has::Complete), offer(1, 2, Has::Complete), offer(3, 1, Has::Complete)];
         book.announced(&offers);

@@ -15,9 +15,9 @@ use peernet_engine::manifest::Manifest;
 use super::askers::Askers;
 use super::plan::merge_sources;
 use super::{DiscoveryError, GrantProvider, ManifestProvider, Plan, ReportSink, SourceDiscovery, V1Listing};
+use crate::access::GrantToken;
 use crate::cancel::Cancel;
 use crate::download::FetchReport;
-use crate::grants::Grant;
 
 /// How long the other providers may still take after the first one has answered.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -172,7 +172,7 @@ impl ManifestProvider for Combined {
 }
 
 impl GrantProvider for Combined {
-    fn grant(&self, file_hash: FileHash) -> Result<Option<Grant>, DiscoveryError> {
+    fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, DiscoveryError> {
         let mut answers = Vec::new();
         for provider in &self.grants {
             match provider.grant(file_hash) {

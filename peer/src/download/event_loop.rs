@@ -131,7 +131,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
             if let Some(decided) = decided {
                 return decided;
             }
-            if self.context.leave.is_due() {
+            if self.context.grants.is_due() {
                 self.look_up();
             }
             self.show(false);
@@ -174,7 +174,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
         for (rank, source) in sources.into_iter().enumerate() {
             let (protocol, has) = (source.protocol, source.has.clone());
             if source.transport == Transport::Tls {
-                self.context.leave.want();
+                self.context.grants.want();
             }
             let Some(id) = self.context.sources.meet(source) else { continue };
             let added = Input::SourceAdded { source: id, rank: rank as u32, protocol };
@@ -334,11 +334,11 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
         let discovery = self.discovery;
         let events = self.connections.events.clone();
         let expected = Arc::clone(self.expected());
-        let leave = self.context.leave.clone();
+        let grants = self.context.grants.clone();
         let lookup = move || {
-            if leave.is_due() {
+            if grants.is_due() {
                 // A failure leaves the present grant. If it is not good any more, the sources say so.
-                let _present_one_stays = leave.ask(discovery, expected.file_hash);
+                let _present_one_stays = grants.renew(|| discovery.grant(expected.file_hash));
             }
             // The event loop may have ended meanwhile.
             let _ = send(&events, Event::Sources(sources_of(discovery, &expected)));

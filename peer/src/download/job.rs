@@ -51,7 +51,7 @@ pub struct FetchJob {
     pub(crate) nearby: Option<Box<dyn Nearby>>,
     /// The most bytes accepted; a larger file is not fetched.
     pub(crate) size_max: Option<u64>,
-    /// Leave no file. The part has no name from the moment it is opened, so it is gone with the process however that ends.
+    /// GrantCache no file. The part has no name from the moment it is opened, so it is gone with the process however that ends.
     /// There is no resuming, and `final_path` is not used.
     pub passing: bool,
 }

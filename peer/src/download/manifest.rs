@@ -139,8 +139,7 @@ fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<
     };
     let address = source.candidates.iter().flat_map(resolved).next()?;
     let client = Client::new(address, &context.job.dial.speech(source).ok()?, timeout);
-    let (_, grant) = context.leave.current();
-    let grant = grant.filter(|_| source.transport == Transport::Tls);
+    let grant = context.grants.current().token.filter(|_| source.transport == Transport::Tls);
     let patience = Patience { timeout: MANIFEST_TIMEOUT, cancel: context.cancel };
     let asked = client.manifest(context.job.file_hash, Some(id), grant.as_deref(), patience);
     asked.ok().map(|(manifest, _)| manifest)

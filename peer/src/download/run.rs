@@ -7,9 +7,9 @@ use std::time::Instant;
 use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::manifest::Manifest;
 
+use crate::access::GrantCache;
 use crate::cancel::Cancel;
 use crate::discovery::{Discovery, DiscoveryError, Plan, Source};
-use crate::download::leave::Leave;
 use crate::download::manifest::{self, Usable};
 use crate::download::session::{self, Outcome};
 use crate::download::source_table::SourceTable;
@@ -26,7 +26,7 @@ pub(crate) struct Context<'a> {
     pub(crate) progress: &'a mut dyn FnMut(&FetchProgress),
     pub(crate) cancel: &'a Cancel,
     pub(crate) sources: SourceTable,
-    pub(crate) leave: Leave,
+    pub(crate) grants: GrantCache,
     pub(crate) begun: Instant,
     /// The growing file that is on offer, once there is a manifest.
     pub(crate) held: Option<Arc<Held>>,
@@ -66,7 +66,7 @@ impl<'a> Context<'a> {
             progress,
             cancel,
             sources,
-            leave: Leave::default(),
+            grants: GrantCache::default(),
             begun: Instant::now(),
             held: None,
             bytes: Bytes::default(),
@@ -203,7 +203,7 @@ fn ask_for_grant(context: &Context<'_>, plan: &Plan) -> Result<(), FetchError> {
     if !plan.manifests.iter().flat_map(|manifest| &manifest.sources).any(speaks_tls) {
         return Ok(());
     }
-    match context.leave.ask(context.discovery, context.job.file_hash) {
+    match context.grants.renew(|| context.discovery.grant(context.job.file_hash)) {
         // Of a public file, the tracker that was asked may only not have heard yet.
         Err(error @ DiscoveryError::NotFound) if plan.restricted => Err(FetchError::Discovery(error)),
         Ok(()) | Err(_) => Ok(()),

@@ -21,8 +21,8 @@ use peernet_protos::grpc::{ManifestReply, ManifestRequest};
 
 use super::credentials::Speech;
 use super::{environment, marshal};
+use crate::access::{AUTHORIZATION, BEARER, GrantToken};
 use crate::cancel::Cancel;
-use crate::grants::{AUTHORIZATION, BEARER, Grant};
 
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
 pub(crate) use fetch_call::{FetchCall, FetchMessage, StreamEvent};
@@ -178,7 +178,7 @@ impl Client {
         &self,
         file_hash: FileHash,
         id: Option<ManifestId>,
-        grant: Option<&Grant>,
+        grant: Option<&GrantToken>,
         patience: Patience<'_>,
     ) -> Result<(Manifest, String), CallError> {
         let request = ManifestRequest {
@@ -208,7 +208,7 @@ impl Client {
         &self,
         file_hash: FileHash,
         id: ManifestId,
-        grant: Option<&Grant>,
+        grant: Option<&GrantToken>,
     ) -> Result<FetchCall, CallError> {
         FetchCall::open(&self.0, file_hash, id, grant)
     }
@@ -219,7 +219,7 @@ impl Client {
     }
 }
 
-fn showing(options: CallOption, grant: Option<&Grant>) -> Result<CallOption, CallError> {
+fn showing(options: CallOption, grant: Option<&GrantToken>) -> Result<CallOption, CallError> {
     let Some(grant) = grant else { return Ok(options) };
     let mut headers = MetadataBuilder::with_capacity(1);
     headers.add_str(AUTHORIZATION, &format!("{BEARER}{}", grant.text))?;

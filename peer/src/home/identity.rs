@@ -54,7 +54,7 @@ struct StoredRevocations {
 }
 
 #[derive(Serialize, Deserialize)]
-struct StoredSigners {
+struct StoredTrackerKeys {
     version: u32,
     tracker: String,
     key_set: serde_json::Value,
@@ -65,7 +65,7 @@ impl IdentityFiles {
         Self { folder }
     }
 
-    fn signers_path(&self) -> PathBuf {
+    fn tracker_keys_path(&self) -> PathBuf {
         self.folder.join("signers.json")
     }
 
@@ -173,15 +173,15 @@ impl IdentityFiles {
     }
 
     /// Returns the trackers' key set (RFC 7517) as they sent it last. A damaged file counts as absent.
-    pub(crate) fn load_signers(&self, tracker: &str) -> Option<String> {
-        let stored: StoredSigners = serde_json::from_str(&read(&self.signers_path()).ok()??).ok()?;
+    pub(crate) fn load_tracker_keys(&self, tracker: &str) -> Option<String> {
+        let stored: StoredTrackerKeys = serde_json::from_str(&read(&self.tracker_keys_path()).ok()??).ok()?;
         same_swarm(&stored.tracker, tracker).then(|| stored.key_set.to_string())
     }
 
     /// Stores the trackers' key set for the next start, when no tracker may answer.
-    pub(crate) fn save_signers(&self, tracker: &str, key_set: &serde_json::Value) -> Result<(), HomeError> {
-        let stored = StoredSigners { version: 1, tracker: tracker.to_owned(), key_set: key_set.clone() };
-        write_json(&self.signers_path(), &stored)
+    pub(crate) fn save_tracker_keys(&self, tracker: &str, key_set: &serde_json::Value) -> Result<(), HomeError> {
+        let stored = StoredTrackerKeys { version: 1, tracker: tracker.to_owned(), key_set: key_set.clone() };
+        write_json(&self.tracker_keys_path(), &stored)
     }
 
     /// Removes the keys and the certificate, at the end of the membership.
@@ -275,7 +275,7 @@ mod tests {
                 fs::write(folder.path().join(name), damage).unwrap();
             }
             assert_eq!(files.load_revocations(TRACKER), None, "{damage:?}");
-            assert_eq!(files.load_signers(TRACKER), None, "{damage:?}");
+            assert_eq!(files.load_tracker_keys(TRACKER), None, "{damage:?}");
         }
         // Keys are never replaced: they may be the only ones.
         fs::write(files.key_path(), b"\xff").unwrap();
@@ -288,9 +288,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(folder.path().to_owned());
         let set = serde_json::json!({"keys": []});
-        files.save_signers(TRACKER, &set).unwrap();
-        assert_eq!(files.load_signers("https://u:1,https://t:1"), Some(set.to_string()));
-        assert_eq!(files.load_signers("https://u:1"), None);
+        files.save_tracker_keys(TRACKER, &set).unwrap();
+        assert_eq!(files.load_tracker_keys("https://u:1,https://t:1"), Some(set.to_string()));
+        assert_eq!(files.load_tracker_keys("https://u:1"), None);
         assert_eq!(mode(&folder.path().join("signers.json")), 0o600);
     }
 

@@ -15,9 +15,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use peernet_threads::Group;
 
 use super::{Identity, Membership};
+use crate::access::TrackerKeys;
 use crate::clock::unix_now;
 use crate::discovery::tracker::{Revocations, TrackerError};
-use crate::grants::Signers;
 use crate::log::Log;
 
 /// The longest time between two looks at the wall clock.
@@ -40,7 +40,7 @@ pub(crate) trait Issuer: Send + 'static {
     /// Gets the revoked accounts and devices; `None` if they are those of the entity tag `known`.
     fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError>;
     /// Gets the keys that sign grants and stores them in the folder.
-    fn signers(&self) -> Result<Signers, TrackerError>;
+    fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError>;
 }
 
 /// The tracker's last replies, from an earlier run.
@@ -49,7 +49,7 @@ pub(crate) struct Heard {
     /// The revoked accounts and devices.
     pub(crate) revocations: Option<Revocations>,
     /// The keys that sign grants.
-    pub(crate) signers: Option<Signers>,
+    pub(crate) tracker_keys: Option<TrackerKeys>,
 }
 
 /// The handle of the thread. Dropping it stops the thread.
@@ -69,8 +69,8 @@ impl Keeper {
         let (stop, stopped) = bounded(0);
         let mut owner = Owner::new(issuer, membership, log);
         owner.heard(known.revocations);
-        if let Some(signers) = known.signers {
-            owner.membership.take_signers(signers);
+        if let Some(tracker_keys) = known.tracker_keys {
+            owner.membership.replace_tracker_keys(tracker_keys);
         }
         group.spawn("identity", move || owner.run(&stopped))?;
         Ok(Self { _stop: stop })
@@ -200,8 +200,8 @@ impl<I: Issuer> Owner<I> {
 
     fn ask_for_keys(&mut self, now: Instant) {
         self.keys_asked = Some(now);
-        let asked = self.issuer.signers().map(|signers| {
-            self.membership.take_signers(signers);
+        let asked = self.issuer.tracker_keys().map(|tracker_keys| {
+            self.membership.replace_tracker_keys(tracker_keys);
             KEYS_EVERY
         });
         let messages = Messages {
@@ -298,9 +298,9 @@ mod tests {
             Ok(known.is_none().then_some(Revocations { accounts, devices, etag, ask_again }))
         }
 
-        fn signers(&self) -> Result<Signers, TrackerError> {
+        fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError> {
             self.asked.send("keys").unwrap();
-            Ok(Signers::default())
+            Ok(TrackerKeys::default())
         }
     }
 

@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::ids::{DeviceId, PeerId};
 
 use super::Identity;
-use crate::grants::Signers;
+use crate::access::TrackerKeys;
 
 /// The identity in use, the revoked accounts and devices, and the keys that sign grants.
 ///
@@ -20,7 +20,7 @@ pub struct Membership {
     revoked: RwLock<Arc<Revoked>>,
     /// Counts the changes of `revoked`.
     version: AtomicU64,
-    signers: RwLock<Arc<Signers>>,
+    tracker_keys: RwLock<Arc<TrackerKeys>>,
     /// Requests for the trackers' keys, after a grant of an unknown key. It has room for one, because one is as good as many.
     wish: Sender<()>,
     wishes: Receiver<()>,
@@ -40,24 +40,24 @@ impl Membership {
             identity: RwLock::new(Arc::new(identity)),
             revoked: RwLock::default(),
             version: AtomicU64::new(0),
-            signers: RwLock::default(),
+            tracker_keys: RwLock::default(),
             wish,
             wishes,
         })
     }
 
     /// Returns the keys that sign grants.
-    pub fn signers(&self) -> Arc<Signers> {
-        Arc::clone(&self.signers.read().unwrap_or_else(PoisonError::into_inner))
+    pub fn tracker_keys(&self) -> Arc<TrackerKeys> {
+        Arc::clone(&self.tracker_keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Replaces the keys that sign grants.
-    pub fn take_signers(&self, signers: Signers) {
-        *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signers);
+    pub fn replace_tracker_keys(&self, tracker_keys: TrackerKeys) {
+        *self.tracker_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tracker_keys);
     }
 
     /// Asks the thread that renews the membership to request the trackers' keys soon.
-    pub(crate) fn wish_for_signers(&self) {
+    pub(crate) fn wish_for_tracker_keys(&self) {
         let _wished_already = self.wish.try_send(());
     }
 

@@ -213,7 +213,7 @@ impl Builder {
             home,
             shares: Arc::new(shares),
             settings: Settings { listen, plaintext_listen, address, site, upload, lasting },
-            standing: Mutex::default(),
+            membership_state: Mutex::default(),
             authority: Mutex::default(),
             log: self.log,
             stop: self.stop,

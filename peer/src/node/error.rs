@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use peernet_engine::ids::FileHash;
 use peernet_engine::link::LinkError;
 
+use crate::access::VisibilityError;
 use crate::discovery::DiscoveryError;
 use crate::discovery::tracker::TrackerError;
 use crate::download::FetchError;
@@ -78,6 +79,15 @@ impl fmt::Display for NodeError {
 }
 
 impl std::error::Error for NodeError {}
+
+impl From<VisibilityError> for NodeError {
+    fn from(error: VisibilityError) -> Self {
+        match error {
+            VisibilityError::Io { doing, path, error } => Self::local(doing, &path)(error),
+            VisibilityError::Damaged(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
 
 impl From<HashError> for NodeError {
     fn from(error: HashError) -> Self {

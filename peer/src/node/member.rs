@@ -3,11 +3,11 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Node;
+use crate::access::TrackerKeys;
 use crate::clock::unix_now;
 use crate::connect::Dial;
 use crate::discovery::tracker::{Revocations, TrackerClient, TrackerError};
 use crate::error::NodeError;
-use crate::grants::Signers;
 use crate::identity::{Fingerprint, Identity, Issuer, Membership};
 
 /// Gets another certificate.
@@ -15,7 +15,7 @@ pub(super) type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;
 
 /// What a node is in its swarm, as far as it has tried.
 #[derive(Debug, Default)]
-pub(super) enum Standing {
+pub(super) enum MemberState {
     /// Nobody has asked yet.
     #[default]
     Unknown,
@@ -33,7 +33,8 @@ impl Node {
 
     /// The same without an error, and for members without a look at the disk: for links, of which there may be many.
     pub(super) fn authority(&self) -> Option<Fingerprint> {
-        if let Standing::Member(membership) = &*self.standing.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let MemberState::Member(membership) = &*self.membership_state.lock().unwrap_or_else(PoisonError::into_inner)
+        {
             return Some(membership.identity().authorities().fingerprint());
         }
         let mut known = self.authority.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,11 +47,11 @@ impl Node {
     /// What it is in the swarm; `None` where it speaks plaintext only, which was allowed and is all that can be had. From the first
     /// time on a thread keeps it so. `ask` gets another certificate where there is none that is good.
     pub(super) fn member(&self, ask: Ask<'_>) -> Result<Option<Arc<Membership>>, NodeError> {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = match &*standing {
-            Standing::PlaintextOnly => return Ok(None),
-            Standing::Unknown => None,
-            Standing::Member(membership) => Some(Arc::clone(membership)),
+        let mut membership_state = self.membership_state.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &*membership_state {
+            MemberState::PlaintextOnly => return Ok(None),
+            MemberState::Unknown => None,
+            MemberState::Member(membership) => Some(Arc::clone(membership)),
         };
         let account = self.tracker.account()?.ok_or(TrackerError::NotLoggedIn)?;
         let device = account.device.as_ref().map(|device| device.id);
@@ -70,7 +71,7 @@ impl Node {
             Ok(identity) => identity,
             Err(error) if self.settings.plaintext_listen.is_some() => {
                 self.log.warn(&format!("only plaintext, for want of a certificate: {error}"));
-                *standing = Standing::PlaintextOnly;
+                *membership_state = MemberState::PlaintextOnly;
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),
@@ -81,15 +82,15 @@ impl Node {
         }
         let membership = Membership::new(identity);
         self.running.keep_member(self, &membership)?;
-        *standing = Standing::Member(Arc::clone(&membership));
+        *membership_state = MemberState::Member(Arc::clone(&membership));
         Ok(Some(membership))
     }
 
     /// The tracker may give another account a certificate.
     pub(super) fn forget_refusal(&self) {
-        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*standing, Standing::PlaintextOnly) {
-            *standing = Standing::Unknown;
+        let mut membership_state = self.membership_state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*membership_state, MemberState::PlaintextOnly) {
+            *membership_state = MemberState::Unknown;
         }
     }
 
@@ -117,7 +118,7 @@ impl Issuer for Arc<TrackerClient> {
         TrackerClient::revocations(self, known)
     }
 
-    fn signers(&self) -> Result<Signers, TrackerError> {
-        TrackerClient::signers(self)
+    fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError> {
+        TrackerClient::tracker_keys(self)
     }
 }

@@ -163,7 +163,7 @@ impl Running {
         let mut state = self.lock();
         let tracker = Arc::clone(&node.tracker);
         let membership = Arc::clone(membership);
-        let known = Heard { revocations: tracker.known_revocations(), signers: tracker.known_signers() };
+        let known = Heard { revocations: tracker.known_revocations(), tracker_keys: tracker.known_tracker_keys() };
         let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)
             .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
         state.keeper = Some(keeper);

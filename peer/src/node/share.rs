@@ -103,12 +103,12 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         if let Some(info) = self.already_shared(real) {
-            audience.map_or(Ok(()), |audience| self.say(&[info.file_hash], audience))?;
+            audience.map_or(Ok(()), |audience| self.apply_policy(&[info.file_hash], audience))?;
             return Ok(self.shared(&info));
         }
         let workers = available_parallelism().map_or(1, |n| n.get());
         let (manifest, identity) = hash_file_identified(real, workers, progress, cancel)?;
-        audience.map_or(Ok(()), |audience| self.say(&[manifest.file_hash()], audience))?;
+        audience.map_or(Ok(()), |audience| self.apply_policy(&[manifest.file_hash()], audience))?;
         self.add_share(Arc::new(manifest), real, identity, None)
     }
 
@@ -133,7 +133,7 @@ impl Node {
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         let close = |listing: FileHash, pack: FileHash, size: u64| {
-            audience.map_or(Ok(()), |audience| self.say(&both_files(listing, pack, size), audience))
+            audience.map_or(Ok(()), |audience| self.apply_policy(&both_files(listing, pack, size), audience))
         };
         self.has_no_secrets_of_ours(root)?;
         let walked = walk(root, cancel)?;

@@ -1,4 +1,4 @@
-//! Reports put together: one entry for each (peer, file, outcome), its chunks as runs.
+//! Groups reports for one request: one entry for each (peer, file, outcome), with its chunks as runs.
 
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::{FileHash, PeerId};
@@ -6,10 +6,10 @@ use peernet_protos::rest::{FAILED_UPLOAD, FeedbackEntry, SUCCESS_UPLOAD};
 
 use crate::download::FetchReport;
 
-/// The most runs the tracker takes in one entry.
+/// The largest number of runs that the tracker accepts in one entry.
 const RUNS_MAX: usize = 1_024;
 
-/// Reports in the order they came, as far as it matters: entries of one peer keep their order.
+/// Reports that wait to be sent. The entries of one peer keep the order of the reports.
 #[derive(Default)]
 pub(super) struct Batch {
     entries: Vec<Entry>,
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 impl Batch {
-    /// Adds a report; one about the local disk costs nobody anything and is left out.
+    /// Adds a report. Failures that are not the source's fault, such as a full local disk, are ignored.
     pub(super) fn add(&mut self, report: FetchReport) {
         if report.result.is_err_and(|cause: Cause| !cause.is_the_remotes_fault()) {
             return;
@@ -46,15 +46,15 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// All of it, as it travels; the batch is empty again.
+    /// Removes all entries and returns them in their wire form.
     pub(super) fn take(&mut self) -> Vec<FeedbackEntry> {
         self.entries.drain(..).map(Entry::into_wire).collect()
     }
 }
 
 impl Entry {
-    /// False when the entry has no place for another run. A chunk is in it once, however often it went this way: the
-    /// tracker refuses an entry that names one twice, and with it the whole batch.
+    /// Adds a chunk. Returns false if the entry has no room for another run. A chunk is listed once, however often it had
+    /// this outcome: the tracker refuses a batch if an entry lists a chunk twice.
     fn add(&mut self, chunk: u32) -> bool {
         if self.runs.iter().any(|(first, count)| chunk.checked_sub(*first).is_some_and(|at| at < *count)) {
             return true;
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_become_runs_and_outcomes_keep_their_order() {
+    fn neighbours_form_runs_and_outcomes_keep_their_order() {
         let bad = Err(Cause::BadHash);
         check(&[], &[]);
         check(&[(0, Ok(())), (1, Ok(())), (3, Ok(()))], &[(SUCCESS_UPLOAD, &[(0, 2), (3, 1)])]);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_holds_no_more_runs_than_the_tracker_takes() {
+    fn an_entry_has_no_more_runs_than_the_tracker_accepts() {
         let mut batch = Batch::default();
         for chunk in (0..RUNS_MAX as u32 * 2 + 2).step_by(2) {
             let (peer, file_hash) = (PeerId::from_random([1; 16]), FileHash([2; 32]));

@@ -1,15 +1,15 @@
-//! Authorizes calls: decides whether a caller may have a file, by the grant that it presents or because the file is public.
+//! Authorizes calls: reads what a caller presents, and asks [`peernet_engine::access::authorize`] for the decision.
 //!
-//! A grant travels as `authorization: Bearer …` in a call's metadata. To check one takes some 50 µs, so that is done on disk
-//! threads only.
+//! A grant travels as `authorization: Bearer …` in a call's metadata. To verify its signature takes some 50 µs, so that is
+//! done on disk threads only.
 
+use peernet_engine::access::{self, Authorization, Credentials, GrantError, RequestedFile};
 use peernet_engine::ids::FileHash;
 
 use super::caller::Caller;
 use super::{Core, Refusal, RefusalCode};
+use crate::access::{BEARER, GRANT_BYTES_MAX};
 use crate::clock::unix_now;
-use crate::grants::{BEARER, GRANT_BYTES_MAX, GrantError, Leave};
-use crate::upload::Standing;
 
 /// A caller, and the grant that it presents.
 #[derive(Clone)]
@@ -39,47 +39,49 @@ impl Presented {
         Self { caller: self.caller, grant: None }
     }
 
-    /// Decides whether the caller may fetch a file, whether or not the file is here. Returns `None` where it presents no
-    /// grant and any caller may have the file. A grant counts only on a connection that proves the caller's account.
-    pub(super) fn authorize(&self, core: &Core, file: FileHash) -> Result<Option<Leave>, Refusal> {
-        let standing = core.shelf.standing(file);
-        let (Some(grant), Some(peer), Some(membership)) = (&self.grant, self.caller.peer(), &core.membership) else {
-            // A refusal reads as if there were no such file.
-            return if standing == Standing::Public { Ok(None) } else { Err(Refusal::not_shared()) };
+    /// Decides whether the caller may fetch a file, whether or not the file is here. A grant counts only on a connection
+    /// that proves the caller's account.
+    pub(super) fn authorize(&self, core: &Core, file: FileHash) -> Result<Authorization, Refusal> {
+        let credentials = self.credentials(core);
+        let is_shared_here = || core.shelf.held(file, None).is_some();
+        let requested = RequestedFile {
+            hash: file,
+            visibility: core.shelf.visibility(file),
+            // It matters only beside a grant, and costs a lock.
+            is_shared_here: credentials != Credentials::None && is_shared_here(),
         };
-        let is_restricted = standing == Standing::Restricted;
-        match membership.signers().check(unix_now(), grant, peer, (file, is_restricted)) {
-            Ok(permit) => Ok(Some(permit)),
-            Err(GrantError::UnknownKey) => {
-                membership.wish_for_signers();
-                // Such a grant cannot be told from a forged one. But a public file that is here would be served without
-                // any grant. For other files the refusal does not tell a file that is not here from a restricted one.
-                let is_public = standing == Standing::Public && core.shelf.held(file, None).is_some();
-                if is_public { Ok(None) } else { Err(refusal(GrantError::UnknownKey)) }
-            }
-            Err(error) => Err(refusal(error)),
+        access::authorize(unix_now(), requested, &credentials).map_err(refusal)
+    }
+
+    fn credentials(&self, core: &Core) -> Credentials {
+        let (Some(grant), Some(caller), Some(membership)) = (&self.grant, self.caller.peer(), &core.membership) else {
+            return Credentials::None;
+        };
+        let verified = membership.tracker_keys().verify(grant);
+        if verified == Err(GrantError::UnknownKey) {
+            membership.wish_for_tracker_keys();
         }
+        Credentials::Grant { caller, verified }
     }
 }
 
 /// Decides whether a call that was authorized when it began may go on.
-pub(super) fn recheck(core: &Core, file: FileHash, permit: Option<Leave>) -> Result<(), Refusal> {
-    let standing = core.shelf.standing(file);
-    match permit {
-        _ if standing == Standing::Public => Ok(()),
-        // The caller had the file without a grant a moment ago.
-        None => Err(Refusal::new(RefusalCode::PermissionDenied, "this file is not public any more")),
-        Some(permit) => permit.holds(unix_now(), standing == Standing::Restricted).map_err(refusal),
-    }
+pub(super) fn recheck(core: &Core, file: FileHash, authorization: Authorization) -> Result<(), Refusal> {
+    authorization.recheck(unix_now(), core.shelf.visibility(file)).map_err(refusal)
 }
 
-fn refusal(error: GrantError) -> Refusal {
-    let code = match error {
+fn refusal(refusal: access::Refusal) -> Refusal {
+    match refusal {
+        access::Refusal::NotShared => Refusal::not_shared(),
+        access::Refusal::NoLongerPublic => {
+            Refusal::new(RefusalCode::PermissionDenied, "this file is not public any more")
+        }
         // The key may be known in a moment, so the caller may try again.
-        GrantError::UnknownKey => RefusalCode::Unavailable,
-        _ => RefusalCode::PermissionDenied,
-    };
-    Refusal::new(code, error.to_string())
+        access::Refusal::Grant(error @ GrantError::UnknownKey) => {
+            Refusal::new(RefusalCode::Unavailable, error.to_string())
+        }
+        access::Refusal::Grant(error) => Refusal::new(RefusalCode::PermissionDenied, error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod request;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use peernet_engine::access::Authorization;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::ChunkIndex;
 use peernet_engine::serving::{
@@ -27,8 +28,8 @@ use super::calls::unreadable;
 use super::flow::Flow;
 use super::render::BlockPlace;
 use super::{Core, Permit, Pump, Refusal, RefusalCode, Rendered};
+use crate::access::GRANT_BYTES_MAX;
 use crate::files::ReadError;
-use crate::grants::{GRANT_BYTES_MAX, Leave};
 use crate::transfers::Upload;
 use crate::upload::{Callers, Held, Opened, Watcher};
 
@@ -93,8 +94,8 @@ struct ServedFile {
     shared: Arc<Held>,
     /// Open while chunks are being read.
     opened: Option<Opened>,
-    /// The permit of the caller; `None` where any caller may have the file.
-    permit: Option<Leave>,
+    /// The ground on which the call may proceed.
+    authorization: Authorization,
 }
 
 /// One turn on a disk thread.
@@ -246,11 +247,11 @@ impl Stream {
     /// Lets time pass: updates that were held back are sent, and a call that wants nothing or lost its access ends.
     pub(crate) fn tick(&self, core: &Core, now: Instant) {
         self.input(now, Input::Tick { streams: core.streams.count() });
-        let (file_hash, permit) = match &self.lock().file {
-            Some(file) => (file.shared.manifest().file_hash(), file.permit),
+        let (file_hash, authorization) = match &self.lock().file {
+            Some(file) => (file.shared.manifest().file_hash(), file.authorization),
             None => return,
         };
-        let Err(refusal) = authorize::recheck(core, file_hash, permit) else { return };
+        let Err(refusal) = authorize::recheck(core, file_hash, authorization) else { return };
         let mut state = self.lock();
         let was_ended = state.machine.is_ended();
         state.machine.handle(now, Input::AccessEnded(refusal));
@@ -352,9 +353,9 @@ impl Stream {
         let core = turn.core;
         let presented = &self.remote.presented;
         let presented = grant.map_or_else(|| presented.clone(), |grant| presented.with_grant(grant));
-        let found = presented.authorize(core, key.file_hash).and_then(|permit| {
+        let found = presented.authorize(core, key.file_hash).and_then(|authorization| {
             let shared = core.shelf.held(key.file_hash, key.manifest_id).ok_or_else(Refusal::not_shared)?;
-            Ok(ServedFile { shared, opened: None, permit })
+            Ok(ServedFile { shared, opened: None, authorization })
         });
         let file = match found {
             Ok(file) => file,
@@ -385,10 +386,10 @@ impl Stream {
         let file_hash = self.lock().file.as_ref().map(|file| file.shared.manifest().file_hash());
         let Some(file_hash) = file_hash else { return self.lock() };
         match self.remote.presented.with_grant(grant).authorize(turn.core, file_hash) {
-            Ok(permit) => {
+            Ok(authorization) => {
                 let mut state = self.answer(turn, Input::GrantAccepted);
                 if let Some(file) = &mut state.file {
-                    file.permit = permit;
+                    file.authorization = authorization;
                 }
                 state
             }

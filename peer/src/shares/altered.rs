@@ -1,4 +1,5 @@
-//! Ending the share of a file whose bytes changed though it looks the same, on the word of whoever read it again.
+//! Ends the share of a file whose bytes changed although size and time did not. The server reports such a file after it
+//! has read a chunk again.
 
 use std::sync::Arc;
 
@@ -10,17 +11,20 @@ use crate::files::Look;
 use crate::upload::Held;
 
 impl Shares {
-    /// Ends everything that offers this very `held`, whose `chunk` is not what was hashed.
+    /// Ends every share that serves this `held`, whose `chunk` no longer has its hash.
     pub(super) fn withdraw_altered(&self, held: &Held, chunk: ChunkIndex) {
         let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
         for key in owners {
-            // The same bytes may be shared from somewhere else too, and be right there.
+            // The same bytes may be shared from another path too, where they are right.
             let Some((record, offered)) = self.offering(key, held) else { continue };
             match record.filter(|_| !held.is_in_progress()) {
                 Some(record) => self.withdraw_as(&record, Look::Altered(held.file_of(chunk))),
                 None => {
                     let path = held.path();
-                    self.log.warn(&format!("{} has changed while it is downloaded and is not offered", path.display()));
+                    self.log.warn(&format!(
+                        "{} was changed by another program while it is downloaded, so it is no longer served",
+                        path.display()
+                    ));
                     self.end(&offered);
                 }
             }

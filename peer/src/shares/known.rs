@@ -1,5 +1,6 @@
-//! All shares by what others ask for: file or listing by its own hash, a pack by its hash though its directory's share is
-//! kept under the listing's. No I/O.
+//! The index of all shares by the hashes that callers ask for. No I/O.
+//!
+//! A directory's share is kept under the hash of its listing, and is found by the hash of its pack too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,31 +17,31 @@ use crate::upload::Held;
 
 /// A share, or a download in progress.
 pub(super) struct Entry {
-    /// `None` for a download in progress.
+    /// The stored share; `None` for a download in progress.
     pub(super) record: Option<Record>,
-    /// The file or listing; `None` while something is missing.
+    /// The served file or listing; `None` while a file is missing.
     pub(super) held: Option<Arc<Held>>,
-    /// A directory's pack, there exactly when its listing is.
+    /// The served pack of a directory: present exactly when its listing is.
     pub(super) pack: Option<Arc<Held>>,
 }
 
 impl Entry {
-    /// A share whose files are as they were.
+    /// Creates the entry of a share whose files are as they were.
     pub(super) fn of(record: Record) -> Self {
         Self { held: Some(record.held()), pack: record.pack(), record: Some(record) }
     }
 
-    /// A share whose files are not all there.
+    /// Creates the entry of a share whose files are not all there.
     pub(super) fn missing(record: Record) -> Self {
         Self { record: Some(record), held: None, pack: None }
     }
 
-    /// What is on offer.
+    /// Returns the served files.
     pub(super) fn helds(&self) -> impl Iterator<Item = &Arc<Held>> {
         self.held.iter().chain(&self.pack)
     }
 
-    /// Nothing of it is on offer from now on.
+    /// Stops serving all of it.
     pub(super) fn withdraw(&mut self) {
         for held in self.held.take().into_iter().chain(self.pack.take()) {
             held.withdraw();
@@ -48,8 +49,10 @@ impl Entry {
     }
 }
 
+/// The shares and downloads of a node.
+///
 /// Invariant: `packs` has exactly the directories in `entries`, each under the key of its pack. Several may have the same
-/// pack, and a pack may be the same as a file that is shared alone.
+/// pack, and a pack may equal a file that is shared alone.
 #[derive(Default)]
 pub(super) struct Known {
     entries: BTreeMap<Key, Entry>,
@@ -73,7 +76,7 @@ impl Known {
         self.entries.values()
     }
 
-    /// Returns what was there.
+    /// Inserts an entry and returns the one that it replaces.
     pub(super) fn insert(&mut self, key: Key, entry: Entry) -> Option<Entry> {
         let old = self.remove(key);
         if let Some(pack) = entry.record.as_ref().and_then(Record::pack_key) {
@@ -96,14 +99,14 @@ impl Known {
         Some(entry)
     }
 
-    /// The shares that are known by this hash; only where there is none, those with a pack of this hash.
+    /// Returns the shares whose own hash this is. If there is none, returns those whose pack has this hash.
     pub(super) fn named(&self, file_hash: FileHash) -> BTreeSet<Key> {
         let owners = self.owners(file_hash, None);
         let own: BTreeSet<Key> = owners.iter().filter(|key| key.0 == file_hash).copied().collect();
         if own.is_empty() { owners } else { own }
     }
 
-    /// The shares that offer this: as a file, as a listing, or as a pack.
+    /// Returns the shares that serve this file: as a file, as a listing, or as a pack.
     pub(super) fn owners(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> BTreeSet<Key> {
         let (first, last) = match manifest_id {
             Some(id) => (id, id),
@@ -114,7 +117,7 @@ impl Known {
         own.chain(self.packs.range(range).flat_map(|(_, owners)| owners.iter().copied())).collect()
     }
 
-    /// What can be read under this name, the complete ones first.
+    /// Returns a served file with this hash, and this manifest if one is given. Complete ones come first.
     pub(super) fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
         let owners = self.owners(file_hash, manifest_id);
         let fits = |held: &&Arc<Held>| {
@@ -125,20 +128,20 @@ impl Known {
         all.filter(fits).max_by_key(|held| held.is_complete()).cloned()
     }
 
-    /// For lists, ordered by path.
+    /// Returns all shares as lists show them, ordered by path.
     pub(super) fn list(&self) -> Vec<ShareInfo> {
         let mut all: Vec<ShareInfo> = self.entries().filter_map(info).collect();
         all.sort_by(|a, b| a.path.cmp(&b.path));
         all
     }
 
-    /// The shares from this path.
+    /// Returns the shares of the file or directory at this path.
     pub(super) fn shared_from(&self, path: &Path) -> Vec<Key> {
         let records = self.entries().filter_map(|entry| entry.record.as_ref());
         records.filter(|record| record.path() == path).map(Record::key).collect()
     }
 
-    /// What is on offer now, each once.
+    /// Returns all served files, each once.
     pub(super) fn offers(&self) -> Vec<Offer> {
         let mut offers: BTreeMap<Key, Offer> = BTreeMap::new();
         for held in self.entries().flat_map(Entry::helds).filter(|held| !held.is_withdrawn()) {
@@ -193,7 +196,7 @@ fn info(entry: &Entry) -> Option<ShareInfo> {
     Some(info)
 }
 
-/// What to call a directory, with room for what its two files are called.
+/// Returns the name of a directory for other members. It leaves room for the suffixes of listing and pack.
 pub(crate) fn directory_name(root: &Path, default: &str) -> String {
     let name = root.file_name().unwrap_or_default().to_string_lossy();
     sanitise_within(&name, default, NAME_LEN_MAX - LISTING_SUFFIX.len().max(PACK_SUFFIX.len()))

@@ -1,7 +1,7 @@
-//! Chunks and files that lie on this machine already, in something it shares: a download copies them instead of fetching.
+//! Finds chunks and files that this machine shares already, so that a download copies them instead of fetching them.
 //!
-//! Nothing is kept between two searches: one pass over manifests that are in memory anyway is quick, and an index would
-//! have to follow every share that comes and goes. What comes out is bounded by what was asked for.
+//! No index is kept. The manifests are in memory, so one pass over them is quick, and an index would have to follow every
+//! change of the shares. The result is no larger than the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,37 +14,37 @@ use super::known::Entry;
 use super::record::TreeRecord;
 use crate::upload::Held;
 
-/// Where a chunk lies. To be read with [`Held::open`] and hashed, for a file may have changed unseen.
+/// The location of a chunk. The reader uses [`Held::open`] and hashes it, because a file may have changed unnoticed.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalChunk {
-    /// What it is a chunk of.
+    /// The file that contains it.
     pub(crate) held: Arc<Held>,
-    /// Where it begins there.
+    /// Its offset in the file.
     pub(crate) offset: u64,
 }
 
-/// Where a whole file lies: alone, or in the pack of a directory. To be read and hashed likewise.
+/// The location of a whole file: alone, or in the pack of a directory. The reader hashes it too.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
-    /// What it lies in.
+    /// The file itself, or the pack.
     pub(crate) held: Arc<Held>,
-    /// Where in it, in the order of the file; none for an empty file.
+    /// Its pieces there, in the order of the file; none for an empty file.
     pub(crate) pieces: Vec<Piece>,
 }
 
-/// What was found.
+/// The chunks and files that were found.
 #[derive(Debug, Default)]
 pub(crate) struct Local {
-    /// By hash.
+    /// Chunks by their hash.
     pub(crate) chunks: BTreeMap<ChunkHash, LocalChunk>,
-    /// By hash.
+    /// Files by their hash.
     pub(crate) files: BTreeMap<FileHash, LocalFile>,
 }
 
 impl Shares {
-    /// Where these chunks, each of this many bytes, and these files lie, as far as they do.
+    /// Finds these chunks, each with its length in bytes, and these files.
     pub(crate) fn find_local(&self, chunks: &BTreeMap<ChunkHash, u32>, files: &BTreeSet<FileHash>) -> Local {
-        // Looking takes a while, so the lock is only held for listing what to look at.
+        // The search takes a while, so the lock is held only to list the files.
         let helds: Vec<Arc<Held>> = self.lock().entries().flat_map(Entry::helds).cloned().collect();
         let mut local = Local::default();
         for held in &helds {
@@ -83,7 +83,7 @@ fn find_file(held: &Arc<Held>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
 }
 
 fn find_files_within(tree: &TreeRecord, pack: &Arc<Held>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
-    let collection = Collection::decode(&tree.listing).expect("it was checked when it became a share");
+    let collection = Collection::decode(&tree.listing).expect("a listing is checked before it becomes a share");
     for (place, entry) in collection.entries().iter().enumerate() {
         let Some(file) = entry.file().filter(|file| wanted.contains(&file.file_hash)) else { continue };
         local.files.entry(file.file_hash).or_insert_with(|| LocalFile {

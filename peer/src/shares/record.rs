@@ -1,4 +1,4 @@
-//! One share as it lasts: a file, or a directory, whose listing and pack live and die together.
+//! The stored record of one share: a file, or a directory, whose listing and pack are served together.
 
 mod file;
 mod tree;
@@ -24,12 +24,12 @@ use crate::upload::Held;
 pub(super) use file::FileRecord;
 pub(super) use tree::TreeRecord;
 
-/// What the records of files end with.
+/// The extension of the records of files.
 const FILE_EXTENSION: &str = "json";
-/// What the records of directories end with. Versions that know only files pass them over.
+/// The extension of the records of directories. Versions that know only files ignore them.
 const TREE_EXTENSION: &str = "collection";
 
-/// A share and what its files were when they were hashed.
+/// A share, and the identities of its files when they were hashed.
 #[derive(Clone)]
 pub(super) enum Record {
     File(FileRecord),
@@ -37,7 +37,7 @@ pub(super) enum Record {
 }
 
 impl Record {
-    /// Of the file, or of the listing.
+    /// Returns the manifest of the file or listing.
     pub(super) fn manifest(&self) -> &Arc<Manifest> {
         match self {
             Self::File(file) => &file.manifest,
@@ -49,7 +49,7 @@ impl Record {
         key(self.manifest())
     }
 
-    /// Of a directory's pack.
+    /// Returns the key of a directory's pack.
     pub(super) fn pack_key(&self) -> Option<Key> {
         self.tree().map(|tree| key(&tree.pack_manifest))
     }
@@ -61,7 +61,7 @@ impl Record {
         }
     }
 
-    /// Of the file or directory.
+    /// Returns the path of the file or directory.
     pub(super) fn path(&self) -> &Path {
         match self {
             Self::File(file) => &file.path,
@@ -76,7 +76,7 @@ impl Record {
         }
     }
 
-    /// What others see as the name of the file or listing.
+    /// Returns the name of the file or listing for other members.
     pub(super) fn file_name(&self) -> String {
         match self {
             Self::File(file) => file.file_name.clone(),
@@ -84,7 +84,7 @@ impl Record {
         }
     }
 
-    /// The file or listing, on offer.
+    /// Returns the file or listing, ready to be served.
     pub(super) fn held(&self) -> Arc<Held> {
         match self {
             Self::File(file) => file.held(),
@@ -92,12 +92,12 @@ impl Record {
         }
     }
 
-    /// The pack, on offer.
+    /// Returns a directory's pack, ready to be served.
     pub(super) fn pack(&self) -> Option<Arc<Held>> {
         self.tree().map(|tree| tree.pack())
     }
 
-    /// What became of the files.
+    /// Checks whether the files are as they were.
     pub(super) fn look(&self) -> Look {
         match self {
             Self::File(file) => Look::at(&file.path, file.identity, fs::metadata(&file.path)),
@@ -105,7 +105,7 @@ impl Record {
         }
     }
 
-    /// Whether it is the very same share, not only one of the same content.
+    /// Tells whether both are the same share, and not only shares of the same content.
     pub(super) fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::File(one), Self::File(other)) => one.identity == other.identity && one.path == other.path,
@@ -124,7 +124,7 @@ impl Record {
         write_atomically(&file, &bytes).map_err(NodeError::local("writing", &file))
     }
 
-    /// Removes it from `folder`, where it need not be.
+    /// Removes it from `folder`, if it is there.
     pub(super) fn forget(&self, folder: &Path) -> Result<(), NodeError> {
         let file = self.file_in(folder);
         match fs::remove_file(&file) {
@@ -141,7 +141,7 @@ impl Record {
         folder.join(format!("{}.{extension}", self.manifest().id()))
     }
 
-    /// Reads one back; `None` if the file is none. The error is a clause for a message.
+    /// Reads a record. `None` for a file with another extension. The error is a clause for a message.
     pub(super) fn load(file: &Path) -> Option<Result<Self, String>> {
         let record = match file.extension()?.to_str()? {
             FILE_EXTENSION => FileRecord::load(file).map(Self::File),
@@ -156,7 +156,7 @@ fn key(manifest: &Manifest) -> Key {
     (manifest.file_hash(), manifest.id())
 }
 
-/// The id that a record's file is named after.
+/// Returns the manifest id that a record's file is named after.
 fn id_in_name(file: &Path) -> Option<ManifestId> {
     file.file_stem()?.to_str()?.parse().ok()
 }
@@ -164,7 +164,7 @@ fn id_in_name(file: &Path) -> Option<ManifestId> {
 /// A path in JSON.
 #[derive(Serialize, Deserialize)]
 struct StoredPath {
-    /// For people; `path_bytes` is what counts where the path is not UTF-8.
+    /// The path as text. If the path is not UTF-8, this is only for people, and `path_bytes` counts.
     path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     path_bytes: Option<String>,

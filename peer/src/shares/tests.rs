@@ -27,7 +27,7 @@ impl World {
         Shares::open(&self.folder.path().join("shares"), Log::silent()).unwrap()
     }
 
-    /// The same, and what is said.
+    /// Opens the shares and collects their log messages.
     fn open_heard(&self) -> (Shares, Arc<Mutex<Vec<String>>>) {
         let said = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&said);
@@ -43,7 +43,7 @@ impl World {
         (Held::growing(Arc::new(manifest), path.to_owned(), part, have, "f".to_owned()), identity)
     }
 
-    /// What is kept of each share.
+    /// Returns the records in the folder.
     fn records(&self) -> Vec<PathBuf> {
         let all = fs::read_dir(self.folder.path().join("shares")).unwrap().map(|file| file.unwrap().path());
         all.filter(|path| !path.file_name().unwrap().to_string_lossy().starts_with("restricted.")).collect()
@@ -68,7 +68,7 @@ fn states(shares: &Shares) -> Vec<ShareState> {
 }
 
 #[test]
-fn a_restart_serves_the_same_also_under_names_that_are_not_utf8() {
+fn a_restart_serves_the_same_also_with_names_not_in_utf8() {
     let world = World::new();
     let shares = world.open();
     let plain = world.share(&shares, &world.write("plain", "one"));
@@ -102,7 +102,7 @@ fn a_changed_file_ends_its_share_for_good() {
 }
 
 #[test]
-fn a_vanished_file_is_served_again_when_it_is_back() {
+fn a_missing_file_is_served_again_when_it_is_back() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
@@ -121,7 +121,7 @@ fn a_vanished_file_is_served_again_when_it_is_back() {
 }
 
 #[test]
-fn a_removed_share_is_gone_from_the_disk_and_its_readers_are_refused() {
+fn a_removed_share_has_no_record_and_refuses_its_readers() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
@@ -146,7 +146,7 @@ fn a_damaged_record_is_skipped_and_the_others_are_served() {
 }
 
 #[test]
-fn a_download_in_progress_is_on_offer_until_it_ends_and_never_on_disk() {
+fn a_download_is_served_until_it_ends_and_has_no_record() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
@@ -175,7 +175,7 @@ fn every_change_wakes_the_listener_once() {
 }
 
 #[test]
-fn sharing_and_ending_at_once_leave_the_folder_saying_what_is_served() {
+fn after_concurrent_changes_records_and_shares_agree() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("file", "content");
@@ -191,7 +191,7 @@ fn sharing_and_ending_at_once_leave_the_folder_saying_what_is_served() {
 }
 
 #[test]
-fn a_download_in_progress_that_was_tampered_with_is_not_offered_and_goes_on() {
+fn a_tampered_download_is_no_longer_served_and_continues() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");

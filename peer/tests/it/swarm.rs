@@ -14,6 +14,8 @@ use peernet::discovery::{
     SourceDiscovery, V1Listing,
 };
 use peernet::download::{FetchError, FetchJob, FetchProgress, FetchReport, Fetched, fetch};
+use peernet::files::FileIdentity;
+use peernet::files::hashing::hash_file_identified;
 use peernet::grpc::{Listen, PeerServer};
 use peernet::upload::{Held, Shelf, UploadLimits};
 use peernet_engine::download::Has;

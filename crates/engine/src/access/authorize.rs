@@ -14,7 +14,7 @@ pub struct RequestedFile {
     pub is_shared_here: bool,
 }
 
-/// What a caller presents with a request.
+/// The credentials that a caller presents with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credentials {
     /// No grant, or a grant on a connection that does not prove the caller's account.
@@ -103,7 +103,7 @@ mod tests {
         Credentials::Grant { caller: CALLER, verified }
     }
 
-    /// What a caller is answered at a peer that shares the file, or does not.
+    /// Asks a peer that shares the file, or does not.
     fn ask(visibility: KnownVisibility, shared: bool, credentials: &Credentials) -> Result<Authorization, Refusal> {
         authorize(NOW, RequestedFile { hash: FILE, visibility, is_shared_here: shared }, credentials)
     }

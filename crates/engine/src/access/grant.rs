@@ -1,4 +1,4 @@
-//! What a grant has to say so that it counts. The signature is checked before, by the program that knows the keys.
+//! The conditions that a grant has to meet. The program that knows the keys verifies the signature before.
 
 use std::fmt;
 
@@ -40,7 +40,7 @@ impl Grant {
     }
 }
 
-/// What remains of a grant after it was checked for its caller and file. It is checked again while a call runs.
+/// The part of a grant that still matters after the check of caller and file. It is checked again while a call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permission {
     /// See [`Grant::expires_at`].

@@ -139,7 +139,7 @@ mod tests {
         Policy { owner: peer(1), visibility, accounts: peers(accounts), groups }
     }
 
-    /// Which of the accounts 1 to 6 may fetch the file.
+    /// Returns those of the accounts 1 to 6 that may fetch the file.
     fn permitted(policies: &PolicySet) -> Vec<u8> {
         (1..=6).filter(|n| policies.visibility_for(FILE, peer(*n)).is_some()).collect()
     }

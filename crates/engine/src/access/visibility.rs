@@ -1,9 +1,9 @@
-//! How visible a file is: what its owner declared, and what a serving peer knows of that.
+//! The visibility of a file: as its owner declared it, and as far as a serving peer knows it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Who may fetch a file, as its owner declared it at the tracker.
+/// The visibility of a file, as its owner declared it at the tracker. Each variant names the accounts that may fetch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
     /// Every member of the swarm.
@@ -55,10 +55,10 @@ impl FromStr for Visibility {
     }
 }
 
-/// What a serving peer knows of a file's [`Visibility`].
+/// A serving peer's knowledge of a file's [`Visibility`].
 ///
-/// The tracker's answers to announces say only whether a file is restricted. That is enough to serve it: a grant says
-/// for whom.
+/// The tracker's replies to announces say only whether a file is restricted. A serving peer needs no more, because a grant
+/// names the account that may fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownVisibility {
     /// Served to every member of the swarm.
@@ -70,7 +70,7 @@ pub enum KnownVisibility {
 }
 
 impl KnownVisibility {
-    /// What a peer learns from an answer that says only this.
+    /// Converts the flag of a tracker's reply.
     pub fn restricted_if(is_restricted: bool) -> Self {
         if is_restricted { Self::Restricted } else { Self::Public }
     }

@@ -14,7 +14,7 @@ struct Provider {
     plan: Result<Plan, DiscoveryError>,
     listing: Result<Option<V1Listing>, DiscoveryError>,
     manifest: Result<Manifest, DiscoveryError>,
-    grant: Result<Option<Grant>, DiscoveryError>,
+    grant: Result<Option<GrantToken>, DiscoveryError>,
     reports: Mutex<Vec<FetchReport>>,
     /// The answer waits until this channel disconnects.
     held_until: Option<Receiver<()>>,
@@ -49,7 +49,7 @@ impl ManifestProvider for Provider {
 }
 
 impl GrantProvider for Provider {
-    fn grant(&self, _: FileHash) -> Result<Option<Grant>, DiscoveryError> {
+    fn grant(&self, _: FileHash) -> Result<Option<GrantToken>, DiscoveryError> {
         self.grant.clone()
     }
 }
@@ -180,8 +180,8 @@ fn a_manifest_comes_from_the_first_provider_that_has_the_right_one() {
 
 #[test]
 fn a_grant_comes_from_the_first_provider_that_issues_one() {
-    let grant = || Grant { text: "signed".to_owned(), expires_at: 2, renew_at: 1 };
-    let check = |answers: Vec<Result<Option<Grant>, DiscoveryError>>, expected: Result<bool, DiscoveryError>| {
+    let grant = || GrantToken { text: "signed".to_owned(), expires_at: 2, renew_at: 1 };
+    let check = |answers: Vec<Result<Option<GrantToken>, DiscoveryError>>, expected: Result<bool, DiscoveryError>| {
         let provider = |grant| Provider { grant, ..Provider::of(Err(away())) };
         let all = combined(answers.into_iter().map(provider).collect());
         assert_eq!(all.grant(FILE).map(|grant| grant.is_some()), expected);

@@ -11,8 +11,8 @@ use peernet_protos::rest::{
 use super::http::Call;
 use super::url::percent_encoded;
 use super::{LISTING_ANSWER, TrackerClient, TrackerError};
+use crate::access::{GRANT_BYTES_MAX, GrantToken};
 use crate::clock::unix_now;
-use crate::grants::{GRANT_BYTES_MAX, Grant};
 
 /// Who may have a file, as its owner says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct GroupInfo {
 
 impl TrackerClient {
     /// Leave to fetch a file; `None` from a tracker that knows no grants. 404 for a file that is not for this account, or that nobody shares.
-    pub fn grant(&self, file_hash: FileHash) -> Result<Option<Grant>, TrackerError> {
+    pub fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, TrackerError> {
         let request = GrantRequest { file_hash: file_hash.to_string(), more: Vec::new() };
         let call = Call { repeatable: true, ..Call::post("/api/v1/grants", &request) };
         let reply: GrantReply = match self.authorised(call) {
@@ -102,7 +102,7 @@ impl TrackerClient {
             return Err(TrackerError::Malformed("grant: it is none".to_owned()));
         }
         let renew_at = unix_now().saturating_add(reply.renew_in_seconds);
-        Ok(Some(Grant { text: reply.grant, expires_at: reply.expires_at, renew_at }))
+        Ok(Some(GrantToken { text: reply.grant, expires_at: reply.expires_at, renew_at }))
     }
 
     /// Who may have a file; told to its owner alone.

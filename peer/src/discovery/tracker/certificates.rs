@@ -7,8 +7,8 @@ use peernet_protos::rest::{CertificateBody, CertificateRequest, RevocationsReply
 
 use super::http::Call;
 use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError, local};
+use crate::access::TrackerKeys;
 use crate::clock::unix_now;
-use crate::grants::Signers;
 use crate::identity::{Identity, IdentityParts, request};
 
 /// The shortest time between two questions for revocations,
@@ -66,20 +66,20 @@ impl TrackerClient {
     }
 
     /// Asks for the keys with which the trackers of the swarm sign grants, and keeps them for the next start.
-    pub fn signers(&self) -> Result<Signers, TrackerError> {
+    pub fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError> {
         let call = Call { answer_max: KEYS_ANSWER, ..Call::get("/.well-known/jwks.json") };
         let set: serde_json::Value = self.http.json(&call)?;
         let text = set.to_string();
-        let signers = Signers::parse(&text).map_err(|error| TrackerError::Malformed(error.to_string()))?;
-        if self.identity.load_signers(&self.urls).as_ref() != Some(&text) {
-            self.identity.save_signers(&self.urls, &set).map_err(local)?;
+        let tracker_keys = TrackerKeys::parse(&text).map_err(|error| TrackerError::Malformed(error.to_string()))?;
+        if self.identity.load_tracker_keys(&self.urls).as_ref() != Some(&text) {
+            self.identity.save_tracker_keys(&self.urls, &set).map_err(local)?;
         }
-        Ok(signers)
+        Ok(tracker_keys)
     }
 
     /// Returns the keys that a process of this folder read last.
-    pub(crate) fn known_signers(&self) -> Option<Signers> {
-        Signers::parse(&self.identity.load_signers(&self.urls)?).ok()
+    pub(crate) fn known_tracker_keys(&self) -> Option<TrackerKeys> {
+        TrackerKeys::parse(&self.identity.load_tracker_keys(&self.urls)?).ok()
     }
 
     pub(super) fn csr(&self) -> Result<String, TrackerError> {

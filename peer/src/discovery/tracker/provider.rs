@@ -7,11 +7,11 @@ use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 
 use super::{TrackerClient, TrackerError};
+use crate::access::GrantToken;
 use crate::cancel::Cancel;
 use crate::discovery::askers::NotAsked;
 use crate::discovery::{DiscoveryError, GrantProvider, ManifestProvider, Plan, ReportSink, SourceDiscovery, V1Listing};
 use crate::download::FetchReport;
-use crate::grants::Grant;
 use crate::identity::Identity;
 use crate::publication::{Publication, Publisher};
 use crate::reports::ReportQueue;
@@ -80,7 +80,7 @@ impl ManifestProvider for TrackerProvider {
 }
 
 impl GrantProvider for TrackerProvider {
-    fn grant(&self, file_hash: FileHash) -> Result<Option<Grant>, DiscoveryError> {
+    fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, DiscoveryError> {
         Ok(self.ask(move |client| client.grant(file_hash))?)
     }
 }

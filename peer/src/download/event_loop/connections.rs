@@ -130,7 +130,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
             id: ConnectionId { source, number },
             source: known.source.clone(),
             dial: job.dial.clone(),
-            leave: self.context.leave.clone(),
+            grants: self.context.grants.clone(),
             shared: self.connections.shared.clone(),
             events: self.connections.events.clone(),
             commands: receiver,

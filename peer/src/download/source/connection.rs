@@ -13,13 +13,13 @@ use peernet_engine::download::{Has, Protocol};
 use super::fetch_stream::FetchStream;
 use super::v1_calls::V1Calls;
 use super::{Conversation, Message};
+use crate::access::GrantCache;
 use crate::cancel::Cancel;
 use crate::connect::{Dial, resolve};
 use crate::discovery::Source;
 use crate::download::FetchLimits;
 use crate::download::event::{ConnectionId, Event, EventLoopGone, send};
 use crate::download::expected::Expected;
-use crate::download::leave::Leave;
 use crate::download::pipeline::hash::Frontier;
 use crate::download::pipeline::receive::{ChunkReceiver, Destination};
 use crate::download::pipeline::write::WriteQueue;
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) source: Source,
     pub(crate) dial: Dial,
-    pub(crate) leave: Leave,
+    pub(crate) grants: GrantCache,
     pub(crate) shared: Shared,
     pub(crate) events: Sender<Event>,
     pub(crate) commands: CommandReceiver,
@@ -164,8 +164,8 @@ impl Session {
         let result = match (connection.source.protocol, manifest) {
             (Protocol::FetchStream, Some(id)) => {
                 let is_encrypted = connection.source.transport == Transport::Tls;
-                let leave = connection.leave.clone();
-                FetchStream::open(client, file_hash, id, leave, is_encrypted)
+                let grants = connection.grants.clone();
+                FetchStream::open(client, file_hash, id, grants, is_encrypted)
                     .map_err(Ended::from)
                     .and_then(|stream| self.converse(connection, stream))
             }
@@ -367,7 +367,7 @@ mod tests {
             id: ConnectionId { source: SourceId(0), number: 1 },
             source: source(1),
             dial: Dial::default(),
-            leave: Leave::default(),
+            grants: GrantCache::default(),
             shared: Shared {
                 expected: Arc::new(Expected::of_manifest(manifest)),
                 part,

@@ -1,27 +1,45 @@
 //! The conversation in one `Fetch` stream: requests and grants out, blocks and availability updates in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 
 use super::conversation::{Block, Conversation, Message};
-use crate::download::leave::Leave;
+use crate::access::{GrantCache, GrantToken};
 use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, FetchMessage, Received, StreamEvent};
 
 /// An open stream.
 pub(crate) struct FetchStream {
     call: FetchCall,
-    grants: GrantShown,
+    presented: PresentedGrant,
     /// Whether the source has sent anything.
     answered: bool,
 }
 
-/// The grant that the source has been shown.
-struct GrantShown {
-    leave: Leave,
-    /// False for plaintext sources: only TLS proves who presents a grant, and anyone on the path could use it.
-    shows: bool,
+/// The grant that the source was given last.
+struct PresentedGrant {
+    cache: GrantCache,
+    /// Plaintext sources are given none: only TLS proves which account presents it, and anyone on the path could use it.
+    is_encrypted: bool,
+    /// The number of the grant in the cache; 0 before the first.
     number: u64,
+}
+
+impl PresentedGrant {
+    fn is_outdated(&self) -> bool {
+        self.is_encrypted && self.cache.number() != self.number
+    }
+
+    /// Returns the grant to present now, and notes its number.
+    fn newest(&mut self) -> Option<Arc<GrantToken>> {
+        if !self.is_encrypted {
+            return None;
+        }
+        let current = self.cache.current();
+        self.number = current.number;
+        current.token
+    }
 }
 
 impl FetchStream {
@@ -30,20 +48,19 @@ impl FetchStream {
         client: &Client,
         file_hash: FileHash,
         manifest: ManifestId,
-        leave: Leave,
+        grants: GrantCache,
         is_encrypted: bool,
     ) -> Result<Self, CallError> {
-        let (number, grant) = if is_encrypted { leave.current() } else { (0, None) };
-        let call = client.fetch(file_hash, manifest, grant.as_deref())?;
-        Ok(Self { call, grants: GrantShown { leave, shows: is_encrypted, number }, answered: false })
+        let mut presented = PresentedGrant { cache: grants, is_encrypted, number: 0 };
+        let call = client.fetch(file_hash, manifest, presented.newest().as_deref())?;
+        Ok(Self { call, presented, answered: false })
     }
 
-    fn show_newer_grant(&mut self) {
-        let grants = &mut self.grants;
-        if grants.shows && grants.leave.number() != grants.number {
-            let (number, grant) = grants.leave.current();
-            grants.number = number;
-            grant.iter().for_each(|grant| self.call.show(grant));
+    fn present_newer_grant(&mut self) {
+        if self.presented.is_outdated()
+            && let Some(grant) = self.presented.newest()
+        {
+            self.call.present(&grant);
         }
     }
 
@@ -54,7 +71,7 @@ impl FetchStream {
             Err(CallError::Refused(why)) if self.answered => CallError::NotAllowed(why),
             Err(error) => {
                 if matches!(error, CallError::NotAllowed(_)) {
-                    self.grants.leave.doubt(self.grants.number);
+                    self.presented.cache.refused(self.presented.number);
                 }
                 error
             }
@@ -86,7 +103,7 @@ impl Conversation for FetchStream {
     }
 
     fn next(&mut self, commands: &mut CommandReceiver) -> Message<Received> {
-        self.show_newer_grant();
+        self.present_newer_grant();
         match self.call.next(commands) {
             StreamEvent::Stopped => Message::Stopped,
             StreamEvent::Command(command) => Message::Command(command),

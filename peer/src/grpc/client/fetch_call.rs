@@ -15,7 +15,7 @@ use peernet_protos::grpc::{ChunkRange, FetchRequest};
 use peernet_protos::limits::RANGES_PER_REQUEST_MAX;
 
 use super::{CallError, Command, CommandReceiver, showing};
-use crate::grants::Grant;
+use crate::access::GrantToken;
 use crate::grpc::marshal::{CALL_FETCH, Reply};
 use crate::grpc::{Received, environment};
 
@@ -84,7 +84,7 @@ impl FetchCall {
         client: &grpcio::Client,
         file_hash: FileHash,
         id: ManifestId,
-        grant: Option<&Grant>,
+        grant: Option<&GrantToken>,
     ) -> Result<Self, CallError> {
         let options = showing(CallOption::default().timeout(CALL_TIMEOUT), grant)?;
         let (sender, receiver) = client.duplex_streaming(&CALL_FETCH, options)?;
@@ -112,7 +112,7 @@ impl FetchCall {
     }
 
     /// Presents a newer grant.
-    pub(crate) fn show(&mut self, grant: &Grant) {
+    pub(crate) fn present(&mut self, grant: &GrantToken) {
         self.grant = Some(grant.text.clone());
     }
 

@@ -16,7 +16,7 @@ use peernet_protos::grpc::{ChunkRequest, FetchRequest, ManifestReply, ManifestRe
 use super::guard;
 use super::send_timeouts::SendTimeouts;
 use super::status::status;
-use crate::grants::AUTHORIZATION;
+use crate::access::AUTHORIZATION;
 use crate::grpc::marshal::Serialized;
 use crate::serve::caller::{readable, without_port};
 use crate::serve::calls::{Answer, Call, Question, ReplyTo};

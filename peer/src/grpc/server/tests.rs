@@ -1,8 +1,8 @@
 //! Tests of what callers of all kinds get from a server, through gRPC itself.
 
+mod authorize;
 mod called;
 mod complaints;
-mod leave;
 mod memory;
 mod tls;
 

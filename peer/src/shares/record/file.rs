@@ -1,5 +1,5 @@
-//! One shared file as it lies on the disk: JSON, readable and self-checking, for its manifest must have the id the file is
-//! named after.
+//! The stored record of a shared file, in JSON. It checks itself: its manifest must have the id that the record is named
+//! after.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,11 +14,11 @@ use super::{StoredPath, id_in_name};
 use crate::files::FileIdentity;
 use crate::upload::Held;
 
-/// 16,384 chunk hashes in base64 are 700 KB.
+/// The largest record. The most chunk hashes, 16,384, are 700 KB in base64.
 const RECORD_BYTES_MAX: u64 = 2 << 20;
 const VERSION: u32 = 1;
 
-/// A share and what its file was when it was hashed.
+/// A shared file, and its identity when it was hashed.
 #[derive(Debug, Clone)]
 pub(in crate::shares) struct FileRecord {
     pub(in crate::shares) manifest: Arc<Manifest>,
@@ -44,7 +44,7 @@ struct Stored {
 }
 
 impl FileRecord {
-    /// The file, on offer.
+    /// Returns the file, ready to be served.
     pub(super) fn held(&self) -> Arc<Held> {
         Held::complete(Arc::clone(&self.manifest), self.path.clone(), self.identity, self.file_name.clone())
     }
@@ -67,7 +67,7 @@ impl FileRecord {
         bytes
     }
 
-    /// Reads a record back; the error is a clause for a message.
+    /// Reads a record. The error is a clause for a message.
     pub(super) fn load(file: &Path) -> Result<Self, String> {
         if fs::metadata(file).map_err(|e| e.to_string())?.len() > RECORD_BYTES_MAX {
             return Err("too large to be the record of a share".to_owned());

@@ -1,5 +1,5 @@
-//! One shared directory as it lies on the disk: a line of JSON and then the listing. Self-checking, for the listing's
-//! manifest must have the id the file is named after, and the pack's the one in the listing.
+//! The stored record of a shared directory: a line of JSON, then the listing. It checks itself: the listing's manifest
+//! must have the id that the record is named after, and the pack's manifest the id in the listing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,19 +15,19 @@ use crate::files::hashing::manifest_of_bytes;
 use crate::files::{FileIdentity, PackFiles};
 use crate::upload::Held;
 
-/// A listing, and before it the times of 262,144 files and 16,384 chunk hashes in base64, which are 5 MB.
+/// The largest record: a listing, and before it up to 5 MB for the times of 262,144 files and 16,384 chunk hashes.
 const RECORD_BYTES_MAX: u64 = LISTING_BYTES_MAX as u64 + (8 << 20);
 const VERSION: u32 = 1;
-/// Bytes of one file's time: seconds and nanoseconds.
+/// The length of one file's time in bytes: seconds and nanoseconds.
 const TIME_LEN: usize = 8 + 4;
 
-/// A shared directory and what its files were when they were hashed.
+/// A shared directory, and the identities of its files when they were hashed.
 pub(in crate::shares) struct TreeRecord {
     pub(in crate::shares) listing: Arc<[u8]>,
     pub(in crate::shares) listing_manifest: Arc<Manifest>,
     pub(in crate::shares) pack_manifest: Arc<Manifest>,
     pub(in crate::shares) files: Arc<PackFiles>,
-    /// Of the directory, for others.
+    /// The name of the directory for other members.
     pub(in crate::shares) name: String,
     pub(in crate::shares) added_at: u64,
 }
@@ -39,9 +39,9 @@ struct Stored {
     path: StoredPath,
     name: String,
     added_at: u64,
-    /// Of the pack.
+    /// The chunk hashes of the pack.
     chunk_hashes: String,
-    /// Of the last change of each file's content, in the order of the listing, [`TIME_LEN`] bytes each.
+    /// The time of the last change of each file, in the order of the listing, [`TIME_LEN`] bytes each.
     times: String,
 }
 
@@ -50,13 +50,13 @@ impl TreeRecord {
         format!("{}{LISTING_SUFFIX}", self.name)
     }
 
-    /// The listing, on offer.
+    /// Returns the listing, ready to be served.
     pub(super) fn held(&self) -> Arc<Held> {
         let (manifest, root) = (Arc::clone(&self.listing_manifest), self.files.root().to_owned());
         Held::listing(manifest, root, Arc::clone(&self.listing), self.listing_name())
     }
 
-    /// The pack, on offer.
+    /// Returns the pack, ready to be served.
     pub(super) fn pack(&self) -> Arc<Held> {
         let name = format!("{}{PACK_SUFFIX}", self.name);
         Held::pack(Arc::clone(&self.pack_manifest), Arc::clone(&self.files), name)
@@ -78,7 +78,7 @@ impl TreeRecord {
         bytes
     }
 
-    /// Reads a record back; the error is a clause for a message.
+    /// Reads a record. The error is a clause for a message.
     pub(super) fn load(file: &Path) -> Result<Self, String> {
         if fs::metadata(file).map_err(|e| e.to_string())?.len() > RECORD_BYTES_MAX {
             return Err("too large to be the record of a share".to_owned());
@@ -129,12 +129,12 @@ fn time_bytes(identity: FileIdentity) -> [u8; TIME_LEN] {
     let mut bytes = [0; TIME_LEN];
     let (seconds, nanoseconds) = bytes.split_at_mut(8);
     seconds.copy_from_slice(&identity.modified_s.to_be_bytes());
-    // Below a thousand million, whatever the type says.
+    // Nanoseconds are below 10^9, so they fit 32 bits.
     nanoseconds.copy_from_slice(&(identity.modified_ns as u32).to_be_bytes());
     bytes
 }
 
-/// One time for each file; `None` for more or fewer.
+/// Combines a collection with one time for each file. `None` for more or fewer times.
 fn files(root: PathBuf, collection: &Collection, times: &[u8]) -> Option<PackFiles> {
     let (times, rest) = times.as_chunks::<TIME_LEN>();
     if !rest.is_empty() || times.len() != collection.file_count() {

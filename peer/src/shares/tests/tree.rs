@@ -9,7 +9,7 @@ use peernet_engine::ids::ChunkHash;
 
 use super::*;
 use crate::files::hashing::{hash_tree, manifest_of_bytes, walk};
-use crate::upload::Standing;
+use peernet_engine::access::KnownVisibility;
 
 const CHUNK: usize = 1 << 20;
 
@@ -111,7 +111,7 @@ fn a_changed_file_ends_the_whole_share_for_good_and_is_named() {
 }
 
 #[test]
-fn a_vanished_file_takes_the_directory_away_until_it_is_back() {
+fn a_missing_file_suspends_the_directory_until_it_is_back() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (listing, pack) = tree.share(&shares);
@@ -133,7 +133,7 @@ fn a_vanished_file_takes_the_directory_away_until_it_is_back() {
 }
 
 #[test]
-fn what_is_added_later_changes_nothing_until_the_directory_is_shared_again() {
+fn a_file_added_later_counts_when_the_directory_is_reshared() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let before = tree.share(&shares);
@@ -148,7 +148,7 @@ fn what_is_added_later_changes_nothing_until_the_directory_is_shared_again() {
 }
 
 #[test]
-fn a_directory_is_no_longer_shared_by_its_listing_or_by_its_pack() {
+fn a_directory_is_removed_by_its_listing_or_its_pack() {
     let tree = Tree::new();
     let shares = tree.world.open();
     for by_pack in [false, true] {
@@ -162,7 +162,7 @@ fn a_directory_is_no_longer_shared_by_its_listing_or_by_its_pack() {
 }
 
 #[test]
-fn the_same_pack_in_two_directories_or_as_a_file_lives_as_long_as_one_of_them() {
+fn a_pack_is_served_while_any_share_of_it_remains() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (one, other) = (tree.world.folder.path().join("one"), tree.world.folder.path().join("other"));
@@ -184,7 +184,7 @@ fn the_same_pack_in_two_directories_or_as_a_file_lives_as_long_as_one_of_them() 
 }
 
 #[test]
-fn a_damaged_record_of_a_directory_is_passed_over() {
+fn a_damaged_record_of_a_directory_is_ignored() {
     let tree = Tree::new();
     tree.share(&tree.world.open());
     let record = tree.world.records().remove(0);
@@ -206,7 +206,7 @@ fn a_damaged_record_of_a_directory_is_passed_over() {
 }
 
 #[test]
-fn a_downloaded_pack_goes_on_being_served_as_part_of_its_directory() {
+fn a_downloaded_pack_is_served_on_as_part_of_its_directory() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let hashed = tree.hashed(&tree.root);
@@ -220,12 +220,12 @@ fn a_downloaded_pack_goes_on_being_served_as_part_of_its_directory() {
     assert!(!shares.is_growing() && held.is_complete());
     assert_eq!((shares.list().len(), states(&shares)), (1, vec![ShareState::Ready]));
     let served = shares.held(manifest.file_hash(), None).unwrap();
-    assert!(Arc::ptr_eq(&served, &held), "whoever is connected to it stays so");
+    assert!(Arc::ptr_eq(&served, &held), "connected callers stay connected");
     assert!(is_right(&shares, (manifest.file_hash(), manifest.id())));
 }
 
 #[test]
-fn chunks_and_files_that_lie_here_are_found_and_readable() {
+fn shared_chunks_and_files_are_found_and_readable() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let alone = tree.world.write("alone", "a file alone");
@@ -286,7 +286,7 @@ fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
 }
 
 #[test]
-fn the_same_bytes_shared_from_elsewhere_stay_shared_when_one_place_changed() {
+fn a_change_at_one_path_leaves_the_same_bytes_elsewhere() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (_, pack) = tree.share(&shares);
@@ -302,7 +302,7 @@ fn held_identity(tree: &Tree) -> FileIdentity {
 }
 
 #[test]
-fn what_is_withdrawn_ends_all_that_is_made_of_it() {
+fn withdrawing_a_file_ends_every_share_made_of_it() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let root = tree.world.folder.path().join("one");
@@ -311,32 +311,32 @@ fn what_is_withdrawn_ends_all_that_is_made_of_it() {
     let (listing, pack) = tree.share_from(&shares, &root);
     let (file, other) = (tree.world.share(&shares, &root.join("a")), tree.share(&shares));
     assert_eq!(file, pack.0, "one file alone is its own pack");
-    shares.heard(Instant::now(), &[file, listing.0], &|_| false).unwrap();
-    assert_eq!(shares.standing(file), Standing::Public);
+    shares.apply_tracker_reply(Instant::now(), &[file, listing.0], &|_| false).unwrap();
+    assert_eq!(shares.visibility(file), KnownVisibility::Public);
     shares.end_withdrawn(file);
     assert!(shares.held(file, None).is_none() && shares.held(listing.0, None).is_none());
-    assert_eq!(shares.standing(file), Standing::Restricted);
+    assert_eq!(shares.visibility(file), KnownVisibility::Restricted);
     assert!(is_right(&shares, other.0) && is_right(&tree.world.open(), other.1));
     assert_eq!(tree.world.open().list().len(), 1);
 }
 
 #[test]
-fn for_whom_listing_and_pack_are_is_still_known_after_a_restart() {
+fn the_visibility_of_listing_and_pack_survives_a_restart() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (listing, pack) = tree.share(&shares);
-    let standings = |shares: &Shares| [listing, pack].map(|key| shares.standing(key.0));
-    assert_eq!(standings(&shares), [Standing::Unheard; 2]);
-    assert_eq!(standings(&tree.world.open()), [Standing::Unheard; 2]);
-    shares.heard(Instant::now(), &[listing.0, pack.0], &|file| file == pack.0).unwrap();
-    let expected = [Standing::Public, Standing::Restricted];
-    assert_eq!((standings(&shares), standings(&tree.world.open())), (expected, expected));
-    // Shared anew before the tracker was told that it had ended, it is what it was; after that nobody knows.
+    let visibilities = |shares: &Shares| [listing, pack].map(|key| shares.visibility(key.0));
+    assert_eq!(visibilities(&shares), [KnownVisibility::Unknown; 2]);
+    assert_eq!(visibilities(&tree.world.open()), [KnownVisibility::Unknown; 2]);
+    shares.apply_tracker_reply(Instant::now(), &[listing.0, pack.0], &|file| file == pack.0).unwrap();
+    let expected = [KnownVisibility::Public, KnownVisibility::Restricted];
+    assert_eq!((visibilities(&shares), visibilities(&tree.world.open())), (expected, expected));
+    // A directory that is shared again before its leases end keeps its visibility. After that it is unknown.
     shares.remove(listing.0).unwrap();
     tree.share(&shares);
-    assert_eq!(standings(&shares), expected);
+    assert_eq!(visibilities(&shares), expected);
     shares.remove(listing.0).unwrap();
-    shares.left(&[listing.0, pack.0]);
+    shares.leases_ended(&[listing.0, pack.0]);
     tree.share(&shares);
-    assert_eq!(standings(&shares), [Standing::Unheard, Standing::Restricted]);
+    assert_eq!(visibilities(&shares), [KnownVisibility::Unknown, KnownVisibility::Restricted]);
 }

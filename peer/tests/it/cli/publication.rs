@@ -32,7 +32,7 @@ fn the_publisher_is_shown_and_can_be_required() {
             .complains("has signed it");
         assert!(!stage.path("no.bin").exists());
     }
-    stage.run("carol", &["download", &hash, "--from", "alice"]).code(2).complains("a peer id is wanted");
+    stage.run("carol", &["download", &hash, "--from", "alice"]).code(2).complains("expected a peer id");
     // Whoever shares it too signs it too, and the first one stays the one that is shown.
     let (_other, _) = stage.daemon("bob");
     stage.run("bob", &["share", "b.bin"]).ok();

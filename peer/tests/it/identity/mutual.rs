@@ -7,6 +7,7 @@ use peernet::cancel::Cancel;
 use peernet::connect::Dial;
 use peernet::discovery::Source;
 use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
+use peernet::files::FileIdentity;
 use peernet::grpc::{Listen, PeerServer};
 use peernet::identity::{Identity, IdentityParts, Membership};
 use peernet::upload::{Held, Shelf, UploadLimits};

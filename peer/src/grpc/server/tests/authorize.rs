@@ -1,18 +1,18 @@
-//! What is not public is served only to who shows a grant for it, and a grant that is shown has to be right.
+//! Non-public files are served only to callers that present a grant, and a presented grant has to count.
 
 use super::*;
+use crate::access::GrantToken;
+use crate::access::testing::{Tracker, peer};
 use crate::clock::unix_now;
-use crate::grants::Grant;
-use crate::grants::testing::{Tracker, peer};
 use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, Patience, Speech, StreamEvent};
 use crate::identity::testing::{Authority, Life};
-use crate::upload::Standing;
-use crate::upload::Standing::{Public, Restricted, Unheard};
+use peernet_engine::access::KnownVisibility;
+use peernet_engine::access::KnownVisibility::{Public, Restricted, Unknown};
 
 /// One file, for whomever it is.
 struct Door {
     held: Arc<Held>,
-    standing: Mutex<Standing>,
+    visibility: Mutex<KnownVisibility>,
 }
 
 impl Shelf for Door {
@@ -20,10 +20,10 @@ impl Shelf for Door {
         One(Arc::clone(&self.held)).held(file_hash, id)
     }
 
-    fn standing(&self, file_hash: FileHash) -> Standing {
+    fn visibility(&self, file_hash: FileHash) -> KnownVisibility {
         // As of a node that shares nothing else.
         let is_it = file_hash == self.held.manifest().file_hash();
-        if is_it { *self.standing.lock().unwrap() } else { Standing::Unheard }
+        if is_it { *self.visibility.lock().unwrap() } else { Unknown }
     }
 
     fn spoiled(&self, _: &Held) {}
@@ -41,20 +41,20 @@ struct Swarm {
 }
 
 impl Swarm {
-    fn new(standing: Standing) -> Self {
+    fn new(visibility: KnownVisibility) -> Self {
         let (authority, tracker) = (Authority::new(), Tracker::new());
         let membership = authority.member(1);
-        membership.take_signers(tracker.signers());
+        membership.replace_tracker_keys(tracker.keys());
         let scene = scene(3 * MIB, 1 << 20);
-        let door = Arc::new(Door { held: Arc::clone(&scene.held), standing: Mutex::new(standing) });
+        let door = Arc::new(Door { held: Arc::clone(&scene.held), visibility: Mutex::new(visibility) });
         let listen = Listen::tls("127.0.0.1:0", Arc::clone(&membership)).and_plaintext("127.0.0.1:0");
         let shelf = Arc::clone(&door) as Arc<dyn Shelf>;
         let server = PeerServer::start(listen, shelf, UploadLimits::default()).unwrap();
         Self { authority, tracker, membership, door, scene: Scene { server, ..scene } }
     }
 
-    fn is_now(&self, standing: Standing) {
-        *self.door.standing.lock().unwrap() = standing;
+    fn is_now(&self, visibility: KnownVisibility) {
+        *self.door.visibility.lock().unwrap() = visibility;
     }
 
     fn client(&self) -> Client {
@@ -63,17 +63,17 @@ impl Swarm {
     }
 
     /// A right one for this long.
-    fn grant(&self, seconds: u64) -> Grant {
+    fn grant(&self, seconds: u64) -> GrantToken {
         let claims = Tracker::claims(peer(2), self.scene.file_hash(), unix_now() + seconds);
         signed(&self.tracker, &claims)
     }
 
     /// What becomes of a `Fetch` and of a `GetManifest` call that show this: both the same.
-    fn asked(&self, grant: Option<&Grant>) -> Result<(), String> {
+    fn asked(&self, grant: Option<&GrantToken>) -> Result<(), String> {
         self.asked_of(self.scene.file_hash(), grant)
     }
 
-    fn asked_of(&self, file_hash: FileHash, grant: Option<&Grant>) -> Result<(), String> {
+    fn asked_of(&self, file_hash: FileHash, grant: Option<&GrantToken>) -> Result<(), String> {
         let client = self.client();
         let manifest = client
             .manifest(file_hash, None, grant, Patience { timeout: 20 * SECOND, cancel: &Cancel::new() })
@@ -90,8 +90,8 @@ impl Swarm {
     }
 }
 
-fn signed(tracker: &Tracker, claims: &peernet_protos::claims::GrantClaims) -> Grant {
-    Grant { text: tracker.sign(claims), expires_at: claims.exp, renew_at: u64::MAX }
+fn signed(tracker: &Tracker, claims: &peernet_protos::claims::GrantClaims) -> GrantToken {
+    GrantToken { text: tracker.sign(claims), expires_at: claims.exp, renew_at: u64::MAX }
 }
 
 /// Why the call ended.
@@ -106,7 +106,7 @@ fn end_of(call: &mut FetchCall, orders: &mut CommandReceiver) -> String {
 }
 
 #[test]
-fn without_a_grant_a_closed_file_is_not_there() {
+fn without_a_grant_a_restricted_file_seems_absent() {
     let swarm = Swarm::new(Restricted);
     let unknown = swarm.asked_of(FileHash([9; 32]), None).unwrap_err();
     assert_eq!(swarm.asked(None).unwrap_err(), unknown);
@@ -120,7 +120,7 @@ fn without_a_grant_a_closed_file_is_not_there() {
         assert!(error.contains("does not share that file"), "{error}");
     }
     swarm.asked(Some(&swarm.grant(60))).unwrap();
-    swarm.is_now(Unheard);
+    swarm.is_now(Unknown);
     assert_eq!(swarm.asked(None).unwrap_err(), unknown);
     swarm.asked(Some(&swarm.grant(60))).unwrap();
     swarm.is_now(Public);
@@ -129,7 +129,7 @@ fn without_a_grant_a_closed_file_is_not_there() {
 }
 
 #[test]
-fn a_grant_in_plaintext_is_nobodys() {
+fn a_grant_in_plaintext_does_not_count() {
     let swarm = Swarm::new(Restricted);
     let client = Client::new(swarm.scene.server.plaintext_addr().unwrap(), &Speech::Plaintext, 5 * SECOND);
     let patience = Patience { timeout: 20 * SECOND, cancel: &Cancel::new() };
@@ -138,20 +138,20 @@ fn a_grant_in_plaintext_is_nobodys() {
 }
 
 #[test]
-fn a_wrong_grant_is_refused_with_words_whether_the_file_is_closed_here_or_not() {
-    for standing in [Restricted, Unheard, Public] {
-        let swarm = Swarm::new(standing);
+fn a_wrong_grant_is_refused_with_its_reason() {
+    for visibility in [Restricted, Unknown, Public] {
+        let swarm = Swarm::new(visibility);
         let (file, soon) = (swarm.scene.file_hash(), unix_now() + 60);
         let of = |claims| signed(&swarm.tracker, &claims);
-        let bent = Grant { text: swarm.grant(60).text + "A", ..swarm.grant(60) };
+        let bent = GrantToken { text: swarm.grant(60).text + "A", ..swarm.grant(60) };
         let access = swarm.tracker.sign_as("JWT", &Tracker::claims(peer(2), file, soon));
         for (grant, expected) in [
-            (of(Tracker::claims(peer(3), file, soon)), "another account's"),
+            (of(Tracker::claims(peer(3), file, soon)), "for another account"),
             (of(Tracker::claims(peer(2), FileHash([9; 32]), soon)), "for another file"),
             (of(Tracker::claims(peer(2), file, unix_now())), "has expired"),
             (bent, ""),
-            (Grant { text: access, ..swarm.grant(60) }, "is no grant"),
-            (Grant { text: "x".repeat(5_000), ..swarm.grant(60) }, "is no grant"),
+            (GrantToken { text: access, ..swarm.grant(60) }, "is not a grant"),
+            (GrantToken { text: "x".repeat(5_000), ..swarm.grant(60) }, "is not a grant"),
         ] {
             let refused = swarm.asked(Some(&grant)).unwrap_err();
             assert!(refused.starts_with("refused: ") && refused.contains(expected), "{expected}: {refused}");
@@ -162,7 +162,7 @@ fn a_wrong_grant_is_refused_with_words_whether_the_file_is_closed_here_or_not() 
 }
 
 #[test]
-fn a_grant_from_when_the_file_was_public_ends_with_that() {
+fn a_grant_from_public_times_ends_with_the_restriction() {
     let swarm = Swarm::new(Public);
     let mut claims = Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60);
     claims.public = true;
@@ -175,14 +175,14 @@ fn a_grant_from_when_the_file_was_public_ends_with_that() {
     assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
     swarm.is_now(Restricted);
     for refused in [swarm.asked(Some(&grant)).unwrap_err(), end_of(&mut call, &mut orders)] {
-        assert!(refused.contains("from when the file was public"), "{refused}");
+        assert!(refused.contains("was issued while the file was public"), "{refused}");
     }
-    swarm.is_now(Unheard);
+    swarm.is_now(Unknown);
     swarm.asked(Some(&grant)).unwrap();
 }
 
 #[test]
-fn a_grant_of_an_unknown_key_is_asked_about_and_a_public_file_served_meanwhile() {
+fn an_unknown_key_is_requested_while_public_files_are_served() {
     let swarm = Swarm::new(Public);
     let other = Tracker::new();
     let grant = signed(&other, &Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60));
@@ -194,12 +194,12 @@ fn a_grant_of_an_unknown_key_is_asked_about_and_a_public_file_served_meanwhile()
     assert!(failed.contains("not known here yet") && !failed.starts_with("refused"), "{failed}");
     let absent = Tracker::claims(peer(2), FileHash([9; 32]), unix_now() + 60);
     assert_eq!(swarm.asked_of(FileHash([9; 32]), Some(&signed(&other, &absent))).unwrap_err(), failed);
-    swarm.membership.take_signers(other.signers());
+    swarm.membership.replace_tracker_keys(other.keys());
     swarm.asked(Some(&grant)).unwrap();
 }
 
 #[test]
-fn a_call_ends_with_its_grant_or_when_its_file_is_closed() {
+fn a_call_ends_with_its_grant_or_when_its_file_is_restricted() {
     let swarm = Swarm::new(Restricted);
     let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
     let (_commands, mut orders) = crate::grpc::commands();
@@ -216,7 +216,7 @@ fn a_call_ends_with_its_grant_or_when_its_file_is_closed() {
 }
 
 #[test]
-fn version_1_s_call_gets_what_is_public_whatever_it_shows_and_waits_for_no_turn_where_it_is_refused() {
+fn version_1_gets_public_files_only_and_is_refused_at_once() {
     let swarm = Swarm::new(Restricted);
     // One chunk a minute or so: what had to wait for its turn would be late.
     swarm.scene.server.set_rate_max(Some(Rate::new(16 << 10).unwrap()));
@@ -238,14 +238,14 @@ fn version_1_s_call_gets_what_is_public_whatever_it_shows_and_waits_for_no_turn_
 }
 
 #[test]
-fn a_newer_grant_carries_a_call_on_and_a_wrong_one_ends_it() {
+fn a_newer_grant_continues_a_call_and_a_wrong_one_ends_it() {
     let swarm = Swarm::new(Restricted);
     let (client, manifest) = (swarm.client(), swarm.scene.held.manifest());
     let (_commands, mut orders) = crate::grpc::commands();
     let first = swarm.grant(2);
     let mut call = client.fetch(swarm.scene.file_hash(), manifest.id(), Some(&first)).unwrap();
     assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
-    call.show(&swarm.grant(60));
+    call.present(&swarm.grant(60));
     // Asks for one chunk after the other until the first grant is over for more than a look of the server's.
     while unix_now() <= first.expires_at {
         call.want(&[ChunkIndex(0)]);
@@ -258,7 +258,7 @@ fn a_newer_grant_carries_a_call_on_and_a_wrong_one_ends_it() {
             }
         }
     }
-    call.show(&signed(&swarm.tracker, &Tracker::claims(peer(3), swarm.scene.file_hash(), unix_now() + 60)));
+    call.present(&signed(&swarm.tracker, &Tracker::claims(peer(3), swarm.scene.file_hash(), unix_now() + 60)));
     let ended = end_of(&mut call, &mut orders);
-    assert!(ended.contains("another account's"), "{ended}");
+    assert!(ended.contains("for another account"), "{ended}");
 }

@@ -1,4 +1,4 @@
-//! A tracker's signing key, for tests.
+//! A tracker that signs grants, for tests.
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use peernet_engine::ids::{FileHash, PeerId};
@@ -7,7 +7,7 @@ use rcgen::{KeyPair, PKCS_ED25519};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::Signers;
+use super::TrackerKeys;
 
 pub(crate) fn peer(number: u8) -> PeerId {
     PeerId::from_random([number; 16])
@@ -17,13 +17,14 @@ pub(crate) fn file(number: u8) -> FileHash {
     FileHash([number; 32])
 }
 
+/// A tracker, as far as grants are concerned: its signing key.
 pub(crate) struct Tracker {
     key: KeyPair,
 }
 
 impl Tracker {
     pub(crate) fn new() -> Self {
-        Self { key: KeyPair::generate_for(&PKCS_ED25519).expect("what rcgen is asked for is sound") }
+        Self { key: KeyPair::generate_for(&PKCS_ED25519).expect("rcgen supports Ed25519") }
     }
 
     pub(crate) fn claims(peer: PeerId, file: FileHash, exp: u64) -> GrantClaims {
@@ -44,7 +45,7 @@ impl Tracker {
     pub(crate) fn sign_as(&self, typ: &str, claims: &GrantClaims) -> String {
         let header = Header { typ: Some(typ.to_owned()), kid: Some(self.id()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(&self.key.serialize_der());
-        peernet_protos::tokens::encode(&header, claims, &key).expect("our own key signs our own claims")
+        jsonwebtoken::encode(&header, claims, &key).expect("an Ed25519 key signs any claims")
     }
 
     fn id(&self) -> String {
@@ -60,12 +61,12 @@ impl Tracker {
         self.key_set_named(&self.id())
     }
 
-    pub(crate) fn signers(&self) -> Signers {
-        Signers::parse(&self.key_set()).expect("as it is written here")
+    pub(crate) fn keys(&self) -> TrackerKeys {
+        TrackerKeys::parse(&self.key_set()).expect("key_set prints a valid key set")
     }
 
-    /// This one's key under the other's name.
-    pub(crate) fn signers_named(&self, other: &Self) -> Signers {
-        Signers::parse(&self.key_set_named(&other.id())).expect("as it is written here")
+    /// This tracker's key under the other tracker's key id.
+    pub(crate) fn keys_named(&self, other: &Self) -> TrackerKeys {
+        TrackerKeys::parse(&self.key_set_named(&other.id())).expect("key_set_named prints a valid key set")
     }
 }
