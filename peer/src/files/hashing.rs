@@ -1,7 +1,8 @@
-//! The manifest of a local file, or of a directory's files as one, from one read of it.
+//! Computes the manifest of a local file, or of a directory's files as one pack, and reads each byte once.
 //!
-//! One thread reads and others hash the same buffers, so that a byte is read once and hashed twice: in one pass where the
-//! processor can, see `digest`, and otherwise on as many cores as there are.
+//! One thread reads, and others hash the same buffers. Each byte goes into two digests, the chunk's and the whole file's.
+//! Processors with SHA instructions compute both in one pass, see `digest`. On other processors the chunks are hashed on
+//! several cores.
 
 pub(crate) mod digest;
 mod pipeline;
@@ -23,39 +24,39 @@ use crate::files::FileIdentity;
 pub(crate) use tree::{HashedTree, hash_tree, manifest_of_bytes};
 pub(crate) use walk::{Found, Walked, walk};
 
-/// How far a hashing is.
+/// The progress of hashing a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HashProgress {
-    /// Bytes read and hashed.
+    /// The number of bytes read so far.
     pub done: u64,
-    /// Bytes of the file.
+    /// The number of bytes in total.
     pub total: u64,
 }
 
-/// Why a file has no manifest.
+/// Why a manifest cannot be computed.
 #[derive(Debug)]
 pub enum HashError {
-    /// It cannot be opened or read.
+    /// The file cannot be opened or read.
     Io {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
-    /// It is a folder, a pipe or a device.
+    /// The path is a folder, a pipe or a device.
     NotAFile(PathBuf),
-    /// It changed while it was read; hash it again when it is at rest.
+    /// The file changed while it was read. It can be hashed again when it no longer changes.
     Changed(PathBuf),
-    /// It does not fit a manifest.
+    /// The file is too large for a manifest.
     TooLarge(ManifestError),
-    /// It lies in a directory that is to be shared, and cannot be part of a collection under this name.
+    /// A file or folder has a name that a collection does not permit.
     Name {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What is wrong with its name.
+        /// The reason.
         why: PathError,
     },
-    /// The directory does not fit a collection.
+    /// The directory exceeds the limits of a collection.
     Collection(CollectionError),
     /// [`Cancel::cancel`] was called.
     Cancelled,
@@ -77,9 +78,10 @@ impl fmt::Display for HashError {
 
 impl std::error::Error for HashError {}
 
-/// Hashes the file at `path`: where both digests of a byte cannot be had in one pass, with up to `workers` threads for its
-/// chunks beside one for the whole (0 is taken as 1).
-/// `progress` is called on this thread, at most once per chunk.
+/// Hashes the file at `path`. `progress` is called on this thread, at most once per chunk.
+///
+/// On processors without SHA instructions, up to `workers` threads (0 counts as 1) hash chunks beside the thread that
+/// hashes the whole file.
 pub fn hash_file(
     path: &Path,
     workers: usize,
@@ -89,7 +91,7 @@ pub fn hash_file(
     hash_file_identified(path, workers, progress, cancel).map(|(manifest, _)| manifest)
 }
 
-/// As [`hash_file`], and says what the file's identity was, before and after alike.
+/// As [`hash_file`], and returns the identity that the file had before and after.
 pub fn hash_file_identified(
     path: &Path,
     workers: usize,
@@ -97,7 +99,7 @@ pub fn hash_file_identified(
     cancel: &Cancel,
 ) -> Result<(Manifest, FileIdentity), HashError> {
     let io_error = |error| HashError::Io { path: path.to_owned(), error };
-    // A pipe would block the open for ever, so what it is comes first.
+    // To open a pipe would block for ever, so the kind of the file is checked first.
     if !std::fs::metadata(path).map_err(io_error)?.is_file() {
         return Err(HashError::NotAFile(path.to_owned()));
     }

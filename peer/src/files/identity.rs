@@ -1,50 +1,50 @@
-//! How a file is known to be the one that was hashed, without reading it again.
+//! The identity of a file: how to recognise the file that was hashed without reading it again.
 
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Size and time of the last change. A file with another identity than at its hashing is not served.
+/// Size and time of the last change. A file is served only while its identity is that of the time it was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileIdentity {
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Seconds since 1970-01-01 UTC of the last change of its content.
+    /// The last change of its content: whole seconds since 1970-01-01 UTC.
     pub modified_s: i64,
-    /// Nanoseconds beside them.
+    /// The nanoseconds of that time, below 10^9.
     pub modified_ns: i64,
 }
 
 impl FileIdentity {
-    /// Of an open file.
+    /// Returns the identity that these metadata give.
     pub fn of(metadata: &Metadata) -> Self {
         Self { size: metadata.size(), modified_s: metadata.mtime(), modified_ns: metadata.mtime_nsec() }
     }
 
-    /// Of what `path` leads to.
+    /// Returns the identity of the file at `path`. Links are followed.
     pub fn of_path(path: &Path) -> std::io::Result<Self> {
         Ok(Self::of(&std::fs::metadata(path)?))
     }
 }
 
-/// What became of a file that was hashed, or of the first of several that is not what it was.
+/// The result of checking a file that was hashed, or the first bad result of several files.
 #[derive(Debug)]
 pub(crate) enum Look {
-    /// It is as it was.
+    /// The file is as it was.
     Same,
-    /// It has another identity.
+    /// The file has another identity.
     Changed(PathBuf),
-    /// It has the same identity and other bytes, as someone found who read it. `None`: one of several files has.
+    /// The file has the same identity but other bytes, which a reader found. `None`: it is one of several files.
     Altered(Option<PathBuf>),
-    /// It is not there.
+    /// The file does not exist.
     Gone(PathBuf),
-    /// Nobody can say.
+    /// The file cannot be checked.
     Unreadable(PathBuf, io::Error),
 }
 
 impl Look {
-    /// Of what `path` is or leads to, as the caller found it.
+    /// Compares the metadata that the caller found at `path`.
     pub(crate) fn at(path: &Path, identity: FileIdentity, found: io::Result<Metadata>) -> Self {
         match found.map(|metadata| FileIdentity::of(&metadata)) {
             Ok(now) if now == identity => Self::Same,

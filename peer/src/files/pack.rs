@@ -1,7 +1,7 @@
-//! The pack of a shared directory: one file for others, whose bytes lie in many files here.
+//! The pack of a shared directory: one file for other peers, whose bytes lie in many files here.
 //!
-//! Every file is checked to be the one that was hashed each time some of it was read, as single files are. Few files are
-//! open at once, however many there are.
+//! After each read from a file, the file is checked to be the one that was hashed. Few files are open at once, however
+//! many there are.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,10 +13,10 @@ use peernet_engine::collection::{Collection, Layout, Segment};
 
 use super::{FileIdentity, Look, ReadError, check_identity, read_exact};
 
-/// Files of one pack open at once beside those being read: opening one again costs microseconds, and descriptors are few.
+/// The files of one pack that are kept open. To open a file again costs microseconds, and descriptors are scarce.
 const OPEN_FILES_MAX: usize = 4;
 
-/// The files of a shared directory, by the place of each entry in its listing.
+/// The files of a shared directory, in the order of the entries of its listing.
 pub struct PackFiles {
     root: PathBuf,
     files: Vec<PackFile>,
@@ -29,7 +29,7 @@ struct PackFile {
     identity: Option<FileIdentity>,
 }
 
-/// Why bytes of a pack cannot be read, and which file's they are.
+/// Why bytes of a pack cannot be read, and the file that they are from.
 #[derive(Debug)]
 pub(crate) struct PackError {
     pub(crate) path: PathBuf,
@@ -37,7 +37,7 @@ pub(crate) struct PackError {
 }
 
 impl PackFiles {
-    /// Of these entries, each with its path and, for a file, what it was when it was hashed; and of the pack's chunk size.
+    /// Combines entries, each with its path and, for a file, its identity when it was hashed. `chunk_size` is the pack's.
     pub(crate) fn new(
         root: PathBuf,
         entries: impl IntoIterator<Item = (Box<str>, Option<FileIdentity>)>,
@@ -49,7 +49,7 @@ impl PackFiles {
         Self { root, files, layout }
     }
 
-    /// Of a directory that was just made what the listing says, as it lies there now.
+    /// Reads the identities of the files of a directory that was just made as the listing says.
     pub fn of(root: &Path, collection: &Collection) -> io::Result<Self> {
         let one = |entry: &peernet_engine::collection::Entry| {
             let identity = match entry.file() {
@@ -62,29 +62,29 @@ impl PackFiles {
         Ok(Self::new(root.to_owned(), entries, collection.pack.chunk_size))
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Where each file's bytes are in the pack.
+    /// Returns where each file's bytes lie in the pack.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
 
-    /// The file that `len` bytes of the pack from `offset` on lie in; `None` for several.
+    /// Returns the file that `len` bytes of the pack from `offset` on lie in; `None` if they lie in several.
     pub(crate) fn only_file_in(&self, offset: u64, len: u64) -> Option<PathBuf> {
         let mut entries = self.layout.segments(offset, len).map(|segment| segment.entry);
         let first = entries.next()?;
         entries.all(|entry| entry == first).then(|| self.root.join(&*self.files[first].path))
     }
 
-    /// What each file was when it was hashed; `None` for a folder.
+    /// Returns the identity of each file when it was hashed; `None` for a folder.
     pub(crate) fn identities(&self) -> impl Iterator<Item = Option<FileIdentity>> + '_ {
         self.files.iter().map(|file| file.identity)
     }
 
-    /// What became of the files: the first that has changed, or else the first that is not there.
+    /// Checks all files. Returns the first that has changed, or else the first that is gone or unreadable.
     pub(crate) fn look(&self) -> Look {
         let mut missing = None;
         for file in &self.files {
@@ -108,7 +108,7 @@ fn identity_of(path: &Path, size: u64) -> io::Result<FileIdentity> {
     }
 }
 
-/// A pack to read from, with a few of its files open. Shared by all who read it at the same time.
+/// A pack that is being read, with a few of its files open. All of its readers share it.
 pub(crate) struct OpenPack {
     files: Arc<PackFiles>,
     open: Mutex<Vec<(usize, Arc<File>)>>,
@@ -123,7 +123,7 @@ impl OpenPack {
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), PackError> {
         let mut rest = buffer;
         for segment in self.files.layout.segments(offset, rest.len() as u64) {
-            // No longer than the buffer.
+            // A segment is no longer than the buffer, so its length fits a usize.
             let (bytes, after) = rest.split_at_mut(segment.len as usize);
             self.read_segment(segment, bytes).map_err(|error| PackError { path: self.path(segment.entry), error })?;
             rest = after;
@@ -158,7 +158,7 @@ impl OpenPack {
         open.iter().find(|(known, _)| *known == entry).map(|(_, file)| Arc::clone(file))
     }
 
-    /// Keeps a file open whose end was not read yet.
+    /// Keeps a file open unless its end has been read.
     fn keep(&self, segment: Segment, file: Arc<File>, size: u64) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|(known, _)| *known != segment.entry);
@@ -171,7 +171,8 @@ impl OpenPack {
     }
 }
 
-/// Opens a file and nothing else: a pipe in its place must not hold the thread, and a link leads somewhere else.
+/// Opens a file without blocking and without following a link. A pipe in its place must not hold the thread, and a link
+/// would lead to another file.
 fn open_here(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)
 }
@@ -208,7 +209,7 @@ mod tests {
             OpenPack::new(Arc::new(PackFiles::new(self.folder.path().to_owned(), entries, CHUNK as u32)))
         }
 
-        /// What the layout promises, put together by hand.
+        /// The bytes of the pack that the layout promises.
         fn pack(&self) -> Vec<u8> {
             let [a, b, c, d] = [0, 1, 2, 3].map(|i| &self.files[i].1[..]);
             [&b[..2 * CHUNK], d, a, &b[2 * CHUNK..], c].concat()
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn any_range_is_put_together_from_the_files_it_lies_in() {
+    fn any_range_reads_from_the_files_it_lies_in() {
         let tree = Tree::new();
         let (pack, expected) = (tree.open(), tree.pack());
         assert!(read(&pack, 0, expected.len()).unwrap() == expected);
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changed_vanished_or_became_a_link_is_named() {
+    fn a_changed_missing_or_linked_file_is_named() {
         let tree = Tree::new();
         let aside = tree.path("aside");
         let check = |spoil: &dyn Fn(&Path), looks: fn(Look) -> Option<PathBuf>| {

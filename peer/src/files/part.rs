@@ -1,9 +1,8 @@
-//! A download in progress on the disk: the part, a file or a tree of them, which chunks of it are whole, and the journal
-//! beside it.
+//! The part: a download in progress on the disk, as one file or a tree of files, with its complete chunks and its journal.
 //!
-//! Two sources may send the same chunk at once when one is slow. So that a wrong byte of one never lands in what the
-//! other got right, one writer at a time has the chunk's claim; another gathers its bytes in memory, within the node's
-//! bound on it, and writes them in one go if it is done first.
+//! Two sources may send the same chunk at once if one is slow. A wrong byte of one must never overwrite a right byte of
+//! the other. So one writer at a time has the chunk's claim. Another writer gathers its bytes in memory, within the
+//! node's limit, and writes them at once if it finishes first.
 
 mod journal;
 mod storage;
@@ -29,10 +28,10 @@ pub(crate) use tree::{Proof, Selected, Tree};
 #[cfg(test)]
 pub(crate) use tree::{many_files, open_without_writers};
 
-/// Locks over claims; enough that two sources rarely meet at one.
+/// The number of locks over claims: so many that two sources rarely wait for the same one.
 const STRIPES: usize = 32;
 
-/// Who writes a chunk: a number per connection.
+/// The connection that writes a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WriterId(pub(crate) u64);
 
@@ -47,25 +46,25 @@ impl Claim {
     }
 }
 
-/// Where the bytes of a chunk go until all of them are right.
+/// The destination of a chunk's bytes until all of them are verified.
 enum Place {
     Undecided,
     Storage,
     Memory(Gathered),
 }
 
-/// What became of an attempt to claim a chunk.
+/// The result of an attempt to claim a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Claimed {
-    /// It is ours to write.
+    /// The writer has the claim.
     Yes,
-    /// Someone else is writing it.
+    /// Another writer has the claim.
     Taken,
-    /// It is whole already.
+    /// The chunk is complete already.
     Done,
 }
 
-/// The part. Invariant: the bytes of a chunk that is done never change.
+/// The part of one download. Invariant: the bytes of a complete chunk never change.
 pub(crate) struct Part {
     storage: Storage,
     path: PathBuf,
@@ -74,7 +73,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// Opens or makes the file and locks it against other processes. `None` when another one has it.
+    /// Opens or creates the file, and locks it against other processes. `None` if another process has locked it.
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         if !try_lock(&file)? {
@@ -83,7 +82,7 @@ impl Part {
         Ok(Some(Self::with(path, Storage::File(Arc::new(file)))))
     }
 
-    /// The same for the folder of a directory's download.
+    /// As [`Part::open`], for the folder of a directory's download.
     pub(crate) fn open_tree(path: &Path, selected: Selected) -> io::Result<Option<Self>> {
         let tree = Tree::open(path, selected)?;
         Ok(tree.map(|tree| Self::with(path, Storage::Tree(Arc::new(tree)))))
@@ -94,7 +93,7 @@ impl Part {
         Self { storage, path: path.to_owned(), stripes, memory: Memory::default() }
     }
 
-    /// Second writers' bytes count towards this, with whatever else does.
+    /// Sets the memory limit that bytes of second writers count towards.
     pub(crate) fn within(mut self, memory: &Memory) -> Self {
         self.memory = memory.clone();
         self
@@ -108,7 +107,7 @@ impl Part {
         &self.path
     }
 
-    /// Begins anew with these chunks whole, for one manifest; no writer is at work.
+    /// Forgets all claims and marks these chunks as complete. No writer may be active.
     pub(crate) fn reset(&self, done: impl Iterator<Item = ChunkIndex>) {
         for stripe in &self.stripes {
             stripe.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -118,7 +117,7 @@ impl Part {
         }
     }
 
-    /// Asks to write `chunk`.
+    /// Claims `chunk` for `writer`.
     pub(crate) fn claim(&self, chunk: ChunkIndex, writer: WriterId) -> Claimed {
         match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer, Place::Undecided)) {
             Claim::Done => Claimed::Done,
@@ -127,7 +126,7 @@ impl Part {
         }
     }
 
-    /// Writes `bytes` of `chunk` at `offset` of the whole, as long as the claim is `writer`'s. False when it is not.
+    /// Writes `bytes` of `chunk` at `offset` of the part. Returns false if the claim is not `writer`'s.
     pub(crate) fn write(&self, chunk: ChunkIndex, writer: WriterId, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut claims = self.stripe(chunk);
         let place = match claims.get_mut(&chunk) {
@@ -137,7 +136,7 @@ impl Part {
         if matches!(place, Place::Undecided) {
             *place = self.storage.gather(offset, &self.memory)?.map_or(Place::Storage, Place::Memory);
         }
-        // The lock is kept over the write: that is what makes a chunk that is done unchangeable.
+        // The lock is held during the write. Without it, a late write could change a chunk that was just completed.
         self.put(place, bytes, offset)?;
         Ok(true)
     }
@@ -147,7 +146,7 @@ impl Part {
             if gathered.push(at, piece) {
                 return Ok(());
             }
-            // They do not come in order: then each is written where it belongs.
+            // The pieces do not come in order, so each is written to its place instead.
             let (from, bytes) = gathered.so_far();
             self.storage.write_all_at(bytes, from)?;
             *place = Place::Storage;
@@ -155,7 +154,8 @@ impl Part {
         self.storage.write_all_at(piece, at)
     }
 
-    /// `writer` wrote all of `chunk`, and it is right. False when someone else's was first, and stands.
+    /// Marks `chunk` as complete, because `writer` wrote all of it and it is verified. Returns false if another writer was
+    /// first, whose bytes stay.
     pub(crate) fn done(&self, chunk: ChunkIndex, writer: WriterId) -> bool {
         let mut claims = self.stripe(chunk);
         if !claims.get(&chunk).is_some_and(|claim| claim.is_of(writer)) {
@@ -169,7 +169,8 @@ impl Part {
         true
     }
 
-    /// All of `chunk`, right, from memory: written over whatever a slower writer has begun. False when it was done.
+    /// Writes all of a verified `chunk` over the bytes of a slower writer, and marks it as complete. Returns false if it
+    /// was complete already.
     pub(crate) fn write_whole(&self, chunk: ChunkIndex, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut claims = self.stripe(chunk);
         if matches!(claims.get(&chunk), Some(Claim::Done)) {
@@ -180,7 +181,7 @@ impl Part {
         Ok(true)
     }
 
-    /// `writer` gives up `chunk`, which then is anyone's.
+    /// Ends the claim of `writer` on `chunk`, so that any writer may claim it.
     pub(crate) fn release(&self, chunk: ChunkIndex, writer: WriterId) {
         let mut claims = self.stripe(chunk);
         if claims.get(&chunk).is_some_and(|claim| claim.is_of(writer)) {
@@ -188,7 +189,7 @@ impl Part {
         }
     }
 
-    /// Memory for a second writer's chunk; `None` when there is none left.
+    /// Reserves memory for a second writer's chunk; `None` if the limit is reached.
     pub(crate) fn spill(&self, bytes: usize) -> Option<Spill> {
         let permit = self.memory.try_take(Use::Spills, bytes)?;
         Some(Spill { _permit: permit, bytes: Vec::new() })
@@ -199,7 +200,7 @@ impl Part {
     }
 }
 
-/// Bytes of a chunk gathered in memory.
+/// The bytes of a chunk that a second writer gathers in memory.
 pub(crate) struct Spill {
     pub(crate) bytes: Vec<u8>,
     _permit: Permit,
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_writer_does_not_touch_what_is_done() {
+    fn a_late_writer_does_not_change_a_complete_chunk() {
         let (_folder, part) = part();
         let (slow, quick) = (WriterId(1), WriterId(2));
         assert_eq!(part.claim(CHUNK, slow), Claimed::Yes);
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_many_files_is_written_when_it_is_done_and_only_if_it_is() {
+    fn a_chunk_of_many_files_is_written_when_it_is_complete() {
         let (collection, pack) = many_files();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part");
@@ -267,7 +268,7 @@ mod tests {
         let mut read = vec![0; pack.len()];
         part.storage().read_exact_at(&mut read, 0).unwrap();
         assert!(read == pack);
-        // In another order than they should come they are written one by one.
+        // Pieces that come out of order are written one by one.
         let other = Part::open_tree(&folder.path().join("other"), part.storage().tree().unwrap().selected().clone());
         let other = other.unwrap().unwrap();
         std::thread::scope(|scope| {
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_released_chunk_is_anyones() {
+    fn any_writer_may_claim_a_released_chunk() {
         let (_folder, part) = part();
         assert_eq!(part.claim(CHUNK, WriterId(1)), Claimed::Yes);
         part.release(CHUNK, WriterId(2));
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn gathering_in_memory_is_bounded() {
+    fn spilled_bytes_are_bounded() {
         let (_folder, part) = part();
         let bound = crate::memory::MemoryMax::default().bytes();
         assert!(part.spill(bound).is_none());

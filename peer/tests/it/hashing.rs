@@ -18,7 +18,7 @@ fn slowly(bytes: &[u8]) -> Manifest {
 }
 
 #[test]
-fn the_manifest_is_the_same_whatever_the_size_and_the_number_of_workers() {
+fn the_manifest_does_not_depend_on_the_number_of_workers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     for len in [0, 1, MIB - 1, MIB, MIB + 1, 7 * MIB + 5] {
@@ -34,7 +34,7 @@ fn the_manifest_is_the_same_whatever_the_size_and_the_number_of_workers() {
 }
 
 #[test]
-fn what_is_no_file_or_changes_meanwhile_has_no_manifest() {
+fn other_kinds_of_files_and_changing_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     let hash = |path: &Path, progress: &mut dyn FnMut(HashProgress)| hash_file(path, 2, progress, &Cancel::new());
@@ -54,7 +54,7 @@ fn what_is_no_file_or_changes_meanwhile_has_no_manifest() {
 }
 
 #[test]
-fn a_cancelled_hashing_ends() {
+fn hashing_can_be_cancelled() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, content(9 * MIB, 1)).unwrap();

@@ -1,4 +1,4 @@
-//! Sharing directories with the embedding API: what others get is what is there, and what must not travel does not.
+//! Shares directories with the embedding API. Other peers get exactly the files, and forbidden names are refused.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -17,7 +17,7 @@ use peernet_engine::link::Kind;
 use crate::swarm::{MIB, content};
 use crate::world::World;
 
-/// Enough that a request for each would be noticed.
+/// So many files that one request for each would be noticed.
 const MANY: usize = 3_000;
 
 fn write(root: &Path, path: &str, bytes: &[u8]) {
@@ -26,7 +26,7 @@ fn write(root: &Path, path: &str, bytes: &[u8]) {
     fs::write(path, bytes).unwrap();
 }
 
-/// Everything a directory can have that travels, and what does not.
+/// A directory with all kinds of entries, shareable or not.
 fn directory(world: &World) -> PathBuf {
     let root = world.path("Datensätze 2026");
     write(&root, "big.bin", &content(3 * MIB + 11, 1));
@@ -67,7 +67,7 @@ fn unpacked(collection: &Collection, pack: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn others_get_every_file_of_a_directory_from_two_files_of_the_swarm() {
+fn listing_and_pack_carry_every_file_of_a_directory() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     alice.serve().unwrap();
@@ -100,7 +100,7 @@ fn others_get_every_file_of_a_directory_from_two_files_of_the_swarm() {
 }
 
 #[test]
-fn an_empty_directory_and_one_of_empty_files_are_shared_too() {
+fn directories_without_bytes_can_be_shared() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     alice.serve().unwrap();
@@ -116,7 +116,7 @@ fn an_empty_directory_and_one_of_empty_files_are_shared_too() {
 }
 
 #[test]
-fn a_directory_is_hashed_again_only_when_something_in_it_is_new() {
+fn a_directory_is_hashed_again_only_after_a_change() {
     let world = World::new();
     let alice = world.node("alice");
     let root = world.path("dir");
@@ -139,7 +139,7 @@ fn a_directory_is_hashed_again_only_when_something_in_it_is_new() {
 }
 
 #[test]
-fn what_changes_in_a_directory_takes_listing_and_pack_back_from_the_tracker() {
+fn a_changed_file_ends_the_leases_of_listing_and_pack() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     alice.serve().unwrap();
@@ -168,7 +168,7 @@ fn what_changes_in_a_directory_takes_listing_and_pack_back_from_the_tracker() {
 }
 
 #[test]
-fn a_directory_is_served_by_the_next_node_of_its_folder_until_it_is_unshared() {
+fn the_next_node_of_the_folder_serves_until_unshared() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     let root = world.path("dir");
@@ -190,7 +190,7 @@ fn a_directory_is_served_by_the_next_node_of_its_folder_until_it_is_unshared() {
 }
 
 #[test]
-fn what_cannot_or_must_not_travel_is_refused() {
+fn forbidden_names_and_missing_paths_are_refused() {
     let world = World::new();
     let alice = world.node("alice");
     let refused = |path: &Path| match share(&alice, path) {

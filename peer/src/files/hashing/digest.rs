@@ -1,25 +1,25 @@
-//! SHA-256 where the same bytes go into two digests: a chunk's and the whole file's.
+//! SHA-256 of the same bytes into two digests at once: a chunk's and the whole file's.
 //!
-//! One digest leaves most of a core's SHA instructions idle, because each round waits for the one before; two digests of
-//! the same bytes share the message schedule and fill each other's gaps, so that both cost hardly more than one
-//! (measured on one core: 1.57 GB/s for both, 1.58 GB/s for one). No published crate does this, so the block
-//! function for processors with SHA instructions is here, and everything else is the `sha2` crate: other processors,
-//! and the tests that compare every result.
+//! One digest leaves most of a core's SHA instructions idle, because each round waits for the one before. Two digests of
+//! the same bytes share the message schedule and fill each other's gaps. So both cost hardly more than one: on one core
+//! 1.57 GB/s for both were measured, and 1.58 GB/s for one. No published crate does this. So the block function for
+//! processors with SHA instructions is here. Other processors use the `sha2` crate, and the tests compare every result
+//! with it.
 
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;
 
 use sha2::{Digest as _, Sha256};
 
-/// Bytes of a block (FIPS 180-4, section 5.2.1).
+/// The length of a block in bytes (FIPS 180-4, section 5.2.1).
 const BLOCK: usize = 64;
-/// Read at once by [`Digest::of_range`]: small enough to stay in the cache between reading and hashing.
+/// The bytes that [`Digest::of_range`] reads at once: few enough to stay in the cache between reading and hashing.
 const PIECE_BYTES: usize = 256 << 10;
-/// FIPS 180-4, section 5.3.3.
+/// The initial state (FIPS 180-4, section 5.3.3).
 const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-/// SHA-256 of what was seen so far. A clone goes on from there on its own.
+/// A SHA-256 computation. A clone continues independently from the same state.
 #[derive(Clone)]
 pub(crate) struct Digest(Inner);
 
@@ -38,7 +38,7 @@ struct Fast {
 }
 
 impl Digest {
-    /// Of nothing yet.
+    /// Begins the digest of an empty input.
     pub(crate) fn new() -> Self {
         if is_fast() { Self(Inner::Fast(Fast::new())) } else { Self::plain() }
     }
@@ -47,7 +47,7 @@ impl Digest {
         Self(Inner::Plain(Sha256::new()))
     }
 
-    /// Of what was seen and `bytes`.
+    /// Appends bytes to the input.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Inner::Plain(hasher) => hasher.update(bytes),
@@ -55,7 +55,7 @@ impl Digest {
         }
     }
 
-    /// The same for two digests at once. Cheapest when both began at a block's boundary of the same bytes.
+    /// Appends bytes to the inputs of two digests. It is fast if both are equally far from a block's boundary.
     pub(crate) fn update_both(&mut self, other: &mut Self, bytes: &[u8]) {
         match (&mut self.0, &mut other.0) {
             (Inner::Fast(a), Inner::Fast(b)) if a.carried() == b.carried() => take([a, b], bytes),
@@ -66,13 +66,14 @@ impl Digest {
         }
     }
 
-    /// Of `len` bytes from `offset` on, read in pieces.
+    /// Returns the digest of `len` bytes from `offset` on, read in pieces.
     pub(crate) fn of_range<E>(
         offset: u64,
         len: u64,
         mut read: impl FnMut(u64, &mut [u8]) -> Result<(), E>,
     ) -> Result<[u8; 32], E> {
-        let (mut digest, mut buffer) = (Self::new(), vec![0; (PIECE_BYTES as u64).min(len) as usize]);
+        let mut digest = Self::new();
+        let mut buffer = vec![0; (PIECE_BYTES as u64).min(len) as usize];
         for at in (0..len).step_by(PIECE_BYTES) {
             let piece = &mut buffer[..(PIECE_BYTES as u64).min(len - at) as usize];
             read(offset + at, piece)?;
@@ -81,12 +82,12 @@ impl Digest {
         Ok(digest.finish())
     }
 
-    /// The end; it begins anew.
+    /// Returns the digest and begins a new one.
     pub(crate) fn take(&mut self) -> [u8; 32] {
         std::mem::replace(self, Self::new()).finish()
     }
 
-    /// The end.
+    /// Returns the digest.
     pub(crate) fn finish(self) -> [u8; 32] {
         match self.0 {
             Inner::Plain(hasher) => hasher.finalize().into(),
@@ -95,7 +96,7 @@ impl Digest {
     }
 }
 
-/// Whether two digests at once cost about as much as one here.
+/// Tells whether this processor computes two digests at about the cost of one.
 pub(crate) fn is_fast() -> bool {
     #[cfg(target_arch = "x86_64")]
     return sha_ni::is_there();
@@ -112,7 +113,7 @@ impl Fast {
         (self.bytes % BLOCK as u64) as usize
     }
 
-    /// FIPS 180-4, section 5.1.1: a one bit, zeros, and the length in bits.
+    /// Appends the padding (FIPS 180-4, section 5.1.1): a one bit, zeros, and the length in bits.
     fn finish(mut self) -> [u8; 32] {
         let bits = self.bytes.wrapping_mul(8);
         let zeros = (2 * BLOCK - 9 - self.carried()) % BLOCK;
@@ -128,7 +129,7 @@ impl Fast {
     }
 }
 
-/// The same bytes into all of these, which have carried equally much.
+/// Appends the same bytes to several digests, which carry equally many bytes.
 fn take<const N: usize>(digests: [&mut Fast; N], bytes: &[u8]) {
     let carried = digests.first().map_or(0, |digest| digest.carried());
     let fill = if carried == 0 { 0 } else { bytes.len().min(BLOCK - carried) };
@@ -136,7 +137,7 @@ fn take<const N: usize>(digests: [&mut Fast; N], bytes: &[u8]) {
     let (blocks, tail) = rest.split_at(rest.len() - rest.len() % BLOCK);
     let mut digests = digests;
     if !head.is_empty() {
-        // What each carries may differ: they need not have begun at the same place.
+        // The carried bytes may differ, because the digests may have begun at different places.
         for digest in &mut digests {
             digest.carry[carried..][..fill].copy_from_slice(head);
             if carried + fill == BLOCK {
@@ -172,7 +173,7 @@ mod tests {
         (0..len as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect()
     }
 
-    /// Both digests of `len` bytes taken in pieces, `ahead` of them into the second digest before.
+    /// Checks both digests of `len` bytes in pieces. The second digest has `ahead` other bytes before them.
     fn check(len: usize, piece: usize, ahead: usize) {
         let (before, both) = (bytes(ahead), bytes(len));
         let (mut a, mut b) = (Digest::new(), Digest::new());
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn every_length_and_piece_gives_what_sha2_gives() {
+    fn every_length_and_piece_agrees_with_sha2() {
         for len in (0..200).chain([1_000, 4_096, 65_537]) {
             for piece in [1, 3, 63, 64, 65, 128, 1_000, 70_000] {
                 for ahead in [0, 64, 5, 1 << 12] {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_goes_on_on_its_own() {
+    fn a_clone_continues_independently() {
         let mut first = Digest::new();
         first.update(b"abc");
         let mut second = first.clone();
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn without_sha_instructions_it_is_sha2() {
+    fn a_digest_without_sha_instructions_agrees() {
         let (mut a, mut b) = (Digest::plain(), Digest::new());
         a.update_both(&mut b, &bytes(777));
         assert_eq!(a.finish(), b.finish());

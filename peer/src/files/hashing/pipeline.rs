@@ -1,4 +1,4 @@
-//! Reading, and hashing twice, with a fixed number of buffers going round.
+//! The pipeline that reads a file and hashes each byte twice, with a fixed number of reused buffers.
 
 use std::fs::File;
 use std::io;
@@ -16,20 +16,20 @@ use super::{HashError, HashProgress};
 use crate::cancel::Cancel;
 use crate::files::{PackError, ReadError};
 
-/// Bytes read at once, few enough to be hashed out of the cache; chunks are whole multiples of it.
+/// The bytes that are read at once: few enough to be hashed out of the cache. Chunks are whole multiples of it.
 const PIECE_BYTES: usize = 256 << 10;
-/// Pieces between the reader and the hash of the whole: what one thread may run ahead of another.
+/// The pieces that the reader may be ahead of a hashing thread.
 pub(super) const AHEAD_MAX: usize = 16;
-/// So many waiting mean that the reader is ahead for good, and can take work off the hasher.
+/// If so many pieces wait, the reader is faster than the hasher and helps it.
 const AHEAD_FAR: usize = AHEAD_MAX / 2;
 
-/// Why [`manifest_of`] has none; the caller knows the path.
+/// Why [`manifest_of`] failed. The caller adds the path.
 pub(super) enum Failure {
     Io(io::Error),
     Shorter,
     Cancelled,
     Thread(io::Error),
-    /// One of a directory's files.
+    /// One of a directory's files cannot be read.
     OneOf(PackError),
 }
 
@@ -45,34 +45,36 @@ impl Failure {
     }
 }
 
-/// A piece of one chunk, where it lies, and whether it is the chunk's first or last.
+/// A piece of one chunk.
 #[derive(Clone)]
 pub(super) struct Piece {
     pub(super) bytes: Arc<Vec<u8>>,
     pub(super) offset: u64,
     chunk: ChunkIndex,
+    /// Whether it is the first piece of its chunk.
     first: bool,
+    /// Whether it is the last piece of its chunk.
     last: bool,
-    /// Who hashes it as part of its chunk.
+    /// The thread that hashes it as part of its chunk.
     by: By,
 }
 
-/// Whoever hashes a chunk's first piece hashes all of it.
+/// The thread that hashes a chunk. All pieces of a chunk have the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
-    /// The thread that hashes the whole, in one pass.
+    /// The thread that hashes the whole file, in the same pass.
     Hasher,
-    /// The reader has done it; at the last piece this is the result.
+    /// The reader, which has hashed it already. The last piece carries the result.
     Reader(Option<ChunkHash>),
 }
 
-/// What the hashing threads found.
+/// The digests that the hashing threads computed.
 pub(super) struct Hashes {
     pub(super) whole: FileHash,
     pub(super) chunks: Vec<ChunkHash>,
 }
 
-/// Reads `file` from the start to the size in `geometry`.
+/// Reads `file` up to the size in `geometry` and computes its manifest.
 pub(super) fn manifest_of(
     file: &File,
     geometry: Geometry,
@@ -89,8 +91,8 @@ pub(super) fn manifest_of(
     Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(|error| Failure::Io(io::Error::other(error)))
 }
 
-/// One thread computes both digests of every byte; as that still takes longer than one digest, and longer than reading, the
-/// reader hashes a chunk itself where `ahead_far` pieces wait.
+/// Hashes with one thread that computes both digests of every byte. That takes longer than reading, so the reader hashes
+/// a chunk itself if `ahead_far` pieces wait.
 fn in_one_pass(source: &mut Source<'_>, ahead_far: usize) -> Result<Hashes, Failure> {
     let (pieces, waiting) = bounded(AHEAD_MAX);
     thread::scope(|scope| {
@@ -113,7 +115,7 @@ fn in_one_pass(source: &mut Source<'_>, ahead_far: usize) -> Result<Hashes, Fail
     })
 }
 
-/// One thread computes the digest of the whole, and `workers` those of the chunks.
+/// Hashes with one thread for the whole file and `workers` threads for its chunks.
 fn side_by_side(source: &mut Source<'_>, workers: usize) -> Result<Hashes, Failure> {
     let count = source.geometry.chunk_count().0 as usize;
     let (whole, whole_pieces) = bounded::<Arc<Vec<u8>>>(AHEAD_MAX);
@@ -162,10 +164,10 @@ pub(super) fn panicked() -> Failure {
     Failure::Thread(io::Error::other("a hashing thread panicked"))
 }
 
-/// Fills a buffer from an offset on.
+/// A function that fills a buffer from an offset on.
 type Read<'a> = dyn FnMut(u64, &mut [u8]) -> Result<(), Failure> + 'a;
 
-/// What is read, and who hears of it.
+/// The input of the pipeline, and the callers' progress and stop token.
 pub(super) struct Source<'a> {
     pub(super) read: &'a mut Read<'a>,
     pub(super) geometry: Geometry,
@@ -178,15 +180,17 @@ impl Source<'_> {
         let total = self.geometry.size().0;
         let mut pool = Pool::default();
         for chunk in (0..self.geometry.chunk_count().0).map(ChunkIndex) {
-            let (start, len) = (self.geometry.offset(chunk), self.geometry.chunk_len(chunk) as usize);
+            let start = self.geometry.offset(chunk);
+            let len = self.geometry.chunk_len(chunk) as usize;
             for at in (0..len).step_by(PIECE_BYTES) {
                 if self.cancel.is_cancelled() {
                     return Err(Failure::Cancelled);
                 }
-                let (piece_len, offset) = (PIECE_BYTES.min(len - at), start + at as u64);
+                let piece_len = PIECE_BYTES.min(len - at);
+                let offset = start + at as u64;
                 let bytes = pool.fill(piece_len, &mut |bytes| (self.read)(offset, bytes))?;
-                let (first, last) = (at == 0, at + piece_len == len);
-                hand_over(Piece { bytes, offset, chunk, first, last, by: By::Hasher })?;
+                let last = at + piece_len == len;
+                hand_over(Piece { bytes, offset, chunk, first: at == 0, last, by: By::Hasher })?;
             }
             (self.progress)(HashProgress { done: start + len as u64, total });
         }
@@ -194,8 +198,8 @@ impl Source<'_> {
     }
 }
 
-/// Buffers that come back by themselves: one is free when no hasher holds it any more. There are at most as many as the
-/// queues hold, so memory is bounded.
+/// Reused buffers. A buffer is free when no hashing thread holds it any more. The queues are bounded, so the number of
+/// buffers is too.
 #[derive(Default)]
 struct Pool {
     buffers: Vec<Arc<Vec<u8>>>,
@@ -218,7 +222,9 @@ impl Pool {
 }
 
 pub(super) fn hash_both(pieces: &Receiver<Piece>) -> Hashes {
-    let (mut whole, mut chunk, mut chunks) = (Digest::new(), Digest::new(), Vec::new());
+    let mut whole = Digest::new();
+    let mut chunk = Digest::new();
+    let mut chunks = Vec::new();
     for piece in pieces {
         match piece.by {
             By::Hasher => {
@@ -266,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_ways_give_the_same_manifest() {
+    fn one_pass_and_several_threads_compute_the_same() {
         for size in [0_u64, 1, 1 << 20, (5 << 20) + 77] {
             let mut file = tempfile::tempfile().unwrap();
             let bytes: Vec<u8> = (0..size).map(|i| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();

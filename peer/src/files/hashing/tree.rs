@@ -1,8 +1,8 @@
-//! A directory's listing and its pack's manifest, from one read of its files.
+//! Computes a directory's listing and its pack's manifest, and reads each file once.
 //!
-//! The files are read in the order of the pack, each byte once: so what the listing says of a file and what the pack's
-//! manifest says of the same bytes cannot differ. One thread hashes them as the pack and its chunks, another as files and
-//! their chunks. More threads would gain nothing, for the pack's own hash is one sequence over all of them.
+//! The files are read in the order of the pack. As each byte is read once, the listing's hashes and the pack's manifest
+//! cannot disagree. One thread hashes the bytes as the pack and its chunks, another as files and their chunks. More
+//! threads would gain nothing, because the pack's own hash is one sequence over all bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,16 +27,29 @@ pub(crate) struct HashedTree {
     pub(crate) listing: Arc<[u8]>,
     /// The listing's manifest.
     pub(crate) listing_manifest: Arc<Manifest>,
-    /// The pack's.
+    /// The pack's manifest.
     pub(crate) pack_manifest: Arc<Manifest>,
-    /// Where the pack's bytes are.
+    /// The files that the pack consists of.
     pub(crate) files: Arc<PackFiles>,
 }
 
-/// What a listing says of a file, or of the pack.
-type OfFile = (FileHash, ManifestId);
+/// The hashes of a file, or of the pack, that a listing records.
+#[derive(Clone, Copy)]
+struct Ids {
+    file_hash: FileHash,
+    manifest_id: ManifestId,
+}
 
-/// Hashes what was found below `root`. `progress` is called on this thread, at most once per chunk of the pack.
+impl Ids {
+    /// Stands for hashes that are not computed yet.
+    const NONE: Self = Self { file_hash: FileHash([0; 32]), manifest_id: ManifestId([0; 32]) };
+
+    fn of(manifest: &Manifest) -> Self {
+        Self { file_hash: manifest.file_hash(), manifest_id: manifest.id() }
+    }
+}
+
+/// Hashes the files that a walk found below `root`. `progress` is called on this thread, at most once per chunk of the pack.
 pub(crate) fn hash_tree(
     root: &Path,
     walked: &Walked,
@@ -46,15 +59,14 @@ pub(crate) fn hash_tree(
     let size = |found: &Found| found.identity.map_or(0, |identity| identity.size);
     let total = walked.entries.iter().fold(0_u64, |total, found| total.saturating_add(size(found)));
     let geometry = Geometry::for_size(ByteCount(total)).map_err(HashError::TooLarge)?;
-    // Whether it fits a listing does not depend on hashes, and hashing takes a while.
-    let no_hashes = vec![(FileHash([0; 32]), ManifestId([0; 32])); walked.entries.len()];
-    listing(walked, (FileHash([0; 32]), ManifestId([0; 32])), geometry, no_hashes).map_err(HashError::Collection)?;
+    // The limits of a listing do not depend on hashes, so they are checked before the hashing, which takes a while.
+    let no_hashes = vec![Ids::NONE; walked.entries.len()];
+    listing(walked, Ids::NONE, geometry, no_hashes).map_err(HashError::Collection)?;
     let entries = walked.entries.iter().map(|found| (found.path.as_str().into(), found.identity));
     let files = Arc::new(PackFiles::new(root.to_owned(), entries, geometry.chunk_size()));
     let (hashes, of_files) = hash_files(&files, geometry, progress, cancel).map_err(|failure| failure.at(root))?;
     let pack_manifest = Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(HashError::TooLarge)?;
-    let of_pack = (pack_manifest.file_hash(), pack_manifest.id());
-    let listing = listing(walked, of_pack, geometry, of_files).map_err(HashError::Collection)?.encode();
+    let listing = listing(walked, Ids::of(&pack_manifest), geometry, of_files).map_err(HashError::Collection)?.encode();
     let listing_manifest = manifest_of_bytes(&listing).map_err(HashError::TooLarge)?;
     Ok(HashedTree {
         listing: listing.into(),
@@ -64,7 +76,7 @@ pub(crate) fn hash_tree(
     })
 }
 
-/// The manifest of what is in memory.
+/// Computes the manifest of bytes in memory.
 pub(crate) fn manifest_of_bytes(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let geometry = Geometry::for_size(ByteCount(bytes.len() as u64))?;
     let mut hasher = FileHasher::new(geometry);
@@ -74,12 +86,13 @@ pub(crate) fn manifest_of_bytes(bytes: &[u8]) -> Result<Manifest, ManifestError>
 
 fn listing(
     walked: &Walked,
-    (file_hash, manifest_id): OfFile,
+    of_pack: Ids,
     geometry: Geometry,
-    of_files: Vec<OfFile>,
+    of_files: Vec<Ids>,
 ) -> Result<Collection, CollectionError> {
+    let Ids { file_hash, manifest_id } = of_pack;
     let pack = Pack { file_hash, manifest_id, size: geometry.size(), chunk_size: geometry.chunk_size() };
-    let entry = |(found, (file_hash, manifest_id)): (&Found, OfFile)| {
+    let entry = |(found, Ids { file_hash, manifest_id }): (&Found, Ids)| {
         let file = |size| FileEntry { size: ByteCount(size), executable: found.executable, file_hash, manifest_id };
         let kind = found.identity.map_or(EntryKind::Folder, |identity| EntryKind::File(file(identity.size)));
         Entry { path: found.path.clone(), kind }
@@ -87,13 +100,13 @@ fn listing(
     Collection::new(pack, walked.entries.iter().zip(of_files).map(entry).collect())
 }
 
-/// The hashes of the pack, and of every file by its entry (of an empty file for a folder, whose are not used).
+/// Hashes the pack, and every file by its entry. An empty folder gets the hashes of an empty file, which are not used.
 fn hash_files(
     files: &Arc<PackFiles>,
     geometry: Geometry,
     progress: &mut dyn FnMut(HashProgress),
     cancel: &Cancel,
-) -> Result<(Hashes, Vec<OfFile>), Failure> {
+) -> Result<(Hashes, Vec<Ids>), Failure> {
     let pack = OpenPack::new(Arc::clone(files));
     let mut read = |offset, bytes: &mut [u8]| pack.read(offset, bytes).map_err(Failure::OneOf);
     let mut source = Source { read: &mut read, geometry, progress, cancel };
@@ -116,11 +129,11 @@ fn hash_files(
     })
 }
 
-fn hash_each(files: &PackFiles, pieces: &Receiver<Piece>) -> Vec<OfFile> {
+fn hash_each(files: &PackFiles, pieces: &Receiver<Piece>) -> Vec<Ids> {
     let sizes: Vec<u64> = files.identities().map(|identity| identity.map_or(0, |identity| identity.size)).collect();
     let hasher = |entry: usize| FileHasher::new(geometry_of(sizes[entry]));
-    let mut results: Vec<Option<OfFile>> = vec![None; sizes.len()];
-    // Files whose beginning was seen and whose end was not: no more than the pack has chunks.
+    let mut results: Vec<Option<Ids>> = vec![None; sizes.len()];
+    // Files that were read in part. Only files that are larger than a chunk wait for their tails here.
     let mut begun: BTreeMap<usize, FileHasher> = BTreeMap::new();
     for piece in pieces {
         let mut bytes = &piece.bytes[..];
@@ -143,7 +156,7 @@ fn geometry_of(size: u64) -> Geometry {
     Geometry::for_size(ByteCount(size)).expect("no file is larger than the pack, which fits")
 }
 
-/// The hashes of one file, whose bytes come in order, in pieces of any size.
+/// Hashes one file, whose bytes come in order, in pieces of any size.
 struct FileHasher {
     geometry: Geometry,
     whole: Digest,
@@ -175,9 +188,8 @@ impl FileHasher {
         Manifest::new(FileHash(self.whole.finish()), self.geometry, self.chunks)
     }
 
-    fn result(self) -> OfFile {
-        let manifest = self.finish().expect("every chunk of the file was seen");
-        (manifest.file_hash(), manifest.id())
+    fn result(self) -> Ids {
+        Ids::of(&self.finish().expect("every chunk of the file was hashed"))
     }
 }
 
@@ -185,8 +197,8 @@ impl FileHasher {
 mod tests {
     use std::fs;
 
-    use super::super::{hash_file, walk};
     use super::*;
+    use crate::files::hashing::{hash_file, walk};
 
     const CHUNK: usize = 1 << 20;
 
@@ -207,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_and_the_pack_have_the_manifests_they_would_have_alone() {
+    fn files_and_pack_have_the_manifests_of_single_files() {
         let folder = tempfile::tempdir().unwrap();
         tree(folder.path());
         let hashed = hashed(folder.path());
@@ -228,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_goes_over_all_bytes_and_a_hashing_can_be_cancelled() {
+    fn progress_covers_all_bytes_and_hashing_can_be_cancelled() {
         let folder = tempfile::tempdir().unwrap();
         tree(folder.path());
         let (cancel, mut seen) = (Cancel::new(), Vec::new());
@@ -240,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_no_listing_is_found_out_before_anything_is_read() {
+    fn a_listing_over_its_limit_fails_before_any_file_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let found = |i: usize| Found { path: format!("{i:06}{}", "/n".repeat(60)), identity: None, executable: false };
         let long = |i| Found { path: format!("{}/{}", found(i).path, "n".repeat(255)), ..found(i) };
@@ -250,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_changes_between_the_walk_and_its_reading_is_named() {
+    fn a_file_that_changes_after_the_walk_is_named() {
         let folder = tempfile::tempdir().unwrap();
         tree(folder.path());
         let cancel = Cancel::new();

@@ -1,8 +1,8 @@
-//! What is in a directory that is to be shared: files and empty folders, in the order of a listing.
+//! Finds the files and empty folders of a directory that is to be shared, in the order of a listing.
 //!
-//! Symbolic links are not followed, because they may lead out of the directory or in circles; they and what is neither
-//! file nor folder are left out and counted. Everything else is in, hidden or not, and a name that cannot be in a
-//! collection is an error rather than a file that is missing at the other end.
+//! Symbolic links are not followed, because they may lead out of the directory or in circles. They and special files are
+//! skipped and counted. All other files are included, also hidden ones. A name that a collection does not permit is an
+//! error. Otherwise the file would be missing at the other end without notice.
 
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::PermissionsExt;
@@ -17,27 +17,27 @@ use crate::files::FileIdentity;
 /// The bit of a file's mode that lets its owner run it.
 const EXECUTABLE: u32 = 0o100;
 
-/// What a directory has.
+/// The content of a directory.
 #[derive(Debug)]
 pub(crate) struct Walked {
-    /// Ascending by the bytes of their paths.
+    /// Files and empty folders, ascending by the bytes of their paths.
     pub(crate) entries: Vec<Found>,
-    /// Symbolic links and special files.
+    /// The number of symbolic links and special files.
     pub(crate) left_out: u64,
 }
 
 /// A file, or an empty folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// From the directory, with `/` between.
+    /// The path from the directory on, with `/` between components.
     pub(crate) path: String,
-    /// What it is now; `None` for a folder.
+    /// The file's identity; `None` for a folder.
     pub(crate) identity: Option<FileIdentity>,
-    /// Whether its owner may run it.
+    /// Whether the file's mode lets its owner run it.
     pub(crate) executable: bool,
 }
 
-/// Looks at everything below `root`.
+/// Finds all files and empty folders below `root`.
 pub(crate) fn walk(root: &Path, cancel: &Cancel) -> Result<Walked, HashError> {
     let mut walk = Walk { found: Walked { entries: Vec::new(), left_out: 0 }, cancel };
     // An empty directory is a collection without entries.
@@ -53,7 +53,7 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Whether there is anything of use in it. How deep it may call itself is bounded by the rules for paths.
+    /// Walks a folder. Returns whether a file or folder was found in it. The limit on path depth bounds the recursion.
     fn folder(&mut self, folder: &Path, path: &str) -> Result<bool, HashError> {
         let failed = |error| HashError::Io { path: folder.to_owned(), error };
         if self.cancel.is_cancelled() {
@@ -66,7 +66,7 @@ impl Walk<'_> {
         Ok(!is_empty)
     }
 
-    /// Whether it is of use.
+    /// Adds an entry. Returns false for one that is skipped.
     fn entry(&mut self, entry: &DirEntry, parent: &str) -> Result<bool, HashError> {
         let failed = |error| HashError::Io { path: entry.path(), error };
         let kind = entry.file_type().map_err(failed)?;
@@ -80,7 +80,7 @@ impl Walk<'_> {
                 self.push(Found { path, identity: None, executable: false })?;
             }
         } else {
-            // Of the entry itself, should it have become a link since.
+            // This reads the entry itself, also if it has become a link meanwhile.
             let metadata = entry.metadata().map_err(failed)?;
             let executable = metadata.permissions().mode() & EXECUTABLE != 0;
             self.push(Found { path, identity: Some(FileIdentity::of(&metadata)), executable })?;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn files_and_empty_folders_are_found_in_the_order_of_their_paths_and_links_are_left_out() {
+    fn files_and_empty_folders_are_found_in_order_without_links() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         assert_eq!(shown(root), ["0 left out"]);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_cannot_travel_is_an_error_that_names_it() {
+    fn a_forbidden_name_is_an_error_that_names_it() {
         for (name, why) in [
             (&b"caf\xe9"[..], PathError::NotUtf8),
             (b"back\\slash", PathError::Component),
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_goes_too_deep_is_an_error() {
+    fn a_directory_that_is_too_deep_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("d/".repeat(70))).unwrap();
         let error = walk(folder.path(), &Cancel::new()).unwrap_err();

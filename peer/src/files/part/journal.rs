@@ -1,4 +1,4 @@
-//! The journal file beside the part: read once at the start, appended to while chunks become durable.
+//! The journal file beside the part. It is read once at the start, and appended to when chunks have been synced.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -19,26 +19,26 @@ pub(crate) struct Journal {
     syncs: bool,
 }
 
-/// What an earlier run left.
+/// The state that an earlier run left.
 pub(crate) struct Resumed {
-    /// The chunks it said are on disk.
+    /// The chunks that are on disk.
     pub(crate) held: Bitmap,
-    /// The sizes as it knew them in the end.
+    /// The latest known sizes.
     pub(crate) shape: Shape,
-    /// Whether there was a journal for exactly this file; without one the part's content is unknown.
+    /// Whether there was a journal of exactly this download. Without one the part's content is unknown.
     pub(crate) known: bool,
 }
 
 impl Journal {
-    /// Beside the part file.
+    /// Returns the path of the journal of a part.
     pub(crate) fn path_for(part: &Path) -> PathBuf {
         let mut name = part.as_os_str().to_owned();
         name.push(".journal");
         name.into()
     }
 
-    /// Opens the journal at `path`, or begins one; one that is damaged, or about something else, is begun anew. With
-    /// `syncs` every record survives a power cut.
+    /// Opens the journal at `path`, or begins one. A journal that is damaged, or of another download, is replaced. With
+    /// `syncs`, every record survives a power cut.
     pub(crate) fn open(path: &Path, identity: &Identity, syncs: bool) -> io::Result<(Self, Resumed)> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut bytes = Vec::new();
@@ -54,7 +54,7 @@ impl Journal {
         Ok((journal, Resumed { held, shape: identity.shape, known: false }))
     }
 
-    /// Forgets everything: begins anew.
+    /// Replaces the journal with an empty one.
     pub(crate) fn restart(self, identity: &Identity) -> io::Result<Self> {
         let Self { file, path, syncs, .. } = self;
         Self::begin(file, &path, identity, syncs)
@@ -70,7 +70,7 @@ impl Journal {
         Ok(Self { file, path: path.to_owned(), writer, syncs })
     }
 
-    /// Appends "these are on disk", which must be true by now, and makes it durable.
+    /// Records that these chunks are on disk. They must have been synced before.
     pub(crate) fn held(
         &mut self,
         chunks: impl IntoIterator<Item = ChunkIndex>,
@@ -83,7 +83,7 @@ impl Journal {
         if self.syncs { self.file.sync_data() } else { Ok(()) }
     }
 
-    /// The download is over.
+    /// Removes the journal of a finished download.
     pub(crate) fn remove(self) -> io::Result<()> {
         fs::remove_file(&self.path)
     }

@@ -1,4 +1,4 @@
-//! What a download writes to: one file, or a tree of them that is one file to the rest.
+//! The storage of a part: one file, or a tree of files that reads and writes like one.
 
 use std::fs::File;
 use std::io;
@@ -13,7 +13,7 @@ use super::sys::allocate;
 use super::tree::{Gathered, Tree};
 use crate::memory::Memory;
 
-/// See the module. Reads and writes name places in the whole.
+/// The file or tree. All offsets are those of the whole download.
 #[derive(Clone)]
 pub(crate) enum Storage {
     File(Arc<File>),
@@ -35,7 +35,7 @@ impl Storage {
         }
     }
 
-    /// Memory for the chunk that begins here, where its bytes are better written all at once.
+    /// Reserves memory for the chunk at `at`, if its bytes are better written all at once.
     pub(super) fn gather(&self, at: u64, memory: &Memory) -> io::Result<Option<Gathered>> {
         match self {
             Self::File(_) => Ok(None),
@@ -43,14 +43,14 @@ impl Storage {
         }
     }
 
-    /// Has a chunk that was gathered written, soon.
+    /// Queues a gathered chunk to be written.
     pub(super) fn hand_over(&self, chunk: Gathered) {
         if let Self::Tree(tree) = self {
             tree.hand_over(chunk);
         }
     }
 
-    /// Comes back when what was handed over is written.
+    /// Waits until all queued chunks are written.
     pub(crate) fn finish_writing(&self) -> io::Result<()> {
         match self {
             Self::File(_) => Ok(()),
@@ -58,7 +58,7 @@ impl Storage {
         }
     }
 
-    /// [`io::ErrorKind::UnexpectedEof`] for what was never written, where that can be seen.
+    /// Reads bytes. Bytes behind the end of a file are [`io::ErrorKind::UnexpectedEof`].
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         match self {
             Self::File(file) => file.read_exact_at(buffer, at),
@@ -66,7 +66,7 @@ impl Storage {
         }
     }
 
-    /// Whether nothing was written yet.
+    /// Tells whether nothing was written yet.
     pub(crate) fn is_empty(&self) -> io::Result<bool> {
         match self {
             Self::File(file) => Ok(file.metadata()?.len() == 0),
@@ -74,7 +74,7 @@ impl Storage {
         }
     }
 
-    /// Whether it is long enough for these chunks to be there.
+    /// Tells whether the files are long enough to contain these chunks.
     pub(crate) fn is_long_enough(&self, held: &Bitmap, shape: Shape) -> io::Result<bool> {
         match self {
             Self::File(file) => {
@@ -86,14 +86,14 @@ impl Storage {
         }
     }
 
-    /// Makes room, so that a full disk is noticed at the start; in a tree that is done file by file.
+    /// Reserves the space of the whole file, so that a full disk is noticed at the start. A tree reserves it file by file.
     pub(crate) fn reserve(&self, shape: Shape) -> io::Result<()> {
         let Self::File(file) = self else { return Ok(()) };
         let end = shape.offset(ChunkIndex(shape.chunk_count().0));
         allocate(file, shape.size().map_or(end, |size| size.0))
     }
 
-    /// What was written before survives a power cut from now on.
+    /// Syncs all earlier writes, which then survive a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
         match self {
             Self::File(file) => file.sync_data(),

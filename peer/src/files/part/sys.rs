@@ -1,4 +1,4 @@
-//! Calls of the system that the standard library does not offer.
+//! System calls that the standard library does not offer.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// Locks the open file for this process, until it is closed. False when another has it.
+/// Locks the open file for this process until it is closed. Returns false if another process has locked it.
 pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     // SAFETY: the descriptor is open as long as `file` is borrowed, and flock touches no memory of ours.
     let result = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) };
@@ -18,14 +18,14 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         Some(libc::EWOULDBLOCK) => Ok(false),
-        // Some network file systems have no locks: a second process is not kept out, and each chunk still checked.
+        // Some network file systems have no locks. A second process is then not kept out, but all chunks are verified.
         Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP) => Ok(true),
         _ => Err(error),
     }
 }
 
-/// Makes the file `len` bytes long and reserves the space, so that a full disk is noticed at the start. Where the file
-/// system cannot reserve, only the length is set.
+/// Makes the file `len` bytes long and reserves the space, so that a full disk is noticed at the start. If the file system
+/// cannot reserve space, only the length is set.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)?;
     let Ok(signed) = libc::off_t::try_from(len) else { return Ok(()) };
@@ -44,7 +44,7 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
-/// Gives the file at `from` the name `to`, at once, unless something has that name: then `AlreadyExists`.
+/// Renames `from` to `to` in one step. If `to` exists, the error is `AlreadyExists` and nothing changes.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     let (old, new) = (c_path(from)?, c_path(to)?);
     // SAFETY: both are strings that end in NUL and live until the call returns.
@@ -55,7 +55,8 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
-        // An old kernel or another file system: a hard link never replaces either, nor does a folder that is made for it.
+        // An old kernel or another file system cannot do it. A hard link never replaces a file either, and a folder is
+        // renamed over an empty one that is created for it.
         Some(libc::EINVAL | libc::ENOSYS) if from.is_dir() => {
             std::fs::create_dir(to)?;
             std::fs::rename(from, to)
@@ -68,7 +69,7 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives each of two files or folders the other's name, at once. False where the file system cannot.
+/// Exchanges the names of two files or folders in one step. Returns false if the file system cannot.
 pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
     let (a, b) = (c_path(one)?, c_path(other)?);
     // SAFETY: both are strings that end in NUL and live until the call returns.
@@ -84,7 +85,7 @@ pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
     }
 }
 
-/// Opens `name` in an open folder, and nothing a symbolic link leads to. `mode` counts when it is made.
+/// Opens `name` in an open folder without following a symbolic link. `mode` counts if the file is created.
 pub(super) fn open_at(folder: &File, name: &str, flags: libc::c_int, mode: libc::mode_t) -> io::Result<File> {
     let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     let flags = flags | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -93,11 +94,11 @@ pub(super) fn open_at(folder: &File, name: &str, flags: libc::c_int, mode: libc:
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the call has just opened it for us, so nobody else owns it.
+    // SAFETY: the call has just opened the descriptor, so nothing else owns it.
     Ok(unsafe { File::from_raw_fd(descriptor) })
 }
 
-/// Makes the folder `name` in an open one; one that is there is as good.
+/// Creates the folder `name` in an open folder, unless it exists.
 pub(super) fn make_folder_at(folder: &File, name: &str) -> io::Result<()> {
     let name = CString::new(name).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: as above.
@@ -109,8 +110,7 @@ pub(super) fn make_folder_at(folder: &File, name: &str) -> io::Result<()> {
     if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
 }
 
-/// Syncs everything that was written to the file system of an open file: for ten thousand small files far sooner done than
-/// one after the other.
+/// Syncs the whole file system of an open file. For ten thousand small files this is far faster than one sync for each.
 pub(super) fn sync_file_system(file: &File) -> io::Result<()> {
     // SAFETY: the descriptor is open as long as `file` is borrowed, and the call touches no memory of ours.
     let result = unsafe { libc::syncfs(file.as_raw_fd()) };
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn two_folders_change_places() {
+    fn two_folders_exchange_their_names() {
         let folder = tempfile::tempdir().unwrap();
         let (a, b) = (folder.path().join("a"), folder.path().join("b"));
         std::fs::create_dir(&a).unwrap();

@@ -1,9 +1,11 @@
-//! The part of a directory's download: a folder in which every file grows at its place, so that its bytes are written once.
+//! The part of a directory's download: a folder in which each file grows at its final place, so its bytes are written once.
 //!
-//! To the download it is one file, the pack; the listing's layout says what lies where. Nothing in the folder is trusted to
-//! be what this program made: folders and files are opened one component at a time and never through a symbolic link, and
-//! a file that has a second name is not written to. What the pack's chunks have of files that are not wanted goes into a
-//! sparse file beside the folder, so that every chunk can be read again, and is removed in the end.
+//! The download sees one file, the pack. The listing's layout maps its bytes to the files. The folder is hostile ground:
+//! another program may have changed it. So paths are opened one component at a time and never through a symbolic link,
+//! and a file with a second name is not written to.
+//!
+//! The pack's chunks may contain bytes of files that are not selected. These bytes go into a sparse file beside the folder,
+//! the spare, so that every chunk can be read again. The spare is removed at the end.
 
 mod behind;
 mod proof;
@@ -28,18 +30,18 @@ pub(crate) use self::behind::Gathered;
 pub(crate) use self::proof::Proof;
 use super::sys::{allocate, make_folder_at, open_at, sync_file_system, try_lock};
 
-/// Files open at once; opening one again costs microseconds, and descriptors are few.
+/// Files that are kept open. To open a file again costs microseconds, and descriptors are scarce.
 const OPEN_FILES_MAX: usize = 64;
-/// Folders open at once, for files that are opened in them.
+/// Folders that are kept open, to open files in them.
 const OPEN_FOLDERS_MAX: usize = 64;
-/// Files synced one by one; for more, the file system is synced as a whole.
+/// The largest number of files that are synced one by one. For more, the whole file system is synced.
 const SYNCED_ALONE_MAX: usize = 32;
-/// Files larger than this have their space reserved when they are made.
+/// Files larger than this have their space reserved when they are created.
 const RESERVED_FROM: u64 = 1 << 20;
-/// What is put after the folder's name for bytes of files that are not wanted.
+/// The suffix of the spare's name, after the folder's name.
 const SPARE_SUFFIX: &str = ".spare";
 
-/// Which files of a collection are wanted. Invariant: one flag for each entry.
+/// The files of a collection that a download fetches. Invariant: one flag for each entry.
 #[derive(Clone)]
 pub(crate) struct Selected {
     pub(crate) collection: Arc<Collection>,
@@ -47,7 +49,7 @@ pub(crate) struct Selected {
 }
 
 impl Selected {
-    /// Those whose path `wants`.
+    /// Selects the entries whose path `wants` accepts.
     pub(crate) fn of(collection: Arc<Collection>, wants: impl Fn(&str) -> bool) -> Self {
         let flags = collection.entries().iter().map(|entry| wants(&entry.path)).collect();
         Self { collection, flags }
@@ -61,22 +63,22 @@ impl Selected {
         self.flags.get(entry).is_some_and(|flag| *flag)
     }
 
-    /// The wanted entries with their places.
+    /// Returns the selected entries with their indexes.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &Entry)> + '_ {
         self.collection.entries().iter().enumerate().filter(|(place, _)| self.has(*place))
     }
 
-    /// How many files these are.
+    /// Returns the number of selected files.
     pub(crate) fn file_count(&self) -> usize {
         self.entries().filter(|(_, entry)| entry.file().is_some()).count()
     }
 
-    /// How many bytes they have.
+    /// Returns the size of the selected files in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.entries().map(|(_, entry)| entry.size()).sum()
     }
 
-    /// The pack's chunks that have bytes of them.
+    /// Returns the pack's chunks that contain bytes of selected files.
     pub(crate) fn chunks(&self) -> Bitmap {
         let (pack, layout) = (&self.collection.pack, self.collection.layout());
         let geometry = Geometry::new(ByteCount(pack.size.0), pack.chunk_size).expect("checked with the listing");
@@ -90,39 +92,39 @@ impl Selected {
         chunks
     }
 
-    /// Stands for the choice, where it is not everything.
+    /// Returns bytes that identify the selection; `None` if it is everything.
     pub(crate) fn bytes(&self) -> Option<Vec<u8>> {
         (!self.is_everything()).then(|| self.flags.iter().map(|flag| u8::from(*flag)).collect())
     }
 }
 
-/// The folder and what is open of it. See the module.
+/// The folder of a directory's download, and its open files.
 pub(crate) struct Tree {
     selected: Selected,
     layout: Layout,
     path: PathBuf,
     root: Arc<File>,
-    /// `None` where everything is wanted, or nothing is written.
+    /// `None` if all files are selected, or the tree is only read.
     spare: Option<File>,
     writable: bool,
     folders: Mutex<BTreeMap<String, Arc<File>>>,
     files: Mutex<BTreeMap<usize, Arc<File>>>,
     unsynced: Mutex<Unsynced>,
     behind: Behind,
-    /// By entry: what lies there was made and hashed here, and not touched since.
+    /// By entry: whether the file was created and hashed here, and not written to since.
     proven: Box<[AtomicBool]>,
 }
 
 #[derive(Default)]
 struct Unsynced {
     files: BTreeSet<usize>,
-    /// Files were made, or there are too many to sync each.
+    /// Whether files were created, or more were written than are synced one by one.
     many: bool,
     spare: bool,
 }
 
 impl Tree {
-    /// Opens or makes the folder and locks it against other processes. `None` when another one has it.
+    /// Opens or creates the folder, and locks it against other processes. `None` if another process has locked it.
     pub(crate) fn open(path: &Path, selected: Selected) -> io::Result<Option<Self>> {
         match fs::create_dir(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -136,7 +138,7 @@ impl Tree {
         Ok(Some(Self::with(path, root, selected, spare, true)))
     }
 
-    /// A folder that is only read.
+    /// Opens a folder that is only read.
     pub(crate) fn at(path: &Path, selected: Selected) -> io::Result<Self> {
         Ok(Self::with(path, open_folder(path)?, selected, None, false))
     }
@@ -215,7 +217,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Whether every wanted empty folder is there.
+    /// Tells whether every selected empty folder exists.
     pub(crate) fn has_its_folders(&self) -> bool {
         let mut folders = self.selected.entries().filter(|(_, entry)| entry.file().is_none());
         folders.all(|(_, entry)| self.folder(&entry.path, false).is_ok())
@@ -226,7 +228,7 @@ impl Tree {
         Ok(spare_len == 0 && fs::read_dir(&self.path)?.next().is_none())
     }
 
-    /// Whether each of these ranges lies within the files as they are.
+    /// Tells whether the files are long enough for all of these ranges.
     pub(super) fn is_long_enough(&self, ranges: impl Iterator<Item = (u64, u64)>) -> io::Result<bool> {
         let spare_len = self.spare.as_ref().map_or(Ok(0), |spare| spare.metadata().map(|metadata| metadata.len()))?;
         let mut last: Option<(usize, u64)> = None;
@@ -254,7 +256,7 @@ impl Tree {
         fs::symlink_metadata(path).ok().filter(|metadata| metadata.is_file()).map_or(0, |metadata| metadata.len())
     }
 
-    /// Syncs what was written since the last time.
+    /// Syncs all bytes that were written since the last sync.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.finish_writing()?;
         let Unsynced { files, many, spare } = std::mem::take(&mut *lock(&self.unsynced));
@@ -270,7 +272,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Makes what has no bytes: empty files and empty folders.
+    /// Creates the selected empty files and empty folders. No chunk has bytes of them.
     pub(crate) fn make_empty_ones(&self) -> io::Result<()> {
         for (place, entry) in self.selected.entries() {
             match entry.kind {
@@ -283,7 +285,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The bytes that were not wanted are not needed any more. One that cannot be removed is untidy, no failure.
+    /// Removes the spare. It is no failure if that is impossible, because the download is complete.
     pub(crate) fn remove_spare(&self) {
         if self.spare.is_some() {
             let _untidy = fs::remove_file(spare_path(&self.path));
@@ -302,7 +304,7 @@ impl Tree {
         }
     }
 
-    /// The file of an entry, made where it is to be written to and is not there.
+    /// Opens the file of an entry. With `make`, creates it if it does not exist.
     fn file(&self, place: usize, make: bool) -> io::Result<Arc<File>> {
         if let Some(file) = lock(&self.files).get(&place) {
             return Ok(Arc::clone(file));
@@ -324,7 +326,7 @@ impl Tree {
         Ok(Arc::new(file))
     }
 
-    /// Makes room in a file that is new, and cuts one that is too long.
+    /// Reserves the space of a new file, and truncates one that is too long.
     fn fit(&self, file: &File, len: u64, size: u64) -> io::Result<()> {
         if len == 0 {
             lock(&self.unsynced).many = true;
@@ -336,7 +338,7 @@ impl Tree {
         }
     }
 
-    /// Keeps a file open for the next piece of it, if there can be one.
+    /// Keeps a file open for its next piece, unless this piece was all of it.
     fn keep(&self, entry: usize, len: u64, file: Arc<File>) {
         if len < self.entry(entry).size() {
             let mut files = lock(&self.files);
@@ -347,7 +349,7 @@ impl Tree {
         }
     }
 
-    /// The folder at a relative path, from the root on.
+    /// Opens the folder at a relative path, one component at a time.
     fn folder(&self, path: &str, make: bool) -> io::Result<Arc<File>> {
         if path.is_empty() {
             return Ok(Arc::clone(&self.root));
@@ -368,7 +370,7 @@ impl Tree {
     }
 }
 
-/// What a file is made with; the process's mask takes from it.
+/// Returns the mode of a new file. The process's umask removes bits from it.
 fn file_mode(file: &FileEntry) -> libc::mode_t {
     if file.executable { 0o777 } else { 0o666 }
 }
@@ -401,7 +403,7 @@ fn open_spare(path: &Path) -> io::Result<File> {
     options.open(spare_path(path))
 }
 
-/// A link, or a file in a folder's place.
+/// Explains errors that a link, or a file in place of a folder, causes.
 fn in_the_way(error: io::Error, path: &str) -> io::Error {
     match error.raw_os_error() {
         Some(libc::ELOOP | libc::ENOTDIR) => {
@@ -411,7 +413,7 @@ fn in_the_way(error: io::Error, path: &str) -> io::Error {
     }
 }
 
-/// A file that is not there has no bytes.
+/// Treats a missing file like one that is too short.
 fn as_end(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::NotFound => io::ErrorKind::UnexpectedEof.into(),

@@ -1,4 +1,4 @@
-//! SHA-256's block function with the processor's SHA instructions, for several digests of the same blocks.
+//! The block function of SHA-256 with the processor's SHA instructions, for several digests of the same blocks.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::{
@@ -76,7 +76,7 @@ static ROUND_CONSTANTS: [u32; 64] = [
     0xc671_78f2,
 ];
 
-/// Whether this processor has what [`compress`] needs.
+/// Tells whether this processor has the instructions that [`compress`] uses.
 pub(super) fn is_there() -> bool {
     is_x86_feature_detected!("sha") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
 }

@@ -1,9 +1,9 @@
-//! Chunks of many small files, written behind the network by threads of their own.
+//! Write-behind for chunks of many small files, with writer threads of its own.
 //!
-//! To make a file costs more than to write its few bytes. So whoever receives such a chunk gathers it in memory, within a
-//! bound, and hands it over when it is right; the writers make its files meanwhile, several chunks at once. Where the
-//! writers are behind, whoever brings more writes something itself. What was handed over counts as written: to read it, to
-//! sync it or to say so in the journal waits until it is.
+//! To create a file costs more than to write its few bytes. So the receiving thread gathers such a chunk in memory, within
+//! a limit, and queues it when it is verified. The writers create its files, several chunks at once. If they fall behind,
+//! a receiving thread that finds no memory writes a queued chunk itself. A queued chunk counts as written: reading it,
+//! syncing it and recording it in the journal wait until it is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -15,12 +15,12 @@ use peernet_engine::memory::Use;
 use super::{Tree, lock};
 use crate::memory::{Memory, Permit};
 
-/// A chunk with pieces of fewer files is written as it comes.
+/// A chunk with pieces of fewer files is written at once.
 const FILES_MIN: usize = 16;
-/// More of them wait for each other in the file system.
+/// The largest number of writers. More would wait for each other in the file system.
 const WRITERS_MAX: usize = 4;
 
-/// What waits to be written, and who writes it.
+/// The queue of gathered chunks, and the state of the writers.
 #[derive(Default)]
 pub(super) struct Behind {
     state: Mutex<State>,
@@ -30,11 +30,11 @@ pub(super) struct Behind {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Gathered>,
-    /// Where what was handed over and is not in its files yet begins in the pack, and where it ends.
+    /// The chunks that are queued or being written: start and end in the pack.
     unwritten: BTreeMap<u64, u64>,
-    /// There are writers; without them nothing is gathered, and what was is written by whoever brings it.
+    /// Whether there are writers. Without them no chunk is gathered, and the thread that queues one writes it.
     open: bool,
-    /// The first error; nothing is written after it.
+    /// The first error. No chunk is written after it.
     failed: Option<(io::ErrorKind, String)>,
 }
 
@@ -51,7 +51,7 @@ impl State {
     }
 }
 
-/// Bytes of a chunk in memory. Dropping it gives the memory back.
+/// The bytes of a chunk in memory. Dropping it frees the memory.
 pub(crate) struct Gathered {
     at: u64,
     len: usize,
@@ -65,7 +65,7 @@ impl Gathered {
         Some(Self { at, len, bytes: Vec::with_capacity(len), _permit: permit })
     }
 
-    /// Takes bytes that are next in the pack; false for any others.
+    /// Appends the next bytes of the pack. Returns false for bytes of another place.
     pub(crate) fn push(&mut self, at: u64, bytes: &[u8]) -> bool {
         let fits = at == self.at + self.bytes.len() as u64 && self.bytes.len() + bytes.len() <= self.len;
         if fits {
@@ -74,13 +74,13 @@ impl Gathered {
         fits
     }
 
-    /// Where it begins in the pack, and what of it is there.
+    /// Returns the chunk's offset in the pack, and its bytes so far.
     pub(crate) fn so_far(&self) -> (u64, &[u8]) {
         (self.at, &self.bytes)
     }
 }
 
-/// The writers' threads, until it is dropped; they write what they were given before they end.
+/// Keeps the writers running until it is dropped. They write all queued chunks before they end.
 pub(crate) struct Writers<'a>(&'a Tree);
 
 impl Drop for Writers<'_> {
@@ -90,7 +90,7 @@ impl Drop for Writers<'_> {
     }
 }
 
-/// A chunk is in its files, or never will be, also when a writer panics.
+/// Records the outcome of writing a chunk when it is dropped, also if the writer panics.
 struct Finish<'a> {
     behind: &'a Behind,
     at: u64,
@@ -109,11 +109,11 @@ impl Drop for Finish<'_> {
 }
 
 impl Tree {
-    /// Starts writers, where there are enough files for them.
+    /// Starts writers, if there are enough files for them.
     pub(crate) fn spawn_writers<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>) -> Writers<'env> {
         let count = available_parallelism().map_or(1, |n| n.get()).min(WRITERS_MAX);
         let count = if self.selected.file_count() < FILES_MIN { 0 } else { count };
-        // Before they look for it.
+        // Set before the writers start: they end when they see it false.
         lock(&self.behind.state).open = count > 0;
         let spawned = (0..count).filter(|number| {
             let thread = thread::Builder::new().name(format!("fetch-files-{number}"));
@@ -127,7 +127,7 @@ impl Tree {
         writers
     }
 
-    /// Memory for the chunk that begins `at` in the pack, if it shall be gathered and there is enough.
+    /// Reserves memory for the chunk at `at` of the pack. `None` if it is not to be gathered, or the limit is reached.
     pub(crate) fn gather(&self, at: u64, memory: &Memory) -> io::Result<Option<Gathered>> {
         {
             let state = lock(&self.behind.state);
@@ -151,7 +151,7 @@ impl Tree {
         }
     }
 
-    /// Has all of a chunk, which is right, written soon.
+    /// Queues a complete, verified chunk. Without writers, writes it on this thread.
     pub(crate) fn hand_over(&self, chunk: Gathered) {
         let mut state = lock(&self.behind.state);
         state.unwritten.insert(chunk.at, chunk.at + chunk.bytes.len() as u64);
@@ -164,17 +164,17 @@ impl Tree {
         }
     }
 
-    /// Comes back when everything that was handed over is in its files; an error if it never will be.
+    /// Waits until all queued chunks are written. Fails if one of them could not be.
     pub(crate) fn finish_writing(&self) -> io::Result<()> {
         self.wait_until(|state| state.unwritten.is_empty()).result()
     }
 
-    /// The same for a part of the pack, whatever became of it.
+    /// Waits until no queued chunk overlaps a range of the pack. A chunk that failed is not waited for.
     pub(super) fn wait_until_written(&self, at: u64, end: u64) {
         drop(self.wait_until(|state| state.is_written(at, end)));
     }
 
-    /// Writes meanwhile, so that it comes true whatever became of the writers.
+    /// Waits for a condition, and writes queued chunks meanwhile. So it comes true even if all writers have ended.
     fn wait_until(&self, is_so: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let mut state = lock(&self.behind.state);
         while !is_so(&state) {
@@ -190,7 +190,7 @@ impl Tree {
         state
     }
 
-    /// A writer's thread.
+    /// Runs a writer thread until the queue is closed and empty.
     fn write_behind(&self) {
         let mut state = lock(&self.behind.state);
         loop {
@@ -211,7 +211,7 @@ impl Tree {
         let mut finish = Finish { behind: &self.behind, at: chunk.at, result: panicked };
         let failed = lock(&self.behind.state).failed.is_some();
         finish.result = if failed { Ok(()) } else { self.put(chunk.at, &chunk.bytes) };
-        // Whoever waits for the chunk may want its memory.
+        // The memory is freed first. A thread that is woken by the outcome may need it.
         drop(chunk);
     }
 }

@@ -1,5 +1,5 @@
-//! Whether every wanted file is the one the listing names: read once more, on all cores, unless it was hashed when it was
-//! written.
+//! The final check that every selected file has the hash in the listing. Files are read again on all cores, except those
+//! that were hashed when they were written.
 
 use std::fs::File;
 use std::io;
@@ -15,21 +15,21 @@ use super::Tree;
 use crate::cancel::Cancel;
 use crate::files::hashing::digest::Digest;
 
-/// Read at once: small enough to stay in the cache between reading and hashing.
+/// The bytes that are read at once: few enough to stay in the cache between reading and hashing.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// What became of the reading.
+/// The result of the check.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// Every file is right.
     Right,
-    /// This one is not, among others perhaps.
+    /// The file at this path is wrong. Others may be wrong too.
     Wrong(String),
     Cancelled,
 }
 
 impl Tree {
-    /// Reads every wanted file. In a part, gives files the executable bit they should have.
+    /// Checks every selected file. In a part, also sets the executable bits as the listing says.
     pub(crate) fn prove(&self, cancel: &Cancel) -> io::Result<Proof> {
         self.finish_writing()?;
         let unproven = self.selected().entries().filter(|(place, _)| !self.proven[*place].load(Ordering::Acquire));
@@ -50,7 +50,7 @@ impl Tree {
         let workers = available_parallelism().map_or(1, |n| n.get()).min(files.len());
         thread::scope(|scope| {
             for number in 1..workers {
-                // One thread fewer is slower, no failure.
+                // If a thread cannot be spawned, the others do its work.
                 let _ = thread::Builder::new().name(format!("prove-{number}")).spawn_scoped(scope, work);
             }
             work();
@@ -80,7 +80,8 @@ impl Tree {
 }
 
 fn hash_of(file: &File, size: u64, buffer: &mut [u8], cancel: &Cancel) -> io::Result<Option<FileHash>> {
-    let (mut digest, mut at) = (Digest::new(), 0);
+    let mut digest = Digest::new();
+    let mut at = 0;
     while at < size {
         if cancel.is_cancelled() {
             return Ok(None);
@@ -94,7 +95,8 @@ fn hash_of(file: &File, size: u64, buffer: &mut [u8], cancel: &Cancel) -> io::Re
     Ok(Some(FileHash(digest.finish())))
 }
 
-/// Whoever may read it may run it, or nobody; as it would be if it had been made so.
+/// Sets or clears the executable bits. A class of users that may read the file may then run it, as if it had been created
+/// executable.
 pub(super) fn set_executable(file: &File, mode: u32, executable: bool) -> io::Result<()> {
     let is = mode & 0o100 != 0;
     if is == executable {

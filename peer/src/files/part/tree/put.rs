@@ -1,7 +1,7 @@
-//! Writing whole small files: each made, written, hashed and closed in one go.
+//! Writes whole small files: each is created, written, hashed and closed at once.
 //!
-//! A file that was made here and has the listing's hash needs no reading in the end. Whatever else there is, in a file's
-//! place or of it, goes the long way.
+//! A file that was created here and has the listing's hash is not read again at the end. All other files, such as one that
+//! exists already, are written in pieces and read again.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use super::proof::set_executable;
 use super::{Tree, file_mode, in_the_way, lock, open_at};
 use crate::files::hashing::digest::Digest;
 
-/// The folder of the last file: most have their neighbours beside them.
+/// The folder of the last file. Most files lie in the same folder as the file before.
 type LastFolder<'a> = Option<(&'a str, Arc<File>)>;
 
 impl Tree {
@@ -30,12 +30,13 @@ impl Tree {
             }
             (rest, at) = (after, at + segment.len);
         }
-        // Not before: a sync in between has not seen all of it.
+        // Set at the end. A sync meanwhile would clear it, although later files were not written yet.
         lock(&self.unsynced).many = true;
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Makes a wanted file of which this is all. False when it is not, or something has its name already.
+    /// Creates a selected file that consists of this piece. Returns false if the piece is not all of a selected file, or
+    /// if a file of that name exists.
     fn put_whole<'a>(&'a self, segment: Segment, piece: &[u8], last: &mut LastFolder<'a>) -> io::Result<bool> {
         let entry = self.entry(segment.entry);
         let Some(listed) = entry.file().filter(|file| self.selected.has(segment.entry) && file.size.0 == segment.len)
@@ -47,22 +48,23 @@ impl Tree {
             Some((path, folder)) if *path == parent => folder,
             _ => &last.insert((parent, self.folder(parent, true)?)).1,
         };
-        // It is new, so nobody else has it under another name, and no link leads to it.
+        // A file that this call creates has no second name, and no link leads to it.
         let made = open_at(folder, name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL, file_mode(listed));
         match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) => Err(in_the_way(error, &entry.path)),
             Ok(file) => {
                 file.write_all_at(piece, 0)?;
-                self.judge(segment.entry, listed, &file, piece)?;
+                self.check_new(segment.entry, listed, &file, piece)?;
                 Ok(true)
             }
         }
     }
 
-    fn judge(&self, place: usize, listed: &FileEntry, file: &File, bytes: &[u8]) -> io::Result<()> {
+    /// Sets the executable bits of a new file, and notes whether it has the listing's hash.
+    fn check_new(&self, place: usize, listed: &FileEntry, file: &File, bytes: &[u8]) -> io::Result<()> {
         if listed.executable {
-            // The process's mask may have left some of it out.
+            // The process's umask may have removed some of them.
             set_executable(file, file.metadata()?.permissions().mode(), true)?;
         }
         let mut digest = Digest::new();

@@ -1,4 +1,4 @@
-//! Taking out of a part what is not of the download: files of an earlier choice, and whatever else was put there.
+//! Removes from a part all files that do not belong to the download: those of an earlier selection, and foreign ones.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::Tree;
 
-/// What a folder should have under a name: a folder of these entries, or a file.
+/// The expected entry of a folder: a folder with these paths below it, or a file.
 enum Expected<'a> {
     Folder(&'a [Cow<'a, str>]),
     File,
@@ -24,9 +24,9 @@ impl Expected<'_> {
 }
 
 impl Tree {
-    /// Afterwards the folder holds the wanted files and folders, and nothing else. An error if one of them is not there.
+    /// Removes all but the selected files and folders. Fails if one of them is missing.
     pub(crate) fn sweep(&self) -> io::Result<()> {
-        // An empty folder reads like a folder with nothing below it.
+        // The path of an empty folder gets a slash at its end. So it is parsed like a folder with nothing below it.
         let entries = self.selected().entries();
         let paths = entries.map(|(_, entry)| match entry.file() {
             Some(_) => Cow::Borrowed(entry.path.as_str()),
@@ -36,8 +36,8 @@ impl Tree {
     }
 }
 
-/// `paths` are of entries in this folder, whose own path is the first `prefix` bytes of each; and as a listing's are, in
-/// order. Goes into expected folders only, which are no deeper than a listing may be.
+/// Sweeps one folder. `paths` are those of its entries, in the order of a listing. The folder's own path is the first
+/// `prefix` bytes of each. Only expected folders are entered, so a listing's depth bounds the recursion.
 fn sweep(folder: &Path, prefix: usize, paths: &[Cow<'_, str>]) -> io::Result<()> {
     let mut expected = children(prefix, paths);
     for found in fs::read_dir(folder)? {
@@ -49,7 +49,7 @@ fn sweep(folder: &Path, prefix: usize, paths: &[Cow<'_, str>]) -> io::Result<()>
             }
             Some((_, child)) if child.is(kind) => {}
             Some(_) => return Err(vanished(&found.path())),
-            // Neither of these follows a symbolic link.
+            // Neither call follows a symbolic link.
             None if kind.is_dir() => fs::remove_dir_all(found.path())?,
             None => fs::remove_file(found.path())?,
         }
@@ -68,13 +68,13 @@ fn children<'a>(prefix: usize, paths: &'a [Cow<'a, str>]) -> BTreeMap<&'a str, E
         let (name, child, count) = match below.split_once('/') {
             None => (below, Expected::File, 1),
             Some((name, _)) => {
-                // Whatever begins with the same folder stands together.
+                // The paths in one folder stand together.
                 let start = &first[..prefix + name.len() + 1];
                 let count = rest.iter().take_while(|path| path.starts_with(start)).count();
                 (name, Expected::Folder(&rest[..count]), count)
             }
         };
-        // The folder's own entry, when it is an empty one.
+        // An empty folder's own entry has no name here.
         if !name.is_empty() {
             children.insert(name, child);
         }
@@ -84,5 +84,5 @@ fn children<'a>(prefix: usize, paths: &'a [Cow<'a, str>]) -> BTreeMap<&'a str, E
 }
 
 fn vanished(path: &Path) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("{} is not there any more", path.display()))
+    io::Error::new(io::ErrorKind::NotFound, format!("{} no longer exists", path.display()))
 }

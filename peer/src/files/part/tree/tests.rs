@@ -103,7 +103,7 @@ pub(super) fn proof(tree: &Tree) -> Proof {
 }
 
 #[test]
-fn what_is_written_as_one_lies_in_its_files_and_reads_as_one() {
+fn bytes_of_the_pack_lie_in_their_files_and_read_as_one() {
     let scene = Scene::new();
     let tree = scene.open(|_| true);
     assert!(tree.is_empty().unwrap());
@@ -134,7 +134,7 @@ fn a_second_opener_is_kept_out() {
 }
 
 #[test]
-fn only_wanted_files_appear_and_every_chunk_can_be_read_again() {
+fn only_selected_files_appear_and_every_chunk_is_readable() {
     let scene = Scene::new();
     let tree = scene.open(|path| path == "a" || path == "d/run.sh");
     scene.fill(&tree);
@@ -172,7 +172,7 @@ fn a_wrong_short_or_missing_file_is_named() {
 }
 
 #[test]
-fn planted_links_are_not_followed_and_second_names_not_written_to() {
+fn planted_links_are_not_followed_nor_second_names_written() {
     let victim = |scene: &Scene| {
         let outside = scene.folder.path().join("outside");
         fs::create_dir_all(outside.join("é")).unwrap();
@@ -201,7 +201,7 @@ fn planted_links_are_not_followed_and_second_names_not_written_to() {
 }
 
 #[test]
-fn a_sweep_leaves_what_is_wanted_and_follows_no_link() {
+fn a_sweep_leaves_selected_files_and_follows_no_link() {
     let scene = Scene::new();
     let tree = scene.open(|path| path != "z");
     scene.fill(&tree);
@@ -221,7 +221,7 @@ fn a_sweep_leaves_what_is_wanted_and_follows_no_link() {
 }
 
 #[test]
-fn a_sweep_says_what_is_not_there_or_not_what_it_was() {
+fn a_sweep_names_a_missing_or_replaced_file() {
     let check = |spoil: &dyn Fn(&Scene), right: bool| {
         let scene = Scene::new();
         let tree = scene.open(|_| true);
@@ -242,7 +242,7 @@ fn a_sweep_says_what_is_not_there_or_not_what_it_was() {
 }
 
 #[test]
-fn a_sweep_tells_names_apart_that_begin_alike() {
+fn a_sweep_distinguishes_names_with_a_common_prefix() {
     let one = |path: &str| (path.to_owned(), bytes(7, 3));
     let names: Vec<(String, Vec<u8>)> = ["a!b", "a-/x", "a/x", "a0", "a/a/a"].map(one).to_vec();
     let names: Vec<(&str, Vec<u8>)> = names.iter().map(|(path, bytes)| (path.as_str(), bytes.clone())).collect();
@@ -260,7 +260,7 @@ fn a_sweep_tells_names_apart_that_begin_alike() {
 }
 
 #[test]
-fn the_executable_bit_is_mended_and_a_file_that_is_too_long_cut() {
+fn executable_bits_are_set_and_long_files_truncated() {
     let scene = Scene::new();
     let part = scene.folder.path().join("part");
     fs::create_dir_all(part.join("d")).unwrap();

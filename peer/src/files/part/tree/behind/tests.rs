@@ -10,10 +10,10 @@ use peernet_engine::collection::{Collection, Entry, EntryKind, FileEntry, Pack};
 use peernet_engine::ids::{ByteCount, FileHash, ManifestId};
 use sha2::{Digest, Sha256};
 
-use super::super::tests::proof;
-use super::super::{Proof, Selected};
 use super::*;
 use crate::cancel::Cancel;
+use crate::files::part::tree::tests::proof;
+use crate::files::part::tree::{Proof, Selected};
 use crate::memory::MemoryMax;
 
 const CHUNK: u64 = 1 << 20;
@@ -81,14 +81,14 @@ impl Scene {
     }
 }
 
-/// As if there were writers that never come to anything.
+/// Makes the tree believe that there are writers, of which none ever runs.
 pub(crate) fn open_without_writers(tree: &Tree) -> Writers<'_> {
     lock(&tree.behind.state).open = true;
     Writers(tree)
 }
 
 #[test]
-fn what_was_handed_over_is_in_its_files_when_the_writers_have_ended() {
+fn queued_chunks_are_written_when_the_writers_have_ended() {
     let scene = Scene::new();
     let tree = scene.open(|_| true);
     scene.write(&tree);
@@ -100,12 +100,12 @@ fn what_was_handed_over_is_in_its_files_when_the_writers_have_ended() {
     }
     tree.sync().unwrap();
     assert_eq!(proof(&tree), Proof::Right);
-    assert!(tree.gather(0, &scene.memory).unwrap().is_none(), "nobody writes any more");
+    assert!(tree.gather(0, &scene.memory).unwrap().is_none(), "the writers have ended");
     assert_eq!(scene.memory.used().0, 0);
 }
 
 #[test]
-fn a_file_that_is_not_the_listings_is_named_though_nobody_reads_it_again() {
+fn a_wrong_file_is_named_without_reading_it_again() {
     let mut scene = Scene::new();
     scene.pack[5 * FILE_BYTES + 7] ^= 1;
     let tree = scene.open(|_| true);
@@ -123,7 +123,7 @@ fn a_file_that_is_written_to_later_is_read_again() {
 }
 
 #[test]
-fn what_lies_in_a_files_place_is_mended_read_again_or_refused() {
+fn a_file_in_the_way_is_repaired_read_again_or_refused() {
     let check = |plant: &dyn Fn(&Path), right: bool| {
         let scene = Scene::new();
         let tree = scene.open(|_| true);
@@ -148,12 +148,12 @@ fn what_lies_in_a_files_place_is_mended_read_again_or_refused() {
     symlink(&outside, scene.path("0")).unwrap();
     scene.write(&tree);
     assert!(tree.finish_writing().is_err());
-    assert!(tree.gather(0, &scene.memory).is_err(), "whoever goes on hears of it");
+    assert!(tree.gather(0, &scene.memory).is_err(), "later chunks fail too");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
 }
 
 #[test]
-fn of_a_chunk_only_what_is_wanted_becomes_files() {
+fn only_selected_files_of_a_chunk_are_created() {
     let scene = Scene::new();
     let tree = scene.open(|path| path.ends_with('1'));
     scene.write(&tree);
@@ -165,7 +165,7 @@ fn of_a_chunk_only_what_is_wanted_becomes_files() {
 }
 
 #[test]
-fn readers_and_syncs_wait_for_what_is_handed_over_and_write_it_where_nobody_else_does() {
+fn readers_and_syncs_wait_for_queued_chunks_or_write_them() {
     let check = |wait: &dyn Fn(&Tree, &Scene)| {
         let scene = Scene::new();
         let tree = scene.open(|_| true);
@@ -187,11 +187,11 @@ fn readers_and_syncs_wait_for_what_is_handed_over_and_write_it_where_nobody_else
     let _writers = open_without_writers(&tree);
     tree.hand_over(scene.gathered(&tree, 0));
     assert!(tree.read_exact_at(&mut [0; 9], CHUNK).is_err());
-    assert!(!scene.path("0").exists(), "for another chunk nobody waits");
+    assert!(!scene.path("0").exists(), "a chunk elsewhere is not waited for");
 }
 
 #[test]
-fn whoever_finds_no_memory_writes_what_waits() {
+fn a_thread_without_memory_writes_a_queued_chunk() {
     let scene = Scene::new();
     let tree = scene.open(|_| true);
     let _writers = open_without_writers(&tree);
@@ -227,7 +227,7 @@ fn chunks_of_few_files_and_pieces_out_of_order_are_not_gathered() {
 }
 
 #[test]
-fn a_writer_that_panics_leaves_an_error_and_nobody_waiting() {
+fn a_panicking_writer_leaves_an_error_and_no_waiting_thread() {
     let scene = Scene::new();
     let tree = scene.open(|_| true);
     let (done, ended) = crossbeam_channel::bounded(1);
