@@ -54,3 +54,42 @@ impl Look {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_check_tells_changed_gone_and_unreadable_files_apart() {
+        let path = Path::new("some/file");
+        let folder = tempfile::tempdir().unwrap();
+        let real = folder.path().join("file");
+        fs::write(&real, "content").unwrap();
+        let metadata = || fs::metadata(&real);
+        let identity = FileIdentity::of_path(&real).unwrap();
+        let other = FileIdentity { size: 8, ..identity };
+        let failed = |kind: io::ErrorKind| Err(io::Error::from(kind));
+        assert!(matches!(Look::at(path, identity, metadata()), Look::Same));
+        assert!(matches!(Look::at(path, other, metadata()), Look::Changed(named) if named == path));
+        assert!(
+            matches!(Look::at(path, identity, failed(io::ErrorKind::NotFound)), Look::Gone(named) if named == path)
+        );
+        let unreadable = Look::at(path, identity, failed(io::ErrorKind::PermissionDenied));
+        assert!(matches!(unreadable, Look::Unreadable(named, _) if named == path));
+    }
+
+    #[test]
+    fn the_identity_depends_on_content_times_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "content").unwrap();
+        let before = FileIdentity::of_path(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o400)).unwrap();
+        let renamed = folder.path().join("renamed");
+        fs::rename(&path, &renamed).unwrap();
+        assert_eq!(FileIdentity::of_path(&renamed).unwrap(), before);
+    }
+}

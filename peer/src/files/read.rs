@@ -44,3 +44,51 @@ pub(crate) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), 
     let now = file.metadata().map_err(ReadError::Io)?;
     if now.nlink() > 0 && FileIdentity::of(&now) == identity { Ok(()) } else { Err(ReadError::Changed) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_read_past_the_end_is_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "content").unwrap();
+        let file = File::open(&path).unwrap();
+        for (offset, len, expected) in
+            [(0, 7, Some("content")), (3, 4, Some("tent")), (7, 0, Some("")), (0, 8, None), (7, 1, None)]
+        {
+            let mut buffer = vec![0; len];
+            let found = read_exact(&file, offset, &mut buffer);
+            match expected {
+                Some(text) => assert!(found.is_ok() && buffer == text.as_bytes(), "{offset} {len}"),
+                None => assert!(matches!(found, Err(ReadError::Changed)), "{offset} {len}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_keeps_its_identity_until_it_changes_or_loses_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "content").unwrap();
+        let file = File::open(&path).unwrap();
+        let identity = FileIdentity::of_path(&path).unwrap();
+        assert!(check_identity(&file, identity).is_ok());
+        for other in [
+            FileIdentity { size: identity.size + 1, ..identity },
+            FileIdentity { modified_s: identity.modified_s + 1, ..identity },
+            FileIdentity { modified_ns: identity.modified_ns ^ 1, ..identity },
+        ] {
+            assert!(matches!(check_identity(&file, other), Err(ReadError::Changed)), "{other:?}");
+        }
+        let second_name = folder.path().join("second");
+        fs::hard_link(&path, &second_name).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(check_identity(&file, identity).is_ok(), "it still has a name");
+        fs::remove_file(&second_name).unwrap();
+        assert!(matches!(check_identity(&file, identity), Err(ReadError::Changed)));
+    }
+}

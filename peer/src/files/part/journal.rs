@@ -88,3 +88,87 @@ impl Journal {
         fs::remove_file(&self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::ids::{ByteCount, FileHash};
+    use peernet_engine::manifest::Geometry;
+
+    use super::*;
+
+    /// A download of ten chunks.
+    fn identity(file: u8) -> Identity {
+        let geometry = Geometry::new(ByteCount(10 << 20), 1 << 20).unwrap();
+        Identity { file_hash: FileHash([file; 32]), manifest: [file; 32], shape: Shape::Sized(geometry) }
+    }
+
+    /// Opens the journal and returns it with the chunks that it knows; `None` if it was begun.
+    fn open(path: &Path, file: u8) -> (Journal, Option<Vec<u32>>) {
+        let (journal, resumed) = Journal::open(path, &identity(file), false).unwrap();
+        assert!(resumed.known || resumed.held.is_empty());
+        (journal, resumed.known.then(|| resumed.held.iter().map(|chunk| chunk.0).collect()))
+    }
+
+    fn held(journal: &mut Journal, chunks: &[u32]) {
+        journal.held(chunks.iter().copied().map(ChunkIndex), None).unwrap();
+    }
+
+    fn path() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Journal::path_for(&folder.path().join("file.peernet-part"));
+        assert!(path.ends_with("file.peernet-part.journal"));
+        (folder, path)
+    }
+
+    #[test]
+    fn a_journal_resumes_with_all_chunks_of_earlier_runs() {
+        let (_folder, path) = path();
+        for (chunks, known) in [(&[3, 4][..], None), (&[9], Some(vec![3, 4])), (&[], Some(vec![3, 4, 9]))] {
+            let (mut journal, resumed) = open(&path, 1);
+            assert_eq!(resumed, known);
+            held(&mut journal, chunks);
+        }
+    }
+
+    #[test]
+    fn records_behind_a_torn_one_are_not_lost() {
+        let (_folder, path) = path();
+        let (mut journal, _) = open(&path, 1);
+        held(&mut journal, &[1]);
+        held(&mut journal, &[2]);
+        let len = fs::metadata(&path).unwrap().len();
+        File::options().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
+        let (mut journal, known) = open(&path, 1);
+        assert_eq!(known, Some(vec![1]));
+        held(&mut journal, &[5]);
+        assert_eq!(open(&path, 1).1, Some(vec![1, 5]));
+    }
+
+    #[test]
+    fn another_damaged_or_too_long_journal_is_replaced() {
+        let (_folder, path) = path();
+        let spoil: [&dyn Fn(); 3] = [&|| drop(open(&path, 2)), &|| fs::write(&path, "no journal").unwrap(), &|| {
+            File::options().write(true).open(&path).unwrap().set_len(JOURNAL_LEN_MAX + 1).unwrap()
+        }];
+        for spoil in spoil {
+            let (mut journal, _) = open(&path, 1);
+            held(&mut journal, &[1]);
+            spoil();
+            assert_eq!(open(&path, 1).1, None);
+            assert_eq!(open(&path, 1).1, Some(Vec::new()));
+        }
+    }
+
+    #[test]
+    fn a_restarted_journal_knows_no_chunks() {
+        let (_folder, path) = path();
+        let (mut journal, _) = open(&path, 1);
+        held(&mut journal, &[1, 2]);
+        let mut journal = journal.restart(&identity(1)).unwrap();
+        assert_eq!(open(&path, 1).1, Some(Vec::new()));
+        held(&mut journal, &[7]);
+        assert_eq!(open(&path, 1).1, Some(vec![7]));
+        journal.remove().unwrap();
+        assert!(!path.exists());
+    }
+}

@@ -108,3 +108,44 @@ fn range(chunk: ChunkIndex, shape: Shape) -> Option<(u64, u64)> {
         ChunkLen::UpTo(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::ids::{ByteCount, ChunkCount};
+    use peernet_engine::manifest::Geometry;
+
+    use super::*;
+
+    fn storage() -> Storage {
+        Storage::File(Arc::new(tempfile::tempfile().unwrap()))
+    }
+
+    #[test]
+    fn a_file_reads_back_its_writes_and_ends_where_they_end() {
+        let storage = storage();
+        assert!(storage.is_empty().unwrap() && storage.tree().is_none());
+        storage.write_all_at(b"tail", 4).unwrap();
+        storage.write_all_at(b"head", 0).unwrap();
+        storage.finish_writing().unwrap();
+        storage.sync().unwrap();
+        let mut bytes = [0; 8];
+        storage.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(&bytes == b"headtail" && !storage.is_empty().unwrap());
+        let past = storage.read_exact_at(&mut bytes, 1).unwrap_err();
+        assert_eq!(past.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn reserved_space_makes_a_file_long_enough_for_its_chunks() {
+        let shape = Shape::Sized(Geometry::new(ByteCount((2 << 20) + 5), 1 << 20).unwrap());
+        let storage = storage();
+        let mut held = Bitmap::empty(ChunkCount(3));
+        assert!(storage.is_long_enough(&held, shape).unwrap(), "no chunk needs no bytes");
+        assert!(held.insert(ChunkIndex(0)));
+        assert!(!storage.is_long_enough(&held, shape).unwrap());
+        storage.reserve(shape).unwrap();
+        assert!(storage.is_long_enough(&held, shape).unwrap());
+        let Storage::File(file) = &storage else { panic!("a file") };
+        assert_eq!(file.metadata().unwrap().len(), (2 << 20) + 5);
+    }
+}
