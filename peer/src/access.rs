@@ -5,11 +5,13 @@
 //! - `tracker_keys`: the trackers' public keys, which verify the grants that callers present.
 //! - `visibility_store`: the visibility of shared files, kept on the disk by `visibility_list`.
 //! - `grant_cache`: the grant of one download, renewed while it runs.
+//! - `policy`: the policies that this account declares for its own files.
 //!
 //! Non-public files are served only to callers that present a grant. Keys and visibility are kept on the disk, so this
 //! works while no tracker answers, also after a restart. A presented grant must count even where none is needed.
 
 mod grant_cache;
+mod policy;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tracker_keys;
@@ -19,6 +21,7 @@ mod visibility_store;
 use std::fmt;
 
 pub(crate) use grant_cache::GrantCache;
+pub use policy::AccessPolicy;
 pub use tracker_keys::{MalformedKeys, TrackerKeys};
 pub use visibility_list::VisibilityError;
 pub(crate) use visibility_store::VisibilityStore;

@@ -60,10 +60,9 @@ pub mod throttle;
 pub mod transfers;
 pub mod upload;
 
+pub use access::AccessPolicy;
 pub use cancel::Cancel;
-pub use discovery::tracker::{
-    AtTracker, Audience, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls,
-};
+pub use discovery::tracker::{AtTracker, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, Scope, TrackerTls};
 pub use download::{FetchProgress, Phase, SourceProgress};
 pub use files::hashing::HashProgress;
 pub use identity::Fingerprint;

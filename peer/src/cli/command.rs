@@ -101,8 +101,8 @@ macro_rules! command {
     };
     (@ [visibility $($group:ident)*] [$($field:tt)*] $head:tt $name:ident $own:tt $action:tt) => {
         impl $name {
-            /// Returns the visibility that was typed; `None` if none was.
-            fn visibility(&self) -> Result<Option<$crate::discovery::tracker::Audience>, $crate::cli::exit::Failure> {
+            /// Returns the access policy that was typed; `None` if none was.
+            fn policy(&self) -> Result<Option<$crate::access::AccessPolicy>, $crate::cli::exit::Failure> {
                 $crate::cli::visibility::parse(self.public, self.private, &self.with)
             }
         }

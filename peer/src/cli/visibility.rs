@@ -6,23 +6,23 @@ use serde_json::{Value, json};
 
 use super::exit::Failure;
 use super::output::shown;
-use crate::discovery::tracker::Audience;
+use crate::access::AccessPolicy;
 
 /// The character before the name of a group.
 const GROUP_MARK: char = '@';
 
 /// Reads the three options together; `None` if none of them was typed.
-pub(super) fn parse(public: bool, private: bool, with: &[String]) -> Result<Option<Audience>, Failure> {
+pub(super) fn parse(public: bool, private: bool, with: &[String]) -> Result<Option<AccessPolicy>, Failure> {
     match (public, private, with) {
         (false, false, []) => Ok(None),
-        (true, false, []) => Ok(Some(Audience::Public)),
-        (false, true, []) => Ok(Some(Audience::Private)),
+        (true, false, []) => Ok(Some(AccessPolicy::Public)),
+        (false, true, []) => Ok(Some(AccessPolicy::Private)),
         (false, false, with) => shared_with(with).map(Some),
         _ => Err(Failure::usage("give one of --public, --private and --with; --with alone may be repeated")),
     }
 }
 
-fn shared_with(names: &[String]) -> Result<Audience, Failure> {
+fn shared_with(names: &[String]) -> Result<AccessPolicy, Failure> {
     let mut accounts = Vec::new();
     let mut groups = Vec::new();
     for name in names {
@@ -33,16 +33,16 @@ fn shared_with(names: &[String]) -> Result<Audience, Failure> {
             })?),
         }
     }
-    Ok(Audience::Shared { accounts, groups })
+    Ok(AccessPolicy::Shared { accounts, groups })
 }
 
 /// Describes a visibility to people.
-pub(super) fn text(visibility: &Audience) -> String {
-    match visibility {
-        Audience::Public => "public: every member of the swarm may download it".to_owned(),
-        Audience::Private => "private: no other account may download it".to_owned(),
-        Audience::Withdrawn => "withdrawn: nobody may share or download it".to_owned(),
-        Audience::Shared { accounts, groups } => {
+pub(super) fn text(policy: &AccessPolicy) -> String {
+    match policy {
+        AccessPolicy::Public => "public: every member of the swarm may download it".to_owned(),
+        AccessPolicy::Private => "private: no other account may download it".to_owned(),
+        AccessPolicy::Withdrawn => "withdrawn: nobody may share or download it".to_owned(),
+        AccessPolicy::Shared { accounts, groups } => {
             let groups = groups.iter().map(|group| format!("{GROUP_MARK}{}", shown(group)));
             let with: Vec<String> = groups.chain(accounts.iter().map(ToString::to_string)).collect();
             format!("shared with {}", if with.is_empty() { "nobody".to_owned() } else { with.join(", ") })
@@ -51,8 +51,8 @@ pub(super) fn text(visibility: &Audience) -> String {
 }
 
 /// Describes a visibility to programs.
-pub(super) fn json(file_hash: FileHash, visibility: &Audience) -> Value {
-    let FileAccessRequest { access, accounts, groups } = visibility.into();
+pub(super) fn json(file_hash: FileHash, policy: &AccessPolicy) -> Value {
+    let FileAccessRequest { access, accounts, groups } = policy.into();
     json!({"file_hash": file_hash.to_string(), "access": access, "accounts": accounts, "groups": groups})
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::cli::exit::Exit;
 
-    fn check(public: bool, private: bool, with: &[&str], expected: Result<Option<Audience>, ()>) {
+    fn check(public: bool, private: bool, with: &[&str], expected: Result<Option<AccessPolicy>, ()>) {
         let with: Vec<String> = with.iter().map(ToString::to_string).collect();
         let found = parse(public, private, &with).map_err(|failure| assert_eq!(failure.exit, Exit::Usage));
         assert_eq!(found, expected, "{public} {private} {with:?}");
@@ -73,10 +73,10 @@ mod tests {
     fn exactly_one_of_the_options_sets_a_visibility() {
         let peer = PeerId::from_random([1; 16]);
         let id = peer.to_string();
-        let shared = Audience::Shared { accounts: vec![peer], groups: vec!["lab".to_owned()] };
+        let shared = AccessPolicy::Shared { accounts: vec![peer], groups: vec!["lab".to_owned()] };
         check(false, false, &[], Ok(None));
-        check(true, false, &[], Ok(Some(Audience::Public)));
-        check(false, true, &[], Ok(Some(Audience::Private)));
+        check(true, false, &[], Ok(Some(AccessPolicy::Public)));
+        check(false, true, &[], Ok(Some(AccessPolicy::Private)));
         check(false, false, &[&id, "@lab"], Ok(Some(shared)));
         check(true, true, &[], Err(()));
         check(true, false, &["@lab"], Err(()));
@@ -93,12 +93,12 @@ mod tests {
     #[test]
     fn people_see_with_whom_a_file_is_shared() {
         let peer = PeerId::from_random([1; 16]);
-        let shared = |accounts, groups: &[&str]| Audience::Shared {
+        let shared = |accounts, groups: &[&str]| AccessPolicy::Shared {
             accounts,
             groups: groups.iter().map(ToString::to_string).collect(),
         };
         for (visibility, expected) in [
-            (Audience::Private, "private: no other account may download it".to_owned()),
+            (AccessPolicy::Private, "private: no other account may download it".to_owned()),
             (shared(vec![], &[]), "shared with nobody".to_owned()),
             (shared(vec![peer], &["lab", "\u{1b}x"]), format!("shared with @lab, @\u{fffd}x, {peer}")),
         ] {

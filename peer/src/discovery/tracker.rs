@@ -39,7 +39,7 @@ use plans::Plans;
 use session::Session;
 use trust::Trust;
 
-pub use access::{Audience, GroupInfo};
+pub use access::GroupInfo;
 pub(crate) use devices::is_label;
 pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut, Scope, UnknownScope};
 pub use error::{DeviceEnd, TrackerError};

@@ -4,7 +4,8 @@ use peernet_engine::collection::LISTING_SUFFIX;
 use peernet_engine::ids::{FileHash, PeerId};
 
 use super::Node;
-use crate::discovery::tracker::{Audience, GroupInfo};
+use crate::access::AccessPolicy;
+use crate::discovery::tracker::GroupInfo;
 use crate::error::NodeError;
 
 /// The error for a directory that is not shared from here. Its policy covers listing and pack, and only one is known.
@@ -21,27 +22,27 @@ impl Node {
     /// Returns the policy of a file or directory. Only the owner may ask; other accounts get [`NodeError::NotFound`].
     ///
     /// The first account that announces a file owns it, unless another account has set its policy before that.
-    pub fn access(&self, file_hash: FileHash) -> Result<Audience, NodeError> {
+    pub fn access(&self, file_hash: FileHash) -> Result<AccessPolicy, NodeError> {
         Ok(self.tracker.access(file_hash)?)
     }
 
-    /// Sets the policy of a file or directory, whether or not it is shared yet. [`Audience::Withdrawn`] withdraws it.
+    /// Sets the policy of a file or directory, whether or not it is shared yet. [`AccessPolicy::Withdrawn`] withdraws it.
     ///
     /// The tracker applies it at once. Other peers that serve the file apply it with their next announce, within a quarter
     /// of an hour. Grants that were issued before last until they expire: 12 hours, unless the operator has set another
     /// time. [`NodeError::Refused`] for another account's file.
     ///
     /// A directory must be shared from this node's folder, because its policy covers the pack as well as the listing.
-    pub fn set_access(&self, file_hash: FileHash, audience: &Audience) -> Result<(), NodeError> {
+    pub fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), NodeError> {
         let files = self.files_of(file_hash)?;
-        self.apply_policy(&files, audience)?;
+        self.apply_policy(&files, policy)?;
         self.running.settle_afresh()
     }
 
     /// Withdraws a file or directory: no account may find, fetch or share it until [`Node::set_access`] allows it again.
     /// This node stops serving it at once, and other peers with their next announce.
     pub fn withdraw(&self, file_hash: FileHash) -> Result<(), NodeError> {
-        self.set_access(file_hash, &Audience::Withdrawn)
+        self.set_access(file_hash, &AccessPolicy::Withdrawn)
     }
 
     /// Sets the policy of these files at the tracker and their visibility here.
@@ -49,16 +50,16 @@ impl Node {
     /// The order fails closed. A restriction counts here before the tracker is asked, and stays if that fails. A file that
     /// becomes public does so here only after the tracker has accepted it. The last file is set first: a directory's pack
     /// must be restricted before a downloader can learn anything new from its listing.
-    pub(super) fn apply_policy(&self, files: &[FileHash], audience: &Audience) -> Result<(), NodeError> {
-        let restricted = *audience != Audience::Public;
+    pub(super) fn apply_policy(&self, files: &[FileHash], policy: &AccessPolicy) -> Result<(), NodeError> {
+        let restricted = *policy != AccessPolicy::Public;
         if restricted {
             self.shares.set_local_visibility(files, true)?;
         }
         for file in files.iter().rev() {
-            self.tracker.set_access(*file, audience)?;
+            self.tracker.set_access(*file, policy)?;
         }
-        match audience {
-            Audience::Withdrawn => files.iter().for_each(|file| self.shares.end_withdrawn(*file)),
+        match policy {
+            AccessPolicy::Withdrawn => files.iter().for_each(|file| self.shares.end_withdrawn(*file)),
             // Set once more: contradicting replies are ignored for some time from here on.
             _ => self.shares.set_local_visibility(files, restricted)?,
         }

@@ -12,8 +12,8 @@ use peernet_engine::names::sanitise;
 
 use super::access::both_files;
 use super::{Node, Shared};
+use crate::access::AccessPolicy;
 use crate::cancel::Cancel;
-use crate::discovery::tracker::Audience;
 use crate::error::NodeError;
 use crate::files::FileIdentity;
 use crate::files::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
@@ -43,18 +43,18 @@ impl Node {
     pub fn share_with(
         &self,
         path: impl AsRef<Path>,
-        audience: Option<&Audience>,
+        policy: Option<&AccessPolicy>,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         let path = path.as_ref();
         let real = fs::canonicalize(path).map_err(NodeError::local("opening", path))?;
         let shared = match real.is_dir() {
-            true => self.share_directory(&real, audience, progress, cancel)?,
-            false => self.share_file(&real, audience, progress, cancel)?,
+            true => self.share_directory(&real, policy, progress, cancel)?,
+            false => self.share_file(&real, policy, progress, cancel)?,
         };
         // A new visibility may change the tracker's answer.
-        let settled = if audience.is_some() { self.running.settle_afresh() } else { self.running.settle() };
+        let settled = if policy.is_some() { self.running.settle_afresh() } else { self.running.settle() };
         settled.map_err(|error| match error {
             NodeError::Unreachable(why) => {
                 NodeError::Unreachable(format!("{why}; it stays shared and is announced when the tracker answers"))
@@ -98,17 +98,17 @@ impl Node {
     fn share_file(
         &self,
         real: &Path,
-        audience: Option<&Audience>,
+        policy: Option<&AccessPolicy>,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         if let Some(info) = self.already_shared(real) {
-            audience.map_or(Ok(()), |audience| self.apply_policy(&[info.file_hash], audience))?;
+            policy.map_or(Ok(()), |policy| self.apply_policy(&[info.file_hash], policy))?;
             return Ok(self.shared(&info));
         }
         let workers = available_parallelism().map_or(1, |n| n.get());
         let (manifest, identity) = hash_file_identified(real, workers, progress, cancel)?;
-        audience.map_or(Ok(()), |audience| self.apply_policy(&[manifest.file_hash()], audience))?;
+        policy.map_or(Ok(()), |policy| self.apply_policy(&[manifest.file_hash()], policy))?;
         self.add_share(Arc::new(manifest), real, identity, None)
     }
 
@@ -128,12 +128,12 @@ impl Node {
     fn share_directory(
         &self,
         root: &Path,
-        audience: Option<&Audience>,
+        policy: Option<&AccessPolicy>,
         progress: &mut dyn FnMut(HashProgress),
         cancel: &Cancel,
     ) -> Result<Shared, NodeError> {
         let close = |listing: FileHash, pack: FileHash, size: u64| {
-            audience.map_or(Ok(()), |audience| self.apply_policy(&both_files(listing, pack, size), audience))
+            policy.map_or(Ok(()), |policy| self.apply_policy(&both_files(listing, pack, size), policy))
         };
         self.has_no_secrets_of_ours(root)?;
         let walked = walk(root, cancel)?;

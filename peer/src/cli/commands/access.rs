@@ -3,13 +3,13 @@
 use peernet_engine::ids::FileHash;
 use serde_json::json;
 
+use crate::access::AccessPolicy;
 use crate::cli::command::{Run, command};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::shares::{named, refuse_foreign_directory};
 use crate::cli::visibility;
 use crate::daemon::control::Request;
-use crate::discovery::tracker::Audience;
 use crate::node::Node;
 
 command! {
@@ -29,7 +29,7 @@ command! {
 
 impl Run for Access {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let new = self.visibility()?;
+        let new = self.policy()?;
         let node = context.builder(self.tracker_options())?.build()?;
         if new.is_some() {
             refuse_foreign_directory(&node, &self.file)?;
@@ -53,13 +53,13 @@ impl Run for Access {
 }
 
 /// Sets the visibility of a file. A running daemon does it: it serves the file, so it has to obey at once.
-pub(super) fn set(context: &Context, node: &Node, file_hash: FileHash, visibility: &Audience) -> Result<(), Failure> {
+pub(super) fn set(context: &Context, node: &Node, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), Failure> {
     match context.daemon() {
         Some(daemon) => {
-            let request = Request::SetAccess { file_hash: file_hash.to_string(), audience: visibility.into() };
+            let request = Request::SetAccess { file_hash: file_hash.to_string(), audience: policy.into() };
             daemon.ask(request, &mut |_| {})?;
             Ok(())
         }
-        None => Ok(node.set_access(file_hash, visibility)?),
+        None => Ok(node.set_access(file_hash, policy)?),
     }
 }

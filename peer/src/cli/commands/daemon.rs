@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use peernet_engine::ids::FileHash;
 use serde_json::json;
 
+use crate::access::AccessPolicy;
 use crate::cancel::Cancel;
 use crate::cli::command::{Run, command};
 use crate::cli::context::{Context, TrackerOptions};
@@ -16,7 +17,6 @@ use crate::cli::shares::shares_json;
 use crate::cli::signals;
 use crate::daemon::control::{ControlServer, DaemonStatus, Last, Line, Problem, Request, TransfersMessage};
 use crate::daemon::metrics::MetricsServer;
-use crate::discovery::tracker::Audience;
 use crate::files::hashing::HashProgress;
 use crate::node::{Node, NodeError};
 use crate::transfers::Transport;
@@ -113,7 +113,7 @@ fn answer(
     match request {
         Request::Status => Ok(Last::Status(status(node, started.elapsed()))),
         Request::Share { path, audience } => {
-            let audience = audience.map(Audience::try_from).transpose().map_err(NodeError::Invalid)?;
+            let audience = audience.map(AccessPolicy::try_from).transpose().map_err(NodeError::Invalid)?;
             let mut hashing = |hashing: HashProgress| progress(hashing.done, hashing.total);
             let shared = node.share_with(&path, audience.as_ref(), &mut hashing, gone)?;
             Ok(Last::Shared(shared.into()))

@@ -5,13 +5,13 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::daemon::serve_until_stopped;
+use crate::access::AccessPolicy;
 use crate::cli::command::{Run, command};
 use crate::cli::context::{Context, TrackerOptions};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress::Meter;
 use crate::cli::signals;
 use crate::daemon::control::{ControlClient, Last, Line, Request, SharedMessage};
-use crate::discovery::tracker::Audience;
 use crate::files::hashing::HashProgress;
 use crate::node::{Node, NodeError, Shared};
 
@@ -53,18 +53,18 @@ impl Run for Share {
         for file in &self.files {
             check_shareable(file)?;
         }
-        let visibility = self.visibility()?;
+        let policy = self.policy()?;
         let from_here = self.no_daemon || self.port.is_some() || self.listen.is_some();
         if !from_here && context.daemon().is_some() {
             if !self.limit_options().is_empty() {
                 return Err(Failure::usage("the running daemon has its own limits: `peernet limit` changes them"));
             }
-            return through_daemon(context, &self.files, visibility.as_ref());
+            return through_daemon(context, &self.files, policy.as_ref());
         }
         if self.no_serve {
-            return note_down(context, &self, visibility.as_ref());
+            return note_down(context, &self, policy.as_ref());
         }
-        serve_from_here(context, &self, visibility.as_ref())
+        serve_from_here(context, &self, policy.as_ref())
     }
 }
 
@@ -76,7 +76,7 @@ fn check_shareable(file: &str) -> Result<(), Failure> {
     }
 }
 
-fn through_daemon(context: &Context, files: &[String], visibility: Option<&Audience>) -> Result<Exit, Failure> {
+fn through_daemon(context: &Context, files: &[String], policy: Option<&AccessPolicy>) -> Result<Exit, Failure> {
     let _watch = signals::watch(&context.cancel, &context.output)?;
     let mut shared = Vec::new();
     for file in files {
@@ -89,7 +89,7 @@ fn through_daemon(context: &Context, files: &[String], visibility: Option<&Audie
             path.map_err(|_| Failure::usage(format!("{file}: the path is not UTF-8; share it with --no-daemon")))?;
         let hang_up = daemon.hang_up_handle().ok();
         let mut meter = Meter::new(&context.output, format!("hashing {file}"));
-        let last = daemon.ask(Request::Share { path, audience: visibility.map(Into::into) }, &mut |line| {
+        let last = daemon.ask(Request::Share { path, audience: policy.map(Into::into) }, &mut |line| {
             if let Line::Hashing(done, total) = line {
                 meter.hashing(HashProgress { done, total });
             }
@@ -114,16 +114,16 @@ fn through_daemon(context: &Context, files: &[String], visibility: Option<&Audie
 }
 
 /// Adds the files to the list that the next daemon serves.
-fn note_down(context: &Context, typed: &Share, visibility: Option<&Audience>) -> Result<Exit, Failure> {
+fn note_down(context: &Context, typed: &Share, policy: Option<&AccessPolicy>) -> Result<Exit, Failure> {
     let node = context.builder(typed.tracker_options())?.build()?;
     let _watch = signals::watch(&context.cancel, &context.output)?;
-    let shared = share_all(context, &node, &typed.files, visibility)?;
+    let shared = share_all(context, &node, &typed.files, policy)?;
     report(context, &shared, "nobody", None);
     context.output.note("added to the list of shares; `peernet daemon` serves it");
     Ok(Exit::Ok)
 }
 
-fn serve_from_here(context: &Context, typed: &Share, visibility: Option<&Audience>) -> Result<Exit, Failure> {
+fn serve_from_here(context: &Context, typed: &Share, policy: Option<&AccessPolicy>) -> Result<Exit, Failure> {
     let limits = typed.limit_options().with_configured(&context.config)?;
     let way = TrackerOptions { plaintext_port: typed.plaintext_port, ..typed.tracker_options() };
     let mut builder = context.builder(way)?.passing_shares().limits(limits);
@@ -140,7 +140,7 @@ fn serve_from_here(context: &Context, typed: &Share, visibility: Option<&Audienc
     let _watch = signals::watch(&context.cancel, &context.output)?;
     // Listen before announcing: other peers may call as soon as they learn of the file.
     let listen = node.serve()?;
-    let shared = share_all(context, &node, &typed.files, visibility)?;
+    let shared = share_all(context, &node, &typed.files, policy)?;
     report(context, &shared, "here", Some(listen.to_string()));
     context.output.note(&format!("serving on {listen} until stopped with Ctrl-C"));
     serve_until_stopped(context, &node);
@@ -151,13 +151,13 @@ fn share_all(
     context: &Context,
     node: &Node,
     files: &[String],
-    visibility: Option<&Audience>,
+    policy: Option<&AccessPolicy>,
 ) -> Result<Vec<(String, SharedMessage)>, Failure> {
     let mut all = Vec::new();
     for file in files {
         let mut meter = Meter::new(&context.output, format!("hashing {file}"));
         let shared: Shared = node
-            .share_with(file, visibility, &mut |progress| meter.hashing(progress), &context.cancel)
+            .share_with(file, policy, &mut |progress| meter.hashing(progress), &context.cancel)
             .map_err(|error| Failure::from(error).about(file))?;
         all.push((file.clone(), shared.into()));
     }

@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::access::set;
+use crate::access::AccessPolicy;
 use crate::cli::command::{Run, command};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::shares::{named, refuse_foreign_directory};
-use crate::discovery::tracker::Audience;
 
 command! {
     /// Withdraw files and directories of this account from the swarm: nobody can find, share or download them any more.
@@ -34,7 +34,7 @@ impl Run for Withdraw {
         for file in &self.files {
             refuse_foreign_directory(&node, file)?;
             for file_hash in named(&node, file)? {
-                set(context, &node, file_hash, &Audience::Withdrawn)?;
+                set(context, &node, file_hash, &AccessPolicy::Withdrawn)?;
                 withdrawn.push(file_hash.to_string());
             }
         }

@@ -1,7 +1,5 @@
 //! Who may have a file: grants for downloads, what owners say of their files, and their groups.
 
-use std::fmt;
-
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::rest::{
     ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_SHARED, ACCESS_WITHDRAWN, FileAccessReply, FileAccessRequest, GrantReply,
@@ -11,52 +9,22 @@ use peernet_protos::rest::{
 use super::http::Call;
 use super::url::percent_encoded;
 use super::{LISTING_ANSWER, TrackerClient, TrackerError};
-use crate::access::{GRANT_BYTES_MAX, GrantToken};
+use crate::access::{AccessPolicy, GRANT_BYTES_MAX, GrantToken};
 use crate::clock::unix_now;
 
-/// Who may have a file, as its owner says it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audience {
-    /// Every member of the swarm.
-    Public,
-    /// The owner, and whoever is named: at most 1,000 accounts and 100 groups of the owner's.
-    Shared {
-        /// These accounts.
-        accounts: Vec<PeerId>,
-        /// Members of the owner's groups of these names.
-        groups: Vec<String>,
-    },
-    /// The owner alone.
-    Private,
-    /// Nobody any more. Told by the tracker; [`crate::Node::withdraw`] makes it so.
-    Withdrawn,
-}
-
-impl Audience {
-    /// The stable word.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Public => ACCESS_PUBLIC,
-            Self::Shared { .. } => ACCESS_SHARED,
-            Self::Private => ACCESS_PRIVATE,
-            Self::Withdrawn => ACCESS_WITHDRAWN,
-        }
-    }
-}
-
-impl From<&Audience> for FileAccessRequest {
-    fn from(audience: &Audience) -> Self {
-        let (accounts, groups) = match audience {
-            Audience::Shared { accounts, groups } => (accounts.as_slice(), groups.clone()),
+impl From<&AccessPolicy> for FileAccessRequest {
+    fn from(policy: &AccessPolicy) -> Self {
+        let (accounts, groups) = match policy {
+            AccessPolicy::Shared { accounts, groups } => (accounts.as_slice(), groups.clone()),
             _ => Default::default(),
         };
         let accounts = accounts.iter().map(ToString::to_string).collect();
-        Self { access: audience.word().to_owned(), accounts, groups }
+        Self { access: policy.as_str().to_owned(), accounts, groups }
     }
 }
 
 /// An error is a clause for a message.
-impl TryFrom<FileAccessRequest> for Audience {
+impl TryFrom<FileAccessRequest> for AccessPolicy {
     type Error = String;
 
     fn try_from(said: FileAccessRequest) -> Result<Self, String> {
@@ -71,12 +39,6 @@ impl TryFrom<FileAccessRequest> for Audience {
             }
             _ => Err("a word that this version does not know".to_owned()),
         }
-    }
-}
-
-impl fmt::Display for Audience {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
     }
 }
 
@@ -106,18 +68,18 @@ impl TrackerClient {
     }
 
     /// Who may have a file; told to its owner alone.
-    pub fn access(&self, file_hash: FileHash) -> Result<Audience, TrackerError> {
+    pub fn access(&self, file_hash: FileHash) -> Result<AccessPolicy, TrackerError> {
         let path = access_path(file_hash);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::get(&path) };
-        audience(self.authorised(call)?)
+        policy(self.authorised(call)?)
     }
 
     /// Says who may have a file from now on.
-    pub fn set_access(&self, file_hash: FileHash, audience: &Audience) -> Result<(), TrackerError> {
-        if *audience == Audience::Withdrawn {
+    pub fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), TrackerError> {
+        if *policy == AccessPolicy::Withdrawn {
             return self.withdraw(file_hash);
         }
-        let request = FileAccessRequest::from(audience);
+        let request = FileAccessRequest::from(policy);
         let path = access_path(file_hash);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::put(&path, &request) };
         self.authorised::<FileAccessReply>(call).map(drop)
@@ -165,7 +127,7 @@ fn group_path(name: &str) -> String {
     format!("/api/v1/groups/{}", percent_encoded(name))
 }
 
-fn audience(reply: FileAccessReply) -> Result<Audience, TrackerError> {
+fn policy(reply: FileAccessReply) -> Result<AccessPolicy, TrackerError> {
     let FileAccessReply { access, accounts, groups, .. } = reply;
     let said = FileAccessRequest { access, accounts, groups };
     said.try_into().map_err(|why| TrackerError::Malformed(format!("access: {why}")))
@@ -189,11 +151,11 @@ mod tests {
             groups: vec!["lab".to_owned()],
             ..FileAccessReply::default()
         };
-        let shared = Audience::Shared { accounts: vec![peer], groups: vec!["lab".to_owned()] };
-        for expected in [Audience::Public, shared, Audience::Private, Audience::Withdrawn] {
-            assert_eq!(audience(reply(expected.word())), Ok(expected));
+        let shared = AccessPolicy::Shared { accounts: vec![peer], groups: vec!["lab".to_owned()] };
+        for expected in [AccessPolicy::Public, shared, AccessPolicy::Private, AccessPolicy::Withdrawn] {
+            assert_eq!(policy(reply(expected.as_str())), Ok(expected));
         }
-        assert!(audience(reply("secret")).is_err());
+        assert!(policy(reply("secret")).is_err());
         assert_eq!(group_path("a b/ü"), "/api/v1/groups/a%20b%2F%C3%BC");
     }
 }
