@@ -45,7 +45,7 @@ impl Tracker {
     pub(crate) fn sign_as(&self, typ: &str, claims: &GrantClaims) -> String {
         let header = Header { typ: Some(typ.to_owned()), kid: Some(self.id()), ..Header::new(Algorithm::EdDSA) };
         let key = EncodingKey::from_ed_der(&self.key.serialize_der());
-        jsonwebtoken::encode(&header, claims, &key).expect("an Ed25519 key signs any claims")
+        peernet_protos::tokens::encode(&header, claims, &key).expect("an Ed25519 key signs any claims")
     }
 
     fn id(&self) -> String {

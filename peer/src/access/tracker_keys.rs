@@ -5,10 +5,11 @@ use std::fmt;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode_header};
 use peernet_engine::access::{Grant, GrantError};
 use peernet_protos::claims::{GRANT_AUDIENCE, GRANT_TYP, GrantClaims, ISSUER};
 use peernet_protos::limits::GRANT_MORE_MAX;
+use peernet_protos::tokens::decode;
 
 use super::GRANT_BYTES_MAX;
 
