@@ -4,6 +4,7 @@
 //!
 //! - `tracker_keys`: the trackers' public keys, which verify the grants that callers present.
 //! - `visibility_store`: the visibility of shared files, kept on the disk by `visibility_list`.
+//! - `membership`: the certificate in use, the revoked accounts and devices, and the trackers' keys.
 //! - `grant_cache`: the grant of one download, renewed while it runs.
 //! - `policy`: the policies that this account declares for its own files.
 //!
@@ -11,6 +12,7 @@
 //! works while no tracker answers, also after a restart. A presented grant must count even where none is needed.
 
 mod grant_cache;
+mod membership;
 mod policy;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,6 +23,7 @@ mod visibility_store;
 use std::fmt;
 
 pub(crate) use grant_cache::GrantCache;
+pub use membership::Membership;
 pub use policy::AccessPolicy;
 pub use tracker_keys::{MalformedKeys, TrackerKeys};
 pub use visibility_list::VisibilityError;

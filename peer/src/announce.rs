@@ -6,6 +6,8 @@
 mod book;
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +17,6 @@ use peernet_engine::ids::{FileHash, ManifestId};
 use peernet_threads::Group;
 
 use crate::discovery::tracker::{Announced, AnnouncedFile, ReachedAt, TrackerClient, TrackerError};
-use crate::error::NodeError;
 use crate::log::Log;
 use crate::shares::{Offer, Shares};
 use book::{Book, batches};
@@ -44,6 +45,24 @@ struct Settle {
     done: Sender<Result<(), TrackerError>>,
 }
 
+/// Why the tracker does not know what is shared now.
+#[derive(Debug)]
+pub(crate) enum AnnounceError {
+    /// It did not accept the announce within this time.
+    Late(Duration),
+    /// It refused the announce, or it could not be reached.
+    Tracker(TrackerError),
+}
+
+impl fmt::Display for AnnounceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late(timeout) => write!(f, "the tracker did not accept the announce within {} s", timeout.as_secs()),
+            Self::Tracker(error) => error.fmt(f),
+        }
+    }
+}
+
 /// The handle of the thread. Dropping it stops the thread.
 pub(crate) struct Announcer {
     settle: Sender<Settle>,
@@ -64,13 +83,11 @@ pub(crate) struct Setup {
 
 impl Announcer {
     /// Starts the thread "announce".
-    pub(crate) fn start(setup: Setup, group: &mut Group) -> Result<Self, NodeError> {
+    pub(crate) fn start(setup: Setup, group: &mut Group) -> io::Result<Self> {
         let (settle, inbox) = bounded(WAITING_MAX);
         let owner = Owner::new(setup);
         let answered = Arc::clone(&owner.answered);
-        group
-            .spawn("announce", move || owner.run(&inbox))
-            .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
+        group.spawn("announce", move || owner.run(&inbox))?;
         Ok(Self { settle, answered })
     }
 
@@ -81,14 +98,12 @@ impl Announcer {
     }
 
     /// Waits until the tracker knows what is shared now, at most `timeout`. With `afresh`, everything is announced again.
-    pub(crate) fn settle(&self, timeout: Duration, afresh: bool) -> Result<(), NodeError> {
-        let late = || {
-            NodeError::Unreachable(format!("the tracker did not accept the announce within {} s", timeout.as_secs()))
-        };
+    pub(crate) fn settle(&self, timeout: Duration, afresh: bool) -> Result<(), AnnounceError> {
+        let late = || AnnounceError::Late(timeout);
         let deadline = Instant::now() + timeout;
         let (done, wait) = bounded(1);
         self.settle.send_deadline(Settle { afresh, done }, deadline).map_err(|_| late())?;
-        Ok(wait.recv_deadline(deadline).map_err(|_| late())??)
+        wait.recv_deadline(deadline).map_err(|_| late())?.map_err(AnnounceError::Tracker)
     }
 }
 

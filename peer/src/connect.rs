@@ -5,5 +5,6 @@ mod dial;
 
 pub(crate) use address::resolve;
 pub use address::{AddressError, HostPort};
+pub(crate) use dial::ChannelSecurity;
 pub use dial::Dial;
 pub use peernet_engine::candidate::{Candidate, CandidateKind, Candidates};

@@ -14,11 +14,11 @@ pub mod tracker;
 
 use std::fmt;
 
-use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::cause::Cause;
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use crate::access::GrantToken;
-use crate::download::FetchReport;
 
 #[cfg(test)]
 pub(crate) use plan::testing;
@@ -55,6 +55,19 @@ pub trait GrantProvider: Send + Sync {
 pub trait ReportSink: Send + Sync {
     /// Queues reports, or drops them when the queue is full. Never blocks.
     fn report(&self, reports: Vec<FetchReport>);
+}
+
+/// The result of one chunk with one source: material for feedback and receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchReport {
+    /// The source.
+    pub peer: PeerId,
+    /// The file.
+    pub file_hash: FileHash,
+    /// The chunk.
+    pub chunk: ChunkIndex,
+    /// `Ok` for a verified chunk. Never [`Cause::LocalDisk`].
+    pub result: Result<(), Cause>,
 }
 
 /// All that a download asks. Every type that does the four jobs is one.

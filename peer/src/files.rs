@@ -5,6 +5,7 @@
 //! - `identity`: how a file is recognised as the one that was hashed.
 //! - `pack`: the files of a shared directory, read as one file.
 //! - `read`: reads from a file that must still be the one that was hashed.
+//! - `shared_file`: one file that is offered to other peers, complete or growing.
 //!
 //! This room knows no network, no tracker and no account.
 
@@ -13,6 +14,7 @@ mod identity;
 mod pack;
 pub(crate) mod part;
 mod read;
+mod shared_file;
 
 pub use identity::FileIdentity;
 pub(crate) use identity::Look;
@@ -20,3 +22,5 @@ pub use pack::PackFiles;
 pub(crate) use pack::{OpenPack, PackError};
 pub use read::ReadError;
 pub(crate) use read::{check_identity, read_exact};
+pub use shared_file::SharedFile;
+pub(crate) use shared_file::{Callers, Opened, Watcher};

@@ -14,7 +14,6 @@ pub(crate) use client::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, CommandReceiver, CommandSender, FetchCall, FetchMessage,
     Patience, StreamEvent, commands,
 };
-pub(crate) use credentials::Speech;
 pub use server::{Listen, PeerServer, ServeError};
 
 /// Payload bytes where gRPC received them.

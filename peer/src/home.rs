@@ -30,6 +30,12 @@ pub use version1::{Version1Config, parse_version1};
 /// The mode of our folders: only the owner may look into them.
 const FOLDER_MODE: u32 = 0o700;
 
+/// Tells whether two lists of tracker URLs have one in common, so that they are of one swarm. Stored state is of a swarm.
+pub(crate) fn same_swarm(one: &str, other: &str) -> bool {
+    let others: Vec<&str> = other.split(',').collect();
+    one.split(',').any(|url| others.contains(&url))
+}
+
 /// The places of configuration and state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {

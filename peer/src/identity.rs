@@ -6,9 +6,7 @@
 
 mod bundle;
 mod device;
-mod keeper;
 mod key;
-mod membership;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,10 +22,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 
+#[cfg(test)]
+use crate::access::Membership;
 pub use bundle::{Bundle, Fingerprint};
-pub(crate) use keeper::{Heard, Issuer, Keeper};
+pub use device::{Revocations, Scope, UnknownScope};
 pub(crate) use key::{new_key, request};
-pub use membership::Membership;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,11 @@ pub mod error;
 mod link;
 mod member;
 mod place;
+mod renewal;
 mod running;
 mod share;
 mod stream;
+pub(crate) mod transfers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,16 +23,17 @@ use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 
 use crate::cancel::Cancel;
 use crate::discovery::tracker::{Hits, LoginName, Me, TrackerClient};
+use crate::files::SharedFile;
 use crate::home::{Credentials, Home};
 use crate::identity::Fingerprint;
 use crate::log::Log;
 #[cfg(feature = "cli")]
 use crate::memory::Memory;
+use crate::node::transfers::{Downloads, Transfers};
 use crate::publication::{Publication, PublicationKey, Publisher};
+use crate::serve::UploadLimits;
 use crate::shares::{DirectoryInfo, ShareInfo, Shares};
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::transfers::{Downloads, Transfers};
-use crate::upload::{Held, UploadLimits};
 
 #[cfg(feature = "cli")]
 pub(crate) use access::IS_DIRECTORY;
@@ -56,7 +59,7 @@ pub struct Node {
     log: Log,
     stop: Cancel,
     running: Running,
-    lingering: Mutex<Vec<Arc<Held>>>,
+    lingering: Mutex<Vec<Arc<SharedFile>>>,
     throttle: Arc<Throttle>,
     downloads: Arc<Downloads>,
     limits: Mutex<SpeedLimits>,

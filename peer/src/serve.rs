@@ -16,12 +16,15 @@ mod pace;
 mod refusal;
 mod render;
 pub(crate) mod stream;
+mod uploads;
 mod workers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use peernet_engine::access::KnownVisibility;
+use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 use peernet_engine::memory::Use;
 use peernet_engine::rate_limit::Rate;
 use peernet_engine::serving::BLOCK_BYTES_SMALL;
@@ -38,15 +41,66 @@ use self::pace::Pace;
 pub(crate) use self::refusal::{Refusal, RefusalCode};
 pub(crate) use self::render::Rendered;
 use self::stream::Streams;
+pub use self::uploads::{Calls, Upload};
 pub(crate) use self::workers::{Pump, Workers};
-use crate::identity::Membership;
+use crate::access::Membership;
+use crate::files::SharedFile;
 use crate::throttle::Throttle;
-use crate::transfers::{Calls, Upload};
-use crate::upload::{Shelf, UploadLimits};
+
+/// The list of files on offer. Only the server's disk threads call it, so it may take a lock, but not wait long.
+pub trait FileCatalog: Send + Sync {
+    /// Returns the file, under this manifest where one is named.
+    fn find(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>>;
+
+    /// How visible the file is, whether it is shared here or not.
+    fn visibility(&self, _file_hash: FileHash) -> KnownVisibility {
+        KnownVisibility::Public
+    }
+
+    /// Withdraws a file that changed, vanished or cannot be read any more. May be called more than once.
+    fn withdraw_unreadable(&self, file: &SharedFile);
+
+    /// Withdraws a file whose size and time are unchanged, but whose chunk, read again, is not what was hashed.
+    fn withdraw_altered(&self, file: &SharedFile, chunk: ChunkIndex);
+}
+
+/// Bounds of one server. A call beyond them is refused with `RESOURCE_EXHAUSTED`, or waits for a bounded time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// `Fetch` calls served at once, as far as there is memory for a block of 64 KiB each: see [`crate::memory`].
+    pub streams_max: usize,
+    /// `DownloadChunk` and `GetManifest` calls that may wait for a disk thread. Version 1 sends up to 1,024 at once.
+    pub calls_waiting_max: usize,
+    /// How long such a call waits before it is refused. Version 1 gives up after 15 s.
+    pub call_wait_max: Duration,
+    /// Chunk ranges that a `Fetch` call may have asked for and not yet received.
+    pub ranges_wanted_max: usize,
+    /// How long a `Fetch` call may want nothing before it is closed.
+    pub stream_idle_max: Duration,
+    /// Threads that read the disk.
+    pub disk_threads: usize,
+    /// Payload bytes a second over all calls, shared equally by those that want more. Changed later with
+    /// [`crate::grpc::PeerServer::set_rate_max`].
+    pub rate_max: Option<Rate>,
+}
+
+impl Default for UploadLimits {
+    fn default() -> Self {
+        Self {
+            streams_max: 256,
+            calls_waiting_max: 2_048,
+            call_wait_max: Duration::from_secs(15),
+            ranges_wanted_max: 1_024,
+            stream_idle_max: Duration::from_secs(600),
+            disk_threads: 2,
+            rate_max: None,
+        }
+    }
+}
 
 /// The state that all parts of one server share.
 pub(crate) struct Core {
-    shelf: Arc<dyn Shelf>,
+    catalog: Arc<dyn FileCatalog>,
     limits: UploadLimits,
     is_stopping: AtomicBool,
     memory: Budgets,
@@ -78,7 +132,7 @@ struct SingleCalls {
 
 impl Core {
     pub(crate) fn new(
-        shelf: Arc<dyn Shelf>,
+        catalog: Arc<dyn FileCatalog>,
         limits: UploadLimits,
         throttle: &Throttle,
         membership: Option<Arc<Membership>>,
@@ -91,7 +145,7 @@ impl Core {
             small_blocks: budget(Use::SmallBlocks),
         };
         Self {
-            shelf,
+            catalog,
             is_stopping: AtomicBool::new(false),
             memory,
             streams: Streams::new(throttle.connections().clone()),

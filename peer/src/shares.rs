@@ -7,6 +7,7 @@
 //! A directory is one share with two served files, its listing and its pack. If any file in it changes, both end.
 
 mod altered;
+mod error;
 mod known;
 mod local;
 mod record;
@@ -25,12 +26,13 @@ use peernet_engine::manifest::Manifest;
 
 use crate::access::{VisibilityError, VisibilityStore};
 use crate::clock::unix_now;
-use crate::error::NodeError;
+use crate::files::SharedFile;
 use crate::files::hashing::HashedTree;
 use crate::files::{FileIdentity, Look, PackFiles};
-use crate::home::private_folder;
+use crate::home::{HomeError, private_folder};
 use crate::log::Log;
-use crate::upload::{Held, Shelf};
+use crate::serve::FileCatalog;
+pub use error::ShareError;
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
 
@@ -96,7 +98,7 @@ pub(crate) struct NewTree {
     /// The name that other members see: see [`directory_name`].
     pub(crate) name: String,
     /// The pack that a download has served so far.
-    pub(crate) pack: Option<Arc<Held>>,
+    pub(crate) pack: Option<Arc<SharedFile>>,
 }
 
 /// A file to announce, with the chunks that are served.
@@ -109,12 +111,12 @@ pub(crate) struct Offer {
 
 type Key = (FileHash, ManifestId);
 
-/// All shares of a node, which its server serves through [`Shelf`].
+/// All shares of a node, which its server serves through [`FileCatalog`].
 pub struct Shares {
     /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
     known: Mutex<Known>,
-    /// Held while a record changes in the folder and in `known`, so that both agree. Always locked before `known`.
+    /// SharedFile while a record changes in the folder and in `known`, so that both agree. Always locked before `known`.
     changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
@@ -124,11 +126,11 @@ pub struct Shares {
 
 impl Shares {
     /// Opens the shares that are kept in `folder`, and checks their files.
-    pub fn open(folder: &Path, log: Log) -> Result<Self, NodeError> {
+    pub fn open(folder: &Path, log: Log) -> Result<Self, ShareError> {
         private_folder(folder)?;
         let visibility = VisibilityStore::load(folder)?;
         let shares = Self { folder: Some(folder.to_owned()), visibility, ..Self::in_memory(log) };
-        let listing = fs::read_dir(folder).map_err(NodeError::local("reading", folder))?;
+        let listing = fs::read_dir(folder).map_err(HomeError::io("reading", folder))?;
         for file in listing.filter_map(Result::ok) {
             match Record::load(&file.path()) {
                 None => {}
@@ -176,7 +178,7 @@ impl Shares {
     /// Ends all shares of a withdrawn file, also those of directories that it is part of, and no longer serves its
     /// downloads. From here on nothing of it is served, also if the disk fails.
     pub(crate) fn end_withdrawn(&self, file_hash: FileHash) {
-        let mut failed = self.set_local_visibility(&[file_hash], true).err().map(NodeError::from);
+        let mut failed = self.set_local_visibility(&[file_hash], true).err().map(ShareError::from);
         let owners = self.lock().owners(file_hash, None);
         for key in owners {
             let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.held.clone()));
@@ -212,8 +214,8 @@ impl Shares {
         path: &Path,
         identity: FileIdentity,
         file_name: &str,
-        held: Option<Arc<Held>>,
-    ) -> Result<ManifestId, NodeError> {
+        held: Option<Arc<SharedFile>>,
+    ) -> Result<ManifestId, ShareError> {
         let id = manifest.id();
         let (path, file_name) = (path.to_owned(), file_name.to_owned());
         let record = Record::File(FileRecord { manifest, path, identity, file_name, added_at: unix_now() });
@@ -223,7 +225,7 @@ impl Shares {
     }
 
     /// Shares a directory. Earlier shares of the same directory end.
-    pub(crate) fn add_tree(&self, new: NewTree) -> Result<ManifestId, NodeError> {
+    pub(crate) fn add_tree(&self, new: NewTree) -> Result<ManifestId, ShareError> {
         let NewTree { hashed: HashedTree { listing, listing_manifest, pack_manifest, files }, name, pack } = new;
         let (id, root) = (listing_manifest.id(), files.root().to_owned());
         let key = (listing_manifest.file_hash(), id);
@@ -243,7 +245,7 @@ impl Shares {
     }
 
     /// Turns the file that a download serves into a part of a share.
-    fn adopt(&self, held: &Arc<Held>) {
+    fn adopt(&self, held: &Arc<SharedFile>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
         if known.get(key).is_some_and(|e| e.record.is_none() && e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
@@ -252,9 +254,9 @@ impl Shares {
     }
 
     /// Replaces the share under this key.
-    fn put(&self, entry: Entry) -> Result<(), NodeError> {
+    fn put(&self, entry: Entry) -> Result<(), ShareError> {
         let record = entry.record.clone().expect("only entries with a record are put");
-        let kept: Vec<Arc<Held>> = entry.helds().cloned().collect();
+        let kept: Vec<Arc<SharedFile>> = entry.helds().cloned().collect();
         let _changing = self.changing();
         // Stored first. A restart that finds the record must know that the visibility is unknown.
         self.visibility.begin(&files_of(&record).collect::<Vec<_>>())?;
@@ -277,7 +279,7 @@ impl Shares {
     }
 
     /// Serves a download in progress, unless the same file is shared already.
-    pub(crate) fn begin(&self, held: Arc<Held>) {
+    pub(crate) fn begin(&self, held: Arc<SharedFile>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
         if known.held(key.0, Some(key.1)).is_none() {
@@ -289,7 +291,7 @@ impl Shares {
     }
 
     /// Stops serving a download whose file is not to be shared. An earlier share of the file stays.
-    pub(crate) fn end(&self, held: &Arc<Held>) {
+    pub(crate) fn end(&self, held: &Arc<SharedFile>) {
         let key = (held.manifest().file_hash(), held.manifest().id());
         let mut known = self.lock();
         if let Some(entry) = known.get_mut(key).filter(|e| e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
@@ -311,16 +313,16 @@ impl Shares {
 
     /// Ends every share of a file, or of a directory by the hash of its listing or else its pack. Removes their records.
     /// Returns their paths.
-    pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, NodeError> {
+    pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, ShareError> {
         let named = self.lock().named(file_hash);
         let mut removed = Vec::new();
         for key in named {
             removed.extend(self.remove_one(key)?);
         }
-        if removed.is_empty() { Err(NodeError::not_shared(file_hash)) } else { Ok(removed) }
+        if removed.is_empty() { Err(ShareError::NotShared(file_hash)) } else { Ok(removed) }
     }
 
-    fn remove_one(&self, key: Key) -> Result<Option<PathBuf>, NodeError> {
+    fn remove_one(&self, key: Key) -> Result<Option<PathBuf>, ShareError> {
         let _changing = self.changing();
         let record = self.lock().record(key).cloned();
         if let (Some(folder), Some(record)) = (&self.folder, &record) {
@@ -490,8 +492,8 @@ fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
     std::iter::once(own).chain(pack.map(|key| key.0))
 }
 
-impl Shelf for Shares {
-    fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
+impl FileCatalog for Shares {
+    fn find(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         // A version 1 caller names no manifest. A complete file is preferred then.
         self.lock().held(file_hash, manifest_id)
     }
@@ -500,14 +502,14 @@ impl Shelf for Shares {
         self.visibility.visibility(file_hash)
     }
 
-    fn spoiled(&self, held: &Held) {
+    fn withdraw_unreadable(&self, held: &SharedFile) {
         let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
         for key in owners {
             self.withdraw_if_spoiled(key);
         }
     }
 
-    fn altered(&self, held: &Held, chunk: ChunkIndex) {
+    fn withdraw_altered(&self, held: &SharedFile, chunk: ChunkIndex) {
         self.withdraw_altered(held, chunk);
     }
 }

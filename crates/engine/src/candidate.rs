@@ -43,6 +43,25 @@ impl CandidateKind {
     }
 }
 
+/// The protection of a connection between two peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Encrypted, and both sides have proven their account.
+    Tls,
+    /// Neither encrypted nor proven.
+    Plaintext,
+}
+
+impl Transport {
+    /// Returns the stable word for it in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::Plaintext => "plaintext",
+        }
+    }
+}
+
 /// One address of a peer. Its text is a syntactically right `host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Candidate {

@@ -158,7 +158,7 @@ mod tests {
         let source = |n: u32| SourceProgress {
             peer: PeerId::from_random([n as u8; 16]),
             address: format!("host{n}:1"),
-            transport: crate::transfers::Transport::Tls,
+            transport: peernet_engine::candidate::Transport::Tls,
             v1: false,
             rate: f64::from(n % 7),
             in_flight: u32::from(n != 6),

@@ -1,12 +1,45 @@
 //! The sources that a download may call, and whether over TLS or in plaintext.
 
+use std::fmt;
 use std::sync::Arc;
 
+use peernet_engine::candidate::Transport;
+use peernet_engine::ids::PeerId;
+
+use crate::access::Membership;
 use crate::clock::unix_now;
 use crate::discovery::Source;
-use crate::grpc::{CallError, Speech};
-use crate::identity::Membership;
-use crate::transfers::Transport;
+use crate::identity::Identity;
+
+/// The security of the channel to one source.
+#[derive(Debug, Clone)]
+pub(crate) enum ChannelSecurity {
+    /// Plaintext, to any peer that answers.
+    Plaintext,
+    /// Mutual TLS with exactly this peer, as this identity.
+    Tls(Arc<Identity>, PeerId),
+}
+
+/// Why this node may not call a source. Each is this node's own failure and says nothing about the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DialError {
+    /// The source speaks plaintext only, which is not allowed here.
+    PlaintextNotAllowed,
+    /// This node has no certificate to call the source with.
+    NoCertificate,
+    /// This node's certificate has expired, and the tracker has not issued another.
+    CertificateExpired,
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PlaintextNotAllowed => "the source speaks plaintext only, which is not allowed here",
+            Self::NoCertificate => "this node has no certificate to call it with",
+            Self::CertificateExpired => "this node's certificate has ended, and the tracker has not issued another",
+        })
+    }
+}
 
 /// The transports a download may use. The default allows none: plaintext must be asked for, and TLS needs a membership.
 #[derive(Debug, Clone, Default)]
@@ -42,26 +75,21 @@ impl Dial {
         encrypted.chain(plaintext.into_iter().filter(|_| self.plaintext)).collect()
     }
 
-    /// Returns the channel credentials for calls to this source.
-    pub(crate) fn speech(&self, source: &Source) -> Result<Speech, CallError> {
+    /// Returns the security of the channel to this source.
+    pub(crate) fn security(&self, source: &Source) -> Result<ChannelSecurity, DialError> {
         match (source.transport, &self.membership) {
-            (Transport::Plaintext, _) if self.plaintext => Ok(Speech::Plaintext),
-            (Transport::Plaintext, _) => Err(refused("the source speaks plaintext only, which is not allowed here")),
-            (Transport::Tls, None) => Err(refused("this node has no certificate to call it with")),
+            (Transport::Plaintext, _) if self.plaintext => Ok(ChannelSecurity::Plaintext),
+            (Transport::Plaintext, _) => Err(DialError::PlaintextNotAllowed),
+            (Transport::Tls, None) => Err(DialError::NoCertificate),
             (Transport::Tls, Some(membership)) => {
                 let identity = membership.identity();
                 match identity.is_expired(unix_now()) {
-                    true => Err(refused("this node's certificate has ended, and the tracker has not issued another")),
-                    false => Ok(Speech::Tls(identity, source.peer)),
+                    true => Err(DialError::CertificateExpired),
+                    false => Ok(ChannelSecurity::Tls(identity, source.peer)),
                 }
             }
         }
     }
-}
-
-/// The failure is ours. Reported as a broken connection, it costs the source no more than a pause.
-fn refused(why: &str) -> CallError {
-    CallError::Transport(why.to_owned())
 }
 
 #[cfg(test)]
@@ -81,7 +109,7 @@ mod tests {
         let got = dial.usable(all);
         let expected: Vec<_> = expected.iter().map(|number| PeerId::from_random([*number; 16])).collect();
         assert_eq!(got.iter().map(|source| source.peer).collect::<Vec<_>>(), expected, "{dial:?}");
-        assert!(got.iter().all(|source| dial.speech(source).is_ok()));
+        assert!(got.iter().all(|source| dial.security(source).is_ok()));
     }
 
     #[test]
@@ -99,7 +127,6 @@ mod tests {
         let life = Life { obtained_at: 1_000, expires_at: 2_000 };
         let ended = Authority::new().identity_for(PeerId::from_random([1; 16]), life);
         let dial = Dial::tls(Membership::new(ended));
-        let error = dial.speech(&source(2, Transport::Tls)).unwrap_err();
-        assert!(error.to_string().contains("has ended"), "{error}");
+        assert_eq!(dial.security(&source(2, Transport::Tls)).unwrap_err(), DialError::CertificateExpired);
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use peernet_door::{Answer, Head, LocalAddress, LocalDoor, Reply, Request, Service};
 
-use crate::error::NodeError;
 use crate::node::Node;
+use crate::node::NodeError;
 
 /// The path of the metrics.
 const PATH: &str = "/metrics";

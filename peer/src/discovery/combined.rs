@@ -17,7 +17,7 @@ use super::plan::merge_sources;
 use super::{DiscoveryError, GrantProvider, ManifestProvider, Plan, ReportSink, SourceDiscovery, V1Listing};
 use crate::access::GrantToken;
 use crate::cancel::Cancel;
-use crate::download::FetchReport;
+use crate::discovery::FetchReport;
 
 /// How long the other providers may still take after the first one has answered.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,7 +4,7 @@ use peernet_engine::candidate::Candidates;
 use peernet_engine::download::{Has, Protocol};
 use peernet_engine::ids::{ByteCount, ChunkHash, ManifestId, PeerId};
 
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// A peer that says it holds a file, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,17 +10,17 @@ mod http;
 mod options;
 mod plans;
 mod provider;
+pub(crate) mod reports;
 mod session;
 mod signatures;
 mod trust;
 mod url;
 mod wire;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use peernet_engine::download::Has;
-use peernet_engine::ids::{DeviceId, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_protos::rest::{
     DeviceRequest, FeedbackBatchReply, FeedbackBatchRequest, FeedbackEntry, LoginRequest, LookupV1Reply,
@@ -33,20 +33,20 @@ use crate::discovery::askers::Askers;
 use crate::discovery::{Plan, V1Listing};
 use crate::home::{Credentials, Home, HomeError, IdentityFiles};
 use crate::log::Log;
-use crate::transfers::Transport;
 use http::{Call, Http};
+use peernet_engine::candidate::Transport;
 use plans::Plans;
 use session::Session;
 use trust::Trust;
 
 pub use access::GroupInfo;
 pub(crate) use devices::is_label;
-pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut, Scope, UnknownScope};
+pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut};
 pub use error::{DeviceEnd, TrackerError};
 pub use options::{DeviceOptions, TrackerOptions, TrackerTls, UnknownTls};
 pub use provider::TrackerProvider;
 pub use session::AtTracker;
-pub use url::{each_url, normal_url, normal_urls, percent_encoded, same_swarm};
+pub use url::{each_url, normal_url, normal_urls, percent_encoded};
 
 /// An account as the tracker sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,19 +87,6 @@ pub struct ReachedAt {
     pub transport: Transport,
     /// An address at which it also accepts plaintext.
     pub plaintext_address: Option<String>,
-}
-
-/// Revoked certificates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocations {
-    /// The accounts whose certificates are revoked.
-    pub accounts: BTreeSet<PeerId>,
-    /// The devices whose certificates are revoked, whatever their accounts.
-    pub devices: BTreeSet<DeviceId>,
-    /// The ETag with which to ask for changes.
-    pub etag: Option<String>,
-    /// When to ask again.
-    pub ask_again: Duration,
 }
 
 /// One file to announce.

@@ -36,7 +36,7 @@ use crate::download::pipeline::sync::Written;
 use crate::download::run::Context;
 use crate::download::source::connection::Shared;
 use crate::grpc::Command;
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// A file of at most so many chunks is asked for at once, without waiting a round trip for the source's availability.
 const ASKED_AT_ONCE_MAX: u32 = 4;

@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet_engine::cause::Cause;
 use peernet_engine::download::Limits;
-use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
+use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 
 use crate::connect::Dial;
 use crate::discovery::Plan;
 use crate::download::{Nearby, Sink};
 use crate::files::FileIdentity;
+use crate::files::SharedFile;
 use crate::files::part::Selected;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::upload::Held;
 
 /// What to download, and to where.
 pub struct FetchJob {
@@ -41,7 +40,7 @@ pub struct FetchJob {
     pub throttle: Arc<Throttle>,
     /// Called once with the growing file, when its manifest is known, so that a server can offer it while it is fetched. It
     /// becomes a finished file by itself, or is withdrawn when the download fails.
-    pub on_growing: Option<Box<dyn FnOnce(Arc<Held>) + Send>>,
+    pub on_growing: Option<Box<dyn FnOnce(Arc<SharedFile>) + Send>>,
     /// Gets the file's bytes in order as they are verified. With `manifest_id` they are right from the first byte; without,
     /// only the end of the download proves them ([`FetchError::DeliveredWrong`]). The download cannot end while it blocks.
     pub sink: Option<Sink>,
@@ -124,7 +123,7 @@ pub struct Fetched {
     /// Size and modification time of the file, for sharing it.
     pub identity: FileIdentity,
     /// The growing file that was offered, finished now; `None` without `on_growing`, or without a manifest at the beginning.
-    pub held: Option<Arc<Held>>,
+    pub held: Option<Arc<SharedFile>>,
     /// The name that its sources give it, not sanitised; may be empty.
     pub file_name: String,
     /// Payload bytes that came over the network and were right.
@@ -137,17 +136,4 @@ pub struct Fetched {
     pub bytes_by_source: Vec<(PeerId, u64)>,
     /// Time from the call to the end.
     pub took: Duration,
-}
-
-/// The result of one chunk with one source: material for feedback and receipts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FetchReport {
-    /// The source.
-    pub peer: PeerId,
-    /// The file.
-    pub file_hash: FileHash,
-    /// The chunk.
-    pub chunk: ChunkIndex,
-    /// `Ok` for a verified chunk. Never [`Cause::LocalDisk`].
-    pub result: Result<(), Cause>,
 }

@@ -16,7 +16,7 @@ use crate::download::FetchError;
 use crate::download::expected::Expected;
 use crate::download::run::Context;
 use crate::grpc::{Client, Patience};
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// The most manifests of one file that are tried. More than one means that some announcer lies.
 const MANIFESTS_MAX: usize = 8;
@@ -138,7 +138,7 @@ fn ask_source(context: &Context<'_>, id: ManifestId, source: &Source) -> Option<
         resolve(&candidate.host_port(), timeout, context.cancel).unwrap_or_default()
     };
     let address = source.candidates.iter().flat_map(resolved).next()?;
-    let client = Client::new(address, &context.job.dial.speech(source).ok()?, timeout);
+    let client = Client::new(address, &context.job.dial.security(source).ok()?, timeout);
     let grant = context.grants.current().token.filter(|_| source.transport == Transport::Tls);
     let patience = Patience { timeout: MANIFEST_TIMEOUT, cancel: context.cancel };
     let asked = client.manifest(context.job.file_hash, Some(id), grant.as_deref(), patience);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use peernet_engine::bottleneck::Bottleneck;
 use peernet_engine::ids::PeerId;
 
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// The work that a download is busy with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use crate::download::session::{self, Outcome};
 use crate::download::source_table::SourceTable;
 use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, Phase};
 use crate::files::FileIdentity;
+use crate::files::SharedFile;
 use crate::files::part::{Part, sync_folder_of};
-use crate::transfers::Transport;
-use crate::upload::Held;
+use peernet_engine::candidate::Transport;
 
 /// What all passes of one download share.
 pub(crate) struct Context<'a> {
@@ -29,7 +29,7 @@ pub(crate) struct Context<'a> {
     pub(crate) grants: GrantCache,
     pub(crate) begun: Instant,
     /// The growing file that is on offer, once there is a manifest.
-    pub(crate) held: Option<Arc<Held>>,
+    pub(crate) held: Option<Arc<SharedFile>>,
     pub(crate) bytes: Bytes,
 }
 

@@ -25,8 +25,8 @@ use crate::download::expected::Expected;
 use crate::download::manifest::Chosen;
 use crate::download::run::{Context, Finished};
 use crate::download::{FetchError, Phase};
+use crate::files::SharedFile;
 use crate::files::part::{Journal, Part, Proof, Storage};
-use crate::upload::Held;
 
 /// How a session ended.
 pub(crate) enum Outcome {
@@ -57,7 +57,7 @@ pub(crate) fn run(context: &mut Context<'_>, chosen: Chosen, part: &Arc<Part>) -
     let expected = Arc::new(expected);
     let mut on_disk = resume::resume(context, &expected, part)?;
     context.bytes.resumed = bytes_of(&on_disk.held, on_disk.shape);
-    // Held chunks were not read. Once they have been, nothing is left to doubt but the manifest.
+    // SharedFile chunks were not read. Once they have been, nothing is left to doubt but the manifest.
     let mut doubted = !on_disk.held.is_empty();
     local_copy::copy(context, &expected, part, &mut on_disk)?;
     let delivers = context.job.sink.is_some();
@@ -123,8 +123,8 @@ fn offer(context: &mut Context<'_>, expected: &Expected, part: &Part, held: &Bit
     // The journal's claims are not offered before the hash of the whole file has proven them.
     let have = Bitmap::empty(held.count());
     let growing = match part.storage() {
-        Storage::File(file) => Held::growing(Arc::clone(manifest), path, Arc::clone(file), have, String::new()),
-        Storage::Tree(tree) => Held::growing_pack(Arc::clone(manifest), path, Arc::clone(tree), have),
+        Storage::File(file) => SharedFile::growing(Arc::clone(manifest), path, Arc::clone(file), have, String::new()),
+        Storage::Tree(tree) => SharedFile::growing_pack(Arc::clone(manifest), path, Arc::clone(tree), have),
     };
     context.held = Some(Arc::clone(&growing));
     on_growing(growing);

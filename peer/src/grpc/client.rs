@@ -19,10 +19,11 @@ use peernet_engine::ids::{ByteCount, ChunkIndex, FileHash, ManifestId};
 use peernet_engine::manifest::Manifest;
 use peernet_protos::grpc::{ManifestReply, ManifestRequest};
 
-use super::credentials::Speech;
+use super::credentials::secure;
 use super::{environment, marshal};
 use crate::access::{AUTHORIZATION, BEARER, GrantToken};
 use crate::cancel::Cancel;
+use crate::connect::ChannelSecurity;
 
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
 pub(crate) use fetch_call::{FetchCall, FetchMessage, StreamEvent};
@@ -153,11 +154,10 @@ pub(crate) struct Client(grpcio::Client);
 
 impl Client {
     /// `connect_timeout` bounds one attempt to connect.
-    pub(crate) fn new(address: SocketAddr, speech: &Speech, connect_timeout: Duration) -> Self {
+    pub(crate) fn new(address: SocketAddr, security: &ChannelSecurity, connect_timeout: Duration) -> Self {
         let timeout_ms = i32::try_from(connect_timeout.as_millis()).unwrap_or(i32::MAX);
         let backoff_name = CString::from(c"grpc.min_reconnect_backoff_ms");
-        let channel = speech
-            .of(ChannelBuilder::new(environment::client()))
+        let channel = secure(ChannelBuilder::new(environment::client()), security)
             .enable_http_proxy(false)
             .use_local_subchannel_pool(true)
             .max_receive_message_len(REPLY_BYTES_MAX)

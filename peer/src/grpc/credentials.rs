@@ -7,32 +7,22 @@ use grpcio::{
     CertificateRequestType, ChannelBuilder, ChannelCredentials, ChannelCredentialsBuilder, ServerCredentials,
     ServerCredentialsBuilder, ServerCredentialsFetcher,
 };
-use peernet_engine::ids::PeerId;
 use peernet_protos::identity::peer_name;
 
-use crate::identity::{Identity, Membership};
+use crate::access::Membership;
+use crate::connect::ChannelSecurity;
+use crate::identity::Identity;
 
 /// Callers must have a certificate of the same authorities. The handshake checks it.
 const OF_CALLERS: CertificateRequestType = CertificateRequestType::RequestAndRequireClientCertificateAndVerify;
 
-/// The channel credentials for one source.
-#[derive(Debug, Clone)]
-pub(crate) enum Speech {
-    /// Plaintext, to any peer that answers.
-    Plaintext,
-    /// Mutual TLS with exactly this peer, as this identity.
-    Tls(Arc<Identity>, PeerId),
-}
-
-impl Speech {
-    /// Applies the credentials to a channel.
-    pub(super) fn of(&self, channel: ChannelBuilder) -> ChannelBuilder {
-        match self {
-            Self::Plaintext => channel,
-            // The certificate has to name the peer, whatever its address is.
-            Self::Tls(identity, peer) => {
-                channel.set_credentials(of_caller(identity)).override_ssl_target(peer_name(&peer.to_string()))
-            }
+/// Applies the credentials for one source to a channel.
+pub(super) fn secure(channel: ChannelBuilder, security: &ChannelSecurity) -> ChannelBuilder {
+    match security {
+        ChannelSecurity::Plaintext => channel,
+        // The certificate has to name the peer, whatever its address is.
+        ChannelSecurity::Tls(identity, peer) => {
+            channel.set_credentials(of_caller(identity)).override_ssl_target(peer_name(&peer.to_string()))
         }
     }
 }

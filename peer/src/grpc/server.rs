@@ -21,13 +21,13 @@ use self::guard::Guard;
 use self::handlers::Service;
 use self::send_timeouts::SendTimeouts;
 use super::{credentials, environment, marshal};
+use crate::access::Membership;
 use crate::cancel::Cancel;
 use crate::connect::{AddressError, HostPort, resolve};
-use crate::identity::Membership;
+use crate::serve::{Calls, Upload};
 use crate::serve::{Core, UploadCounters, Workers};
+use crate::serve::{FileCatalog, UploadLimits};
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::transfers::{Calls, Upload};
-use crate::upload::{Shelf, UploadLimits};
 
 /// Largest request: 2,048 ranges of at most 12 bytes each, and the rest of a `FetchRequest`.
 const REQUEST_BYTES_MAX: i32 = 64 << 10;
@@ -114,23 +114,23 @@ pub struct PeerServer {
 }
 
 impl PeerServer {
-    /// Listens and serves the files on `shelf`.
-    pub fn start(listen: Listen, shelf: Arc<dyn Shelf>, limits: UploadLimits) -> Result<Self, ServeError> {
-        Self::start_among(listen, shelf, limits, &Throttle::new(&SpeedLimits::default()))
+    /// Listens and serves the files on `catalog`.
+    pub fn start(listen: Listen, catalog: Arc<dyn FileCatalog>, limits: UploadLimits) -> Result<Self, ServeError> {
+        Self::start_among(listen, catalog, limits, &Throttle::new(&SpeedLimits::default()))
     }
 
     /// Does the same within limits on connections and memory that it shares with downloads. A `Fetch` call without room is
     /// refused. The upload rate is set by [`PeerServer::set_rate_max`].
     pub fn start_among(
         listen: Listen,
-        shelf: Arc<dyn Shelf>,
+        catalog: Arc<dyn FileCatalog>,
         limits: UploadLimits,
         throttle: &Throttle,
     ) -> Result<Self, ServeError> {
         let tls = listen.tls.as_ref().map(|(address, _)| numeric(address)).transpose()?;
         let plaintext = listen.plaintext.as_deref().map(numeric).transpose()?;
         let membership = listen.tls.map(|(_, membership)| membership);
-        let core = Arc::new(Core::new(shelf, limits, throttle, membership.clone()));
+        let core = Arc::new(Core::new(catalog, limits, throttle, membership.clone()));
         let timeouts = SendTimeouts::default();
         let overdue = timeouts.clone();
         let workers = Workers::start(&core, Box::new(move |now| overdue.end_overdue(now)));

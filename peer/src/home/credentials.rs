@@ -11,7 +11,7 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use self::stored::Stored;
 use super::small::{read_bounded, write_json};
 use super::{HomeError, private_folder, remove_if_there};
-use crate::discovery::tracker::Scope;
+use crate::identity::Scope;
 
 pub(crate) use lock::CredentialsLock;
 

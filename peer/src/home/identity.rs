@@ -14,10 +14,10 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use serde::{Deserialize, Serialize};
 
 use super::atomic::{create_atomically, remove_if_there};
+use super::same_swarm;
 use super::small::{read_bounded, write_json};
 use super::{HomeError, private_folder};
-use crate::discovery::tracker::{Revocations, same_swarm};
-use crate::identity::{Identity, IdentityParts, new_key};
+use crate::identity::{Identity, IdentityParts, Revocations, new_key};
 use crate::publication::Signer;
 
 /// The largest file that is read, in bytes: more than any certificate and any list of revoked accounts.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::HomeError;
 use super::identity::read;
+use super::same_swarm;
 use super::small::write_json;
 use crate::clock::unix_now;
-use crate::discovery::tracker::same_swarm;
 use crate::identity::Bundle;
 
 /// The most swarms that are remembered. Beyond that the oldest entry is dropped.

@@ -1,10 +1,79 @@
-//! The device that a certificate names.
+//! Devices: the one that a certificate names, what a device may do, and the revoked ones.
 
-use peernet_engine::ids::DeviceId;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use peernet_engine::ids::{DeviceId, PeerId};
+use peernet_protos::claims::{SCOPE_ADMIN, SCOPE_READ, SCOPE_SHARE};
 use peernet_protos::identity::{device_of_uri, device_uri};
 
 /// The length of an id's text, in bytes.
 const ID_BYTES: usize = 36;
+
+/// The calls that a login may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Reading: downloads, searches, and `me`.
+    Read,
+    /// Announcing shared files.
+    Share,
+    /// Changing the account: its password and its devices.
+    Admin,
+}
+
+impl Scope {
+    /// All scopes.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Share, Self::Admin];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => SCOPE_READ,
+            Self::Share => SCOPE_SHARE,
+            Self::Admin => SCOPE_ADMIN,
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// The text names no scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnknownScope;
+
+impl fmt::Display for UnknownScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("expected one or more of read, share and admin, with commas between them")
+    }
+}
+
+impl std::error::Error for UnknownScope {}
+
+impl FromStr for Scope {
+    type Err = UnknownScope;
+
+    fn from_str(word: &str) -> Result<Self, UnknownScope> {
+        Self::ALL.into_iter().find(|scope| scope.word() == word).ok_or(UnknownScope)
+    }
+}
+
+/// Revoked certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocations {
+    /// The accounts whose certificates are revoked.
+    pub accounts: BTreeSet<PeerId>,
+    /// The devices whose certificates are revoked, whatever their accounts.
+    pub devices: BTreeSet<DeviceId>,
+    /// The ETag with which to ask for changes.
+    pub etag: Option<String>,
+    /// When to ask again.
+    pub ask_again: Duration,
+}
 
 /// Finds the device's URI in a certificate (DER). It stands there as plain text (an IA5String, RFC 5280 section 4.2.1.6).
 ///
@@ -17,8 +86,6 @@ pub(super) fn of_certificate(der: &[u8]) -> Option<DeviceId> {
 
 #[cfg(test)]
 mod tests {
-    use peernet_engine::ids::PeerId;
-
     use super::super::testing::{Authority, Life};
     use super::*;
 
@@ -28,5 +95,13 @@ mod tests {
         let device = DeviceId::from_random([2; 16]);
         assert_eq!(authority.identity_for(peer, Life::day()).device(), None);
         assert_eq!(authority.device_of(peer, device).device(), Some(device));
+    }
+
+    #[test]
+    fn scopes_are_read_as_they_are_written() {
+        for scope in Scope::ALL {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+        }
+        assert_eq!("write".parse::<Scope>(), Err(UnknownScope));
     }
 }

@@ -6,7 +6,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 use super::Node;
 use crate::access::AccessPolicy;
 use crate::discovery::tracker::GroupInfo;
-use crate::error::NodeError;
+use crate::node::NodeError;
 
 /// The error for a directory that is not shared from here. Its policy covers listing and pack, and only one is known.
 pub(crate) const IS_DIRECTORY: &str =

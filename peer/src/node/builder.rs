@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex};
 use super::running::{Running, with_port};
 use super::{Node, Settings};
 use crate::cancel::Cancel;
-use crate::discovery::tracker::{Scope, TrackerClient, TrackerOptions, TrackerTls, is_label};
-use crate::error::NodeError;
+use crate::discovery::tracker::{TrackerClient, TrackerOptions, TrackerTls, is_label};
 use crate::home::Home;
 use crate::identity::Fingerprint;
+use crate::identity::Scope;
 use crate::log::Log;
+use crate::node::NodeError;
+use crate::serve::UploadLimits;
 use crate::shares::Shares;
 use crate::throttle::{SpeedLimits, Throttle};
-use crate::upload::UploadLimits;
 
 /// The description of a node. Only the folder is required, and the tracker before there is an account.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use peernet_engine::ids::DeviceId;
 
 use super::Node;
 use crate::discovery::tracker::{Device, LoggedOut};
-use crate::error::NodeError;
+use crate::node::NodeError;
 
 impl Node {
     /// Lists the devices that are logged in to the account, newest first, at most 100.

@@ -19,15 +19,15 @@ use self::publisher::Published;
 use super::place::{Output, Place};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
+use crate::discovery::tracker::reports::ReportQueue;
 use crate::discovery::tracker::{TrackerError, TrackerProvider};
 use crate::discovery::{Combined, DiscoveryError, Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchLimits, FetchProgress, Fetched, fetch};
-use crate::error::NodeError;
+use crate::files::SharedFile;
 use crate::files::hashing::hash_file_identified;
 use crate::files::part::Journal;
 use crate::identity::Identity;
-use crate::reports::ReportQueue;
-use crate::upload::Held;
+use crate::node::NodeError;
 
 /// The smallest download, in bytes, for which a node that serves nothing yet begins to serve. Smaller ones are over before
 /// another peer hears of them.
@@ -69,7 +69,7 @@ enum There {
     /// It is the file asked for.
     Right(Box<Downloaded>),
     /// It is another file, which is to be replaced.
-    Other(Arc<Held>),
+    Other(Arc<SharedFile>),
 }
 
 impl Node {
@@ -178,7 +178,7 @@ impl Node {
         call: &Call<'_>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Fetched, NodeError> {
-        let growing: Arc<Mutex<Option<Arc<Held>>>> = Arc::default();
+        let growing: Arc<Mutex<Option<Arc<SharedFile>>>> = Arc::default();
         if self.listen_address().is_some() && !job.passing {
             let (slot, shares) = (Arc::clone(&growing), Arc::clone(&self.shares));
             job.on_growing = Some(Box::new(move |held| {
@@ -284,7 +284,7 @@ impl Node {
             }
             Some((manifest, identity)) if options.force => {
                 let (manifest, path) = (Arc::new(manifest), place.last.clone());
-                Ok(There::Other(Held::complete(manifest, path, identity, String::new())))
+                Ok(There::Other(SharedFile::complete(manifest, path, identity, String::new())))
             }
             None if options.force && !metadata.is_dir() => Ok(There::Nothing),
             _ => Err(NodeError::Exists(place.last.clone())),

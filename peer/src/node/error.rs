@@ -4,16 +4,17 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use peernet_engine::ids::FileHash;
 use peernet_engine::link::LinkError;
 
 use crate::access::VisibilityError;
+use crate::announce::AnnounceError;
 use crate::discovery::DiscoveryError;
 use crate::discovery::tracker::TrackerError;
 use crate::download::FetchError;
 use crate::files::hashing::HashError;
 use crate::grpc::ServeError;
 use crate::home::HomeError;
+use crate::shares::ShareError;
 
 /// Why a call of a [`crate::Node`] failed. Each variant says what the caller can do; the text names the cause.
 #[derive(Debug)]
@@ -54,9 +55,9 @@ impl NodeError {
         move |error| Self::Local { doing, error }
     }
 
-    /// Makes the error for a file that this node does not share.
-    pub(crate) fn not_shared(file_hash: FileHash) -> Self {
-        Self::NotFound(format!("{file_hash} is not shared here"))
+    /// Wraps the failure to start a thread.
+    pub(crate) fn thread(error: io::Error) -> Self {
+        Self::Local { doing: "starting a thread".to_owned(), error }
     }
 }
 
@@ -85,6 +86,25 @@ impl From<VisibilityError> for NodeError {
         match error {
             VisibilityError::Io { doing, path, error } => Self::local(doing, &path)(error),
             VisibilityError::Damaged(_) => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<ShareError> for NodeError {
+    fn from(error: ShareError) -> Self {
+        match error {
+            ShareError::Home(error) => error.into(),
+            ShareError::NotShared(_) => Self::NotFound(error.to_string()),
+            ShareError::Visibility(error) => error.into(),
+        }
+    }
+}
+
+impl From<AnnounceError> for NodeError {
+    fn from(error: AnnounceError) -> Self {
+        match error {
+            AnnounceError::Late(_) => Self::Unreachable(error.to_string()),
+            AnnounceError::Tracker(error) => error.into(),
         }
     }
 }

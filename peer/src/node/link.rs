@@ -10,8 +10,8 @@ use peernet_engine::manifest::Manifest;
 
 use super::Node;
 use crate::cancel::Cancel;
-use crate::error::NodeError;
 use crate::files::hashing::{HashProgress, hash_tree, walk};
+use crate::node::NodeError;
 use crate::shares::{ShareInfo, directory_name};
 
 impl Node {

@@ -3,12 +3,14 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Node;
+use super::renewal::Issuer;
+use crate::access::Membership;
 use crate::access::TrackerKeys;
 use crate::clock::unix_now;
 use crate::connect::Dial;
-use crate::discovery::tracker::{Revocations, TrackerClient, TrackerError};
-use crate::error::NodeError;
-use crate::identity::{Fingerprint, Identity, Issuer, Membership};
+use crate::discovery::tracker::{TrackerClient, TrackerError};
+use crate::identity::{Fingerprint, Identity, Revocations};
+use crate::node::NodeError;
 
 /// Gets another certificate.
 pub(super) type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;

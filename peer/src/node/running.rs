@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use peernet_threads::Group;
 
+use super::renewal::{Heard, Keeper};
 use super::{Node, Settings};
+use crate::access::Membership;
 use crate::announce::{Announcer, Setup};
 use crate::cancel::Cancel;
+use crate::discovery::tracker::reports::{self, ReportQueue};
 use crate::discovery::tracker::{ReachedAt, TrackerError};
-use crate::error::NodeError;
 use crate::grpc::{Listen, PeerServer};
 use crate::home::HomeLock;
-use crate::identity::{Heard, Keeper, Membership};
 use crate::log::Log;
-use crate::reports::{self, ReportQueue};
-use crate::transfers::{Calls, Transport, Upload};
-use crate::upload::Shelf;
+use crate::node::NodeError;
+use crate::serve::FileCatalog;
+use crate::serve::{Calls, Upload};
+use peernet_engine::candidate::Transport;
 
 /// How long a running upload may take to end when the node stops.
 const UPLOAD_GRACE: Duration = Duration::from_secs(2);
@@ -60,9 +62,9 @@ impl Running {
             return Ok(serving.server.local_addr());
         }
         let lock = if node.settings.lasting { Some(HomeLock::take(&node.home)?) } else { None };
-        let shelf = Arc::clone(&node.shares) as Arc<dyn Shelf>;
+        let catalog = Arc::clone(&node.shares) as Arc<dyn FileCatalog>;
         let listen = listen(&node.settings, membership);
-        let server = PeerServer::start_among(listen, shelf, node.settings.upload.clone(), &node.throttle)?;
+        let server = PeerServer::start_among(listen, catalog, node.settings.upload.clone(), &node.throttle)?;
         server.set_rate_max(node.limits().max_upload);
         let local = server.local_addr();
         let address = announced_address(node.settings.address.as_deref(), account.address.as_deref(), local);
@@ -78,7 +80,7 @@ impl Running {
             site: node.settings.site.clone(),
             log: node.log.clone(),
         };
-        let announcer = Arc::new(Announcer::start(setup, &mut state.group)?);
+        let announcer = Arc::new(Announcer::start(setup, &mut state.group).map_err(NodeError::thread)?);
         state.serving = Some(Serving { server, announcer, _lock: lock });
         Ok(local)
     }
@@ -145,7 +147,7 @@ impl Running {
 
     fn settle_as(&self, afresh: bool) -> Result<(), NodeError> {
         let announcer = self.lock().serving.as_ref().map(|serving| Arc::clone(&serving.announcer));
-        announcer.map_or(Ok(()), |announcer| announcer.settle(SETTLE_TIMEOUT, afresh))
+        announcer.map_or(Ok(()), |announcer| Ok(announcer.settle(SETTLE_TIMEOUT, afresh)?))
     }
 
     /// Returns the queue for feedback. The first call starts its thread.
@@ -154,7 +156,8 @@ impl Running {
         if let Some(queue) = &state.reports {
             return Ok(queue.clone());
         }
-        let queue = reports::start(Arc::clone(&node.tracker), node.log.clone(), &mut state.group)?;
+        let queue =
+            reports::start(Arc::clone(&node.tracker), node.log.clone(), &mut state.group).map_err(NodeError::thread)?;
         Ok(state.reports.insert(queue).clone())
     }
 

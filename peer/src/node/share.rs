@@ -14,9 +14,9 @@ use super::access::both_files;
 use super::{Node, Shared};
 use crate::access::AccessPolicy;
 use crate::cancel::Cancel;
-use crate::error::NodeError;
 use crate::files::FileIdentity;
 use crate::files::hashing::{Found, HashProgress, Walked, hash_file_identified, hash_tree, walk};
+use crate::node::NodeError;
 use crate::publication::PublicationKey;
 use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
 
@@ -117,7 +117,7 @@ impl Node {
         manifest: Arc<Manifest>,
         path: &Path,
         identity: FileIdentity,
-        held: Option<Arc<crate::upload::Held>>,
+        held: Option<Arc<crate::files::SharedFile>>,
     ) -> Result<Shared, NodeError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let file_name = sanitise(&name, &manifest.file_hash().to_string());

@@ -11,7 +11,7 @@ use super::download::{Opened, random_seed};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::download::{FetchJob, FetchLimits, FetchProgress, Sink};
-use crate::error::NodeError;
+use crate::node::NodeError;
 
 /// How many chunks past the first missing one are fetched: as many as may be in flight, so that no source is idle.
 const READ_AHEAD: ChunkCount = ChunkCount(64);

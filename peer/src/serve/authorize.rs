@@ -43,10 +43,10 @@ impl Presented {
     /// that proves the caller's account.
     pub(super) fn authorize(&self, core: &Core, file: FileHash) -> Result<Authorization, Refusal> {
         let credentials = self.credentials(core);
-        let is_shared_here = || core.shelf.held(file, None).is_some();
+        let is_shared_here = || core.catalog.find(file, None).is_some();
         let requested = RequestedFile {
             hash: file,
-            visibility: core.shelf.visibility(file),
+            visibility: core.catalog.visibility(file),
             // It matters only beside a grant, and costs a lock.
             is_shared_here: credentials != Credentials::None && is_shared_here(),
         };
@@ -67,7 +67,7 @@ impl Presented {
 
 /// Decides whether a call that was authorized when it began may go on.
 pub(super) fn recheck(core: &Core, file: FileHash, authorization: Authorization) -> Result<(), Refusal> {
-    authorization.recheck(unix_now(), core.shelf.visibility(file)).map_err(refusal)
+    authorization.recheck(unix_now(), core.catalog.visibility(file)).map_err(refusal)
 }
 
 fn refusal(refusal: access::Refusal) -> Refusal {

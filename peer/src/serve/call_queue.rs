@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::serving::admission::{Admission, JobId, Limits, PeerKey, Verdict};
 
 use super::calls::Call;
-use crate::upload::UploadLimits;
+use crate::serve::UploadLimits;
 
 /// Calls of one server that wait or are being served.
 pub(crate) struct CallQueue {

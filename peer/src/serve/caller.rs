@@ -3,8 +3,8 @@
 use peernet_engine::ids::{DeviceId, PeerId};
 
 use super::{Refusal, RefusalCode};
-use crate::identity::Membership;
-use crate::transfers::Transport;
+use crate::access::Membership;
+use peernet_engine::candidate::Transport;
 
 /// The proven identity of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

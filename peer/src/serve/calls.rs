@@ -11,7 +11,7 @@ use super::authorize::Presented;
 use super::call_queue::{CallSlot, RunningCall};
 use super::{Core, Permit, Refusal, RefusalCode, Rendered};
 use crate::files::ReadError;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 /// A reply, and what it occupies until it is sent: memory, and a place among the calls being served.
 pub(crate) struct Answer<T> {
@@ -92,7 +92,7 @@ fn within_limit(core: &Core, now: Instant, running: RunningCall) -> Option<Runni
 fn wanted_len(core: &Core, presented: &Presented, request: &ChunkRequest) -> Option<u32> {
     let file_hash = request.file_hash.parse().ok()?;
     presented.without_grant().authorize(core, file_hash).ok()?;
-    let file = core.shelf.held(file_hash, None)?;
+    let file = core.catalog.find(file_hash, None)?;
     let geometry = file.manifest().geometry();
     let index = u32::try_from(request.chunk_index).ok().filter(|index| *index < geometry.chunk_count().0)?;
     Some(geometry.chunk_len(ChunkIndex(index)))
@@ -123,7 +123,7 @@ fn chunk(
     let parsed: Result<FileHash, _> = request.file_hash.parse();
     let file_hash = parsed.map_err(|error| Refusal::invalid(format!("file_hash: {error}")))?;
     presented.without_grant().authorize(core, file_hash)?;
-    let file = core.shelf.held(file_hash, None).ok_or_else(Refusal::not_shared)?;
+    let file = core.catalog.find(file_hash, None).ok_or_else(Refusal::not_shared)?;
     let geometry = file.manifest().geometry();
     if geometry.chunk_size() != CHUNK_SIZE_MIN {
         return Err(Refusal::new(RefusalCode::FailedPrecondition, "this file is not shared in chunks of 1 MiB"));
@@ -159,11 +159,11 @@ fn manifest(core: &Core, presented: &Presented, request: &ManifestRequest) -> Re
             Some(id.map_err(|_| Refusal::invalid("manifest_id: expected 32 bytes or none"))?)
         }
     };
-    let file = core.shelf.held(file_hash, id).ok_or_else(Refusal::not_shared)?;
+    let file = core.catalog.find(file_hash, id).ok_or_else(Refusal::not_shared)?;
     Ok(manifest_reply(&file))
 }
 
-fn manifest_reply(file: &Arc<Held>) -> ManifestReply {
+fn manifest_reply(file: &Arc<SharedFile>) -> ManifestReply {
     let manifest = file.manifest();
     ManifestReply {
         manifest_id: manifest.id().as_bytes().to_vec(),
@@ -177,8 +177,8 @@ fn manifest_reply(file: &Arc<Held>) -> ManifestReply {
 }
 
 /// Withdraws a file that cannot be read as it was hashed, and returns the refusal for the caller.
-pub(super) fn unreadable(core: &Core, file: &Held, error: &ReadError) -> Refusal {
-    core.shelf.spoiled(file);
+pub(super) fn unreadable(core: &Core, file: &SharedFile, error: &ReadError) -> Refusal {
+    core.catalog.withdraw_unreadable(file);
     // The system's own message would tell a stranger where our files lie.
     let text = match error {
         ReadError::Changed => "the shared file has changed",

@@ -15,7 +15,7 @@ use peernet_engine::serving::complaints::{self as engine, Limits, Verdict};
 use super::Core;
 use super::caller::without_port;
 use super::counters::ComplaintCounts;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 /// Chunks that wait to be read again. The engine's bounds are reached long before. A complaint that finds the queue full
 /// is counted and not checked.
@@ -33,7 +33,7 @@ pub(super) struct Complaints {
 
 /// A chunk to be read again.
 struct Check {
-    file: Arc<Held>,
+    file: Arc<SharedFile>,
     chunk: ChunkIndex,
 }
 
@@ -56,7 +56,7 @@ impl Complaints {
     }
 
     /// Queues those of these chunks that are to be read again. `address` is the caller's. Does not block.
-    pub(super) fn admit(&self, now: Instant, address: &str, file: &Arc<Held>, chunks: &[ChunkIndex]) {
+    pub(super) fn admit(&self, now: Instant, address: &str, file: &Arc<SharedFile>, chunks: &[ChunkIndex]) {
         let caller = PeerKey(without_port(address).to_owned());
         for chunk in chunks {
             let verdict = self.admission().admit(now, &caller, file.manifest().id(), *chunk);
@@ -101,9 +101,9 @@ fn check_one(core: &Core, Check { file, chunk }: &Check) {
         Ok(true) => {}
         Ok(false) => {
             core.complaints.upheld.fetch_add(1, Ordering::Relaxed);
-            core.shelf.altered(file, *chunk);
+            core.catalog.withdraw_altered(file, *chunk);
         }
-        Err(_) => core.shelf.spoiled(file),
+        Err(_) => core.catalog.withdraw_unreadable(file),
     }
     core.complaints.checked.fetch_add(1, Ordering::Release);
 }

@@ -22,7 +22,7 @@ pub(super) enum Group {
     Address(String),
 }
 
-/// A stream or call that waits. There are at most [`crate::upload::UploadLimits::streams_max`] streams, each once, and as
+/// A stream or call that waits. There are at most [`crate::serve::UploadLimits::streams_max`] streams, each once, and as
 /// many calls as may run.
 enum Job {
     Stream(Weak<Stream>),

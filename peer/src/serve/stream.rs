@@ -22,6 +22,7 @@ use peernet_protos::grpc::{FetchReply, FetchRequest};
 use self::registry::StreamSlot;
 pub(crate) use self::registry::{OUTGOING_MAX, Streams};
 pub(crate) use self::request::assert_bounded;
+use super::Upload;
 use super::authorize::{self, Presented};
 use super::caller::Caller;
 use super::calls::unreadable;
@@ -30,8 +31,7 @@ use super::render::BlockPlace;
 use super::{Core, Permit, Pump, Refusal, RefusalCode, Rendered};
 use crate::access::GRANT_BYTES_MAX;
 use crate::files::ReadError;
-use crate::transfers::Upload;
-use crate::upload::{Callers, Held, Opened, Watcher};
+use crate::files::{Callers, Opened, SharedFile, Watcher};
 
 type Machine = Serving<Callers, Refusal>;
 
@@ -91,7 +91,7 @@ struct State {
 
 /// The file that a stream reads.
 struct ServedFile {
-    shared: Arc<Held>,
+    shared: Arc<SharedFile>,
     /// Open while chunks are being read.
     opened: Option<Opened>,
     /// The ground on which the call may proceed.
@@ -354,7 +354,7 @@ impl Stream {
         let presented = &self.remote.presented;
         let presented = grant.map_or_else(|| presented.clone(), |grant| presented.with_grant(grant));
         let found = presented.authorize(core, key.file_hash).and_then(|authorization| {
-            let shared = core.shelf.held(key.file_hash, key.manifest_id).ok_or_else(Refusal::not_shared)?;
+            let shared = core.catalog.find(key.file_hash, key.manifest_id).ok_or_else(Refusal::not_shared)?;
             Ok(ServedFile { shared, opened: None, authorization })
         });
         let file = match found {
@@ -403,7 +403,7 @@ impl Stream {
     fn read(
         &self,
         turn: &mut Turn<'_>,
-        file: Option<(Arc<Held>, Option<Opened>)>,
+        file: Option<(Arc<SharedFile>, Option<Opened>)>,
         block: Block,
     ) -> MutexGuard<'_, State> {
         let Some((held, opened)) = file else { return self.answer(turn, Input::ReadFailed) };
@@ -458,7 +458,7 @@ impl Watcher for Stream {
     }
 }
 
-fn read_block(held: &Held, opened: Option<Opened>, block: Block) -> Result<(Rendered, Opened), ReadError> {
+fn read_block(held: &SharedFile, opened: Option<Opened>, block: Block) -> Result<(Rendered, Opened), ReadError> {
     let opened = match opened {
         Some(opened) => opened,
         None => held.open()?,

@@ -8,11 +8,11 @@ use peernet_engine::ids::ChunkIndex;
 use super::record::Record;
 use super::{Key, Shares};
 use crate::files::Look;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 impl Shares {
     /// Ends every share that serves this `held`, whose `chunk` no longer has its hash.
-    pub(super) fn withdraw_altered(&self, held: &Held, chunk: ChunkIndex) {
+    pub(super) fn withdraw_altered(&self, held: &SharedFile, chunk: ChunkIndex) {
         let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
         for key in owners {
             // The same bytes may be shared from another path too, where they are right.
@@ -31,7 +31,7 @@ impl Shares {
         }
     }
 
-    fn offering(&self, key: Key, held: &Held) -> Option<(Option<Record>, Arc<Held>)> {
+    fn offering(&self, key: Key, held: &SharedFile) -> Option<(Option<Record>, Arc<SharedFile>)> {
         let known = self.lock();
         let entry = known.get(key)?;
         let offered = entry.helds().find(|offered| std::ptr::eq(Arc::as_ptr(offered), held))?;

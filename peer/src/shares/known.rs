@@ -13,16 +13,16 @@ use peernet_engine::names::{NAME_LEN_MAX, sanitise_within};
 
 use super::record::Record;
 use super::{DirectoryInfo, Key, Offer, ShareInfo, ShareState};
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 /// A share, or a download in progress.
 pub(super) struct Entry {
     /// The stored share; `None` for a download in progress.
     pub(super) record: Option<Record>,
     /// The served file or listing; `None` while a file is missing.
-    pub(super) held: Option<Arc<Held>>,
+    pub(super) held: Option<Arc<SharedFile>>,
     /// The served pack of a directory: present exactly when its listing is.
-    pub(super) pack: Option<Arc<Held>>,
+    pub(super) pack: Option<Arc<SharedFile>>,
 }
 
 impl Entry {
@@ -37,7 +37,7 @@ impl Entry {
     }
 
     /// Returns the served files.
-    pub(super) fn helds(&self) -> impl Iterator<Item = &Arc<Held>> {
+    pub(super) fn helds(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
         self.held.iter().chain(&self.pack)
     }
 
@@ -118,9 +118,9 @@ impl Known {
     }
 
     /// Returns a served file with this hash, and this manifest if one is given. Complete ones come first.
-    pub(super) fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<Held>> {
+    pub(super) fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         let owners = self.owners(file_hash, manifest_id);
-        let fits = |held: &&Arc<Held>| {
+        let fits = |held: &&Arc<SharedFile>| {
             let manifest = held.manifest();
             manifest.file_hash() == file_hash && manifest_id.is_none_or(|id| manifest.id() == id)
         };
@@ -155,7 +155,7 @@ impl Known {
     }
 }
 
-fn offer(held: &Held) -> Offer {
+fn offer(held: &SharedFile) -> Offer {
     let have = held.have();
     let has = if have.is_full() { Has::Complete } else { Has::Chunks(have) };
     Offer { manifest: Arc::clone(held.manifest()), file_name: held.file_name().to_owned(), has }

@@ -12,13 +12,13 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex, FileHash};
 use super::Shares;
 use super::known::Entry;
 use super::record::TreeRecord;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
-/// The location of a chunk. The reader uses [`Held::open`] and hashes it, because a file may have changed unnoticed.
+/// The location of a chunk. The reader uses [`SharedFile::open`] and hashes it, because a file may have changed unnoticed.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalChunk {
     /// The file that contains it.
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Arc<SharedFile>,
     /// Its offset in the file.
     pub(crate) offset: u64,
 }
@@ -27,7 +27,7 @@ pub(crate) struct LocalChunk {
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     /// The file itself, or the pack.
-    pub(crate) held: Arc<Held>,
+    pub(crate) held: Arc<SharedFile>,
     /// Its pieces there, in the order of the file; none for an empty file.
     pub(crate) pieces: Vec<Piece>,
 }
@@ -45,7 +45,7 @@ impl Shares {
     /// Finds these chunks, each with its length in bytes, and these files.
     pub(crate) fn find_local(&self, chunks: &BTreeMap<ChunkHash, u32>, files: &BTreeSet<FileHash>) -> Local {
         // The search takes a while, so the lock is held only to list the files.
-        let helds: Vec<Arc<Held>> = self.lock().entries().flat_map(Entry::helds).cloned().collect();
+        let helds: Vec<Arc<SharedFile>> = self.lock().entries().flat_map(Entry::helds).cloned().collect();
         let mut local = Local::default();
         for held in &helds {
             find_chunks(held, chunks, &mut local);
@@ -57,13 +57,13 @@ impl Shares {
         local
     }
 
-    fn trees(&self) -> Vec<(Arc<TreeRecord>, Arc<Held>)> {
+    fn trees(&self) -> Vec<(Arc<TreeRecord>, Arc<SharedFile>)> {
         let of = |entry: &Entry| Some((Arc::clone(entry.record.as_ref()?.tree()?), Arc::clone(entry.pack.as_ref()?)));
         self.lock().entries().filter_map(of).collect()
     }
 }
 
-fn find_chunks(held: &Arc<Held>, wanted: &BTreeMap<ChunkHash, u32>, local: &mut Local) {
+fn find_chunks(held: &Arc<SharedFile>, wanted: &BTreeMap<ChunkHash, u32>, local: &mut Local) {
     let geometry = held.manifest().geometry();
     for (place, hash) in held.manifest().chunk_hashes().iter().enumerate() {
         let index = ChunkIndex(place as u32);
@@ -74,7 +74,7 @@ fn find_chunks(held: &Arc<Held>, wanted: &BTreeMap<ChunkHash, u32>, local: &mut 
     }
 }
 
-fn find_file(held: &Arc<Held>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
+fn find_file(held: &Arc<SharedFile>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
     let (file_hash, len) = (held.manifest().file_hash(), held.manifest().geometry().size().0);
     if wanted.contains(&file_hash) && held.is_complete() {
         let pieces = if len == 0 { Vec::new() } else { vec![Piece { pack_offset: 0, file_offset: 0, len }] };
@@ -82,7 +82,7 @@ fn find_file(held: &Arc<Held>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
     }
 }
 
-fn find_files_within(tree: &TreeRecord, pack: &Arc<Held>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
+fn find_files_within(tree: &TreeRecord, pack: &Arc<SharedFile>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
     let collection = Collection::decode(&tree.listing).expect("a listing is checked before it becomes a share");
     for (place, entry) in collection.entries().iter().enumerate() {
         let Some(file) = entry.file().filter(|file| wanted.contains(&file.file_hash)) else { continue };

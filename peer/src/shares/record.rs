@@ -16,10 +16,10 @@ use peernet_engine::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::Key;
-use crate::error::NodeError;
+use super::error::ShareError;
 use crate::files::Look;
-use crate::home::write_atomically;
-use crate::upload::Held;
+use crate::files::SharedFile;
+use crate::home::{HomeError, write_atomically};
 
 pub(super) use file::FileRecord;
 pub(super) use tree::TreeRecord;
@@ -85,7 +85,7 @@ impl Record {
     }
 
     /// Returns the file or listing, ready to be served.
-    pub(super) fn held(&self) -> Arc<Held> {
+    pub(super) fn held(&self) -> Arc<SharedFile> {
         match self {
             Self::File(file) => file.held(),
             Self::Tree(tree) => tree.held(),
@@ -93,7 +93,7 @@ impl Record {
     }
 
     /// Returns a directory's pack, ready to be served.
-    pub(super) fn pack(&self) -> Option<Arc<Held>> {
+    pub(super) fn pack(&self) -> Option<Arc<SharedFile>> {
         self.tree().map(|tree| tree.pack())
     }
 
@@ -115,20 +115,22 @@ impl Record {
     }
 
     /// Writes it into `folder`.
-    pub(super) fn save(&self, folder: &Path) -> Result<(), NodeError> {
+    pub(super) fn save(&self, folder: &Path) -> Result<(), ShareError> {
         let file = self.file_in(folder);
         let bytes = match self {
             Self::File(record) => record.to_bytes(),
             Self::Tree(record) => record.to_bytes(),
         };
-        write_atomically(&file, &bytes).map_err(NodeError::local("writing", &file))
+        write_atomically(&file, &bytes).map_err(|error| HomeError::io("writing", &file)(error).into())
     }
 
     /// Removes it from `folder`, if it is there.
-    pub(super) fn forget(&self, folder: &Path) -> Result<(), NodeError> {
+    pub(super) fn forget(&self, folder: &Path) -> Result<(), ShareError> {
         let file = self.file_in(folder);
         match fs::remove_file(&file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(NodeError::local("removing", &file)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(HomeError::io("removing", &file)(error).into())
+            }
             _ => Ok(()),
         }
     }

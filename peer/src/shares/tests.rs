@@ -36,11 +36,11 @@ impl World {
     }
 
     /// A file of one chunk whose download has begun, and what it is when it has ended.
-    fn growing(&self, path: &Path) -> (Arc<Held>, FileIdentity) {
+    fn growing(&self, path: &Path) -> (Arc<SharedFile>, FileIdentity) {
         let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
         let part = Arc::new(File::open(path).unwrap());
         let have = Bitmap::empty(ChunkCount(1));
-        (Held::growing(Arc::new(manifest), path.to_owned(), part, have, "f".to_owned()), identity)
+        (SharedFile::growing(Arc::new(manifest), path.to_owned(), part, have, "f".to_owned()), identity)
     }
 
     /// Returns the records in the folder.
@@ -78,10 +78,10 @@ fn a_restart_serves_the_same_also_with_names_not_in_utf8() {
     let again = world.open();
     assert_eq!(again.list(), listed);
     for file_hash in [plain, odd] {
-        let held = again.held(file_hash, None).expect("served after the restart");
+        let held = again.find(file_hash, None).expect("served after the restart");
         held.open().expect("readable");
     }
-    assert!(again.held(plain, Some(ManifestId([0; 32]))).is_none());
+    assert!(again.find(plain, Some(ManifestId([0; 32]))).is_none());
     for file in world.records() {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -93,10 +93,10 @@ fn a_changed_file_ends_its_share_for_good() {
     let shares = world.open();
     let path = world.write("f", "before");
     let file_hash = world.share(&shares, &path);
-    let held = shares.held(file_hash, None).unwrap();
+    let held = shares.find(file_hash, None).unwrap();
     world.write("f", "after, and longer");
-    shares.spoiled(&held);
-    assert!(shares.held(file_hash, None).is_none() && held.is_withdrawn());
+    shares.withdraw_unreadable(&held);
+    assert!(shares.find(file_hash, None).is_none() && held.is_withdrawn());
     assert_eq!(states(&shares), []);
     assert_eq!(states(&world.open()), []);
 }
@@ -111,13 +111,13 @@ fn a_missing_file_is_served_again_when_it_is_back() {
     fs::rename(&path, &aside).unwrap();
     shares.recheck();
     assert_eq!(states(&shares), [ShareState::Missing]);
-    assert!(shares.held(file_hash, None).is_none() && shares.offers().is_empty());
+    assert!(shares.find(file_hash, None).is_none() && shares.offers().is_empty());
     let again = world.open();
     assert_eq!(states(&again), [ShareState::Missing]);
     fs::rename(&aside, &path).unwrap();
     again.recheck();
     assert_eq!(states(&again), [ShareState::Ready]);
-    assert!(again.held(file_hash, None).is_some());
+    assert!(again.find(file_hash, None).is_some());
 }
 
 #[test]
@@ -126,11 +126,11 @@ fn a_removed_share_has_no_record_and_refuses_its_readers() {
     let shares = world.open();
     let path = world.write("f", "text");
     let file_hash = world.share(&shares, &path);
-    let held = shares.held(file_hash, None).unwrap();
+    let held = shares.find(file_hash, None).unwrap();
     assert_eq!(shares.shared_from(&path), [file_hash]);
     assert_eq!(shares.remove(file_hash).unwrap(), [path]);
     assert!(held.is_withdrawn() && states(&world.open()).is_empty());
-    assert!(matches!(shares.remove(file_hash), Err(NodeError::NotFound(_))));
+    assert!(matches!(shares.remove(file_hash), Err(ShareError::NotShared(_))));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn a_download_is_served_until_it_ends_and_has_no_record() {
     assert!(!shares.is_growing());
     held.finish(&path, identity);
     shares.end(&held);
-    assert!(shares.held(file_hash, None).is_none() && states(&shares).is_empty());
+    assert!(shares.find(file_hash, None).is_none() && states(&shares).is_empty());
 }
 
 #[test]
@@ -202,6 +202,6 @@ fn a_tampered_download_is_no_longer_served_and_continues() {
     assert!(held.is_as_hashed(ChunkIndex(0)).unwrap());
     world.write("f", "tent");
     assert!(!held.is_as_hashed(ChunkIndex(0)).unwrap());
-    shares.altered(&held, ChunkIndex(0));
-    assert!(held.is_withdrawn() && shares.held(file_hash, None).is_none() && states(&shares).is_empty());
+    shares.withdraw_altered(&held, ChunkIndex(0));
+    assert!(held.is_withdrawn() && shares.find(file_hash, None).is_none() && states(&shares).is_empty());
 }

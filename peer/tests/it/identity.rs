@@ -6,4 +6,5 @@ pub(crate) mod testing;
 mod tracker;
 
 // What the helpers of the library's own tests need.
-use peernet::identity::{Identity, IdentityParts, Membership};
+use peernet::access::Membership;
+use peernet::identity::{Identity, IdentityParts};

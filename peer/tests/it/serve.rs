@@ -8,7 +8,7 @@ use std::time::Duration;
 use peernet::cancel::Cancel;
 use peernet::download::{FetchError, fetch};
 use peernet::grpc::{Listen, PeerServer, ServeError};
-use peernet::upload::UploadLimits;
+use peernet::serve::UploadLimits;
 use peernet_engine::cause::Cause;
 
 use crate::swarm::{Catalogue, Library, MIB, Peer, Stage, content};

@@ -10,14 +10,15 @@ use peernet::Transport;
 use peernet::cancel::Cancel;
 use peernet::connect::{Candidates, Dial};
 use peernet::discovery::{
-    DiscoveryError, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
+    DiscoveryError, FetchReport, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
     SourceDiscovery, V1Listing,
 };
-use peernet::download::{FetchError, FetchJob, FetchProgress, FetchReport, Fetched, fetch};
+use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
 use peernet::files::FileIdentity;
+use peernet::files::SharedFile;
 use peernet::files::hashing::hash_file_identified;
 use peernet::grpc::{Listen, PeerServer};
-use peernet::upload::{Held, Shelf, UploadLimits};
+use peernet::serve::{FileCatalog, UploadLimits};
 use peernet_engine::download::Has;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
@@ -36,35 +37,35 @@ pub(crate) fn content(len: usize, seed: u64) -> Vec<u8> {
     out
 }
 
-/// A shelf that is a list.
+/// A catalog that is a list.
 #[derive(Default)]
 pub(crate) struct Library {
-    files: Mutex<Vec<Arc<Held>>>,
+    files: Mutex<Vec<Arc<SharedFile>>>,
     pub(crate) spoiled: AtomicUsize,
     pub(crate) altered: AtomicUsize,
 }
 
 impl Library {
-    pub(crate) fn add(&self, held: Arc<Held>) {
+    pub(crate) fn add(&self, held: Arc<SharedFile>) {
         self.files.lock().unwrap().push(held);
     }
 }
 
-impl Shelf for Library {
-    fn held(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<Held>> {
+impl FileCatalog for Library {
+    fn find(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         let files = self.files.lock().unwrap();
-        let fits = |held: &&Arc<Held>| {
+        let fits = |held: &&Arc<SharedFile>| {
             held.manifest().file_hash() == file_hash && id.is_none_or(|id| held.manifest().id() == id)
         };
         files.iter().find(fits).cloned()
     }
 
-    fn spoiled(&self, held: &Held) {
+    fn withdraw_unreadable(&self, held: &SharedFile) {
         self.spoiled.fetch_add(1, Ordering::Relaxed);
         held.withdraw();
     }
 
-    fn altered(&self, held: &Held, _: ChunkIndex) {
+    fn withdraw_altered(&self, held: &SharedFile, _: ChunkIndex) {
         self.altered.fetch_add(1, Ordering::Relaxed);
         held.withdraw();
     }
@@ -83,8 +84,8 @@ impl Peer {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
         let library = Arc::new(Library::default());
-        let shelf: Arc<dyn Shelf> = Arc::<Library>::clone(&library);
-        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, UploadLimits::default()).unwrap();
+        let catalog: Arc<dyn FileCatalog> = Arc::<Library>::clone(&library);
+        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), catalog, UploadLimits::default()).unwrap();
         Self { id: PeerId::from_random(id), library, server }
     }
 
@@ -97,7 +98,7 @@ impl Peer {
 
     pub(crate) fn share(&self, path: &Path, manifest: &Arc<Manifest>) {
         let identity = FileIdentity::of_path(path).unwrap();
-        self.library.add(Held::complete(Arc::clone(manifest), path.to_owned(), identity, "name".to_owned()));
+        self.library.add(SharedFile::complete(Arc::clone(manifest), path.to_owned(), identity, "name".to_owned()));
     }
 
     pub(crate) fn source(&self) -> Source {

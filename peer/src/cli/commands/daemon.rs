@@ -19,7 +19,7 @@ use crate::daemon::control::{ControlServer, DaemonStatus, Last, Line, Problem, R
 use crate::daemon::metrics::MetricsServer;
 use crate::files::hashing::HashProgress;
 use crate::node::{Node, NodeError};
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 command! {
     /// Serve everything that is shared here, in the foreground, until stopped. A restarted daemon serves the same files.

@@ -274,10 +274,10 @@ fn share_from_now_on(context: &Context, done: &Downloaded) -> Result<(), Failure
 fn note_other_tracker(context: &Context, target: &Target, ours: &str) {
     if let Target::Link(link) = target
         && !link.trackers.is_empty()
-        && !link.trackers.iter().any(|url| {
-            crate::discovery::tracker::normal_url(url)
-                .is_ok_and(|url| crate::discovery::tracker::same_swarm(&url, ours))
-        })
+        && !link
+            .trackers
+            .iter()
+            .any(|url| crate::discovery::tracker::normal_url(url).is_ok_and(|url| crate::home::same_swarm(&url, ours)))
     {
         context.output.note(&format!(
             "the link names another tracker ({}); asking {ours}, because --tracker was not given",

@@ -5,7 +5,8 @@ use crate::cli::command::{Run, command};
 use crate::cli::context::{Context, TrackerOptions};
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::secrets::Password;
-use crate::discovery::tracker::{LoginName, Scope};
+use crate::discovery::tracker::LoginName;
+use crate::identity::Scope;
 use crate::node::Node;
 
 command! {

@@ -42,7 +42,7 @@ pub(super) fn source_text(source: &SourceProgress) -> String {
     let SourceProgress { address, transport, rate, chunks, bytes, in_flight, .. } = source;
     let rate = size(*rate as u64);
     let bytes = size(*bytes);
-    let transport = transport.word();
+    let transport = transport.as_str();
     format!("  {} ({transport})  {rate}/s  {chunks} chunks, {bytes}, {in_flight} in flight", remark(address))
 }
 
@@ -67,7 +67,7 @@ fn source_json(source: &SourceProgress) -> Value {
     json!({
         "peer_id": source.peer.to_string(),
         "address": source.address,
-        "transport": source.transport.word(),
+        "transport": source.transport.as_str(),
         "rate": source.rate as u64,
         "chunks": source.chunks,
         "bytes": source.bytes,
@@ -131,7 +131,7 @@ mod tests {
     use peernet_engine::ids::PeerId;
 
     use super::*;
-    use crate::transfers::Transport;
+    use peernet_engine::candidate::Transport;
 
     fn progress(bottleneck: Bottleneck, eta_secs: Option<u64>) -> FetchProgress {
         let source = SourceProgress {

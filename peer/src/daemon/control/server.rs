@@ -16,7 +16,7 @@ use peernet_threads::{Group, Pool};
 
 use super::message::{Envelope, Line, Problem, REQUEST_BYTES_MAX, Request, VERSION};
 use crate::cancel::Cancel;
-use crate::error::NodeError;
+use crate::node::NodeError;
 
 /// The number of requests that are handled at once.
 const WORKERS: usize = 4;

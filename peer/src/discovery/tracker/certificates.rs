@@ -6,10 +6,10 @@ use peernet_engine::ids::PeerId;
 use peernet_protos::rest::{CertificateBody, CertificateRequest, RevocationsReply};
 
 use super::http::Call;
-use super::{LISTING_ANSWER, Revocations, TrackerClient, TrackerError, local};
+use super::{LISTING_ANSWER, TrackerClient, TrackerError, local};
 use crate::access::TrackerKeys;
 use crate::clock::unix_now;
-use crate::identity::{Identity, IdentityParts, request};
+use crate::identity::{Identity, IdentityParts, Revocations, request};
 
 /// The shortest time between two questions for revocations,
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(1);

@@ -1,11 +1,8 @@
 //! The devices of the account: naming this one at the login, listing all, and logging out.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use peernet_engine::ids::{DeviceId, PeerId};
-use peernet_protos::claims::{SCOPE_ADMIN, SCOPE_READ, SCOPE_SHARE};
 use peernet_protos::rest::{DeviceBody, DeviceRequest, DevicesReply, StatusReply};
 
 use super::http::Call;
@@ -22,56 +19,6 @@ const LABEL_OF_NAMELESS: &str = "peernet";
 const HOST_NAME_FILE: &str = "/proc/sys/kernel/hostname";
 /// The longest list of devices, in bytes: a hundred with long labels.
 const DEVICES_ANSWER: u64 = 256 << 10;
-
-/// The calls that a login may make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scope {
-    /// Reading: downloads, searches, and `me`.
-    Read,
-    /// Announcing shared files.
-    Share,
-    /// Changing the account: its password and its devices.
-    Admin,
-}
-
-impl Scope {
-    /// All scopes.
-    pub const ALL: [Self; 3] = [Self::Read, Self::Share, Self::Admin];
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Read => SCOPE_READ,
-            Self::Share => SCOPE_SHARE,
-            Self::Admin => SCOPE_ADMIN,
-        }
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// The text names no scope.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct UnknownScope;
-
-impl fmt::Display for UnknownScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("expected one or more of read, share and admin, with commas between them")
-    }
-}
-
-impl std::error::Error for UnknownScope {}
-
-impl FromStr for Scope {
-    type Err = UnknownScope;
-
-    fn from_str(word: &str) -> Result<Self, UnknownScope> {
-        Self::ALL.into_iter().find(|scope| scope.word() == word).ok_or(UnknownScope)
-    }
-}
 
 /// One login of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -206,13 +153,5 @@ mod tests {
             assert!(is_label(&label_of(name)));
         }
         assert!(!is_label(&long) && !is_label("") && !is_label("a\nb"));
-    }
-
-    #[test]
-    fn scopes_are_read_as_they_are_written() {
-        for scope in Scope::ALL {
-            assert_eq!(scope.to_string().parse(), Ok(scope));
-        }
-        assert_eq!("write".parse::<Scope>(), Err(UnknownScope));
     }
 }

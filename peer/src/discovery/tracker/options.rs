@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::Scope;
 use crate::identity::Fingerprint;
+use crate::identity::Scope;
 
 /// Options of calls to trackers. The default is the strictest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,12 +9,12 @@ use peernet_engine::manifest::Manifest;
 use super::{TrackerClient, TrackerError};
 use crate::access::GrantToken;
 use crate::cancel::Cancel;
+use crate::discovery::FetchReport;
 use crate::discovery::askers::NotAsked;
+use crate::discovery::tracker::reports::ReportQueue;
 use crate::discovery::{DiscoveryError, GrantProvider, ManifestProvider, Plan, ReportSink, SourceDiscovery, V1Listing};
-use crate::download::FetchReport;
 use crate::identity::Identity;
 use crate::publication::{Publication, Publisher};
-use crate::reports::ReportQueue;
 
 /// Asks one tracker for one download. Questions end when the download is cancelled.
 pub struct TrackerProvider {

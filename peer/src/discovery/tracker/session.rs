@@ -13,10 +13,9 @@ use serde::de::DeserializeOwned;
 
 use self::renewal::Refused;
 use super::http::{Answer, Call, Http};
-use super::url::same_swarm;
 use super::{TrackerError, local};
 use crate::clock::unix_now;
-use crate::home::{Credentials, CredentialsFile, DeviceLogin};
+use crate::home::{Credentials, CredentialsFile, DeviceLogin, same_swarm};
 
 pub use ending::AtTracker;
 pub(super) use ending::Ended;

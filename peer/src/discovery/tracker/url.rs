@@ -49,12 +49,6 @@ pub fn each_url(urls: &str) -> Vec<String> {
     urls.split(',').map(str::to_owned).collect()
 }
 
-/// Whether two lists of trackers have one in common, so that they are of one swarm.
-pub fn same_swarm(one: &str, other: &str) -> bool {
-    let others: Vec<&str> = other.split(',').collect();
-    one.split(',').any(|url| others.contains(&url))
-}
-
 /// Escapes everything but RFC 3986's unreserved characters.
 pub fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -110,7 +104,6 @@ mod tests {
         }
         let nine: Vec<String> = (0..9).map(|n| format!("http://t{n}")).collect();
         assert!(urls(&nine.join(",")).is_err());
-        assert!(same_swarm("http://a,http://b", "http://c,http://b") && !same_swarm("http://a", "http://ab"));
     }
 
     #[test]

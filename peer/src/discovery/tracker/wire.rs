@@ -19,7 +19,7 @@ use peernet_protos::rest::{
 
 use super::{Announced, AnnouncedFile, Hit, Hits, Me, ReachedAt, TrackerError};
 use crate::discovery::{Plan, PlannedManifest, Source, V1Listing};
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// The most manifests of a plan that are read; the first ones are the most widely held.
 const MANIFESTS_MAX: usize = 64;

@@ -4,7 +4,7 @@ use peernet_engine::cause::Cause;
 use peernet_engine::ids::{ChunkIndex, FileHash, PeerId};
 
 use crate::discovery::Discovery;
-use crate::download::FetchReport;
+use crate::discovery::FetchReport;
 
 /// The most reports that are gathered.
 const REPORTS_MAX: usize = 256;

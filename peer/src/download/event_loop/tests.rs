@@ -10,13 +10,14 @@ use peernet_engine::ids::{ChunkCount, ChunkHash, ManifestId, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 
 use super::*;
+use crate::discovery::FetchReport;
 use crate::discovery::testing::{FILE, source};
 use crate::discovery::{
     GrantProvider, ManifestProvider, Plan, PlannedManifest, ReportSink, SourceDiscovery, V1Listing,
 };
 use crate::download::pipeline::hash::{Frontier, WholeHash};
 use crate::download::pipeline::write;
-use crate::download::{FetchJob, FetchProgress, FetchReport};
+use crate::download::{FetchJob, FetchProgress};
 use crate::files::part::Part;
 
 const MIB: u32 = 1 << 20;

@@ -27,7 +27,7 @@ use crate::download::stage_times::StageTimes;
 use crate::files::part::Part;
 use crate::grpc::{CallError, Client, Command, CommandReceiver};
 use crate::throttle::{Connected, Throttle};
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// What all connections of one pass share. Cheap to clone.
 #[derive(Clone)]
@@ -145,9 +145,10 @@ impl Session {
 
     fn one_address(&mut self, connection: &mut Connection, address: SocketAddr) -> AddressEnd {
         // Asked for each attempt: the certificate may have been renewed.
-        let client = match connection.dial.speech(&connection.source) {
-            Ok(speech) => Client::new(address, &speech, connection.limits.connect_timeout),
-            Err(error) => return AddressEnd::NotReached(error),
+        let client = match connection.dial.security(&connection.source) {
+            Ok(security) => Client::new(address, &security, connection.limits.connect_timeout),
+            // Reported as a broken connection, this node's own failure costs the source no more than a pause.
+            Err(error) => return AddressEnd::NotReached(CallError::Transport(error.to_string())),
         };
         match self.converse_with(connection, &client) {
             Ended::Stopped => AddressEnd::Stopped,

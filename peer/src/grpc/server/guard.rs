@@ -8,8 +8,8 @@ use grpcio::{AuthContext, CheckResult, RpcContext, RpcStatus, ServerChecker};
 use peernet_protos::identity::{device_of_uri, peer_of_name};
 
 use super::status::status;
+use crate::access::Membership;
 use crate::clock::unix_now;
-use crate::identity::Membership;
 use crate::serve::caller::Caller;
 use crate::serve::{Refusal, RefusalCode};
 

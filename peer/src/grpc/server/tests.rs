@@ -21,23 +21,23 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::files::FileIdentity;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 const MIB: usize = 1 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 
-struct One(Arc<Held>);
+struct One(Arc<SharedFile>);
 
-impl Shelf for One {
-    fn held(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<Held>> {
+impl FileCatalog for One {
+    fn find(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         let manifest = self.0.manifest();
         let same = manifest.file_hash() == file_hash && id.is_none_or(|id| manifest.id() == id);
         same.then(|| Arc::clone(&self.0))
     }
 
-    fn spoiled(&self, _: &Held) {}
+    fn withdraw_unreadable(&self, _: &SharedFile) {}
 
-    fn altered(&self, held: &Held, _: ChunkIndex) {
+    fn withdraw_altered(&self, held: &SharedFile, _: ChunkIndex) {
         held.withdraw();
     }
 }
@@ -45,7 +45,7 @@ impl Shelf for One {
 struct Scene {
     _folder: tempfile::TempDir,
     bytes: Vec<u8>,
-    held: Arc<Held>,
+    held: Arc<SharedFile>,
     server: PeerServer,
 }
 
@@ -62,9 +62,9 @@ fn scene_with(len: usize, chunk_size: u32, limits: UploadLimits) -> Scene {
     let hashes = bytes.chunks(chunk_size as usize).map(|chunk| ChunkHash(Sha256::digest(chunk).into())).collect();
     let manifest = Manifest::new(FileHash(Sha256::digest(&bytes).into()), geometry, hashes).unwrap();
     let identity = FileIdentity::of_path(&path).unwrap();
-    let held = Held::complete(Arc::new(manifest), path, identity, "file".to_owned());
-    let shelf = Arc::new(One(Arc::clone(&held)));
-    let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, limits).unwrap();
+    let held = SharedFile::complete(Arc::new(manifest), path, identity, "file".to_owned());
+    let catalog = Arc::new(One(Arc::clone(&held)));
+    let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), catalog, limits).unwrap();
     Scene { _folder: folder, bytes, held, server }
 }
 
@@ -95,9 +95,9 @@ fn small_memory() -> Arc<Throttle> {
 impl Scene {
     /// The same with a server under limits that downloads share.
     fn among(self, throttle: &Throttle) -> Self {
-        let shelf = Arc::new(One(Arc::clone(&self.held)));
+        let catalog = Arc::new(One(Arc::clone(&self.held)));
         let listen = Listen::plaintext("127.0.0.1:0");
-        let server = PeerServer::start_among(listen, shelf, UploadLimits::default(), throttle).unwrap();
+        let server = PeerServer::start_among(listen, catalog, UploadLimits::default(), throttle).unwrap();
         Self { server, ..self }
     }
 

@@ -6,7 +6,7 @@ use peernet_engine::ids::IdError;
 use serde::{Deserialize, Serialize};
 
 use super::{Credentials, DeviceLogin};
-use crate::discovery::tracker::Scope;
+use crate::identity::Scope;
 
 const VERSION: u32 = 1;
 

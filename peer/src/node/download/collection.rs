@@ -18,14 +18,14 @@ use super::{Call, Extent, Node, name_in, was_there};
 use crate::cancel::Cancel;
 use crate::discovery::{Plan, SourceDiscovery};
 use crate::download::{FetchError, FetchJob, FetchProgress, Fetched, without_bytes};
-use crate::error::NodeError;
 use crate::files::PackFiles;
+use crate::files::SharedFile;
 use crate::files::hashing::{HashedTree, hash_file};
 use crate::files::part::{Proof, Selected, Tree, exchange};
 use crate::node::Downloaded;
+use crate::node::NodeError;
 use crate::node::place::{Output, Place};
 use crate::shares::{NewTree, directory_name};
-use crate::upload::Held;
 
 /// The listing of the directory.
 struct Listing {
@@ -55,7 +55,7 @@ impl Wanted<'_> {
 struct Arrived {
     fetched: Fetched,
     /// The listing, on offer since the download of the pack began.
-    listing: Option<Arc<Held>>,
+    listing: Option<Arc<SharedFile>>,
 }
 
 /// Returns the name of the directory, if the target is one: by its link, or by the name that its sources give the file.
@@ -185,10 +185,10 @@ impl Node {
     }
 
     /// Offers the listing where this node serves: peers that want the pack need it first.
-    fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<Held>> {
+    fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<SharedFile>> {
         self.listen_address()?;
         let (manifest, bytes) = (Arc::clone(&listing.manifest), Arc::clone(&listing.bytes));
-        let held = Held::listing(manifest, place.last.clone(), bytes, String::new());
+        let held = SharedFile::listing(manifest, place.last.clone(), bytes, String::new());
         self.shares.begin(Arc::clone(&held));
         Some(held)
     }
@@ -229,7 +229,7 @@ impl Node {
         }
         let (fetched, offered) = arrived.map_or((None, None), |Arrived { fetched, listing }| (Some(fetched), listing));
         let pack = fetched.as_ref().and_then(|fetched| fetched.held.clone());
-        let helds: Vec<Arc<Held>> = offered.into_iter().chain(pack.clone()).collect();
+        let helds: Vec<Arc<SharedFile>> = offered.into_iter().chain(pack.clone()).collect();
         let kept = match call.options.share {
             true => self.share_tree(place, listing, fetched.as_ref(), pack),
             false => self.after_offer(wanted, &helds),
@@ -254,7 +254,7 @@ impl Node {
     }
 
     /// Keeps a whole directory on offer for callers that are in the middle of it. A part of a directory is withdrawn.
-    fn after_offer(&self, wanted: Wanted<'_>, helds: &[Arc<Held>]) -> Result<(), NodeError> {
+    fn after_offer(&self, wanted: Wanted<'_>, helds: &[Arc<SharedFile>]) -> Result<(), NodeError> {
         let Wanted { call, place, listing, selected } = wanted;
         if !call.options.offer || !selected.is_everything() {
             helds.iter().for_each(|held| self.shares.end(held));
@@ -262,7 +262,7 @@ impl Node {
         }
         let files = PackFiles::of(&place.last, &listing.collection);
         let files = Arc::new(files.map_err(NodeError::local("looking at", &place.last))?);
-        let of_pack = |held: &&Arc<Held>| held.manifest().file_hash() == listing.collection.pack.file_hash;
+        let of_pack = |held: &&Arc<SharedFile>| held.manifest().file_hash() == listing.collection.pack.file_hash;
         helds.iter().filter(of_pack).for_each(|held| held.finish_pack(Arc::clone(&files)));
         self.lingering.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(helds);
         Ok(())
@@ -273,7 +273,7 @@ impl Node {
         place: &Place,
         listing: &Listing,
         fetched: Option<&Fetched>,
-        pack: Option<Arc<Held>>,
+        pack: Option<Arc<SharedFile>>,
     ) -> Result<(), NodeError> {
         let looking = || NodeError::local("looking at", &place.last);
         let real = fs::canonicalize(&place.last).map_err(looking())?;

@@ -10,15 +10,15 @@ use peernet_engine::ids::{ChunkHash, ChunkIndex, FileHash};
 use peernet_engine::manifest::Manifest;
 
 use crate::download::Nearby;
+use crate::files::SharedFile;
 use crate::files::part::{Selected, Tree};
 use crate::shares::{Local, LocalChunk, LocalFile, Shares};
-use crate::upload::Held;
 
 /// The nearby files of one download. Their bytes are not checked here, because the copy hashes every chunk.
 pub(super) struct Here {
     shares: Arc<Shares>,
     /// The file that is replaced, with its manifest.
-    old_file: Option<Arc<Held>>,
+    old_file: Option<Arc<SharedFile>>,
     pack: Option<PackHere>,
     local: Local,
     hashes: BTreeMap<ChunkIndex, (ChunkHash, u64)>,
@@ -34,7 +34,7 @@ struct PackHere {
 
 impl Here {
     /// Looks for the chunks of a file.
-    pub(super) fn of_file(shares: Arc<Shares>, old_file: Option<Arc<Held>>) -> Self {
+    pub(super) fn of_file(shares: Arc<Shares>, old_file: Option<Arc<SharedFile>>) -> Self {
         Self { shares, old_file, pack: None, local: Local::default(), hashes: BTreeMap::new() }
     }
 

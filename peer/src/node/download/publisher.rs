@@ -7,7 +7,7 @@ use super::{Node, manifest_of};
 use crate::discovery::tracker::TrackerProvider;
 use crate::discovery::{DiscoveryError, Plan};
 use crate::download::FetchError;
-use crate::error::NodeError;
+use crate::node::NodeError;
 use crate::publication::{Publication, Publisher};
 
 /// The most manifests of one file that are asked about. More than one means that some announcer lies.

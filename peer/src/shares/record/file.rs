@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoredPath, id_in_name};
 use crate::files::FileIdentity;
-use crate::upload::Held;
+use crate::files::SharedFile;
 
 /// The largest record. The most chunk hashes, 16,384, are 700 KB in base64.
 const RECORD_BYTES_MAX: u64 = 2 << 20;
@@ -45,8 +45,8 @@ struct Stored {
 
 impl FileRecord {
     /// Returns the file, ready to be served.
-    pub(super) fn held(&self) -> Arc<Held> {
-        Held::complete(Arc::clone(&self.manifest), self.path.clone(), self.identity, self.file_name.clone())
+    pub(super) fn held(&self) -> Arc<SharedFile> {
+        SharedFile::complete(Arc::clone(&self.manifest), self.path.clone(), self.identity, self.file_name.clone())
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

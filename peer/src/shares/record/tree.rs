@@ -11,9 +11,9 @@ use peernet_engine::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 
 use super::{StoredPath, id_in_name};
+use crate::files::SharedFile;
 use crate::files::hashing::manifest_of_bytes;
 use crate::files::{FileIdentity, PackFiles};
-use crate::upload::Held;
 
 /// The largest record: a listing, and before it up to 5 MB for the times of 262,144 files and 16,384 chunk hashes.
 const RECORD_BYTES_MAX: u64 = LISTING_BYTES_MAX as u64 + (8 << 20);
@@ -51,15 +51,15 @@ impl TreeRecord {
     }
 
     /// Returns the listing, ready to be served.
-    pub(super) fn held(&self) -> Arc<Held> {
+    pub(super) fn held(&self) -> Arc<SharedFile> {
         let (manifest, root) = (Arc::clone(&self.listing_manifest), self.files.root().to_owned());
-        Held::listing(manifest, root, Arc::clone(&self.listing), self.listing_name())
+        SharedFile::listing(manifest, root, Arc::clone(&self.listing), self.listing_name())
     }
 
     /// Returns the pack, ready to be served.
-    pub(super) fn pack(&self) -> Arc<Held> {
+    pub(super) fn pack(&self) -> Arc<SharedFile> {
         let name = format!("{}{PACK_SUFFIX}", self.name);
-        Held::pack(Arc::clone(&self.pack_manifest), Arc::clone(&self.files), name)
+        SharedFile::pack(Arc::clone(&self.pack_manifest), Arc::clone(&self.files), name)
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {

@@ -60,7 +60,7 @@ fn content(seed: &str, len: usize) -> Vec<u8> {
 }
 
 fn read(shares: &Shares, key: Key) -> Option<Vec<u8>> {
-    let held = shares.held(key.0, Some(key.1))?;
+    let held = shares.find(key.0, Some(key.1))?;
     let mut bytes = vec![0; held.manifest().geometry().size().0 as usize];
     held.open().unwrap().read(0, &mut bytes).unwrap();
     Some(bytes)
@@ -99,11 +99,11 @@ fn a_changed_file_ends_the_whole_share_for_good_and_is_named() {
     let tree = Tree::new();
     let (shares, said) = tree.world.open_heard();
     let (listing, pack) = tree.share(&shares);
-    let held = [listing, pack].map(|key| shares.held(key.0, Some(key.1)).unwrap());
+    let held = [listing, pack].map(|key| shares.find(key.0, Some(key.1)).unwrap());
     tree.write("sub/ä", "other");
     let mut buffer = vec![0; 21];
     held[1].open().unwrap().read(2 * CHUNK as u64, &mut buffer).unwrap_err();
-    shares.spoiled(&held[1]);
+    shares.withdraw_unreadable(&held[1]);
     assert!(held.iter().all(|held| held.is_withdrawn()));
     assert_eq!((states(&shares), states(&tree.world.open())), (vec![], vec![]));
     let said = said.lock().unwrap();
@@ -120,7 +120,7 @@ fn a_missing_file_suspends_the_directory_until_it_is_back() {
         fs::rename(&gone, &aside).unwrap();
         shares.recheck();
         assert_eq!((states(&shares), shares.offers().len()), (vec![ShareState::Missing], 0));
-        assert!(shares.held(pack.0, None).is_none());
+        assert!(shares.find(pack.0, None).is_none());
         let again = tree.world.open();
         assert_eq!(states(&again), [ShareState::Missing]);
         fs::rename(&aside, &gone).unwrap();
@@ -143,7 +143,7 @@ fn a_file_added_later_counts_when_the_directory_is_reshared() {
     let after = tree.share(&shares);
     assert_ne!(before.0, after.0);
     assert_eq!(shares.shared_from(&tree.root), [after.0.0], "the earlier share ended");
-    assert!(shares.held(before.1.0, None).is_none() && is_right(&shares, after.1));
+    assert!(shares.find(before.1.0, None).is_none() && is_right(&shares, after.1));
     assert_eq!(tree.world.open().list(), shares.list());
 }
 
@@ -153,10 +153,10 @@ fn a_directory_is_removed_by_its_listing_or_its_pack() {
     let shares = tree.world.open();
     for by_pack in [false, true] {
         let (listing, pack) = tree.share(&shares);
-        let held = shares.held(pack.0, None).unwrap();
+        let held = shares.find(pack.0, None).unwrap();
         let named = if by_pack { pack.0 } else { listing.0 };
         assert_eq!(shares.remove(named).unwrap(), std::slice::from_ref(&tree.root));
-        assert!(held.is_withdrawn() && shares.held(listing.0, None).is_none() && shares.held(pack.0, None).is_none());
+        assert!(held.is_withdrawn() && shares.find(listing.0, None).is_none() && shares.find(pack.0, None).is_none());
         assert!(states(&tree.world.open()).is_empty());
     }
 }
@@ -180,7 +180,7 @@ fn a_pack_is_served_while_any_share_of_it_remains() {
         assert_eq!(shares.list().len(), left);
     }
     shares.remove(first.1.0).unwrap();
-    assert!(shares.held(file, None).is_none() && tree.world.open().list().is_empty());
+    assert!(shares.find(file, None).is_none() && tree.world.open().list().is_empty());
 }
 
 #[test]
@@ -213,13 +213,13 @@ fn a_downloaded_pack_is_served_on_as_part_of_its_directory() {
     let manifest = Arc::clone(&hashed.pack_manifest);
     let part = Arc::new(File::open(tree.root.join("big")).unwrap());
     let have = Bitmap::empty(manifest.geometry().chunk_count());
-    let held = Held::growing(Arc::clone(&manifest), tree.root.clone(), part, have, "dir.peernet-pack".to_owned());
+    let held = SharedFile::growing(Arc::clone(&manifest), tree.root.clone(), part, have, "dir.peernet-pack".to_owned());
     shares.begin(Arc::clone(&held));
     assert!(shares.is_growing());
     shares.add_tree(NewTree { hashed, name: "dir".to_owned(), pack: Some(Arc::clone(&held)) }).unwrap();
     assert!(!shares.is_growing() && held.is_complete());
     assert_eq!((shares.list().len(), states(&shares)), (1, vec![ShareState::Ready]));
-    let served = shares.held(manifest.file_hash(), None).unwrap();
+    let served = shares.find(manifest.file_hash(), None).unwrap();
     assert!(Arc::ptr_eq(&served, &held), "connected callers stay connected");
     assert!(is_right(&shares, (manifest.file_hash(), manifest.id())));
 }
@@ -271,10 +271,10 @@ fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
         let tree = Tree::new();
         let (shares, said) = tree.world.open_heard();
         let (listing, pack) = tree.share(&shares);
-        let held = shares.held(pack.0, None).unwrap();
-        shares.altered(&held, ChunkIndex(chunk));
+        let held = shares.find(pack.0, None).unwrap();
+        shares.withdraw_altered(&held, ChunkIndex(chunk));
         assert!(shares.list().is_empty() && tree.world.open().list().is_empty());
-        assert!(shares.held(listing.0, None).is_none() && held.is_withdrawn());
+        assert!(shares.find(listing.0, None).is_none() && held.is_withdrawn());
         let (root, said) = (tree.root.display(), said.lock().unwrap());
         let told = format!("{named} has changed (its size and time are as they were), so {root} is no longer shared");
         let told = told.replace("DIR", &root.to_string());
@@ -290,10 +290,10 @@ fn a_change_at_one_path_leaves_the_same_bytes_elsewhere() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (_, pack) = tree.share(&shares);
-    let held = shares.held(pack.0, None).unwrap();
+    let held = shares.find(pack.0, None).unwrap();
     let stranger =
-        Held::complete(Arc::clone(held.manifest()), tree.root.join("x"), held_identity(&tree), "x".to_owned());
-    shares.altered(&stranger, ChunkIndex(0));
+        SharedFile::complete(Arc::clone(held.manifest()), tree.root.join("x"), held_identity(&tree), "x".to_owned());
+    shares.withdraw_altered(&stranger, ChunkIndex(0));
     assert_eq!((shares.list().len(), held.is_withdrawn()), (1, false));
 }
 
@@ -314,7 +314,7 @@ fn withdrawing_a_file_ends_every_share_made_of_it() {
     shares.apply_tracker_reply(Instant::now(), &[file, listing.0], &|_| false).unwrap();
     assert_eq!(shares.visibility(file), KnownVisibility::Public);
     shares.end_withdrawn(file);
-    assert!(shares.held(file, None).is_none() && shares.held(listing.0, None).is_none());
+    assert!(shares.find(file, None).is_none() && shares.find(listing.0, None).is_none());
     assert_eq!(shares.visibility(file), KnownVisibility::Restricted);
     assert!(is_right(&shares, other.0) && is_right(&tree.world.open(), other.1));
     assert_eq!(tree.world.open().list().len(), 1);

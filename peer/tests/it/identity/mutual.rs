@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use peernet::access::Membership;
 use peernet::cancel::Cancel;
 use peernet::connect::Dial;
 use peernet::discovery::Source;
 use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
 use peernet::files::FileIdentity;
+use peernet::files::SharedFile;
 use peernet::grpc::{Listen, PeerServer};
-use peernet::identity::{Identity, IdentityParts, Membership};
-use peernet::upload::{Held, Shelf, UploadLimits};
+use peernet::identity::{Identity, IdentityParts};
+use peernet::serve::{FileCatalog, UploadLimits};
 use peernet::{SpeedLimits, Transport};
 use peernet_engine::ids::PeerId;
 
@@ -30,9 +32,9 @@ struct Serving {
 fn serving(stage: &Stage, authority: &Authority, number: u8) -> Serving {
     let (membership, library) = (authority.member(number), Arc::new(Library::default()));
     let identity = FileIdentity::of_path(&stage.original).unwrap();
-    library.add(Held::complete(Arc::clone(&stage.manifest), stage.original.clone(), identity, "name".to_owned()));
+    library.add(SharedFile::complete(Arc::clone(&stage.manifest), stage.original.clone(), identity, "name".to_owned()));
     let listen = Listen::tls("127.0.0.1:0", Arc::clone(&membership));
-    let server = PeerServer::start(listen, library as Arc<dyn Shelf>, UploadLimits::default()).unwrap();
+    let server = PeerServer::start(listen, library as Arc<dyn FileCatalog>, UploadLimits::default()).unwrap();
     Serving { membership, server }
 }
 

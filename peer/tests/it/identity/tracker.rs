@@ -258,7 +258,7 @@ fn missing_and_expiring_certificates_are_renewed_while_serving() {
 }
 
 /// Has alice hear whose certificates count no more, calls her as `caller`, and sees itself refused.
-fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::identity::Membership>, world: &World) {
+fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::access::Membership>, world: &World) {
     let deadline = Instant::now() + PATIENCE;
     let shared = alice.share(file, &mut |_| {}, &Cancel::new()).unwrap();
     while alice.home().identity().certificate_path().with_file_name("revocations.json").metadata().is_err() {
@@ -294,7 +294,7 @@ fn peers_stop_serving_a_suspended_account() {
     let (alice, bob) = (world.node("alice"), world.node("bob"));
     let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
     let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
-    let bob = peernet::identity::Membership::new(identity);
+    let bob = peernet::access::Membership::new(identity);
     let (file, _) = world.file("f.bin", 1 << 20);
     let app = Arc::clone(world.tracker.app());
     peernet_tracker::admin::suspend(&*app.store, (app.clock)(), &account.to_string(), "a test").unwrap();
@@ -319,7 +319,7 @@ fn peers_stop_serving_a_device_that_was_logged_out() {
     assert_eq!((ended.account, ended.device), (account, identity.device()));
     assert_eq!(ended.at_tracker, peernet::AtTracker::Ended);
     assert!(matches!(bob.me(), Err(NodeError::NotLoggedIn(_))) && bob.logout().unwrap().is_none());
-    let bob = peernet::identity::Membership::new(identity);
+    let bob = peernet::access::Membership::new(identity);
     let (file, _) = world.file("f.bin", 1 << 20);
     alice.serve().unwrap();
     refused_by(&alice, &file, bob, &world);

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::transfers::{RunningDownload, Transfers, Transport, Upload};
+use crate::node::transfers::{RunningDownload, Transfers};
+use crate::serve::Upload;
+use peernet_engine::candidate::Transport;
 
 /// The most uploads and downloads that are listed, so that a reply stays short. The sums include the others.
 const LISTED_MAX: usize = 256;
@@ -78,7 +80,7 @@ impl UploadMessage {
             file_hash: upload.file_hash.to_string(),
             name: upload.file_name.clone(),
             address: upload.address.clone(),
-            transport: upload.transport.word().to_owned(),
+            transport: upload.transport.as_str().to_owned(),
             peer_id: upload.peer.map(|peer| peer.to_string()),
             rate: upload.rate as u64,
             bytes: upload.bytes,

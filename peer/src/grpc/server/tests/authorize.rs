@@ -4,20 +4,21 @@ use super::*;
 use crate::access::GrantToken;
 use crate::access::testing::{Tracker, peer};
 use crate::clock::unix_now;
-use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, Patience, Speech, StreamEvent};
+use crate::connect::ChannelSecurity;
+use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, Patience, StreamEvent};
 use crate::identity::testing::{Authority, Life};
 use peernet_engine::access::KnownVisibility;
 use peernet_engine::access::KnownVisibility::{Public, Restricted, Unknown};
 
 /// One file, for whomever it is.
 struct Door {
-    held: Arc<Held>,
+    held: Arc<SharedFile>,
     visibility: Mutex<KnownVisibility>,
 }
 
-impl Shelf for Door {
-    fn held(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<Held>> {
-        One(Arc::clone(&self.held)).held(file_hash, id)
+impl FileCatalog for Door {
+    fn find(&self, file_hash: FileHash, id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
+        One(Arc::clone(&self.held)).find(file_hash, id)
     }
 
     fn visibility(&self, file_hash: FileHash) -> KnownVisibility {
@@ -26,9 +27,9 @@ impl Shelf for Door {
         if is_it { *self.visibility.lock().unwrap() } else { Unknown }
     }
 
-    fn spoiled(&self, _: &Held) {}
+    fn withdraw_unreadable(&self, _: &SharedFile) {}
 
-    fn altered(&self, _: &Held, _: ChunkIndex) {}
+    fn withdraw_altered(&self, _: &SharedFile, _: ChunkIndex) {}
 }
 
 /// Peer 1 serves in TLS and in plaintext; peer 2 asks.
@@ -48,8 +49,8 @@ impl Swarm {
         let scene = scene(3 * MIB, 1 << 20);
         let door = Arc::new(Door { held: Arc::clone(&scene.held), visibility: Mutex::new(visibility) });
         let listen = Listen::tls("127.0.0.1:0", Arc::clone(&membership)).and_plaintext("127.0.0.1:0");
-        let shelf = Arc::clone(&door) as Arc<dyn Shelf>;
-        let server = PeerServer::start(listen, shelf, UploadLimits::default()).unwrap();
+        let catalog = Arc::clone(&door) as Arc<dyn FileCatalog>;
+        let server = PeerServer::start(listen, catalog, UploadLimits::default()).unwrap();
         Self { authority, tracker, membership, door, scene: Scene { server, ..scene } }
     }
 
@@ -59,7 +60,7 @@ impl Swarm {
 
     fn client(&self) -> Client {
         let identity = Arc::new(self.authority.identity_for(peer(2), Life::day()));
-        Client::new(self.scene.server.local_addr(), &Speech::Tls(identity, peer(1)), 5 * SECOND)
+        Client::new(self.scene.server.local_addr(), &ChannelSecurity::Tls(identity, peer(1)), 5 * SECOND)
     }
 
     /// A right one for this long.
@@ -131,7 +132,7 @@ fn without_a_grant_a_restricted_file_seems_absent() {
 #[test]
 fn a_grant_in_plaintext_does_not_count() {
     let swarm = Swarm::new(Restricted);
-    let client = Client::new(swarm.scene.server.plaintext_addr().unwrap(), &Speech::Plaintext, 5 * SECOND);
+    let client = Client::new(swarm.scene.server.plaintext_addr().unwrap(), &ChannelSecurity::Plaintext, 5 * SECOND);
     let patience = Patience { timeout: 20 * SECOND, cancel: &Cancel::new() };
     let refused = client.manifest(swarm.scene.file_hash(), None, Some(&swarm.grant(60)), patience);
     assert!(matches!(&refused, Err(CallError::Refused(why)) if why.contains("does not share")), "{refused:?}");
@@ -223,8 +224,8 @@ fn version_1_gets_public_files_only_and_is_refused_at_once() {
     let claims = Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60);
     let authorization = format!("Bearer {}", swarm.tracker.sign(&claims));
     let identity = swarm.authority.identity_for(peer(2), Life::day());
-    let channel = crate::grpc::credentials::Speech::Tls(Arc::new(identity), peer(1))
-        .of(ChannelBuilder::new(environment::client()).use_local_subchannel_pool(true))
+    let channel = ChannelBuilder::new(environment::client()).use_local_subchannel_pool(true);
+    let channel = crate::grpc::credentials::secure(channel, &ChannelSecurity::Tls(Arc::new(identity), peer(1)))
         .connect(&swarm.scene.server.local_addr().to_string());
     let client = grpcio::Client::new(channel);
     let request =

@@ -22,8 +22,8 @@ fn a_caller_makes_a_downloader_look_for_others() {
     std::thread::scope(|scope| {
         let downloading = scope.spawn(|| fetch(job, &directory, &mut |_| {}, &cancel));
         let growing = hears.recv_timeout(60 * SECOND).unwrap();
-        let shelf = Arc::new(One(Arc::clone(&growing)));
-        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), shelf, UploadLimits::default()).unwrap();
+        let catalog = Arc::new(One(Arc::clone(&growing)));
+        let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), catalog, UploadLimits::default()).unwrap();
         let offering = Scene { _folder: tempfile::tempdir().unwrap(), bytes: Vec::new(), held: growing, server };
         let before = directory.lookups();
         // Nothing is wanted: the call ends when the caller has heard what there is.

@@ -10,13 +10,13 @@ use super::*;
 use crate::cancel::Cancel;
 use crate::connect::{Candidates, Dial};
 use crate::discovery::{
-    DiscoveryError, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
+    DiscoveryError, FetchReport, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
     SourceDiscovery, V1Listing,
 };
-use crate::download::{FetchError, FetchJob, FetchReport, Fetched, fetch};
+use crate::download::{FetchError, FetchJob, Fetched, fetch};
 use crate::files::part::Part;
 use crate::memory::MemoryMax;
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 /// A directory that knows one file, and how often it was asked for its plan.
 pub(super) struct Listed(Plan, Manifest, AtomicUsize);

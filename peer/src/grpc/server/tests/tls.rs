@@ -4,10 +4,11 @@ use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_protos::identity::TRACKER_NAME;
 
 use super::*;
-use crate::grpc::{CallError, Client, Speech};
+use crate::connect::ChannelSecurity;
+use crate::grpc::{CallError, Client};
 use crate::identity::testing::{Authority, Life, unix_now};
 use crate::identity::{Bundle, Identity, IdentityParts};
-use crate::transfers::Transport;
+use peernet_engine::candidate::Transport;
 
 fn peer(number: u8) -> PeerId {
     PeerId::from_random([number; 16])
@@ -29,18 +30,18 @@ impl Swarm {
         let authority = Authority::new();
         let membership = authority.member(1);
         let scene = scene(3 * MIB, 1 << 20);
-        let shelf = Arc::new(One(Arc::clone(&scene.held)));
-        let server = PeerServer::start(listen(Arc::clone(&membership)), shelf, UploadLimits::default()).unwrap();
+        let catalog = Arc::new(One(Arc::clone(&scene.held)));
+        let server = PeerServer::start(listen(Arc::clone(&membership)), catalog, UploadLimits::default()).unwrap();
         Self { authority, membership, scene: Scene { server, ..scene } }
     }
 
     /// Asks for the manifest as this identity, expecting `expected` to answer.
     fn ask_as(&self, identity: Identity, expected: PeerId) -> Result<Manifest, CallError> {
-        self.ask(&self.client(&Speech::Tls(Arc::new(identity), expected)))
+        self.ask(&self.client(&ChannelSecurity::Tls(Arc::new(identity), expected)))
     }
 
-    fn client(&self, speech: &Speech) -> Client {
-        Client::new(self.scene.server.local_addr(), speech, 5 * SECOND)
+    fn client(&self, security: &ChannelSecurity) -> Client {
+        Client::new(self.scene.server.local_addr(), security, 5 * SECOND)
     }
 
     fn ask(&self, client: &Client) -> Result<Manifest, CallError> {
@@ -69,7 +70,7 @@ fn refused(result: Result<Manifest, CallError>, what: &str) {
 fn a_member_is_served_and_known_by_its_account() {
     let swarm = Swarm::start();
     assert_eq!(swarm.ask_as(swarm.member(2), peer(1)).unwrap(), **swarm.scene.held.manifest());
-    let client = swarm.client(&Speech::Tls(Arc::new(swarm.member(2)), peer(1)));
+    let client = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     // What there is, first thing.
@@ -91,7 +92,7 @@ fn whoever_proves_nothing_is_refused_in_the_handshake() {
     let both = swarm.authority.pem() + &foreign.pem();
     let parts = IdentityParts { authorities: both, ..foreign.parts(peer(2), Life::day()) };
     refused(swarm.ask_as(Identity::new(parts).unwrap(), peer(1)), "a foreign authority");
-    refused(swarm.ask(&swarm.client(&Speech::Plaintext)), "plaintext");
+    refused(swarm.ask(&swarm.client(&ChannelSecurity::Plaintext)), "plaintext");
     let roots = swarm.authority.pem().into_bytes();
     let nobody = ChannelBuilder::new(environment::client())
         .enable_http_proxy(false)
@@ -143,8 +144,8 @@ fn a_certificate_of_the_authority_that_names_no_account_is_refused_with_words() 
 fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     let swarm = Swarm::start();
     let (client, stays) = (
-        swarm.client(&Speech::Tls(Arc::new(swarm.member(2)), peer(1))),
-        swarm.client(&Speech::Tls(Arc::new(swarm.member(3)), peer(1))),
+        swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1))),
+        swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(3)), peer(1))),
     );
     swarm.ask(&client).unwrap();
     let (_commands, mut orders) = crate::grpc::commands();
@@ -172,7 +173,7 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
     let device = |number: u8| DeviceId::from_random([number; 16]);
     let of = |number| {
         let identity = swarm.authority.device_of(peer(2), device(number));
-        swarm.client(&Speech::Tls(Arc::new(identity), peer(1)))
+        swarm.client(&ChannelSecurity::Tls(Arc::new(identity), peer(1)))
     };
     let (lost, kept) = (of(1), of(2));
     let (_commands, mut orders) = crate::grpc::commands();
@@ -197,7 +198,7 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
 #[test]
 fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
     let swarm = Swarm::start();
-    let before = swarm.client(&Speech::Tls(Arc::new(swarm.member(2)), peer(1)));
+    let before = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     swarm.ask(&before).unwrap();
     // By an authority that takes over, so that it can be told from the one before.
     let next = Authority::new();
@@ -219,7 +220,7 @@ fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
 #[test]
 fn a_server_whose_own_certificate_has_ended_serves_nobody() {
     let swarm = Swarm::start();
-    let client = swarm.client(&Speech::Tls(Arc::new(swarm.member(2)), peer(1)));
+    let client = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     swarm.ask(&client).unwrap();
     let now = unix_now();
     let ended = Life { obtained_at: now - 7_200, expires_at: now - 3_600 };
@@ -235,9 +236,9 @@ fn plaintext_has_a_port_of_its_own_where_it_is_allowed() {
     let swarm = Swarm::listening(|membership| Listen::tls("127.0.0.1:0", membership).and_plaintext("127.0.0.1:0"));
     let open = swarm.scene.server.plaintext_addr().unwrap();
     assert_ne!(open, swarm.scene.server.local_addr());
-    swarm.ask(&Client::new(open, &Speech::Plaintext, 5 * SECOND)).unwrap();
-    refused(swarm.ask(&swarm.client(&Speech::Plaintext)), "plaintext at the TLS port");
-    let tls = Speech::Tls(Arc::new(swarm.member(2)), peer(1));
+    swarm.ask(&Client::new(open, &ChannelSecurity::Plaintext, 5 * SECOND)).unwrap();
+    refused(swarm.ask(&swarm.client(&ChannelSecurity::Plaintext)), "plaintext at the TLS port");
+    let tls = ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1));
     refused(swarm.ask(&Client::new(open, &tls, 5 * SECOND)), "TLS at the plaintext port");
     swarm.ask(&swarm.client(&tls)).unwrap();
     assert_eq!(Swarm::start().scene.server.plaintext_addr(), None);

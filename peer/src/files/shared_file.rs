@@ -9,21 +9,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::ids::ChunkIndex;
+use peernet_engine::ids::{ChunkCount, ChunkHash, ChunkIndex};
 use peernet_engine::manifest::Manifest;
+use peernet_engine::serving::super_seed::{SharedSuperSeed, SuperSeed};
 
-use super::callers::Callers;
+use crate::files::hashing::digest::Digest;
 use crate::files::part::Tree;
 use crate::files::{FileIdentity, OpenPack, PackFiles, ReadError, check_identity, read_exact};
 
-/// Told when a [`Held`] grows or is withdrawn. Called with no lock held; must not block.
+/// Told when a [`SharedFile`] grows or is withdrawn. Called with no lock held; must not block.
 pub(crate) trait Watcher: Send + Sync {
     fn changed(&self);
 }
 
 /// A file on offer, complete or still growing. Invariant: a chunk is in the bitmap only after it was verified and
 /// written.
-pub struct Held {
+pub struct SharedFile {
     manifest: Arc<Manifest>,
     file_name: String,
     state: Mutex<State>,
@@ -96,7 +97,7 @@ fn open_at_once(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
-impl Held {
+impl SharedFile {
     /// A finished file. `identity` is the one it had when it was hashed. `file_name` is the name suggested to downloaders.
     pub fn complete(manifest: Arc<Manifest>, path: PathBuf, identity: FileIdentity, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
@@ -275,14 +276,23 @@ impl Held {
         Ok(Opened::File(file, Some(identity)))
     }
 
+    /// Reads `chunk` again and compares it with the hash in the manifest. Takes as long as the disk does.
+    pub(crate) fn is_as_hashed(&self, chunk: ChunkIndex) -> Result<bool, ReadError> {
+        let opened = self.open()?;
+        let geometry = self.manifest().geometry();
+        let read = |at, piece: &mut [u8]| opened.read(at, piece);
+        let hash = Digest::of_range(geometry.offset(chunk), geometry.chunk_len(chunk).into(), read)?;
+        Ok(self.manifest().chunk_hash(chunk) == Some(ChunkHash(hash)))
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for SharedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("file_hash", &self.manifest.file_hash()).field("path", &self.path()).finish()
+        f.debug_struct("SharedFile").field("file_hash", &self.manifest.file_hash()).field("path", &self.path()).finish()
     }
 }
 
@@ -293,6 +303,23 @@ fn notify(mut state: MutexGuard<'_, State>) {
     drop(state);
     for watcher in watchers.iter().filter_map(Weak::upgrade) {
         watcher.changed();
+    }
+}
+
+/// The callers of one file. All clones are one.
+#[derive(Debug, Clone)]
+pub(crate) struct Callers(Arc<Mutex<SuperSeed>>);
+
+impl Callers {
+    /// No callers yet, of a file with `count` chunks.
+    pub(crate) fn new(count: ChunkCount) -> Self {
+        Self(Arc::new(Mutex::new(SuperSeed::new(count))))
+    }
+}
+
+impl SharedSuperSeed for Callers {
+    fn with<T>(&self, act: impl FnOnce(&mut SuperSeed) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -307,10 +334,10 @@ mod tests {
 
     use super::*;
 
-    fn shared(path: &Path) -> Arc<Held> {
+    fn shared(path: &Path) -> Arc<SharedFile> {
         std::fs::write(path, "content").unwrap();
         let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
-        Held::complete(Arc::new(manifest), path.to_owned(), identity, "file".to_owned())
+        SharedFile::complete(Arc::new(manifest), path.to_owned(), identity, "file".to_owned())
     }
 
     #[test]

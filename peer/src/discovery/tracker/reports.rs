@@ -4,6 +4,7 @@
 
 mod batch;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,8 @@ use peernet_protos::limits::EVENTS_PER_BATCH_MAX;
 use peernet_protos::rest::FeedbackEntry;
 use peernet_threads::Group;
 
-use crate::discovery::tracker::{TrackerClient, TrackerError};
-use crate::download::FetchReport;
-use crate::error::NodeError;
+use super::{TrackerClient, TrackerError};
+use crate::discovery::FetchReport;
 use crate::log::Log;
 use batch::Batch;
 
@@ -51,15 +51,13 @@ impl ReportQueue {
 }
 
 /// Starts the thread "reports". It ends after a last batch when the last queue is dropped.
-pub(crate) fn start(client: Arc<TrackerClient>, log: Log, group: &mut Group) -> Result<ReportQueue, NodeError> {
+pub(crate) fn start(client: Arc<TrackerClient>, log: Log, group: &mut Group) -> io::Result<ReportQueue> {
     start_with(move |entries| send(&client, &log, entries), group)
 }
 
-fn start_with(send: impl Fn(Vec<FeedbackEntry>) + Send + 'static, group: &mut Group) -> Result<ReportQueue, NodeError> {
+fn start_with(send: impl Fn(Vec<FeedbackEntry>) + Send + 'static, group: &mut Group) -> io::Result<ReportQueue> {
     let (sender, inbox) = bounded(QUEUE_MAX);
-    group
-        .spawn("reports", move || run(&inbox, &send))
-        .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
+    group.spawn("reports", move || run(&inbox, &send))?;
     Ok(ReportQueue { sender })
 }
 

@@ -2,30 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use peernet_engine::ids::{FileHash, PeerId};
+use peernet_engine::ids::FileHash;
 
 use crate::download::FetchProgress;
-
-/// The protection of a connection between two peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    /// Encrypted, and both sides have proven who they are.
-    Tls,
-    /// Neither encrypted nor proven.
-    Plaintext,
-}
-
-impl Transport {
-    /// The stable word for it in JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::Plaintext => "plaintext",
-        }
-    }
-}
+use crate::serve::{Calls, Upload};
 
 /// A snapshot of all transfers of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,38 +19,6 @@ pub struct Transfers {
     pub downloads: Vec<RunningDownload>,
     /// Sources in use and `Fetch` calls served, together.
     pub connections: u32,
-}
-
-/// A `Fetch` call being served.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upload {
-    /// The file.
-    pub file_hash: FileHash,
-    /// The name of the file here; may be empty.
-    pub file_name: String,
-    /// The caller's `address:port`.
-    pub address: String,
-    /// The protection of the connection.
-    pub transport: Transport,
-    /// The caller's account, where that is proven.
-    pub peer: Option<PeerId>,
-    /// Recent rate of payload, in bytes a second.
-    pub rate: f64,
-    /// Payload bytes since the call began.
-    pub bytes: u64,
-    /// Time since the call began.
-    pub age: Duration,
-}
-
-/// Version 1's calls, one for each chunk.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Calls {
-    /// Calls being served now.
-    pub running: usize,
-    /// Recent rate of payload over all calls, in bytes a second.
-    pub rate: f64,
-    /// Payload bytes since the server began.
-    pub bytes: u64,
 }
 
 /// A running download.

@@ -4,7 +4,7 @@ use peernet_engine::cause::Cause;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::rest::{FAILED_UPLOAD, FeedbackEntry, SUCCESS_UPLOAD};
 
-use crate::download::FetchReport;
+use crate::discovery::FetchReport;
 
 /// The largest number of runs that the tracker accepts in one entry.
 const RUNS_MAX: usize = 1_024;

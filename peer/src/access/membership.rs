@@ -8,8 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use peernet_engine::ids::{DeviceId, PeerId};
 
-use super::Identity;
-use crate::access::TrackerKeys;
+use super::TrackerKeys;
+use crate::identity::Identity;
 
 /// The identity in use, the revoked accounts and devices, and the keys that sign grants.
 ///
@@ -68,7 +68,7 @@ impl Membership {
     }
 
     /// Returns the channel that becomes ready with a request for the trackers' keys.
-    pub(super) fn wishes(&self) -> &Receiver<()> {
+    pub(crate) fn wishes(&self) -> &Receiver<()> {
         &self.wishes
     }
 

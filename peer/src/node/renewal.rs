@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use peernet_threads::Group;
 
-use super::{Identity, Membership};
-use crate::access::TrackerKeys;
+use crate::access::{Membership, TrackerKeys};
 use crate::clock::unix_now;
-use crate::discovery::tracker::{Revocations, TrackerError};
+use crate::discovery::tracker::TrackerError;
+use crate::identity::{Identity, Revocations};
 use crate::log::Log;
 
 /// The longest time between two looks at the wall clock.
@@ -262,8 +262,8 @@ mod tests {
     use crossbeam_channel::unbounded;
     use peernet_engine::ids::{DeviceId, PeerId};
 
-    use super::super::testing::{Authority, Life};
     use super::*;
+    use crate::identity::testing::{Authority, Life};
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
