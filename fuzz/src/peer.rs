@@ -3,11 +3,12 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use peernet::access::TrackerKeys;
-use peernet::grpc::fuzz::{hear_requests, parse_chunk_response, parse_fetch_reply};
-use peernet::home::parse_version1;
-use peernet::identity::{Bundle, Fingerprint};
-use peernet::publication::Publisher;
+use peernet::Fingerprint;
+use peernet::Publisher;
+use peernet::internals::Bundle;
+use peernet::internals::TrackerKeys;
+use peernet::internals::fuzz::{hear_requests, parse_chunk_response, parse_fetch_reply};
+use peernet::internals::parse_version1;
 use peernet_engine::access::KnownVisibility;
 use peernet_engine::candidate::HostPort;
 use peernet_engine::ids::{FileHash, PeerId};

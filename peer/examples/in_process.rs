@@ -13,7 +13,7 @@ use peernet_tracker::Tracker;
 const FILE_BYTES: u64 = 20 << 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    peernet::malloc::tune_for_transfers();
+    peernet::tune_for_transfers();
     let folder = tempfile::tempdir()?;
 
     let tracker = Tracker::builder().listen("127.0.0.1:0").data_dir(folder.path().join("tracker")).start()?;

@@ -25,12 +25,12 @@ use std::fmt;
 pub(crate) use grant_cache::GrantCache;
 pub use membership::Membership;
 pub use policy::AccessPolicy;
-pub use tracker_keys::{MalformedKeys, TrackerKeys};
-pub use visibility_list::VisibilityError;
+pub use tracker_keys::TrackerKeys;
+pub(crate) use visibility_list::VisibilityError;
 pub(crate) use visibility_store::VisibilityStore;
 
 /// Longer grants are refused unread. Our trackers' grants are shorter than 1,000 bytes.
-pub const GRANT_BYTES_MAX: usize = 4 << 10;
+pub(crate) const GRANT_BYTES_MAX: usize = 4 << 10;
 
 /// The key of a call's metadata under which a grant travels.
 pub(crate) const AUTHORIZATION: &str = "authorization";

@@ -66,7 +66,6 @@ impl fmt::Display for AnnounceError {
 /// The handle of the thread. Dropping it stops the thread.
 pub(crate) struct Announcer {
     settle: Sender<Settle>,
-    #[cfg_attr(not(feature = "cli"), allow(dead_code))]
     answered: Arc<AtomicBool>,
 }
 

@@ -2,6 +2,9 @@
 //!
 //! Results go to standard output, everything else to standard error. With `--json` the result is one JSON document.
 
+// argh takes the help texts from doc comments, and they say `<hash>`.
+#![allow(rustdoc::invalid_html_tags)]
+
 mod account;
 mod arguments;
 mod command;

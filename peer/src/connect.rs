@@ -4,7 +4,7 @@ mod address;
 mod dial;
 
 pub(crate) use address::resolve;
-pub use address::{AddressError, HostPort};
+pub(crate) use address::{AddressError, HostPort};
 pub(crate) use dial::ChannelSecurity;
 pub use dial::Dial;
-pub use peernet_engine::candidate::{Candidate, CandidateKind, Candidates};
+pub use peernet_engine::candidate::Candidates;

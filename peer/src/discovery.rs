@@ -10,7 +10,7 @@
 pub(crate) mod askers;
 mod combined;
 mod plan;
-pub mod tracker;
+pub(crate) mod tracker;
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ use crate::access::GrantToken;
 #[cfg(test)]
 pub(crate) use plan::testing;
 
-pub use combined::Combined;
+pub(crate) use combined::Combined;
 pub use peernet_engine::download::Protocol;
 pub(crate) use plan::sources_under;
 pub use plan::{Plan, PlannedManifest, Source, V1Listing};

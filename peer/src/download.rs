@@ -29,7 +29,8 @@ use crate::cancel::Cancel;
 use crate::discovery::Discovery;
 
 pub use error::FetchError;
-pub use job::{FetchJob, FetchLimits, Fetched};
+pub(crate) use job::FetchLimits;
+pub use job::{FetchJob, Fetched};
 pub use pipeline::deliver::Sink;
 #[cfg(feature = "cli")]
 pub(crate) use pipeline::hash::PIECE_BYTES;

@@ -9,7 +9,7 @@
 //!
 //! This room knows no network, no tracker and no account.
 
-pub mod hashing;
+pub(crate) mod hashing;
 mod identity;
 mod pack;
 pub(crate) mod part;
@@ -20,7 +20,7 @@ pub use identity::FileIdentity;
 pub(crate) use identity::Look;
 pub use pack::PackFiles;
 pub(crate) use pack::{OpenPack, PackError};
-pub use read::ReadError;
+pub(crate) use read::ReadError;
 pub(crate) use read::{check_identity, read_exact};
 pub use shared_file::SharedFile;
 pub(crate) use shared_file::{Callers, Opened, Watcher};

@@ -9,7 +9,7 @@ mod environment;
 mod marshal;
 mod server;
 
-pub use crate::serve::UploadCounters;
+pub(crate) use crate::serve::UploadCounters;
 pub(crate) use client::{
     CallError, ChunkCalls, ChunkEvent, Client, Command, CommandReceiver, CommandSender, FetchCall, FetchMessage,
     Patience, StreamEvent, commands,

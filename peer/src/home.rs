@@ -20,12 +20,14 @@ use std::path::{Path, PathBuf};
 
 use atomic::remove_if_there;
 pub(crate) use atomic::write_atomically;
-pub use credentials::{Credentials, CredentialsFile, DeviceLogin};
-pub use error::HomeError;
-pub use identity::IdentityFiles;
+pub use credentials::Credentials;
+pub(crate) use credentials::{CredentialsFile, DeviceLogin};
+pub(crate) use error::HomeError;
+pub(crate) use identity::IdentityFiles;
 pub(crate) use lock::HomeLock;
-pub use trust::TrustFile;
-pub use version1::{Version1Config, parse_version1};
+pub(crate) use trust::TrustFile;
+pub(crate) use version1::Version1Config;
+pub use version1::parse_version1;
 
 /// The mode of our folders: only the owner may look into them.
 const FOLDER_MODE: u32 = 0o700;

@@ -25,7 +25,8 @@ use rustls::sign::CertifiedKey;
 #[cfg(test)]
 use crate::access::Membership;
 pub use bundle::{Bundle, Fingerprint};
-pub use device::{Revocations, Scope, UnknownScope};
+pub(crate) use device::Revocations;
+pub use device::Scope;
 pub(crate) use key::{new_key, request};
 
 /// Why a certificate cannot be used.

@@ -33,46 +33,74 @@
 //! Tokens are checked with the crate `jsonwebtoken`, which has one crypto provider per process. A program that uses that
 //! crate itself with other algorithms than Ed25519 installs its provider before it builds a node.
 
-pub mod access;
+// The command line is a module of this crate and uses more of the rooms than the facade does.
+#![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
+
+mod access;
 mod announce;
-pub mod cancel;
+mod cancel;
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 mod clock;
-pub mod connect;
+mod connect;
 #[cfg(feature = "cli")]
 mod daemon;
-pub mod discovery;
-pub mod download;
-pub mod files;
-pub mod grpc;
-pub mod home;
-pub mod identity;
-pub mod log;
-pub mod malloc;
-pub mod memory;
-pub mod node;
-pub mod publication;
-pub mod serve;
-pub mod shares;
-pub mod throttle;
+mod discovery;
+mod download;
+mod files;
+mod grpc;
+mod home;
+mod identity;
+mod log;
+mod malloc;
+mod memory;
+mod node;
+mod publication;
+mod serve;
+mod shares;
+mod throttle;
 
 pub use access::AccessPolicy;
 pub use cancel::Cancel;
-pub use discovery::tracker::{AtTracker, Device, GroupInfo, Hit, Hits, LoggedOut, LoginName, Me, TrackerTls};
-pub use download::{FetchProgress, Phase, SourceProgress};
+pub use discovery::tracker::{GroupInfo, Hit, Hits, LoginName, Me, TrackerTls};
+pub use download::{FetchProgress, Phase, Sink, SourceProgress};
 pub use files::hashing::HashProgress;
-pub use identity::{Fingerprint, Scope};
+pub use identity::Fingerprint;
 pub use log::{Level, Log};
+pub use malloc::tune_for_transfers;
 pub use memory::MemoryMax;
-pub use node::error;
-pub use node::transfers::Transfers;
 pub use node::{Builder, DownloadOptions, Downloaded, Node, NodeError, Shared};
 pub use peernet_engine::bottleneck::Bottleneck;
 pub use peernet_engine::candidate::Transport;
-pub use peernet_engine::ids::DeviceId;
+pub use peernet_engine::ids::{FileHash, PeerId};
 pub use peernet_engine::link::{Link, Target};
 pub use peernet_engine::rate_limit::Rate;
-pub use publication::{Publication, PublicationKey, Publisher};
+pub use publication::{Publication, Publisher};
 pub use shares::{DirectoryInfo, ShareInfo, ShareState};
 pub use throttle::SpeedLimits;
+
+/// The parts under [`Node`], for the tests, benchmarks and fuzz bodies of this workspace. They change without notice.
+#[doc(hidden)]
+pub mod internals {
+    pub use peernet_engine::ids::DeviceId;
+
+    pub use crate::access::{Membership, TrackerKeys};
+    pub use crate::connect::{Candidates, Dial};
+    pub use crate::discovery::tracker::{AtTracker, Device, LoggedOut};
+    pub use crate::discovery::{
+        DiscoveryError, FetchReport, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink,
+        Source, SourceDiscovery, V1Listing,
+    };
+    pub use crate::download::{FetchError, FetchJob, Fetched, fetch};
+    pub use crate::files::hashing::{HashError, hash_file, hash_file_identified};
+    pub use crate::files::{FileIdentity, PackFiles, SharedFile};
+    pub use crate::grpc::fuzz;
+    pub use crate::grpc::{Listen, PeerServer, ServeError};
+    pub use crate::home::{Credentials, Home, parse_version1};
+    pub use crate::identity::{Bundle, Identity, IdentityParts, Scope};
+    pub use crate::malloc::{raise_open_files_limit, silence_grpc_log};
+    pub use crate::publication::PublicationKey;
+    pub use crate::serve::{FileCatalog, UploadLimits};
+    pub use crate::throttle::Throttle;
+}

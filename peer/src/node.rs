@@ -4,7 +4,7 @@ mod access;
 mod builder;
 mod device;
 mod download;
-pub mod error;
+pub(crate) mod error;
 mod link;
 mod member;
 mod place;
@@ -197,8 +197,13 @@ impl Node {
         Ok(())
     }
 
-    /// Returns the account as this folder stores it; `None` before [`Node::register`] or [`Node::login`].
-    pub fn account(&self) -> Result<Option<Credentials>, NodeError> {
+    /// Returns the account that this folder is logged in to; `None` if there is none.
+    pub fn account(&self) -> Result<Option<PeerId>, NodeError> {
+        Ok(self.credentials()?.map(|credentials| credentials.peer_id))
+    }
+
+    /// Returns the credentials of that account.
+    pub(crate) fn credentials(&self) -> Result<Option<Credentials>, NodeError> {
         Ok(self.tracker.account()?)
     }
 
@@ -252,7 +257,7 @@ impl Node {
     }
 
     /// Returns the current uploads and downloads.
-    pub fn transfers(&self) -> Transfers {
+    pub(crate) fn transfers(&self) -> Transfers {
         let (uploads, calls) = self.running.uploads();
         Transfers { uploads, calls, downloads: self.downloads.list(), connections: self.throttle.connections().count() }
     }
@@ -269,7 +274,7 @@ impl Node {
     }
 
     /// Returns the bytes of files that it holds in memory now, and the most that it ever held at once.
-    pub fn memory_used(&self) -> (usize, usize) {
+    pub(crate) fn memory_used(&self) -> (usize, usize) {
         self.throttle.memory().used()
     }
 
@@ -284,6 +289,7 @@ impl Node {
     }
 
     /// Returns its folders.
+    #[doc(hidden)]
     pub fn home(&self) -> &Home {
         &self.home
     }

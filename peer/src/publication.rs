@@ -106,7 +106,7 @@ impl Publication {
 }
 
 /// Tells whether this key has signed this manifest for this account.
-pub fn is_signed(account: PeerId, manifest: ManifestId, key: &PublicationKey, signature: &[u8; 64]) -> bool {
+pub(crate) fn is_signed(account: PeerId, manifest: ManifestId, key: &PublicationKey, signature: &[u8; 64]) -> bool {
     let message = publication_message(account, manifest);
     let key = VerifyingKey::from_bytes(&key.0);
     key.is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())

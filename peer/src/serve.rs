@@ -35,13 +35,13 @@ pub(crate) use self::budget::Permit;
 use self::call_queue::CallQueue;
 use self::complaints::Complaints;
 use self::counters::Counters;
-pub use self::counters::UploadCounters;
+pub(crate) use self::counters::UploadCounters;
 use self::flow::Flow;
 use self::pace::Pace;
 pub(crate) use self::refusal::{Refusal, RefusalCode};
 pub(crate) use self::render::Rendered;
 use self::stream::Streams;
-pub use self::uploads::{Calls, Upload};
+pub(crate) use self::uploads::{Calls, Upload};
 pub(crate) use self::workers::{Pump, Workers};
 use crate::access::Membership;
 use crate::files::SharedFile;
@@ -67,7 +67,7 @@ pub trait FileCatalog: Send + Sync {
 /// Bounds of one server. A call beyond them is refused with `RESOURCE_EXHAUSTED`, or waits for a bounded time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// `Fetch` calls served at once, as far as there is memory for a block of 64 KiB each: see [`crate::memory`].
+    /// `Fetch` calls served at once, as far as there is memory for a block of 64 KiB each.
     pub streams_max: usize,
     /// `DownloadChunk` and `GetManifest` calls that may wait for a disk thread. Version 1 sends up to 1,024 at once.
     pub calls_waiting_max: usize,

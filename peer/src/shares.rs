@@ -32,7 +32,7 @@ use crate::files::{FileIdentity, Look, PackFiles};
 use crate::home::{HomeError, private_folder};
 use crate::log::Log;
 use crate::serve::FileCatalog;
-pub use error::ShareError;
+pub(crate) use error::ShareError;
 use known::{Entry, Known};
 use record::{FileRecord, Record, TreeRecord};
 
@@ -112,7 +112,7 @@ pub(crate) struct Offer {
 type Key = (FileHash, ManifestId);
 
 /// All shares of a node, which its server serves through [`FileCatalog`].
-pub struct Shares {
+pub(crate) struct Shares {
     /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
     known: Mutex<Known>,
@@ -126,7 +126,7 @@ pub struct Shares {
 
 impl Shares {
     /// Opens the shares that are kept in `folder`, and checks their files.
-    pub fn open(folder: &Path, log: Log) -> Result<Self, ShareError> {
+    pub(crate) fn open(folder: &Path, log: Log) -> Result<Self, ShareError> {
         private_folder(folder)?;
         let visibility = VisibilityStore::load(folder)?;
         let shares = Self { folder: Some(folder.to_owned()), visibility, ..Self::in_memory(log) };
@@ -145,7 +145,7 @@ impl Shares {
     }
 
     /// Creates shares that end with the process.
-    pub fn in_memory(log: Log) -> Self {
+    pub(crate) fn in_memory(log: Log) -> Self {
         // One place is enough: the listener looks at all changes at once.
         let (changed, changes) = bounded(1);
         Self {
@@ -208,7 +208,7 @@ impl Shares {
     }
 
     /// Shares a finished file. `held` is the file that a download has served so far.
-    pub fn add(
+    pub(crate) fn add(
         &self,
         manifest: Arc<Manifest>,
         path: &Path,
@@ -313,7 +313,7 @@ impl Shares {
 
     /// Ends every share of a file, or of a directory by the hash of its listing or else its pack. Removes their records.
     /// Returns their paths.
-    pub fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, ShareError> {
+    pub(crate) fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, ShareError> {
         let named = self.lock().named(file_hash);
         let mut removed = Vec::new();
         for key in named {
@@ -337,7 +337,7 @@ impl Shares {
     }
 
     /// Returns the files and listings that are shared from this path, as it was given or with links resolved.
-    pub fn shared_from(&self, path: &Path) -> Vec<FileHash> {
+    pub(crate) fn shared_from(&self, path: &Path) -> Vec<FileHash> {
         let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let known = self.lock();
         let keys: BTreeSet<Key> = [path, &real].into_iter().flat_map(|path| known.shared_from(path)).collect();
@@ -353,7 +353,7 @@ impl Shares {
     }
 
     /// Returns all shares, ordered by path.
-    pub fn list(&self) -> Vec<ShareInfo> {
+    pub(crate) fn list(&self) -> Vec<ShareInfo> {
         let mut all = self.lock().list();
         for share in &mut all {
             share.restricted = self.visibility.visibility(share.file_hash) == KnownVisibility::Restricted;
@@ -372,7 +372,7 @@ impl Shares {
     }
 
     /// Checks every shared file. Files that are back are served again; files that are gone or changed no longer are.
-    pub fn recheck(&self) {
+    pub(crate) fn recheck(&self) {
         // A file that is being downloaded again to its old path is not finished yet.
         let at_rest = |entry: &&Entry| entry.helds().all(|held| held.is_complete());
         let looked_at = |entry: &Entry| Some((entry.record.clone()?, entry.held.is_some()));

@@ -32,11 +32,11 @@ pub struct SpeedLimits {
 
 /// A number of connections as a user gives it; `0` and `none` are no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionsSetting(pub Option<NonZeroU32>);
+pub(crate) struct ConnectionsSetting(pub Option<NonZeroU32>);
 
 /// A text that is not a number of connections.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionsError;
+pub(crate) struct ConnectionsError;
 
 impl fmt::Display for ConnectionsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

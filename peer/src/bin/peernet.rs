@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    peernet::malloc::tune_for_transfers();
-    peernet::malloc::silence_grpc_log();
-    peernet::malloc::raise_open_files_limit();
+    peernet::tune_for_transfers();
+    peernet::internals::silence_grpc_log();
+    peernet::internals::raise_open_files_limit();
     peernet::cli::main()
 }

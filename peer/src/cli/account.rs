@@ -21,7 +21,7 @@ pub(super) fn labelled(builder: Builder, label: Option<&str>) -> Builder {
 
 /// Prints the result of a new login; `what` says how it came about.
 pub(super) fn report_login(context: &Context, node: &Node, peer: PeerId, what: &str) -> Result<Exit, Failure> {
-    let account = node.account()?;
+    let account = node.credentials()?;
     let device = account.as_ref().and_then(|account| account.device.as_ref());
     let device_id = device.map(|device| device.id.to_string());
     let address = account.as_ref().and_then(|account| account.address.clone());

@@ -14,7 +14,7 @@ use peernet_engine::candidate::{self, Host};
 
 use crate::cancel::Cancel;
 
-pub use peernet_engine::candidate::HostPort;
+pub(crate) use peernet_engine::candidate::HostPort;
 
 /// Names waiting to be resolved; more than any process has sources being connected to at once.
 const QUEUE_MAX: usize = 64;

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Providers of one download. Those that are added first count first.
 #[derive(Default)]
-pub struct Combined {
+pub(crate) struct Combined {
     sources: Vec<Arc<dyn SourceDiscovery>>,
     manifests: Vec<Arc<dyn ManifestProvider>>,
     grants: Vec<Arc<dyn GrantProvider>>,
@@ -35,13 +35,13 @@ pub struct Combined {
 
 impl Combined {
     /// No providers yet. Waits end with `cancel`.
-    pub fn new(cancel: Cancel) -> Self {
+    pub(crate) fn new(cancel: Cancel) -> Self {
         Self { cancel, ..Self::default() }
     }
 
     /// Adds a provider that does all four jobs.
     #[must_use]
-    pub fn with<P>(self, provider: Arc<P>) -> Self
+    pub(crate) fn with<P>(self, provider: Arc<P>) -> Self
     where
         P: SourceDiscovery + ManifestProvider + GrantProvider + ReportSink + 'static,
     {
@@ -54,7 +54,7 @@ impl Combined {
 
     /// Adds a provider that knows sources only.
     #[must_use]
-    pub fn with_sources(mut self, provider: Arc<dyn SourceDiscovery>) -> Self {
+    pub(crate) fn with_sources(mut self, provider: Arc<dyn SourceDiscovery>) -> Self {
         self.sources.push(provider);
         self
     }

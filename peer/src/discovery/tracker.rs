@@ -41,12 +41,13 @@ use trust::Trust;
 
 pub use access::GroupInfo;
 pub(crate) use devices::is_label;
-pub use devices::{Device, LABEL_BYTES_MAX, LoggedOut};
-pub use error::{DeviceEnd, TrackerError};
-pub use options::{DeviceOptions, TrackerOptions, TrackerTls, UnknownTls};
-pub use provider::TrackerProvider;
+pub use devices::{Device, LoggedOut};
+pub(crate) use error::{DeviceEnd, TrackerError};
+pub(crate) use options::TrackerOptions;
+pub use options::TrackerTls;
+pub(crate) use provider::TrackerProvider;
 pub use session::AtTracker;
-pub use url::{each_url, normal_url, normal_urls, percent_encoded};
+pub(crate) use url::{normal_url, normal_urls, percent_encoded};
 
 /// An account as the tracker sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,7 +81,7 @@ pub enum LoginName {
 
 /// The addresses at which a node can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReachedAt {
+pub(crate) struct ReachedAt {
     /// `host:port`; the host may be `0.0.0.0` or `[::]`, for which the tracker puts the address it sees.
     pub address: String,
     /// The transport expected there.
@@ -91,7 +92,7 @@ pub struct ReachedAt {
 
 /// One file to announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AnnouncedFile {
+pub(crate) struct AnnouncedFile {
     /// The file.
     pub file_hash: FileHash,
     /// The manifest.
@@ -102,7 +103,7 @@ pub struct AnnouncedFile {
 
 /// The result of an announce.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announced {
+pub(crate) struct Announced {
     /// The length of the leases.
     pub lease: Duration,
     /// When to announce again.
@@ -150,7 +151,7 @@ const V1_LOOKUP_ANSWER: u64 = 64 << 20;
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One tracker and one account at it. All calls block, each for at most about two minutes with all its retries.
-pub struct TrackerClient {
+pub(crate) struct TrackerClient {
     urls: String,
     http: Http,
     session: Session,
@@ -164,7 +165,13 @@ pub struct TrackerClient {
 impl TrackerClient {
     /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `home`, if it is
     /// one of theirs. `log` gets newly pinned authorities; `stop` ends pauses between retries.
-    pub fn new(url: &str, home: &Home, options: TrackerOptions, log: Log, stop: Cancel) -> Result<Self, TrackerError> {
+    pub(crate) fn new(
+        url: &str,
+        home: &Home,
+        options: TrackerOptions,
+        log: Log,
+        stop: Cancel,
+    ) -> Result<Self, TrackerError> {
         let bases = normal_urls(url)?;
         let urls = bases.join(",");
         let session = Session::new(urls.clone(), home.credentials());
@@ -182,12 +189,12 @@ impl TrackerClient {
     }
 
     /// The tracker's URL, without a slash at its end; several have commas between them.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.urls
     }
 
     /// Each tracker's URL.
-    pub fn urls(&self) -> Vec<String> {
+    pub(crate) fn urls(&self) -> Vec<String> {
         url::each_url(&self.urls)
     }
 
@@ -197,13 +204,13 @@ impl TrackerClient {
     }
 
     /// The account in use, without asking the tracker.
-    pub fn account(&self) -> Result<Option<Credentials>, TrackerError> {
+    pub(crate) fn account(&self) -> Result<Option<Credentials>, TrackerError> {
         self.session.current()
     }
 
     /// Makes an account, or logs in where `address` has one with this password, and keeps its token. `invite` is the code that some
     /// trackers require for a new account.
-    pub fn register(
+    pub(crate) fn register(
         &self,
         address: Option<&str>,
         password: &str,
@@ -225,7 +232,7 @@ impl TrackerClient {
     }
 
     /// Logs in and keeps the token.
-    pub fn login(&self, name: &LoginName, password: &str) -> Result<Credentials, TrackerError> {
+    pub(crate) fn login(&self, name: &LoginName, password: &str) -> Result<Credentials, TrackerError> {
         trust::meet(&self.http, &self.options, &self.log)?;
         let (csr, device) = (Some(self.csr()?), self.introduction());
         let password = password.to_owned();
@@ -241,7 +248,7 @@ impl TrackerClient {
     }
 
     /// Sets another password and keeps the new token; all earlier tokens stop working, and all certificates of devices.
-    pub fn change_password(&self, old: &str, new: &str) -> Result<Credentials, TrackerError> {
+    pub(crate) fn change_password(&self, old: &str, new: &str) -> Result<Credentials, TrackerError> {
         let device = self.introduction_again()?;
         let (old_password, new_password) = (old.to_owned(), new.to_owned());
         let request = PasswordRequest { old_password, new_password, device: Some(device.clone()) };
@@ -255,13 +262,13 @@ impl TrackerClient {
     }
 
     /// The account: balance, reputation.
-    pub fn me(&self) -> Result<Me, TrackerError> {
+    pub(crate) fn me(&self) -> Result<Me, TrackerError> {
         let reply: MeReply = self.authorised(Call::get("/api/v1/peers/me"))?;
         wire::me(reply)
     }
 
     /// Asks for the plan of a file. Opens or renews this account's ticket for it.
-    pub fn plan(&self, file_hash: FileHash) -> Result<Plan, TrackerError> {
+    pub(crate) fn plan(&self, file_hash: FileHash) -> Result<Plan, TrackerError> {
         let reply = self.plans.ask(file_hash, |known| {
             let delta = if known.is_some() { "?delta=1" } else { "" };
             let path = format!("/api/v1/files/{file_hash}{delta}");
@@ -272,21 +279,21 @@ impl TrackerClient {
     }
 
     /// Asks for a manifest and its name. The manifest is checked to have this id.
-    pub fn manifest(&self, id: ManifestId) -> Result<(Manifest, String), TrackerError> {
+    pub(crate) fn manifest(&self, id: ManifestId) -> Result<(Manifest, String), TrackerError> {
         let path = format!("/api/v1/manifests/{id}");
         let reply: ManifestReplyBody = self.authorised(Call { answer_max: LISTING_ANSWER, ..Call::get(&path) })?;
         wire::manifest(id, reply.manifest)
     }
 
     /// Uploads a manifest.
-    pub fn put_manifest(&self, manifest: &Manifest, file_name: &str) -> Result<(), TrackerError> {
+    pub(crate) fn put_manifest(&self, manifest: &Manifest, file_name: &str) -> Result<(), TrackerError> {
         let path = format!("/api/v1/manifests/{}", manifest.id());
         let call = Call::put(&path, &wire::manifest_body(manifest, file_name));
         self.authorised::<serde_json::Value>(call).map(drop)
     }
 
     /// Takes or renews leases, at most [`peernet_protos::limits::FILES_PER_ANNOUNCE_MAX`] at once.
-    pub fn announce(
+    pub(crate) fn announce(
         &self,
         at: &ReachedAt,
         site: Option<&str>,
@@ -299,20 +306,20 @@ impl TrackerClient {
     }
 
     /// Ends the leases of these files. Takes little time, because it is called while the program ends; leases end by themselves anyway.
-    pub fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError> {
+    pub(crate) fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError> {
         let request = SwarmLeaveRequest { files: Some(files.iter().map(ToString::to_string).collect()) };
         let call = Call { timeout: LEAVE_TIMEOUT, ..Call::post("/api/v1/swarm/leave", &request) };
         self.authorised::<SwarmLeaveReply>(call).map(|reply| reply.left)
     }
 
     /// Sends feedback, at most [`peernet_protos::limits::EVENTS_PER_BATCH_MAX`] entries.
-    pub fn feedback(&self, events: Vec<FeedbackEntry>) -> Result<u64, TrackerError> {
+    pub(crate) fn feedback(&self, events: Vec<FeedbackEntry>) -> Result<u64, TrackerError> {
         let call = Call::post("/api/v1/peers/feedback/batch", &FeedbackBatchRequest { events });
         self.authorised::<FeedbackBatchReply>(call).map(|reply| reply.received)
     }
 
     /// Files whose name contains every word of `words`, newest first.
-    pub fn search(&self, words: &str, limit: usize, after: Option<&str>) -> Result<Hits, TrackerError> {
+    pub(crate) fn search(&self, words: &str, limit: usize, after: Option<&str>) -> Result<Hits, TrackerError> {
         let mut path = format!("/api/v1/files?name={}&limit={limit}", percent_encoded(words));
         if let Some(after) = after {
             path.push_str(&format!("&after={}", percent_encoded(after)));
@@ -322,7 +329,7 @@ impl TrackerClient {
     }
 
     /// Version 1's view of a file; `None` where it has none.
-    pub fn lookup_v1(&self, file_hash: FileHash) -> Result<Option<V1Listing>, TrackerError> {
+    pub(crate) fn lookup_v1(&self, file_hash: FileHash) -> Result<Option<V1Listing>, TrackerError> {
         let path = format!("/api/v1/files/lookup/{file_hash}");
         let call = Call { answer_max: V1_LOOKUP_ANSWER, ..Call::get(&path) };
         match self.authorised::<LookupV1Reply>(call) {

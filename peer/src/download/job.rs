@@ -26,7 +26,7 @@ pub struct FetchJob {
     pub plan: Option<Plan>,
     /// The file in which the bytes gather, on the file system of `final_path`. The journal lies beside it.
     pub part_path: PathBuf,
-    /// The path at which the whole file appears, at once. A file that is there is not replaced: [`FetchError::Exists`].
+    /// The path at which the whole file appears, at once. A file that is there is not replaced: `FetchError::Exists`.
     pub final_path: PathBuf,
     /// The transports it may use; by default none.
     pub dial: Dial,
@@ -42,7 +42,7 @@ pub struct FetchJob {
     /// becomes a finished file by itself, or is withdrawn when the download fails.
     pub on_growing: Option<Box<dyn FnOnce(Arc<SharedFile>) + Send>>,
     /// Gets the file's bytes in order as they are verified. With `manifest_id` they are right from the first byte; without,
-    /// only the end of the download proves them ([`FetchError::DeliveredWrong`]). The download cannot end while it blocks.
+    /// only the end of the download proves them (`FetchError::DeliveredWrong`). The download cannot end while it blocks.
     pub sink: Option<Sink>,
     /// The wanted files, where the file is the pack of a directory. `part_path` and `final_path` are folders then.
     pub(crate) selected: Option<Selected>,

@@ -9,7 +9,7 @@ use super::FileIdentity;
 
 /// Why a chunk cannot be read.
 #[derive(Debug)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// The file is not the one that was hashed any more.
     Changed,
     /// The file is no longer shared.

@@ -64,7 +64,7 @@ impl FromStr for Scope {
 
 /// Revoked certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Revocations {
+pub(crate) struct Revocations {
     /// The accounts whose certificates are revoked.
     pub accounts: BTreeSet<PeerId>,
     /// The devices whose certificates are revoked, whatever their accounts.

@@ -63,6 +63,7 @@ impl Builder {
     }
 
     /// Sets separate folders for configuration and state.
+    #[doc(hidden)]
     #[must_use]
     pub fn folders(mut self, home: Home) -> Self {
         self.home = Some(home);
@@ -118,6 +119,7 @@ impl Builder {
 
     /// Sets the name of this machine among the account's devices, for [`Node::register`] and [`Node::login`]: 1 to 64 bytes
     /// without control characters. By default it is the host name.
+    #[doc(hidden)]
     #[must_use]
     pub fn device_label(mut self, label: impl Into<String>) -> Self {
         self.options.device.label = Some(label.into());
@@ -125,6 +127,7 @@ impl Builder {
     }
 
     /// Sets the scopes of the login; by default all. A node without [`Scope::Share`] can only download.
+    #[doc(hidden)]
     #[must_use]
     pub fn device_scopes(mut self, scopes: impl IntoIterator<Item = Scope>) -> Self {
         self.options.device.scopes = scopes.into_iter().collect();
@@ -161,6 +164,7 @@ impl Builder {
     }
 
     /// Sets the bounds of the server. Its rate is set by [`Builder::limits`].
+    #[doc(hidden)]
     #[must_use]
     pub fn upload_limits(mut self, limits: UploadLimits) -> Self {
         self.upload = limits;
@@ -168,6 +172,7 @@ impl Builder {
     }
 
     /// Stores no shares on disk and loads none: sharing ends with the process. Several such nodes may use one folder at once.
+    #[doc(hidden)]
     #[must_use]
     pub fn passing_shares(mut self) -> Self {
         self.lasting = false;

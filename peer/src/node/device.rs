@@ -8,6 +8,7 @@ use crate::node::NodeError;
 
 impl Node {
     /// Lists the devices that are logged in to the account, newest first, at most 100.
+    #[doc(hidden)]
     pub fn devices(&self) -> Result<Vec<Device>, NodeError> {
         Ok(self.tracker.devices()?)
     }
@@ -17,6 +18,7 @@ impl Node {
     ///
     /// [`NodeError::NotFound`] if the account has no such device. [`NodeError::Refused`] for another device than this one if
     /// this login lacks [`Scope::Admin`](crate::Scope::Admin).
+    #[doc(hidden)]
     pub fn revoke_device(&self, id: DeviceId) -> Result<(), NodeError> {
         Ok(self.tracker.revoke_device(id)?)
     }
@@ -26,12 +28,14 @@ impl Node {
     ///
     /// A tracker that cannot be reached is no error: the folder is logged out all the same, and [`LoggedOut::at_tracker`] says
     /// so. Call [`Node::stop`] first if this node serves. Another process that serves from this folder is refused from then on.
+    #[doc(hidden)]
     pub fn logout(&self) -> Result<Option<LoggedOut>, NodeError> {
         Ok(self.tracker.logout(true)?)
     }
 
     /// Does the same without telling the tracker. There the device stays logged in until it is revoked or has not been used for
     /// long.
+    #[doc(hidden)]
     pub fn logout_here(&self) -> Result<Option<LoggedOut>, NodeError> {
         Ok(self.tracker.logout(false)?)
     }

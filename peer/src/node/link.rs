@@ -26,12 +26,14 @@ impl Node {
     }
 
     /// Returns the link of a file that was hashed. It need not be shared.
+    #[doc(hidden)]
     pub fn link_for(&self, manifest: &Manifest, path: &Path) -> String {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         self.link_to(manifest, &name, Kind::File)
     }
 
     /// Hashes a directory and returns its link. It need not be shared.
+    #[doc(hidden)]
     pub fn link_for_directory(
         &self,
         path: &Path,

@@ -10,7 +10,7 @@ use crate::serve::{Calls, Upload};
 
 /// A snapshot of all transfers of a node.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Transfers {
+pub(crate) struct Transfers {
     /// `Fetch` calls being served, oldest first.
     pub uploads: Vec<Upload>,
     /// Version 1's calls, summed up.
@@ -23,7 +23,7 @@ pub struct Transfers {
 
 /// A running download.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RunningDownload {
+pub(crate) struct RunningDownload {
     /// The file.
     pub file_hash: FileHash,
     /// The name of the file it becomes; empty for a stream.
@@ -34,12 +34,12 @@ pub struct RunningDownload {
 
 impl Transfers {
     /// The rate of all uploads, in bytes a second.
-    pub fn upload_rate(&self) -> f64 {
+    pub(crate) fn upload_rate(&self) -> f64 {
         self.uploads.iter().map(|upload| upload.rate).sum::<f64>() + self.calls.rate
     }
 
     /// The rate of all downloads, in bytes a second.
-    pub fn download_rate(&self) -> f64 {
+    pub(crate) fn download_rate(&self) -> f64 {
         self.downloads.iter().map(|download| download.progress.rate).sum()
     }
 }

@@ -8,8 +8,9 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use peernet::cancel::Cancel;
-use peernet::download::{FetchError, FetchProgress, Fetched, fetch};
+use peernet::Cancel;
+use peernet::FetchProgress;
+use peernet::internals::{FetchError, Fetched, fetch};
 use peernet_engine::cause::Cause;
 use peernet_engine::ids::PeerId;
 use peernet_testkit::relay::{Faults, Relay};

@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use peernet::cancel::Cancel;
-use peernet::discovery::{Plan, Protocol};
-use peernet::download::{FetchError, FetchProgress, fetch};
+use peernet::Cancel;
+use peernet::FetchProgress;
+use peernet::internals::{FetchError, fetch};
+use peernet::internals::{Plan, Protocol};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::cause::Cause;
 use peernet_engine::download::{Has, Why};

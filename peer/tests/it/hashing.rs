@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use peernet::cancel::Cancel;
-use peernet::files::hashing::{HashError, HashProgress, hash_file};
+use peernet::Cancel;
+use peernet::HashProgress;
+use peernet::internals::{HashError, hash_file};
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash};
 use peernet_engine::manifest::{Geometry, Manifest};
 use sha2::{Digest, Sha256};

@@ -6,5 +6,5 @@ pub(crate) mod testing;
 mod tracker;
 
 // What the helpers of the library's own tests need.
-use peernet::access::Membership;
-use peernet::identity::{Identity, IdentityParts};
+use peernet::internals::Membership;
+use peernet::internals::{Identity, IdentityParts};

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use peernet::home::Credentials;
+use peernet::internals::Credentials;
 use peernet::{Cancel, DownloadOptions, Node, NodeError, ShareState, Target};
 use peernet_engine::ids::PeerId;
 use peernet_testkit::fixture::sha256_file;

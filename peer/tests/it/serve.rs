@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use peernet::cancel::Cancel;
-use peernet::download::{FetchError, fetch};
-use peernet::grpc::{Listen, PeerServer, ServeError};
-use peernet::serve::UploadLimits;
+use peernet::Cancel;
+use peernet::internals::UploadLimits;
+use peernet::internals::{FetchError, fetch};
+use peernet::internals::{Listen, PeerServer, ServeError};
 use peernet_engine::cause::Cause;
 
 use crate::swarm::{Catalogue, Library, MIB, Peer, Stage, content};

@@ -8,7 +8,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use peernet::files::hashing::hash_file;
+use peernet::internals::hash_file;
 use peernet::{Cancel, DownloadOptions, Link, Node, NodeError, ShareState, Shared, Target};
 use peernet_engine::collection::{Collection, EntryKind};
 use peernet_engine::ids::FileHash;

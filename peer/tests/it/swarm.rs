@@ -6,19 +6,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use peernet::Cancel;
+use peernet::FetchProgress;
 use peernet::Transport;
-use peernet::cancel::Cancel;
-use peernet::connect::{Candidates, Dial};
-use peernet::discovery::{
+use peernet::internals::FileIdentity;
+use peernet::internals::SharedFile;
+use peernet::internals::hash_file_identified;
+use peernet::internals::{Candidates, Dial};
+use peernet::internals::{
     DiscoveryError, FetchReport, GrantProvider, ManifestProvider, Plan, PlannedManifest, Protocol, ReportSink, Source,
     SourceDiscovery, V1Listing,
 };
-use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
-use peernet::files::FileIdentity;
-use peernet::files::SharedFile;
-use peernet::files::hashing::hash_file_identified;
-use peernet::grpc::{Listen, PeerServer};
-use peernet::serve::{FileCatalog, UploadLimits};
+use peernet::internals::{FetchError, FetchJob, Fetched, fetch};
+use peernet::internals::{FileCatalog, UploadLimits};
+use peernet::internals::{Listen, PeerServer};
 use peernet_engine::download::Has;
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;

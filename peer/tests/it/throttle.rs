@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use peernet::cancel::Cancel;
-use peernet::download::fetch;
-use peernet::throttle::{SpeedLimits, Throttle};
+use peernet::Cancel;
+use peernet::SpeedLimits;
+use peernet::internals::Throttle;
+use peernet::internals::fetch;
 use peernet_engine::rate_limit::Rate;
 
 use crate::swarm::{Catalogue, MIB, Peer, Stage};

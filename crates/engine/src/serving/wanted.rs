@@ -70,7 +70,7 @@ struct Span {
     end: u32,
 }
 
-/// The chunks still to be sent. Invariant: at most `ranges_max` ranges, and [`WANTED_MAX`] chunks in all.
+/// The chunks still to be sent. Invariant: at most `ranges_max` ranges, and `WANTED_MAX` chunks in all.
 #[derive(Debug)]
 pub struct Wanted {
     spans: VecDeque<Span>,

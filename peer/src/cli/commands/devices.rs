@@ -65,7 +65,7 @@ fn revoke(context: &Context, tracker: TrackerOptions<'_>, typed: &Revoke) -> Res
     let id = typed.id.parse().map_err(|error| Failure::usage(format!("{}: {error}", typed.id)))?;
     let node = context.asking_node(tracker)?;
     node.revoke_device(id)?;
-    if node.account()?.and_then(|account| account.device).is_some_and(|own| own.id == id) {
+    if node.credentials()?.and_then(|account| account.device).is_some_and(|own| own.id == id) {
         context.output.note("this was the device you are at: `peernet logout` removes its files from this machine");
     }
     context.output.result(&format!("{id} is logged out"), &json!({"device_id": id.to_string(), "status": "revoked"}));

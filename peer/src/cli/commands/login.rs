@@ -50,7 +50,7 @@ impl Run for Login {
             confirm: false,
         };
         let peer = node.login(&name, &password.read(&context.output)?)?;
-        if !scopes.is_empty() && node.account()?.is_some_and(|account| account.device.is_none()) {
+        if !scopes.is_empty() && node.credentials()?.is_some_and(|account| account.device.is_none()) {
             context.output.warn("the tracker does not support --scope: this login may do everything");
         }
         report_login(context, &node, peer, "logged in")
@@ -69,7 +69,7 @@ fn login_name(node: &Node, peer_id: Option<&str>, address: Option<String>) -> Re
         (Some(text), None) => Ok(LoginName::Peer(text.parse().map_err(|e| Failure::usage(format!("--peer-id: {e}")))?)),
         (None, Some(address)) => Ok(LoginName::Address(address)),
         (None, None) => node
-            .account()?
+            .credentials()?
             .map(|account| LoginName::Peer(account.peer_id))
             .ok_or_else(|| Failure::usage("which account? Give --peer-id or --address")),
     }

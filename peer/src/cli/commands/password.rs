@@ -27,7 +27,7 @@ impl Run for Password {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let builder = context.builder(self.tracker_options())?.passing_shares();
         let node = labelled(builder, self.device_label.as_deref()).build()?;
-        let account = node.account()?.ok_or_else(not_logged_in)?;
+        let account = node.credentials()?.ok_or_else(not_logged_in)?;
         let current = secrets::Password {
             option: None,
             file: self.password_file.as_deref(),

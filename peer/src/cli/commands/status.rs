@@ -78,7 +78,7 @@ fn daemon_answers(context: &Context) -> Result<Exit, Failure> {
 /// Collects everything that is known.
 fn look(context: &Context, tracker: TrackerOptions<'_>) -> Result<Report, Failure> {
     let node = context.asking_node(tracker)?;
-    let account = node.account()?.ok_or_else(not_logged_in)?;
+    let account = node.credentials()?.ok_or_else(not_logged_in)?;
     let me = match node.me() {
         Ok(me) => Ok(me),
         // A tracker that is down does not hide what is known here.

@@ -53,7 +53,7 @@ pub struct GroupInfo {
 
 impl TrackerClient {
     /// Leave to fetch a file; `None` from a tracker that knows no grants. 404 for a file that is not for this account, or that nobody shares.
-    pub fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, TrackerError> {
+    pub(crate) fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, TrackerError> {
         let request = GrantRequest { file_hash: file_hash.to_string(), more: Vec::new() };
         let call = Call { repeatable: true, ..Call::post("/api/v1/grants", &request) };
         let reply: GrantReply = match self.authorised(call) {
@@ -68,14 +68,14 @@ impl TrackerClient {
     }
 
     /// Who may have a file; told to its owner alone.
-    pub fn access(&self, file_hash: FileHash) -> Result<AccessPolicy, TrackerError> {
+    pub(crate) fn access(&self, file_hash: FileHash) -> Result<AccessPolicy, TrackerError> {
         let path = access_path(file_hash);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::get(&path) };
         policy(self.authorised(call)?)
     }
 
     /// Says who may have a file from now on.
-    pub fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), TrackerError> {
+    pub(crate) fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), TrackerError> {
         if *policy == AccessPolicy::Withdrawn {
             return self.withdraw(file_hash);
         }
@@ -86,27 +86,27 @@ impl TrackerClient {
     }
 
     /// From now on nobody may have a file, until its owner says otherwise.
-    pub fn withdraw(&self, file_hash: FileHash) -> Result<(), TrackerError> {
+    pub(crate) fn withdraw(&self, file_hash: FileHash) -> Result<(), TrackerError> {
         let path = format!("/api/v1/files/{file_hash}");
         self.authorised::<StatusReply>(Call::delete(&path)).map(drop)
     }
 
     /// The account's groups by name.
-    pub fn groups(&self) -> Result<Vec<GroupInfo>, TrackerError> {
+    pub(crate) fn groups(&self) -> Result<Vec<GroupInfo>, TrackerError> {
         let reply: GroupsReply = self.authorised(Call::get("/api/v1/groups"))?;
         let group = |group: peernet_protos::rest::GroupSummary| GroupInfo { name: group.name, members: group.members };
         Ok(reply.groups.into_iter().map(group).collect())
     }
 
     /// The members of a group of the account, in ascending order.
-    pub fn group(&self, name: &str) -> Result<Vec<PeerId>, TrackerError> {
+    pub(crate) fn group(&self, name: &str) -> Result<Vec<PeerId>, TrackerError> {
         let path = group_path(name);
         let reply: GroupReply = self.authorised(Call { answer_max: LISTING_ANSWER, ..Call::get(&path) })?;
         peers(&reply.members)
     }
 
     /// Makes a group, or replaces its members.
-    pub fn put_group(&self, name: &str, members: &[PeerId]) -> Result<(), TrackerError> {
+    pub(crate) fn put_group(&self, name: &str, members: &[PeerId]) -> Result<(), TrackerError> {
         let request = GroupRequest { members: members.iter().map(ToString::to_string).collect() };
         let path = group_path(name);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::put(&path, &request) };
@@ -114,7 +114,7 @@ impl TrackerClient {
     }
 
     /// Deletes a group: what was shared with it no longer is.
-    pub fn delete_group(&self, name: &str) -> Result<(), TrackerError> {
+    pub(crate) fn delete_group(&self, name: &str) -> Result<(), TrackerError> {
         self.authorised::<StatusReply>(Call::delete(&group_path(name))).map(drop)
     }
 }

@@ -20,7 +20,7 @@ const KEYS_ANSWER: u64 = 256 << 10;
 
 impl TrackerClient {
     /// Gets another certificate for the account in use, and keeps it in the folder.
-    pub fn certificate(&self) -> Result<Identity, TrackerError> {
+    pub(crate) fn certificate(&self) -> Result<Identity, TrackerError> {
         // As the file says: a node that another process has logged out must not make a new key.
         let account = self.session.reload()?.ok_or(TrackerError::NotLoggedIn)?;
         let asked = CertificateRequest { csr: self.csr()? };
@@ -34,13 +34,13 @@ impl TrackerClient {
     }
 
     /// Returns the identity in the folder, if it is of the account in use. It may have expired.
-    pub fn identity(&self) -> Result<Option<Identity>, TrackerError> {
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, TrackerError> {
         let Some(account) = self.account()? else { return Ok(None) };
         self.identity.load(&self.urls, account.peer_id).map_err(local)
     }
 
     /// Asks for the revoked certificates; `None` where they are unchanged since `known`. A tracker without this call revokes none.
-    pub fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
+    pub(crate) fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
         let call =
             Call { known: known.map(str::to_owned), answer_max: LISTING_ANSWER, ..Call::get("/api/v1/revocations") };
         let answer = match self.session.ask(&self.http, call) {
@@ -66,7 +66,7 @@ impl TrackerClient {
     }
 
     /// Asks for the keys with which the trackers of the swarm sign grants, and keeps them for the next start.
-    pub fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError> {
+    pub(crate) fn tracker_keys(&self) -> Result<TrackerKeys, TrackerError> {
         let call = Call { answer_max: KEYS_ANSWER, ..Call::get("/.well-known/jwks.json") };
         let set: serde_json::Value = self.http.json(&call)?;
         let text = set.to_string();

@@ -12,7 +12,7 @@ use super::{TrackerClient, TrackerError};
 /// How long the end of a node waits for questions of downloads that are still under way.
 const ASKERS_JOIN_MAX: Duration = Duration::from_millis(500);
 /// The longest label of a device, in bytes.
-pub const LABEL_BYTES_MAX: usize = 64;
+pub(super) const LABEL_BYTES_MAX: usize = 64;
 /// The label of a machine without a name.
 const LABEL_OF_NAMELESS: &str = "peernet";
 /// The file in which Linux keeps the machine's name. Elsewhere the environment may have it.
@@ -50,14 +50,14 @@ pub struct LoggedOut {
 
 impl TrackerClient {
     /// Lists the devices of the account, the newest first.
-    pub fn devices(&self) -> Result<Vec<Device>, TrackerError> {
+    pub(crate) fn devices(&self) -> Result<Vec<Device>, TrackerError> {
         let call = Call { answer_max: DEVICES_ANSWER, ..Call::get("/api/v1/devices") };
         let reply: DevicesReply = self.authorised(call).map_err(|error| self.without_devices(error))?;
         reply.devices.into_iter().map(device).collect()
     }
 
     /// Logs a device of the account out. Logging out another one than this needs the scope [`Scope::Admin`].
-    pub fn revoke_device(&self, id: DeviceId) -> Result<(), TrackerError> {
+    pub(crate) fn revoke_device(&self, id: DeviceId) -> Result<(), TrackerError> {
         let path = format!("/api/v1/devices/{id}");
         let ended = self.authorised::<StatusReply>(Call::delete(&path));
         ended.map(drop).map_err(|error| self.without_devices(error))
@@ -65,7 +65,7 @@ impl TrackerClient {
 
     /// Logs this folder out: at the tracker, if `tell` is set and it can be reached, and in the folder in any case, where the tokens,
     /// the certificate and its key are removed. `None` where there is no login at this tracker.
-    pub fn logout(&self, tell: bool) -> Result<Option<LoggedOut>, TrackerError> {
+    pub(crate) fn logout(&self, tell: bool) -> Result<Option<LoggedOut>, TrackerError> {
         let remove = || self.identity.remove().map_err(super::local);
         let Some(Ended { credentials, at_tracker }) = self.session.end(&self.http, tell, &remove)? else {
             return Ok(None);

@@ -8,7 +8,7 @@ use crate::identity::Scope;
 
 /// Options of calls to trackers. The default is the strictest.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TrackerOptions {
+pub(crate) struct TrackerOptions {
     /// Whether `http://` is allowed to other machines.
     pub allow_plaintext: bool,
     /// The certificates that an `https://` tracker has to have.
@@ -21,7 +21,7 @@ pub struct TrackerOptions {
 
 /// The device that a login names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct DeviceOptions {
+pub(crate) struct DeviceOptions {
     /// Its label, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default its host name.
     pub label: Option<String>,
     /// The scopes of the login; empty for all.

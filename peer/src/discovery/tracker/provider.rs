@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::publication::{Publication, Publisher};
 
 /// Asks one tracker for one download. Questions end when the download is cancelled.
-pub struct TrackerProvider {
+pub(crate) struct TrackerProvider {
     client: Arc<TrackerClient>,
     reports: ReportQueue,
     cancel: Cancel,

@@ -17,7 +17,7 @@ const AT_ONCE: Duration = Duration::from_secs(3);
 impl TrackerClient {
     /// Publishes this manifest for the account in use, with this machine's key. Repeating it changes nothing. A tracker of an earlier
     /// version keeps no signatures, which is no error.
-    pub fn sign(&self, manifest: ManifestId) -> Result<Option<PublicationKey>, TrackerError> {
+    pub(crate) fn sign(&self, manifest: ManifestId) -> Result<Option<PublicationKey>, TrackerError> {
         let account = self.session.current()?.ok_or(TrackerError::NotLoggedIn)?.peer_id;
         let signer = self.identity.signer().map_err(local)?;
         let request = SignatureRequest {
@@ -32,14 +32,14 @@ impl TrackerClient {
     }
 
     /// Returns the first publication of a manifest, if the tracker replies at once: it is asked a single time, for 3 s.
-    pub fn first_publication(&self, manifest: ManifestId) -> Result<Option<Publication>, TrackerError> {
+    pub(crate) fn first_publication(&self, manifest: ManifestId) -> Result<Option<Publication>, TrackerError> {
         let path = format!("/api/v1/manifests/{manifest}/signatures");
         let call = Call::get(&path).repeatable_within(AT_ONCE, Duration::ZERO);
         Ok(self.publications(manifest, call)?.first().copied())
     }
 
     /// Returns the publication of a manifest by this publisher, if there is one.
-    pub fn publication_by(
+    pub(crate) fn publication_by(
         &self,
         manifest: ManifestId,
         publisher: Publisher,

@@ -11,7 +11,7 @@ const URL_BYTES_MAX: usize = 2_048;
 const TRACKERS_MAX: usize = 8;
 
 /// Checks that a URL has a known scheme and a host, and removes slashes at its end, which version 1's users may have typed.
-pub fn normal_url(url: &str) -> Result<String, TrackerError> {
+pub(crate) fn normal_url(url: &str) -> Result<String, TrackerError> {
     let bad = || TrackerError::BadUrl(url.to_owned());
     let trimmed = url.trim().trim_end_matches('/');
     let uri: ureq::http::Uri = trimmed.parse().map_err(|_| bad())?;
@@ -33,7 +33,7 @@ pub(super) fn is_loopback(url: &str) -> bool {
 }
 
 /// Parses a list of trackers of one swarm with commas between them. Each is checked by [`normal_url`]; at least one, each once.
-pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
+pub(crate) fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
     let mut normal: Vec<String> = Vec::new();
     for url in urls.split(',') {
         let url = normal_url(url)?;
@@ -45,12 +45,12 @@ pub fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
 }
 
 /// Splits a list of trackers with commas between them.
-pub fn each_url(urls: &str) -> Vec<String> {
+pub(super) fn each_url(urls: &str) -> Vec<String> {
     urls.split(',').map(str::to_owned).collect()
 }
 
 /// Escapes everything but RFC 3986's unreserved characters.
-pub fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

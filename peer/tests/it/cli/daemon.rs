@@ -16,7 +16,7 @@ fn a_restarted_daemon_serves_the_same() {
     stage.run("alice", &["list"]).ok().says(&hashes[0]).says(&hashes[1]);
     // Asked for while nobody is there, it comes as soon as somebody is.
     let mut early = stage.start("bob", &["download", &hashes[1], "--output", "two.got"]);
-    early.line_with("waiting for somebody", PATIENCE);
+    early.line_with("no peer shares it now; waiting", PATIENCE);
     let (daemon, _) = stage.daemon("alice");
     ended(&mut early).ok();
     stage.assert_same("two.bin", "two.got");
@@ -89,7 +89,7 @@ fn commands_wait_for_a_starting_daemon() {
     let begin = |arguments: &[&str]| {
         lock.lock().unwrap();
         let mut command = stage.start("alice", arguments);
-        command.line_with("just starting", PATIENCE);
+        command.line_with("waiting for the daemon to start", PATIENCE);
         command.signal(SIGSTOP);
         lock.unlock().unwrap();
         command

@@ -3,16 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use peernet::access::Membership;
-use peernet::cancel::Cancel;
-use peernet::connect::Dial;
-use peernet::discovery::Source;
-use peernet::download::{FetchError, FetchJob, FetchProgress, Fetched, fetch};
-use peernet::files::FileIdentity;
-use peernet::files::SharedFile;
-use peernet::grpc::{Listen, PeerServer};
-use peernet::identity::{Identity, IdentityParts};
-use peernet::serve::{FileCatalog, UploadLimits};
+use peernet::Cancel;
+use peernet::FetchProgress;
+use peernet::internals::Dial;
+use peernet::internals::FileIdentity;
+use peernet::internals::Membership;
+use peernet::internals::SharedFile;
+use peernet::internals::Source;
+use peernet::internals::{FetchError, FetchJob, Fetched, fetch};
+use peernet::internals::{FileCatalog, UploadLimits};
+use peernet::internals::{Identity, IdentityParts};
+use peernet::internals::{Listen, PeerServer};
 use peernet::{SpeedLimits, Transport};
 use peernet_engine::ids::PeerId;
 
@@ -132,7 +133,7 @@ fn a_transfer_goes_on_while_certificates_are_renewed_on_both_sides() {
     let directory = Catalogue::of(&stage.manifest, vec![one.source_of(peer(1))]);
     let mut job = job(&stage, Dial::tls(Arc::clone(&caller)));
     let limits = SpeedLimits { max_download: peernet::Rate::new(6 << 20), ..SpeedLimits::default() };
-    job.throttle = peernet::throttle::Throttle::new(&limits);
+    job.throttle = peernet::internals::Throttle::new(&limits);
     let mut renewed = false;
     let mut watch = |progress: &FetchProgress| {
         if progress.chunks_done > 0 && !std::mem::replace(&mut renewed, true) {

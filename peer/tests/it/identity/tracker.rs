@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use peernet::identity::Bundle;
+use peernet::internals::Bundle;
 use peernet::{Builder, Cancel, DownloadOptions, Log, Node, NodeError, Target};
 use peernet_protos::identity::TRACKER_NAME;
 use peernet_tracker::Tracker;
@@ -87,7 +87,7 @@ fn the_first_authority_is_pinned_until_another_is_named() {
     assert_eq!(alice.home().trust().pinned(&https(switch.address)).unwrap().unwrap().fingerprint(), expected);
     alice.me().unwrap();
     said.lock().unwrap().clear();
-    alice.login(&peernet::LoginName::Peer(alice.account().unwrap().unwrap().peer_id), "a password").unwrap();
+    alice.login(&peernet::LoginName::Peer(alice.account().unwrap().unwrap()), "a password").unwrap();
     assert!(!said.lock().unwrap().iter().any(|line| line.contains("first use")), "it is pinned");
 
     let other = tracker(&world, "other");
@@ -258,22 +258,22 @@ fn missing_and_expiring_certificates_are_renewed_while_serving() {
 }
 
 /// Has alice hear whose certificates count no more, calls her as `caller`, and sees itself refused.
-fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::access::Membership>, world: &World) {
+fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::internals::Membership>, world: &World) {
     let deadline = Instant::now() + PATIENCE;
     let shared = alice.share(file, &mut |_| {}, &Cancel::new()).unwrap();
     while alice.home().identity().certificate_path().with_file_name("revocations.json").metadata().is_err() {
         assert!(Instant::now() < deadline, "nobody asked");
         std::thread::yield_now();
     }
-    let manifest = peernet::files::hashing::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
-    let source = peernet::discovery::Source {
+    let manifest = peernet::internals::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;
+    let source = peernet::internals::Source {
         transport: peernet::Transport::Tls,
-        ..crate::swarm::source(alice.account().unwrap().unwrap().peer_id, &alice.listen_address().unwrap().to_string())
+        ..crate::swarm::source(alice.account().unwrap().unwrap(), &alice.listen_address().unwrap().to_string())
     };
     let directory = crate::swarm::Catalogue::of(&manifest, vec![source]);
     let (part, copy) = (world.path("part"), world.path("copy"));
-    let mut job = peernet::download::FetchJob::new(shared.file_hash, part, copy, 1);
-    job.dial = peernet::connect::Dial::tls(caller);
+    let mut job = peernet::internals::FetchJob::new(shared.file_hash, part, copy, 1);
+    job.dial = peernet::internals::Dial::tls(caller);
     // The download would try again until its generous limit; the test has seen enough at the first refusal.
     let (mut note, cancel) = (None, Cancel::new());
     let mut watch = |progress: &peernet::FetchProgress| {
@@ -282,7 +282,7 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::access:
             cancel.cancel();
         }
     };
-    let result = peernet::download::fetch(job, &directory, &mut watch, &cancel);
+    let result = peernet::internals::fetch(job, &directory, &mut watch, &cancel);
     assert!(result.is_err(), "{result:?}");
     assert!(note.as_deref().is_some_and(|note| note.contains("revoked")), "{note:?}");
     assert_eq!(alice.bytes_sent(), 0);
@@ -292,9 +292,9 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::access:
 fn peers_stop_serving_a_suspended_account() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
-    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
+    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap());
     let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
-    let bob = peernet::access::Membership::new(identity);
+    let bob = peernet::internals::Membership::new(identity);
     let (file, _) = world.file("f.bin", 1 << 20);
     let app = Arc::clone(world.tracker.app());
     peernet_tracker::admin::suspend(&*app.store, (app.clock)(), &account.to_string(), "a test").unwrap();
@@ -312,14 +312,14 @@ fn peers_stop_serving_a_suspended_account() {
 fn peers_stop_serving_a_device_that_was_logged_out() {
     let world = World::new();
     let (alice, bob) = (world.node("alice"), world.node("bob"));
-    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap().peer_id);
+    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap());
     let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
     assert!(identity.device().is_some());
     let ended = bob.logout().unwrap().unwrap();
     assert_eq!((ended.account, ended.device), (account, identity.device()));
-    assert_eq!(ended.at_tracker, peernet::AtTracker::Ended);
+    assert_eq!(ended.at_tracker, peernet::internals::AtTracker::Ended);
     assert!(matches!(bob.me(), Err(NodeError::NotLoggedIn(_))) && bob.logout().unwrap().is_none());
-    let bob = peernet::access::Membership::new(identity);
+    let bob = peernet::internals::Membership::new(identity);
     let (file, _) = world.file("f.bin", 1 << 20);
     alice.serve().unwrap();
     refused_by(&alice, &file, bob, &world);

@@ -140,7 +140,7 @@ pub(super) fn download(node: &Node, file_hash: &str, folder: &Path) -> Result<Do
 
 /// Returns the account of a node.
 pub(super) fn peer_of(node: &Node) -> PeerId {
-    node.account().unwrap().unwrap().peer_id
+    node.account().unwrap().unwrap()
 }
 
 /// Returns the balance of an account, in milli-tokens.
