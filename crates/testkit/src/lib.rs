@@ -5,4 +5,5 @@ pub mod fixture;
 pub mod postgres;
 pub mod process;
 pub mod relay;
+pub mod tidy;
 pub mod v1;
