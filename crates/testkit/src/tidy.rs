@@ -5,9 +5,11 @@
 
 pub mod arrows;
 pub mod markdown;
+pub mod pages;
 pub mod prose;
 pub mod report;
 pub mod rust;
 pub mod shape;
 pub mod surface;
+pub mod threads;
 pub mod tree;

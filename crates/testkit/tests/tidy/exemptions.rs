@@ -6,18 +6,19 @@ use peernet_testkit::tidy::report::Place;
 
 /// The rule, the part of the tree, and the most offences it may have. A part without a row may have none.
 const EXEMPTIONS: &[(&str, &str, usize)] = &[
+    ("module arrows", "code", 2),
+    ("module circles", "code", 3),
     ("pronouns", "code", 1880),
-    ("pronouns", "tools", 112),
+    ("pronouns", "tools", 141),
     ("one-word docs", "code", 92),
-    ("one-word docs", "tools", 7),
+    ("one-word docs", "tools", 8),
     ("parameters", "code", 10),
+    ("parameters", "tools", 1),
     ("packed", "code", 610),
-    ("packed", "tools", 33),
+    ("packed", "tools", 41),
     ("test names", "code", 256),
-    ("wide lines", "documents", 140),
-    ("long sentences", "documents", 45),
+    ("wide lines", "documents", 10),
     ("banned words", "code", 47),
-    ("banned words", "documents", 10),
 ];
 
 /// The most offences that a failure lists.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod code;
+mod documents;
 mod exemptions;
 mod prose;
 
@@ -28,7 +29,13 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> ExitCode {
     let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
     let chosen = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let rules: Vec<Rule> = code::RULES.iter().chain(prose::RULES).copied().filter(|(name, _)| chosen(name)).collect();
+    let rules: Vec<Rule> = code::RULES
+        .iter()
+        .chain(prose::RULES)
+        .chain(documents::RULES)
+        .copied()
+        .filter(|(name, _)| chosen(name))
+        .collect();
     if arguments.iter().any(|argument| argument == "--list") {
         rules.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
