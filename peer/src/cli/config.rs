@@ -63,45 +63,42 @@ impl fmt::Display for Amount {
     }
 }
 
-/// Every key and what it means, for docs/OPERATING.md.
+/// Every key with its meaning, for docs/OPERATING.md.
 pub const CONFIG_KEYS: &[(&str, &str)] = &[
     ("tracker", "the tracker's URL, like https://tracker.example:8080; several of one swarm with commas between them"),
+    ("tracker_tls", "the authority of https:// trackers: swarm (the swarm's own, the default) or public (the web's)"),
+    ("allow_plaintext", "true: allow unencrypted connections, and listen in plaintext as well; by default false"),
     (
-        "tracker_tls",
-        "by what an https:// tracker is known: swarm (its swarm's own authority, the default) or public (host name and public web)",
+        "plaintext_listen",
+        "the address of that plaintext listener, host:port; by default any port of the host of listen",
     ),
     (
-        "allow_plaintext",
-        "true: speak plaintext where nothing better can be had, and listen in plaintext as well; by default false",
+        "listen",
+        "the address where daemon and share listen, host:port; by default 0.0.0.0:0, any port of all interfaces",
     ),
-    ("plaintext_listen", "where to listen in plaintext then, host:port; by default any port of the host of listen"),
-    ("listen", "where daemon and share listen, host:port; by default 0.0.0.0:0, any port of all interfaces"),
-    ("address", "the address others reach this peer at, host:port, where it is another than it listens on"),
-    ("site", "a label of this machine's site; downloads prefer sources with their own"),
-    ("output", "where download puts files; by default ./downloads"),
+    ("address", "the address at which others reach this peer, host:port, if it differs from listen"),
+    ("site", "a label of this machine's site; downloads prefer sources with the same label"),
+    ("output", "the folder for downloads; by default ./downloads"),
     ("max_upload", "bytes a second of all uploads together, like \"10M\"; by default no limit"),
     ("max_download", "bytes a second of all downloads together, like \"10M\"; by default no limit"),
     ("max_connections", "sources used and calls served at once, together; by default no limit"),
     ("max_memory", "bytes of files held in memory at once, like \"64M\", which is the default; 16M at least"),
-    ("metrics", "where daemon serves metrics in Prometheus' format, a loopback ADDR:PORT; by default nowhere"),
+    ("metrics", "the loopback ADDR:PORT where daemon serves metrics in Prometheus' format; by default none"),
 ];
 
-/// Every environment variable that is looked at and what it means, for docs/OPERATING.md.
+/// Every environment variable that the program reads, with its meaning, for docs/OPERATING.md.
 pub const ENVIRONMENT: &[(&str, &str)] = &[
     ("PEERNET_HOME", "one folder for configuration and state, instead of the two of the XDG rules"),
-    ("XDG_CONFIG_HOME", "peernet/config.toml lies in it; by default ~/.config"),
-    (
-        "XDG_STATE_HOME",
-        "peernet/ in it holds the account, the shares and the control socket; by default ~/.local/state",
-    ),
-    ("HOME", "where those defaults and version 1's configuration are looked for"),
-    ("PEERNET_TRACKER", "the tracker's URL, or several with commas between them, where --tracker does not say it"),
+    ("XDG_CONFIG_HOME", "the parent folder of peernet/config.toml; by default ~/.config"),
+    ("XDG_STATE_HOME", "the parent of peernet/: account, shares and control socket; by default ~/.local/state"),
+    ("HOME", "the parent of those defaults, and the folder of version 1's configuration"),
+    ("PEERNET_TRACKER", "the tracker's URL, or several with commas between them; --tracker takes precedence"),
     (
         "PEERNET_CA_FINGERPRINT",
-        "the SHA-256 of the swarm's authority for register and login, where --ca-fingerprint does not say it",
+        "the SHA-256 of the swarm's authority, for register and login; --ca-fingerprint goes first",
     ),
     ("PEERNET_ALLOW_PLAINTEXT", "1 is --allow-plaintext; 0 overrules allow_plaintext of config.toml"),
-    ("PEERNET_PASSWORD", "the password, where neither an option nor a file says it"),
+    ("PEERNET_PASSWORD", "the password, if neither an option nor a file gives it"),
     ("PEERNET_NEW_PASSWORD", "the new password of the command password, likewise"),
     ("PEERNET_INVITE", "the invite code of the command register, likewise"),
 ];
