@@ -183,7 +183,7 @@ impl Connections {
     fn expire(self: &Arc<Self>) {
         let now = Instant::now();
         self.slots.take_due(
-            |connection| connection.exchange.deadline() <= now,
+            |connection| connection.exchange.deadline(&self.shared) <= now,
             |connection| self.step(connection, |exchange, shared, out| exchange.expire(shared, out, now)),
         );
     }

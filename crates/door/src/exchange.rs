@@ -117,8 +117,11 @@ impl<W: Wire> Exchange<W> {
         &mut self.inbox
     }
 
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+    pub(crate) fn deadline(&self, shared: &Shared) -> Instant {
+        match &self.phase {
+            Phase::Stream(streaming) => self.stream_deadline(streaming, shared),
+            _ => self.deadline,
+        }
     }
 
     /// Reads everything that has come, to the client's end if it has `ended`, and answers every complete request. Replies are

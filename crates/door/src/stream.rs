@@ -77,6 +77,8 @@ struct State {
     ending: Option<Ending>,
     is_closed: bool,
     last_push: Instant,
+    /// When `pending` last went from empty to not empty.
+    pending_since: Instant,
 }
 
 impl State {
@@ -105,6 +107,7 @@ pub(crate) fn pair() -> (StreamSender, StreamReceiver) {
         ending: None,
         is_closed: false,
         last_push: Instant::now(),
+        pending_since: Instant::now(),
     };
     let stream = Arc::new(Stream { state: Mutex::new(state) });
     (StreamSender { stream: Arc::clone(&stream) }, StreamReceiver { stream })
@@ -124,8 +127,11 @@ impl StreamSender {
         if buffered.saturating_add(bytes.len()) > state.bytes_max {
             return Err(PushError::Full);
         }
-        state.pending.extend_from_slice(bytes);
         state.last_push = Instant::now();
+        if state.pending.is_empty() {
+            state.pending_since = state.last_push;
+        }
+        state.pending.extend_from_slice(bytes);
         state.wake();
         Ok(())
     }
@@ -211,6 +217,13 @@ impl StreamReceiver {
 
     pub(crate) fn last_push(&self) -> Instant {
         self.stream.lock().last_push
+    }
+
+    /// Returns since when pushed bytes wait for a worker; `None` if there are none. They wait long when the socket's buffer
+    /// is full, because a worker is woken only when the socket can take a byte.
+    pub(crate) fn pending_since(&self) -> Option<Instant> {
+        let state = self.stream.lock();
+        (!state.pending.is_empty()).then_some(state.pending_since)
     }
 }
 

@@ -47,12 +47,16 @@ enum Sent {
 }
 
 impl Streaming {
-    /// When the stream is cut: the client stalls, or the producer is silent.
+    /// Returns when the stream is cut: the client stalls while bytes wait for it, or the producer is silent.
     fn deadline(&self, limits: &StreamLimits, is_flushed: bool) -> Instant {
-        if self.unsent.is_empty() && is_flushed {
-            self.receiver.last_push() + limits.silence_max
+        let waiting_since = if self.unsent.is_empty() && is_flushed {
+            self.receiver.pending_since().map(|since| since.max(self.last_progress))
         } else {
-            self.last_progress + limits.stall_max
+            Some(self.last_progress)
+        };
+        match waiting_since {
+            Some(since) => since + limits.stall_max,
+            None => self.receiver.last_push() + limits.silence_max,
         }
     }
 
@@ -178,6 +182,11 @@ impl<W: Wire> Exchange<W> {
         Turn::Streamed
     }
 
+    /// Returns the deadline of a stream. It moves with each push, which does not go through this exchange.
+    pub(super) fn stream_deadline(&self, streaming: &Streaming, shared: &Shared) -> Instant {
+        streaming.deadline(&shared.limits.streams, self.wire.is_flushed())
+    }
+
     /// Has each push call `wake`.
     pub(crate) fn attach_stream(&self, shared: &Shared, wake: impl Fn() + Send + 'static) {
         if let Phase::Stream(streaming) = &self.phase {
@@ -195,10 +204,7 @@ impl<W: Wire> Exchange<W> {
             streaming.receiver.finish();
         }
         match streaming.send(&mut self.wire, out) {
-            Ok(Sent::All | Sent::Blocked) => {
-                self.deadline = streaming.deadline(&shared.limits.streams, self.wire.is_flushed());
-                Next::Wait
-            }
+            Ok(Sent::All | Sent::Blocked) => Next::Wait,
             Ok(Sent::Ended(Ending::Complete)) => match self.after(shared, Turn::Last) {
                 Next::Wait => self.linger_on(),
                 next => next,
@@ -229,11 +235,10 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Cuts the stream if its deadline has passed. A push or progress since the deadline was computed moves it.
+    /// Cuts the stream if its deadline has passed. A push or progress since the thread looked moves it.
     pub(super) fn expire_stream(&mut self, shared: &Shared, now: Instant) -> Next {
         let Phase::Stream(streaming) = &self.phase else { return Next::End };
-        self.deadline = streaming.deadline(&shared.limits.streams, self.wire.is_flushed());
-        if self.deadline > now {
+        if self.stream_deadline(streaming, shared) > now {
             return Next::Wait;
         }
         shared.counters.streams_cut.add_one();
