@@ -1,4 +1,5 @@
-//! Mixed abuse of a tracker and of a peer, by strangers and by a member: what it leaves behind, and what honest transfers need meanwhile.
+//! Mixed abuse of a tracker and of a peer, by strangers and by a member: what it leaves behind, and what honest
+//! transfers need meanwhile.
 
 mod attacks;
 
@@ -21,14 +22,15 @@ use attacks::{Attacker, Targets};
 /// The file that is fetched honestly, and how often each time.
 const FILE_BYTES: u64 = 256 << 20;
 const FETCHES: usize = 5;
-/// Threads of abuse, and how many attacks each begins a second: so that the victims' work and not the attackers' own is measured.
+/// Threads of abuse, and how many attacks each begins a second: so that the victims' work and not the attackers' own is
+/// measured.
 const ATTACKERS: u64 = 4;
 const ATTACKS_A_SECOND: u32 = 150;
 /// After the longest deadline of both victims everything they held for strangers must be gone.
 const SETTLE_MAX: Duration = Duration::from_secs(60);
-/// How often that is looked at.
+/// The interval between two looks at the victims.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// What a process may keep more than before: the heap's own slack.
+/// The memory that a process may keep in addition: slack of its heap.
 const RSS_SLACK_KIB: u64 = 16 << 10;
 
 /// The scenario `abuse`.
@@ -105,7 +107,7 @@ impl Scene {
         })
     }
 
-    /// What they have once it is no more than before, or after [`SETTLE_MAX`].
+    /// Returns the victims' resources once they are back at `before`, or after [`SETTLE_MAX`].
     fn settled(&self, before: &Value) -> io::Result<Value> {
         let began = Instant::now();
         loop {
@@ -117,7 +119,7 @@ impl Scene {
         }
     }
 
-    /// What both victims have now.
+    /// Returns the present resources of both victims.
     fn state(&self) -> io::Result<Value> {
         let of = |pid: u32| -> io::Result<Value> {
             let count = |what: &str| fs::read_dir(format!("/proc/{pid}/{what}")).map(Iterator::count);
@@ -157,7 +159,7 @@ fn judge(report: &Report, before: &Value, after: &Value) -> io::Result<()> {
     if all { Ok(()) } else { Err(io::Error::other("abuse leaves something behind")) }
 }
 
-/// Of each resource of each victim what it was and is, and whether that is no more but for the slack.
+/// Compares each resource of each victim with `before`. The flag is true within the slack.
 fn excesses(before: &Value, after: &Value) -> Vec<(String, bool)> {
     let mut all = Vec::new();
     for victim in ["tracker", "peer"] {

@@ -1,7 +1,7 @@
 //! Many small files against one large one of the same size: what a file costs beyond its bytes.
 //!
-//! Nothing is removed before the end: for some minutes after ten thousand files were, ext4 looks at every one of their inodes
-//! for each file it makes, and any program, cp as well, needs several times as long.
+//! Nothing is removed before the end: for some minutes after ten thousand files were, ext4 looks at every one of their
+//! inodes for each file it makes, and any program, cp as well, needs several times as long.
 
 use std::fs;
 use std::io;
@@ -22,7 +22,7 @@ const FILE_BYTES: u64 = 4 << 10;
 const FILES_PER_FOLDER: usize = 100;
 const LARGE_BYTES: u64 = 40 << 20;
 const MANY: &str = "10,000 files of 4 KiB";
-/// What the file system needs for the files alone, without syncing them.
+/// The time of the file system for the files alone, without a sync.
 const COPY: &str = "cp -r of the 10,000 files";
 const LARGE: &str = "one file of 40 MiB";
 

@@ -1,4 +1,4 @@
-//! Thousands of connections that do nothing, and hundreds that send a byte a second: what they cost the others.
+//! Thousands of connections that do nothing, and hundreds that send a byte a second, and their cost to the others.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -55,7 +55,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// Connections that have asked once and are kept open.
+/// Connections that sent one request and stay open.
 fn idle(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
     (0..IDLE)
         .map(|_| {
@@ -68,7 +68,7 @@ fn idle(address: SocketAddr) -> io::Result<Vec<TcpStream>> {
         .collect()
 }
 
-/// Connections that send a byte of a request each second; who is cut off for it comes again.
+/// Connections that send a byte of a request each second, and connect again when they are cut.
 fn slow(address: SocketAddr, stop: &mpsc::Receiver<()>) -> io::Result<()> {
     let connect = || TcpStream::connect(address);
     let mut streams = (0..SLOW).map(|_| connect()).collect::<io::Result<Vec<_>>>()?;

@@ -1,4 +1,5 @@
-//! One seeder and many downloaders that start at once, every host behind a link of 100 Mbit/s both ways: when the last has it.
+//! One seeder and many downloaders that start at once, every host behind a link of 100 Mbit/s both ways: when the last
+//! has it.
 //!
 //! The least that is possible is the file's size over the seeder's rate: every byte has to leave it once.
 
@@ -62,7 +63,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
-/// What everybody's round needs.
+/// The setting of every round.
 struct Stage<'a> {
     folder: &'a Path,
     file: &'a Path,

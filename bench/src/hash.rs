@@ -1,4 +1,5 @@
-//! How fast `share` hashes, beside what SHA-256 on all cores allows: every byte goes into two digests, its chunk's and the file's.
+//! The speed at which `share` hashes, beside the speed of SHA-256 on all cores. Every byte goes into two digests: its
+//! chunk's and the file's.
 
 use std::hint::black_box;
 use std::io;

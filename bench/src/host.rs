@@ -1,4 +1,4 @@
-//! Where the processes of a scenario run: on this machine's loopback, or on hosts that are network namespaces.
+//! The places where a scenario's processes run: this machine's loopback, or network namespaces as hosts.
 //!
 //! `ip netns exec` replaces itself with the program, so a child's process id and usage are the program's own.
 
@@ -6,13 +6,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::process::{Command, Stdio};
 
-/// What every namespace of ours is called, with a dash and a word behind it. Whatever is called so is ours to delete.
+/// The prefix of our namespaces' names, followed by a dash and a word. The bench deletes every namespace with this
+/// prefix.
 const PREFIX: &str = "pnbench";
 /// The namespace that holds nothing but the bridge.
 const SWITCH: &str = "pnbench-switch";
-/// How far a link may run ahead of its rate; a segment that the kernel has not cut up yet has to fit.
+/// The bytes by which a link may run ahead of its rate. A segment that the kernel has not split yet must fit.
 const BURST: &str = "128kb";
-/// How long a full queue in front of a limited link is.
+/// The length of a full queue in front of a limited link.
 const QUEUE: &str = "50ms";
 
 /// One host: its programs, and the address others reach them at.
@@ -23,12 +24,12 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// This machine's loopback.
+    /// Returns this machine's loopback.
     pub(crate) fn here() -> Self {
         Self { namespace: None, address: "127.0.0.1".to_owned() }
     }
 
-    /// Its IPv4 address.
+    /// Returns the host's IPv4 address.
     pub(crate) fn address(&self) -> &str {
         &self.address
     }
@@ -53,8 +54,8 @@ pub(crate) struct Lan {
 }
 
 impl Lan {
-    /// As many hosts as there are rates; a rate is tc's word, like `100mbit`, and holds both ways. Without one the link is as
-    /// fast as the machine.
+    /// As many hosts as there are rates; a rate is tc's word, like `100mbit`, and holds both ways. Without one the link
+    /// is as fast as the machine.
     pub(crate) fn start(rates: &[Option<&str>]) -> io::Result<Self> {
         clean_up();
         let mut lan = Self { hosts: Vec::new() };
@@ -95,7 +96,8 @@ impl Drop for Lan {
     }
 }
 
-/// Hosts that share one loopback without limits: for programs that drop peers on 127.x and peers that have their own address.
+/// Hosts that share one loopback without limits: for programs that drop peers on 127.x and peers that have their own
+/// address.
 pub(crate) struct OneLoopback {
     hosts: Vec<Host>,
 }
@@ -117,7 +119,7 @@ impl OneLoopback {
         Some(Self { hosts: (0..hosts).map(host).collect() })
     }
 
-    /// As many as were asked for.
+    /// Returns as many addresses as requested.
     pub(crate) fn hosts(&self) -> &[Host] {
         &self.hosts
     }

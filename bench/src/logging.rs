@@ -1,4 +1,4 @@
-//! What logs cost: the same lookups at trackers that log nothing, what they do by default, and every answer.
+//! The cost of logs: the same lookups at trackers that log nothing, the default, and every reply.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use crate::tracker::{Target, made, must_have_wrk, plan_lookup};
 use crate::{Options, parts};
 
 const CONNECTIONS: usize = 64;
-/// What each tracker is started with; the default says nothing.
+/// The options of each tracker. The default logs no requests.
 const TRACKERS: [(&str, &[&str]); 3] = [
     ("no logs", &["--log-level", "error", "--access-log", "off"]),
     ("the default", &[]),

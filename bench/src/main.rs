@@ -1,7 +1,7 @@
 //! PeerNet's benchmarks: `cargo run --release -p peernet-bench -- transfer|tracker [options]`.
 //!
-//! Every number is from one run on one machine, rivals interleaved; raw records go to bench/runs/. Build the programs first:
-//! `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
+//! Every number is from one run on one machine, rivals interleaved; raw records go to bench/runs/. Build the programs
+//! first: `cargo build --release -p peernet -p peernet-tracker -p peernet-bench`.
 
 mod abuse;
 mod collection;
@@ -45,7 +45,7 @@ scenarios:
 needs: nginx and curl, python3 with the package libtorrent, aria2, transmission-cli, rqbit, ip and tc (for network namespaces), wrk
        (bench/rivals/install.sh installs them); what is missing is left out and said";
 
-/// What was typed.
+/// The options as they were typed.
 pub(crate) struct Options {
     pub(crate) rounds: usize,
     pub(crate) mib: Option<u64>,
@@ -63,15 +63,15 @@ impl Options {
         std::iter::once(Round::WarmUp).chain((0..self.rounds.max(at_least)).map(Round::Number))
     }
 
-    /// Whether this one takes part.
+    /// Returns whether this participant takes part.
     pub(crate) fn wants(&self, who: &str) -> bool {
         self.only.as_ref().is_none_or(|part| who.contains(part.as_str()))
     }
 }
 
 fn main() -> ExitCode {
-    // Schedulers that group by session would give strangers' jobs as much as everything measured together; where there is no
-    // such grouping, or no right to change it, nothing is lost.
+    // Schedulers that group by session would give strangers' jobs as much as everything measured together; where there
+    // is no such grouping, or no right to change it, nothing is lost.
     let _not_here = std::fs::write("/proc/self/autogroup", "-15");
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();

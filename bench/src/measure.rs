@@ -1,4 +1,4 @@
-//! What a run of a process cost: wall clock, user and system time, peak memory.
+//! The cost of a run of a process: wall clock, user and system time, peak memory.
 //!
 //! Linux counts what the parent had in memory at the spawn into its child's peak; so scenarios keep no files in memory.
 #![allow(unsafe_code)]
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Whoever runs longer is stuck.
+/// The time after which a run counts as stuck.
 const LIMIT: Duration = Duration::from_secs(1_200);
 
 /// The cost of one finished process, or of a running one between two looks.
@@ -32,7 +32,7 @@ impl Cost {
         json!({"wall_s": self.wall.as_secs_f64(), "cpu_s": self.cpu.as_secs_f64(), "peak_rss_mib": self.peak_rss_kib as f64 / 1024.0})
     }
 
-    /// Of a process that goes on, which needed this long for what was asked of it.
+    /// Measures a process that continues to run, and that took `wall` for its work.
     pub(crate) fn of_running(pid: u32, wall: Duration) -> io::Result<Self> {
         Ok(Self { wall, cpu: cpu_so_far(pid)?, peak_rss_kib: peak_rss_kib(pid)? })
     }
@@ -47,8 +47,8 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Cost> {
     Ok(cost)
 }
 
-/// Runs a command to its end, which is made to come after [`LIMIT`]; also gives the wait status, which is the signal's number
-/// where one ended it.
+/// Runs a command to its end, which is made to come after [`LIMIT`]; also gives the wait status, which is the signal's
+/// number where one ended it.
 pub(crate) fn run_to_any_end(command: &mut Command) -> io::Result<(i32, Cost)> {
     let began = Instant::now();
     let mut child = command.spawn()?;

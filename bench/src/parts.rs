@@ -1,4 +1,5 @@
-//! PeerNet's own processes for a scenario: a tracker with the embedded store, accounts in homes of their own, and sharers.
+//! PeerNet's own processes for a scenario: a tracker with the embedded store, accounts in homes of their own, and
+//! sharers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +15,10 @@ use crate::host::Host;
 /// All clients of a scenario are at one address, unless it says otherwise.
 const PER_ADDRESS: &str = "--connections-per-address-max";
 const START: Duration = Duration::from_secs(30);
-/// How long hashing what is shared may take.
+/// The time limit for hashing the shared data.
 const HASHING: Duration = Duration::from_secs(600);
 
-/// Where the programs are: beside this one.
+/// Returns the path of a program, which is beside this one.
 pub(crate) fn program(name: &str) -> io::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if path.exists() {
@@ -128,8 +129,8 @@ impl Peer {
 /// A running `share`.
 pub(crate) struct Sharer {
     pub(crate) process: Process,
-    /// Where it listens.
+    /// The address of its listener.
     pub(crate) listen: SocketAddr,
-    /// The link of what it shares, when that is one file or one folder.
+    /// Returns the link of its share, if that is one file or one folder.
     pub(crate) link: String,
 }

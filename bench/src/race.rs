@@ -13,7 +13,7 @@ use crate::measure::{self, Cost};
 /// Longer than anything that makes progress takes.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// One who takes part.
+/// A participant of a race.
 pub(crate) enum Runner {
     /// Done when it exits.
     UntilExit(Command),
@@ -21,7 +21,7 @@ pub(crate) enum Runner {
     UntilLine(Command, &'static str),
 }
 
-/// What a race came to.
+/// The results of a race.
 pub(crate) struct Outcome {
     each: Vec<Cost>,
 }
@@ -64,8 +64,8 @@ fn run(runner: Runner, began: Instant) -> io::Result<Finished> {
 }
 
 impl Outcome {
-    /// The record: when each, the first and the last was done, that beside the time `ideal_s`, and CPU of all of them and of a
-    /// source that needed this much.
+    /// The record: when each, the first and the last was done, that beside the time `ideal_s`, and CPU of all of them
+    /// and of a source that needed this much.
     pub(crate) fn json(&self, source_cpu: Duration, source_rss_kib: u64, ideal_s: f64) -> Value {
         let mut walls: Vec<f64> = self.each.iter().map(|cost| cost.wall.as_secs_f64()).collect();
         walls.sort_by(f64::total_cmp);

@@ -13,12 +13,12 @@ pub(crate) struct Report {
     rows: Vec<(String, BTreeMap<String, f64>)>,
 }
 
-/// Which pass over everybody a measurement belongs to.
+/// The pass over all participants to which a measurement belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Round {
     /// Fills caches and wakes clocks; it does not count.
     WarmUp,
-    /// Counts.
+    /// A number of things, without a unit.
     Number(usize),
 }
 
@@ -44,7 +44,8 @@ impl Report {
         Ok(report)
     }
 
-    /// One measurement: who, which round, what. A warm-up is kept in the raw record and out of the medians.
+    /// Records one measurement: the participant, the round, the numbers. A warm-up is kept in the raw record and out of
+    /// the medians.
     pub(crate) fn add(&mut self, who: &str, round: impl Into<Round>, record: Value) -> io::Result<()> {
         let round = round.into();
         let numbers =
@@ -62,7 +63,8 @@ impl Report {
         self.line(&line)
     }
 
-    /// The same of somebody whose failure shall not cost the others their run. False when it failed, which is said and noted down.
+    /// Records a measurement that may have failed, so that the other participants continue. Prints and records the
+    /// failure, and returns false.
     pub(crate) fn attempt(&mut self, who: &str, round: Round, record: io::Result<Value>) -> io::Result<bool> {
         match record {
             Ok(record) => self.add(who, round, record).map(|()| true),
@@ -74,7 +76,7 @@ impl Report {
         }
     }
 
-    /// Prints the medians of every number, a row for each who.
+    /// Prints the medians of every number, a row for each participant.
     pub(crate) fn summary(&self, columns: &[&str]) {
         print!("\n{:<30}", "median");
         columns.iter().for_each(|column| print!("{column:>16}"));
@@ -90,7 +92,7 @@ impl Report {
         }
     }
 
-    /// The median of one number of one who.
+    /// Returns the median of one number of one participant.
     pub(crate) fn median(&self, who: &str, column: &str) -> Option<f64> {
         let mut values: Vec<f64> =
             self.rows.iter().filter(|(w, _)| w == who).filter_map(|(_, n)| n.get(column).copied()).collect();

@@ -18,12 +18,12 @@ pub(crate) fn both_sides(fetch: Cost, source_cpu: Duration, source_rss_kib: u64)
         "source_rss_mib": source_rss_kib as f64 / 1024.0})
 }
 
-/// A program of ours that drives or stands in for somebody else's: bench/rivals/NAME.
+/// Returns a program of ours that drives or replaces a rival: bench/rivals/NAME.
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals").join(name)
 }
 
-/// Whether a program is on the path.
+/// Returns whether a program is on the path.
 pub(crate) fn has(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))

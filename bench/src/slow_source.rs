@@ -1,7 +1,9 @@
-//! What one bad source costs a download that three good ones serve: one a hundred times slower, and one that accepts and never answers.
+//! The cost of one bad source in a download with three good ones: one a hundred times slower, and one that accepts and
+//! never replies.
 //!
-//! Every source is a sharer of its own behind a relay of the bench's, which is its line. Each case has a file of its own, which
-//! the three good sources share and only that case's bad one beside them; so nobody comes or goes between measurements.
+//! Every source is a sharer of its own behind a relay of the bench's, which is its line. Each case has a file of its
+//! own, which the three good sources share and only that case's bad one beside them; so no source comes or goes between
+//! measurements.
 
 use std::io;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use crate::report::{Report, shown};
 use crate::{Options, measure};
 
 const GOOD: usize = 3;
-/// Of a good source's line: small enough for the machine not to be what is measured.
+/// The rate of a good source's link, low enough that the machine is not the bottleneck.
 const BYTES_PER_SECOND: u64 = 20_000_000;
 /// The slow one has 1 % of that.
 const SLOWER: u64 = 100;

@@ -1,7 +1,7 @@
-//! What the tracker's index costs: bytes a lease, and whether a lookup's price grows with what the index holds.
+//! The cost of the tracker's index: bytes for each lease, and whether a lookup costs more in a larger index.
 //!
-//! The tracker runs in this process, so that a million leases can be put into its index without a million requests; lookups come over
-//! HTTP.
+//! The tracker runs in this process, so that a million leases can be put into its index without a million requests;
+//! lookups come over HTTP.
 
 use std::io;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::Options;
 use crate::report::Report;
 use crate::tracker::{Load, must_have_wrk};
 
-/// How many leases the index is filled with, and how many files each account of them has.
+/// The number of leases in the index; each account has some of the files.
 const LEASES: u64 = 1_000_000;
 /// Holders of the files whose lookups are compared.
 const HOLDERS: [u64; 3] = [10, 1_000, 100_000];

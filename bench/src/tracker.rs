@@ -1,5 +1,5 @@
-//! Lookups and announces a second, with their tail, at several numbers of keep-alive connections; nginx answers a constant
-//! beside it, as the measure of what the machine and the load generator allow.
+//! Lookups and announces a second, with their tail, at several numbers of keep-alive connections; nginx answers a
+//! constant beside it, as the measure of what the machine and the load generator allow.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,7 @@ use crate::rivals::nginx::Nginx;
 use crate::rivals::trackers::BtTracker;
 use crate::{Options, measure, parts};
 
-/// How many sources the looked-up file has.
+/// The number of sources of the file that is looked up.
 const SOURCES: usize = 12;
 
 /// The scenario `tracker`.
@@ -66,7 +66,7 @@ pub(crate) fn made(folder: &Path, name: &str) -> io::Result<std::path::PathBuf> 
     Ok(path)
 }
 
-/// Something that answers requests.
+/// A server and a request that it answers.
 pub(crate) struct Target {
     what: String,
     url: String,
@@ -103,7 +103,7 @@ impl Target {
     }
 }
 
-/// What is asked of one of our trackers.
+/// Returns the requests that are measured at one of our trackers.
 fn targets(store: &str, tracker: &parts::Tracker, folder: &Path) -> io::Result<Vec<Target>> {
     let pid = Some(tracker.process.id());
     let (token, plan, renewal) = prepare(&tracker.url, folder)?;
@@ -129,10 +129,11 @@ pub(crate) fn plan_lookup(what: &str, tracker: &parts::Tracker, folder: &Path) -
     Ok(Target { token, ..Target::plain(what, url, Some(tracker.process.id())) })
 }
 
-/// How many files and accounts the durable announces are about.
+/// The number of files, and of accounts, in the durable announces.
 const ANNOUNCED: usize = 64;
 
-/// A script for wrk: announces by many accounts of many files, each of another bitmap than before, so that each must be kept.
+/// A script for wrk: announces by many accounts of many files, each of another bitmap than before, so that each must be
+/// kept.
 fn durable_announces(url: &str, path: &Path) -> io::Result<std::path::PathBuf> {
     let hashes: Vec<u8> = [9u8; 32].repeat(64);
     let (mut tokens, mut files) = (Vec::new(), Vec::new());
@@ -204,7 +205,7 @@ fn ratios(report: &Report, options: &Options) {
     }
 }
 
-/// What a version 1 sharer of a 1 GiB file does: 1,024 announces, one after the other, on one connection.
+/// Measures a version 1 sharer of a 1 GiB file: 1,024 announces, one after the other, on one connection.
 fn sequential_announces(url: &str, report: &mut Report) -> io::Result<()> {
     let mut sharer = V1Tracker::new(url);
     sharer.register("127.0.0.1:9", "bench-password").map_err(|answer| io::Error::other(format!("{answer:?}")))?;
@@ -219,7 +220,7 @@ fn sequential_announces(url: &str, report: &mut Report) -> io::Result<()> {
     report.add("v1 announces, 1 sequential", 0, json!({"requests_per_s": rate}))
 }
 
-/// How many of the old figures' files there are: chunks and peers of each.
+/// The files of version 1's measurements: chunks and peers of each.
 const V1_FILES: [(usize, usize); 6] = [(1, 1), (64, 1), (1_024, 1), (1, 8), (64, 8), (1_024, 8)];
 
 /// Files that version 1 peers announced, and the path of their lookup.
@@ -327,7 +328,7 @@ impl Load<'_> {
     }
 }
 
-/// Reads wrk's report; what is absent is 0 errors or null.
+/// Reads wrk's report; an absent figure is 0 errors or null.
 fn read_wrk(text: &str) -> Value {
     let after = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
     let errors = text

@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> io::Result<()> {
     fs::create_dir_all(&files)?;
     let file = files.join(FILE);
     let hash = fixture::write_file(&file, options.mib.unwrap_or(1_024) << 20, 1)?;
-    // The file's own dirty pages must not be written back while somebody is measured.
+    // The file's own dirty pages must not be written back during a measurement.
     fs::File::open(&file)?.sync_all()?;
     let mut report = Report::start("transfer", &options.note)?;
     let ours = Ours::start(folder.path(), &file, &[], &mut report)?;

@@ -1,7 +1,8 @@
-//! What no program can leave out when it moves a file and proves that it is the right one: each part alone, by the plainest code.
+//! The work that no program can omit when it moves and verifies a file: each part alone, with the plainest code.
 //!
-//! The bytes have to pass a socket, be hashed twice (their chunk's digest and the whole file's) and be written. Measured one by
-//! one in the run whose other figures they stand beside, they say how fast a perfect program would be on the cores there are.
+//! The bytes have to pass a socket, be hashed twice (their chunk's digest and the whole file's) and be written.
+//! Measured one by one in the run whose other figures they stand beside, they say how fast a perfect program would be
+//! on the cores there are.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -22,7 +23,7 @@ const SHA256: &str = "part: SHA-256, one core";
 const WRITE: &str = "part: write";
 const WRITE_AND_SYNC: &str = "part: write and sync";
 
-/// Measures every part once with the bytes of `file`; what is written goes to `scratch` and is taken away.
+/// Measures every part once with the bytes of `file`; written files go to `scratch` and are removed.
 pub(crate) fn measure_all(report: &mut Report, round: Round, file: &Path, scratch: &Path) -> io::Result<()> {
     report.add(TCP, round, part(|| tcp_copy(file))?)?;
     report.add(SHA256, round, part(|| fixture::sha256_file(file).map(drop))?)?;
@@ -49,7 +50,8 @@ fn tcp_copy(file: &Path) -> io::Result<()> {
     thread::scope(|scope| {
         let sending = scope.spawn(move || {
             let (mut from, mut to) = (File::open(file)?, TcpStream::connect(address)?);
-            // With a buffer, so that it is no splice: what is sent is in memory, as it is where it was encrypted or framed.
+            // With a buffer, so that it is no splice: what is sent is in memory, as it is where it was encrypted or
+            // framed.
             copy_blocks(&mut from, &mut to)
         });
         let (mut from, _) = listener.accept()?;
@@ -74,7 +76,7 @@ fn copy_blocks(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
     }
 }
 
-/// How long the parts' medians say a perfect program takes: no less than the longest part that has to go in order, nor than all
+/// Returns the time of a perfect program by the parts' medians: at least the longest sequential part, and at least
 /// the work spread over all cores.
 pub(crate) fn allowed(report: &Report, synced: bool) -> Option<Duration> {
     let write = if synced { WRITE_AND_SYNC } else { WRITE };

@@ -1,4 +1,5 @@
-//! Bodies for the engine's parsers: names of things, links, file names, bitmaps, manifests, listings and resume journals.
+//! Bodies for the engine's parsers: names of things, links, file names, bitmaps, manifests, listings and resume
+//! journals.
 
 mod collection;
 mod journal;
@@ -12,7 +13,7 @@ pub use text::{ids, link, names};
 
 use crate::Body;
 
-/// Of this file's folder.
+/// The bodies of this file's folder.
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "collection", run: collection, examples: collection::examples },
     Body { name: "journal", run: journal, examples: journal::examples },

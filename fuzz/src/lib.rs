@@ -1,8 +1,8 @@
-//! One fuzz body for each parser of what a stranger, a disk or an operator may hand us.
+//! One fuzz body for each parser of input from a stranger, a disk or an operator.
 //!
-//! A body takes any bytes and asserts a property, not only that nothing panics: what was parsed prints and parses to the
-//! same, what was refused stays refused, what is damaged claims less. The tests run each body on seeded random inputs and on
-//! mutated examples; the targets under `fuzz_targets/` hand the same bodies to libFuzzer.
+//! A body takes any bytes and asserts a property, not only that nothing panics. Accepted input prints and parses to the
+//! same, refused input stays refused, and damaged input claims less. The tests run each body on seeded random inputs
+//! and on mutated examples; the targets under `fuzz_targets/` hand the same bodies to libFuzzer.
 
 mod engine;
 #[cfg(feature = "peer")]
@@ -34,7 +34,8 @@ pub fn bodies() -> Vec<Body> {
     all
 }
 
-/// The first `N` bytes, zeros where there are fewer, and what follows: how a body that wants numbers besides bytes gets them.
+/// The first `N` bytes, zeros where there are fewer, and what follows: how a body that wants numbers besides bytes gets
+/// them.
 fn take<const N: usize>(data: &[u8]) -> ([u8; N], &[u8]) {
     match data.split_first_chunk::<N>() {
         Some((head, rest)) => (*head, rest),

@@ -1,4 +1,5 @@
-//! Bodies for what reaches a peer: requests and replies of other peers, grants, addresses in listings, version 1's configuration.
+//! Bodies for what reaches a peer: requests and replies of other peers, grants, addresses in listings, version 1's
+//! configuration.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use protobuf::Message;
 
 use crate::{Body, take, texts};
 
-/// Of this file.
+/// The bodies of this file.
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "chunk_response", run: chunk_response, examples: chunk_examples },
     Body { name: "fetch_reply", run: fetch_reply, examples: fetch_examples },
@@ -32,7 +33,7 @@ pub(crate) const BODIES: &[Body] = &[
     Body { name: "version1_config", run: version1_config, examples: version1_examples },
 ];
 
-/// What `DownloadChunk` answers: our reader and protobuf's agree.
+/// Reads a reply to `DownloadChunk`: our reader and protobuf's agree.
 pub fn chunk_response(data: &[u8]) {
     let Ok(theirs) = ChunkResponse::parse_from_bytes(data) else { return };
     if let Ok(ours) = parse_chunk_response(data) {
@@ -65,7 +66,7 @@ pub fn fetch_reply(data: &[u8]) {
     }
 }
 
-/// Whether no field is longer than any file's would be.
+/// Returns whether no field is longer than any file's would be.
 fn is_within_bounds(reply: &FetchReply) -> bool {
     let bitmap_bytes_max = CHUNKS_MAX as usize / 8;
     let are_bitmaps = [&reply.bitmap, &reply.given].into_iter().all(|bitmap| bitmap.len() <= bitmap_bytes_max);
@@ -168,7 +169,7 @@ fn grant_examples() -> Vec<Vec<u8>> {
     texts(&[&keys_and_grant().1, key, account, &publisher])
 }
 
-/// Certificates as a tracker sends them: what is read is written again as the same.
+/// Reads certificates as a tracker sends them: accepted ones are written again as the same.
 pub fn certificates(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(read) = Bundle::parse(text) {

@@ -1,4 +1,5 @@
-//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates, its configuration file, its database's address and its log.
+//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates,
+//! its configuration file, its database's address and its log.
 
 mod bodies;
 mod config;
@@ -18,7 +19,7 @@ pub use text::{address, query, token};
 
 use crate::Body;
 
-/// Of this file's folder.
+/// The bodies of this file's folder.
 pub(crate) const BODIES: &[Body] = &[
     Body { name: "http_head", run: http_head, examples: head::examples },
     Body { name: "news", run: news, examples: news::examples },

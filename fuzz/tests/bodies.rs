@@ -1,4 +1,4 @@
-//! Every body on a few thousand inputs: noise, and mutations of what its parser takes. Same seed, same inputs.
+//! Every body on a few thousand inputs: noise, and mutations of input that its parser accepts. Same seed, same inputs.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the tracker's signed tokens say (RFC 7519 names where they exist).
+//! Claims of the tracker's signed tokens (RFC 7519 names where they exist).
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +22,7 @@ pub struct AccessClaims {
     /// The device that it was issued to, a UUID like `sub`; absent where there is none.
     #[serde(default, rename = "dev", skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// What it may be used for, words with spaces between them (RFC 8693 section 4.2); absent means everything.
+    /// The permitted uses, words with spaces between them (RFC 8693 section 4.2). Absent means everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
 }
@@ -34,8 +34,8 @@ pub const GRANT_TYP: &str = "peernet-grant+jwt";
 /// The `aud` of every grant: peers check it, trackers do not take it.
 pub const GRANT_AUDIENCE: &str = "peernet-peer";
 
-/// A grant: leave for one account to fetch one file, EdDSA-signed by a tracker like access tokens, with the header's `typ` [`GRANT_TYP`].
-/// The peer that serves checks it offline against the trackers' key set.
+/// A grant: permission for one account to fetch one file, EdDSA-signed by a tracker like access tokens, with the
+/// header's `typ` [`GRANT_TYP`]. The peer that serves checks it offline against the trackers' key set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantClaims {
     /// Always [`ISSUER`].
@@ -48,7 +48,7 @@ pub struct GrantClaims {
     pub iat: u64,
     /// Expires at, seconds since 1970-01-01 UTC.
     pub exp: u64,
-    /// Its own name: a random UUID.
+    /// The token's id: a random UUID.
     pub jti: String,
     /// The file's hash in lower-case hex; of a collection the listing's.
     pub file: String,

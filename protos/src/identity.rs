@@ -1,10 +1,10 @@
-//! Names that certificates of a swarm's own authority carry. The authority vouches for a role and an account, never for a host: a
-//! peer is who it is at whatever address it is reached.
+//! Names that certificates of a swarm's own authority carry. The authority vouches for a role and an account, never for
+//! a host: a peer keeps its identity at every address.
 
 /// The DNS name in the certificate of every tracker of a swarm.
 pub const TRACKER_NAME: &str = "tracker.peernet";
 
-/// What follows a peer id in the DNS name of that peer's certificate.
+/// The suffix of a peer id in the DNS name of that peer's certificate.
 const PEER_SUFFIX: &str = ".peer.peernet";
 
 /// The longest certificate signing request, in bytes of PEM; one of a P-256 key has about 400.
@@ -20,7 +20,7 @@ pub fn peer_of_name(name: &str) -> Option<&str> {
     name.strip_suffix(PEER_SUFFIX)
 }
 
-/// What precedes a device id in the URI of that device's certificate (RFC 9562 section 4).
+/// The prefix of a device id in the URI of that device's certificate (RFC 9562 section 4).
 const DEVICE_PREFIX: &str = "urn:uuid:";
 
 /// The URI in the certificate of a device, beside the DNS name of its account. `device_id` is a UUID like a peer id.

@@ -1,4 +1,4 @@
-//! Everything two PeerNet processes must agree on: REST bodies, token claims and limits. The gRPC messages are behind the
+//! The contract between two PeerNet processes: REST bodies, token claims and limits. The gRPC messages are behind the
 //! feature `grpc`, and signing and checking tokens behind the feature `tokens`.
 //!
 //! Wire types are dumb: strings and numbers as they travel. The crates that use them convert once, in their `wire.rs`,

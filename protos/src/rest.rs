@@ -1,8 +1,8 @@
 //! Bodies of the tracker's REST calls, `/api/v1`. docs/API.md describes them; `WIRE` marks version 1's, whose meaning
 //! and shape never change.
 //!
-//! Hashes are lower-case hex, peer ids hyphenated lower-case UUIDs, bitmaps base64 (RFC 4648 section 4, padded) with bit 7 of
-//! byte 0 for chunk 0, times seconds since 1970-01-01 UTC.
+//! Hashes are lower-case hex, peer ids hyphenated lower-case UUIDs, bitmaps base64 (RFC 4648 section 4, padded) with
+//! bit 7 of byte 0 for chunk 0, times seconds since 1970-01-01 UTC.
 
 mod integer;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 /// The body of every error: a sentence for people and a stable word for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// What went wrong and what to do, for people.
+    /// The failure and the remedy, for people.
     pub error: String,
     /// A stable word, for programs.
     #[serde(default)]
@@ -43,7 +43,7 @@ pub struct RegisterRequest {
     /// A PKCS #10 request (RFC 2986, PEM) of this device's P-256 key, for a certificate beside the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub csr: Option<String>,
-    /// Who logs in for longer: the answer then has a refresh token, and its access token is short-lived.
+    /// The device that logs in. The reply then has a refresh token, and its access token is short-lived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<DeviceRequest>,
 }
@@ -51,9 +51,9 @@ pub struct RegisterRequest {
 /// A device as it introduces itself when it logs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRequest {
-    /// What people know it by, 1 to 64 bytes without control characters.
+    /// The name that people give the device, 1 to 64 bytes without control characters.
     pub label: String,
-    /// What its tokens may be used for: [`crate::claims::SCOPE_READ`] and so on; none means everything.
+    /// The permitted uses of its tokens: [`crate::claims::SCOPE_READ`] and so on; none means everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scopes: Vec<String>,
 }
@@ -87,13 +87,13 @@ pub struct TokenReply {
     /// When `token` stops working.
     #[serde(default)]
     pub expires_at: u64,
-    /// Where a `csr` was sent.
+    /// The certificate, in reply to a `csr`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateBody>,
     /// The device's id, where one logged in or its token was renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_id: Option<String>,
-    /// What the device gets its next access token with, once; opaque. It takes the place of the one before.
+    /// The device's next refresh token, opaque and shown once. It replaces the previous one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
     /// When `refresh_token` stops working unless it is renewed before.
@@ -128,7 +128,7 @@ impl fmt::Debug for TokenRefreshRequest {
     }
 }
 
-/// `GET /api/v1/devices` (Bearer): who is logged in to the account, the newest first.
+/// `GET /api/v1/devices` (Bearer): the account's devices, the newest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicesReply {
     /// At most 100.
@@ -142,7 +142,7 @@ pub struct DeviceBody {
     pub device_id: String,
     /// As it introduced itself.
     pub label: String,
-    /// What its tokens may be used for.
+    /// The permitted uses of the device's tokens.
     pub scopes: Vec<String>,
     /// When it logged in.
     pub created_at: u64,
@@ -159,7 +159,7 @@ pub struct CertificateRequest {
     pub csr: String,
 }
 
-/// A short-lived certificate that names its account, and whom to trust.
+/// A short-lived certificate that names its account, and the authorities to trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateBody {
     /// PEM. Its DNS name is [`crate::identity::peer_name`] of the account.
@@ -170,7 +170,7 @@ pub struct CertificateBody {
     pub expires_at: u64,
 }
 
-/// `GET /api/v1/authority`: whom members trust.
+/// `GET /api/v1/authority`: the authorities that members trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuthorityReply {
     /// SHA-256 of the signing certificate (DER), lower-case hex.
@@ -218,9 +218,9 @@ pub struct MeReply {
     pub token_balance: i64,
     /// The same in milli-tokens, exactly.
     pub token_balance_mt: i64,
-    /// What open tickets hold, in milli-tokens.
+    /// The tokens in open tickets, in milli-tokens.
     pub escrow_mt: i64,
-    /// How many files it announces at the moment.
+    /// The number of files that the account announces at present.
     pub files_shared: u64,
     /// When the account was made.
     pub created_at: u64,
@@ -263,7 +263,7 @@ pub struct LookupV1Reply {
 pub struct LookupV1Chunk {
     /// SHA-256 of the chunk.
     pub chunk_hash: String,
-    /// Who holds it, best first, equals rotated per request.
+    /// The holders, best first; equal ones rotate with each request.
     pub peers: Vec<LookupV1Peer>,
 }
 
@@ -272,7 +272,7 @@ pub struct LookupV1Chunk {
 pub struct LookupV1Peer {
     /// The holder's account.
     pub id: String,
-    /// `host:port`.
+    /// The address, `host:port`.
     pub address: String,
     /// A number, never a string.
     pub reputation_score: f64,
@@ -286,11 +286,11 @@ pub const FAILED_UPLOAD: &str = "FAILED_UPLOAD";
 /// `POST /api/v1/peers/feedback` (WIRE, Bearer).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedbackRequest {
-    /// Whom it is about.
+    /// The account that the event is about.
     pub target_peer_id: String,
-    /// Which file.
+    /// The file of the chunk.
     pub file_hash: String,
-    /// Which chunk, from 0.
+    /// The index of the chunk, from 0.
     #[serde(deserialize_with = "integer::whole")]
     pub chunk_index: i64,
     /// [`SUCCESS_UPLOAD`] or [`FAILED_UPLOAD`].
@@ -307,9 +307,9 @@ pub struct FeedbackBatchRequest {
 /// One entry of a batch: the same event for several chunks of one (target, file).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedbackEntry {
-    /// Whom it is about.
+    /// The account that the event is about.
     pub target_peer_id: String,
-    /// Which file.
+    /// The file of the chunks.
     pub file_hash: String,
     /// The chunks as half-open runs `[first, count]`, at most 1,024 runs.
     #[serde(deserialize_with = "integer::pairs")]
@@ -323,7 +323,7 @@ pub struct FeedbackEntry {
 pub struct FeedbackBatchReply {
     /// Always `feedback received`.
     pub status: String,
-    /// How many chunk events were well-formed and handed to the reputation thread.
+    /// The number of chunk events that were well-formed and handed to the reputation thread.
     pub received: u64,
 }
 
@@ -334,7 +334,7 @@ pub struct ManifestBody {
     pub file_hash: String,
     /// A suggestion for the file's name.
     pub file_name: String,
-    /// Bytes.
+    /// The size in bytes.
     #[serde(deserialize_with = "integer::whole")]
     pub size: u64,
     /// Bytes; a power of two from 1 MiB to 16 MiB.
@@ -359,16 +359,16 @@ pub struct ManifestReplyBody {
 pub struct SignatureRequest {
     /// An Ed25519 key, 32 bytes in base64url (RFC 4648 section 5) without padding.
     pub key: String,
-    /// Its signature (RFC 8032) of the account's publication of the manifest, 64 bytes in the same form.
+    /// The key's signature (RFC 8032) of the account's publication of the manifest, 64 bytes in the same form.
     pub signature: String,
 }
 
-/// `GET /api/v1/manifests/{manifest_id}/signatures?account=…` (Bearer): who says that he publishes a manifest.
+/// `GET /api/v1/manifests/{manifest_id}/signatures?account=…` (Bearer): the accounts that signed a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignaturesReply {
     /// The oldest first, at most 10.
     pub signatures: Vec<SignatureBody>,
-    /// How many there are of what was asked for; no more than 1,000 are counted.
+    /// The number of matching signatures; counting ends at 1,000.
     pub total: u64,
 }
 
@@ -385,14 +385,14 @@ pub struct SignatureBody {
     pub signed_at: u64,
 }
 
-/// This version's calls over mutual TLS.
+/// The transport of version 2's calls over mutual TLS.
 pub const GRPC_TLS: &str = "grpc-tls";
-/// This version's calls in plaintext.
+/// The transport of version 2's calls in plaintext.
 pub const GRPC: &str = "grpc";
 /// Version 1's call, in plaintext.
 pub const GRPC_V1: &str = "grpc-v1";
 
-/// What of a file an announcer holds.
+/// The chunks of a file that an announcer holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Have {
@@ -405,16 +405,17 @@ pub enum Have {
 /// `POST /api/v1/swarm/announce` (Bearer): the whole truth about each named file; idempotent; leased.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmAnnounceRequest {
-    /// Where this peer's gRPC server listens, `host:port`; the host may be `0.0.0.0` or `[::]`, for which the
+    /// The address of this peer's gRPC server, `host:port`. The host may be `0.0.0.0` or `[::]`, for which the
     /// tracker puts the address it sees.
     pub address: String,
-    /// How `address` is spoken to: [`GRPC_TLS`], or [`GRPC`], which is meant where it is absent.
+    /// The transport at `address`: [`GRPC_TLS`], or [`GRPC`], which is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
-    /// Where this peer answers without TLS as well, for version 1 clients and for who allows plaintext; like `address`.
+    /// The address of this peer's plaintext server, for version 1 clients and callers that allow plaintext; like
+    /// `address`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plaintext_address: Option<String>,
-    /// A label; sources with the asker's label come first among equals.
+    /// A label; sources with the caller's label come first among equals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub site: Option<String>,
     /// At most 1,000.
@@ -426,9 +427,9 @@ pub struct SwarmAnnounceRequest {
 pub struct SwarmFile {
     /// SHA-256 of the file.
     pub file_hash: String,
-    /// Which manifest.
+    /// The id of the manifest.
     pub manifest_id: String,
-    /// What this peer holds of it.
+    /// The chunks of the manifest that this peer holds.
     pub have: Have,
 }
 
@@ -437,7 +438,7 @@ pub struct SwarmFile {
 pub struct SwarmAnnounceReply {
     /// Always `announced`.
     pub status: String,
-    /// How long the leases live.
+    /// The life of the leases.
     pub lease_seconds: u64,
     /// When to announce again; jittered by the tracker.
     pub renew_in_seconds: u64,
@@ -446,7 +447,7 @@ pub struct SwarmAnnounceReply {
     /// Files that must not be shared any more, by the announcer at least; nothing was recorded for these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withdrawn: Vec<String>,
-    /// Announced files that are not public: to be served only to who shows a grant.
+    /// Announced files that are not public. Peers serve them only to callers that present a grant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restricted: Vec<String>,
 }
@@ -454,37 +455,38 @@ pub struct SwarmAnnounceReply {
 /// `POST /api/v1/swarm/leave` (Bearer): ends leases at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmLeaveRequest {
-    /// Which files; absent means all of this account's.
+    /// The files to end; absent means all of this account's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<Vec<String>>,
 }
 
-/// The answer to leave.
+/// The reply to `POST /api/v1/swarm/leave`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SwarmLeaveReply {
     /// Always `left`.
     pub status: String,
-    /// How many leases ended.
+    /// The number of leases that ended.
     pub left: u64,
 }
 
-/// `GET /api/v1/files/{file_hash}` (Bearer): the plan. 404 `unknown_file` when nobody ever announced it.
+/// `GET /api/v1/files/{file_hash}` (Bearer): the plan. 404 `unknown_file` if no account ever announced it.
 ///
-/// With the `ETag` of an earlier plan as `If-None-Match` the answer is 304 while nothing has changed; with `delta=1` beside
-/// it may tell only what has, and then names that plan as `base`.
+/// With the `ETag` of an earlier plan as `If-None-Match` the answer is 304 while nothing has changed; with `delta=1`
+/// beside it may tell only what has, and then names that plan as `base`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PlanReply {
     /// SHA-256 of the file.
     pub file_hash: String,
     /// The name its announcers suggest.
     pub file_name: String,
-    /// Who may have the file: [`ACCESS_PUBLIC`], [`ACCESS_SHARED`] or [`ACCESS_PRIVATE`]; empty from trackers that know no other than public.
+    /// The file's visibility: [`ACCESS_PUBLIC`], [`ACCESS_SHARED`] or [`ACCESS_PRIVATE`]. Trackers that know only
+    /// public send it empty.
     #[serde(default)]
     pub access: String,
     /// The `ETag` of the plan that this one only tells the changes of; absent where it is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// Of a delta: who was named before and holds nothing any more.
+    /// In a delta, the sources of earlier plans that hold nothing any more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
     /// Distinct manifests, the one with most live holders first. A file shared only by version 1 peers has none:
@@ -498,18 +500,18 @@ pub struct PlanReply {
     pub ask_again_seconds: u64,
 }
 
-/// One manifest of a plan and who serves it.
+/// One manifest of a plan, with its sources.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanManifest {
     /// Fetch it with `GET /api/v1/manifests/{manifest_id}`.
     pub manifest_id: String,
-    /// Bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Bytes.
+    /// The chunk size in bytes.
     pub chunk_size: u32,
     /// At most 10 together with `kept`, best first.
     pub sources: Vec<PlanSource>,
-    /// Of a delta: who is named again and has not changed since `base`.
+    /// In a delta, the sources that are named again and have not changed since `base`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
 }
@@ -525,16 +527,16 @@ pub struct PlanSource {
     pub transport: String,
     /// Rounded to 0.05.
     pub reputation_score: f64,
-    /// What it holds.
+    /// The chunks that the source holds.
     pub have: Have,
 }
 
 /// A ticket as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TicketBody {
-    /// Opaque.
+    /// The ticket's id, opaque.
     pub id: String,
-    /// How many milli-tokens it holds; 0 means free class.
+    /// The escrow in milli-tokens; 0 means free class.
     pub escrow_mt: i64,
     /// When it closes unless renewed by another lookup.
     pub expires_at: u64,
@@ -555,28 +557,28 @@ pub struct SearchReply {
 pub struct SearchFile {
     /// SHA-256 of the file.
     pub file_hash: String,
-    /// Its name.
+    /// The name of the file.
     pub file_name: String,
     /// Bytes; null for a file shared by version 1 peers only.
     pub size: Option<u64>,
     /// Null for a file shared by version 1 peers only.
     pub manifest_id: Option<String>,
-    /// How many peers hold a live lease.
+    /// The number of peers with a live lease.
     pub sources: u64,
     /// When it was first announced.
     pub created_at: u64,
 }
 
-/// Anyone in the swarm may have the file.
+/// The visibility of a file that every member of the swarm may have.
 pub const ACCESS_PUBLIC: &str = "public";
-/// Its owner, named accounts and members of named groups may.
+/// The visibility of a file for its owner, named accounts and members of named groups.
 pub const ACCESS_SHARED: &str = "shared";
 /// Only its owner may.
 pub const ACCESS_PRIVATE: &str = "private";
-/// Nobody may any more. Said, never asked for: `DELETE /api/v1/files/{file_hash}` does it.
+/// The visibility of a file that its owner withdrew with `DELETE /api/v1/files/{file_hash}`. No request sets it.
 pub const ACCESS_WITHDRAWN: &str = "withdrawn";
 
-/// `POST /api/v1/grants` (Bearer): leave to fetch a file, for the peers that serve it.
+/// `POST /api/v1/grants` (Bearer): requests a grant for a file, which the peers that serve it check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantRequest {
     /// SHA-256 of the file.
@@ -604,7 +606,7 @@ impl fmt::Debug for GrantReply {
     }
 }
 
-/// `PUT /api/v1/files/{file_hash}/access` (Bearer): who may have a file from now on.
+/// `PUT /api/v1/files/{file_hash}/access` (Bearer): sets a file's visibility.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileAccessRequest {
     /// [`ACCESS_PUBLIC`], [`ACCESS_SHARED`] or [`ACCESS_PRIVATE`].
@@ -617,7 +619,7 @@ pub struct FileAccessRequest {
     pub groups: Vec<String>,
 }
 
-/// `GET /api/v1/files/{file_hash}/access` (Bearer): who may have a file, told to its owner only.
+/// `GET /api/v1/files/{file_hash}/access` (Bearer): a file's visibility, for its owner only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileAccessReply {
     /// SHA-256 of the file.
@@ -658,8 +660,8 @@ pub struct GroupsReply {
 /// One group of a list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSummary {
-    /// Its name.
+    /// The group's name.
     pub name: String,
-    /// How many members it has.
+    /// The number of members.
     pub members: u64,
 }

@@ -1,4 +1,4 @@
-//! What strangers and a hostile member send, one attack at a time.
+//! The attacks of strangers and of a hostile member, one at a time.
 
 use std::collections::VecDeque;
 use std::io::{self, Write as _};
@@ -19,10 +19,10 @@ use serde_json::Value;
 const HELD: usize = 100;
 /// No attack waits longer for an answer.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// How HTTP/2 begins, with empty settings (RFC 9113, sections 3.4 and 6.5).
+/// The start of an HTTP/2 connection, with empty settings (RFC 9113, sections 3.4 and 6.5).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Who is attacked.
+/// The processes under attack.
 pub(super) struct Targets {
     pub(super) tracker: SocketAddr,
     pub(super) peer: SocketAddr,
@@ -103,7 +103,7 @@ impl<'a> Attacker<'a> {
         read_some(&mut stream)
     }
 
-    /// A whole handshake, and then what is not what should follow. Ends without a farewell.
+    /// Completes a handshake and then sends something other than the protocol. Ends without a farewell.
     fn secured_noise(&mut self, to: SocketAddr, as_member: bool) -> io::Result<()> {
         let mut stream = self.secured(to, as_member)?;
         stream.write_all(PREFACE)?;
@@ -158,7 +158,7 @@ fn over_http_2(mut config: ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// An attacker does not care whom it attacks.
+/// A client that does not check the server's certificate.
 #[derive(Debug)]
 struct Anybody;
 

@@ -1,7 +1,7 @@
 //! BitTorrent programs, each from a seeder of its own kind, over plain TCP without DHT, uTP and local discovery.
 //!
-//! A torrent tracker of ours (rivals/bt_tracker.py) tells everybody about everybody at once, and tells the bench when a seeder
-//! is ready; so nobody's time depends on how fast its peers are found.
+//! A torrent tracker of ours (rivals/bt_tracker.py) tells all peers about each other at once, and tells the bench when
+//! a seeder is ready. So no program's time depends on the discovery of its peers.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use super::{both_sides, has, script};
 use crate::host::Host;
 use crate::measure::{self, Cost};
 
-/// Where every program listens on its host.
+/// The port of every program, each on its own host.
 const PORT: u16 = 6_881;
 const TRACKER_PORT: u16 = 6_969;
-/// How long a seeder may check its file before it seeds.
+/// The time limit for a seeder's check of its file.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Which program.
+/// The programs that the bench knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Program {
     LibtorrentV1,
@@ -47,7 +47,7 @@ impl Program {
         }
     }
 
-    /// Those of `wanted` that are installed; the others are named.
+    /// Returns the installed programs of `wanted`, and prints the names of the others.
     pub(crate) fn installed(wanted: &[Self]) -> Vec<Self> {
         let importable = Command::new("python3").args(["-c", "import libtorrent"]).stderr(Stdio::null()).status();
         if !importable.is_ok_and(|status| status.success()) {
@@ -111,8 +111,8 @@ impl Program {
         }
     }
 
-    /// Goes on seeding when the file is complete, and says so in a line with the text that comes back; `None` for programs of
-    /// which no such line is known.
+    /// Goes on seeding when the file is complete, and says so in a line with the text that comes back; `None` for
+    /// programs of which no such line is known.
     pub(crate) fn fetch_and_stay(self, job: &Swarm, number: usize, folder: &Path) -> Option<(Command, &'static str)> {
         let host = &job.fetchers[number];
         match self {
@@ -169,7 +169,7 @@ impl Swarm {
         let tracker = until_line(Process::start(&mut serve)?, "READY")?;
         let folder = file.parent().unwrap_or(scratch);
         let seeding = Process::start(&mut program.seed(&torrent, seeder, folder, scratch)?)?;
-        // Nobody else runs yet.
+        // No other program runs yet.
         let tracker = until_line(tracker, " left=0")?;
         let (seeder, fetchers, scratch) = (seeder.clone(), fetchers.to_vec(), scratch.to_owned());
         Ok(Self { program, torrent, seeder, fetchers, scratch, seeding, _tracker: tracker })

@@ -15,7 +15,7 @@ use crate::measure;
 pub(crate) struct Nginx {
     child: Child,
     url: String,
-    /// The same over TLS, and whom to trust.
+    /// The same over TLS, with the certificate to trust.
     secured: (String, PathBuf),
 }
 
@@ -55,7 +55,7 @@ impl Nginx {
         Ok(Some(nginx))
     }
 
-    /// Where it listens.
+    /// Returns the address of the served file.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }

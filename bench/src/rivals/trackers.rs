@@ -19,7 +19,7 @@ pub(crate) struct BtTracker {
 }
 
 impl BtTracker {
-    /// Those that are installed.
+    /// Starts all installed trackers.
     pub(crate) fn start_all(folder: &Path) -> io::Result<Vec<Self>> {
         let started = [Self::aquatic(folder)?, Self::torrust(folder)?];
         Ok(started.into_iter().flatten().collect())
@@ -80,7 +80,7 @@ impl BtTracker {
         self.child.id()
     }
 
-    /// Where it announces.
+    /// Returns the address for announces.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/announce", self.port)
     }

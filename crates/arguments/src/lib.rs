@@ -76,8 +76,8 @@ pub fn commands(program: &CommandInfoWithArgs) -> Vec<(Vec<&str>, &CommandInfoWi
     found
 }
 
-/// Lists pairs of command lines that must mean the same: `--name value` and `--name=value`, for every option that takes a
-/// value, with what else its command requires.
+/// Lists pairs of command lines that must mean the same: `--name value` and `--name=value`, for every option that takes
+/// a value, with what else its command requires.
 pub fn equal_forms(program: &CommandInfoWithArgs) -> Vec<[Vec<String>; 2]> {
     let mut pairs = Vec::new();
     for (path, command) in commands(program) {
@@ -131,7 +131,7 @@ mod tests {
         Remote(Remote),
     }
 
-    /// Copies.
+    /// A command with a positional argument and an option.
     #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
     #[argh(subcommand, name = "copy")]
     struct Copy {
@@ -160,7 +160,7 @@ mod tests {
         Add(Add),
     }
 
-    /// Adds.
+    /// A command with repeated options.
     #[derive(FromArgs, ArgsInfo, Debug, PartialEq)]
     #[argh(subcommand, name = "add")]
     struct Add {

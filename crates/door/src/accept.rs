@@ -18,14 +18,15 @@ use crate::link::Link;
 use crate::print::{Afterwards, print_head};
 use crate::refusal::Refusal;
 
-/// How long the thread pauses after a failed accept. Out of open files or memory, trying again at once would burn a core.
+/// The pause after a failed accept. Without open files or memory, an immediate retry would burn a core.
 const ERROR_PAUSE: Duration = Duration::from_millis(20);
 
 /// Accepts connections until the drain begins.
 pub(crate) fn run(listener: &Socket, shared: &Shared, connections: &Arc<Connections>, stopped: &Receiver<Infallible>) {
     while !shared.draining() {
         match listener.accept() {
-            // A connection accepted after the drain began is the drain's own wake-up call, or a client that came too late.
+            // A connection accepted after the drain began is the drain's own wake-up call, or a client that came too
+            // late.
             Ok(_) if shared.draining() => {}
             Ok((stream, remote)) => welcome(stream, &remote, shared, connections),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -43,7 +44,8 @@ pub(crate) fn run(listener: &Socket, shared: &Shared, connections: &Arc<Connecti
 fn welcome(stream: Socket, remote: &SockAddr, shared: &Shared, connections: &Arc<Connections>) {
     let remote = remote.as_socket().map(|remote| remote.ip());
     if remote.is_some() {
-        // Without it, a reply of two segments waits 40 ms for a delayed acknowledgement. A failure means that the client left.
+        // Without it, a reply of two segments waits 40 ms for a delayed acknowledgement. A failure means that the
+        // client left.
         let _ = stream.set_tcp_nodelay(true);
     }
     let link = Arc::new(Link::new(stream, remote));

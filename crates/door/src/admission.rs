@@ -1,7 +1,7 @@
 //! The places of open connections: the caps, and the handle by which a drain ends each connection.
 //!
-//! Invariant: a connection has its place from before its first read until after its socket is closed. So an empty admission means
-//! that no socket is left and no request is in a handler.
+//! Invariant: a connection has its place from before its first read until after its socket is closed. So an empty
+//! admission means that no socket is left and no request is in a handler.
 
 use std::collections::HashMap;
 use std::net::Shutdown;
@@ -19,7 +19,7 @@ use crate::waiting::WaitingRoom;
 /// Connections of one client that may wait, for each one it may have open.
 const WAITING_PER_PLACE: usize = 16;
 
-/// Why a connection was turned away.
+/// The reason why a connection was turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TurnedAway {
     /// The door has no place left.
@@ -30,12 +30,12 @@ pub(crate) enum TurnedAway {
 
 /// The decision about a new connection.
 pub(crate) enum Entry {
-    /// It has place `id`. If no place was free, the waiting connection `gives_way` must be turned away.
+    /// The connection has place `id`. If no place was free, the waiting connection `gives_way` must be turned away.
     In {
         id: u64,
         gives_way: Option<Arc<Link>>,
     },
-    /// It waits until a connection of the same client ends.
+    /// The connection waits until another of the same client ends.
     Waits,
     Not(TurnedAway),
 }
@@ -82,8 +82,8 @@ impl Admission {
         }
     }
 
-    /// Takes a place for the connection, which [`Admission::leave`] gives back, or lets it wait for one. A waiting connection
-    /// keeps no other out: it gives way to a connection that is within its client's cap.
+    /// Takes a place for the connection, which [`Admission::leave`] gives back, or lets it wait for one. A waiting
+    /// connection keeps no other out: it gives way to a connection that is within its client's cap.
     pub(crate) fn admit(&self, link: &Arc<Link>) -> Entry {
         let client = link.client();
         let mut open = self.lock();
@@ -115,8 +115,8 @@ impl Admission {
         waits
     }
 
-    /// Ends a connection and gives its place to the next waiting connection of the same client. If there is none, gives the place
-    /// back and returns `None`. The caller has dropped its own handle of the link.
+    /// Ends a connection and gives its place to the next waiting connection of the same client. If there is none, gives
+    /// the place back and returns `None`. The caller has dropped its own handle of the link.
     pub(crate) fn pass_on(&self, id: u64) -> Option<Arc<Link>> {
         let mut open = self.lock();
         let client = open.links.get(&id).map(|link| link.client())?;
@@ -132,7 +132,7 @@ impl Admission {
         Some(next)
     }
 
-    /// Whether another connection of this link's client waits for a place.
+    /// Returns whether another connection of this link's client waits for a place.
     pub(crate) fn is_wanted(&self, link: &Link) -> bool {
         self.waiting_count() > 0 && self.lock().waiting.has(link.client())
     }

@@ -1,4 +1,5 @@
-//! The admitted connections: each waits in its slot for its client, is advanced by one thread at a time, and ends at its deadline.
+//! The admitted connections: each waits in its slot for its client, is advanced by one thread at a time, and ends at
+//! its deadline.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -46,7 +47,7 @@ struct Connection {
     exchange: Exchange<Line>,
     place: Place,
     slot: usize,
-    /// Its socket is registered with the poller.
+    /// Whether the poller has the socket.
     is_registered: bool,
 }
 
@@ -89,8 +90,8 @@ impl Connections {
         self.wait(Box::new(Connection { exchange, place, slot, is_registered: false }), false);
     }
 
-    /// Handles a readiness event. If another thread has the connection, the slot marks that it was called, and that thread
-    /// requests another event before it puts the connection back.
+    /// Handles a readiness event. If another thread has the connection, the slot marks that it was called, and that
+    /// thread requests another event before it puts the connection back.
     fn advance(self: &Arc<Self>, event: Event) {
         if let Some(connection) = self.slots.take(event.key) {
             self.step(connection, |exchange, shared, out| exchange.advance(shared, out, event.ended));
@@ -137,7 +138,7 @@ impl Connections {
         }
     }
 
-    /// Lets pushes wake a worker for this connection, and sends the head and what was pushed already.
+    /// Lets pushes wake a worker for this connection, and sends the head and the bytes pushed so far.
     fn begin_stream(self: &Arc<Self>, connection: Box<Connection>) {
         let poller = Arc::clone(self.workers.poller());
         let link = Arc::clone(connection.exchange.link());
@@ -147,8 +148,9 @@ impl Connections {
         self.step(connection, |exchange, shared, out| exchange.advance(shared, out, false));
     }
 
-    /// Leaves the connection in its slot until its client or its deadline comes, or, with `again`, until a worker is free. A worker
-    /// is also called if an event arrived while the connection was out, because the thread that took that event found nothing.
+    /// Leaves the connection in its slot until its client or its deadline comes, or, with `again`, until a worker is
+    /// free. A worker is also called if an event arrived while the connection was out, because the thread that took
+    /// that event found nothing.
     fn wait(self: &Arc<Self>, connection: Box<Connection>, again: bool) {
         let slot = connection.slot;
         let poller = self.workers.poller();
@@ -188,7 +190,8 @@ impl Connections {
         );
     }
 
-    /// Ends every streamed reply in order. The drain has begun, so a stream that another thread has ends when it is put back.
+    /// Ends every streamed reply in order. The drain has begun, so a stream that another thread has ends when it is put
+    /// back.
     fn end_streams(self: &Arc<Self>) {
         self.slots.take_due(
             |connection| connection.exchange.is_streaming(),

@@ -1,7 +1,7 @@
 //! Deferred replies: the handler returns at once, and any thread delivers the reply when it is ready.
 //!
-//! While the reply is pending, the connection waits here and costs no thread. The [`Responder`] and the door may arrive in either
-//! order: a reply that comes before the door has set the connection aside is kept for it.
+//! While the reply is pending, the connection waits here and costs no thread. The [`Responder`] and the door may arrive
+//! in either order: a reply that comes before the door has set the connection aside is kept for it.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use peernet_threads::lock;
 
 use crate::Reply;
 
-/// What the door does with the reply; `None` where the responder was dropped without one.
+/// The door's action on the reply; `None` if the responder was dropped without one.
 type Continuation = Box<dyn FnOnce(Option<Reply>) + Send>;
 
 /// Delivers one deferred reply.
@@ -27,7 +27,7 @@ pub struct Deferred {
     pending: Arc<Pending>,
 }
 
-/// What both ends share.
+/// The state that the responder and the door share.
 #[derive(Default)]
 struct Pending {
     state: Mutex<State>,

@@ -15,7 +15,7 @@ use crate::listener::{self, Listener};
 use crate::stats::Counters;
 use crate::{DoorLimits, DoorStats, Security, Service};
 
-/// How long [`Door::drain`] waits for workers whose connection it has cut.
+/// The time for which [`Door::drain`] waits for workers whose connection it has cut.
 const CUT_WAIT: Duration = Duration::from_secs(1);
 
 /// State that all of the door's threads share.
@@ -63,7 +63,8 @@ pub struct DrainReport {
 }
 
 impl Door {
-    /// Listens on `addr` (the first of its addresses that can be bound; port 0 picks one) and starts answering, in plaintext.
+    /// Listens on `addr` (the first of its addresses that can be bound; port 0 picks one) and starts answering, in
+    /// plaintext.
     ///
     /// # Errors
     /// The address cannot be bound, or a thread cannot be started.
@@ -97,9 +98,9 @@ impl Door {
         self.core.shared.stats()
     }
 
-    /// Stops in order. The listening socket and idle connections are closed at once, and streamed replies are finished. Requests in
-    /// flight are answered with `Connection: close`, and those that are left after `grace` are cut. Takes at most `grace` and a little
-    /// more than a second.
+    /// Stops in order. The listening socket and idle connections are closed at once, and streamed replies are finished.
+    /// Requests in flight are answered with `Connection: close`, and those that are left after `grace` are cut. Takes
+    /// at most `grace` and a little more than a second.
     pub fn drain(mut self, grace: Duration) -> DrainReport {
         self.core.close(grace)
     }
@@ -137,7 +138,8 @@ impl Core {
     pub(crate) fn close(&mut self, grace: Duration) -> DrainReport {
         let Some((listener, serving)) = self.open.take() else { return DrainReport::default() };
         let admission = &self.shared.admission;
-        // Counted before the drain is visible: a connection that sees it may have ended by the time the socket is closed.
+        // Counted before the drain is visible: a connection that sees it may have ended by the time the socket is
+        // closed.
         let (idle_closed, in_flight) = admission.idle_and_busy();
         self.shared.draining.store(true, Ordering::SeqCst);
         listener.close(&self.shared);

@@ -1,6 +1,8 @@
-//! One connection's life: it reads a request whole, has it answered, writes the reply, and repeats until one side ends it.
+//! One connection's life: it reads a request whole, has it answered, writes the reply, and repeats until one side ends
+//! it.
 //!
-//! An exchange advances when there is something to read, when a stream has something to send, and when its deadline has passed.
+//! An exchange advances when there is something to read, when a stream has something to send, and when its deadline has
+//! passed.
 
 mod receive;
 mod send;
@@ -29,13 +31,13 @@ use streaming::Streaming;
 /// Bytes that a closing connection still takes from a client that goes on sending.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a connection needs after a step.
+/// The needs of a connection after a step.
 pub(crate) enum Next {
     /// To wait for its client or its deadline.
     Wait,
     /// A free worker: the next request is here already.
     Again,
-    /// Its deferred reply, with which it is resumed.
+    /// The service defers the reply; the reply resumes the exchange.
     Deferred(Deferred),
     /// To be attached to the stream that it has begun.
     Streamed,
@@ -57,13 +59,13 @@ enum Turn {
     Lost,
 }
 
-/// What a connection waits for.
+/// The event for which a connection waits.
 enum Phase {
     /// The first byte of a request.
     Idle,
     /// The rest of a head.
     Head(HeadScan),
-    /// Its deferred reply.
+    /// The service's deferred reply.
     Service(Asked),
     /// Pushes of a streamed reply, or room in its socket.
     Stream(Box<Streaming>),
@@ -124,8 +126,8 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Reads everything that has come, to the client's end if it has `ended`, and answers every complete request. Replies are
-    /// printed to `out`.
+    /// Reads everything that has come, to the client's end if it has `ended`, and answers every complete request.
+    /// Replies are printed to `out`.
     pub(crate) fn advance(&mut self, shared: &Shared, out: &mut Vec<u8>, ended: bool) -> Next {
         self.ended |= ended;
         loop {
@@ -138,7 +140,7 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Whether something has come that no event will report again.
+    /// Returns whether bytes arrived that no event will report again.
     fn has_more(&self) -> bool {
         self.ended || !self.wire.is_drained()
     }
@@ -193,8 +195,8 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Goes on with the deferred reply; `None` if its responder was dropped. Never waits, because the thread that delivers the
-    /// reply has others to deliver.
+    /// Goes on with the deferred reply; `None` if its responder was dropped. Never waits, because the thread that
+    /// delivers the reply has others to deliver.
     pub(crate) fn resume(&mut self, shared: &Shared, out: &mut Vec<u8>, reply: Option<Reply>) -> Next {
         let Phase::Service(asked) = std::mem::replace(&mut self.phase, Phase::Idle) else { return Next::End };
         let (reply, afterwards) = match reply {
@@ -217,7 +219,7 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Whether another request came before the reply to the one before.
+    /// Returns whether another request arrived before the reply to the previous one.
     fn has_request(&self) -> bool {
         matches!(self.phase, Phase::Idle) && !self.inbox.bytes().is_empty()
     }
@@ -298,8 +300,8 @@ impl<W: Wire> Exchange<W> {
         self.send(shared, out, reply, asked, afterwards)
     }
 
-    /// Closes a keep-alive connection when the same client has connections that wait for a place. They would otherwise wait until
-    /// this one reaches its idle deadline.
+    /// Closes a keep-alive connection when the same client has connections that wait for a place. They would otherwise
+    /// wait until this one reaches its idle deadline.
     fn afterwards(&self, shared: &Shared, asked: &Asked) -> Afterwards {
         let stays = asked.keep_alive && !shared.draining() && !shared.admission.is_wanted(&self.link);
         match (stays, asked.http_1_0) {
@@ -328,8 +330,8 @@ impl<W: Wire> Exchange<W> {
         shared.refusal_reply(refusal, asked.id, self.link.remote)
     }
 
-    /// Decides what the connection waits for after a request. It is marked idle before the drain is looked at: so a drain either
-    /// sees it idle, or it sees the drain.
+    /// Decides what the connection waits for after a request. It is marked idle before the drain is looked at: so a
+    /// drain either sees it idle, or it sees the drain.
     fn after(&mut self, shared: &Shared, turn: Turn) -> Next {
         match turn {
             Turn::Lost => return Next::End,
@@ -353,8 +355,8 @@ impl<W: Wire> Exchange<W> {
         Next::Wait
     }
 
-    /// Reads on for a moment after the last reply. Closing over unread bytes would reset the connection, and the client might lose
-    /// the reply to that.
+    /// Reads on for a moment after the last reply. Closing over unread bytes would reset the connection, and the client
+    /// might lose the reply to that.
     fn linger_on(&mut self) -> Next {
         let Phase::Linger(taken) = &mut self.phase else { return Next::End };
         while *taken < LINGER_BYTES_MAX {

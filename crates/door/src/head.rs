@@ -1,7 +1,7 @@
 //! The strict parser of a request's head: pure, and the only place that turns a client's bytes into a [`Head`].
 //!
-//! It refuses everything that two programs could read in two ways (RFC 9112, request smuggling): bare line ends, folded lines,
-//! control and non-ASCII bytes, a missing or doubled Host, any Content-Length that is not plain digits, any
+//! It refuses everything that two programs could read in two ways (RFC 9112, request smuggling): bare line ends, folded
+//! lines, control and non-ASCII bytes, a missing or doubled Host, any Content-Length that is not plain digits, any
 //! Transfer-Encoding. `httparse` splits the lines; `scan` decides where the head ends and which bytes may be in it.
 
 pub(crate) mod scan;
@@ -56,7 +56,7 @@ pub struct ParsedHead {
     pub http_1_0: bool,
 }
 
-/// Why a head was refused.
+/// The reason why a head was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadError {
     /// Not HTTP, or HTTP that could be read in two ways: 400.
@@ -212,7 +212,7 @@ fn lower_case(name: &str) -> Cow<'static, str> {
     usual.map_or_else(|| name.to_ascii_lowercase().into(), Cow::Borrowed)
 }
 
-/// Whether the request line ends in an HTTP version that this server does not support, so that 505 is the right status.
+/// Returns whether the request line ends in an unsupported HTTP version, so that 505 is the right status.
 fn names_a_version(bytes: &[u8]) -> bool {
     let line = bytes.trim_ascii_start().split(|b| *b == b'\r').next().unwrap_or_default();
     let word = line.rsplit(|b| *b == b' ').next().unwrap_or_default();

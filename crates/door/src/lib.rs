@@ -1,22 +1,23 @@
 //! An HTTP/1.1 server that may face strangers.
 //!
-//! tiny_http's own listener must not: one malformed request can abort its process, starve it or leak its descriptors. This crate
-//! keeps tiny_http's types and printer, and replaces the rest. A [`Door`] accepts connections, caps them, reads one strict request
-//! at a time under total deadlines, and hands it to a [`Service`]. Everything that a client can make grow or wait has a limit in
-//! [`DoorLimits`].
+//! tiny_http's own listener must not: one malformed request can abort its process, starve it or leak its descriptors.
+//! This crate keeps tiny_http's types and printer, and replaces the rest. A [`Door`] accepts connections, caps them,
+//! reads one strict request at a time under total deadlines, and hands it to a [`Service`]. Everything that a client
+//! can make grow or wait has a limit in [`DoorLimits`].
 //!
 //! # Replies
 //!
 //! | [`Answer`] | made by | for |
 //! |---|---|---|
-//! | `Now` | [`Reply`] | what is ready when the handler returns |
+//! | `Now` | [`Reply`] | a reply that is ready when the handler returns |
 //! | `Deferred` | [`Answer::deferred`] | what waits for a commit or another machine; no thread waits |
 //! | `Streamed` | [`Answer::streamed`] | server-sent events and other bodies without an end; no thread waits |
 //!
 //! # Threads
 //!
-//! A few workers serve all connections. A connection that waits for its client, its deferred reply or its next event is an entry
-//! in a table. A handler that waits itself declares it with [`peernet_threads::Blocking`], and another worker takes over.
+//! A few workers serve all connections. A connection that waits for its client, its deferred reply or its next event is
+//! an entry in a table. A handler that waits itself declares it with [`peernet_threads::Blocking`], and another worker
+//! takes over.
 //!
 //! # Example
 //!
@@ -91,20 +92,22 @@ pub use stream::{PushError, StreamSender};
 
 /// The handler of a door's requests, shared by all of its workers.
 pub trait Service: Send + Sync + 'static {
-    /// The most body bytes that a request with this head may announce. A larger `Content-Length` is answered 413 before a byte is
-    /// read.
+    /// The most body bytes that a request with this head may announce. A larger `Content-Length` is answered 413 before
+    /// a byte is read.
     fn body_bytes_max(&self, head: &Head) -> usize;
 
-    /// The client of a request whose connection came from `remote`. Another address if a trusted proxy names it; see [`Proxies`].
+    /// The client of a request whose connection came from `remote`. Another address if a trusted proxy names it; see
+    /// [`Proxies`].
     fn client_of(&self, remote: IpAddr, _head: &Head) -> IpAddr {
         remote
     }
 
-    /// Answers one whole request. It may wait for a database or a commit after [`peernet_threads::Blocking::declare`], and never
-    /// for the client. A panic is answered 500.
+    /// Answers one whole request. It may wait for a database or a commit after [`peernet_threads::Blocking::declare`],
+    /// and never for the client. A panic is answered 500.
     fn answer(&self, request: Request) -> Answer;
 
-    /// Phrases the reply to a request that the door refuses before it reaches [`Service::answer`]. Also the place to log it.
+    /// Phrases the reply to a request that the door refuses before it reaches [`Service::answer`]. Also the place to
+    /// log it.
     fn refused(&self, refused: &Refused) -> Reply {
         Reply::text(refused.status, format!("{}\n", refused.message))
     }

@@ -1,4 +1,4 @@
-//! Everything a client could make grow or wait, with its bound.
+//! Limits on everything that a client could make grow or wait.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use crate::head::HeadLimits;
 
 /// Open files kept for everything that is not a connection: database, store, logs, the operations listener.
 pub const FDS_RESERVED: u64 = 256;
-/// Connections allowed however few open files the process may have. An accept then fails now and then, which is harmless.
+/// Connections allowed however few open files the process may have. An accept then fails now and then, which is
+/// harmless.
 const CONNECTIONS_MIN: u64 = 16;
 
 /// The door's limits. Deadlines are totals for a whole head, body or reply, however many reads or writes it takes.
@@ -17,8 +18,8 @@ pub struct DoorLimits {
     /// Connections at once from one client: an IPv4 address, or the /64 that an IPv6 address is in, because one
     /// machine usually has all of a /64. Raise it where many clients share an address behind NAT.
     pub connections_per_address_max: usize,
-    /// How long a further connection of that client waits for one of its others to end, before it is answered 503. Up to 16 for
-    /// each open one wait, in places that no other client needs. Zero turns them away at once.
+    /// The time for which a further connection of that client waits for one of its others to end, before it gets 503.
+    /// Up to 16 for each open one wait, in places that no other client needs. Zero turns them away at once.
     pub address_wait: Duration,
     /// The open-file limit to assume. `None` asks the system; if it does not say, only `connections_max` counts.
     pub fds_max: Option<u64>,
@@ -30,14 +31,14 @@ pub struct DoorLimits {
     pub idle_deadline: Duration,
     /// From a reply's first byte to its last. Streamed replies have [`StreamLimits`] instead.
     pub write_deadline: Duration,
-    /// How long a closing connection reads on, so that its last reply is not lost to a reset.
+    /// The time for which a closing connection continues to read, so that a reset does not lose its last reply.
     pub linger: Duration,
     /// Sizes of a request's head.
     pub head: HeadLimits,
     /// Bytes that bodies larger than 64 KiB may announce together, over all connections; beyond it 503.
     pub large_bodies_bytes_max: usize,
-    /// Bytes that replies larger than 64 KiB may have together while they are written, over all connections; beyond it 503.
-    /// More than one address can claim with the largest lookups.
+    /// Bytes that replies larger than 64 KiB may have together while they are written, over all connections; beyond it
+    /// 503. More than one address can claim with the largest lookups.
     pub large_answers_bytes_max: usize,
     /// Bounds of streamed replies.
     pub streams: StreamLimits,
@@ -56,9 +57,9 @@ pub struct StreamLimits {
     pub per_address_max: usize,
     /// Bytes that one stream buffers. A push beyond it is refused with [`crate::PushError::Full`].
     pub buffer_bytes_max: usize,
-    /// How long a producer may push nothing before its stream is cut. A producer with nothing to say sends a heartbeat.
+    /// The longest time without a push before a stream is cut. A producer without events sends a heartbeat.
     pub silence_max: Duration,
-    /// How long a client may take no byte of what is buffered before it is cut.
+    /// The longest time in which a client takes no buffered byte before its stream is cut.
     pub stall_max: Duration,
 }
 

@@ -22,9 +22,9 @@ const ACCEPT_NAME: &str = "door-accept";
 const WATCH_NAME: &str = "door-waiting";
 /// Connections the kernel keeps ready while the accept thread is busy.
 const BACKLOG: i32 = 1024;
-/// How long the wake-up connection to ourselves may take.
+/// The time limit of the wake-up connection to ourselves.
 const WAKE_DEADLINE: Duration = Duration::from_millis(200);
-/// How long the two threads may take to end. They wait for no client, so they end at once.
+/// The time limit for the end of the two threads. They wait for no client, so they end at once.
 const JOIN_DEADLINE: Duration = Duration::from_secs(2);
 
 /// An open listening socket.
@@ -60,7 +60,8 @@ impl Listener {
     pub(crate) fn close(self, shared: &Shared) {
         let Self { socket, threads, stop } = self;
         drop(stop);
-        // This ends a blocked accept and refuses new connections. If the system refuses it, a connection to ourselves ends the accept.
+        // This ends a blocked accept and refuses new connections. If the system refuses it, a connection to ourselves
+        // ends the accept.
         if socket.shutdown(Shutdown::Both).is_err() {
             let _ = wake(&socket);
         }

@@ -12,18 +12,18 @@ use crate::id::{self, RequestId};
 /// The value of the Server header.
 const SERVER: &str = "peernet";
 
-/// What the head says about the connection after this reply.
+/// The head's statement about the connection after this reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Afterwards {
-    /// It stays open, which is HTTP/1.1's default and not said.
+    /// The connection stays open, which is HTTP/1.1's default, so the head omits it.
     Open,
-    /// It stays open, which an HTTP/1.0 client must be told.
+    /// The connection stays open, which an HTTP/1.0 client must be told.
     OpenSaid,
-    /// This is its last reply.
+    /// The connection ends after this reply.
     Closed,
 }
 
-/// How a streamed body's end is marked.
+/// The mark of a streamed body's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// By a last chunk (RFC 9112, section 7.1).
@@ -81,7 +81,7 @@ fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     }
 }
 
-/// Whether a reply with this status carries a body (RFC 9110 6.4.1).
+/// Returns whether a reply with this status carries a body (RFC 9110 6.4.1).
 pub(crate) fn has_body(status: u16) -> bool {
     !matches!(status, 100..=199 | 204 | 304)
 }
@@ -90,8 +90,8 @@ fn header(name: &str, value: &str) -> Option<Header> {
     is_value(value).then(|| Header::from_bytes(name, value).ok()).flatten()
 }
 
-/// Whether a header line may have this value: not empty, and without bytes that could end the line. The service's values may contain
-/// a client's text.
+/// Returns whether a header line may have this value: not empty, and without bytes that could end the line. The
+/// service's values may contain a client's text.
 fn is_value(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'))
 }

@@ -1,7 +1,7 @@
 //! Trusted proxies in front of the server, and the client's address by their `X-Forwarded-For`.
 //!
-//! Only addresses that a trusted proxy added count. The list is read from its end, and the first address that is not a trusted
-//! proxy's is the client's. Addresses that a client wrote into the header itself stand before that one.
+//! Only addresses that a trusted proxy added count. The list is read from its end, and the first address that is not a
+//! trusted proxy's is the client's. Addresses that a client wrote into the header itself stand before that one.
 
 use std::net::{IpAddr, ToSocketAddrs as _};
 use std::str::FromStr;
@@ -64,7 +64,7 @@ fn width(address: IpAddr) -> u8 {
 }
 
 impl Proxies {
-    /// Whether no proxy is trusted.
+    /// Returns whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

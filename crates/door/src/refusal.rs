@@ -24,7 +24,7 @@ pub struct Refused {
     pub message: &'static str,
 }
 
-/// Why a request was not handed to the service, or not answered by it.
+/// The reason why the service did not get or did not answer a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// The head was refused.

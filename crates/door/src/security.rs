@@ -1,4 +1,4 @@
-//! Whether clients of the door use TLS.
+//! The policy of the door on TLS.
 
 use std::fmt;
 use std::sync::Arc;

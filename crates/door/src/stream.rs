@@ -1,8 +1,9 @@
 //! Streamed replies: a producer pushes bytes for as long as it likes, and the door's workers write them.
 //!
-//! The producer never waits for the client. What it pushes is buffered up to a bound; a push beyond the bound is refused, and the
-//! producer decides to skip or to give up. Each push wakes a worker, which sends all that is buffered at once, so an event
-//! reaches the client without a further push. Between pushes a stream is an entry in the door's table and costs no thread.
+//! The producer never waits for the client. What it pushes is buffered up to a bound; a push beyond the bound is
+//! refused, and the producer decides to skip or to give up. Each push wakes a worker, which sends all that is buffered
+//! at once, so an event reaches the client without a further push. Between pushes a stream is an entry in the door's
+//! table and costs no thread.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +19,8 @@ type Wake = Box<dyn Fn() + Send>;
 
 /// The producer's end of a streamed reply.
 ///
-/// Dropping it without [`StreamSender::finish`] cuts the reply after what was pushed: an HTTP/1.1 client can tell that it is
-/// incomplete, because the last chunk is missing.
+/// Dropping it without [`StreamSender::finish`] cuts the reply after the pushed bytes: an HTTP/1.1 client can tell that
+/// it is incomplete, because the last chunk is missing.
 pub struct StreamSender {
     stream: Arc<Stream>,
 }
@@ -29,7 +30,7 @@ pub(crate) struct StreamReceiver {
     stream: Arc<Stream>,
 }
 
-/// Why bytes were not taken.
+/// The reason why a push was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PushError {
     /// The client is slower than the producer: the buffer has no room for these bytes. A later push may succeed.
@@ -49,16 +50,16 @@ impl fmt::Display for PushError {
 
 impl std::error::Error for PushError {}
 
-/// How the producer ended its stream.
+/// The producer's end of its stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Everything was pushed.
+    /// The producer pushed the whole body.
     Complete,
     /// The producer was dropped half-way.
     Aborted,
 }
 
-/// What both ends share.
+/// The state that the sender and the door share.
 struct Stream {
     state: Mutex<State>,
 }
@@ -72,7 +73,7 @@ struct State {
     bytes_max: usize,
     /// A worker was woken and has not looked yet.
     is_woken: bool,
-    /// How to wake one; `None` before the door has taken the stream over.
+    /// The function that wakes a worker; `None` before the door has taken the stream over.
     wake: Option<Wake>,
     ending: Option<Ending>,
     is_closed: bool,
@@ -142,12 +143,12 @@ impl StreamSender {
         state.pending.len() + state.unsent_bytes
     }
 
-    /// Whether a push would fail with [`PushError::Closed`].
+    /// Returns whether a push would fail with [`PushError::Closed`].
     pub fn is_closed(&self) -> bool {
         self.stream.lock().is_closed
     }
 
-    /// Ends the reply in order: the client gets what was pushed, and can tell that it is complete.
+    /// Ends the reply in order: the client gets the pushed bytes, and can tell that it is complete.
     pub fn finish(self) {
         self.end(Ending::Complete);
     }
@@ -208,7 +209,7 @@ impl StreamReceiver {
         state.unsent_bytes = state.unsent_bytes.min(bytes);
     }
 
-    /// Ends the stream for the producer, in order: what is pending will still be sent.
+    /// Ends the stream for the producer, in order: pending bytes are still sent.
     pub(crate) fn finish(&self) {
         let mut state = self.stream.lock();
         state.is_closed = true;

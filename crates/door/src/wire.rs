@@ -14,26 +14,27 @@ use rustix::net::{RecvFlags, SendFlags};
 use crate::link::Link;
 pub(crate) use line::Line;
 
-/// How much later than a deadline a read or write may end. So a socket's timer is set once and not before every call, which would
-/// be a third of the system calls of a small request.
+/// The time by which a read or write may exceed its deadline. So a socket's timer is set once and not before every
+/// call, which would be a third of the system calls of a small request.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// A stream whose waiting reads and writes fail with `TimedOut` once the deadline is over, however many of them there are.
+/// A stream whose waiting reads and writes fail with `TimedOut` once the deadline is over, however many of them there
+/// are.
 pub(crate) trait Wire: Read + Write {
     /// Sets the deadline of the reads and writes that follow.
     fn set_deadline(&mut self, deadline: Instant);
 
-    /// Reads what is there. Fails with `WouldBlock` if nothing is, and with `Unsupported` if the client speaks plaintext where only
-    /// TLS is allowed.
+    /// Reads the available bytes. Fails with `WouldBlock` if nothing is, and with `Unsupported` if the client speaks
+    /// plaintext where only TLS is allowed.
     fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// Whether the last read left nothing to read.
+    /// Returns whether the last read left nothing to read.
     fn is_drained(&self) -> bool;
 
     /// Writes what the socket takes at once. Fails with `WouldBlock` if that is nothing.
     fn write_now(&mut self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// Whether the socket has taken everything that was written.
+    /// Returns whether the socket has taken all written bytes.
     fn is_flushed(&self) -> bool;
 
     /// Tells the client that nothing more will come.
@@ -51,7 +52,7 @@ pub(crate) trait Wire: Read + Write {
     }
 }
 
-/// Plaintext.
+/// A plaintext connection.
 pub(crate) struct TcpWire {
     link: Arc<Link>,
     deadline: Instant,
@@ -141,12 +142,13 @@ impl Write for TcpWire {
     }
 }
 
-/// Whether a timer that is set already ends neither after the deadline nor so early that it would wake the thread for nothing.
+/// Returns whether a timer that is set already ends neither after the deadline nor so early that it would wake the
+/// thread for nothing.
 fn still_fits(timer: Duration, left: Duration) -> bool {
     timer <= left + SLACK && timer >= left / 2
 }
 
-/// Whether the deadline decides about trying again: the socket's own timer ran out, or a signal came.
+/// Returns whether the deadline decides on another try: the socket's own timer ran out, or a signal arrived.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
 }

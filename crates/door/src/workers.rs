@@ -1,10 +1,12 @@
 //! The worker pool: as many active workers as the machine has cores, and substitutes for those that wait.
 //!
-//! An *active* worker asks the poller for the next readiness event and advances that connection. Before a worker waits for
-//! anything (a database, a commit, a slow client), it hands its active role to an idle or a new worker. So a request that is
-//! answered from memory never stands behind one that waits. Idle connections cost no worker, however many there are.
+//! An *active* worker asks the poller for the next readiness event and advances that connection. Before a worker waits
+//! for anything (a database, a commit, a slow client), it hands its active role to an idle or a new worker. So a
+//! request that is answered from memory never stands behind one that waits. Idle connections cost no worker, however
+//! many there are.
 //!
-//! Invariant: the number of active workers is constant until the pool is shut down, unless the system has no more threads.
+//! Invariant: the number of active workers is constant until the pool is shut down, unless the system has no more
+//! threads.
 
 use std::cell::Cell;
 use std::io;
@@ -17,7 +19,7 @@ use crate::poll::{Event, Poller};
 
 /// Every worker's name; 15 bytes is what Linux shows.
 const NAME: &str = "door-connection";
-/// How long a worker without the active role stays, in case one is handed over soon.
+/// The time for which a worker without the active role stays, in case a role is handed over soon.
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// The fewest active workers: a handler that computes for long must not stop all others.
 const ACTIVE_MIN: usize = 2;

@@ -1,5 +1,5 @@
-//! A throwaway PostgreSQL server for tests: no network port (but for one that speaks TLS), no fixed name, and gone with the test process however that
-//! ends.
+//! A throwaway PostgreSQL server for tests: no network port (but for one that speaks TLS), no fixed name, and gone with
+//! the test process however that ends.
 //!
 //! Tests of one process share one server ([`fresh_database`] makes each its own database), because starting one takes a
 //! second. A test that stops or kills its server starts a private one with [`Postgres::start`].
@@ -27,7 +27,7 @@ const URL_VARIABLE: &str = "PEERNET_TEST_DATABASE_URL";
 const SETTINGS: &[&str] =
     &["shared_buffers=32MB", "max_connections=100", "wal_level=minimal", "max_wal_senders=0", "log_min_messages=fatal"];
 
-/// Of a server without a network port: a part of its socket's name.
+/// The part of a socket's name that servers without a network port use.
 const SOCKET_PORT: u16 = 5432;
 
 /// A private server. Dropping it stops it and deletes its data.
@@ -84,7 +84,7 @@ impl Postgres {
             supervisor.command("start")?;
             Ok(Self { programs, supervisor, port })
         };
-        // Somebody else may have taken the port that was free.
+        // Another process may have taken the port that was free.
         let server: Result<Self, String> = attempt().or_else(|_| attempt());
         server.unwrap_or_else(|error| panic!("{error}"))
     }
@@ -144,7 +144,8 @@ impl Postgres {
         self.expect("kill9");
     }
 
-    /// Stops all its processes where they are (SIGSTOP): connections stay open and nothing is answered, as when a disk hangs.
+    /// Stops all its processes where they are (SIGSTOP): connections stay open and nothing is answered, as when a disk
+    /// hangs.
     pub fn freeze(&mut self) {
         self.expect("freeze");
     }
@@ -169,7 +170,7 @@ fn create_on(url: &str) -> String {
     let name = database_name();
     let psql = Programs::find().map_or_else(|_| "psql".into(), |programs| programs.program("psql"));
     let mut psql = Command::new(psql);
-    // Arguments are for everybody to read: the password goes by the environment.
+    // Every user can read a process's arguments, so the password goes by the environment.
     let (url_alone, password) = without_password(url);
     psql.args(["-X", "-q", "-w", "-d", &url_alone, "-c", &format!("CREATE DATABASE {name}")])
         .env("PGPASSWORD", password);

@@ -1,5 +1,5 @@
-//! A real program under test: its output is read line by line, it is waited for with a deadline, and it never outlives its
-//! test.
+//! A real program under test: its output is read line by line, it is waited for with a deadline, and it never outlives
+//! its test.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 /// Lines kept unread before the program's pipe fills up and it waits.
 const LINES_MAX: usize = 4_096;
-/// How often an exit is looked for; there is no waitable event for a child with a timeout in std.
+/// The interval between two looks for an exit; std has no waitable event for a child with a timeout.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Which pipe a line came from.
+/// The pipe from which a line came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// Standard output.
@@ -39,7 +39,7 @@ impl Process {
         Ok(Self { child, lines, seen: Vec::new() })
     }
 
-    /// Its process id.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -92,7 +92,7 @@ impl Process {
         }
     }
 
-    /// Everything printed so far, for messages and assertions.
+    /// Returns all output so far, for messages and assertions.
     pub fn transcript(&mut self) -> String {
         self.seen.extend(self.lines.try_iter());
         self.seen.iter().map(|(stream, line)| format!("{stream:?}: {line}\n")).collect()
@@ -130,8 +130,8 @@ fn send_signal(pid: u32, number: i32) {
     let _gone = unsafe { libc::kill(libc::pid_t::try_from(pid).expect("pids fit"), number) };
 }
 
-/// Raises this process's own limit on open files as far as it may go and returns it: a test with a thousand connections has
-/// both ends of each.
+/// Raises this process's own limit on open files as far as it may go and returns it: a test with a thousand connections
+/// has both ends of each.
 #[allow(unsafe_code)]
 pub fn raise_open_files() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-/// What the relay does to the bytes that flow from the target back to the client.
+/// The changes that the relay makes to the bytes from the target to the client.
 #[derive(Debug, Clone, Default)]
 pub struct Faults {
     /// At most this many bytes a second over all connections, 0 for no limit.
@@ -76,22 +76,22 @@ impl Relay {
         let _aimed_before = self.shared.target.set(target);
     }
 
-    /// Where clients connect.
+    /// Returns the address to which clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many bytes came back from the target so far.
+    /// Returns the number of bytes that came back from the target so far.
     pub fn passed(&self) -> u64 {
         self.shared.passed.load(Ordering::SeqCst)
     }
 
-    /// How many connections were relayed so far.
+    /// Returns the number of relayed connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// What was said through it so far, as somebody between the two ends sees it; of several connections in no order.
+    /// Returns the bytes that passed so far, as an eavesdropper sees them; connections are in no order.
     pub fn recorded(&self) -> Vec<u8> {
         self.shared.recorded.lock().expect("no panic under the lock").clone()
     }

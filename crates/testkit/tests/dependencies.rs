@@ -1,12 +1,12 @@
 //! Bounds on what an embedding program compiles.
-// Clippy knows functions marked #[test] only, not what they share.
+// Clippy knows functions marked #[test] only, not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Crates in the build of the library `peernet` without its default features, itself included. It had 108 when the bound
-/// was set; raise it only with a reason in docs/ARCHITECTURE.md's table of dependencies.
+/// Crates in the build of the library `peernet` without its default features, itself included. It had 108 when the
+/// bound was set; raise it only with a reason in docs/ARCHITECTURE.md's table of dependencies.
 const LIBRARY_CRATES_MAX: usize = 110;
 /// Crates that must not come back into that build: `jsonwebtoken` brings them with cryptography that no token uses.
 const LEFT_OUT: &[&str] = &["rsa", "p256", "p384", "aws-lc-rs", "openssl-sys"];

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 /// The most threads one group holds; the bound of its "done" queue.
 const THREADS_MAX: usize = 1_024;
 
-/// How often a join looks again whether a thread has finished.
+/// The interval at which a join checks again whether a thread has finished.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Threads that were spawned here and not joined yet. Dropping a group without [`Group::join`] leaves them running.
@@ -37,7 +37,8 @@ struct SendsDone(Sender<()>);
 
 impl Drop for SendsDone {
     fn drop(&mut self) {
-        // The queue has a place for every thread of the group, so it cannot be full. If it is disconnected, nothing joins the group.
+        // The queue has a place for every thread of the group, so it cannot be full. If it is disconnected, nothing
+        // joins the group.
         let _ = self.0.try_send(());
     }
 }
@@ -71,13 +72,13 @@ impl Group {
         self.threads.len()
     }
 
-    /// Whether no thread is left.
+    /// Returns whether no thread is left.
     pub fn is_empty(&self) -> bool {
         self.threads.is_empty()
     }
 
-    /// Waits until every thread has ended, at most `timeout`. Stop the threads first. A thread that panicked counts as ended; use
-    /// [`Group::spawn_supervised`] to hear of panics.
+    /// Waits until every thread has ended, at most `timeout`. Stop the threads first. A thread that panicked counts as
+    /// ended; use [`Group::spawn_supervised`] to hear of panics.
     pub fn join(mut self, timeout: Duration) -> Result<(), Stragglers> {
         let deadline = Instant::now() + timeout;
         loop {

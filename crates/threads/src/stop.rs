@@ -27,7 +27,7 @@ pub fn stop_pair() -> (Stopper, StopSignal) {
 }
 
 impl StopSignal {
-    /// Whether the stopper was dropped.
+    /// Returns whether the stopper was dropped.
     pub fn is_stopped(&self) -> bool {
         matches!(self.receiver.try_recv(), Err(TryRecvError::Disconnected))
     }

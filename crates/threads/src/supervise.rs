@@ -17,7 +17,7 @@ pub struct Panicked {
     pub count: u32,
 }
 
-/// What follows a panic.
+/// The action after a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterPanic {
     /// The body runs again on the same thread.
@@ -27,8 +27,8 @@ pub enum AfterPanic {
 }
 
 impl Group {
-    /// Spawns a thread that runs `body` until it returns. When `body` panics, `on_panic` logs and counts it, and decides what
-    /// follows.
+    /// Spawns a thread that runs `body` until it returns. When `body` panics, `on_panic` logs and counts it, and
+    /// decides what follows.
     ///
     /// A body that is restarted must rebuild what it may have left half-changed. `on_panic` must not panic.
     pub fn spawn_supervised(
@@ -69,7 +69,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(30);
 
-    /// Runs a body that panics `panics` times, restarted `restarts` times at most. Returns the reports and the number of runs.
+    /// Runs a body that panics `panics` times, restarted `restarts` times at most. Returns the reports and the number
+    /// of runs.
     fn supervise(panics: u32, restarts: u32) -> (Vec<Panicked>, usize) {
         let (report, reports) = channel();
         let (started, starts) = channel();

@@ -1,5 +1,5 @@
-//! The listing of a collection: what is taken comes out again byte for byte, names nothing outside the folder it will be
-//! in, and is laid out so that every byte of the pack belongs to one file.
+//! The listing of a collection: an accepted listing is written again byte for byte, names nothing outside the folder it
+//! will be in, and is laid out so that every byte of the pack belongs to one file.
 
 use std::path::{Component, Path};
 

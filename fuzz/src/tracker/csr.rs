@@ -22,7 +22,7 @@ static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| {
     Authority::open(Setup { folder: folder.path().to_owned(), lifetime, names, given: None }).expect("an authority")
 });
 
-/// What is taken is signed, and what is refused is not.
+/// Reads a signing request. The authority signs an accepted request and never a refused one.
 pub fn csr(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (now, peer) = (UnixMillis(1_800_000_000_000), PeerId([7; 16]));

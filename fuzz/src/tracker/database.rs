@@ -4,7 +4,7 @@ use peernet_tracker::store::postgres::address::{Address, Proof, Protection, Tls}
 
 use crate::texts;
 
-/// An address: nobody gets less protection than by default who did not say `sslmode`, and what is refused is refused in a line.
+/// Reads an address. Without `sslmode` the protection is the default's or better, and a refusal is one line.
 pub fn database_address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let address = match Address::parse(text) {

@@ -42,7 +42,7 @@ fn is_unambiguous(parsed: &ParsedHead) {
     }
 }
 
-/// As one line ends another: the canonical spelling of what was understood.
+/// Returns the canonical spelling of a parsed head.
 fn print(parsed: &ParsedHead) -> String {
     let head = &parsed.head;
     let question = if head.query.is_empty() { "" } else { "?" };
@@ -52,7 +52,7 @@ fn print(parsed: &ParsedHead) -> String {
     text + "\r\n"
 }
 
-/// What was understood, without how long it was; the limits have room for a printer's blanks.
+/// Returns the parsed head without its length. The limits leave room for a printer's blanks.
 fn shown(bytes: &[u8]) -> Option<String> {
     let limits = HeadLimits { head_bytes_max: 32 << 10, target_bytes_max: 8 << 10, ..HeadLimits::default() };
     parse_head(bytes, &limits).ok().flatten().map(|parsed| show(&parsed))

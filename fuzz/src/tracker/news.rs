@@ -2,7 +2,7 @@
 
 use peernet_tracker::domain::swarm::News;
 
-/// Reads a body; what it says, written again, is read as the same.
+/// Reads a body: its contents, written again, are read as the same.
 pub fn news(data: &[u8]) {
     let Ok(read) = News::decode(data) else { return };
     let mut body = Vec::new();

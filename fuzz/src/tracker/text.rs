@@ -17,7 +17,7 @@ use tiny_http::Method;
 
 use crate::texts;
 
-/// The query of a request: what was read, percent-encoded in full, reads the same.
+/// Reads the query of a request: its values, percent-encoded in full, read the same.
 pub fn query(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     if let Some(decoded) = percent_decode(&text) {
@@ -41,8 +41,8 @@ pub(super) fn query_examples() -> Vec<Vec<u8>> {
     texts(&["name=a+b%20c&limit=3&after=x%2Fy", "name=%C3%A9&flag&name=last", "=&&%3d=%3D"])
 }
 
-/// An address a peer states: what is taken is `host:port`, in one spelling, and never one that a gRPC client would take for
-/// a socket file or a resolver.
+/// Reads the address that a peer states. An accepted one is `host:port` in one spelling, and never one that a gRPC
+/// client would take for a socket file or a resolver.
 pub fn address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(taken) = peer_address(text) else { return };

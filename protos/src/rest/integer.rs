@@ -1,4 +1,4 @@
-//! Whole numbers as JSON Schema means them: `5.0` is the integer 5, which is how some languages write what they have computed.
+//! Whole numbers in the sense of JSON Schema: `5.0` is the integer 5. Some languages write computed integers so.
 
 use std::fmt;
 use std::marker::PhantomData;

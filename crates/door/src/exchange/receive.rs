@@ -14,11 +14,11 @@ use crate::wire::Wire;
 
 /// Bodies up to this size need no share of the budget: all connections together cannot make much of them.
 const SMALL_BODY_BYTES: usize = 64 * 1024;
-/// How far a body's memory runs ahead of what has arrived.
+/// The bytes by which a body's memory runs ahead of the received bytes.
 const BODY_STEP_BYTES: usize = 64 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Why no request came.
+/// The reason why no request arrived.
 pub(super) enum NoRequest {
     /// The client has closed or reset the connection, so there is no one to answer.
     Gone,
@@ -27,7 +27,7 @@ pub(super) enum NoRequest {
 }
 
 impl<W: Wire> Exchange<W> {
-    /// Returns the body, whose length has passed [`body_budget`]. Waits for what is not there yet.
+    /// Returns the body, whose length has passed [`body_budget`]. Waits for the bytes that have not arrived yet.
     pub(super) fn read_body(&mut self, shared: &Shared, parsed: &ParsedHead) -> Result<Vec<u8>, NoRequest> {
         // `body_budget` has compared it with a limit that is a `usize`.
         let length = usize::try_from(parsed.content_length).unwrap_or(usize::MAX);
@@ -68,7 +68,7 @@ pub(super) fn body_budget<'s>(shared: &'s Shared, parsed: &ParsedHead) -> Result
     budget.map(Some).ok_or(Refusal::Busy)
 }
 
-/// Reads what is there, or what comes until the deadline.
+/// Reads the available bytes, or those that arrive before the deadline.
 fn read(wire: &mut impl Wire, buffer: &mut [u8]) -> io::Result<usize> {
     match wire.read_now(buffer) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => wire.read_wait(&Blocking::declare(), buffer),

@@ -1,4 +1,4 @@
-//! Sending a streamed reply: what was pushed goes out as one chunk, and what the socket does not take waits here.
+//! Sending a streamed reply. Each push is sent as one chunk, and bytes that the socket does not take wait here.
 
 use std::io::{self, Write as _};
 use std::time::Instant;
@@ -14,7 +14,8 @@ use crate::refusal::Refusal;
 use crate::stream::{Ending, StreamReceiver};
 use crate::wire::Wire;
 
-/// Bytes handed to the socket at once. A TLS session buffers as many again, so this bounds what it holds for a slow client.
+/// Bytes handed to the socket at once. A TLS session buffers as many again, so this bounds what it holds for a slow
+/// client.
 const WRITE_BYTES_MAX: usize = 16 * 1024;
 /// The chunk that ends a chunked reply (RFC 9112, section 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -36,18 +37,18 @@ pub(super) struct Streaming {
     _place: StreamPlace,
 }
 
-/// How far sending came.
+/// The progress of a write.
 enum Sent {
-    /// Everything that was pushed; the stream goes on.
+    /// The socket took all pushed bytes; the stream continues.
     All,
     /// The socket is full.
     Blocked,
-    /// Everything, and the stream has ended.
+    /// The socket took all bytes, and the stream has ended.
     Ended(Ending),
 }
 
 impl Streaming {
-    /// Returns when the stream is cut: the client stalls while bytes wait for it, or the producer is silent.
+    /// Returns the time at which the stream is cut: the client stalls while bytes wait for it, or the producer is silent.
     fn deadline(&self, limits: &StreamLimits, is_flushed: bool) -> Instant {
         let waiting_since = if self.unsent.is_empty() && is_flushed {
             self.receiver.pending_since().map(|since| since.max(self.last_progress))
@@ -194,7 +195,7 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Sends what was pushed. Ends the connection if the client has left or the stream has ended.
+    /// Sends the pushed bytes. Ends the connection if the client has left or the stream has ended.
     pub(super) fn advance_stream(&mut self, shared: &Shared, out: &mut Vec<u8>) -> Next {
         if !self.client_is_there() {
             return Next::End;
@@ -218,8 +219,8 @@ impl<W: Wire> Exchange<W> {
         }
     }
 
-    /// Reads and discards what the client sends; false if it has left. A client that ends its side of the connection counts as
-    /// gone: a reader of a stream has nothing else to say.
+    /// Reads and discards what the client sends; false if it has left. A client that ends its side of the connection
+    /// counts as gone: a reader of a stream has nothing else to say.
     fn client_is_there(&mut self) -> bool {
         let Phase::Stream(streaming) = &mut self.phase else { return false };
         loop {

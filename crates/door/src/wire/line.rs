@@ -17,7 +17,7 @@ const HANDSHAKE: u8 = 22;
 
 /// TLS, plaintext, or not decided yet.
 pub(crate) enum Line {
-    /// Nothing has come yet.
+    /// No byte has arrived yet.
     New(TcpWire, Security),
     Plain(TcpWire),
     Tls(Box<TlsWire>),

@@ -55,8 +55,8 @@ impl TlsWire {
         }
     }
 
-    /// Reads bytes that are decrypted already; `WouldBlock` if there are none. A connection that ends without a close_notify counts as
-    /// ended in order, because every request states its length.
+    /// Reads bytes that are decrypted already; `WouldBlock` if there are none. A connection that ends without a
+    /// close_notify counts as ended in order, because every request states its length.
     fn decrypted(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = match self.session.reader().read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
@@ -66,7 +66,8 @@ impl TlsWire {
         read
     }
 
-    /// Feeds what was received to the session. A violation of the protocol is answered with its alert and ends the connection.
+    /// Feeds the received bytes to the session. A violation of the protocol is answered with its alert and ends the
+    /// connection.
     fn digest(&mut self, came: io::Result<usize>) -> io::Result<()> {
         came?;
         let processed = self.session.process_new_packets();

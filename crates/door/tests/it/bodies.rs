@@ -75,7 +75,7 @@ fn a_body_cut_short_is_not_taken_for_a_whole_one() {
 }
 
 #[test]
-fn a_client_that_never_sends_what_it_announced_with_expect_is_dropped() {
+fn a_client_that_withholds_an_expected_body_is_dropped() {
     let (door, _) = open(short());
     let mut client = Client::connect(door.local_addr());
     client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");

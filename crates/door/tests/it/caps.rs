@@ -80,7 +80,7 @@ fn surplus_connections_of_one_address_wait_for_its_others() {
 }
 
 #[test]
-fn who_keeps_a_connection_open_is_asked_to_close_it_when_others_of_his_wait() {
+fn a_client_with_waiting_connections_is_asked_to_close_one() {
     let (door, _) = open(DoorLimits { connections_per_address_max: 1, address_wait: PATIENCE, ..patient() });
     let mut first = Client::connect(door.local_addr());
     assert_eq!(first.get("/hello").header("connection"), None);
@@ -92,7 +92,7 @@ fn who_keeps_a_connection_open_is_asked_to_close_it_when_others_of_his_wait() {
 }
 
 #[test]
-fn who_waits_takes_no_place_from_others_and_is_turned_away_when_the_door_closes() {
+fn a_waiting_connection_takes_no_place_and_ends_with_the_door() {
     let limits = DoorLimits { connections_max: 3, connections_per_address_max: 1, address_wait: PATIENCE, ..patient() };
     let (door, _) = open(limits);
     let clients = fill(door.local_addr(), 1);

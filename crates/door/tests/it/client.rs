@@ -33,7 +33,7 @@ impl Answer {
     }
 }
 
-/// A connection and what it has received.
+/// A connection and the bytes that it has received.
 pub(crate) struct Client<S = TcpStream> {
     pub(crate) stream: S,
     received: Vec<u8>,
@@ -69,7 +69,7 @@ impl Client {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
-    /// Whether the door has ended the connection, looked at for `wait`.
+    /// Returns whether the door ends the connection within `wait`.
     pub(crate) fn closes_within(&mut self, wait: Duration) -> bool {
         self.stream.set_read_timeout(Some(wait)).unwrap();
         let ended = match self.stream.read(&mut [0; 1024]) {
@@ -83,7 +83,7 @@ impl Client {
 }
 
 impl<S: Read + Write> Client<S> {
-    /// Over what is connected already.
+    /// Wraps a stream that is connected already.
     pub(crate) fn on(stream: S) -> Self {
         Self { stream, received: Vec::new() }
     }

@@ -1,4 +1,4 @@
-//! A drain: the port closes at once, idle connections end, what is in flight is answered, the rest is cut at the grace.
+//! A drain: the port closes at once, idle connections end, requests in flight are answered, the rest is cut.
 
 use std::net::TcpStream;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What honest clients get: keep-alive, HTTP/1.0, HEAD, bodies, `Expect`, either form of target, bursts.
+//! Replies to honest clients: keep-alive, HTTP/1.0, HEAD, bodies, `Expect`, either form of target, bursts.
 
 use super::client::{Client, get, post};
 use super::{alone, assert_alive, open, patient, wait_for};

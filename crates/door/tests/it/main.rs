@@ -31,7 +31,7 @@ use peernet_door::{Door, DoorLimits, DoorStats};
 use client::Client;
 use service::TestService;
 
-/// How long a test waits for what must happen.
+/// The time limit of a test for an expected event.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Limits for tests that are not about time: no deadline comes, however busy the machine.

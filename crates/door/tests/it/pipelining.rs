@@ -1,4 +1,4 @@
-//! Clients that send many requests at once, read no answers, or leave rudely: they hurt only themselves.
+//! Clients that send many requests at once, read no answers, or reset their connections: they hurt only themselves.
 
 use std::time::Duration;
 

@@ -42,7 +42,7 @@ impl TestService {
         assert!(!waited.unwrap().1.timed_out(), "fewer than {count} requests came to the gate");
     }
 
-    /// How many requests wait for [`TestService::reply_later`].
+    /// Returns the number of requests that wait for [`TestService::reply_later`].
     pub(crate) fn later_count(&self) -> usize {
         self.later.lock().unwrap().len()
     }

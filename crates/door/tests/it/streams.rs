@@ -1,4 +1,4 @@
-//! Streamed replies over real sockets: events arrive at once, slow clients hurt nobody, and every stream ends.
+//! Streamed replies over real sockets: events arrive at once, slow clients hurt no other client, and every stream ends.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpStream};

@@ -63,7 +63,7 @@ impl Scene {
     }
 }
 
-/// What a client's first flight looks like.
+/// Returns the first flight of a client's handshake.
 fn client_hello(trust: &Arc<ClientConfig>) -> Vec<u8> {
     let mut session = ClientConnection::new(Arc::clone(trust), ServerName::try_from(NAME).unwrap()).unwrap();
     let mut hello = Vec::new();
@@ -181,7 +181,7 @@ fn idle_sessions_cost_no_thread_and_are_told_of_the_end() {
 }
 
 #[test]
-fn a_body_that_does_not_come_and_an_answer_that_nobody_takes_have_their_deadlines() {
+fn late_bodies_and_unread_replies_end_at_their_deadlines() {
     let scene = Scene::open(short(), false);
     let mut client = scene.client();
     client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 50\r\n\r\nhalf");

@@ -1,5 +1,5 @@
-//! What waits holds nobody up: idle and slow connections cost no thread, a request that waits gives its thread's seat away, and a
-//! reply that is yet to come is waited for by nobody.
+//! Waits that hold up no other request. Idle and slow connections cost no thread, a request that waits hands its
+//! worker's role over, and no reply that is yet to come is waited for by nobody.
 
 use std::thread;
 

@@ -11,14 +11,14 @@ use rcgen::{
 
 use super::programs::{User, give};
 
-/// How a server is reached.
+/// The network side of a server.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Network<'a> {
-    /// What it shows; `None` for a server without TLS.
+    /// The server's certificate and key; `None` for a server without TLS.
     pub identity: Option<&'a Identity>,
-    /// Who vouches for its clients.
+    /// The authority of its clients' certificates.
     pub clients: Option<&'a Authority>,
-    /// Who may come in over TCP, in lines of `pg_hba.conf`; over the socket everybody may.
+    /// The clients that may connect over TCP, in lines of `pg_hba.conf`. The socket is open to all.
     pub hba: &'a str,
 }
 
@@ -32,9 +32,9 @@ pub struct Authority {
 /// A certificate and its key, PEM.
 #[derive(Debug, Clone)]
 pub struct Identity {
-    /// What is shown.
+    /// The certificate that the server presents.
     pub certificate: String,
-    /// What is kept.
+    /// The private key.
     pub key: String,
 }
 
@@ -53,7 +53,7 @@ impl Authority {
         Self { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// Its certificate, PEM.
+    /// Returns the authority's certificate as PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
@@ -98,7 +98,7 @@ impl Network<'_> {
     }
 }
 
-/// A port that nobody listens on at this moment: the server cannot pick one itself.
+/// Returns a port without a listener at this moment: the server cannot pick one itself.
 pub(super) fn free_port() -> Result<u16, String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
     listener.local_addr().map(|address| address.port()).map_err(|error| error.to_string())

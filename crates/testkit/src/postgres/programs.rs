@@ -1,4 +1,4 @@
-//! Where the server programs are, and as whom they run.
+//! The paths of the server programs, and the user that runs them.
 
 use std::env;
 use std::fs;
@@ -31,7 +31,7 @@ impl Programs {
         let bin = bin.ok_or_else(|| {
             format!("no PostgreSQL server programs (Debian: package postgresql); {BIN_VARIABLE} may name their folder")
         })?;
-        // Our own temporary folder belongs to whom we are.
+        // Our own temporary folder belongs to our own user.
         let root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
         Ok(Self { bin, run_as: if root { Some(unprivileged()?) } else { None } })
     }
@@ -57,7 +57,7 @@ fn candidates() -> Vec<PathBuf> {
     out
 }
 
-/// The server's own user where it was installed, else nobody.
+/// Returns the server's own user if it was installed, else the user `nobody`.
 fn unprivileged() -> Result<User, String> {
     let users = fs::read_to_string("/etc/passwd").map_err(|error| format!("/etc/passwd: {error}"))?;
     let user = ["postgres", "nobody"].iter().find_map(|name| find_user(&users, name));

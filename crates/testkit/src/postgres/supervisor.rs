@@ -13,7 +13,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::programs::{Programs, give};
 
-/// Its arguments: the folder, the folder of programs, then the server's options. It answers each command with one line:
+/// The supervisor. Its arguments are the folder, the folder of programs, then the server's options. It answers each command with one line:
 /// `ok`, or what went wrong. The waits are bounded loops of 50 ms: a shell has nothing better for a process that is not
 /// its child.
 const SCRIPT: &str = r#"
@@ -117,7 +117,7 @@ impl Supervisor {
         Ok(supervisor)
     }
 
-    /// Where the server's socket is.
+    /// Returns the folder of the server's socket.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }

@@ -1,8 +1,9 @@
-//! Arrows between the top-level modules of a crate, read from `crate::` and `super::` paths, and the circles among them.
+//! Arrows between the top-level modules of a crate, read from `crate::` and `super::` paths, and the circles among
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Which modules each module uses.
+/// The modules that each module uses.
 pub type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// A source file of a crate: its module path and its code without tests and literals.
@@ -14,7 +15,8 @@ pub struct Module {
     pub code: String,
 }
 
-/// Returns the arrows between top-level modules. `modules` contains the root, whose re-exports stand for what they name.
+/// Returns the arrows between top-level modules. `modules` contains the root, whose re-exports stand for the items that
+/// they name.
 #[must_use]
 pub fn arrows(modules: &[Module]) -> Arrows {
     let names: BTreeSet<String> = modules.iter().filter_map(|module| module.path.first().cloned()).collect();

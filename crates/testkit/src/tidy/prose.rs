@@ -109,7 +109,7 @@ fn doc_text(line: &str) -> Option<&str> {
     Some(text.strip_prefix(' ').unwrap_or(text))
 }
 
-/// Whether the first line behind the attributes declares a field: `name: Type,`.
+/// Returns whether the first line behind the attributes declares a field: `name: Type,`.
 fn is_field(behind: &[&str]) -> bool {
     let Some(item) = behind.iter().map(|line| line.trim()).find(|line| !line.starts_with('#')) else { return false };
     let item = item.strip_prefix("pub").map_or(item, |rest| rest.trim_start_matches("(crate)").trim_start());
@@ -123,8 +123,8 @@ pub fn doc_line_count(text: &str) -> usize {
     docs(text).iter().flat_map(|doc| &doc.lines).filter(|line| !line.trim().is_empty()).count()
 }
 
-/// Returns each doc comment that opens with a pronoun or a free relative, and each line in one that opens with the worst of
-/// them, as line number and text.
+/// Returns each doc comment that opens with a pronoun or a free relative, and each line in one that opens with the
+/// worst of them, as line number and text.
 #[must_use]
 pub fn pronoun_openings(text: &str) -> Vec<Offence> {
     let mut found = Vec::new();
@@ -142,7 +142,7 @@ pub fn pronoun_openings(text: &str) -> Vec<Offence> {
     found
 }
 
-/// Whether a line of a doc comment opens with a word that opens none: What, Who, Whom, Of.
+/// Returns whether a line of a doc comment opens with a word that opens none: What, Who, Whom, Of.
 #[must_use]
 pub fn opens_worst(line: &str) -> bool {
     LINE_OPENINGS.contains(&first_word(line))

@@ -190,7 +190,8 @@ fn shows_text(file: &File) -> bool {
             .any(|member| file.path.starts_with(member))
 }
 
-/// Whether a Markdown file is a document of the project. The glossary lists banned words, and the changelog is history.
+/// Returns whether a Markdown file is a document of the project. The glossary lists banned words, and the changelog is
+/// history.
 fn is_document(path: &str) -> bool {
     path != "docs/GLOSSARY.md"
 }

@@ -150,7 +150,7 @@ fn item_end(lines: &[&str], start: usize) -> usize {
     end.map_or(lines.len(), |end| end + 1)
 }
 
-/// Whether an item of this line's indentation ends with the line.
+/// Returns whether an item of this line's indentation ends with the line.
 #[must_use]
 pub fn ends_item(line: &str) -> bool {
     line.trim() == "}" || line.ends_with(';') || line.ends_with("{}") || (line.contains('{') && line.ends_with('}'))

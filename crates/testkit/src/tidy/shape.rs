@@ -86,7 +86,7 @@ fn closing(text: &str) -> usize {
     text.len()
 }
 
-/// Whether a parameter's type is a tuple of two or more.
+/// Returns whether a parameter's type is a tuple of two or more.
 #[must_use]
 pub fn is_tuple_parameter(parameter: &str) -> bool {
     let kind = split_top(parameter, ':').get(1).cloned().unwrap_or_default();
@@ -112,7 +112,7 @@ pub fn packed_lets(code: &str) -> Vec<usize> {
     found
 }
 
-/// Whether `value` begins with a tuple of two or more that is the whole expression.
+/// Returns whether `value` begins with a tuple of two or more that is the whole expression.
 fn is_tuple(value: &str) -> bool {
     let end = closing(&value[1..]);
     let behind = value.get(end + 2..).unwrap_or_default().trim_start();

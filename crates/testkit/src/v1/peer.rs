@@ -42,26 +42,27 @@ pub fn environment() -> Arc<Environment> {
     Arc::new(EnvBuilder::new().cq_count(1).name_prefix("v1-client").build())
 }
 
-/// What a version 1 download did.
+/// The results of a version 1 download.
 #[derive(Debug, PartialEq, Eq)]
 pub struct V1Download {
-    /// `DIR/<hash>.download`.
+    /// The downloaded file, `DIR/<hash>.download`.
     pub path: PathBuf,
-    /// How many attempts failed.
+    /// The number of failed attempts.
     pub failed_attempts: usize,
-    /// What the tracker answered to each feedback, by status: the old program wants nothing but 202.
+    /// The tracker's replies to feedback, by status: the old program expects 202.
     pub feedback: BTreeMap<u16, usize>,
 }
 
-/// What the threads of a download count together.
+/// The counters that the threads of a download share.
 #[derive(Default)]
 struct Tally {
     failed: AtomicU64,
     feedback: Mutex<BTreeMap<u16, usize>>,
 }
 
-/// Downloads as the old program does: every chunk at once, each over a connection of its own, the listed peers in order, one
-/// feedback for each attempt. The file's length is that of the chunks listed. An error is what the old program would print.
+/// Downloads as the old program does: every chunk at once, each over a connection of its own, the listed peers in
+/// order, one feedback for each attempt. The file's length is that of the chunks listed. An error is what the old
+/// program would print.
 pub fn download(tracker: &V1Tracker, file_hash: &str, folder: &Path) -> Result<V1Download, String> {
     let chunks = tracker.lookup(file_hash).map_err(|answer| format!("lookup: {answer:?}"))?;
     if chunks.is_empty() {
@@ -130,18 +131,18 @@ fn fetch_one(
 pub struct V1Sharer {
     /// SHA-256 of the shared file.
     pub file_hash: String,
-    /// Where it is reached, `host:port`, as it registered.
+    /// The address of the sharer, `host:port`, as it registered.
     pub address: String,
-    /// Its account.
+    /// The sharer's account.
     pub peer_id: String,
-    /// Its session, to announce more or look around.
+    /// The sharer's session, for further announces and lookups.
     pub tracker: V1Tracker,
     served: Arc<AtomicU64>,
     server: Server,
     _env: Arc<Environment>,
 }
 
-/// What a sharer does with each chunk before it goes out; lies are made here.
+/// A change to each chunk before it is sent; wrong chunks are made here.
 pub type Tamper = fn(index: i32, data: Vec<u8>) -> Vec<u8>;
 
 impl V1Sharer {
@@ -176,7 +177,7 @@ impl V1Sharer {
         Self { file_hash, address, peer_id, tracker, served, server, _env: env }
     }
 
-    /// How many chunks went out.
+    /// Returns the number of sent chunks.
     pub fn served(&self) -> u64 {
         self.served.load(Ordering::SeqCst)
     }

@@ -29,7 +29,7 @@ pub(crate) const RULES: &[Rule] = &[
 
 /// No source file is longer.
 const FILE_LINES_MAX: usize = 800;
-/// Where `unsafe` may be written, each file with its reason at its head.
+/// The files that may contain `unsafe`, each with its reason at its head.
 const UNSAFE_FILES: &[&str] = &[
     "bench/src/measure.rs",
     "crates/testkit/src/postgres/",
@@ -42,7 +42,7 @@ const UNSAFE_FILES: &[&str] = &[
     "peer/src/files/part/sys.rs",
     "peer/src/malloc.rs",
 ];
-/// Which of our crates each of our crates may use outside tests.
+/// The crates of ours that each of our crates may use outside tests.
 const ARROWS: &[(&str, &[&str])] = &[
     ("protos", &[]),
     ("crates/arguments", &[]),
@@ -107,7 +107,8 @@ fn modules_are_named_files(tree: &Tree) -> Result<(), String> {
     })
 }
 
-// One request can abort the process of its listener, on loopback too. Its types and its printer are used, behind the door.
+// One request can abort the process of its listener, on loopback too. Its types and its printer are used, behind the
+// door.
 fn tiny_http_listens_nowhere(tree: &Tree) -> Result<(), String> {
     check(tree, "HTTP is served by crates/door only", |_, text| {
         lines(text, |line| {
