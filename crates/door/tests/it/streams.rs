@@ -123,7 +123,7 @@ fn a_dropped_producer_leaves_the_reply_incomplete() {
 fn a_slow_reader_gets_everything_and_never_blocks_the_producer() {
     let (door, service) = open(limits());
     let (mut client, sender) = stream(&door, &service);
-    SockRef::from(&client.stream).set_recv_buffer_size(4096).unwrap();
+    SockRef::from(&client.stream).set_recv_buffer_size(64 * 1024).unwrap();
     let taken = fill(&sender, &[b'x'; 1000]);
     assert_eq!(sender.push(&[b'x'; 64 * 1024]), Err(PushError::Full));
     assert_alive(&door);
