@@ -1,19 +1,20 @@
--- PeerNet's PostgreSQL tables: this file is the only place that defines them. The tracker embeds it and runs it on
--- start (one tracker at a time, under an advisory lock), so every statement may be run again. The embedded store has
--- the same tables and columns in SQLite's dialect: tracker/src/store/embedded/schema.sql.
+-- The PostgreSQL tables of PeerNet, defined in this file only. Each tracker runs the file at start, one tracker at a time under an
+-- advisory lock. So every statement can be run again. The SQLite store has the same tables and columns in its own dialect:
+-- tracker/src/store/sqlite/schema.sql.
 --
 -- Conventions:
---   * Times are milliseconds since 1970 in bigint, token amounts are milli-tokens in bigint: the engine's own units, so
---     that no conversion and no time zone stands between a rule and its row.
---   * Hashes are bytea of 32 bytes, peers are uuid. A set of chunks is one bitmap, a list of chunk hashes is one bytea
---     of 32 bytes each: a row a chunk was measured 1,000 times slower and 600 times larger.
---   * Every primary key begins with the column that a distributed PostgreSQL (Citus, YugabyteDB) would distribute the
---     table by: a peer, a file_hash or a manifest_id. accounts, devices, groups, group_members, access_changes, treasury, invites, audit, trackers and
---     schema_version are small and would be replicated to every node.
---   * Leases are not here: each tracker keeps its own log of them (tracker/src/store/swarm_log.rs) and tells the others.
---   * Version 1 rows have no foreign key to accounts: the token of their announcer was checked already. Tokens have one:
---     there must be no balance without an account. No index on their expires_at: each renewal would have to move an entry,
---     whereas the sweep runs rarely and reads the table in one pass.
+--   * Times are milliseconds since 1970 in bigint, and token amounts are milli-tokens in bigint. These are the engine's own units, so
+--     no conversion and no time zone stands between a rule and its row.
+--   * Hashes are bytea of 32 bytes, and peers are uuid. A set of chunks is one bitmap; a list of chunk hashes is one bytea with 32
+--     bytes for each chunk. One row per chunk was measured 1,000 times slower and 600 times larger.
+--   * Every primary key begins with the column by which a distributed PostgreSQL (Citus, YugabyteDB) would distribute the table: a
+--     peer, a file_hash or a manifest_id. These tables are small and would be copied to every node: accounts, devices, groups,
+--     group_members, access_changes, treasury, invites, audit, trackers and schema_version.
+--   * Leases are not stored here: each tracker has its own write-ahead log of them (tracker/src/replication), and publishes it to the
+--     other trackers through swarm_news.
+--   * Version 1 listings have no foreign key to accounts, because the token of their announcer was checked already. Ledger rows have
+--     one: there must be no balance without an account. Listings have no index on expires_at. Each renewal would have to move an
+--     entry, whereas pruning runs rarely and reads the table in one pass.
 
 CREATE TABLE IF NOT EXISTS schema_version (
     id          bigint PRIMARY KEY CHECK (id = 1),
@@ -21,7 +22,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
     migrated_at bigint NOT NULL
 );
 
--- Who may take part. Tokens of generations below `generation` are refused, so that a new password ends old sessions.
+-- The accounts that may take part. Tokens of a generation below `generation` are refused, so a new password ends old sessions.
 CREATE TABLE IF NOT EXISTS accounts (
     id            uuid   PRIMARY KEY,
     -- A login name; several accounts may have none.
@@ -30,15 +31,15 @@ CREATE TABLE IF NOT EXISTS accounts (
     password_hash text   NOT NULL,
     generation    bigint NOT NULL CHECK (generation >= 0),
     created_at    bigint NOT NULL,
-    -- Since when it may not take part, and why; nothing where it may.
+    -- The time and the reason of a suspension; NULL where the account may take part.
     suspended_at     bigint,
     suspended_reason text
 );
--- Every tracker asks every few seconds who is suspended.
+-- Every tracker reads the suspended accounts every few seconds.
 CREATE INDEX IF NOT EXISTS accounts_suspended ON accounts (suspended_at) WHERE suspended_at IS NOT NULL;
 
--- An account's tokens and score, apart from accounts because it changes with every settlement. `sessions` to `hearsay`
--- are decaying sums as they were at `masses_at`: the sum of the account's rows in pairs, as their target.
+-- Tokens and score of an account. A table of its own, because it changes with every settlement. `sessions` to `hearsay` are decaying
+-- sums as of `masses_at`: the sums of the rows in pairs that have the account as their target.
 CREATE TABLE IF NOT EXISTS ledger (
     peer              uuid             PRIMARY KEY REFERENCES accounts (id),
     balance_mt        bigint           NOT NULL CHECK (balance_mt >= 0),
@@ -57,10 +58,10 @@ CREATE TABLE IF NOT EXISTS ledger (
     minute_started_at bigint           NOT NULL,
     opened_in_minute  bigint           NOT NULL CHECK (opened_in_minute >= 0)
 )
--- Room on each page for the next version of a row, since balances change all the time.
+-- Leaves room on each page for the next version of a row, because balances change all the time.
 WITH (fillfactor = 70);
 
--- The other side of every grant and fee: one row. Balances, escrow and treasury add up to the supply at every commit.
+-- The counterpart of every grant and fee: one row. Balances, escrow and treasury add up to the supply at every commit.
 CREATE TABLE IF NOT EXISTS treasury (
     id                 bigint PRIMARY KEY CHECK (id = 1),
     balance_mt         bigint NOT NULL CHECK (balance_mt >= 0),
@@ -73,20 +74,20 @@ CREATE TABLE IF NOT EXISTS treasury (
 )
 WITH (fillfactor = 10);
 
--- What an account may still pay for one file, and to whom: at most one an (account, file).
+-- Tickets: the tokens that an account may still pay for one file, and the sources it may pay. At most one per (account, file).
 CREATE TABLE IF NOT EXISTS tickets (
     account    uuid   NOT NULL REFERENCES accounts (id),
     file_hash  bytea  NOT NULL CHECK (length(file_hash) = 32),
-    -- Random, so unique by itself; a unique index would tie the table to one node.
+    -- Random, so unique without an index. A unique index would tie the table to one node.
     id         uuid   NOT NULL,
     size       bigint NOT NULL CHECK (size >= 0),
     chunk_size bigint NOT NULL CHECK (chunk_size > 0),
     escrow_mt  bigint NOT NULL CHECK (escrow_mt >= 0),
     paid_mt    bigint NOT NULL CHECK (paid_mt >= 0),
     fined_mt   bigint NOT NULL CHECK (fined_mt >= 0),
-    -- One bit a chunk that was settled.
+    -- One bit for each settled chunk.
     paid       bytea  NOT NULL,
-    -- 25 bytes a source, as the engine's encode_sources writes them.
+    -- 25 bytes for each source, written by the engine's encode_sources.
     sources    bytea  NOT NULL,
     opened_at  bigint NOT NULL,
     renewed_at bigint NOT NULL,
@@ -96,7 +97,7 @@ CREATE TABLE IF NOT EXISTS tickets (
 CREATE INDEX IF NOT EXISTS tickets_by_id ON tickets (id);
 CREATE INDEX IF NOT EXISTS tickets_by_expiry ON tickets (expires_at);
 
--- What one account said of another: one row a pair that ever met.
+-- The reports of one account about another: one row for each pair that ever met.
 CREATE TABLE IF NOT EXISTS pairs (
     reporter       uuid             NOT NULL REFERENCES accounts (id),
     target         uuid             NOT NULL REFERENCES accounts (id),
@@ -113,53 +114,53 @@ CREATE TABLE IF NOT EXISTS pairs (
 )
 WITH (fillfactor = 80);
 
--- Every file that was ever announced whole, under the name it first came with. `search_name` is that name in lower case
--- as the tracker folds it, so that every store finds the same files.
+-- Every file of which all chunks were ever announced, with the name of its first announce. `search_name` is that name in lower case.
+-- The tracker folds it itself, so that both stores find the same files.
 CREATE TABLE IF NOT EXISTS files (
     file_hash   bytea  PRIMARY KEY CHECK (length(file_hash) = 32),
     file_name   text   NOT NULL,
     search_name text   NOT NULL,
     created_at  bigint NOT NULL
 );
--- A search walks this index from the newest file and stops when its page is full.
+-- A search reads this index from the newest file on, and stops when its page is full.
 CREATE INDEX IF NOT EXISTS files_by_age ON files (created_at DESC, file_hash DESC);
 
--- Each distinct manifest announced for a file; the tracker does not decide which is true.
+-- Each distinct manifest that was announced for a file. The tracker does not decide which one is true.
 CREATE TABLE IF NOT EXISTS manifests (
     file_hash    bytea  NOT NULL CHECK (length(file_hash) = 32),
     manifest_id  bytea  NOT NULL CHECK (length(manifest_id) = 32),
     file_name    text   NOT NULL,
     size         bigint NOT NULL CHECK (size >= 0),
     chunk_size   bigint NOT NULL CHECK (chunk_size > 0),
-    -- 32 bytes a chunk, in order.
+    -- 32 bytes for each chunk, in order.
     chunk_hashes bytea  NOT NULL CHECK (length(chunk_hashes) % 32 = 0),
     announced_by uuid   NOT NULL,
     created_at   bigint NOT NULL,
     PRIMARY KEY (file_hash, manifest_id)
 );
--- Hashes do not compress: do not try.
+-- Hashes do not compress, so compression would only cost time.
 ALTER TABLE manifests ALTER COLUMN chunk_hashes SET STORAGE EXTERNAL;
 CREATE INDEX IF NOT EXISTS manifests_by_id ON manifests (manifest_id);
 
--- Who says that he publishes a manifest: at most one an (account, manifest), verified before it came here.
+-- Signatures of manifests by the accounts that publish them: at most one per (account, manifest). Verified before they are stored.
 CREATE TABLE IF NOT EXISTS manifest_signatures (
     manifest_id bytea  NOT NULL CHECK (length(manifest_id) = 32),
     peer        uuid   NOT NULL REFERENCES accounts (id),
     -- Ed25519.
     public_key  bytea  NOT NULL CHECK (length(public_key) = 32),
     signature   bytea  NOT NULL CHECK (length(signature) = 64),
-    -- When the account signed the manifest first: signing it again is no way to the front or the back.
+    -- The time of the account's first signature of the manifest. Signing again does not change the order.
     signed_at   bigint NOT NULL,
     PRIMARY KEY (manifest_id, peer)
 );
 CREATE INDEX IF NOT EXISTS manifest_signatures_by_time ON manifest_signatures (manifest_id, signed_at, peer);
 
--- Files that one version 1 peer announced whole; their chunks are 1 MiB, the last one of unknown length.
+-- Files whose every chunk one version 1 peer announced. Chunks have 1 MiB; the length of the last one is unknown.
 CREATE TABLE IF NOT EXISTS v1_listings (
     peer         uuid   NOT NULL,
     file_hash    bytea  NOT NULL CHECK (length(file_hash) = 32),
     file_name    text   NOT NULL,
-    -- 32 bytes a chunk, in order.
+    -- 32 bytes for each chunk, in order.
     chunk_hashes bytea  NOT NULL CHECK (length(chunk_hashes) % 32 = 0),
     expires_at   bigint NOT NULL,
     created_at   bigint NOT NULL,
@@ -167,15 +168,15 @@ CREATE TABLE IF NOT EXISTS v1_listings (
 );
 ALTER TABLE v1_listings ALTER COLUMN chunk_hashes SET STORAGE EXTERNAL;
 
--- The trackers that use this database, each with the key that checks its tokens.
+-- The trackers that use this database, each with the key that verifies its tokens.
 CREATE TABLE IF NOT EXISTS trackers (
     id         uuid   PRIMARY KEY,
     public_key bytea  NOT NULL CHECK (length(public_key) = 32),
     seen_at    bigint NOT NULL
 );
 
--- What each of them heard of the swarm, for the others to read: kept for minutes. A tracker writes its rows one after the
--- other, so that `seq` tells what somebody has read already.
+-- The lease updates of each tracker, for the other trackers to read. They are kept for minutes. A tracker writes its rows one after the
+-- other, so a reader that has read up to a `seq` has missed none before it.
 CREATE TABLE IF NOT EXISTS swarm_news (
     tracker    uuid   NOT NULL,
     seq        bigint NOT NULL,
@@ -184,16 +185,16 @@ CREATE TABLE IF NOT EXISTS swarm_news (
     PRIMARY KEY (tracker, seq)
 );
 
--- Bytes of metadata that an account has stored: what it put first, never what others put. Counted with each write, so that
--- no quota needs a scan. Without a foreign key, like the manifests it counts.
+-- Bytes of metadata that an account has stored. Rows count for the account that stored them first. Each write updates the count, so a
+-- quota needs no scan. No foreign key, like the manifests it counts.
 CREATE TABLE IF NOT EXISTS account_usage (
     account        uuid   PRIMARY KEY,
     metadata_bytes bigint NOT NULL CHECK (metadata_bytes >= 0)
 );
 
--- Leave to register, where registration is by invitation.
+-- Invites: the right to register, where registration is by invitation.
 CREATE TABLE IF NOT EXISTS invites (
-    -- SHA-256 of the code, which is shown once and kept nowhere.
+    -- SHA-256 of the code. The code is shown once and stored nowhere.
     code_hash  bytea  PRIMARY KEY CHECK (length(code_hash) = 32),
     uses       bigint NOT NULL CHECK (uses > 0),
     uses_left  bigint NOT NULL CHECK (uses_left >= 0 AND uses_left <= uses),
@@ -203,34 +204,34 @@ CREATE TABLE IF NOT EXISTS invites (
     revoked_at bigint
 );
 
--- Logins that last: each has one refresh token at a time, which is exchanged for the next one with each use. Kept are only
--- hashes (SHA-256). A device that has ended stays for as long as its certificate might.
+-- Devices: logins that last. Each has one refresh token at a time, and each use exchanges it for the next one. Only SHA-256 hashes of
+-- tokens are stored. An ended device is kept for as long as its certificate may be valid.
 CREATE TABLE IF NOT EXISTS devices (
     id             uuid   PRIMARY KEY,
     account        uuid   NOT NULL REFERENCES accounts (id),
-    -- What people know it by.
+    -- The name that people know the device by.
     label          text   NOT NULL,
-    -- Words with spaces between them.
+    -- Words, separated by spaces.
     scopes         text   NOT NULL,
-    -- Of the first half of its refresh tokens, which stays: so any of them is known to be its, also long after it was replaced.
+    -- The hash of the first half of its refresh tokens, which never changes. So each of them is recognised, even long after it was replaced.
     family_hash    bytea  NOT NULL UNIQUE CHECK (length(family_hash) = 32),
-    -- Of the token that is good.
+    -- The hash of the valid token.
     refresh_hash   bytea  NOT NULL CHECK (length(refresh_hash) = 32),
-    -- Of the one before, which may be shown again until then by who did not get the answer.
+    -- The hash of the token before it. A client that did not get the reply may present that token again until previous_until.
     previous_hash  bytea  CHECK (length(previous_hash) = 32),
     previous_until bigint,
     created_at     bigint NOT NULL,
-    -- When its token was last renewed.
+    -- The time of the last renewal.
     seen_at        bigint NOT NULL,
     expires_at     bigint NOT NULL,
     revoked_at     bigint
 );
 CREATE INDEX IF NOT EXISTS devices_by_account ON devices (account);
--- Every tracker asks every few seconds which have been ended.
+-- Every tracker reads the ended devices every few seconds.
 CREATE INDEX IF NOT EXISTS devices_revoked ON devices (revoked_at) WHERE revoked_at IS NOT NULL;
 
--- Who may have a file, where its owner has said so; a file without a row is public. Its owner is who said so first, before anyone
--- announced it, or who announced it first. A row stays when the file is public again, as the other trackers must hear of that.
+-- Access policies that owners have set. A file without a row is public. Its owner is the account that announced it first, or that set
+-- its access before any announce. The row stays when the file becomes public again, because the other trackers must read that too.
 CREATE TABLE IF NOT EXISTS file_access (
     file_hash bytea  PRIMARY KEY CHECK (length(file_hash) = 32),
     owner     uuid   NOT NULL REFERENCES accounts (id),
@@ -240,17 +241,17 @@ CREATE TABLE IF NOT EXISTS file_access (
     changed   bigint NOT NULL
 );
 CREATE INDEX IF NOT EXISTS file_access_by_owner ON file_access (owner);
--- Every tracker asks every few seconds what has changed.
+-- Every tracker reads the changes every few seconds.
 CREATE INDEX IF NOT EXISTS file_access_by_change ON file_access (changed, file_hash);
 
--- Accounts that a file is shared with by name.
+-- Accounts that a file is shared with.
 CREATE TABLE IF NOT EXISTS file_access_accounts (
     file_hash bytea  NOT NULL REFERENCES file_access (file_hash),
     account   uuid   NOT NULL REFERENCES accounts (id),
     PRIMARY KEY (file_hash, account)
 );
 
--- Accounts under one name, for sharing with all of them.
+-- Named sets of accounts, for sharing with all of them.
 CREATE TABLE IF NOT EXISTS groups (
     id      uuid   PRIMARY KEY,
     owner   uuid   NOT NULL REFERENCES accounts (id),
@@ -275,7 +276,7 @@ CREATE TABLE IF NOT EXISTS file_access_groups (
 );
 CREATE INDEX IF NOT EXISTS file_access_groups_by_group ON file_access_groups (group_id);
 
--- The number of the last change of the tables above: one row. A change locks it until its transaction ends, so that numbers become
+-- The number of the last change of the access tables above: one row. A change locks it until its transaction ends, so numbers become
 -- visible in their order.
 CREATE TABLE IF NOT EXISTS access_changes (
     id       bigint PRIMARY KEY CHECK (id = 1),
@@ -283,12 +284,12 @@ CREATE TABLE IF NOT EXISTS access_changes (
 );
 INSERT INTO access_changes (id, sequence) VALUES (1, 0) ON CONFLICT DO NOTHING;
 
--- What was done to accounts and by whom, written in the transaction that did it. Rows are only ever added, and deleted when
--- they are older than the setting audit_days. Never a secret.
+-- The audit log: each change of an account and its actor, written in the transaction of the change. Rows are only added, and deleted
+-- when they are older than the setting audit_days. They never contain a secret.
 CREATE TABLE IF NOT EXISTS audit (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      bigint NOT NULL,
-    -- client, or operator.
+    -- client or operator.
     actor   text   NOT NULL,
     action  text   NOT NULL,
     account uuid,

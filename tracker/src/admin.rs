@@ -25,7 +25,7 @@ pub use ledger::{LedgerReport, verify as verify_ledger};
 
 use crate::boot::config::Config;
 use crate::boot::{DATABASE_FILE, open_store};
-use crate::store::registry::SCHEMA_VERSION;
+use crate::store::SCHEMA_VERSION;
 use crate::store::{Store, StoreError};
 
 /// Why a command failed.
@@ -63,7 +63,7 @@ pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
         embedded_database(config)?;
     }
     let store = open_store(config)?;
-    match store.registry()?.facts()?.schema_version {
+    match store.facts()?.schema_version {
         Some(SCHEMA_VERSION) => Ok(store),
         Some(found) if found < SCHEMA_VERSION => Err(AdminError::Failed(format!(
             "the database has schema version {found}: start this version of the tracker once, which upgrades it"
@@ -86,7 +86,7 @@ fn embedded_database(config: &Config) -> Result<PathBuf> {
 
 /// Refuses a text that the store cannot keep whole.
 fn check_text(name: &str, text: &str) -> Result<()> {
-    let max = crate::store::registry::TEXT_BYTES_MAX;
+    let max = crate::store::accounts::TEXT_BYTES_MAX;
     let plain = text.len() <= max && !text.chars().any(char::is_control);
     if plain {
         Ok(())

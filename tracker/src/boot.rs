@@ -31,35 +31,35 @@ use crate::api::handlers::{
 use crate::api::router::{Operations, Public, Router};
 use crate::boot::app::{App, system_clock};
 use crate::boot::config::{Config, Secret};
+use crate::commit::{Apply, Writer};
 use crate::domain::access::AccessControl;
 use crate::domain::accounts::passwords::Passwords;
 use crate::domain::accounts::{Accounts, Services};
 use crate::domain::authority::Authority;
 use crate::domain::database::Database;
+use crate::domain::economy;
 use crate::domain::keys::Keys;
 use crate::domain::limits::Limits;
+use crate::domain::permits::Permits;
+use crate::domain::swarm::Swarm;
 use crate::domain::swarm::dialback;
-use crate::domain::swarm::{Journal, Swarm};
-use crate::domain::{economy, swarm};
-use crate::http::{Door, LocalDoor, Security, Service};
 use crate::ops::access_log::AccessLog;
 use crate::ops::counters::Counters;
 use crate::ops::log;
 use crate::ops::metrics::Metrics;
-use crate::permits::Permits;
-use crate::store::embedded::EmbeddedStore;
+use crate::replication::{self, LeaseLog, LogFile};
 use crate::store::postgres::{PoolLimits, PostgresStore};
-use crate::store::swarm_log::SwarmLog;
+use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
-use crate::writer::Writer;
 pub use error::StartError;
 pub(crate) use folder::{FolderLock, prepare as prepare_folder};
+use peernet_door::{Door, LocalDoor, Security, Service};
 use threads::{Inboxes, Threads};
 
 /// The embedded database's file in the data folder.
 pub const DATABASE_FILE: &str = "tracker.sqlite";
 
-/// The file of the swarm's log in the data folder.
+/// The file of the lease log in the data folder.
 pub const SWARM_FILE: &str = "swarm.sqlite";
 
 /// How long a call of the operations listener may take to end when the tracker stops.
@@ -139,7 +139,7 @@ impl Builder {
         let store = open_store(&self.config)?;
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
-        swarm::restore(&app.swarm, &*app.store, app.journal.log(), (app.clock)())?;
+        replication::restore(&app.swarm, &*app.store, app.lease_log.file(), (app.clock)())?;
         app.accounts.refresh()?;
         // After the index is restored, because this ends the leases of withdrawn files.
         app.access.refresh()?;
@@ -147,8 +147,8 @@ impl Builder {
             app.database.writer.close();
             StartError::Threads(error)
         })?;
-        let exchanged = threads.wait_for_exchange().map_err(StartError::from);
-        let (ops, address) = match exchanged.and_then(|()| open_ports(&app)) {
+        let replicated = threads.wait_for_replication().map_err(StartError::from);
+        let (ops, address) = match replicated.and_then(|()| open_ports(&app)) {
             Ok(open) => open,
             Err(error) => {
                 threads.stop(&app);
@@ -230,7 +230,7 @@ pub fn open_store(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             let connections = u32::try_from(connections).unwrap_or(u32::MAX);
             Ok(PostgresStore::open(url, PoolLimits { connections })?)
         }
-        None => Ok(EmbeddedStore::open(&config.data_dir.join(DATABASE_FILE))?),
+        None => Ok(SqliteStore::open(&config.data_dir.join(DATABASE_FILE))?),
     }
 }
 
@@ -252,16 +252,16 @@ fn assemble(
     let keys = Arc::new(Keys::open(&config.data_dir, config.lifetimes())?);
     let authority = Arc::new(open_authority(&config)?);
     let passwords = Arc::new(Passwords::start(config.bcrypt_cost).map_err(StartError::Threads)?);
-    let (writer, writer_loop) = Writer::new();
-    let (journal, journal_loop) = Journal::new(SwarmLog::open(&config.data_dir.join(SWARM_FILE))?);
-    let rules = Rules { complaints: config.complaints };
-    let (reputation, reputation_inbox) = economy::channel(Arc::clone(&store), clock, rules);
-    let (dialback, dialback_inbox) = dialback::channel(config.dialback);
-    let proxies = config.proxies().map_err(StartError::Config)?;
-    proxies.refresh();
     let permits = Permits::new(config.database_connections());
     let operations = ROUTES.iter().map(|route| route.operation).collect();
     let metrics = Arc::new(Metrics::new(operations, permits.waits().clone()));
+    let (writer, write_loop) = Writer::new(apply_writes(&store, clock, &metrics));
+    let (lease_log, lease_log_loop) = LeaseLog::new(LogFile::open(&config.data_dir.join(SWARM_FILE))?);
+    let rules = Rules { complaints: config.complaints };
+    let (reputation, settlement_loop) = economy::channel(store.clone(), clock, rules);
+    let (dialback, dialback_inbox) = dialback::channel(config.dialback);
+    let proxies = config.proxies().map_err(StartError::Config)?;
+    proxies.refresh();
     let database = Arc::new(Database::new(Arc::clone(&store), permits, writer));
     let swarm = Arc::new(Swarm::new(config.swarm_limits()));
     let limits = Arc::new(Limits::new(config.rates()));
@@ -285,7 +285,7 @@ fn assemble(
         config,
         store,
         database,
-        journal: Arc::new(journal),
+        lease_log: Arc::new(lease_log),
         keys,
         authority,
         passwords,
@@ -298,13 +298,27 @@ fn assemble(
         started_at: clock(),
         door: Default::default(),
     };
-    let inboxes =
-        Inboxes { writer: writer_loop, journal: journal_loop, reputation: reputation_inbox, dialback: dialback_inbox };
+    let inboxes = Inboxes {
+        writer: write_loop,
+        lease_log: lease_log_loop,
+        reputation: settlement_loop,
+        dialback: dialback_inbox,
+    };
     let app = Arc::new(app);
     let parts = Arc::downgrade(&app);
     // Weak, because the app holds its metrics.
     app.metrics.collect_with(Box::new(move || parts.upgrade().map(|app| metrics::collect(&app)).unwrap_or_default()));
     Ok((app, inboxes))
+}
+
+/// Returns the transaction of the durable writer: a timed [`Store::write`].
+fn apply_writes(store: &Arc<dyn Store>, clock: fn() -> UnixMillis, metrics: &Metrics) -> Apply {
+    let store = Arc::clone(store);
+    let commits = metrics.commits().clone();
+    Box::new(move |writes, durability| {
+        let _timed = commits.start_timer();
+        store.write(clock(), writes, durability)
+    })
 }
 
 /// Gives the router and each group of handlers the parts that they use.
@@ -323,7 +337,7 @@ fn router(app: &App) -> Router {
         counters: Arc::clone(&app.counters),
         metrics: Arc::clone(&app.metrics),
         access_log: Arc::clone(&app.access_log),
-        journal: Arc::clone(&app.journal),
+        lease_log: Arc::clone(&app.lease_log),
         proxies: Arc::clone(&app.proxies),
     }
 }
@@ -357,7 +371,7 @@ fn handlers(app: &App) -> Handlers {
             access: Arc::clone(&app.access),
             accounts: Arc::clone(&app.accounts),
             database: Arc::clone(&app.database),
-            journal: Arc::clone(&app.journal),
+            lease_log: Arc::clone(&app.lease_log),
             reputation: app.reputation.clone(),
             dialback: app.dialback.clone(),
             plans: Default::default(),
@@ -374,7 +388,7 @@ fn handlers(app: &App) -> Handlers {
             swarm: Arc::clone(&app.swarm),
             access: Arc::clone(&app.access),
             database: Arc::clone(&app.database),
-            journal: Arc::clone(&app.journal),
+            lease_log: Arc::clone(&app.lease_log),
             reputation: app.reputation.clone(),
             clock,
         },

@@ -10,4 +10,5 @@ pub mod database;
 pub mod economy;
 pub mod keys;
 pub mod limits;
+pub mod permits;
 pub mod swarm;

@@ -1,45 +1,57 @@
-//! What the tracker keeps: one trait, two implementations (PostgreSQL and embedded SQLite), one conformance suite.
+//! The durable state of the tracker: one trait, two implementations (PostgreSQL and SQLite), one conformance suite.
 //!
-//! Writes come in batches that are one transaction each, so that throughput grows with load; an answer goes to a client
-//! only after its batch has committed. SQL lives only below this module and in `schema.sql`.
+//! [`Store`] consists of one supertrait per subject. The file of a subject has the same name here and in both implementations, so
+//! `store/invites.rs`, `store/postgres/invites.rs` and `store/sqlite/invites.rs` belong together.
+//!
+//! Writes come in batches that are one transaction each. SQL exists only below this module and in `schema.sql`.
 
+pub mod accounts;
+pub mod audit_log;
 pub mod devices;
-pub mod embedded;
-pub mod exchange;
+pub mod files;
+pub mod invites;
+pub mod ledger;
 pub mod policies;
 pub mod postgres;
-pub mod registry;
+pub mod replication;
 pub mod signatures;
-pub mod swarm_log;
+pub mod sqlite;
 
 mod columns;
-mod steps;
+mod migrations;
 mod text;
 
 use std::fmt;
 
-use peernet_engine::bitmap::Bitmap;
-use peernet_engine::economy::{Changes, LedgerRow, Needs, Totals, Violation, WorkingSet};
-use peernet_engine::ids::{ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
-use peernet_engine::manifest::Manifest;
+use peernet_engine::ids::{DeviceId, FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 
-use crate::base::reach::Reach;
 use devices::NewDevice;
-use exchange::Exchange;
-use policies::{PolicyReader, PolicyWrite, Refusal};
-use registry::{AccountWrite, Registry};
-use signatures::{SignatureReader, StoredSignature};
+use policies::{PolicyWrite, Refusal};
+use signatures::StoredSignature;
 
-/// Why the store did not do it.
+pub use accounts::{Account, AccountWrite, Accounts};
+pub use audit_log::AuditLog;
+pub use devices::Devices;
+pub use files::{FileMeta, Files, MANIFESTS_MAX, SEARCH_LIMIT_MAX, SearchQuery, StoredManifest, V1Listing};
+pub use invites::{CodeHash, Invites};
+pub use ledger::Ledger;
+pub use policies::Policies;
+pub use replication::Replication;
+pub use signatures::Signatures;
+
+/// The version of the tables that this program creates and works with.
+pub const SCHEMA_VERSION: i64 = migrations::VERSION;
+
+/// The reason why the store did not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
     /// A bounded queue in front of the database is full, or the tracker is stopping; the text says which. The same call
     /// works a moment later.
     Busy(&'static str),
-    /// The database cannot be reached or did not answer in time: answer 503, try again.
+    /// The database cannot be reached or did not answer in time: the same call may succeed later.
     Unavailable(String),
-    /// The database refused: a defect of ours or a damaged database. Answer 500.
+    /// The database refused: a defect of this program, or a damaged database.
     Failed(String),
 }
 
@@ -55,275 +67,129 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// The most manifests of a file that a store tells of.
-pub const MANIFESTS_MAX: usize = 64;
-/// The most files a page of a search has.
-pub const SEARCH_LIMIT_MAX: usize = 100;
-
-/// What a manifest takes beside its hashes, roughly; the steps from version 1 count the same.
-pub const MANIFEST_ROW_BYTES: u64 = 256;
-
-/// Shorthand of this module.
+/// The result of the store's calls.
 pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// An account as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// Its id.
-    pub id: PeerId,
-    /// What it was registered with, if anything; a login name, unique.
-    pub address: Option<String>,
-    /// bcrypt's text form.
-    pub password_hash: String,
-    /// Tokens of earlier generations are refused.
-    pub generation: u32,
-    /// When it was made.
-    pub created_at: UnixMillis,
-}
-
-/// What a file is called and how large it is, for plans and search.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileMeta {
-    /// SHA-256 of the file.
-    pub file_hash: FileHash,
-    /// As its first announcer called it.
-    pub file_name: String,
-    /// The manifest, size in bytes and chunk size of a version 2 file; `None` where only version 1 peers announced it.
-    pub manifest: Option<(ManifestId, u64, u32)>,
-    /// When it was first announced.
-    pub created_at: UnixMillis,
-}
-
-/// A stored manifest and the name it came with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredManifest {
-    /// Chunk hashes and sizes.
-    pub manifest: Manifest,
-    /// As its first announcer called it.
-    pub file_name: String,
-    /// Who announced it first.
-    pub announced_by: PeerId,
-    /// When.
-    pub created_at: UnixMillis,
-}
-
-impl StoredManifest {
-    /// What it counts for in its announcer's metadata: its hashes, and a row with a name.
-    pub fn metadata_bytes(&self) -> u64 {
-        self.manifest.chunk_hashes().len() as u64 * 32 + MANIFEST_ROW_BYTES
-    }
-}
-
-/// A lease as the log keeps it: `peer` holds `have` of a manifest until `expires_at`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseRow {
-    /// Who holds it.
-    pub peer: PeerId,
-    /// Of which file.
-    pub file_hash: FileHash,
-    /// Of which manifest of it.
-    pub manifest_id: ManifestId,
-    /// Where the announcer answers.
-    pub reach: Reach,
-    /// The announcer's site label.
-    pub site: Option<String>,
-    /// Which chunks.
-    pub have: Bitmap,
-    /// Until when.
-    pub expires_at: UnixMillis,
-}
-
-/// One chunk of a version 1 announce, kept until the file is whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct V1Chunk {
-    /// Who announces.
-    pub peer: PeerId,
-    /// Which file.
-    pub file_hash: FileHash,
-    /// How many chunks its announcer says it has; at most 16,384.
-    pub total_chunks: u32,
-    /// Below `total_chunks`.
-    pub index: u32,
-    /// What the chunk hashes to.
-    pub chunk_hash: ChunkHash,
-    /// The name it came with.
-    pub file_name: String,
-    /// The listing's lease.
-    pub expires_at: UnixMillis,
-}
-
-/// A file whose every chunk one version 1 peer has announced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct V1Listing {
-    /// Who announced it.
-    pub peer: PeerId,
-    /// Which file.
-    pub file_hash: FileHash,
-    /// The name it came with.
-    pub file_name: String,
-    /// All of them, in order; chunks are 1 MiB, the last one of unknown length.
-    pub chunk_hashes: Vec<ChunkHash>,
-    /// The lease.
-    pub expires_at: UnixMillis,
-    /// When it was first announced.
-    pub created_at: UnixMillis,
-}
 
 /// One durable change. A batch of them is one transaction; each has its own [`Written`].
 #[derive(Debug, Clone)]
 pub enum Write {
-    /// Makes an account with the registration grant that `economy` allows at this moment. Idempotent by id.
-    CreateAccount(Account),
+    /// Creates an account with the registration grant that the economy allows at this moment. Idempotent by id.
+    CreateAccount {
+        /// The account.
+        account: Account,
+        /// The invite that the registration uses up once, where one is required: [`Written::InviteRefused`] when it is not good.
+        invite: Option<CodeHash>,
+    },
     /// Sets the password, raises the generation and ends every device, if the generation still is `generation`.
     SetPassword {
-        /// Whose.
+        /// The account.
         id: PeerId,
-        /// What the caller read.
+        /// The generation that the caller read.
         generation: u32,
-        /// bcrypt's text form.
+        /// The new password's hash in bcrypt's text form.
         password_hash: String,
-        /// Who did that, and is logged in anew.
+        /// The device that changed the password, logged in anew.
         device: Option<NewDevice>,
     },
     /// Stores a manifest unless its id is known.
     PutManifest(StoredManifest),
-    /// Stores an account's signature of a manifest, in the place of its earlier one, whose time stays.
+    /// Stores an account's signature of a manifest. It replaces an earlier one of that account, whose time stays.
     PutSignature(StoredSignature),
     /// Ends a peer's version 1 listings: of some files, or of all.
     Leave {
-        /// Whose.
+        /// The peer.
         peer: PeerId,
-        /// Which; `None` for all.
+        /// The files; `None` for all.
         files: Option<Vec<FileHash>>,
     },
     /// Lists a version 1 file whose every chunk was announced, or renews the listing.
     SealV1(V1Listing),
-    /// Changes accounts or invites, and says so in the audit log.
+    /// Changes accounts, devices or invites, with a row of the audit log.
     Account(AccountWrite),
-    /// Changes who may have a file, or a group.
+    /// Changes a file's access policy or a group.
     Policy(PolicyWrite),
 }
 
-/// What became of a [`Write`].
+impl Write {
+    /// Creates an account without an invite.
+    pub fn create_account(account: Account) -> Self {
+        Self::CreateAccount { account, invite: None }
+    }
+}
+
+/// The outcome of a [`Write`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written {
-    /// Done.
+    /// The change was made.
     Done,
-    /// Was there already; nothing changed.
+    /// The state was there already; nothing changed.
     Known,
-    /// [`Write::CreateAccount`]: the address belongs to this account. [`Write::SetPassword`]: never.
+    /// [`Write::CreateAccount`]: the address belongs to this account.
     AddressTaken(Box<Account>),
-    /// [`Write::SetPassword`]: the generation was another by now, or the account is unknown. [`AccountWrite`] says what else.
+    /// [`Write::SetPassword`]: the generation has changed, or the account is unknown. [`AccountWrite`] names further cases.
     Stale,
-    /// [`AccountWrite::AddDevice`]: done, and these devices were ended for it.
+    /// [`AccountWrite::AddDevice`]: the device was added, and these devices were ended to make room.
     Replaced(Vec<DeviceId>),
     /// [`AccountWrite::RenewDevice`]: the token had been replaced, and the device was ended.
     Reused,
-    /// [`AccountWrite::CreateInvited`]: the invite is unknown, used up, expired or taken back.
+    /// [`Write::CreateAccount`]: the invite is unknown, used up, expired or revoked.
     InviteRefused,
-    /// [`Write::Policy`]: nothing was changed, for that reason.
+    /// [`Write::Policy`]: nothing was changed, for this reason.
     Refused(Refusal),
 }
 
-/// How much a commit must survive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The failures that a commit survives. The stronger one is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Durability {
-    /// Power cut of the database's machine (PostgreSQL: synchronous_commit on; SQLite: synchronous FULL).
-    Synced,
-    /// kill -9 of this process; a crash of the database may lose the last fraction of a second (leases, staged chunks). A
-    /// later `Synced` batch makes everything before it durable.
+    /// `kill -9` of this process. A crash of the database may lose the last fraction of a second. A later [`Durability::Synced`] batch
+    /// makes everything before it durable.
     Relaxed,
+    /// A power cut of the database's machine (PostgreSQL: synchronous_commit on; SQLite: synchronous FULL).
+    Synced,
 }
 
-/// A page of a name search.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchQuery {
-    /// Every one must be in the name, case-insensitively; at most 8 words.
-    pub words: Vec<String>,
-    /// Who asks: files that this account may not see are left out.
-    pub asker: PeerId,
-    /// At most 100.
-    pub limit: usize,
-    /// Only files older than this (created_at, file_hash) in the newest-first order.
-    pub after: Option<(UnixMillis, FileHash)>,
+/// The connections of a database server, as the server reports them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionFacts {
+    /// The most connections that the server accepts.
+    pub max: u64,
+    /// The part of them that is reserved for administrators.
+    pub reserved: u64,
+    /// The connections that clients have open.
+    pub open: u64,
+    /// Whether the server reports that this connection is encrypted.
+    pub encrypted: bool,
 }
 
-/// The tracker's durable state.
-pub trait Store: Send + Sync + 'static {
-    /// Creates or upgrades the tables; safe to call from several trackers at once.
+/// The state of a database, for an operator's check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// The version of its tables; `None` where there are none.
+    pub schema_version: Option<i64>,
+    /// The newest time that is stored anywhere.
+    pub newest_at: Option<UnixMillis>,
+    /// The connections, where there is a database server.
+    pub connections: Option<ConnectionFacts>,
+}
+
+/// The tracker's durable state: the parts by subject, and what concerns all of them.
+pub trait Store:
+    Accounts + Devices + Invites + AuditLog + Files + Policies + Signatures + Ledger + Send + Sync + 'static
+{
+    /// Creates or upgrades the tables. Several trackers may call it at the same time.
     fn migrate(&self, now: UnixMillis) -> Result<()>;
 
-    /// Whether the database answers, within a few seconds at most.
+    /// Fails unless the database answers within a few seconds.
     fn ping(&self) -> Result<()>;
 
-    /// Applies a batch as one transaction, in order, and commits. One answer per write.
+    /// Returns facts for an operator's check. Works on tables of any version.
+    fn facts(&self) -> Result<Facts>;
+
+    /// Applies a batch as one transaction, in order, and commits it. Returns one outcome per write.
     fn write(&self, now: UnixMillis, batch: &[Write], durability: Durability) -> Result<Vec<Written>>;
 
-    /// An account by id.
-    fn account(&self, id: PeerId) -> Result<Option<Account>>;
-
-    /// An account by the address it was registered with.
-    fn account_by_address(&self, address: &str) -> Result<Option<Account>>;
-
-    /// A manifest by id.
-    fn manifest(&self, id: ManifestId) -> Result<Option<StoredManifest>>;
-
-    /// Name, size and id of every manifest of a file, oldest first, at most [`MANIFESTS_MAX`]. Where only version 1 peers
-    /// announced the file whole: one without a manifest. Empty for an unknown file.
-    fn manifests_of(&self, file_hash: FileHash) -> Result<Vec<FileMeta>>;
-
-    /// Files by name, newest first.
-    fn search(&self, query: &SearchQuery) -> Result<Vec<FileMeta>>;
-
-    /// Calls `each` with every version 1 listing that has not expired by `now`. For start-up.
-    fn listings(&self, now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> Result<()>;
-
-    /// Where several trackers share this store: how they hear of each other.
-    fn exchange(&self) -> Option<&dyn Exchange> {
+    /// Returns the part through which trackers replicate; `None` where no other tracker can use this database.
+    fn replication(&self) -> Option<&dyn Replication> {
         None
     }
-
-    /// Deletes listings that expired before `now`. Returns how many rows.
-    fn sweep(&self, now: UnixMillis) -> Result<u64>;
-
-    /// One transaction of the reputation thread: loads and locks the rows `needs` names, calls `apply`, saves the changes
-    /// it returns, commits with [`Durability::Synced`]. Nothing is saved when it fails. `apply` is called at most once. Among
-    /// the trackers of one database one settles at a time; the turn of one that dies passes on at once.
-    fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()>;
-
-    /// The books' totals, counted afresh: `admin ledger verify` and the invariants check them.
-    fn ledger_totals(&self) -> Result<Totals>;
-
-    /// An account's ledger row, for `peers/me` and score lookups; `None` for an unknown account.
-    fn ledger(&self, peer: PeerId) -> Result<Option<LedgerRow>>;
-
-    /// Accounts and files of tickets that expired at `before` or earlier, oldest first: what the reputation thread closes.
-    fn expired_tickets(&self, before: UnixMillis, limit: usize) -> Result<Vec<(PeerId, FileHash)>>;
-
-    /// What the open tickets of an account hold together, in milli-tokens; 0 for an unknown account.
-    fn escrow_mt(&self, account: PeerId) -> Result<i64>;
-
-    /// Whom `reporter` wants last in its lookups, and until when (after `now`).
-    fn demotions(&self, reporter: PeerId, now: UnixMillis) -> Result<Vec<(PeerId, UnixMillis)>>;
-
-    /// Pays the daily dividend if it is due, in one transaction. What each account got, in milli-tokens.
-    fn pay_dividend(&self, now: UnixMillis) -> Result<i64>;
-
-    /// Accounts as operators see them.
-    fn registry(&self) -> Result<&dyn Registry> {
-        Err(StoreError::Failed("this store keeps no registry of accounts".into()))
-    }
-
-    /// Who may have which file.
-    fn policies(&self) -> Result<&dyn PolicyReader> {
-        Err(StoreError::Failed("this store keeps no policies".into()))
-    }
-
-    /// Who has signed which manifest.
-    fn signatures(&self) -> Result<&dyn SignatureReader> {
-        Err(StoreError::Failed("this store keeps no signatures".into()))
-    }
-
-    /// Checks the invariants over all rows of one snapshot, which it loads into memory: for an operator's command.
-    fn audit(&self) -> Result<Vec<Violation>>;
 }

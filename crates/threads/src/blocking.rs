@@ -49,11 +49,6 @@ impl Blocking {
     }
 }
 
-/// Runs this thread's hook; [`Blocking::declare`] for callers that do not pass the token on yet.
-pub fn about_to_block() {
-    Blocking::declare();
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;

@@ -21,7 +21,7 @@ mod priority;
 mod stop;
 mod supervise;
 
-pub use blocking::{Blocking, about_to_block, before_blocking};
+pub use blocking::{Blocking, before_blocking};
 pub use elastic::ElasticGroup;
 pub use group::{Group, Stragglers};
 pub use lock::lock;

@@ -4,7 +4,7 @@ use peernet_tracker::store::postgres::address::{Address, Proof, Protection, Tls}
 
 use crate::texts;
 
-/// Reads an address. Without `sslmode` the protection is the default's or better, and a refusal is one line.
+/// Parses an address. Without `sslmode` its protection must be the default; an error must be one short line.
 pub fn database_address(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let address = match Address::parse(text) {

@@ -1,23 +1,26 @@
-//! News of the swarm: bodies of the tracker's own log, and of the other trackers.
+//! Lease updates: bodies of the tracker's own log, and of the other trackers. The target keeps the name that its statistics use.
 
-use peernet_tracker::domain::swarm::News;
+use peernet_tracker::replication::LeaseUpdate;
 
-/// Reads a body: its contents, written again, are read as the same.
+/// Decodes a body. Encoding and decoding the result again must change nothing.
 pub fn news(data: &[u8]) {
-    let Ok(read) = News::decode(data) else { return };
+    let Ok(read) = LeaseUpdate::decode(data) else { return };
     let mut body = Vec::new();
-    read.iter().for_each(|news| news.encode(&mut body));
-    assert!(read.is_empty() || News::decode(&body) == Ok(read));
+    read.iter().for_each(|update| update.encode(&mut body));
+    assert!(read.is_empty() || LeaseUpdate::decode(&body) == Ok(read));
 }
 
 pub(super) fn examples() -> Vec<Vec<u8>> {
     use peernet_engine::bitmap::Bitmap;
     use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
     use peernet_engine::time::UnixMillis;
-    use peernet_tracker::domain::swarm::Reach;
-    use peernet_tracker::store::{LeaseRow, V1Chunk, V1Listing};
-    let (peer, file_hash, expires_at) = (PeerId([1; 16]), FileHash([2; 32]), UnixMillis(3));
-    let (reach, file_name) = (Reach { tls: true, ..Reach::plain("a:1") }, "f".to_owned());
+    use peernet_tracker::domain::swarm::{LeaseRow, Reach, V1Chunk};
+    use peernet_tracker::store::V1Listing;
+    let peer = PeerId([1; 16]);
+    let file_hash = FileHash([2; 32]);
+    let expires_at = UnixMillis(3);
+    let reach = Reach { tls: true, ..Reach::plain("a:1") };
+    let file_name = "f".to_owned();
     let have = Bitmap::empty(ChunkCount(9));
     let lease = LeaseRow {
         peer,
@@ -34,12 +37,12 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
     let listing =
         V1Listing { peer, file_hash, file_name, chunk_hashes: vec![chunk_hash; 2], expires_at, created_at: expires_at };
     let all = [
-        News::Lease(lease),
-        News::Left { peer, files: Some(vec![file_hash]), at: expires_at },
-        News::Staged(chunk),
-        News::Sealed(listing),
+        LeaseUpdate::Lease(lease),
+        LeaseUpdate::Left { peer, files: Some(vec![file_hash]), at: expires_at },
+        LeaseUpdate::Staged(chunk),
+        LeaseUpdate::Sealed(listing),
     ];
     let mut body = Vec::new();
-    all.iter().for_each(|news| news.encode(&mut body));
+    all.iter().for_each(|update| update.encode(&mut body));
     vec![body]
 }

@@ -8,15 +8,15 @@ use peernet_engine::time::UnixMillis;
 use serde_json::{Value, json};
 
 use crate::base::calendar::utc;
+use crate::store::accounts::{AccountEntry, AccountQuery, AccountWrite};
 use crate::store::devices::Device;
-use crate::store::registry::{AccountEntry, AccountQuery, AccountWrite};
 use crate::store::{Durability, Store, Write, Written};
 
 use super::{AdminError, Result, check_text};
 
 /// Lists a page of accounts, as a table or as one JSON object with `users` and `next`.
 pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<String> {
-    let found = store.registry()?.accounts(query)?;
+    let found = store.accounts(query)?;
     let next = (found.len() == query.limit).then(|| found.last().map(|entry| entry.account.id.to_string())).flatten();
     if as_json {
         let users: Vec<Value> = found.iter().map(to_json).collect();
@@ -44,7 +44,7 @@ pub fn list(store: &dyn Store, query: &AccountQuery, as_json: bool) -> Result<St
 /// Shows everything about one account.
 pub fn show(store: &dyn Store, now: UnixMillis, named: &str, as_json: bool) -> Result<String> {
     let entry = find(store, named)?;
-    let devices = store.registry()?.devices(entry.account.id, now)?;
+    let devices = store.devices(entry.account.id, now)?;
     let ledger = store.ledger(entry.account.id)?;
     let balance_mt = ledger.as_ref().map_or(0, |row| row.balance_mt);
     let score = ledger.as_ref().map_or(0.0, |row| shown_score(row.score));
@@ -118,7 +118,7 @@ fn find(store: &dyn Store, named: &str) -> Result<AccountEntry> {
         Ok(id) => Some(id),
         Err(_) => store.account_by_address(&named.to_ascii_lowercase())?.map(|account| account.id),
     };
-    let found = id.map(|id| store.registry()?.account_entry(id)).transpose()?.flatten();
+    let found = id.map(|id| store.account_entry(id)).transpose()?.flatten();
     found.ok_or_else(|| AdminError::No(format!("there is no account {named}")))
 }
 

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use crate::base::calendar::utc;
 use crate::store::Store;
-use crate::store::registry::{AuditQuery, AuditRow};
+use crate::store::audit_log::{AuditQuery, AuditRow};
 
 use super::Result;
 
 /// Lists the newest rows, as a table or as one JSON object.
 pub fn list(store: &dyn Store, query: &AuditQuery, as_json: bool) -> Result<String> {
-    let found = store.registry()?.audit_log(query)?;
+    let found = store.audit_log(query)?;
     if as_json {
         let rows: Vec<Value> = found.iter().map(to_json).collect();
         return Ok(json!({"audit": rows}).to_string());

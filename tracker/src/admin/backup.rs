@@ -6,17 +6,18 @@ use peernet_engine::time::UnixMillis;
 
 use crate::boot::config::Config;
 use crate::boot::{DATABASE_FILE, FolderLock, StartError};
-use crate::store::embedded::EmbeddedStore;
-use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry, SCHEMA_VERSION};
-use crate::store::{Durability, Store as _, Write};
+use crate::store::accounts::AccountWrite;
+use crate::store::audit_log::{Action, Actor, AuditEntry};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Durability, SCHEMA_VERSION, Store as _, Write};
 
 use super::{AdminError, Result, embedded_database};
 
 /// Copies the embedded database into a new file of mode 0600. A tracker may be running.
 pub fn backup(config: &Config, to: &Path) -> Result<String> {
     refuse_postgres(config, "pg_dump")?;
-    EmbeddedStore::open(&embedded_database(config)?)?.backup(to)?;
-    EmbeddedStore::inspect(to)?;
+    SqliteStore::open(&embedded_database(config)?)?.backup(to)?;
+    SqliteStore::inspect(to)?;
     Ok(format!("backed up to {}; keep {} with it", to.display(), crate::domain::keys::KEY_FILE))
 }
 
@@ -28,7 +29,7 @@ pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> 
         StartError::InUse(_) => AdminError::No(format!("{error}: stop the tracker first")),
         error => failed(error),
     })?;
-    let version = EmbeddedStore::inspect(from)?;
+    let version = SqliteStore::inspect(from)?;
     if version > SCHEMA_VERSION {
         let why = format!("{}: schema version {version}: this program is too old for it", from.display());
         return Err(AdminError::Failed(why));
@@ -36,8 +37,8 @@ pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> 
     let database = config.data_dir.join(DATABASE_FILE);
     let aside = config.data_dir.join(format!("{DATABASE_FILE}.before-restore-{}", now.as_secs()));
     let kept = if database.exists() { format!("; the old database is {}", aside.display()) } else { String::new() };
-    EmbeddedStore::restore(from, &database, &aside)?;
-    let store = EmbeddedStore::open(&database)?;
+    SqliteStore::restore(from, &database, &aside)?;
+    let store = SqliteStore::open(&database)?;
     store.migrate(now)?;
     let detail = format!("from {}", from.file_name().unwrap_or_default().to_string_lossy());
     let entry = AuditEntry { actor: Actor::Operator, action: Action::Restored, account: None, detail };

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::base::calendar::utc;
 use crate::domain::accounts::invites::{hash_code, new_code, with_fingerprint};
 use crate::store::Store;
-use crate::store::registry::{AccountWrite, Invite};
+use crate::store::accounts::AccountWrite;
+use crate::store::invites::Invite;
 
 use super::accounts::change;
 use super::{AdminError, Result, check_text};
@@ -72,7 +73,7 @@ pub fn create(
 
 /// Lists the newest invites, without their codes: only their hashes are stored.
 pub fn list(store: &dyn Store, now: UnixMillis, as_json: bool) -> Result<String> {
-    let found = store.registry()?.invites()?;
+    let found = store.invites()?;
     if as_json {
         let invites: Vec<Value> = found.iter().map(|invite| to_json(invite, now)).collect();
         return Ok(json!({"invites": invites}).to_string());
@@ -91,7 +92,7 @@ pub fn list(store: &dyn Store, now: UnixMillis, as_json: bool) -> Result<String>
 /// Revokes an invite by the id that `list` shows. Accounts that were made with it stay.
 pub fn revoke(store: &dyn Store, now: UnixMillis, id: &str) -> Result<String> {
     let wanted = id.to_ascii_lowercase();
-    let found = store.registry()?.invites()?.into_iter().find(|invite| invite.id() == wanted);
+    let found = store.invites()?.into_iter().find(|invite| invite.id() == wanted);
     let invite =
         found.ok_or_else(|| AdminError::No(format!("there is no invite {id}; `admin invite list` shows all")))?;
     let write = AccountWrite::RevokeInvite { code_hash: invite.code_hash };

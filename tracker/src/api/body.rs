@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
 use crate::base::percent::percent_decode;
-use crate::http::Request;
+use peernet_door::Request;
 
 /// Reads the body as JSON, whatever its content type: version 1 clients set that header carelessly. Answers 400
 /// `malformed_json` for a text that is not JSON, and 400 `invalid_body` for JSON of another shape.
@@ -44,7 +44,7 @@ mod tests {
     use tiny_http::Method;
 
     use super::*;
-    use crate::http::{Head, RequestId};
+    use peernet_door::{Head, RequestId};
 
     fn request(query: &str, body: &str) -> Request {
         let head = Head { method: Method::Post, path: "/".into(), query: query.into(), headers: Vec::new() };

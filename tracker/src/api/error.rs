@@ -12,10 +12,10 @@ use crate::domain::accounts::passwords::PasswordError;
 use crate::domain::address::AddressError;
 use crate::domain::limits::RateLimited;
 use crate::domain::swarm::Full;
-use crate::http::{Reply, RequestId};
 use crate::ops::log;
 use crate::store::StoreError;
 use crate::store::policies::Refusal;
+use peernet_door::{Reply, RequestId};
 
 /// The default `Retry-After` in seconds.
 const RETRY_AFTER_S: u32 = 1;

@@ -12,7 +12,7 @@ pub use crate::domain::keys::Caller;
 use crate::domain::keys::Keys;
 use crate::domain::keys::tracker_keys::TrackerKeys;
 use crate::domain::limits::Limits;
-use crate::http::Head;
+use peernet_door::Head;
 
 /// Authenticates callers.
 pub struct Guard {

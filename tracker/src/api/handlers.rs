@@ -22,11 +22,12 @@ use crate::domain::authority::Authority;
 use crate::domain::database::Database;
 use crate::domain::economy;
 use crate::domain::keys::Keys;
-use crate::domain::swarm::{Journal, Swarm, dialback};
-use crate::http::DoorStats;
+use crate::domain::swarm::{Swarm, dialback};
 use crate::ops::metrics::Metrics;
 use crate::ops::readiness::Readiness;
+use crate::replication::LeaseLog;
 use files::PlanCache;
+use peernet_door::DoorStats;
 
 /// The time now; fixed in tests.
 pub type Clock = fn() -> UnixMillis;
@@ -100,7 +101,7 @@ pub struct FileCalls {
     /// Manifests, files by name, and listings.
     pub database: Arc<Database>,
     /// The lease log.
-    pub journal: Arc<Journal>,
+    pub lease_log: Arc<LeaseLog>,
     /// Reputations and tickets.
     pub reputation: economy::Handle,
     /// Dials version 1 peers.
@@ -134,7 +135,7 @@ pub struct SwarmCalls {
     /// Manifests and listings.
     pub database: Arc<Database>,
     /// The lease log.
-    pub journal: Arc<Journal>,
+    pub lease_log: Arc<LeaseLog>,
     /// Tiers of accounts.
     pub reputation: economy::Handle,
     /// The time now.

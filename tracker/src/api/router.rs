@@ -14,13 +14,13 @@ use crate::api::handlers::Handlers;
 use crate::api::routes::{AfterCommit, Outcome};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route};
 use crate::domain::limits::Limits;
-use crate::domain::swarm::Journal;
-use crate::http::{Answer, Head, Proxies, Refused, Reply, Request, Responder, Service};
 use crate::ops::access_log::{AccessLog, Answer as LoggedAnswer};
 use crate::ops::counters::Counters;
 use crate::ops::log;
 use crate::ops::metrics::Metrics;
+use crate::replication::LeaseLog;
 use crate::store::StoreError;
+use peernet_door::{Answer, Head, Proxies, Refused, Reply, Request, Responder, Service};
 
 /// The parts that the router uses.
 pub struct Router {
@@ -37,7 +37,7 @@ pub struct Router {
     /// Logs answers.
     pub access_log: Arc<AccessLog>,
     /// Commits updates of the swarm.
-    pub journal: Arc<Journal>,
+    pub lease_log: Arc<LeaseLog>,
     /// The proxies whose `X-Forwarded-For` is trusted.
     pub proxies: Arc<Proxies>,
 }
@@ -69,9 +69,9 @@ impl Service for Public {
                 // The handler has read the body, and no budget counts it while the request waits.
                 let request = Request { body: Vec::new(), ..request };
                 let router = Arc::clone(router);
-                let journal = Arc::clone(&router.journal);
+                let lease_log = Arc::clone(&router.lease_log);
                 let resumption = Resumption { router, request, begun, route, then: commit.then, responder };
-                journal.write_then(&commit.news, Box::new(move |committed| resumption.resume(committed)));
+                lease_log.write_then(&commit.updates, Box::new(move |committed| resumption.resume(committed)));
                 answer
             }
         }

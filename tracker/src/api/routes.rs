@@ -7,8 +7,8 @@ use crate::api::handlers::{
     Handlers, accounts, devices, feedback, files, grants, groups, identity, manifests, meta, search, swarm,
 };
 use crate::base::scopes::Scopes;
-use crate::domain::swarm::News;
-use crate::http::{Reply, Request};
+use crate::replication::LeaseUpdate;
+use peernet_door::{Reply, Request};
 
 /// Body limit of ordinary calls, in bytes.
 pub const BODY_BYTES: usize = 64 << 10;
@@ -39,7 +39,7 @@ pub type AfterCommit = Box<dyn FnOnce() -> Result<Reply, ApiError> + Send>;
 /// Updates that must commit before their request is answered, and the continuation that makes the answer.
 pub struct Commit {
     /// The updates to commit.
-    pub news: Vec<News>,
+    pub updates: Vec<LeaseUpdate>,
     /// The continuation.
     pub then: AfterCommit,
 }

@@ -19,8 +19,7 @@ use peernet_protos::rest::{
 
 use crate::api::ApiError;
 use crate::domain::address::peer_address;
-use crate::domain::swarm::Reach;
-use crate::store::V1Chunk;
+use crate::domain::swarm::{Reach, V1Chunk};
 use peernet_engine::plan::Held;
 
 pub use signature::{publication_key, signature};

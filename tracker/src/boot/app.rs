@@ -15,14 +15,15 @@ use crate::domain::database::Database;
 use crate::domain::economy;
 use crate::domain::keys::Keys;
 use crate::domain::limits::Limits;
+use crate::domain::swarm::Swarm;
 use crate::domain::swarm::dialback;
-use crate::domain::swarm::{Journal, Swarm};
-use crate::http::{Door, DoorStats, DrainReport, Proxies};
 use crate::ops::access_log::AccessLog;
 use crate::ops::counters::Counters;
 use crate::ops::metrics::Metrics;
 use crate::ops::readiness::Readiness;
+use crate::replication::LeaseLog;
 use crate::store::Store;
+use peernet_door::{Door, DoorStats, DrainReport, Proxies};
 
 /// The parts of a running tracker. One per process, behind an `Arc`.
 pub struct App {
@@ -33,7 +34,7 @@ pub struct App {
     /// The store behind its queues.
     pub database: Arc<Database>,
     /// The lease log: changes of the swarm are written here first.
-    pub journal: Arc<Journal>,
+    pub lease_log: Arc<LeaseLog>,
     /// Signs and checks tokens.
     pub keys: Arc<Keys>,
     /// Issues certificates.

@@ -19,9 +19,9 @@ pub use crate::domain::accounts::Registration;
 use crate::domain::keys::Lifetimes;
 use crate::domain::limits::RateSettings;
 use crate::domain::{authority, swarm};
-use crate::http::{DoorLimits, LocalAddress, Proxies};
 use crate::store::postgres::address::{Address, AddressError};
 pub use layers::{Notice, load, load_from};
+use peernet_door::{DoorLimits, LocalAddress, Proxies};
 pub use settings::{Config, FIELDS, Field, Flags};
 pub use value::Secret;
 

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use crate::boot::app::App;
+use crate::commit::WRITE_JOBS_QUEUED_MAX;
 use crate::ops::log;
-use crate::writer;
 
 /// Collects the families of all parts.
 pub(super) fn collect(app: &App) -> Vec<MetricFamily> {
@@ -87,15 +87,16 @@ fn door(app: &App) -> Vec<MetricFamily> {
 }
 
 fn writer(app: &App) -> Vec<MetricFamily> {
-    let (counters, journal) = (app.database.writer.counters(), app.journal.counters());
+    let counters = app.database.writer.counters();
+    let log = app.lease_log.counters();
     vec![
-        counter("peernet_log_commits_total", "Commits of announces.", journal.batches.load(Relaxed)),
-        counter("peernet_log_news_total", "Announces and departures in them.", journal.news.load(Relaxed)),
-        counter("peernet_commits_total", "Transactions of the writer.", counters.batches.load(Relaxed)),
-        counter("peernet_writes_total", "Writes in them.", counters.writes.load(Relaxed)),
+        counter("peernet_log_commits_total", "Commits of announces.", log.commits),
+        counter("peernet_log_news_total", "Announces and departures in them.", log.updates),
+        counter("peernet_commits_total", "Transactions of the writer.", counters.groups.load(Relaxed)),
+        counter("peernet_writes_total", "Writes in them.", counters.items.load(Relaxed)),
         counter("peernet_writes_refused_total", "Refused, queue full.", counters.refused.load(Relaxed)),
         gauge("peernet_writes_queued", "Requests waiting for a commit.", app.database.writer.queued() as u64),
-        gauge("peernet_writes_queued_max", "Requests that may wait for one.", writer::JOBS_QUEUED_MAX as u64),
+        gauge("peernet_writes_queued_max", "Requests that may wait for one.", WRITE_JOBS_QUEUED_MAX as u64),
     ]
 }
 
@@ -125,9 +126,9 @@ fn swarm(app: &App) -> Vec<MetricFamily> {
 fn reputation(app: &App) -> Vec<MetricFamily> {
     let counters = app.reputation.counters();
     vec![
-        counter("peernet_reputation_batches_total", "Batches committed.", counters.batches.load(Relaxed)),
-        counter("peernet_reputation_events_total", "Events in them.", counters.events.load(Relaxed)),
-        counter("peernet_reputation_ignored_total", "Events that moved nothing.", counters.ignored.load(Relaxed)),
+        counter("peernet_reputation_batches_total", "Batches committed.", counters.groups.load(Relaxed)),
+        counter("peernet_reputation_events_total", "Events in them.", counters.items.load(Relaxed)),
+        counter("peernet_reputation_ignored_total", "Events that moved nothing.", app.reputation.ignored()),
         counter("peernet_reputation_failed_total", "Batches not applied.", counters.failed.load(Relaxed)),
         counter("peernet_reputation_refused_total", "Refused, queue full.", counters.refused.load(Relaxed)),
         gauge("peernet_reputation_queued", "Requests waiting for the thread.", app.reputation.queued() as u64),

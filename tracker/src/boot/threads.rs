@@ -5,26 +5,29 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use peernet_threads::{Group, Stragglers};
 
 use crate::boot::app::App;
-use crate::domain::swarm::JournalLoop;
+use crate::commit::WriteLoop;
 use crate::domain::swarm::dialback;
-use crate::domain::swarm::maintenance::Maintenance;
-use crate::domain::{accounts, economy, swarm};
+use crate::domain::{accounts, economy};
 use crate::ops::log;
-use crate::store::{StoreError, Write};
-use crate::writer::WriterLoop;
+use crate::replication::LeaseLogLoop;
+use crate::replication::maintenance::Maintenance;
+use crate::replication::replicator::{self, Replicas};
+use crate::store::StoreError;
 
 /// The longest time for each group of threads to end.
 const JOIN_MAX: Duration = Duration::from_secs(20);
+/// The interval at which the addresses of trusted proxies are looked up again.
+const PROXIES_EVERY: Duration = Duration::from_secs(5);
 
 /// The receiving ends of the threads.
 pub(super) struct Inboxes {
-    pub(super) writer: WriterLoop,
-    pub(super) journal: JournalLoop,
-    pub(super) reputation: economy::Inbox,
+    pub(super) writer: WriteLoop,
+    pub(super) lease_log: LeaseLogLoop,
+    pub(super) reputation: economy::SettlementLoop,
     pub(super) dialback: dialback::Inbox,
 }
 
@@ -32,42 +35,31 @@ pub(super) struct Inboxes {
 pub(super) struct Threads {
     writer: Group,
     reputation: Group,
-    reputation_stop: Sender<()>,
     background: Group,
     background_stop: Sender<()>,
-    /// The result of the first exchange with the other trackers; `None` where there can be none.
-    exchanged: Option<Receiver<Result<(), StoreError>>>,
-    journal: Group,
+    /// Receives the result of the first round with the other trackers, where there can be other trackers.
+    replicated: Option<Receiver<Result<(), StoreError>>>,
+    lease_log: Group,
 }
 
 impl Threads {
     /// Spawns and names all threads.
     pub(super) fn start(app: &Arc<App>, inboxes: Inboxes) -> io::Result<Self> {
-        // Nothing is ever sent on the stop channels: disconnecting them is the message.
-        let (reputation_stop, reputation_stopped) = bounded(1);
+        // Nothing is ever sent on the stop channel: its end is the message.
         let (background_stop, background_stopped) = bounded(1);
         let mut threads = Self {
             writer: Group::default(),
             reputation: Group::default(),
-            reputation_stop,
             background: Group::default(),
             background_stop,
-            exchanged: None,
-            journal: Group::default(),
+            replicated: None,
+            lease_log: Group::default(),
         };
-        let journal_loop = inboxes.journal;
-        threads.journal.spawn("journal", move || journal_loop.run())?;
-        let (writer_app, writer_loop) = (Arc::clone(app), inboxes.writer);
-        threads.writer.spawn("writer", move || {
-            let app = writer_app;
-            writer_loop.run(|batch: &[Write], durability| {
-                let _timed = app.metrics.commits().start_timer();
-                app.store.write((app.clock)(), batch, durability)
-            });
-        })?;
-        let inbox = inboxes.reputation;
-        threads.reputation.spawn("reputation", move || economy::run(inbox, &reputation_stopped))?;
-        threads.spawn_background(app, inboxes.dialback, &background_stopped)?;
+        let Inboxes { writer, lease_log, reputation, dialback } = inboxes;
+        threads.lease_log.spawn("lease-log", move || lease_log.run())?;
+        threads.writer.spawn("writer", move || writer.run())?;
+        threads.reputation.spawn("reputation", move || economy::run(reputation))?;
+        threads.spawn_background(app, dialback, &background_stopped)?;
         Ok(threads)
     }
 
@@ -76,17 +68,19 @@ impl Threads {
         self.background.spawn("swarm", move || {
             let app = swarm_app;
             let store = app.store.as_ref();
-            let maintenance = Maintenance { swarm: &app.swarm, journal: &app.journal, store, clock: app.clock };
-            maintenance.run(&swarm_stop, || app.proxies.refresh());
+            Maintenance { swarm: &app.swarm, lease_log: &app.lease_log, store, clock: app.clock }.run(&swarm_stop);
         })?;
-        if app.store.exchange().is_some() {
-            let (begun, exchanged) = bounded(1);
-            self.exchanged = Some(exchanged);
+        let (proxies_app, proxies_stop) = (Arc::clone(app), stop.clone());
+        self.background.spawn("proxies", move || {
+            while proxies_stop.recv_timeout(PROXIES_EVERY) == Err(RecvTimeoutError::Timeout) {
+                proxies_app.proxies.refresh();
+            }
+        })?;
+        if app.store.replication().is_some() {
+            let (started, replicated) = bounded(1);
+            self.replicated = Some(replicated);
             let (app, stop) = (Arc::clone(app), stop.clone());
-            self.background.spawn("exchange", move || {
-                let exchange = app.store.exchange().expect("it was there a moment ago");
-                swarm::exchange::run(&app, exchange, &begun, &stop);
-            })?;
+            self.background.spawn("replication", move || replicate(&app, &started, &stop))?;
         }
         let (accounts_app, accounts_stop) = (Arc::clone(app), stop.clone());
         self.background.spawn("accounts", move || {
@@ -104,26 +98,40 @@ impl Threads {
         Ok(())
     }
 
-    /// Waits until this tracker knows the leases of the others. Each call to the database has a timeout of its own.
-    pub(super) fn wait_for_exchange(&self) -> Result<(), StoreError> {
-        let ended = |_| Err(StoreError::Failed("the thread of the exchange ended".into()));
-        self.exchanged.as_ref().map_or(Ok(()), |exchanged| exchanged.recv().unwrap_or_else(ended))
+    /// Waits until this tracker knows the leases of the other trackers. Each call to the database has a time-out of its own.
+    pub(super) fn wait_for_replication(&self) -> Result<(), StoreError> {
+        let ended = |_| Err(StoreError::Failed("the replication thread ended".into()));
+        self.replicated.as_ref().map_or(Ok(()), |replicated| replicated.recv().unwrap_or_else(ended))
     }
 
-    /// Stops the threads in order. The writer comes first: the door is closed, so no new writes come. The journal comes
-    /// last, because the exchange writes to it. Returns whether all ended in time.
+    /// Stops the threads in order. The writer comes first: the door is closed, so no new writes come. The lease log
+    /// comes last, because the replication writes to it. Returns whether all ended in time.
     pub(super) fn stop(self, app: &App) -> bool {
         app.database.writer.close();
         let writer = ended("writer", self.writer.join(JOIN_MAX));
-        drop(self.reputation_stop);
+        app.reputation.close();
         let reputation = ended("reputation", self.reputation.join(JOIN_MAX));
         drop(self.background_stop);
         let background = ended("background", self.background.join(JOIN_MAX));
-        app.journal.close();
-        let journal = ended("journal", self.journal.join(JOIN_MAX));
+        app.lease_log.close();
+        let lease_log = ended("lease-log", self.lease_log.join(JOIN_MAX));
         let passwords = ended("bcrypt", app.passwords.stop(JOIN_MAX));
-        journal && writer && reputation && background && passwords
+        lease_log && writer && reputation && background && passwords
     }
+}
+
+fn replicate(app: &App, started: &Sender<Result<(), StoreError>>, stop: &Receiver<()>) {
+    // The caller has asked whether the store can replicate.
+    let Some(tables) = app.store.replication() else { return };
+    let replicas = Replicas {
+        swarm: &app.swarm,
+        store: app.store.as_ref(),
+        lease_log: &app.lease_log,
+        writer: &app.database.writer,
+        keys: &app.keys,
+        clock: app.clock,
+    };
+    replicator::run(replicas, tables, started, stop);
 }
 
 fn ended(group: &str, result: Result<(), Stragglers>) -> bool {

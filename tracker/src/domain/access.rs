@@ -71,7 +71,7 @@ impl AccessControl {
 
     fn read(&self) -> Result<Vec<Policy>, StoreError> {
         let mut read_up_to = lock(&self.read_up_to);
-        let reader = self.database.store().policies()?;
+        let reader = self.database.store();
         let last = reader.policy_sequence()?;
         if last == *read_up_to {
             return Ok(Vec::new());

@@ -20,6 +20,7 @@ mod suspended;
 #[cfg(test)]
 mod tests;
 
+use peernet_threads::Blocking;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,8 @@ use crate::domain::database::Database;
 use crate::domain::keys::{Caller, Keys, Token};
 use crate::domain::limits::Limits;
 use crate::ops::counters::Counters;
-use crate::store::registry::{AccountWrite, CodeHash};
+use crate::store::accounts::AccountWrite;
+use crate::store::invites::CodeHash;
 use crate::store::{Account, StoreError, Write, Written};
 use credentials::Credentials;
 use devices::{DeviceSession, NewLogin};
@@ -154,17 +156,15 @@ impl Accounts {
 
     fn create(&self, remote: Option<IpAddr>, new: NewAccount) -> Result<Session> {
         let NewAccount { address, password, invite, login } = new;
-        let password_hash = self.services.passwords.hash(password.clone())?;
+        let password_hash = self.services.passwords.hash(&Blocking::declare(), password.clone())?;
         let peer = PeerId::from_random(random()?);
         let account = Account { id: peer, address, password_hash, generation: 0, created_at: self.now() };
         let (device, given) = self.introduce(peer, login.as_ref())?.unzip();
-        let write = match invite {
-            None => Write::CreateAccount(account),
-            Some(code_hash) => Write::Account(AccountWrite::CreateInvited { account, code_hash }),
-        };
+        let write = Write::CreateAccount { account, invite };
         // In one transaction: if the account is not made, its device is not either.
         let device = device.map(|device| Write::Account(AccountWrite::AddDevice { device, generation: 0 }));
-        let written = self.services.database.write(std::iter::once(write).chain(device).collect())?;
+        let written =
+            self.services.database.write(&Blocking::declare(), std::iter::once(write).chain(device).collect())?;
         match written.into_iter().next() {
             Some(Written::InviteRefused) => Err(AccountsError::InvalidInvite),
             // Another request has registered the address since it was looked up.
@@ -235,10 +235,10 @@ impl Accounts {
         if !self.check_password(credentials)? {
             return Err(AccountsError::WrongPassword);
         }
-        let password_hash = self.services.passwords.hash(request.new_password)?;
+        let password_hash = self.services.passwords.hash(&Blocking::declare(), request.new_password)?;
         let (device, given) = self.introduce(caller.peer, login.as_ref())?.unzip();
         let write = Write::SetPassword { id: caller.peer, generation: account.generation, password_hash, device };
-        match self.services.database.write_one(write)? {
+        match self.services.database.write_one(&Blocking::declare(), write)? {
             Written::Stale => Err(AccountsError::PasswordChanged),
             _ => Ok(self.session(caller.peer, account.generation + 1, given)),
         }
@@ -304,7 +304,7 @@ impl Accounts {
 
     /// Reads an account that must exist.
     pub fn account(&self, peer: PeerId) -> Result<Account> {
-        let account = self.services.database.read(|store| store.account(peer))?;
+        let account = self.services.database.read(&Blocking::declare(), |store| store.account(peer))?;
         account.ok_or(AccountsError::UnknownAccount(peer))
     }
 
@@ -313,7 +313,7 @@ impl Accounts {
     }
 
     fn read_generation(&self, now: UnixMillis, peer: PeerId) -> std::result::Result<Option<u32>, StoreError> {
-        let account = self.services.database.read(|store| store.account(peer))?;
+        let account = self.services.database.read(&Blocking::declare(), |store| store.account(peer))?;
         let generation = account.map(|account| account.generation);
         if let Some(generation) = generation {
             self.generations.remember(now, peer, generation);
@@ -336,12 +336,12 @@ impl Accounts {
 
     fn find_by_id(&self, id: &str) -> Result<Option<Account>> {
         let id = id.parse().map_err(AccountsError::InvalidPeerId)?;
-        Ok(self.services.database.read(|store| store.account(id))?)
+        Ok(self.services.database.read(&Blocking::declare(), |store| store.account(id))?)
     }
 
     fn find_by_address(&self, address: Option<&str>) -> Result<Option<Account>> {
         let Some(address) = address else { return Ok(None) };
-        Ok(self.services.database.read(|store| store.account_by_address(address))?)
+        Ok(self.services.database.read(&Blocking::declare(), |store| store.account_by_address(address))?)
     }
 
     fn now(&self) -> UnixMillis {

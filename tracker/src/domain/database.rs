@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::permits::Permits;
+use peernet_threads::Blocking;
+
+use crate::commit::Writer;
+use crate::domain::permits::Permits;
 use crate::store::{Durability, Store, StoreError, Write, Written};
-use crate::writer::Writer;
 
 /// The store with the two queues in front of it. Every method but [`Database::store`] waits.
 pub struct Database {
@@ -27,18 +29,22 @@ impl Database {
     }
 
     /// Waits for a permit and reads. [`StoreError::Busy`] when none comes in time.
-    pub fn read<T>(&self, work: impl FnOnce(&dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.permits.with(|| work(self.store.as_ref()))
+    pub fn read<T>(
+        &self,
+        blocking: &Blocking,
+        work: impl FnOnce(&dyn Store) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.permits.with(blocking, || work(self.store.as_ref()))
     }
 
     /// Waits until `writes` have committed in one transaction, synced to disk. Returns one outcome per write.
-    pub fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
-        self.writer.write(writes, Durability::Synced)
+    pub fn write(&self, blocking: &Blocking, writes: Vec<Write>) -> Result<Vec<Written>, StoreError> {
+        self.writer.write(blocking, writes, Durability::Synced)
     }
 
     /// Waits until one write has committed, synced to disk.
-    pub fn write_one(&self, write: Write) -> Result<Written, StoreError> {
-        let written = self.write(vec![write])?.pop();
+    pub fn write_one(&self, blocking: &Blocking, write: Write) -> Result<Written, StoreError> {
+        let written = self.write(blocking, vec![write])?.pop();
         written.ok_or_else(|| StoreError::Failed("the store gave no outcome for a write".to_owned()))
     }
 }

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::http::{Refused, Request};
 use crate::ops::log::{self, Level, PerSecond, Value};
+use peernet_door::{Refused, Request};
 
 /// The most lines per second about 4xx answers. At 200 bytes each that is 20 kB/s, enough to see which client does
 /// what.

@@ -13,8 +13,8 @@ use std::str::FromStr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::SystemTime;
 
-use crate::http::RequestId;
 use line::Event;
+use peernet_door::RequestId;
 
 pub use limit::PerSecond;
 pub use queue::{LINES_QUEUED_MAX, LogStats, Pump, stats};

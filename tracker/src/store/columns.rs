@@ -1,7 +1,7 @@
-//! Reading rows: which columns a row has in which order, and how they become the engine's types. Both stores share it,
-//! so that they cannot differ in what a column means.
+//! Conversion of rows: the columns of a row in their order, and the engine's types that they become.
 //!
-//! A column list and the function that reads it stand side by side; whoever changes one changes the other.
+//! Both stores share it, so that they cannot differ in what a column means. A column list and the function that reads it belong
+//! together: a change of one changes the other.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use peernet_engine::bitmap::Bitmap;
@@ -10,30 +10,32 @@ use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, DeviceId, FileHash, 
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_engine::time::UnixMillis;
 
+use super::accounts::{Account, AccountEntry, Suspension};
+use super::audit_log::AuditRow;
 use super::devices::{Device, Revoked};
-use super::policies::{Access, Group, GroupId, Policy, Standing};
-use super::registry::{AccountEntry, AuditRow, Invite, Suspension};
+use super::invites::Invite;
+use super::policies::{Access, Group, GroupId, Ownership, Policy};
 use super::signatures::StoredSignature;
-use super::{Account, FileMeta, Result, StoreError, StoredManifest, V1Listing};
+use super::{FileMeta, Result, StoreError, StoredManifest, V1Listing};
 use crate::base::scopes::Scopes;
 
-/// One row of a result, whichever database it is from. Columns count from 0; another type than asked for is an error.
+/// One row of a result, of either database. Columns count from 0. A column of another type is an error.
 pub(super) trait Columns {
-    /// A uuid, or 16 bytes.
+    /// Reads a uuid, or 16 bytes.
     fn id(&self, at: usize) -> Result<[u8; 16]>;
-    /// The same or nothing.
+    /// Reads a uuid, 16 bytes or NULL.
     fn id_or_null(&self, at: usize) -> Result<Option<[u8; 16]>>;
-    /// Bytes.
+    /// Reads bytes.
     fn bytes(&self, at: usize) -> Result<Vec<u8>>;
-    /// A number or nothing.
+    /// Reads a number or NULL.
     fn int_or_null(&self, at: usize) -> Result<Option<i64>>;
-    /// Bytes or nothing.
+    /// Reads bytes or NULL.
     fn bytes_or_null(&self, at: usize) -> Result<Option<Vec<u8>>>;
-    /// A text or nothing.
+    /// Reads a text or NULL.
     fn text_or_null(&self, at: usize) -> Result<Option<String>>;
-    /// A fraction.
+    /// Reads a floating-point number.
     fn real(&self, at: usize) -> Result<f64>;
-    /// Yes or no.
+    /// Reads a truth value.
     fn flag(&self, at: usize) -> Result<bool>;
 }
 
@@ -43,7 +45,7 @@ macro_rules! account_columns {
         "id, address, password_hash, generation, created_at"
     };
 }
-/// Rows of [`account_entry`], of accounts `a` and account_usage `u`; a condition may follow.
+/// A query of the columns of [`account_entry`], of accounts `a` and account_usage `u`. A condition may follow.
 macro_rules! account_entries {
     () => {
         "SELECT a.id, a.address, a.password_hash, a.generation, a.created_at, a.suspended_at, a.suspended_reason, \
@@ -68,13 +70,13 @@ macro_rules! audit_columns {
         "id, at, actor, action, account, detail"
     };
 }
-/// Columns of [`policy`] without its two lists, which each store gathers in its own words; of file_access `a`.
+/// Columns of [`policy`], of file_access `a`. Its two lists are missing: each store collects them in its own dialect.
 macro_rules! policy_columns {
     () => {
         "a.file_hash, a.owner, a.access, a.changed"
     };
 }
-/// Columns of [`group`] without its members, of groups `g`.
+/// Columns of [`group`], of groups `g`, without its members.
 macro_rules! group_columns {
     () => {
         "g.id, g.owner, g.name"
@@ -86,7 +88,7 @@ macro_rules! manifest_columns {
         "file_hash, size, chunk_size, chunk_hashes, file_name, announced_by, created_at"
     };
 }
-/// Where signatures `s` are, of accounts `a` that are not suspended; a condition may follow.
+/// The tables of signatures `s` and their accounts `a`, without suspended accounts. A condition may follow.
 macro_rules! from_signatures {
     () => {
         " FROM manifest_signatures s JOIN accounts a ON a.id = s.peer AND a.suspended_at IS NULL "
@@ -136,7 +138,7 @@ pub(super) use {
     treasury_columns, v1_listing_columns,
 };
 
-/// Reads columns one after the other, so that the order of fields is the order of columns.
+/// Reads columns one after the other. So the order of fields is the order of columns.
 struct Cursor<'a, C> {
     row: &'a C,
     at: usize,
@@ -176,7 +178,7 @@ impl<'a, C: Columns> Cursor<'a, C> {
         })
     }
 
-    /// Ids that a query has strung together, in hexadecimal; none where there was none. In ascending order.
+    /// Reads ids that a query has concatenated in hexadecimal; NULL is the empty list. In ascending order.
     fn ids(&mut self) -> Result<Vec<[u8; 16]>> {
         let text = self.text_or_null()?.unwrap_or_default();
         let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| damaged("a list of ids"))?;
@@ -265,7 +267,7 @@ impl<'a, C: Columns> Cursor<'a, C> {
     }
 }
 
-/// A row that this program cannot have written.
+/// Returns the error of a row that this program cannot have written.
 pub(super) fn damaged(what: &str) -> StoreError {
     StoreError::Failed(format!("damaged row: {what}"))
 }
@@ -276,7 +278,9 @@ pub(super) fn account(row: &impl Columns) -> Result<Account> {
 
 pub(super) fn account_entry(row: &impl Columns) -> Result<AccountEntry> {
     let mut c = Cursor::new(row);
-    let (account, at, reason) = (c.account()?, c.time_or_null()?, c.text_or_null()?);
+    let account = c.account()?;
+    let at = c.time_or_null()?;
+    let reason = c.text_or_null()?;
     let suspended = at.map(|at| Suspension { at, reason: reason.unwrap_or_default() });
     Ok(AccountEntry { account, suspended, metadata_bytes: c.size()? })
 }
@@ -295,7 +299,7 @@ pub(super) fn device(row: &impl Columns) -> Result<Device> {
     })
 }
 
-/// Columns: a device's id, its account, and when it was ended.
+/// Columns: a device's id, its account, and the time of its end.
 pub(super) fn revoked(row: &impl Columns) -> Result<Revoked> {
     let mut c = Cursor::new(row);
     Ok(Revoked { id: DeviceId(c.id()?), account: c.peer()?, at: c.time()? })
@@ -347,8 +351,12 @@ pub(super) fn policy(row: &impl Columns) -> Result<Policy> {
 /// Columns: those of `group_columns` and its members as a list of ids.
 pub(super) fn group(row: &impl Columns) -> Result<Group> {
     let mut c = Cursor::new(row);
-    let (id, owner, name) = (GroupId(c.id()?), c.peer()?, c.text()?);
-    Ok(Group { id, owner, name, members: c.ids()?.into_iter().map(PeerId).collect() })
+    Ok(Group {
+        id: GroupId(c.id()?),
+        owner: c.peer()?,
+        name: c.text()?,
+        members: c.ids()?.into_iter().map(PeerId).collect(),
+    })
 }
 
 /// Column: a group's id.
@@ -356,17 +364,20 @@ pub(super) fn group_id(row: &impl Columns) -> Result<GroupId> {
     Cursor::new(row).id().map(GroupId)
 }
 
-/// Columns: a file's owner or nothing, its access or nothing, and whether it was announced.
-pub(super) fn standing(row: &impl Columns) -> Result<Standing> {
+/// Columns: a file's owner or NULL, its access or NULL, and whether it was announced.
+pub(super) fn ownership(row: &impl Columns) -> Result<Ownership> {
     let mut c = Cursor::new(row);
-    let (owner, access) = (c.peer_or_null()?, c.text_or_null()?);
+    let owner = c.peer_or_null()?;
+    let access = c.text_or_null()?;
     let access = access.map(|word| word.parse().map_err(|_| damaged("a file's access"))).transpose()?;
-    Ok(Standing { owner, access, announced: c.flag()? })
+    Ok(Ownership { owner, access, announced: c.flag()? })
 }
 
 pub(super) fn manifest(row: &impl Columns) -> Result<StoredManifest> {
     let mut c = Cursor::new(row);
-    let (file_hash, geometry, hashes) = (c.file_hash()?, c.geometry()?, c.bytes()?);
+    let file_hash = c.file_hash()?;
+    let geometry = c.geometry()?;
+    let hashes = c.bytes()?;
     let manifest = Manifest::from_parts(file_hash, geometry.size(), geometry.chunk_size(), &hashes)
         .map_err(|error| damaged(&error.to_string()))?;
     Ok(StoredManifest { manifest, file_name: c.text()?, announced_by: c.peer()?, created_at: c.time()? })
@@ -375,11 +386,14 @@ pub(super) fn manifest(row: &impl Columns) -> Result<StoredManifest> {
 /// Columns: file_hash, file_name, created_at, then manifest_id, size and chunk_size, which may all be null.
 pub(super) fn file_meta(row: &impl Columns) -> Result<FileMeta> {
     let mut c = Cursor::new(row);
-    let (file_hash, file_name, created_at) = (c.file_hash()?, c.text()?, c.time()?);
+    let file_hash = c.file_hash()?;
+    let file_name = c.text()?;
+    let created_at = c.time()?;
     let manifest = match row.bytes_or_null(c.at)? {
         None => None,
         Some(_) => {
-            let (id, geometry) = (ManifestId(c.hash()?), c.geometry()?);
+            let id = ManifestId(c.hash()?);
+            let geometry = c.geometry()?;
             Some((id, geometry.size().0, geometry.chunk_size()))
         }
     };
@@ -399,7 +413,10 @@ pub(super) fn signature(row: &impl Columns) -> Result<StoredSignature> {
 
 pub(super) fn v1_listing(row: &impl Columns) -> Result<V1Listing> {
     let mut c = Cursor::new(row);
-    let (peer, file_hash, file_name, hashes) = (c.peer()?, c.file_hash()?, c.text()?, c.bytes()?);
+    let peer = c.peer()?;
+    let file_hash = c.file_hash()?;
+    let file_name = c.text()?;
+    let hashes = c.bytes()?;
     let (whole, rest) = hashes.as_chunks::<32>();
     if !rest.is_empty() {
         return Err(damaged("chunk hashes are not 32 bytes each"));
@@ -439,7 +456,10 @@ pub(super) fn treasury(row: &impl Columns) -> Result<TreasuryRow> {
 
 pub(super) fn ticket(row: &impl Columns) -> Result<TicketRow> {
     let mut c = Cursor::new(row);
-    let (id, account, file_hash, geometry) = (TicketId(c.id()?), c.peer()?, c.file_hash()?, c.geometry()?);
+    let id = TicketId(c.id()?);
+    let account = c.peer()?;
+    let file_hash = c.file_hash()?;
+    let geometry = c.geometry()?;
     Ok(TicketRow {
         id,
         account,
@@ -492,4 +512,193 @@ pub(super) fn size(row: &impl Columns) -> Result<u64> {
 /// Column: a number.
 pub(super) fn number(row: &impl Columns) -> Result<i64> {
     Cursor::new(row).int()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A column of a row in memory.
+    #[derive(Clone)]
+    enum Value {
+        Null,
+        Bytes(Vec<u8>),
+        Int(i64),
+        Text(&'static str),
+        Real(f64),
+        Flag(bool),
+    }
+
+    use Value::{Bytes, Flag, Int, Null, Real, Text};
+
+    struct Memory(Vec<Value>);
+
+    fn other<T>() -> Result<T> {
+        Err(damaged("another type"))
+    }
+
+    impl Columns for Memory {
+        fn id(&self, at: usize) -> Result<[u8; 16]> {
+            self.id_or_null(at)?.map_or_else(other, Ok)
+        }
+
+        fn id_or_null(&self, at: usize) -> Result<Option<[u8; 16]>> {
+            self.bytes_or_null(at)?.map(|bytes| bytes.try_into().or_else(|_| other())).transpose()
+        }
+
+        fn bytes(&self, at: usize) -> Result<Vec<u8>> {
+            self.bytes_or_null(at)?.map_or_else(other, Ok)
+        }
+
+        fn int_or_null(&self, at: usize) -> Result<Option<i64>> {
+            match self.0[at] {
+                Null => Ok(None),
+                Int(number) => Ok(Some(number)),
+                _ => other(),
+            }
+        }
+
+        fn bytes_or_null(&self, at: usize) -> Result<Option<Vec<u8>>> {
+            match &self.0[at] {
+                Null => Ok(None),
+                Bytes(bytes) => Ok(Some(bytes.clone())),
+                _ => other(),
+            }
+        }
+
+        fn text_or_null(&self, at: usize) -> Result<Option<String>> {
+            match self.0[at] {
+                Null => Ok(None),
+                Text(text) => Ok(Some(text.to_owned())),
+                _ => other(),
+            }
+        }
+
+        fn real(&self, at: usize) -> Result<f64> {
+            if let Real(number) = self.0[at] { Ok(number) } else { other() }
+        }
+
+        fn flag(&self, at: usize) -> Result<bool> {
+            if let Flag(flag) = self.0[at] { Ok(flag) } else { other() }
+        }
+    }
+
+    fn id(n: u8) -> Value {
+        Bytes(vec![n; 16])
+    }
+
+    fn hash(n: u8) -> Value {
+        Bytes(vec![n; 32])
+    }
+
+    /// Checks that a row with one column replaced is reported as damaged.
+    fn check_damaged<T: std::fmt::Debug>(read: impl Fn(&Memory) -> Result<T>, good: &[Value], bad: &[(usize, Value)]) {
+        read(&Memory(good.to_vec())).expect("the good row");
+        for (at, value) in bad {
+            let mut row = good.to_vec();
+            row[*at] = value.clone();
+            let error = read(&Memory(row)).expect_err("a damaged column");
+            assert!(matches!(&error, StoreError::Failed(why) if why.starts_with("damaged row")), "{at}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_account_without_an_address_is_not_damaged() {
+        let row = [id(1), Null, Text("$2b$10$x"), Int(3), Int(-5)];
+        let read = account(&Memory(row.to_vec())).expect("an account");
+        assert_eq!((read.id, read.address, read.generation), (PeerId([1; 16]), None, 3));
+        assert_eq!(read.created_at, UnixMillis(-5));
+        let bad = [(0, Bytes(vec![1; 15])), (0, Null), (2, Null), (3, Int(-1)), (3, Int(1 << 32)), (4, Null)];
+        check_damaged(account, &row, &bad);
+    }
+
+    #[test]
+    fn a_suspension_is_read_with_and_without_a_reason() {
+        let entry = |at, reason| {
+            let row = vec![id(1), Null, Text("x"), Int(0), Int(0), at, reason, Int(9)];
+            account_entry(&Memory(row)).expect("an entry").suspended
+        };
+        assert_eq!(entry(Null, Null), None);
+        let suspended = |reason: &str| Some(Suspension { at: UnixMillis(7), reason: reason.to_owned() });
+        assert_eq!(entry(Int(7), Text("floods")), suspended("floods"));
+        assert_eq!(entry(Int(7), Null), suspended(""));
+    }
+
+    #[test]
+    fn lists_of_ids_are_sorted_and_checked() {
+        let row = |accounts, groups| Memory(vec![hash(2), id(1), Text("shared"), Int(4), accounts, groups]);
+        let two = Text("03030303030303030303030303030303020202020202020202020202020202AA");
+        let read = policy(&row(two, Null)).expect("a policy");
+        let second = [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0xaa];
+        assert_eq!(read.accounts, [PeerId(second), PeerId([3; 16])]);
+        assert_eq!(read.groups, []);
+        assert!(policy(&row(Text("0g"), Null)).is_err(), "not hexadecimal");
+        check_damaged(policy, &row(Null, Null).0, &[(2, Text("hidden")), (2, Null), (0, id(1))]);
+    }
+
+    #[test]
+    fn a_manifest_must_fit_its_size() {
+        let row = [hash(1), Int(3 << 20), Int(1 << 20), Bytes(vec![7; 96]), Text("a"), id(2), Int(5)];
+        assert_eq!(manifest(&Memory(row.to_vec())).expect("a manifest").manifest.chunk_hashes().len(), 3);
+        let bad = [(1, Int(-1)), (1, Int(2 << 20)), (2, Int(0)), (2, Int(3)), (3, Bytes(vec![7; 95])), (4, Null)];
+        check_damaged(manifest, &row, &bad);
+    }
+
+    #[test]
+    fn a_file_of_version_1_has_no_manifest() {
+        let row = [hash(1), Text("a"), Int(5), Null, Null, Null];
+        assert_eq!(file_meta(&Memory(row.to_vec())).expect("a file").manifest, None);
+        let with = [hash(1), Text("a"), Int(5), hash(9), Int(100), Int(1 << 20)];
+        let read = file_meta(&Memory(with.to_vec())).expect("a file").manifest;
+        assert_eq!(read, Some((ManifestId([9; 32]), 100, 1 << 20)));
+        check_damaged(file_meta, &with, &[(3, id(9)), (4, Null), (5, Null)]);
+    }
+
+    #[test]
+    fn chunk_hashes_of_a_listing_have_32_bytes_each() {
+        let row = [id(1), hash(2), Text("a"), Bytes(vec![3; 64]), Int(9), Int(5)];
+        let read = v1_listing(&Memory(row.to_vec())).expect("a listing");
+        assert_eq!(read.chunk_hashes, [ChunkHash([3; 32]); 2]);
+        check_damaged(v1_listing, &row, &[(3, Bytes(vec![3; 63])), (3, Null), (4, Null)]);
+    }
+
+    #[test]
+    fn a_ticket_s_bitmap_must_fit_its_chunks() {
+        let row = [
+            id(1),
+            id(2),
+            hash(3),
+            Int(10 << 20),
+            Int(1 << 20),
+            Int(1),
+            Int(2),
+            Int(3),
+            Bytes(vec![0xff, 0xc0]),
+            Bytes(Vec::new()),
+            Int(4),
+            Int(5),
+            Int(6),
+        ];
+        assert!(ticket(&Memory(row.to_vec())).expect("a ticket").paid.is_full());
+        let bad = [(8, Bytes(vec![0xff])), (8, Bytes(vec![0xff, 0xff])), (9, Bytes(vec![1])), (4, Int(0))];
+        check_damaged(ticket, &row, &bad);
+    }
+
+    #[test]
+    fn signatures_and_keys_have_their_lengths() {
+        let row = [hash(1), id(2), hash(3), Bytes(vec![4; 64]), Int(5)];
+        assert_eq!(signature(&Memory(row.to_vec())).expect("a signature").signature, [4; 64]);
+        check_damaged(signature, &row, &[(2, id(3)), (3, hash(4)), (4, Null)]);
+    }
+
+    #[test]
+    fn ledger_columns_are_read_in_their_order() {
+        let mut row = vec![id(1), Int(2), Flag(true), Flag(false), Int(3)];
+        row.extend((4..10).map(|n| Real(f64::from(n))));
+        row.extend([Int(10), Real(0.5), Int(11), Int(12), Int(13)]);
+        let read = ledger(&Memory(row)).expect("a ledger row");
+        assert_eq!((read.balance_mt, read.root, read.established_once), (2, true, false));
+        assert_eq!((read.masses.sessions, read.masses.hearsay, read.masses.at), (4.0, 9.0, UnixMillis(10)));
+        assert_eq!((read.score, read.tickets_open, read.opened_in_minute), (0.5, 11, 13));
+    }
 }

@@ -1,23 +1,25 @@
-//! Devices as they are stored: logins that last, each with one refresh token at a time, of which only SHA-256 is kept.
+//! Devices: logins that last. Each has one refresh token at a time, of which only SHA-256 is stored.
 //!
-//! A refresh token has two halves. The first names the login's family and stays the same, the second is new each time. So whoever shows any
-//! token of a family that is not its newest is known to have had a genuine one, however long ago, without a list of all that ever were.
+//! A refresh token has two halves. The first half names the token family of the device and never changes; the second half is new with each
+//! renewal. So a token of a known family whose second half is not the newest one is recognised as replaced, however old it is, without a
+//! list of all former tokens.
 
 use std::time::Duration;
 
 use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
 
-use super::registry::{Action, AuditEntry};
+use super::Result;
+use super::audit_log::{Action, AuditEntry};
 use crate::base::scopes::Scopes;
 
-/// Live devices of one account at most: one more login ends the one that was not seen for longest.
+/// The most live devices of one account. One more login ends the device that was not seen for longest.
 pub const DEVICES_MAX: usize = 100;
-/// Ended devices of one account that are kept at most, the newest: a program that logs in again and again fills no table.
+/// The most ended devices that are kept of one account, the newest. So a program that logs in again and again does not fill the table.
 pub const ENDED_MAX: usize = 200;
-/// Ended devices of all accounts that one question is answered with: 400 kB where they are published.
+/// The most ended devices that one read returns: 400 kB in the published list.
 pub const REVOKED_MAX: usize = 10_000;
-/// How long a token that was replaced may be shown again by who did not get the answer.
+/// The time during which a replaced token may be presented again, by a client that did not get the reply.
 pub const RETRY_WINDOW: Duration = Duration::from_secs(10);
 
 /// SHA-256 of a token or of its first half.
@@ -26,94 +28,109 @@ pub type TokenHash = [u8; 32];
 /// A device that logs in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewDevice {
-    /// Its id.
+    /// The device's id.
     pub id: DeviceId,
-    /// Whose it is.
+    /// The account that logs in.
     pub account: PeerId,
-    /// What people know it by.
+    /// The name that people know the device by.
     pub label: String,
-    /// What its tokens may be used for.
+    /// The calls that its tokens may be used for.
     pub scopes: Scopes,
-    /// Of the first half of its refresh tokens.
+    /// The hash of the first half of its refresh tokens.
     pub family_hash: TokenHash,
-    /// Of its first refresh token.
+    /// The hash of its first refresh token.
     pub refresh_hash: TokenHash,
-    /// When that ends.
+    /// The time at which that token expires.
     pub expires_at: UnixMillis,
 }
 
 /// A device as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its id.
+    /// The device's id.
     pub id: DeviceId,
-    /// Whose it is.
+    /// The account that it belongs to.
     pub account: PeerId,
-    /// What people know it by.
+    /// The name that people know the device by.
     pub label: String,
-    /// What its tokens may be used for.
+    /// The calls that its tokens may be used for.
     pub scopes: Scopes,
-    /// When it logged in.
+    /// The time of its login.
     pub created_at: UnixMillis,
-    /// When its token was last renewed.
+    /// The time of its last renewal.
     pub seen_at: UnixMillis,
-    /// When its refresh token ends.
+    /// The time at which its refresh token expires.
     pub expires_at: UnixMillis,
-    /// When it was ended, if it was.
+    /// The time at which it was ended, if it was.
     pub revoked_at: Option<UnixMillis>,
 }
 
 impl Device {
-    /// Whether it is logged in.
+    /// Whether the device is logged in.
     pub fn is_live(&self, now: UnixMillis) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }
 }
 
-/// A refresh token in exchange for the next one.
+/// The exchange of a refresh token for the next one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Renewal {
-    /// Which device, as its family says.
+    /// The device of the token's family.
     pub device: DeviceId,
-    /// Whose it is.
+    /// The account that the device belongs to.
     pub account: PeerId,
-    /// Of the token that is shown.
+    /// The hash of the presented token.
     pub shown_hash: TokenHash,
-    /// Of the one that takes its place.
+    /// The hash of the token that replaces it.
     pub next_hash: TokenHash,
-    /// When that ends.
+    /// The time at which the new token expires.
     pub expires_at: UnixMillis,
 }
 
 /// A device that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Revoked {
-    /// Which.
+    /// The device.
     pub id: DeviceId,
-    /// Whose.
+    /// The account that it belongs to.
     pub account: PeerId,
-    /// When.
+    /// The time at which it was ended.
     pub at: UnixMillis,
 }
 
-/// Why a device is ended.
+/// The reason why a device was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// It logged out, or another login of the account ended it.
+    /// It logged out, or another device of the account ended it.
     ByOwner,
     /// A newer login took its place.
     Replaced,
-    /// A refresh token of it was shown that had been replaced.
+    /// One of its replaced refresh tokens was presented.
     Reused,
 }
 
-/// For the audit log: that a device logged in.
+/// Reads and prunes devices.
+pub trait Devices {
+    /// Returns the device whose token family has this hash, live or not.
+    fn device_of_family(&self, family_hash: &TokenHash) -> Result<Option<Device>>;
+
+    /// Returns the live devices of an account, the newest first, at most [`DEVICES_MAX`].
+    fn devices(&self, account: PeerId, now: UnixMillis) -> Result<Vec<Device>>;
+
+    /// Returns devices that were ended after a time, the latest first, at most [`REVOKED_MAX`].
+    fn revoked_devices(&self, after: UnixMillis) -> Result<Vec<Revoked>>;
+
+    /// Deletes devices that ended or expired before a time. Returns the number of deleted rows.
+    fn prune_devices(&self, before: UnixMillis) -> Result<u64>;
+}
+
+/// Creates the audit row of a login.
 pub(super) fn added(new: &NewDevice) -> AuditEntry {
     let detail = format!("{} {:?} for {}", new.id, new.label, new.scopes);
     AuditEntry::by_client(Action::DeviceAdded, new.account, &detail)
 }
 
-/// For the audit log: that a device was ended.
+/// Creates the audit row of a device's end.
 pub(super) fn ended(account: PeerId, id: DeviceId, why: Ended) -> AuditEntry {
     let (action, why) = match why {
         Ended::ByOwner => (Action::DeviceRevoked, ""),
@@ -123,7 +140,7 @@ pub(super) fn ended(account: PeerId, id: DeviceId, why: Ended) -> AuditEntry {
     AuditEntry::by_client(action, account, &format!("{id}{why}"))
 }
 
-/// For the audit log: how many devices ended with all tokens of their account.
+/// Returns the audit detail that counts the devices that ended with all tokens of their account.
 pub(super) fn ended_with_account(devices: usize) -> String {
     if devices == 0 { String::new() } else { format!("devices ended: {devices}") }
 }

@@ -1,7 +1,7 @@
-//! Who may have which file, as it is stored: owners, named accounts and groups.
+//! Access policies of files: owners, named accounts and groups.
 //!
-//! Changes are [`PolicyWrite`]s, which travel as [`super::Write::Policy`]. Each takes the next number of one sequence and holds it until
-//! its transaction ends, so that numbers become visible in their order: who has read up to one has missed none before it.
+//! Each change takes the next number of one sequence and holds it until its transaction ends. So numbers become visible in their order,
+//! and a reader that has read up to a number has missed no change before it.
 
 use std::str::FromStr;
 
@@ -10,25 +10,25 @@ use peernet_protos::rest::{ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_SHARED, ACCESS_
 
 use super::Result;
 
-/// A group's id; random, never shown.
+/// A group's id. Random, and never shown to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub [u8; 16]);
 
-/// Who may have a file.
+/// The accounts that may fetch a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Anyone.
+    /// All accounts.
     Public,
-    /// Its owner, named accounts and members of named groups.
+    /// The owner, named accounts and members of named groups.
     Shared,
-    /// Its owner.
+    /// The owner only.
     Private,
-    /// Nobody any more.
+    /// No account: the owner withdrew the file.
     Withdrawn,
 }
 
 impl Access {
-    /// As it is stored and shown.
+    /// Returns the word that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Public => ACCESS_PUBLIC,
@@ -39,7 +39,7 @@ impl Access {
     }
 }
 
-/// The word is none of ours.
+/// The error of a word that names no [`Access`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoAccess;
 
@@ -52,120 +52,132 @@ impl FromStr for Access {
     }
 }
 
-/// Who may have one file.
+/// The access policy of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// Which file.
+    /// The file.
     pub file_hash: FileHash,
-    /// Who decides.
+    /// The account that sets the policy.
     pub owner: PeerId,
-    /// Who may, in a word.
+    /// The kind of access.
     pub access: Access,
-    /// The number of the change that made it so.
+    /// The number of the change that set it.
     pub changed: i64,
-    /// Whom it is shared with, in ascending order.
+    /// Accounts that it is shared with, in ascending order.
     pub accounts: Vec<PeerId>,
     /// Groups that it is shared with, in ascending order.
     pub groups: Vec<GroupId>,
 }
 
-/// Accounts under one name.
+impl Policy {
+    /// Returns the policy of a file whose access was never set.
+    pub(super) fn public(file_hash: FileHash, owner: PeerId) -> Self {
+        Self { file_hash, owner, access: Access::Public, changed: 0, accounts: Vec::new(), groups: Vec::new() }
+    }
+}
+
+/// A named set of accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
-    /// Itself.
+    /// The group's id.
     pub id: GroupId,
-    /// Whose it is.
+    /// The account that the group belongs to.
     pub owner: PeerId,
-    /// Unique among its owner's.
+    /// The name, unique among its owner's groups.
     pub name: String,
-    /// In ascending order.
+    /// The member accounts, in ascending order.
     pub members: Vec<PeerId>,
 }
 
-/// A change. What is refused changes nothing.
+/// The access that an owner gives to a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAccess {
+    /// The file.
+    pub file_hash: FileHash,
+    /// The account that sets the access. It becomes the owner of a file that has none.
+    pub caller: PeerId,
+    /// The kind of access; not [`Access::Withdrawn`].
+    pub access: Access,
+    /// Accounts that the file is shared with, each once.
+    pub accounts: Vec<PeerId>,
+    /// Names of the caller's groups that it is shared with, each once.
+    pub groups: Vec<String>,
+    /// The most files whose access one account may set.
+    pub files_max: usize,
+}
+
+/// A change of a policy or a group. A refused change changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PolicyWrite {
-    /// Says who may have a file, which ends a withdrawal. Nobody's file becomes the caller's.
-    Set {
-        /// Which file.
-        file_hash: FileHash,
-        /// Who says so.
-        caller: PeerId,
-        /// Not [`Access::Withdrawn`].
-        access: Access,
-        /// Whom it is shared with, each once.
-        accounts: Vec<PeerId>,
-        /// Names of the caller's groups that it is shared with, each once.
-        groups: Vec<String>,
-        /// As many files may an account have a say about.
-        files_max: usize,
-    },
+    /// Sets a file's access, which ends a withdrawal.
+    Set(SetAccess),
     /// Withdraws a file: Known where it is withdrawn already.
     Withdraw {
-        /// Which file.
+        /// The file.
         file_hash: FileHash,
-        /// Who says so.
+        /// The account that withdraws it.
         caller: PeerId,
-        /// See [`PolicyWrite::Set`].
+        /// See [`SetAccess::files_max`].
         files_max: usize,
     },
-    /// Makes a group, or replaces the members of the one of that name.
+    /// Creates a group, or replaces the members of the owner's group of that name.
     PutGroup(Group),
-    /// Deletes a group; what was shared with it no longer is.
+    /// Deletes a group, and ends the sharing of files with it.
     DeleteGroup {
-        /// Whose.
+        /// The group's owner.
         owner: PeerId,
-        /// Which.
+        /// The group's name.
         name: String,
     },
 }
 
 impl PolicyWrite {
-    /// Whose rows it changes.
+    /// Returns the account whose rows change.
     pub fn peer(&self) -> PeerId {
         match self {
-            Self::Set { caller, .. } | Self::Withdraw { caller, .. } => *caller,
+            Self::Set(set) => set.caller,
+            Self::Withdraw { caller, .. } => *caller,
             Self::PutGroup(group) => group.owner,
             Self::DeleteGroup { owner, .. } => *owner,
         }
     }
 }
 
-/// Why a change was refused.
+/// The reason why a change was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The file is somebody else's.
+    /// Another account owns the file.
     NotOwner,
-    /// Nobody has announced the file.
+    /// The file was never announced.
     UnknownFile,
-    /// An account that was named does not exist.
+    /// A named account does not exist.
     UnknownAccount,
-    /// The caller has no group of a name.
+    /// The caller has no group of that name.
     UnknownGroup,
-    /// The caller has a say about as many files as one account may.
+    /// The caller has set the access of as many files as one account may.
     TooManyFiles,
     /// The caller has as many groups as one account may.
     TooManyGroups,
 }
 
-/// Whose a file is, as far as the tables say.
+/// The owner and the access of a file, as the tables have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
-    /// Who set its access first, or put its first manifest, or listed it first in version 1's form.
+pub(super) struct Ownership {
+    /// The account that set the file's access first; else the one that put its first manifest; else its first version 1 announcer.
     pub(super) owner: Option<PeerId>,
-    /// Where somebody set it.
+    /// The access, where it was set.
     pub(super) access: Option<Access>,
-    /// Whether it was ever announced.
+    /// Whether the file was ever announced.
     pub(super) announced: bool,
 }
 
-impl Standing {
-    /// Whether `caller` may say who has it. A file whose first announcer is forgotten is nobody's.
+impl Ownership {
+    /// Whether `caller` may set the access. A file whose first announcer is forgotten belongs to no account.
     pub(super) fn may_set(&self, caller: PeerId) -> bool {
         self.owner.map_or(!self.announced, |owner| owner == caller)
     }
 
-    /// Why `caller` may not withdraw it.
+    /// Returns the reason why `caller` may not withdraw the file, if there is one.
     pub(super) fn refuse_to_withdraw(&self, caller: PeerId) -> Option<Refusal> {
         match self.owner {
             Some(owner) if owner == caller => None,
@@ -175,21 +187,21 @@ impl Standing {
     }
 }
 
-/// Questions about files' access and about groups.
-pub trait PolicyReader {
-    /// The number of the last change.
+/// Reads access policies and groups.
+pub trait Policies {
+    /// Returns the number of the last change.
     fn policy_sequence(&self) -> Result<i64>;
 
-    /// Calls `each` with every policy that changed after this number, those that are public again included.
+    /// Calls `each` with every policy that changed after this number, including those that became public again.
     fn changed_policies(&self, after: i64, each: &mut dyn FnMut(Policy)) -> Result<()>;
 
-    /// Calls `each` with every group that changed after this number or that a policy names which did.
+    /// Calls `each` with every group that changed after this number, or that is named by a policy which did.
     fn changed_groups(&self, after: i64, each: &mut dyn FnMut(Group)) -> Result<()>;
 
-    /// Who may have a file; where nobody has said so yet, public, of who announced it first. `None` where that is not known.
+    /// Returns a file's policy. Where none was set it is public, and owned by its first announcer; `None` where that is not known.
     fn policy(&self, file_hash: FileHash) -> Result<Option<Policy>>;
 
-    /// An account's groups by name, at most [`peernet_protos::limits::GROUPS_MAX`].
+    /// Returns an account's groups by name, at most [`peernet_protos::limits::GROUPS_MAX`].
     fn groups(&self, owner: PeerId) -> Result<Vec<Group>>;
 }
 
@@ -198,8 +210,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_its_first_announcer_s_or_of_who_speaks_first() {
-        let (me, other) = (PeerId([1; 16]), PeerId([2; 16]));
+    fn a_file_belongs_to_its_first_announcer_or_its_first_setter() {
+        let me = PeerId([1; 16]);
+        let other = PeerId([2; 16]);
         for (owner, announced, may_set, withdraw) in [
             (None, false, true, Some(Refusal::UnknownFile)),
             (None, true, false, Some(Refusal::NotOwner)),
@@ -207,13 +220,13 @@ mod tests {
             (Some(me), false, true, None),
             (Some(other), true, false, Some(Refusal::NotOwner)),
         ] {
-            let standing = Standing { owner, access: None, announced };
-            assert_eq!((standing.may_set(me), standing.refuse_to_withdraw(me)), (may_set, withdraw), "{standing:?}");
+            let ownership = Ownership { owner, access: None, announced };
+            assert_eq!((ownership.may_set(me), ownership.refuse_to_withdraw(me)), (may_set, withdraw), "{ownership:?}");
         }
     }
 
     #[test]
-    fn words_are_read_as_they_are_written() {
+    fn access_words_are_parsed_as_they_are_written() {
         for word in ["public", "shared", "private", "withdrawn"] {
             assert_eq!(word.parse::<Access>().map(Access::as_str), Ok(word));
         }

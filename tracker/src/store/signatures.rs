@@ -1,47 +1,47 @@
-//! Signatures of manifests as they are stored: which account says that it publishes which manifest, one of each account.
+//! Signatures of manifests: at most one of each account for each manifest.
 //!
-//! The store checks none of them: who writes one has verified it.
+//! The store verifies none of them. The caller that writes one has verified it.
 
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 
 use super::Result;
 
-/// What a signature counts for in its account's metadata, roughly.
+/// The approximate bytes that a signature counts towards its account's metadata.
 pub const SIGNATURE_ROW_BYTES: u64 = 256;
 
 /// An account's signature of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSignature {
-    /// Of which manifest.
+    /// The signed manifest.
     pub manifest_id: ManifestId,
-    /// Whose.
+    /// The account that signed.
     pub peer: PeerId,
-    /// The Ed25519 key that verifies it.
+    /// The Ed25519 key that verifies the signature.
     pub public_key: [u8; 32],
-    /// Itself.
+    /// The signature's bytes.
     pub signature: [u8; 64],
-    /// When the account signed the manifest first.
+    /// The time at which the account first signed the manifest.
     pub signed_at: UnixMillis,
 }
 
-/// Whose signature is asked for.
+/// The signer to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signer {
-    /// This account's, with whatever key.
+    /// An account, with any key.
     Account(PeerId),
-    /// Whoever has this key's.
+    /// A key, of any account.
     Key([u8; 32]),
 }
 
-/// Questions about signatures. Those of suspended accounts are not told.
-pub trait SignatureReader {
-    /// A manifest's signatures, the oldest first, at most [`peernet_protos::limits::SIGNATURES_TOLD_MAX`].
+/// Reads signatures. Signatures of suspended accounts are left out.
+pub trait Signatures {
+    /// Returns a manifest's signatures, the oldest first, at most [`peernet_protos::limits::SIGNATURES_TOLD_MAX`].
     fn signatures(&self, manifest_id: ManifestId) -> Result<Vec<StoredSignature>>;
 
-    /// How many there are; no more than [`peernet_protos::limits::SIGNATURES_COUNTED_MAX`] are counted.
+    /// Counts a manifest's signatures, up to [`peernet_protos::limits::SIGNATURES_COUNTED_MAX`].
     fn signature_count(&self, manifest_id: ManifestId) -> Result<u64>;
 
-    /// One signer's signature of a manifest; where several accounts have signed with one key, the oldest.
+    /// Returns one signer's signature of a manifest. Where several accounts have signed with one key, the oldest.
     fn signature(&self, manifest_id: ManifestId, signer: Signer) -> Result<Option<StoredSignature>>;
 }

@@ -6,7 +6,7 @@ use peernet_protos::rest::{MeReply, TokenReply};
 use peernet_tracker::Tracker;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Client, for_both_stores, for_embedded};
+use crate::support::{Answer, Client, for_both_stores, for_sqlite};
 
 const REGISTER: &str = "/api/v1/peers/register";
 const LOGIN: &str = "/api/v1/peers/login";
@@ -204,7 +204,7 @@ fn a_refreshed_token_works_and_the_old_one_too() {
 
 #[test]
 fn every_call_refuses_bad_tokens_with_version_1_texts() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = client(tracker);
         let (_, good) = client.register("x");
         let routes = peernet_tracker::api::ROUTES.iter();
@@ -233,8 +233,8 @@ fn every_call_refuses_bad_tokens_with_version_1_texts() {
 
 #[test]
 fn tokens_of_another_tracker_are_refused() {
-    for_embedded(|one| {
-        for_embedded(|other| {
+    for_sqlite(|one| {
+        for_sqlite(|other| {
             let (_, of_one) = client(one).register("x");
             let answer = of_one.get(ME);
             assert_eq!(answer.status, 200);

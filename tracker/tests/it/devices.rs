@@ -10,14 +10,14 @@ use peernet_protos::rest::{DeviceBody, TokenReply};
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::api::{ROUTES, Route};
 use peernet_tracker::boot::config::Config;
-use peernet_tracker::store::registry::AuditQuery;
+use peernet_tracker::store::audit_log::AuditQuery;
 use peernet_tracker::{Tracker, admin};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, COST, Client, for_both_stores, for_embedded, start, until};
+use crate::support::{Answer, COST, Client, for_both_stores, for_sqlite, start, until};
 
 const REGISTER: &str = "/api/v1/peers/register";
 const LOGIN: &str = "/api/v1/peers/login";
@@ -168,7 +168,7 @@ fn a_reused_refresh_token_ends_its_device_everywhere() {
         assert_eq!(own.get(REVOCATIONS).json()["devices"], json!([first.id]));
         assert!(other.is_in() && other.renewed().is_in(), "another device of the account goes on");
 
-        let registry = tracker.app().store.registry().unwrap();
+        let registry = &tracker.app().store;
         let rows = registry.audit_log(&AuditQuery { account: id.parse().ok(), limit: 100 }).unwrap();
         let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
         assert_eq!(actions, ["refresh_token_reused", "device_added", "device_added", "registered"]);
@@ -214,7 +214,7 @@ fn of_many_renewals_of_one_token_at_once_one_chain_goes_on() {
 
 #[test]
 fn an_invalid_refresh_token_gets_no_detail() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let (client, id, own) = account(tracker);
         let device = Device::log_in(&client, &id, &[]);
         let mut other_half = device.refresh_token.clone();
@@ -235,7 +235,7 @@ fn an_invalid_refresh_token_gets_no_detail() {
 
 #[test]
 fn a_device_says_who_it_is_in_few_words() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let (client, id, own) = account(tracker);
         let long = "x".repeat(65);
         for (device, code) in [
@@ -278,7 +278,7 @@ fn names(certificate: &Value, device: &str) -> bool {
 
 #[test]
 fn a_device_s_certificates_name_it() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let (client, id, own) = account(tracker);
         let login = json!({"peer_id": id, "password": "s", "csr": csr(), "device": {"label": "a"}});
         let answer = client.post(LOGIN, &login);
@@ -383,7 +383,7 @@ fn a_device_revokes_others_only_with_the_scope() {
 
 #[test]
 fn a_device_s_token_cannot_be_made_to_last_in_the_old_way() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let (client, id, own) = account(tracker);
         let device = Device::log_in(&client, &id, &[]);
         assert_eq!(device.client.call("POST", OLD_REFRESH, b"").error(), (409, "device_token".to_owned()));
@@ -510,7 +510,7 @@ fn tokens_end_by_the_clock_and_revocations_are_forgotten() {
     app.accounts.refresh().unwrap();
     app.accounts.prune_devices();
     assert!(!known(&used));
-    let registry = app.store.registry().unwrap();
+    let registry = &app.store;
     assert_eq!(registry.revoked_devices(UnixMillis(0)).unwrap(), []);
     assert!(tracker.stop());
 }

@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
-use crate::support::{Client, for_both_stores, for_embedded, start, start_with, until};
+use crate::support::{Client, for_both_stores, for_sqlite, start, start_with, until};
 
 const CERTIFICATE: &str = "/api/v1/peers/certificate";
 const AUTHORITY: &str = "/api/v1/authority";
@@ -104,7 +104,7 @@ fn a_login_with_a_signing_request_gets_a_certificate() {
 
 #[test]
 fn what_is_no_request_is_refused_and_makes_no_account() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
         let (_, own) = client.register("s");
         let register = json!({"address": "10.0.0.1:1", "password": "s", "csr": "nonsense"});
@@ -124,7 +124,7 @@ fn what_is_no_request_is_refused_and_makes_no_account() {
 
 #[test]
 fn members_know_the_tracker_by_its_role_at_whatever_address() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let bundle = bundle(&Client::new(&tracker.url()));
         for name in [TRACKER_NAME, "localhost", "127.0.0.1"] {
             let answer = ask(tracker, &bundle, name).unwrap();

@@ -9,7 +9,9 @@ use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::Tracker;
 use peernet_tracker::boot::config::{Config, Registration};
 use peernet_tracker::domain::accounts::invites::{hash_code, new_code};
-use peernet_tracker::store::registry::{AccountWrite, AuditQuery, Invite};
+use peernet_tracker::store::accounts::AccountWrite;
+use peernet_tracker::store::audit_log::AuditQuery;
+use peernet_tracker::store::invites::Invite;
 use peernet_tracker::store::{Durability, Write, Written};
 use serde_json::{Value, json};
 
@@ -79,7 +81,7 @@ fn by_invitation_a_code_makes_as_many_accounts_as_it_says() {
         assert_eq!(register(client, "h:1", None).status, 201, "what is registered logs in");
         assert_eq!(register(client, "h:2", Some(&code.to_uppercase())).status, 201);
         refused(&register(client, "h:3", Some(&code)), "invalid_invite");
-        let log = tracker.app().store.registry().unwrap().audit_log(&AuditQuery { account: None, limit: 100 }).unwrap();
+        let log = tracker.app().store.audit_log(&AuditQuery { account: None, limit: 100 }).unwrap();
         assert!(
             !format!("{log:?}").contains(&code) && log.iter().filter(|row| row.action == "invite_used").count() == 2
         );
@@ -155,7 +157,7 @@ fn a_lock_on_guessing_stands_in_the_audit_log() {
             client.post(LOGIN, &json!({"peer_id": id, "password": "s3cret-guess"}));
         }
         let query = AuditQuery { account: Some(id.parse().unwrap()), limit: 100 };
-        let rows = tracker.app().store.registry().unwrap().audit_log(&query).unwrap();
+        let rows = tracker.app().store.audit_log(&query).unwrap();
         let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
         assert_eq!(actions, ["login_locked", "registered"], "once");
         assert!(rows[0].detail.contains("127.0.0.1") && !format!("{rows:?}").contains("s3cret"));
@@ -186,10 +188,10 @@ fn an_account_cannot_exceed_its_metadata_quota() {
         assert_eq!(put(&one, 3, 0).status, 413);
         assert_eq!(put(&other, 3, 1).status, 201, "another account has its own");
         assert_eq!((put(&one, 1, 4).status, put(&one, 3, 1).status), (200, 200), "what is known costs nothing");
-        let known = tracker.app().store.registry().unwrap();
+        let known = &tracker.app().store;
         assert_eq!(
             known
-                .accounts(&peernet_tracker::store::registry::AccountQuery { limit: 9, ..Default::default() })
+                .accounts(&peernet_tracker::store::accounts::AccountQuery { limit: 9, ..Default::default() })
                 .unwrap()
                 .len(),
             2
@@ -225,7 +227,7 @@ fn the_audit_log_is_pruned_to_its_age() {
         };
         revoked_days_ago(31);
         revoked_days_ago(29);
-        let rows = || app.store.registry().unwrap().audit_log(&AuditQuery { account: None, limit: 9 }).unwrap();
+        let rows = || app.store.audit_log(&AuditQuery { account: None, limit: 9 }).unwrap();
         app.accounts.prune_audit_log();
         let left: Vec<String> = rows().into_iter().map(|row| row.action).collect();
         assert_eq!(left, ["revoked", "registered"]);

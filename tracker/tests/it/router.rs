@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::{Client, for_both_stores, for_embedded};
+use crate::support::{Client, for_both_stores, for_sqlite};
 
 #[test]
 fn unknown_calls_are_404_and_wrong_methods_405() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
         for path in ["/", "/nothing", "/api/v1", "/api/v1/peers", "/metrics", "/api/v1/files/a/b/c", "/../etc/passwd"] {
             assert_eq!(client.get(path).error(), (404, "not_found".to_owned()), "{path}");
@@ -20,7 +20,7 @@ fn unknown_calls_are_404_and_wrong_methods_405() {
 
 #[test]
 fn double_slashes_and_any_content_type_are_accepted() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&format!("{}/", tracker.url()));
         assert_eq!(client.get("/health").json(), json!({"status": "UP"}));
         assert_eq!(client.call("POST", "/api/v1/peers/register", br#"{"address":"h:1","password":"x"}"#).status, 201);
@@ -29,7 +29,7 @@ fn double_slashes_and_any_content_type_are_accepted() {
 
 #[test]
 fn a_head_request_has_a_get_s_head_and_no_body() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
         let (get, head) = (client.get("/health"), client.call("HEAD", "/health", b""));
         assert_eq!((head.status, head.body.len()), (200, 0));
@@ -39,7 +39,7 @@ fn a_head_request_has_a_get_s_head_and_no_body() {
 
 #[test]
 fn a_body_past_its_call_s_limit_is_413() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
         let (_, caller) = client.register("x");
         for (path, limit) in [("/api/v1/peers/login", 64 << 10), ("/api/v1/peers/feedback/batch", 1 << 20)] {
@@ -69,7 +69,7 @@ fn the_tracker_tells_about_itself() {
 
 #[test]
 fn published_keys_check_a_token_offline() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
         let body = client.post("/api/v1/peers/register", &json!({"protocol": 2, "password": "x"})).json();
         let keys =

@@ -1,17 +1,16 @@
-//! The store's contract, checked against both stores: each test runs on a fresh SQLite file, on a fresh PostgreSQL database, and on one
-//! that is reached over TLS.
+//! The conformance suite of the stores. Each test runs on a fresh SQLite file, on a fresh PostgreSQL database, and on one over TLS.
 
 mod accounts;
-mod books;
 mod concurrency;
 mod devices;
 mod files;
+mod ledger;
+mod listings;
 mod lost_server;
+mod operators;
 mod policies;
-mod registry;
 mod schema;
 mod signatures;
 mod support;
-mod swarm;
 mod tls;
 mod upgrade;

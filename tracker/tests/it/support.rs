@@ -20,7 +20,7 @@ pub(crate) fn for_both_stores(check: impl Fn(&Tracker)) {
 }
 
 /// Runs `check` with a running, empty tracker on the embedded store.
-pub(crate) fn for_embedded(check: impl Fn(&Tracker)) {
+pub(crate) fn for_sqlite(check: impl Fn(&Tracker)) {
     let folder = tempfile::tempdir().unwrap();
     with_tracker(start(folder.path(), None), &check);
 }

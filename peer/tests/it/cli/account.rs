@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use peernet_tracker::Tracker;
 use peernet_tracker::boot::config::{Config, Registration};
 use peernet_tracker::domain::accounts::invites::hash_code;
-use peernet_tracker::store::registry::{AccountWrite, Invite};
+use peernet_tracker::store::accounts::AccountWrite;
+use peernet_tracker::store::invites::Invite;
 use peernet_tracker::store::{Durability, Write, Written};
 
 use super::{Stage, ran};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Check;
 use crate::boot::config::Config;
 use crate::domain::keys::KEY_FILE;
-use crate::http::LocalAddress;
+use peernet_door::LocalAddress;
 
 /// Free space below which writes are about to fail, in bytes.
 const DISK_BYTES_MIN: u64 = 64 << 20;
@@ -81,7 +81,7 @@ pub(super) fn open_files(config: &Config) -> Check {
     if allowed >= wanted {
         return Check::ok(name, format!("the limit allows all {wanted} connections of connections_max"));
     }
-    let needed = wanted + crate::http::FDS_RESERVED as usize;
+    let needed = wanted + peernet_door::FDS_RESERVED as usize;
     Check::warn(
         name,
         format!("the limit of this shell allows {allowed} of {wanted} connections; ulimit -n {needed} or LimitNOFILE="),

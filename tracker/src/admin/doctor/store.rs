@@ -7,7 +7,7 @@ use crate::base::calendar::utc;
 use crate::boot::config::Config;
 use crate::boot::{DATABASE_FILE, OWN_CONNECTIONS, open_store};
 use crate::store::postgres::address::{Proof, Protection, Tls};
-use crate::store::registry::{ConnectionFacts, Facts, SCHEMA_VERSION};
+use crate::store::{ConnectionFacts, Facts, SCHEMA_VERSION};
 
 /// The earliest time that a clock may show: 2025-01-01.
 const EARLIEST: UnixMillis = UnixMillis(1_735_689_600_000);
@@ -21,7 +21,7 @@ pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<C
         let store = Check::warn("store", "no embedded database yet; the first start makes it");
         return (vec![store, clock(now, None)], true);
     }
-    let facts = open_store(config).and_then(|store| store.registry()?.facts());
+    let facts = open_store(config).and_then(|store| store.facts());
     match facts {
         Ok(facts) => {
             let mut checks = vec![tables(&facts), clock(now, facts.newest_at)];

@@ -2,12 +2,13 @@
 
 use peernet_engine::economy::{Tier, shown_score, shown_tokens};
 use peernet_protos::rest::{CertificateRequest, MeReply, RegisterRequest, TokenReply};
+use peernet_threads::Blocking;
 
 use crate::api::handlers::AccountCalls;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::accounts::{AccountsError, Session};
-use crate::http::{Reply, Request};
 use crate::store::StoreError;
+use peernet_door::{Reply, Request};
 
 /// `POST /api/v1/peers/register`: 201 with a new account. If the address is registered already and the password is right, it
 /// answers 200; version 1 clients accept no success but 201, so they get 201.
@@ -53,7 +54,7 @@ pub fn refresh(calls: &AccountCalls, caller: &Caller, _request: &Request, _args:
 
 /// `GET /api/v1/peers/me`.
 pub fn me(calls: &AccountCalls, caller: &Caller, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    let found = calls.database.read(|store| {
+    let found = calls.database.read(&Blocking::declare(), |store| {
         let Some(account) = store.account(caller.peer)? else { return Ok(None) };
         let ledger = store.ledger(caller.peer)?;
         let ledger = ledger.ok_or_else(|| StoreError::Failed(format!("account {} has no ledger row", caller.peer)))?;

@@ -5,8 +5,8 @@ use peernet_protos::rest::{DeviceBody, DevicesReply, StatusReply, TokenRefreshRe
 use super::accounts::token_reply;
 use crate::api::handlers::AccountCalls;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::http::{Reply, Request};
 use crate::store::devices::Device;
+use peernet_door::{Reply, Request};
 
 /// `POST /api/v1/tokens/refresh`: authenticated by the refresh token in the body.
 pub fn renew(calls: &AccountCalls, request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {

@@ -8,11 +8,12 @@ use peernet_engine::ids::{ChunkIndex, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::EVENTS_PER_BATCH_MAX;
 use peernet_protos::rest::{FeedbackBatchReply, FeedbackBatchRequest, FeedbackRequest, StatusReply};
+use peernet_threads::Blocking;
 
 use crate::api::handlers::FeedbackCalls;
 use crate::api::wire::{self, Report, Verdict};
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::http::{Reply, Request};
+use peernet_door::{Reply, Request};
 
 /// The status text that version 1 clients compare with.
 const RECEIVED: &str = "feedback received";
@@ -24,7 +25,7 @@ pub fn one(calls: &FeedbackCalls, caller: &Caller, request: &Request, _args: &Pa
     let body: FeedbackRequest = json_body(request)?;
     let report = wire::report(&body)?;
     must_exist(calls, report.target)?;
-    calls.reputation.feedback(vec![event(calls, (calls.clock)(), caller.peer, report)])?;
+    calls.reputation.feedback(&Blocking::declare(), vec![event(calls, (calls.clock)(), caller.peer, report)])?;
     Ok(Reply::json(202, &StatusReply { status: RECEIVED.to_owned() }))
 }
 
@@ -47,7 +48,10 @@ pub fn batch(calls: &FeedbackCalls, caller: &Caller, request: &Request, _args: &
     }
     all_exist(calls, &reports)?;
     let now = (calls.clock)();
-    calls.reputation.feedback(reports.into_iter().map(|report| event(calls, now, caller.peer, report)).collect())?;
+    calls.reputation.feedback(
+        &Blocking::declare(),
+        reports.into_iter().map(|report| event(calls, now, caller.peer, report)).collect(),
+    )?;
     Ok(Reply::json(202, &FeedbackBatchReply { status: RECEIVED.to_owned(), received: received as u64 }))
 }
 

@@ -11,15 +11,17 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::{AnnounceChunkRequest, StatusReply, TicketBody};
+use peernet_threads::Blocking;
 
 use crate::api::handlers::FileCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::address::peer_address;
 use crate::domain::economy::TicketRequest;
-use crate::domain::swarm::{FileView, News, V1Address, V1Step, lookup::choose};
-use crate::http::{Reply, Request};
-use crate::store::{Store, StoreError, V1Chunk, V1Listing, Write};
+use crate::domain::swarm::{FileView, V1Address, V1Chunk, V1Step, lookup::choose};
+use crate::replication::LeaseUpdate;
+use crate::store::{Store, StoreError, V1Listing, Write};
+use peernet_door::{Reply, Request};
 
 pub use plan::{PlanCache, plan};
 
@@ -50,7 +52,7 @@ pub fn announce_chunk(
 }
 
 fn stage(calls: &FileCalls, now: UnixMillis, chunk: V1Chunk, address: &Arc<V1Address>) -> Result<(), ApiError> {
-    calls.journal.write(&[News::Staged(chunk.clone())])?;
+    calls.lease_log.write(&Blocking::declare(), &[LeaseUpdate::Staged(chunk.clone())])?;
     match calls.swarm.v1_staged(now, &chunk, address)? {
         Some(listing) => seal(calls, now, *listing, address),
         None => Ok(()),
@@ -58,9 +60,9 @@ fn stage(calls: &FileCalls, now: UnixMillis, chunk: V1Chunk, address: &Arc<V1Add
 }
 
 fn seal(calls: &FileCalls, now: UnixMillis, listing: V1Listing, address: &Arc<V1Address>) -> Result<(), ApiError> {
-    calls.database.write(vec![Write::SealV1(listing.clone())])?;
-    if calls.database.store().exchange().is_some() {
-        calls.journal.write(&[News::Sealed(listing.clone())])?;
+    calls.database.write(&Blocking::declare(), vec![Write::SealV1(listing.clone())])?;
+    if calls.database.store().replication().is_some() {
+        calls.lease_log.write(&Blocking::declare(), &[LeaseUpdate::Sealed(listing.clone())])?;
     }
     let peer = listing.peer;
     calls.swarm.v1_sealed(now, listing, address)?;
@@ -73,7 +75,7 @@ fn v1_address(calls: &FileCalls, peer: PeerId) -> Result<Arc<V1Address>, ApiErro
     if let Some(address) = calls.swarm.v1_address(peer) {
         return Ok(address);
     }
-    let account = calls.database.read(|store| store.account(peer))?;
+    let account = calls.database.read(&Blocking::declare(), |store| store.account(peer))?;
     let address = account.and_then(|account| account.address).filter(|address| peer_address(address).is_ok());
     address.map(|text| Arc::new(V1Address::new(text))).ok_or_else(|| {
         ApiError::conflict(
@@ -122,7 +124,7 @@ fn known_view(
     if view.manifests_loaded && view.manifests.iter().all(|manifest| manifest.meta.is_some()) {
         return Ok(Some(view));
     }
-    match calls.database.read(|store| read_manifests(calls, store, file, &view)) {
+    match calls.database.read(&Blocking::declare(), |store| read_manifests(calls, store, file, &view)) {
         Ok(()) => Ok(see()),
         // While the store is down, the answer is made from what is in memory.
         Err(StoreError::Busy(_) | StoreError::Unavailable(_)) if view.names_a_source() => Ok(Some(view)),

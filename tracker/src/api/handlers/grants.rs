@@ -10,8 +10,8 @@ use crate::api::handlers::AccessCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::keys::NewGrant;
-use crate::http::{Reply, Request};
 use crate::store::policies::Access;
+use peernet_door::{Reply, Request};
 
 /// Issues a grant. 404 `unknown_file` for files that no peer shares at the moment and for those that the caller may not
 /// have: the same answer.

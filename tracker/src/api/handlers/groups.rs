@@ -6,8 +6,8 @@ use peernet_protos::rest::{GroupReply, GroupRequest, GroupSummary, GroupsReply, 
 
 use crate::api::handlers::AccessCalls;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::http::{Reply, Request};
 use crate::store::policies::{Group, GroupId, PolicyWrite};
+use peernet_door::{Reply, Request};
 
 /// `GET /api/v1/groups`.
 pub fn list(calls: &AccessCalls, caller: &Caller, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {

@@ -4,7 +4,7 @@ use peernet_protos::rest::{AuthorityReply, RevocationsReply};
 
 use crate::api::handlers::AccountCalls;
 use crate::api::{ApiError, Caller, PathArgs};
-use crate::http::{Reply, Request};
+use peernet_door::{Reply, Request};
 
 /// How often peers ask for the revocation list. With the 5 s in which a tracker learns of a change, that is well within
 /// the minute that is promised.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use data_encoding::BASE64;
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_protos::rest::{ManifestBody, ManifestReplyBody, StatusReply};
+use peernet_threads::Blocking;
 
 use crate::api::handlers::ManifestCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::swarm::Known;
-use crate::http::{Reply, Request};
 use crate::store::{StoredManifest, Write, Written};
+use peernet_door::{Reply, Request};
 
 /// `PUT`: stores a manifest. 201 when it is new, 200 when it is known, 422 `manifest_id_mismatch` when the id is not
 /// the body's, 413 `quota_exceeded` when the account has used up its quota.
@@ -32,7 +33,7 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
     if over_quota(calls, caller.peer, stored.metadata_bytes())? && !is_known(calls, id)? {
         return Err(quota_exceeded(calls));
     }
-    let written = calls.database.write(vec![Write::PutManifest(stored.clone())])?;
+    let written = calls.database.write(&Blocking::declare(), vec![Write::PutManifest(stored.clone())])?;
     let known = calls.swarm.catalogue().keep(stored);
     calls.swarm.note_manifest(known.manifest.file_hash(), id, &known.meta, &known.file_name);
     Ok(if written.first() == Some(&Written::Known) { status(200, "known") } else { status(201, "stored") })
@@ -45,13 +46,13 @@ fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool
     if quota == 0 {
         return Ok(false);
     }
-    let used = calls.database.read(|store| store.registry()?.metadata_bytes(account))?;
+    let used = calls.database.read(&Blocking::declare(), |store| store.metadata_bytes(account))?;
     Ok(used.saturating_add(bytes) > quota)
 }
 
 /// Whether the manifest is stored already: putting it again costs no quota.
 fn is_known(calls: &ManifestCalls, id: ManifestId) -> Result<bool, ApiError> {
-    Ok(calls.database.read(|store| store.manifest(id))?.is_some())
+    Ok(calls.database.read(&Blocking::declare(), |store| store.manifest(id))?.is_some())
 }
 
 fn quota_exceeded(calls: &ManifestCalls) -> ApiError {
@@ -80,7 +81,7 @@ pub fn get(calls: &ManifestCalls, caller: &Caller, _request: &Request, args: &Pa
 fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<Known>, ApiError> {
     let known = match calls.swarm.catalogue().cached(id) {
         Some(known) => Some(known),
-        None => calls.database.read(|store| calls.swarm.catalogue().load(store, id))?,
+        None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, id))?,
     };
     let known = known.filter(|known| calls.access.access(known.manifest.file_hash(), caller.peer).is_some());
     known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))

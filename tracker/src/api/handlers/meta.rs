@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::api::handlers::MetaCalls;
 use crate::api::openapi;
 use crate::api::{ApiError, PathArgs};
-use crate::http::{Reply, Request};
+use peernet_door::{Reply, Request};
 
 /// `GET /health`: the process answers. Version 1's body.
 pub fn health(_calls: &MetaCalls, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {

@@ -5,11 +5,12 @@ use peernet_engine::ids::FileHash;
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SEARCH_PAGE_MAX;
 use peernet_protos::rest::{SearchFile, SearchReply};
+use peernet_threads::Blocking;
 
 use crate::api::handlers::FileCalls;
 use crate::api::{ApiError, Caller, PathArgs, query_args};
-use crate::http::{Reply, Request};
 use crate::store::{FileMeta, SearchQuery};
+use peernet_door::{Reply, Request};
 
 /// The page size where `limit` is not given.
 const PAGE_DEFAULT: usize = 20;
@@ -27,11 +28,11 @@ pub fn search(calls: &FileCalls, caller: &Caller, request: &Request, _args: &Pat
     }
     let query = SearchQuery {
         words,
-        asker: caller.peer,
+        caller: caller.peer,
         limit: args.get("limit").map_or(Ok(PAGE_DEFAULT), |text| limit(text))?,
         after: args.get("after").map(|text| read_cursor(text)).transpose()?,
     };
-    let found = calls.database.read(|store| store.search(&query))?;
+    let found = calls.database.read(&Blocking::declare(), |store| store.search(&query))?;
     let next = found.last().filter(|_| found.len() >= query.limit).map(cursor);
     let files = found.into_iter().map(|meta| hit(calls, meta)).collect();
     Ok(Reply::json(200, &SearchReply { files, next }))

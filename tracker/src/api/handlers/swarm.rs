@@ -14,11 +14,13 @@ use crate::api::handlers::SwarmCalls;
 use crate::api::routes::{Commit, Outcome};
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::domain::swarm::{Lease, ManifestMeta, News, Reach};
-use crate::http::{Reply, Request};
+use crate::domain::swarm::{Lease, LeaseRow, ManifestMeta, Reach};
+use crate::replication::LeaseUpdate;
+use crate::store::Write;
 use crate::store::policies::Access;
-use crate::store::{LeaseRow, Write};
+use peernet_door::{Reply, Request};
 use peernet_engine::plan::Held;
+use peernet_threads::Blocking;
 
 /// The announcer of a request, with its addresses.
 struct Announcer {
@@ -50,7 +52,7 @@ pub fn announce(calls: &SwarmCalls, caller: &Caller, request: &Request) -> Resul
     let expires_at = lease_until(now, AnnounceForm::PerFile);
     let stored: Vec<bool> = leases.iter().map(|lease| calls.swarm.must_be_stored(now, lease)).collect();
     let due = leases.iter().zip(&stored).filter(|(_, stored)| **stored);
-    let news: Vec<News> = due.map(|(lease, _)| News::Lease(lease_row(lease, expires_at))).collect();
+    let updates: Vec<LeaseUpdate> = due.map(|(lease, _)| LeaseUpdate::Lease(lease_row(lease, expires_at))).collect();
     let swarm = Arc::clone(&calls.swarm);
     let then = move || {
         for (lease, stored) in leases.into_iter().zip(stored) {
@@ -58,10 +60,10 @@ pub fn announce(calls: &SwarmCalls, caller: &Caller, request: &Request) -> Resul
         }
         Ok(answer)
     };
-    if news.is_empty() {
+    if updates.is_empty() {
         then().map(Outcome::Reply)
     } else {
-        Ok(Outcome::Commit(Commit { news, then: Box::new(then) }))
+        Ok(Outcome::Commit(Commit { updates, then: Box::new(then) }))
     }
 }
 
@@ -145,7 +147,7 @@ fn meta_of(
     }
     let known = match calls.swarm.catalogue().cached(manifest) {
         Some(known) => Some(known),
-        None => calls.database.read(|store| calls.swarm.catalogue().load(store, manifest))?,
+        None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, manifest))?,
     };
     let Some(known) = known else { return Ok(None) };
     if known.manifest.file_hash() != file {
@@ -184,7 +186,9 @@ pub fn leave(calls: &SwarmCalls, caller: &Caller, request: &Request, _args: &Pat
     too_many(files.as_ref().map_or(0, Vec::len))?;
     let now = (calls.clock)();
     let left = calls.swarm.leave(now, caller.peer, files.as_deref());
-    calls.journal.write(&[News::Left { peer: caller.peer, files: files.clone(), at: now }])?;
-    calls.database.write(vec![Write::Leave { peer: caller.peer, files }])?;
+    calls
+        .lease_log
+        .write(&Blocking::declare(), &[LeaseUpdate::Left { peer: caller.peer, files: files.clone(), at: now }])?;
+    calls.database.write(&Blocking::declare(), vec![Write::Leave { peer: caller.peer, files }])?;
     Ok(Reply::json(200, &SwarmLeaveReply { status: "left".to_owned(), left }))
 }

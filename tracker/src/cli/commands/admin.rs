@@ -14,7 +14,8 @@ use crate::admin::{self, AdminError};
 use crate::boot::app::system_clock;
 use crate::boot::config::Config;
 use crate::cli::{EXIT_FAILED, EXIT_NO, EXIT_USAGE, complain, say};
-use crate::store::registry::{AuditQuery, PAGE_MAX};
+use crate::store::accounts::PAGE_MAX;
+use crate::store::audit_log::AuditQuery;
 
 /// A command that works on the store or the authority's folder, and returns what to print.
 trait AdminCommand {

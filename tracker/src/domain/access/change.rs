@@ -4,6 +4,7 @@ use std::fmt;
 
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::limits::GROUPS_MAX;
+use peernet_threads::Blocking;
 
 use super::AccessControl;
 use crate::store::policies::{Group, Policy, PolicyWrite, Refusal};
@@ -58,9 +59,9 @@ pub struct ShownPolicy {
 impl AccessControl {
     /// Commits a change and puts it in force here. The other trackers read it within seconds.
     pub fn change(&self, change: PolicyWrite) -> Result<(), AccessError> {
-        match self.database.write_one(Write::Policy(change))? {
+        match self.database.write_one(&Blocking::declare(), Write::Policy(change))? {
             Written::Refused(refusal) => Err(AccessError::Refused(refusal)),
-            _ => Ok(self.database.read(|_| self.refresh())?),
+            _ => Ok(self.database.read(&Blocking::declare(), |_| self.refresh())?),
         }
     }
 
@@ -77,10 +78,9 @@ impl AccessControl {
 
     /// The policy of a file of `owner`; for any other account the file is unknown.
     pub fn policy(&self, owner: PeerId, file: FileHash) -> Result<ShownPolicy, AccessError> {
-        let found = self.database.read(|store| {
-            let reader = store.policies()?;
-            let Some(policy) = reader.policy(file)?.filter(|policy| policy.owner == owner) else { return Ok(None) };
-            let groups = if policy.groups.is_empty() { Vec::new() } else { reader.groups(owner)? };
+        let found = self.database.read(&Blocking::declare(), |store| {
+            let Some(policy) = store.policy(file)?.filter(|policy| policy.owner == owner) else { return Ok(None) };
+            let groups = if policy.groups.is_empty() { Vec::new() } else { store.groups(owner)? };
             Ok(Some((policy, groups)))
         })?;
         let (policy, groups) = found.ok_or(AccessError::UnknownFile)?;
@@ -90,7 +90,7 @@ impl AccessControl {
 
     /// The groups of an account.
     pub fn groups(&self, owner: PeerId) -> Result<Vec<Group>, AccessError> {
-        Ok(self.database.read(|store| store.policies()?.groups(owner))?)
+        Ok(self.database.read(&Blocking::declare(), |store| store.groups(owner))?)
     }
 
     /// One group of an account.

@@ -3,12 +3,12 @@
 use std::thread::JoinHandle;
 
 use super::*;
+use crate::commit::Writer;
+use crate::domain::permits::Permits;
 use crate::domain::swarm::Limits;
-use crate::permits::Permits;
-use crate::store::embedded::EmbeddedStore;
-use crate::store::policies::{GroupId, PolicyWrite, Refusal};
+use crate::store::policies::{GroupId, PolicyWrite, Refusal, SetAccess};
+use crate::store::sqlite::SqliteStore;
 use crate::store::{Account, Durability, Store, Write};
-use crate::writer::Writer;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const FILE: FileHash = FileHash([7; 32]);
@@ -32,18 +32,23 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store: Arc<dyn Store> = EmbeddedStore::open(&folder.path().join("store.sqlite")).expect("opens");
+        let store: Arc<dyn Store> = SqliteStore::open(&folder.path().join("store.sqlite")).expect("opens");
         store.migrate(NOON).expect("makes its tables");
         let accounts = (1..=3).map(|n| {
             let password_hash = "a hash".to_owned();
-            Write::CreateAccount(Account { id: peer(n), address: None, password_hash, generation: 0, created_at: NOON })
+            Write::create_account(Account {
+                id: peer(n),
+                address: None,
+                password_hash,
+                generation: 0,
+                created_at: NOON,
+            })
         });
         store.write(NOON, &accounts.collect::<Vec<_>>(), Durability::Synced).expect("commits");
-        let (writer, writer_loop) = Writer::new();
         let commits = Arc::clone(&store);
-        let thread = std::thread::spawn(move || {
-            writer_loop.run(|batch: &[Write], durability: Durability| commits.write(NOON, batch, durability));
-        });
+        let apply = move |writes: &[Write], durability| commits.write(NOON, writes, durability);
+        let (writer, write_loop) = Writer::new(Box::new(apply));
+        let thread = std::thread::spawn(move || write_loop.run());
         let database = Arc::new(Database::new(store, Permits::new(2), writer));
         let swarm = Arc::new(Swarm::new(Limits::default()));
         let access = AccessControl::new(Arc::clone(&database), swarm, noon);
@@ -51,14 +56,14 @@ impl Scene {
     }
 
     fn set(&self, caller: u8, access: Access, accounts: &[u8], groups: &[&str]) -> Result<(), AccessError> {
-        self.access.change(PolicyWrite::Set {
+        self.access.change(PolicyWrite::Set(SetAccess {
             file_hash: FILE,
             caller: peer(caller),
             access,
             accounts: accounts.iter().copied().map(peer).collect(),
             groups: groups.iter().map(|name| (*name).to_owned()).collect(),
             files_max: 2,
-        })
+        }))
     }
 
     /// The accounts of 1 to 3 that may have the file.

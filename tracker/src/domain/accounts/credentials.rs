@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use peernet_engine::guesses::Locked;
 use peernet_engine::ids::PeerId;
+use peernet_threads::Blocking;
 
 use super::lock::name_of;
 use super::{Accounts, Result};
 use crate::ops::counters::Counters;
 use crate::ops::log;
-use crate::store::registry::{AccountWrite, Action, Actor, AuditEntry};
+use crate::store::accounts::AccountWrite;
+use crate::store::audit_log::{Action, Actor, AuditEntry};
 use crate::store::{Account, Durability, Write};
 
 /// A password, the account that it is for, and where it came from.
@@ -32,7 +34,11 @@ impl Accounts {
         let address = remote.filter(|_| services.limits.tells_addresses_apart());
         let attempt =
             self.lock.begin(self.now(), name_of(id, typed), address).map_err(super::AccountsError::TooManyAttempts)?;
-        let is_right = services.passwords.verify(password, account.map(|account| account.password_hash.clone()))?;
+        let is_right = services.passwords.verify(
+            &Blocking::declare(),
+            password,
+            account.map(|account| account.password_hash.clone()),
+        )?;
         if let Some(locked) = attempt.end(is_right) {
             self.note_lock(id, remote, locked);
         }
@@ -55,7 +61,8 @@ impl Accounts {
         let detail = format!("{what}, last from {from}");
         let entry = AuditEntry { actor: Actor::Client, action: Action::LoginLocked, account, detail };
         let write = Write::Account(AccountWrite::Note(entry));
-        if let Err(error) = self.services.database.writer.write(vec![write], Durability::Relaxed) {
+        if let Err(error) = self.services.database.writer.write(&Blocking::declare(), vec![write], Durability::Relaxed)
+        {
             log::warn("accounts", "a lock on password guessing is missing in the audit log", &[("why", &error)]);
         }
     }

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::{DeviceRequest, TokenRefreshRequest};
+use peernet_threads::Blocking;
 
 use super::refresh_token::RefreshToken;
 use super::{Accounts, AccountsError, Result, Session, certificate, check_scope, random};
 use crate::base::scopes::Scopes;
 use crate::domain::keys::Caller;
+use crate::store::accounts::AccountWrite;
 use crate::store::devices::{Device, NewDevice, Renewal, Revoked};
-use crate::store::registry::AccountWrite;
 use crate::store::{Write, Written};
 
 /// The longest label in bytes; the OpenAPI file states it.
@@ -85,7 +86,7 @@ impl Accounts {
     ) -> Result<Option<DeviceSession>> {
         let Some((device, session)) = self.introduce(account, login)? else { return Ok(None) };
         let write = Write::Account(AccountWrite::AddDevice { device, generation });
-        match self.services.database.write_one(write)? {
+        match self.services.database.write_one(&Blocking::declare(), write)? {
             Written::Stale => return Err(AccountsError::PasswordChanged),
             Written::Replaced(ended) => self.note_revoked(account, ended),
             _ => {}
@@ -117,7 +118,8 @@ impl Accounts {
     }
 
     fn find_device(&self, shown: &RefreshToken) -> Result<Option<Device>> {
-        let found = self.services.database.read(|store| store.registry()?.device_of_family(&shown.family_hash()))?;
+        let found =
+            self.services.database.read(&Blocking::declare(), |store| store.device_of_family(&shown.family_hash()))?;
         Ok(found.filter(|device| device.is_live(self.now())))
     }
 
@@ -131,7 +133,11 @@ impl Accounts {
             next_hash: refresh_token.hash(),
             expires_at,
         };
-        match self.services.database.write_one(Write::Account(AccountWrite::RenewDevice(renewal)))? {
+        match self
+            .services
+            .database
+            .write_one(&Blocking::declare(), Write::Account(AccountWrite::RenewDevice(renewal)))?
+        {
             Written::Done => Ok(DeviceSession {
                 id: device.id,
                 scopes: device.scopes,
@@ -149,7 +155,7 @@ impl Accounts {
     /// The live devices of the caller's account, newest first.
     pub fn devices(&self, caller: &Caller) -> Result<Vec<Device>> {
         let now = self.now();
-        Ok(self.services.database.read(|store| store.registry()?.devices(caller.peer, now))?)
+        Ok(self.services.database.read(&Blocking::declare(), |store| store.devices(caller.peer, now))?)
     }
 
     /// Revokes a device of the caller's account; succeeds if it was revoked before. Any device may revoke itself; another
@@ -159,7 +165,7 @@ impl Accounts {
             check_scope(caller, Scopes::ADMIN)?;
         }
         let write = Write::Account(AccountWrite::RevokeDevice { account: caller.peer, id });
-        match self.services.database.write_one(write)? {
+        match self.services.database.write_one(&Blocking::declare(), write)? {
             Written::Stale => Err(AccountsError::UnknownDevice(id)),
             Written::Done => {
                 self.note_revoked(caller.peer, [id]);

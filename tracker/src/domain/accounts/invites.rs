@@ -5,7 +5,7 @@ use std::io;
 use data_encoding::{BASE32_NOPAD, Encoding};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::registry::CodeHash;
+use crate::store::invites::CodeHash;
 
 /// The random bytes of a code: too many to guess, so a plain hash of it reveals nothing.
 const CODE_BYTES: usize = 20;

@@ -40,10 +40,10 @@ pub fn run(accounts: &Accounts, access: &AccessControl, stop: &Receiver<()>) {
 impl Accounts {
     /// Reads suspended accounts and revoked devices. While the store does not answer, what was read before counts.
     pub fn refresh(&self) -> Result<(), StoreError> {
-        let registry = self.services.database.store().registry()?;
+        let store = self.services.database.store();
         let ended_before = self.outlived();
-        self.suspended.replace(registry.suspended()?);
-        self.revoked.add(registry.revoked_devices(ended_before)?);
+        self.suspended.replace(store.suspended()?);
+        self.revoked.add(store.revoked_devices(ended_before)?);
         self.revoked.forget(ended_before);
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Accounts {
     pub fn prune_audit_log(&self) {
         let Some(age_max) = self.settings.audit_log_age_max else { return };
         let before = self.now().minus(age_max);
-        match self.services.database.store().registry().and_then(|registry| registry.prune_audit_log(before)) {
+        match self.services.database.store().prune_audit_log(before) {
             Ok(0) => {}
             Ok(rows) => log::info("accounts", "deleted old rows of the audit log", &[("rows", &rows)]),
             Err(error) => log::warn("accounts", "cannot delete old rows of the audit log", &[("why", &error)]),
@@ -83,7 +83,7 @@ impl Accounts {
     /// Deletes devices that ended so long ago that nothing of them works. A failure is logged and tried again later.
     pub fn prune_devices(&self) {
         let before = self.outlived();
-        match self.services.database.store().registry().and_then(|registry| registry.prune_devices(before)) {
+        match self.services.database.store().prune_devices(before) {
             Ok(0) => {}
             Ok(rows) => log::info("accounts", "deleted devices that ended long ago", &[("rows", &rows)]),
             Err(error) => log::warn("accounts", "cannot delete devices that ended long ago", &[("why", &error)]),

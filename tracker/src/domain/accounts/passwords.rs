@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use peernet_protos::limits::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN};
-use peernet_threads::{Full, Pool, Stragglers, about_to_block, lower_priority};
+use peernet_threads::{Blocking, Full, Pool, Stragglers, lower_priority};
 
 use crate::ops::log;
 
@@ -75,21 +75,19 @@ impl Passwords {
     }
 
     /// Hashes a password that [`check_length`] accepted.
-    pub fn hash(&self, password: String) -> Result<String, PasswordError> {
+    pub fn hash(&self, _: &Blocking, password: String) -> Result<String, PasswordError> {
         let (answer, answered) = bounded(1);
         self.submit(Job::Hash { password, answer })?;
-        about_to_block();
         answered.recv_timeout(WAIT_MAX).unwrap_or(Err(PasswordError::Busy))
     }
 
     /// Whether a password has this hash. `None` stands for an account that does not exist: it costs the same time and
     /// is never right.
-    pub fn verify(&self, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
+    pub fn verify(&self, _: &Blocking, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         let (answer, answered) = bounded(1);
         let known = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.decoy.clone());
         self.submit(Job::Verify { password, hash, answer })?;
-        about_to_block();
         let right = answered.recv_timeout(WAIT_MAX).unwrap_or(Err(PasswordError::Busy))?;
         Ok(right && known)
     }
@@ -178,9 +176,9 @@ mod tests {
     #[test]
     fn only_the_right_password_of_a_known_account_is_right() {
         let passwords = Passwords::start(4).expect("threads");
-        let hash = passwords.hash("s3cret".into()).expect("hashes");
+        let hash = passwords.hash(&Blocking::declare(), "s3cret".into()).expect("hashes");
         let longest = "x".repeat(PASSWORD_BYTES_MAX);
-        let long_hash = passwords.hash(longest.clone()).expect("hashes");
+        let long_hash = passwords.hash(&Blocking::declare(), longest.clone()).expect("hashes");
         for (password, hash, right) in [
             ("s3cret", Some(&hash), true),
             ("s3creT", Some(&hash), false),
@@ -189,22 +187,25 @@ mod tests {
             (&longest, Some(&long_hash), true),
             (&format!("{longest}y"), Some(&long_hash), false),
         ] {
-            assert_eq!(passwords.verify(password.into(), hash.cloned()), Ok(right), "{password}");
+            assert_eq!(passwords.verify(&Blocking::declare(), password.into(), hash.cloned()), Ok(right), "{password}");
         }
-        assert_eq!(passwords.verify("a".into(), Some("damaged".into())), Err(PasswordError::Failed));
+        assert_eq!(
+            passwords.verify(&Blocking::declare(), "a".into(), Some("damaged".into())),
+            Err(PasswordError::Failed)
+        );
     }
 
     #[test]
     fn a_full_queue_and_a_stopped_pool_are_errors() {
         let passwords = Passwords::start(10).expect("threads");
-        let verify = || passwords.verify("x".into(), None);
+        let verify = || passwords.verify(&Blocking::declare(), "x".into(), None);
         let refused = std::thread::scope(|scope| {
             let clients: Vec<_> = (0..60).map(|_| scope.spawn(verify)).collect();
             clients.into_iter().filter_map(|client| client.join().expect("no panic").err()).count()
         });
         assert!(refused > 0);
         assert!(passwords.stop(Duration::from_secs(60)).is_ok());
-        assert_eq!(passwords.hash("x".into()), Err(PasswordError::Stopping));
+        assert_eq!(passwords.hash(&Blocking::declare(), "x".into()), Err(PasswordError::Stopping));
     }
 
     #[test]

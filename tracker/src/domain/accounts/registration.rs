@@ -2,7 +2,8 @@
 
 use super::invites::hash_code;
 use super::{Accounts, AccountsError, Result};
-use crate::store::registry::CodeHash;
+use crate::store::invites::CodeHash;
+use peernet_threads::Blocking;
 
 /// The longest invite code in characters; the OpenAPI file states it.
 const INVITE_CHARS_MAX: usize = 128;
@@ -42,7 +43,7 @@ impl Accounts {
     }
 
     fn check_invite(&self, code_hash: CodeHash) -> Result<CodeHash> {
-        let found = self.services.database.read(|store| store.registry()?.invite(&code_hash))?;
+        let found = self.services.database.read(&Blocking::declare(), |store| store.invite(&code_hash))?;
         let is_good = found.is_some_and(|invite| invite.is_good(self.now()));
         if is_good { Ok(code_hash) } else { Err(AccountsError::InvalidInvite) }
     }

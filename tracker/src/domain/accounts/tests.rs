@@ -5,13 +5,13 @@ use std::thread::JoinHandle;
 use peernet_protos::rest::{DeviceRequest, TokenRefreshRequest};
 
 use super::*;
+use crate::commit::Writer;
 use crate::domain::authority::Setup;
 use crate::domain::keys::Lifetimes;
 use crate::domain::limits::RateSettings;
-use crate::permits::Permits;
-use crate::store::embedded::EmbeddedStore;
+use crate::domain::permits::Permits;
+use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store};
-use crate::writer::Writer;
 
 const NOON: UnixMillis = UnixMillis(1_800_000_000_000);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -33,13 +33,12 @@ struct Scene {
 impl Scene {
     fn new(registration: Registration, rates: RateSettings) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let store: Arc<dyn Store> = EmbeddedStore::open(&folder.path().join("store.sqlite")).expect("opens");
+        let store: Arc<dyn Store> = SqliteStore::open(&folder.path().join("store.sqlite")).expect("opens");
         store.migrate(NOON).expect("makes its tables");
-        let (writer, writer_loop) = Writer::new();
         let commits = Arc::clone(&store);
-        let thread = std::thread::spawn(move || {
-            writer_loop.run(|batch: &[Write], durability: Durability| commits.write(NOON, batch, durability));
-        });
+        let apply = move |writes: &[Write], durability| commits.write(NOON, writes, durability);
+        let (writer, write_loop) = Writer::new(Box::new(apply));
+        let thread = std::thread::spawn(move || write_loop.run());
         let database = Arc::new(Database::new(Arc::clone(&store), Permits::new(2), writer));
         let lifetimes = Lifetimes { account: 12 * HOUR, device: HOUR, grant: HOUR };
         let setup = Setup {

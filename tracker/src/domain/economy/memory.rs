@@ -9,11 +9,11 @@ use peernet_engine::economy::{LISTED_MAX, LedgerRow, Standing, TICKET_LIFE, TICK
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::rest::TicketBody;
-use peernet_threads::about_to_block;
+use peernet_threads::Blocking;
 
 use super::{TicketRequest, or_log, ticket_body};
 use crate::base::sync::lock;
-use crate::store::Store;
+use crate::store::{Ledger, StoreError};
 
 /// The most entries of each map. Past it the map is emptied, which costs only reads.
 const ENTRIES_MAX: usize = 100_000;
@@ -105,10 +105,9 @@ impl Memory {
         }
     }
 
-    pub(super) fn standings(&self, now: UnixMillis, store: &dyn Store, peers: &[PeerId]) -> Vec<Standing> {
+    pub(super) fn standings(&self, now: UnixMillis, store: &dyn Ledger, peers: &[PeerId]) -> Vec<Standing> {
         for peer in self.stale(now, peers) {
-            about_to_block();
-            match store.ledger(peer) {
+            match read_ledger(&Blocking::declare(), store, peer) {
                 Ok(row) => self.keep_ledger(now, peer, row),
                 Err(error) => {
                     crate::ops::log::warn("reputation", "a score could not be read", &[("why", &error)]);
@@ -135,7 +134,7 @@ impl Memory {
     pub(super) fn demotions(
         &self,
         now: UnixMillis,
-        store: &dyn Store,
+        store: &dyn Ledger,
         caller: PeerId,
         mut peers: impl Iterator<Item = PeerId>,
     ) -> Vec<UnixMillis> {
@@ -148,8 +147,8 @@ impl Memory {
         if let Some((_, until)) = lock(&self.demotions).get(&caller).filter(|(read_at, _)| is_fresh(now, *read_at)) {
             return of_each(until, &mut peers);
         }
-        about_to_block();
-        let read = or_log(store.demotions(caller, now), "complaints could not be read");
+        let read = read_demotions(&Blocking::declare(), store, caller, now);
+        let read = or_log(read, "complaints could not be read");
         let until: HashMap<PeerId, UnixMillis> = read.into_iter().collect();
         let each = of_each(&until, &mut peers);
         insert_bounded(&mut lock(&self.demotions), caller, (now, until));
@@ -169,6 +168,19 @@ fn insert_bounded<K: Eq + Hash, V>(map: &mut HashMap<K, V>, key: K, value: V) {
         map.clear();
     }
     map.insert(key, value);
+}
+
+fn read_ledger(_: &Blocking, store: &dyn Ledger, peer: PeerId) -> Result<Option<LedgerRow>, StoreError> {
+    store.ledger(peer)
+}
+
+fn read_demotions(
+    _: &Blocking,
+    store: &dyn Ledger,
+    caller: PeerId,
+    now: UnixMillis,
+) -> Result<Vec<(PeerId, UnixMillis)>, StoreError> {
+    store.demotions(caller, now)
 }
 
 #[cfg(test)]

@@ -1,28 +1,27 @@
-//! The thread and its memory over the embedded store, with a store that can be made to fail.
+//! Settlements and their memory over the SQLite store, with a ledger that can be made to fail.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize};
 
-use crossbeam_channel::Sender;
 use peernet_engine::economy::{Changes, LedgerRow, Needs, TICKET_GRACE, TICKET_LIFE, Totals, Violation, WorkingSet};
-use peernet_engine::ids::{ByteCount, ChunkIndex, ManifestId};
+use peernet_engine::ids::{ByteCount, ChunkIndex};
 
+use super::settlement::JOBS_QUEUED_MAX;
 use super::*;
-use crate::store::embedded::EmbeddedStore;
-use crate::store::{
-    Account, Durability, FileMeta, Result, SearchQuery, StoreError, StoredManifest, V1Listing, Write, Written,
-};
+use crate::commit::group::Transaction as _;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Account, Durability, Result, Store as _, StoreError, Write};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
-/// The embedded store, whose settling can be switched off.
-struct Moody {
-    inner: Arc<EmbeddedStore>,
+/// The SQLite store, whose settlements can be made to fail.
+struct FailingLedger {
+    inner: Arc<SqliteStore>,
     broken: AtomicBool,
     panics: AtomicBool,
     settled: AtomicUsize,
 }
 
-/// Passes calls through.
+/// Delegates calls to the inner store.
 macro_rules! through {
     ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)+) => {
         $(fn $name(&self, $($argument: $type),*) -> Result<$result> {
@@ -31,18 +30,8 @@ macro_rules! through {
     };
 }
 
-impl Store for Moody {
+impl Ledger for FailingLedger {
     through! {
-        migrate(now: UnixMillis) -> ();
-        ping() -> ();
-        write(now: UnixMillis, batch: &[Write], durability: Durability) -> Vec<Written>;
-        account(id: PeerId) -> Option<Account>;
-        account_by_address(address: &str) -> Option<Account>;
-        manifest(id: ManifestId) -> Option<StoredManifest>;
-        manifests_of(file_hash: FileHash) -> Vec<FileMeta>;
-        search(query: &SearchQuery) -> Vec<FileMeta>;
-        listings(now: UnixMillis, each: &mut dyn FnMut(V1Listing)) -> ();
-        sweep(now: UnixMillis) -> u64;
         ledger_totals() -> Totals;
         ledger(peer: PeerId) -> Option<LedgerRow>;
         expired_tickets(before: UnixMillis, limit: usize) -> Vec<(PeerId, FileHash)>;
@@ -60,7 +49,7 @@ impl Store for Moody {
         if !self.broken.load(Ordering::SeqCst) {
             return self.inner.settle(needs, apply);
         }
-        // As a commit that fails: the rules have run, and nothing of it may be remembered.
+        // Like a commit that fails: the rules have run, and nothing of their result may be remembered.
         let doomed = self.inner.settle(needs, &mut |set| {
             apply(set);
             Changes::default()
@@ -69,29 +58,29 @@ impl Store for Moody {
     }
 }
 
-/// A thread over a store with accounts 1 to 4.
+/// A settlement thread over a store with accounts 1 to 4.
 struct Scene {
     _folder: tempfile::TempDir,
-    store: Arc<Moody>,
+    store: Arc<FailingLedger>,
     handle: Handle,
-    inbox: Option<Inbox>,
-    thread: Option<(Sender<()>, std::thread::JoinHandle<()>)>,
+    commit_loop: Option<SettlementLoop>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Scene {
     fn new(clock: fn() -> UnixMillis) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let inner = EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap();
+        let inner = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
         inner.migrate(NOW).unwrap();
         let account = |n: u8| {
             let password_hash = "$2b$10$x".to_owned();
-            Write::CreateAccount(Account { id: peer(n), address: None, password_hash, generation: 0, created_at: NOW })
+            Write::create_account(Account { id: peer(n), address: None, password_hash, generation: 0, created_at: NOW })
         };
         inner.write(NOW, &[1, 2, 3, 4].map(account), Durability::Synced).unwrap();
         let (broken, panics, settled) = Default::default();
-        let store = Arc::new(Moody { inner, broken, panics, settled });
-        let (handle, inbox) = channel(Arc::clone(&store) as Arc<dyn Store>, clock, Rules::default());
-        Self { _folder: folder, store, handle, inbox: Some(inbox), thread: None }
+        let store = Arc::new(FailingLedger { inner, broken, panics, settled });
+        let (handle, commit_loop) = channel(Arc::clone(&store) as Arc<dyn Ledger>, clock, Rules::default());
+        Self { _folder: folder, store, handle, commit_loop: Some(commit_loop), thread: None }
     }
 
     fn running(clock: fn() -> UnixMillis) -> Self {
@@ -101,14 +90,13 @@ impl Scene {
     }
 
     fn start(&mut self) {
-        let (stop, stopped) = bounded(1);
-        let inbox = self.inbox.take().expect("started once");
-        self.thread = Some((stop, std::thread::spawn(move || run(inbox, &stopped))));
+        let commit_loop = self.commit_loop.take().expect("started once");
+        self.thread = Some(std::thread::spawn(move || run(commit_loop)));
     }
 
     fn stop(&mut self) {
-        let (stop, thread) = self.thread.take().expect("started before");
-        drop(stop);
+        let thread = self.thread.take().expect("started before");
+        self.handle.close();
         thread.join().unwrap();
         assert_eq!(self.store.audit().unwrap(), Vec::new());
     }
@@ -153,7 +141,7 @@ fn a_repeated_lookup_needs_no_transaction() {
     assert_eq!(scene.settled(), 1);
     assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2, 3])).map(|again| again.id), Some(ticket.id));
     assert_eq!(scene.settled(), 2);
-    scene.handle.feedback(vec![success(1, 2, 1, 0)]).unwrap();
+    scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).unwrap();
     assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])).map(|ticket| ticket.escrow_mt), Some(3_000));
     assert_eq!(scene.settled(), 3);
     scene.stop();
@@ -168,12 +156,13 @@ fn while_the_store_fails_nothing_is_applied_or_remembered() {
     assert_eq!(scene.balance(1), 20_000);
     scene.handle.open_ticket(wish(1, 1, &[2])).expect("the failed one was not remembered");
     scene.store.broken.store(true, Ordering::SeqCst);
-    let refusal = scene.handle.feedback(vec![success(1, 2, 1, 0)]).expect_err("the store is down");
+    let refusal =
+        scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).expect_err("the store is down");
     assert!(matches!(refusal, StoreError::Unavailable(_)), "{refusal}");
     assert_eq!(scene.handle.standings(&[peer(2)])[0].score, 0.5);
     scene.store.broken.store(false, Ordering::SeqCst);
     assert_eq!(scene.balance(2), 20_000);
-    scene.handle.feedback(vec![success(1, 2, 1, 0)]).unwrap();
+    scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).unwrap();
     assert_eq!(scene.balance(2), 20_950);
     assert!(scene.handle.standings(&[peer(2)])[0].score > 0.6);
     scene.stop();
@@ -182,8 +171,8 @@ fn while_the_store_fails_nothing_is_applied_or_remembered() {
 #[test]
 fn queued_jobs_share_a_transaction_up_to_its_bound() {
     let mut scene = Scene::new(noon);
-    let opened = scene.handle.send(vec![open(1, 1, 2)]).unwrap();
-    let jobs: Vec<_> = (0..29).map(|_| scene.handle.send(vec![success(1, 2, 1, 0); 50]).unwrap()).collect();
+    let opened = scene.handle.group.queue(vec![open(1, 1, 2)], ());
+    let jobs: Vec<_> = (0..29).map(|_| scene.handle.group.queue(vec![success(1, 2, 1, 0); 50], ())).collect();
     scene.start();
     scene.stop();
     assert!(opened.recv().unwrap().is_ok());
@@ -199,35 +188,31 @@ fn open(account: u8, file: u8, source: u8) -> Event {
 #[test]
 fn a_full_queue_and_a_stopped_thread_are_answers() {
     let mut scene = Scene::new(noon);
-    let waiting: Vec<_> = (0..JOBS_QUEUED_MAX).map(|_| scene.handle.send(vec![success(1, 2, 1, 0)])).collect();
-    assert!(waiting.iter().all(std::result::Result::is_ok));
-    let refusal = scene.handle.feedback(vec![success(1, 2, 1, 0)]).expect_err("full");
+    let waiting: Vec<_> =
+        (0..JOBS_QUEUED_MAX).map(|_| scene.handle.group.queue(vec![success(1, 2, 1, 0)], ())).collect();
+    let refusal = scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).expect_err("full");
     assert_eq!(refusal, StoreError::Busy("too many reports are waiting"));
     assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])), None);
     scene.start();
     scene.stop();
-    assert!(
-        waiting.into_iter().flatten().all(|answer| answer.recv().unwrap().is_ok()),
-        "all were answered before the end"
-    );
-    assert!(matches!(scene.handle.feedback(vec![success(1, 2, 1, 0)]), Err(StoreError::Busy(_))));
+    assert!(waiting.into_iter().all(|answer| answer.recv().unwrap().is_ok()), "all were answered before the end");
+    let refusal = scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).expect_err("stopped");
+    assert_eq!(refusal, StoreError::Busy("the tracker is stopping"));
 }
 
 #[test]
 fn expired_tickets_give_their_escrow_back() {
     static CLOCK: AtomicI64 = AtomicI64::new(NOW.0);
     let mut scene = Scene::new(|| UnixMillis(CLOCK.load(Ordering::SeqCst)));
-    let opened = scene.handle.send(vec![open(1, 1, 2)]).unwrap();
-    let inbox = scene.inbox.take().unwrap();
-    let shared = Arc::clone(&inbox.shared);
-    scene.inbox = Some(inbox);
+    let opened = scene.handle.group.queue(vec![open(1, 1, 2)], ());
     scene.start();
     assert!(opened.recv().unwrap().is_ok());
     scene.stop();
-    shared.close_expired();
+    let settlements = scene.handle.settlements();
+    assert!(settlements.expired().is_empty());
     assert_eq!(scene.balance(1), 16_000);
     CLOCK.store(NOW.plus(TICKET_LIFE).plus(TICKET_GRACE).0, Ordering::SeqCst);
-    shared.close_expired();
+    settlements.commit(&settlements.expired(), ()).unwrap();
     assert_eq!(scene.balance(1), 20_000);
     assert_eq!(scene.store.audit().unwrap(), Vec::new());
 }
@@ -243,8 +228,11 @@ fn a_panic_of_the_rules_or_the_store_does_not_end_the_thread() {
         sources: vec![peer(2)],
         new_id: TicketId([1; 16]),
     };
-    assert!(matches!(scene.handle.feedback(vec![event()]), Err(StoreError::Failed(_))), "panicked");
+    assert!(
+        matches!(scene.handle.feedback(&Blocking::declare(), vec![event()]), Err(StoreError::Failed(_))),
+        "panicked"
+    );
     scene.store.panics.store(false, Ordering::SeqCst);
-    assert!(scene.handle.feedback(vec![event()]).is_ok());
+    assert!(scene.handle.feedback(&Blocking::declare(), vec![event()]).is_ok());
     scene.stop();
 }

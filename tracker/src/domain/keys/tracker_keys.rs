@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use peernet_engine::time::UnixMillis;
+use peernet_threads::Blocking;
 
 use super::Keys;
 use crate::base::sync::lock;
@@ -21,7 +22,7 @@ pub struct TrackerKeys {
 impl TrackerKeys {
     /// Reads the keys from the store and trusts them, unless they were read a moment ago. Returns whether they were read.
     pub fn read(&self, now: UnixMillis, database: &Database, keys: &Keys) -> bool {
-        let Some(exchange) = database.store().exchange() else { return false };
+        let Some(replication) = database.store().replication() else { return false };
         {
             let mut read_at = lock(&self.read_at);
             if read_at.is_some_and(|at| at.elapsed() < READ_EVERY) {
@@ -30,7 +31,9 @@ impl TrackerKeys {
             *read_at = Some(Instant::now());
         }
         let seen_after = now.minus(keys.lifetime());
-        let Ok(trackers) = database.read(|_| exchange.trackers(seen_after)) else { return false };
+        let Ok(trackers) = database.read(&Blocking::declare(), |_| replication.trackers(seen_after)) else {
+            return false;
+        };
         let own = keys.public();
         keys.trust(trackers.into_iter().map(|tracker| tracker.public_key).filter(|key| *key != own));
         true

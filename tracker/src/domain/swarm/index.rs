@@ -45,8 +45,8 @@ impl Swarm {
         self.leave_before(now, peer, files, None)
     }
 
-    /// Like [`Swarm::leave`], for announces at `announced_by` or earlier.
-    pub(super) fn leave_before(
+    /// The same for what was announced at `announced_by` or before.
+    pub(crate) fn leave_before(
         &self,
         now: UnixMillis,
         peer: PeerId,

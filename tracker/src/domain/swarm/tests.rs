@@ -8,7 +8,7 @@ use peernet_engine::plan::Held;
 use peernet_engine::time::UnixMillis;
 
 use super::*;
-use crate::store::{MANIFESTS_MAX, V1Chunk};
+use crate::store::MANIFESTS_MAX;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const MINUTE: i64 = 60_000;

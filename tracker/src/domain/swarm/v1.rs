@@ -11,11 +11,12 @@ use peernet_engine::ids::{ChunkHash, FileHash, PeerId};
 use peernet_engine::lease::{AnnounceForm, lease_length, lease_until};
 use peernet_engine::time::UnixMillis;
 
+use super::V1Chunk;
 use super::entry::{FileEntry, HashesDigest, Listing, Owner, Staging, V1Address};
 use super::index::Shard;
 use super::peers::Peer;
 use super::{Full, STAGED_BYTES, STAGINGS_MAX, Swarm, V1_RENEWAL_MIN};
-use crate::store::{V1Chunk, V1Listing};
+use crate::store::V1Listing;
 
 /// The next step for one announced chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]

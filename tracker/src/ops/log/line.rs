@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use super::{Format, Level, Value};
 use crate::base::calendar::utc_millis;
-use crate::http::RequestId;
+use peernet_door::RequestId;
 
 /// The longest message or value that is written, in characters: a line has a bound because the queue has one.
 const CHARACTERS_MAX: usize = 1_024;

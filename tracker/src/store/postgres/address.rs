@@ -1,7 +1,7 @@
-//! What `database_url` says: where the server is, and how the link to it is protected.
+//! The setting `database_url`: the place of the server, and the protection of the connection to it.
 //!
-//! `sslmode` and its companions mean what they mean to libpq, with two differences, both towards more protection. Without `sslmode` a
-//! server on another machine has to prove itself, where libpq would take what it gets; and no file of a home folder is looked for.
+//! `sslmode` and its companions have libpq's meaning, with two differences, both towards more protection. Without `sslmode` a server on
+//! another machine must prove its identity, where libpq would accept any. And no file in a home folder is read.
 
 mod parameters;
 
@@ -13,7 +13,7 @@ use postgres::Config;
 use postgres::config::{ChannelBinding, Host, SslMode};
 
 use self::parameters::Parameters;
-use super::trouble::describe;
+use super::connection::describe;
 
 /// A database's address; see the module.
 #[derive(Debug, Clone)]
@@ -22,60 +22,60 @@ pub struct Address {
     protection: Protection,
 }
 
-/// How the link to the server is protected.
+/// The protection of the connection to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Protection {
-    /// Not: the server is on this machine, and nothing else was asked for.
+    /// None: the server is on this machine, and the address demands nothing else.
     Local,
-    /// Not, because `sslmode=disable` says so.
+    /// None, because of `sslmode=disable`.
     Plaintext,
-    /// By TLS.
+    /// TLS.
     Tls(Tls),
 }
 
-/// How TLS is spoken.
+/// The demands on TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
     /// Whether a server without TLS is refused; false for `sslmode=prefer` only.
     pub required: bool,
-    /// Whether that is our default, rather than asked for.
+    /// Whether this is the default, and the address has no `sslmode`.
     pub by_default: bool,
-    /// What the server has to prove.
+    /// The proof that is demanded of the server.
     pub proof: Proof,
-    /// What this side shows, if the server asks.
+    /// The certificate of this side, if the server demands one.
     pub client: Option<ClientFiles>,
 }
 
-/// What a server has to prove.
+/// The proof that a server must give.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// Nothing: what is said is hidden from who only listens.
+    /// None: TLS then protects against listeners only.
     Nothing,
-    /// That an authority in this file (PEM) vouches for it, whatever its name.
+    /// A certificate by an authority in this file (PEM), for any name.
     Authority(PathBuf),
-    /// That an authority vouches for it by the name it was called.
+    /// A certificate by an authority, for the name in the address.
     Name(Roots),
 }
 
-/// Whose word counts.
+/// The trusted authorities.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Roots {
-    /// Of the authorities this machine trusts.
+    /// The authorities that this machine trusts.
     System,
-    /// Of those in a file (PEM).
+    /// The authorities in a file (PEM).
     File(PathBuf),
 }
 
-/// A certificate and its key (PEM), by which the server knows this side.
+/// A certificate and its key (PEM), with which this side authenticates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientFiles {
-    /// The chain, its own first.
+    /// The file of the certificate chain, this side's certificate first.
     pub certificate: PathBuf,
-    /// Readable by its owner only.
+    /// The file of the key, readable by its owner only.
     pub key: PathBuf,
 }
 
-/// Why an address is refused; never quotes a value of it that may be secret.
+/// The reason why an address is refused. It never quotes a value that may be secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AddressError(String);
 
@@ -88,21 +88,21 @@ impl fmt::Display for AddressError {
 impl std::error::Error for AddressError {}
 
 impl Address {
-    /// Takes `postgres://user:password@host:port/database` or libpq's `key=value` form. Touches no file and no network.
+    /// Parses `postgres://user:password@host:port/database` or libpq's `key=value` form. Uses no file and no network.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let no_address = |why: &dyn fmt::Display| AddressError(format!("not a PostgreSQL address: {why}"));
         let (rest, parameters) = parameters::split(text).map_err(|why| no_address(&why))?;
-        // The parser's error names the option at fault, never its value.
+        // The parser's error names the wrong option, never its value.
         let config: Config = rest.parse().map_err(|error| no_address(&describe(&error)))?;
         let protection = decide(&config, parameters).map_err(AddressError)?;
         let encrypted = matches!(protection, Protection::Tls(_));
         if config.get_channel_binding() == ChannelBinding::Require && !encrypted {
-            return Err(AddressError("channel_binding=require needs TLS: say sslmode=require or stricter".to_owned()));
+            return Err(AddressError("channel_binding=require needs TLS: set sslmode=require or stricter".to_owned()));
         }
         Ok(Self { config, protection })
     }
 
-    /// Checks that the files it names are there.
+    /// Checks that the files of the address exist.
     pub fn check_files(&self) -> Result<(), AddressError> {
         let Protection::Tls(tls) = &self.protection else { return Ok(()) };
         for (name, path) in tls.files() {
@@ -116,12 +116,12 @@ impl Address {
         Ok(())
     }
 
-    /// How the link is protected.
+    /// Returns the protection of the connection.
     pub fn protection(&self) -> &Protection {
         &self.protection
     }
 
-    /// For the library, which is told by `ssl_mode` whether it speaks TLS.
+    /// Returns the library's configuration, whose `ssl_mode` decides whether it uses TLS, and the protection.
     pub(super) fn into_parts(self) -> (Config, Protection) {
         let Self { mut config, protection } = self;
         config.ssl_mode(match &protection {
@@ -130,7 +130,7 @@ impl Address {
             Protection::Tls(Tls { required: true, .. }) => SslMode::Require,
         });
         if config.get_hosts().is_empty() {
-            // A server that has only an address must prove that.
+            // A server without a name must prove its address.
             for address in config.get_hostaddrs().to_vec() {
                 config.host(&address.to_string());
             }
@@ -140,7 +140,7 @@ impl Address {
 }
 
 impl Protection {
-    /// The `sslmode` that says what is done, or `local`.
+    /// Returns the `sslmode` that describes the protection, or `local`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Local => "local",
@@ -154,7 +154,7 @@ impl Protection {
 }
 
 impl Tls {
-    /// Every file it needs, with the parameter that names it.
+    /// Returns the needed files, each with the parameter that names it.
     fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
         let root = match &self.proof {
             Proof::Authority(file) | Proof::Name(Roots::File(file)) => Some(file),
@@ -185,7 +185,7 @@ impl Mode {
             "verify-ca" => Ok(Self::VerifyCa),
             "verify-full" => Ok(Self::VerifyFull),
             // The library cannot try plaintext first.
-            "allow" => Err("sslmode=allow is not offered: say disable, prefer or stricter".to_owned()),
+            "allow" => Err("sslmode=allow is not offered: use disable, prefer or stricter".to_owned()),
             _ => Err("sslmode must be disable, prefer, require, verify-ca or verify-full".to_owned()),
         }
     }
@@ -205,25 +205,25 @@ fn decide(config: &Config, parameters: Parameters) -> Result<Protection, String>
     if place.only_sockets {
         return Ok(Protection::Local);
     }
-    let wanted = match mode {
+    let mode_used = match mode {
         Some(mode) => mode,
         None if place.all_here && root.is_none() && client.is_none() => return Ok(Protection::Local),
         None => Mode::VerifyFull,
     };
-    if wanted == Mode::Disable {
+    if mode_used == Mode::Disable {
         return Ok(Protection::Plaintext);
     }
     if place.has_socket {
-        return Err("there is no TLS on a Unix socket: name it alone, or say sslmode=disable".to_owned());
+        return Err("there is no TLS on a Unix socket: use the socket alone, or set sslmode=disable".to_owned());
     }
-    let proof = proof(wanted, root)?;
-    Ok(Protection::Tls(Tls { required: wanted != Mode::Prefer, by_default: mode.is_none(), proof, client }))
+    let proof = proof(mode_used, root)?;
+    Ok(Protection::Tls(Tls { required: mode_used != Mode::Prefer, by_default: mode.is_none(), proof, client }))
 }
 
 fn proof(mode: Mode, root: Option<Roots>) -> Result<Proof, String> {
     match (mode, root) {
         (Mode::VerifyFull, root) => Ok(Proof::Name(root.unwrap_or(Roots::System))),
-        // Whoever can get a certificate for any name of his own would pass.
+        // An attacker with a certificate for any name of their own would pass.
         (_, Some(Roots::System)) => Err("sslrootcert=system needs sslmode=verify-full".to_owned()),
         (Mode::VerifyCa, None) => {
             Err("sslmode=verify-ca needs sslrootcert=FILE with the authority's certificate".to_owned())
@@ -233,18 +233,19 @@ fn proof(mode: Mode, root: Option<Roots>) -> Result<Proof, String> {
     }
 }
 
-/// Where the servers of an address are.
+/// The places of an address's servers.
 struct Place {
     has_socket: bool,
-    /// Also when none is named, which is no address.
+    /// Also true when the address names no server, which is an error elsewhere.
     only_sockets: bool,
-    /// Sockets and loopback addresses.
+    /// Whether all servers are sockets or loopback addresses.
     all_here: bool,
 }
 
 impl Place {
     fn of(config: &Config) -> Self {
-        let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
+        let hosts = config.get_hosts();
+        let addresses = config.get_hostaddrs();
         let servers = || (0..hosts.len().max(addresses.len())).map(|at| (hosts.get(at), addresses.get(at)));
         let is_socket = |server: &(Option<&Host>, Option<&IpAddr>)| matches!(server, (Some(Host::Unix(_)), None));
         let is_here = |server: (Option<&Host>, Option<&IpAddr>)| match server {

@@ -1,4 +1,4 @@
-//! The rows of the economy: settling, with every row locked in one order; saving and reports are below.
+//! The tables `ledger`, `tickets`, `pairs` and `treasury`. A settlement locks its rows in one order; `save` and `report` are below.
 
 mod report;
 mod save;
@@ -6,49 +6,84 @@ mod save;
 use std::collections::BTreeSet;
 
 use peernet_engine::economy::{
-    Changes, DIVIDEND_BELOW_MT, LedgerRow, Needs, PairRow, TicketRow, TreasuryRow, WorkingSet, dividend,
+    Changes, DIVIDEND_BELOW_MT, LedgerRow, Needs, PairRow, TicketRow, Totals, TreasuryRow, Violation, WorkingSet,
+    dividend,
 };
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 use postgres::types::ToSql;
 
 use crate::store::columns::{self, ledger_columns, pair_columns, ticket_columns, treasury_columns};
-use crate::store::{Durability, Result as StoreResult, StoreError};
+use crate::store::{Durability, Ledger, Result, StoreError};
 
-use super::session::{Session, Tx};
-use super::trouble::Trouble;
-use super::values::Uuid;
-use super::write::begin;
+use super::PostgresStore;
+use super::batch::begin;
+use super::connection::{Attempt, AttemptError, Session, Tx, Uuid};
 
-pub(super) use self::report::{audit_all, demotions, escrow_mt, expired_tickets, ledger, totals};
+use self::report::{audit_all, demotions, escrow_mt, expired_tickets, ledger, totals};
 use self::save::{save, save_ledgers};
 
-/// The one reputation writer among all trackers is whoever holds this for the moment; who dies loses it with the
-/// connection. The key is this program's name for "settling": "peernet" and 3 in ASCII.
+/// The lock that lets one tracker settle at a time. A tracker that dies loses it with its connection.
+///
+/// The key is this program's name for "settling": "peernet" and 3 in ASCII.
 const SETTLE_LOCK: &str = "SELECT pg_advisory_xact_lock(x'7065657265740003'::bigint)";
+
+impl Ledger for PostgresStore {
+    fn settle(&self, needs: &Needs, apply: &mut dyn FnMut(&mut WorkingSet) -> Changes) -> Result<()> {
+        self.connections.run(|session| settle(session, needs, apply))
+    }
+
+    fn ledger_totals(&self) -> Result<Totals> {
+        self.connections.run(totals)
+    }
+
+    fn ledger(&self, peer: PeerId) -> Result<Option<LedgerRow>> {
+        self.connections.run(|session| ledger(session, peer))
+    }
+
+    fn expired_tickets(&self, before: UnixMillis, limit: usize) -> Result<Vec<(PeerId, FileHash)>> {
+        self.connections.run(|session| expired_tickets(session, before, limit))
+    }
+
+    fn escrow_mt(&self, account: PeerId) -> Result<i64> {
+        self.connections.run(|session| escrow_mt(session, account))
+    }
+
+    fn demotions(&self, reporter: PeerId, now: UnixMillis) -> Result<Vec<(PeerId, UnixMillis)>> {
+        self.connections.run(|session| demotions(session, reporter, now))
+    }
+
+    fn pay_dividend(&self, now: UnixMillis) -> Result<i64> {
+        self.connections.run(|session| pay_dividend(session, now))
+    }
+
+    fn audit(&self) -> Result<Vec<Violation>> {
+        self.connections.run(audit_all)
+    }
+}
 
 pub(super) fn settle(
     session: &mut Session,
     needs: &Needs,
     apply: &mut dyn FnMut(&mut WorkingSet) -> Changes,
-) -> Result<(), Trouble> {
+) -> Attempt<()> {
     let mut tx = session.begin(begin(Durability::Synced))?;
     tx.batch(SETTLE_LOCK)?;
     let mut set = load(&mut tx, needs)?;
     let changes = apply(&mut set);
-    // From here on nothing is repeated: `apply` is called once.
-    save(&mut tx, &changes).map_err(Trouble::finally)?;
-    tx.commit().map_err(Trouble::finally)
+    // From here on the attempt is not repeated, because `apply` is called at most once.
+    save(&mut tx, &changes).map_err(AttemptError::finally)?;
+    tx.commit().map_err(AttemptError::finally)
 }
 
-fn load(tx: &mut Tx<'_>, needs: &Needs) -> Result<WorkingSet, Trouble> {
+fn load(tx: &mut Tx<'_>, needs: &Needs) -> Attempt<WorkingSet> {
     let tickets = load_tickets(tx, &needs.tickets)?;
     let ledgers = load_ledgers(tx, &needs.ledgers)?;
     let pairs = load_pairs(tx, &needs.pairs)?;
     Ok(WorkingSet::new(lock_treasury(tx)?, ledgers, tickets, pairs))
 }
 
-fn load_tickets(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, FileHash)>) -> Result<Vec<TicketRow>, Trouble> {
+fn load_tickets(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, FileHash)>) -> Attempt<Vec<TicketRow>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -61,10 +96,10 @@ fn load_tickets(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, FileHash)>) -> Result<
          ORDER BY account, file_hash FOR UPDATE"
     );
     let rows = tx.query(sql, &[&accounts, &files])?;
-    Ok(rows.iter().map(columns::ticket).collect::<StoreResult<_>>()?)
+    Ok(rows.iter().map(columns::ticket).collect::<Result<_>>()?)
 }
 
-fn load_ledgers(tx: &mut Tx<'_>, keys: &BTreeSet<PeerId>) -> Result<Vec<LedgerRow>, Trouble> {
+fn load_ledgers(tx: &mut Tx<'_>, keys: &BTreeSet<PeerId>) -> Attempt<Vec<LedgerRow>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -72,10 +107,10 @@ fn load_ledgers(tx: &mut Tx<'_>, keys: &BTreeSet<PeerId>) -> Result<Vec<LedgerRo
     let sql =
         concat!("SELECT ", ledger_columns!(), " FROM ledger WHERE peer = ANY ($1::uuid[]) ORDER BY peer FOR UPDATE");
     let rows = tx.query(sql, &[&peers])?;
-    Ok(rows.iter().map(columns::ledger).collect::<StoreResult<_>>()?)
+    Ok(rows.iter().map(columns::ledger).collect::<Result<_>>()?)
 }
 
-fn load_pairs(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, PeerId)>) -> Result<Vec<PairRow>, Trouble> {
+fn load_pairs(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, PeerId)>) -> Attempt<Vec<PairRow>> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
@@ -88,10 +123,10 @@ fn load_pairs(tx: &mut Tx<'_>, keys: &BTreeSet<(PeerId, PeerId)>) -> Result<Vec<
          ORDER BY reporter, target FOR UPDATE"
     );
     let rows = tx.query(sql, &[&reporters, &targets])?;
-    Ok(rows.iter().map(columns::pair).collect::<StoreResult<_>>()?)
+    Ok(rows.iter().map(columns::pair).collect::<Result<_>>()?)
 }
 
-pub(super) fn pay_dividend(session: &mut Session, now: UnixMillis) -> Result<i64, Trouble> {
+pub(super) fn pay_dividend(session: &mut Session, now: UnixMillis) -> Attempt<i64> {
     let mut tx = session.begin(begin(Durability::Synced))?;
     tx.batch(SETTLE_LOCK)?;
     let sql = concat!(
@@ -100,9 +135,10 @@ pub(super) fn pay_dividend(session: &mut Session, now: UnixMillis) -> Result<i64
         " FROM ledger WHERE balance_mt < $1 AND sessions > 0 ORDER BY peer FOR UPDATE"
     );
     let rows = tx.query(sql, &[&DIVIDEND_BELOW_MT])?;
-    let mut ledgers: Vec<LedgerRow> = rows.iter().map(columns::ledger).collect::<StoreResult<_>>()?;
+    let mut ledgers: Vec<LedgerRow> = rows.iter().map(columns::ledger).collect::<Result<_>>()?;
     let mut treasury = lock_treasury(&mut tx)?;
-    let (ledgers_before, treasury_before) = (ledgers.clone(), treasury.clone());
+    let ledgers_before = ledgers.clone();
+    let treasury_before = treasury.clone();
     let part_mt = dividend(&mut treasury, &mut ledgers, now);
     let changed: Vec<LedgerRow> = ledgers
         .into_iter()
@@ -118,8 +154,8 @@ pub(super) fn pay_dividend(session: &mut Session, now: UnixMillis) -> Result<i64
     Ok(part_mt)
 }
 
-/// Makes a new account's row.
-pub(super) fn insert(tx: &mut Tx<'_>, row: &LedgerRow) -> Result<(), Trouble> {
+/// Inserts a new account's row.
+pub(super) fn insert(tx: &mut Tx<'_>, row: &LedgerRow) -> Attempt<()> {
     let m = &row.masses;
     tx.execute(
         concat!(
@@ -149,7 +185,7 @@ pub(super) fn insert(tx: &mut Tx<'_>, row: &LedgerRow) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// In the order of `treasury_columns!`.
+/// Returns the values in the order of `treasury_columns!`.
 fn treasury_values(row: &TreasuryRow) -> [&(dyn ToSql + Sync); 7] {
     [
         &row.balance_mt,
@@ -162,8 +198,8 @@ fn treasury_values(row: &TreasuryRow) -> [&(dyn ToSql + Sync); 7] {
     ]
 }
 
-/// Makes the treasury, unless it is there.
-pub(super) fn insert_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), Trouble> {
+/// Inserts the treasury unless it exists.
+pub(super) fn insert_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Attempt<()> {
     tx.execute(
         concat!(
             "INSERT INTO treasury (id, ",
@@ -176,14 +212,14 @@ pub(super) fn insert_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), 
     Ok(())
 }
 
-/// Reads the treasury and keeps others from changing it until the transaction ends.
-pub(super) fn lock_treasury(tx: &mut Tx<'_>) -> Result<TreasuryRow, Trouble> {
+/// Reads and locks the treasury until the transaction ends.
+pub(super) fn lock_treasury(tx: &mut Tx<'_>) -> Attempt<TreasuryRow> {
     let rows = tx.query(concat!("SELECT ", treasury_columns!(), " FROM treasury WHERE id = 1 FOR UPDATE"), &[])?;
     let row = rows.first().ok_or_else(|| StoreError::Failed("there is no treasury: not migrated".into()))?;
     Ok(columns::treasury(row)?)
 }
 
-pub(super) fn save_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Result<(), Trouble> {
+pub(super) fn save_treasury(tx: &mut Tx<'_>, row: &TreasuryRow) -> Attempt<()> {
     tx.execute(
         "UPDATE treasury SET balance_mt = $1, hour = $2, granted_in_hour_mt = $3, fees_day = $4, fees_mt = $5, \
          fees_before_mt = $6, dividend_day = $7 WHERE id = 1",

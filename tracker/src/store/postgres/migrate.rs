@@ -3,20 +3,19 @@
 use peernet_engine::economy::TreasuryRow;
 use peernet_engine::time::UnixMillis;
 
-use crate::store::steps::{Step, VERSION, steps_from};
+use crate::store::migrations::{Step, VERSION, steps_from};
 
+use super::connection::{Attempt, Session, Tx};
 use super::ledger;
-use super::session::{Session, Tx};
-use super::trouble::Trouble;
 
-/// The tables; the file says what they mean.
+/// The statements that create the tables, with comments that explain them.
 const SCHEMA: &str = include_str!("../../../../schema.sql");
-/// Waits for another tracker that is migrating longer than an ordinary statement may wait.
+/// Begins the transaction. It may wait longer than an ordinary statement for another tracker that is migrating.
 const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '60s'";
 /// The key is this program's name for "migrating": "peernet" and 1 in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'7065657265740001'::bigint)";
 
-pub(super) fn migrate(session: &mut Session, now: UnixMillis) -> Result<(), Trouble> {
+pub(super) fn migrate(session: &mut Session, now: UnixMillis) -> Attempt<()> {
     let mut tx = session.begin(BEGIN)?;
     tx.batch(LOCK)?;
     if let Some(steps) = steps_from(version(&mut tx)?, "database")? {
@@ -25,8 +24,8 @@ pub(super) fn migrate(session: &mut Session, now: UnixMillis) -> Result<(), Trou
     tx.commit()
 }
 
-/// From an earlier version by these steps, or from nothing.
-fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, steps: &[&Step]) -> Result<(), Trouble> {
+/// Upgrades an earlier version by these steps, or creates all tables.
+fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, steps: &[&Step]) -> Attempt<()> {
     steps.iter().try_for_each(|step| tx.batch(step.before.postgres))?;
     tx.batch(SCHEMA)?;
     steps.iter().try_for_each(|step| tx.batch(step.after.postgres))?;
@@ -39,8 +38,8 @@ fn upgrade(tx: &mut Tx<'_>, now: UnixMillis, steps: &[&Step]) -> Result<(), Trou
     Ok(())
 }
 
-/// The version of the tables that are there.
-pub(super) fn version(tx: &mut Tx<'_>) -> Result<Option<i64>, Trouble> {
+/// Returns the version of the existing tables.
+pub(super) fn version(tx: &mut Tx<'_>) -> Attempt<Option<i64>> {
     let exists = tx.query("SELECT to_regclass('schema_version') IS NOT NULL", &[])?;
     if !exists.first().is_some_and(|row| row.get::<_, bool>(0)) {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Accounts, their addresses, passwords and grants.
+//! Accounts: addresses, passwords and grants.
 
 use peernet_engine::economy::{REGISTRATION_GRANT_MT, SUPPLY_MT};
 use peernet_tracker::store::{Account, Durability, Write, Written};
@@ -6,11 +6,11 @@ use peernet_tracker::store::{Account, Durability, Write, Written};
 use super::support::{HOUR_MS, account, later, on_both, peer, write};
 
 #[test]
-fn an_account_is_made_once_and_found_by_id_and_by_address() {
+fn an_account_is_created_once_and_found_by_id_and_address() {
     on_both(|name, store| {
         let made = account(1, Some("10.0.0.1:50051"));
         let again = Account { password_hash: "other".into(), ..made.clone() };
-        let batch = [Write::CreateAccount(made.clone()), Write::CreateAccount(again)];
+        let batch = [Write::create_account(made.clone()), Write::create_account(again)];
         assert_eq!(write(&*store, &batch), [Written::Done, Written::Known], "{name}");
         assert_eq!(write(&*store, &batch[..1]), [Written::Known], "{name}");
         assert_eq!(store.account(peer(1)).unwrap(), Some(made.clone()), "{name}");
@@ -23,11 +23,11 @@ fn an_account_is_made_once_and_found_by_id_and_by_address() {
 }
 
 #[test]
-fn a_taken_address_is_answered_with_its_owner_and_grants_nothing() {
+fn a_taken_address_names_its_owner_and_grants_nothing() {
     on_both(|name, store| {
         let owner = account(1, Some("a:1"));
         let taken = Written::AddressTaken(Box::new(owner.clone()));
-        let batch = [Write::CreateAccount(owner), Write::CreateAccount(account(2, Some("a:1")))];
+        let batch = [Write::create_account(owner), Write::create_account(account(2, Some("a:1")))];
         assert_eq!(write(&*store, &batch), [Written::Done, taken.clone()], "{name}");
         assert_eq!(write(&*store, &batch[1..]), [taken], "{name}");
         assert_eq!(store.account(peer(2)).unwrap(), None, "{name}");
@@ -40,7 +40,7 @@ fn a_taken_address_is_answered_with_its_owner_and_grants_nothing() {
 #[test]
 fn accounts_without_an_address_do_not_collide() {
     on_both(|name, store| {
-        let batch = [1, 2].map(|n| Write::CreateAccount(account(n, None)));
+        let batch = [1, 2].map(|n| Write::create_account(account(n, None)));
         assert_eq!(write(&*store, &batch), [Written::Done, Written::Done], "{name}");
         assert_eq!(store.account(peer(2)).unwrap().and_then(|found| found.address), None, "{name}");
     });
@@ -49,7 +49,7 @@ fn accounts_without_an_address_do_not_collide() {
 #[test]
 fn the_grants_of_an_hour_are_capped_within_a_batch_and_across_batches() {
     on_both(|name, store| {
-        let create = |n: u8| Write::CreateAccount(account(n, None));
+        let create = |n: u8| Write::create_account(account(n, None));
         write(&*store, &[create(1), create(2), create(3)]);
         write(&*store, &[create(4), create(5), create(6)]);
         write(&*store, &[create(7)]);
@@ -61,9 +61,9 @@ fn the_grants_of_an_hour_are_capped_within_a_batch_and_across_batches() {
 }
 
 #[test]
-fn a_password_changes_only_for_who_read_the_current_generation() {
+fn a_password_changes_only_at_the_current_generation() {
     on_both(|name, store| {
-        write(&*store, &[Write::CreateAccount(account(1, None))]);
+        write(&*store, &[Write::create_account(account(1, None))]);
         let set = |n: u8, generation: u32, hash: &str| Write::SetPassword {
             id: peer(n),
             generation,
@@ -78,10 +78,10 @@ fn a_password_changes_only_for_who_read_the_current_generation() {
 }
 
 #[test]
-fn an_account_can_be_made_and_changed_in_one_batch() {
+fn an_account_can_be_created_and_changed_in_one_batch() {
     on_both(|name, store| {
         let set = Write::SetPassword { id: peer(1), generation: 0, password_hash: "new".into(), device: None };
-        let batch = [set.clone(), Write::CreateAccount(account(1, None)), set];
+        let batch = [set.clone(), Write::create_account(account(1, None)), set];
         assert_eq!(write(&*store, &batch), [Written::Stale, Written::Done, Written::Done], "{name}");
     });
 }

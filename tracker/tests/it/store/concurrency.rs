@@ -1,22 +1,22 @@
-//! Many threads, and several trackers on one PostgreSQL database.
+//! Concurrent threads, and several trackers on one PostgreSQL database.
 
 use std::thread;
 
 use peernet_engine::economy::{SUPPLY_MT, TicketId};
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::store::{Durability, Store, StoreError, Write, Written};
+use peernet_tracker::store::{Durability, Ledger as _, StoreError, Write, Written};
 
-use super::books::{open, settle, success, with_accounts};
+use super::ledger::{open, settle, success, with_accounts};
 use super::support::{NOW, account, file, later, listing, listings, manifest, on_both, peer, postgres, write};
 
 const THREADS: u8 = 8;
 
 #[test]
-fn of_many_who_register_one_address_at_once_one_owns_it() {
+fn concurrent_registrations_of_an_address_have_one_winner() {
     on_both(|name, store| {
         let register = |n: u8| {
             let durability = if n.is_multiple_of(2) { Durability::Synced } else { Durability::Relaxed };
-            store.write(NOW, &[Write::CreateAccount(account(n, Some("same:1")))], durability).unwrap().remove(0)
+            store.write(NOW, &[Write::create_account(account(n, Some("same:1")))], durability).unwrap().remove(0)
         };
         let written: Vec<Written> = thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|n| scope.spawn(move || register(n))).collect();
@@ -35,14 +35,14 @@ fn of_many_who_register_one_address_at_once_one_owns_it() {
 }
 
 #[test]
-fn writers_readers_and_settlements_at_once_lose_nothing() {
+fn concurrent_writes_reads_and_settlements_lose_nothing() {
     on_both(|name, store| {
         with_accounts(&*store, 9);
         let one_round = |n: u8, round: u8| {
             let batch = [
                 Write::PutManifest(manifest(n, 1 + round, "shared", NOW)),
                 Write::SealV1(listing(n, round, later(9))),
-                Write::CreateAccount(account(100 + n * 10 + round, None)),
+                Write::create_account(account(100 + n * 10 + round, None)),
             ];
             store.write(NOW, &batch, Durability::Relaxed).unwrap();
             let mut ticket = open(n + 1, round, 2);
@@ -63,11 +63,11 @@ fn writers_readers_and_settlements_at_once_lose_nothing() {
 }
 
 #[test]
-fn trackers_that_write_the_same_rows_in_opposite_orders_both_succeed() {
+fn opposite_write_orders_of_two_trackers_do_not_deadlock() {
     let url = fresh_database();
     let (one, two) = (postgres(&url), postgres(&url));
     let batch = |reversed: bool| {
-        // Each listing is a run of its own: a departure between them keeps them apart.
+        // A departure between two listings makes each listing a run of its own.
         let mut numbers: Vec<u8> = (0..6).collect();
         if reversed {
             numbers.reverse();
@@ -88,7 +88,7 @@ fn trackers_that_write_the_same_rows_in_opposite_orders_both_succeed() {
 fn a_tracker_that_dies_while_it_settles_lets_another_settle_at_once() {
     let url = fresh_database();
     let (store, needs) = (postgres(&url), peernet_engine::economy::Needs::default());
-    // What a tracker holds that is killed in the middle of a settlement.
+    // The locks of a tracker that is killed during a settlement.
     let mut dying = ::postgres::Client::connect(&url, ::postgres::NoTls).unwrap();
     dying.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(x'7065657265740003'::bigint)").unwrap();
     let refused = store.settle(&needs, &mut |_| unreachable!("it is not this tracker's turn"));

@@ -1,4 +1,4 @@
-//! Manifests, files and the search by name.
+//! Manifests, file names and the search.
 
 use peernet_engine::ids::ManifestId;
 use peernet_tracker::store::{FileMeta, SearchQuery, Store, Write, Written};
@@ -6,7 +6,7 @@ use peernet_tracker::store::{FileMeta, SearchQuery, Store, Write, Written};
 use super::support::{NOW, file, later, listing, manifest, on_both, peer, write};
 
 #[test]
-fn a_manifest_is_stored_once_and_comes_back_whole() {
+fn a_manifest_is_stored_once_and_read_unchanged() {
     on_both(|name, store| {
         let (one, empty) = (manifest(1, 3, "a.bin", NOW), manifest(2, 0, "empty", NOW));
         let batch = [&one, &one, &empty].map(|stored| Write::PutManifest(stored.clone()));
@@ -52,12 +52,12 @@ fn a_large_batch_of_large_manifests_is_one_write() {
 
 fn names(store: &dyn Store, words: &[&str]) -> Vec<String> {
     let words = words.iter().map(|word| (*word).to_owned()).collect();
-    let found = store.search(&SearchQuery { words, asker: peer(200), limit: 100, after: None }).unwrap();
+    let found = store.search(&SearchQuery { words, caller: peer(200), limit: 100, after: None }).unwrap();
     found.into_iter().map(|meta| meta.file_name).collect()
 }
 
 #[test]
-fn a_search_finds_names_by_words_in_any_case_and_takes_wildcards_literally() {
+fn a_search_ignores_case_and_takes_wildcards_literally() {
     on_both(|name, store| {
         let files =
             ["Climate Data 2024.csv", "climate_model.bin", "50% done", "ÜBERSICHT.pdf", r"back\slash", "nul\0byte"];
@@ -91,7 +91,7 @@ fn the_first_name_of_a_file_is_its_name_and_version_1_files_are_found_too() {
             &*store,
             &[Write::PutManifest(manifest(1, 2, "renamed", later(1))), Write::SealV1(listing(1, 2, later(9)))],
         );
-        let query = SearchQuery { words: vec!["old".into()], asker: peer(200), limit: 10, after: None };
+        let query = SearchQuery { words: vec!["old".into()], caller: peer(200), limit: 10, after: None };
         let found: Vec<_> =
             store.search(&query).unwrap().into_iter().map(|meta| (meta.file_hash, meta.manifest)).collect();
         let id = manifest(1, 2, "renamed", later(1)).manifest.id();
@@ -103,13 +103,13 @@ fn the_first_name_of_a_file_is_its_name_and_version_1_files_are_found_too() {
 #[test]
 fn pages_of_a_search_are_newest_first_and_complete() {
     on_both(|name, store| {
-        // Three at each moment: the hash decides among equals.
+        // Three files have the same time; their hashes decide the order.
         let put = |n: u8| Write::PutManifest(manifest(n, 1, &format!("set {n}"), later(i64::from(n / 3))));
         write(&*store, &(0..20).map(put).collect::<Vec<_>>());
         let (mut seen, mut after) = (Vec::new(), None);
         loop {
             let page =
-                store.search(&SearchQuery { words: vec!["set".into()], asker: peer(200), limit: 7, after }).unwrap();
+                store.search(&SearchQuery { words: vec!["set".into()], caller: peer(200), limit: 7, after }).unwrap();
             seen.extend(page.iter().map(|meta| meta.file_hash));
             match page.last() {
                 Some(last) => after = Some((last.created_at, last.file_hash)),

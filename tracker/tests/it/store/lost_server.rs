@@ -1,4 +1,4 @@
-//! PostgreSQL goes away and comes back.
+//! PostgreSQL stops and starts again.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,29 +6,29 @@ use std::time::{Duration, Instant};
 use peernet_engine::economy::{Changes, Needs};
 use peernet_testkit::postgres::{Postgres, fresh_database};
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
-use peernet_tracker::store::{Durability, Result, Store, StoreError, Write, Written};
+use peernet_tracker::store::{Accounts as _, Durability, Ledger as _, Result, Store, StoreError, Write, Written};
 
 use super::support::{NOW, account, later, listing, listings, peer, postgres};
 
-/// The longest that any call may take without a server.
+/// The bound of any call while the server is down.
 const BOUND: Duration = Duration::from_secs(8);
 
-/// Has every connection of the pool opened and used.
+/// Opens and uses every connection of the pool.
 fn warm(store: &PostgresStore) {
     thread::scope(|scope| {
         (0..4).for_each(|_| drop(scope.spawn(|| (0..20).for_each(|_| drop(store.account(peer(1)).unwrap())))));
     });
 }
 
-/// Every kind of call.
+/// Makes every kind of call, and returns their results.
 fn calls(store: &PostgresStore) -> Vec<(&'static str, Result<()>)> {
-    let account = Write::CreateAccount(account(77, None));
+    let account = Write::create_account(account(77, None));
     vec![
         ("ping", store.ping()),
         ("read", store.account(peer(1)).map(drop)),
         ("write", store.write(NOW, &[account], Durability::Synced).map(drop)),
         ("settle", store.settle(&Needs::default(), &mut |_| Changes::default())),
-        ("exchange", store.exchange().map_or(Ok(()), |exchange| exchange.trackers(NOW).map(drop))),
+        ("exchange", store.replication().map_or(Ok(()), |exchange| exchange.trackers(NOW).map(drop))),
         ("migrate", store.migrate(NOW)),
     ]
 }
@@ -45,7 +45,7 @@ fn expect_unavailable(store: &PostgresStore, when: &str) {
     }
 }
 
-/// The pool tries again in intervals of at most 1.5 s.
+/// Waits until the store answers again. The pool retries at intervals of at most 1.5 s.
 fn wait_until_back(store: &PostgresStore) {
     let deadline = Instant::now() + BOUND;
     while let Err(error) = store.ping() {
@@ -72,18 +72,18 @@ fn connections_killed_by_the_server_are_replaced_without_an_error() {
                    WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let killed: i64 = admin.query_one(sql, &[]).unwrap().get(0);
         assert!(killed >= 1, "{killed}");
-        // The server ends them in its own time; what counts is that no call fails meanwhile.
+        // The server ends them when it likes. No call may fail meanwhile.
         warm(&store);
-        let round_account = Write::CreateAccount(account(round, None));
+        let round_account = Write::create_account(account(round, None));
         assert_eq!(store.write(NOW, &[round_account], Durability::Synced).unwrap(), [Written::Done]);
     }
 }
 
 #[test]
-fn a_stopped_server_is_unavailable_within_the_bound_and_used_again_when_it_is_back() {
+fn a_stopped_server_is_unavailable_and_used_again_later() {
     let mut server = Postgres::start();
     let store = postgres(&server.fresh_database());
-    store.write(NOW, &[Write::CreateAccount(account(1, None))], Durability::Synced).unwrap();
+    store.write(NOW, &[Write::create_account(account(1, None))], Durability::Synced).unwrap();
     warm(&store);
     expect_all_well(&store, "at first");
     server.stop();
@@ -95,12 +95,12 @@ fn a_stopped_server_is_unavailable_within_the_bound_and_used_again_when_it_is_ba
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_kill_of_the_server() {
+fn acknowledged_writes_survive_a_kill_of_the_server() {
     let mut server = Postgres::start();
     let store = postgres(&server.fresh_database());
-    // The relaxed batch is durable by the synced one after it.
+    // The synced batch makes the relaxed batch before it durable.
     store.write(NOW, &[Write::SealV1(listing(1, 1, later(9)))], Durability::Relaxed).unwrap();
-    store.write(NOW, &[Write::CreateAccount(account(1, None))], Durability::Synced).unwrap();
+    store.write(NOW, &[Write::create_account(account(1, None))], Durability::Synced).unwrap();
     server.kill9();
     expect_unavailable(&store, "killed");
     server.restart();
@@ -124,7 +124,7 @@ fn a_store_may_be_opened_before_its_server_is_up() {
 }
 
 #[test]
-fn rows_locked_by_someone_else_are_waited_for_within_the_bound() {
+fn waits_for_locked_rows_are_bounded() {
     let url = fresh_database();
     let store = postgres(&url);
     let mut other = ::postgres::Client::connect(&url, ::postgres::NoTls).unwrap();

@@ -1,11 +1,11 @@
-//! Who may have which file, and groups: the same in both stores.
+//! Access policies of files, and groups.
 
 use std::collections::BTreeMap;
 use std::thread;
 
 use peernet_engine::ids::FileHash;
 use peernet_protos::limits::GROUPS_MAX;
-use peernet_tracker::store::policies::{Access, Group, GroupId, Policy, PolicyReader, PolicyWrite, Refusal};
+use peernet_tracker::store::policies::{Access, Group, GroupId, Policy, PolicyWrite, Refusal, SetAccess};
 use peernet_tracker::store::{Durability, SearchQuery, Store, Write, Written};
 
 use super::support::{NOW, account, file, later, listing, manifest, on_both, peer, write};
@@ -20,7 +20,7 @@ fn set(store: &dyn Store, of: u8, caller: u8, access: Access, accounts: &[u8], g
     let accounts = accounts.iter().copied().map(peer).collect();
     let groups = groups.iter().map(|name| (*name).to_owned()).collect();
     let (file_hash, caller) = (file(of), peer(caller));
-    do_it(store, PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max: FILES_MAX })
+    do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max: FILES_MAX }))
 }
 
 fn withdraw(store: &dyn Store, of: u8, caller: u8) -> Written {
@@ -39,39 +39,38 @@ fn refused(refusal: Refusal) -> Written {
     Written::Refused(refusal)
 }
 
-/// Accounts 1 to 5.
+/// Creates the accounts 1 to 5.
 fn accounts(store: &dyn Store) {
-    write(store, &[1, 2, 3, 4, 5].map(|n| Write::CreateAccount(account(n, None))));
+    write(store, &[1, 2, 3, 4, 5].map(|n| Write::create_account(account(n, None))));
 }
 
-fn changed(reader: &dyn PolicyReader, after: i64) -> BTreeMap<FileHash, Policy> {
+fn changed(store: &dyn Store, after: i64) -> BTreeMap<FileHash, Policy> {
     let mut found = BTreeMap::new();
-    reader.changed_policies(after, &mut |policy| drop(found.insert(policy.file_hash, policy))).unwrap();
+    store.changed_policies(after, &mut |policy| drop(found.insert(policy.file_hash, policy))).unwrap();
     found
 }
 
-/// Names and members of the groups that changed.
-fn changed_groups(reader: &dyn PolicyReader, after: i64) -> BTreeMap<String, Vec<u8>> {
+/// Returns names and members of the groups that changed.
+fn changed_groups(store: &dyn Store, after: i64) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut note =
         |group: Group| drop(found.insert(group.name, group.members.iter().map(|member| member.0[0]).collect()));
-    reader.changed_groups(after, &mut note).unwrap();
+    store.changed_groups(after, &mut note).unwrap();
     found
 }
 
 #[test]
-fn a_file_is_of_who_speaks_first_or_of_who_announced_it() {
+fn a_file_belongs_to_its_first_setter_or_announcer() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        let reader = store.policies().unwrap();
         assert_eq!(set(store, 1, 2, Access::Private, &[], &[]), Written::Done, "{name}: nobody's");
         assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), refused(Refusal::NotOwner), "{name}");
-        // Account 1 puts every manifest of the tests.
+        // Account 1 announces every manifest of the tests.
         write(store, &[Write::PutManifest(manifest(1, 2, "a", NOW)), Write::PutManifest(manifest(2, 2, "b", NOW))]);
-        assert_eq!(reader.policy(file(1)).unwrap().unwrap().owner, peer(2), "{name}: as before");
+        assert_eq!(store.policy(file(1)).unwrap().unwrap().owner, peer(2), "{name}: as before");
         assert_eq!(set(store, 2, 2, Access::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
-        let untouched = reader.policy(file(2)).unwrap().unwrap();
+        let untouched = store.policy(file(2)).unwrap().unwrap();
         assert_eq!((untouched.owner, untouched.access, untouched.changed), (peer(1), Access::Public, 0), "{name}");
         assert_eq!(set(store, 2, 1, Access::Private, &[], &[]), Written::Done, "{name}: its announcer's");
 
@@ -80,48 +79,46 @@ fn a_file_is_of_who_speaks_first_or_of_who_announced_it() {
         assert_eq!(set(store, 4, 3, Access::Private, &[], &[]), Written::Done, "{name}: announced in version 1's form");
         write(store, &[Write::SealV1(listing(3, 5, later(9))), Write::Leave { peer: peer(3), files: None }]);
         assert_eq!(set(store, 5, 3, Access::Private, &[], &[]), refused(Refusal::NotOwner), "{name}: forgotten whose");
-        assert_eq!(reader.policy(file(9)).unwrap(), None, "{name}");
+        assert_eq!(store.policy(file(9)).unwrap(), None, "{name}");
     });
 }
 
 #[test]
-fn what_is_said_of_a_file_comes_back_and_the_last_word_counts() {
+fn the_last_policy_of_a_file_is_read_back() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        let reader = store.policies().unwrap();
-        assert_eq!(reader.policy_sequence().unwrap(), 0, "{name}");
+        assert_eq!(store.policy_sequence().unwrap(), 0, "{name}");
         assert_eq!(put_group(store, 7, 1, "lab ä", &[4, 5]), Written::Done, "{name}");
         assert_eq!(set(store, 1, 1, Access::Shared, &[3, 2], &["lab ä"]), Written::Done, "{name}");
         let expected = Policy {
             file_hash: file(1),
             owner: peer(1),
             access: Access::Shared,
-            changed: reader.policy_sequence().unwrap(),
+            changed: store.policy_sequence().unwrap(),
             accounts: vec![peer(2), peer(3)],
             groups: vec![GroupId([7; 16])],
         };
-        assert_eq!(reader.policy(file(1)).unwrap(), Some(expected.clone()), "{name}");
-        assert_eq!(changed(reader, 0), BTreeMap::from([(file(1), expected.clone())]), "{name}");
-        assert_eq!(changed(reader, expected.changed), BTreeMap::new(), "{name}");
+        assert_eq!(store.policy(file(1)).unwrap(), Some(expected.clone()), "{name}");
+        assert_eq!(changed(store, 0), BTreeMap::from([(file(1), expected.clone())]), "{name}");
+        assert_eq!(changed(store, expected.changed), BTreeMap::new(), "{name}");
 
         assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), Written::Done, "{name}");
-        let public = &changed(reader, expected.changed)[&file(1)];
+        let public = &changed(store, expected.changed)[&file(1)];
         assert!(public.access == Access::Public && public.accounts.is_empty() && public.groups.is_empty(), "{name}");
     });
 }
 
 #[test]
-fn what_names_nobody_or_is_too_much_changes_nothing() {
+fn a_policy_with_unknown_names_or_over_a_limit_is_refused() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        let reader = store.policies().unwrap();
         put_group(store, 7, 2, "theirs", &[1]);
         assert_eq!(set(store, 1, 1, Access::Shared, &[2, 9], &[]), refused(Refusal::UnknownAccount), "{name}");
         assert_eq!(set(store, 1, 1, Access::Shared, &[2], &["theirs"]), refused(Refusal::UnknownGroup), "{name}");
         assert_eq!(put_group(store, 8, 1, "mine", &[9]), refused(Refusal::UnknownAccount), "{name}");
-        assert!(changed(reader, 0).is_empty() && reader.groups(peer(1)).unwrap().is_empty(), "{name}");
+        assert!(changed(store, 0).is_empty() && store.groups(peer(1)).unwrap().is_empty(), "{name}");
 
         for of in 1..=FILES_MAX as u8 {
             assert_eq!(set(store, of, 1, Access::Private, &[], &[]), Written::Done, "{name}");
@@ -135,12 +132,12 @@ fn what_names_nobody_or_is_too_much_changes_nothing() {
         }
         assert_eq!(put_group(store, 200, 3, "more", &[]), refused(Refusal::TooManyGroups), "{name}");
         assert_eq!(put_group(store, 201, 3, "g1", &[4]), Written::Done, "{name}: its members are replaced");
-        assert_eq!(reader.groups(peer(3)).unwrap().len(), GROUPS_MAX, "{name}");
+        assert_eq!(store.groups(peer(3)).unwrap().len(), GROUPS_MAX, "{name}");
     });
 }
 
 #[test]
-fn a_file_is_withdrawn_by_its_owner_and_comes_back_when_he_says_who_may_have_it() {
+fn a_withdrawal_by_the_owner_ends_with_a_new_policy() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
@@ -148,7 +145,7 @@ fn a_file_is_withdrawn_by_its_owner_and_comes_back_when_he_says_who_may_have_it(
         assert_eq!(withdraw(store, 9, 1), refused(Refusal::UnknownFile), "{name}");
         assert_eq!(withdraw(store, 1, 2), refused(Refusal::NotOwner), "{name}");
         assert_eq!((withdraw(store, 1, 1), withdraw(store, 1, 1)), (Written::Done, Written::Known), "{name}");
-        let access = || store.policies().unwrap().policy(file(1)).unwrap().unwrap().access;
+        let access = || store.policy(file(1)).unwrap().unwrap().access;
         assert_eq!(access(), Access::Withdrawn, "{name}");
         assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), Written::Done, "{name}");
         assert_eq!(access(), Access::Public, "{name}");
@@ -156,39 +153,38 @@ fn a_file_is_withdrawn_by_its_owner_and_comes_back_when_he_says_who_may_have_it(
 }
 
 #[test]
-fn groups_are_replaced_and_deleted_and_every_reader_hears_of_it() {
+fn readers_see_groups_replaced_and_deleted() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        let reader = store.policies().unwrap();
-        let now = || reader.policy_sequence().unwrap();
+        let now = || store.policy_sequence().unwrap();
         put_group(store, 7, 1, "b", &[2]);
         put_group(store, 8, 1, "a", &[3, 2]);
         put_group(store, 9, 2, "a", &[4]);
-        let names: Vec<String> = reader.groups(peer(1)).unwrap().into_iter().map(|group| group.name).collect();
+        let names: Vec<String> = store.groups(peer(1)).unwrap().into_iter().map(|group| group.name).collect();
         assert_eq!(names, ["a", "b"], "{name}: by name, no other account's");
-        assert_eq!(reader.groups(peer(1)).unwrap()[0].members, [peer(2), peer(3)], "{name}");
+        assert_eq!(store.groups(peer(1)).unwrap()[0].members, [peer(2), peer(3)], "{name}");
 
         let before = now();
         set(store, 1, 1, Access::Shared, &[], &["b"]);
-        assert_eq!(changed_groups(reader, before), BTreeMap::from([("b".into(), vec![2])]), "{name}: now named");
+        assert_eq!(changed_groups(store, before), BTreeMap::from([("b".into(), vec![2])]), "{name}: now named");
         let before = now();
         put_group(store, 77, 1, "b", &[5]);
-        assert_eq!(changed_groups(reader, before), BTreeMap::from([("b".into(), vec![5])]), "{name}");
-        assert!(changed(reader, before).is_empty(), "{name}: the same group under the same id");
+        assert_eq!(changed_groups(store, before), BTreeMap::from([("b".into(), vec![5])]), "{name}");
+        assert!(changed(store, before).is_empty(), "{name}: the same group under the same id");
 
         let before = now();
         let delete =
             |owner, group: &str| do_it(store, PolicyWrite::DeleteGroup { owner: peer(owner), name: group.to_owned() });
         assert_eq!(delete(2, "b"), refused(Refusal::UnknownGroup), "{name}");
         assert_eq!((delete(1, "b"), delete(1, "b")), (Written::Done, refused(Refusal::UnknownGroup)), "{name}");
-        assert!(changed(reader, before)[&file(1)].groups.is_empty(), "{name}");
-        assert_eq!(reader.groups(peer(1)).unwrap().len(), 1, "{name}");
+        assert!(changed(store, before)[&file(1)].groups.is_empty(), "{name}");
+        assert_eq!(store.groups(peer(1)).unwrap().len(), 1, "{name}");
     });
 }
 
 #[test]
-fn a_search_finds_what_the_asker_may_see() {
+fn a_search_finds_only_files_that_the_caller_may_see() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
@@ -198,7 +194,7 @@ fn a_search_finds_what_the_asker_may_see() {
             let accounts = accounts.iter().copied().map(peer).collect();
             let groups = groups.iter().map(|name| (*name).to_owned()).collect();
             let (file_hash, caller) = (file(of), peer(1));
-            do_it(store, PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max: 9 })
+            do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max: 9 }))
         };
         set(2, Access::Private, &[], &[]);
         set(3, Access::Shared, &[2], &["lab"]);
@@ -206,21 +202,20 @@ fn a_search_finds_what_the_asker_may_see() {
         assert_eq!(withdraw(store, 5, 1), refused(Refusal::TooManyFiles), "{name}");
         let write = PolicyWrite::Withdraw { file_hash: file(5), caller: peer(1), files_max: 9 };
         assert_eq!(do_it(store, write), Written::Done, "{name}");
-        for (asker, expected) in [(1, &[4, 3, 2, 1][..]), (2, &[4, 3, 1]), (3, &[4, 3, 1]), (4, &[4, 1])] {
-            let query = SearchQuery { words: vec!["set".into()], asker: peer(asker), limit: 10, after: None };
+        for (caller, expected) in [(1, &[4, 3, 2, 1][..]), (2, &[4, 3, 1]), (3, &[4, 3, 1]), (4, &[4, 1])] {
+            let query = SearchQuery { words: vec!["set".into()], caller: peer(caller), limit: 10, after: None };
             let found: Vec<u8> = store.search(&query).unwrap().iter().map(|meta| meta.file_hash.0[0]).collect();
-            assert_eq!(found, expected, "{name}: account {asker}");
+            assert_eq!(found, expected, "{name}: account {caller}");
         }
     });
 }
 
 #[test]
-fn who_reads_up_to_a_number_has_missed_nothing_before_it_however_many_write() {
+fn a_reader_up_to_a_number_misses_no_earlier_change() {
     const WRITERS: u8 = 4;
     const EACH: u8 = 40;
     on_both(|name, store| {
         accounts(&*store);
-        let reader = store.policies().unwrap();
         let (mut known, mut read_up_to) = (BTreeMap::new(), 0);
         thread::scope(|scope| {
             let store = &*store;
@@ -230,16 +225,16 @@ fn who_reads_up_to_a_number_has_missed_nothing_before_it_however_many_write() {
                     let one = move |n: u8| {
                         let (file_hash, caller, access) = (file(of(n)), peer(writer + 1), Access::Private);
                         let (accounts, groups, files_max) = (Vec::new(), Vec::new(), 1_000);
-                        PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max }
+                        PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max })
                     };
                     scope.spawn(move || (0..EACH).for_each(|n| assert_eq!(do_it(store, one(n)), Written::Done)))
                 })
                 .collect();
             loop {
-                // Asked before the last look: what is there by then has been written.
+                // Read before the last look, which therefore sees every write.
                 let done = writers.iter().all(|writer| writer.is_finished());
-                let number = reader.policy_sequence().unwrap();
-                known.extend(changed(reader, read_up_to));
+                let number = store.policy_sequence().unwrap();
+                known.extend(changed(store, read_up_to));
                 read_up_to = number;
                 if done {
                     break;
@@ -252,7 +247,7 @@ fn who_reads_up_to_a_number_has_missed_nothing_before_it_however_many_write() {
 }
 
 #[test]
-fn more_policies_than_a_page_has_are_all_read() {
+fn policies_of_several_pages_are_all_read() {
     on_both(|name, store| {
         accounts(&*store);
         let hash = |n: u16| {
@@ -264,11 +259,17 @@ fn more_policies_than_a_page_has_are_all_read() {
             .map(|n| {
                 let (accounts, groups) = (Vec::new(), Vec::new());
                 let (file_hash, caller, access) = (hash(n), peer(1), Access::Private);
-                Write::Policy(PolicyWrite::Set { file_hash, caller, access, accounts, groups, files_max: 5_000 })
+                Write::Policy(PolicyWrite::Set(SetAccess {
+                    file_hash,
+                    caller,
+                    access,
+                    accounts,
+                    groups,
+                    files_max: 5_000,
+                }))
             })
             .collect();
         assert!(write(&*store, &batch).iter().all(|written| *written == Written::Done), "{name}");
-        let reader = store.policies().unwrap();
-        assert_eq!((changed(reader, 0).len(), changed(reader, 2_000).len()), (2_100, 100), "{name}");
+        assert_eq!((changed(&*store, 0).len(), changed(&*store, 2_000).len()), (2_100, 100), "{name}");
     });
 }

@@ -1,4 +1,4 @@
-//! The tables: the same in both dialects, made once however often and by however many.
+//! The tables: equal in both dialects, and created once even by concurrent trackers.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -7,9 +7,9 @@ use std::thread;
 
 use peernet_engine::economy::SUPPLY_MT;
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
-use peernet_tracker::store::{Store, StoreError, Write, Written};
+use peernet_tracker::store::sqlite::SqliteStore;
+use peernet_tracker::store::{Accounts as _, Store, StoreError, Write, Written};
 
 use super::support::{NOW, account, later, listing, on_both, postgres, write};
 
@@ -25,14 +25,14 @@ fn both_dialects_have_the_same_tables_and_columns() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tracker.db");
-    EmbeddedStore::open(&path).unwrap().migrate(NOW).unwrap();
+    SqliteStore::open(&path).unwrap().migrate(NOW).unwrap();
     let file = rusqlite::Connection::open(&path).unwrap();
     let sql = "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'";
     let mut statement = file.prepare(sql).unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
     let in_sqlite: BTreeSet<(String, String)> = rows.map(Result::unwrap).collect();
 
-    // A database of its own has no other trackers to hear of.
+    // SQLite has no table of other trackers, because no other tracker can use the file.
     let shared: BTreeSet<(String, String)> =
         in_postgres.into_iter().filter(|(table, _)| !["trackers", "swarm_news"].contains(&table.as_str())).collect();
     assert!(shared.len() > 60, "{shared:?}");
@@ -42,7 +42,7 @@ fn both_dialects_have_the_same_tables_and_columns() {
 #[test]
 fn migrating_again_changes_nothing() {
     on_both(|name, store| {
-        write(&*store, &[Write::CreateAccount(account(1, None))]);
+        write(&*store, &[Write::create_account(account(1, None))]);
         let before = store.ledger_totals().unwrap();
         store.migrate(later(1)).unwrap();
         assert_eq!(store.ledger_totals().unwrap(), before, "{name}");
@@ -60,12 +60,12 @@ fn migrate_at_once(stores: Vec<Arc<dyn Store>>) {
 }
 
 #[test]
-fn trackers_that_start_together_make_the_tables_once() {
+fn trackers_that_start_together_create_the_tables_once() {
     let url = fresh_database();
     let open = |_| PostgresStore::open(&url, PoolLimits::default()).unwrap() as Arc<dyn Store>;
     migrate_at_once((0..6).map(open).collect());
     let folder = tempfile::tempdir().unwrap();
-    let open = |_| EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap() as Arc<dyn Store>;
+    let open = |_| SqliteStore::open(&folder.path().join("tracker.db")).unwrap() as Arc<dyn Store>;
     migrate_at_once((0..3).map(open).collect());
 }
 
@@ -79,19 +79,19 @@ fn a_database_of_a_newer_program_is_refused() {
 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tracker.db");
-    let store = EmbeddedStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
     store.migrate(NOW).unwrap();
     rusqlite::Connection::open(&path).unwrap().execute_batch("UPDATE schema_version SET version = 1000").unwrap();
     assert!(matches!(store.migrate(NOW), Err(StoreError::Failed(why)) if why.contains("1000")));
 }
 
 #[test]
-fn an_embedded_store_is_private_and_keeps_what_was_written() {
+fn a_sqlite_file_is_private_and_keeps_its_rows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tracker.db");
-    let store = EmbeddedStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
     store.migrate(NOW).unwrap();
-    let batch = [Write::CreateAccount(account(1, Some("a:1"))), Write::SealV1(listing(1, 1, later(9)))];
+    let batch = [Write::create_account(account(1, Some("a:1"))), Write::SealV1(listing(1, 1, later(9)))];
     assert_eq!(write(&*store, &batch), [Written::Done, Written::Done]);
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
@@ -99,18 +99,18 @@ fn an_embedded_store_is_private_and_keeps_what_was_written() {
         assert_eq!(mode & 0o777, 0o600, "{}", entry.path().display());
     }
     drop(store);
-    let store = EmbeddedStore::open(&path).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
     store.migrate(NOW).unwrap();
     assert_eq!(store.account_by_address("a:1").unwrap(), Some(account(1, Some("a:1"))));
     assert_eq!(super::support::listings(&*store, NOW).len(), 1);
 }
 
 #[test]
-fn what_cannot_be_opened_is_said_so_without_the_password() {
+fn errors_of_opening_do_not_quote_the_password() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(EmbeddedStore::open(&folder.path().join("missing").join("tracker.db")).is_err());
+    assert!(SqliteStore::open(&folder.path().join("missing").join("tracker.db")).is_err());
     std::fs::write(folder.path().join("no.db"), [b'x'; 4096]).unwrap();
-    assert!(matches!(EmbeddedStore::open(&folder.path().join("no.db")), Err(StoreError::Failed(_))));
+    assert!(matches!(SqliteStore::open(&folder.path().join("no.db")), Err(StoreError::Failed(_))));
     for url in ["postgres://u:secret@h:port/d", "host=h password=secret nonsense=1", "secret"] {
         match PostgresStore::open(url, PoolLimits::default()) {
             Err(StoreError::Failed(why)) => assert!(!why.contains("secret"), "{why}"),

@@ -1,13 +1,13 @@
-//! Signatures of manifests: the same in both stores.
+//! Signatures of manifests.
 
 use std::sync::Arc;
 
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_protos::limits::{SIGNATURES_COUNTED_MAX, SIGNATURES_TOLD_MAX};
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::store::embedded::EmbeddedStore;
-use peernet_tracker::store::registry::AccountWrite;
+use peernet_tracker::store::accounts::AccountWrite;
 use peernet_tracker::store::signatures::{SIGNATURE_ROW_BYTES, Signer, StoredSignature};
+use peernet_tracker::store::sqlite::SqliteStore;
 use peernet_tracker::store::{Account, Store, Write, Written};
 
 use super::support::{NOW, account, later, on_both, peer, postgres, signature, write};
@@ -15,9 +15,9 @@ use super::support::{NOW, account, later, on_both, peer, postgres, signature, wr
 const ID: ManifestId = ManifestId([1; 32]);
 const OTHER: ManifestId = ManifestId([2; 32]);
 
-/// Accounts 1 to `count`.
+/// Creates the accounts 1 to `count`.
 fn accounts(store: &dyn Store, count: u8) {
-    let batch: Vec<Write> = (1..=count).map(|n| Write::CreateAccount(account(n, None))).collect();
+    let batch: Vec<Write> = (1..=count).map(|n| Write::create_account(account(n, None))).collect();
     write(store, &batch);
 }
 
@@ -27,19 +27,19 @@ fn put(store: &dyn Store, signatures: &[StoredSignature]) {
 }
 
 fn told(store: &dyn Store, id: ManifestId) -> Vec<StoredSignature> {
-    store.signatures().unwrap().signatures(id).unwrap()
+    store.signatures(id).unwrap()
 }
 
 fn counted(store: &dyn Store, id: ManifestId) -> u64 {
-    store.signatures().unwrap().signature_count(id).unwrap()
+    store.signature_count(id).unwrap()
 }
 
 fn usage(store: &dyn Store, of: u8) -> u64 {
-    store.registry().unwrap().metadata_bytes(peer(of)).unwrap()
+    store.metadata_bytes(peer(of)).unwrap()
 }
 
 #[test]
-fn signatures_come_back_oldest_first_and_each_with_its_manifest() {
+fn signatures_of_a_manifest_are_read_oldest_first() {
     on_both(|name, store| {
         accounts(&*store, 3);
         assert!(told(&*store, ID).is_empty() && counted(&*store, ID) == 0, "{name}");
@@ -51,8 +51,7 @@ fn signatures_come_back_oldest_first_and_each_with_its_manifest() {
         assert_eq!(told(&*store, OTHER), [of_other], "{name}");
         assert_eq!((counted(&*store, ID), counted(&*store, OTHER)), (3, 1), "{name}");
 
-        let reader = store.signatures().unwrap();
-        let by = |id, signer| reader.signature(id, signer).unwrap();
+        let by = |id, signer| store.signature(id, signer).unwrap();
         assert_eq!(by(ID, Signer::Account(peer(2))), Some(third.clone()), "{name}");
         assert_eq!(by(OTHER, Signer::Account(peer(1))), None, "{name}");
         assert_eq!(by(ID, Signer::Account(peer(9))), None, "{name}: no such account");
@@ -60,13 +59,13 @@ fn signatures_come_back_oldest_first_and_each_with_its_manifest() {
         assert_eq!(by(OTHER, Signer::Key(third.public_key)), None, "{name}");
         let with_its_key = StoredSignature { public_key: third.public_key, ..signature(ID, 1, 8, later(9)) };
         put(&*store, &[with_its_key]);
-        let oldest = store.signatures().unwrap().signature(ID, Signer::Key(third.public_key)).unwrap();
+        let oldest = store.signature(ID, Signer::Key(third.public_key)).unwrap();
         assert_eq!(oldest.map(|found| found.peer), Some(peer(1)), "{name}: its time is that of its account's first");
     });
 }
 
 #[test]
-fn a_signature_takes_the_place_of_the_one_before_whose_time_stays() {
+fn a_new_signature_keeps_the_time_of_the_first() {
     on_both(|name, store| {
         accounts(&*store, 2);
         let signed = |content, at| signature(ID, 1, content, later(at));
@@ -85,17 +84,17 @@ fn a_signature_takes_the_place_of_the_one_before_whose_time_stays() {
 }
 
 #[test]
-fn only_the_oldest_are_told_and_only_so_many_are_counted() {
+fn only_the_oldest_signatures_are_read_and_counted() {
     on_both(|name, store| {
         let id_of = |n: usize| {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&(n as u64).to_be_bytes());
             PeerId(id)
         };
-        // More than one statement takes.
+        // More rows than one statement takes.
         let count = SIGNATURES_COUNTED_MAX + 5;
         let accounts: Vec<Write> =
-            (0..count).map(|n| Write::CreateAccount(Account { id: id_of(n), ..account(1, None) })).collect();
+            (0..count).map(|n| Write::create_account(Account { id: id_of(n), ..account(1, None) })).collect();
         write(&*store, &accounts);
         let signed = |n: usize| StoredSignature { peer: id_of(n), ..signature(ID, 0, 1, later((count - n) as i64)) };
         put(&*store, &(0..12).map(signed).collect::<Vec<_>>());
@@ -108,14 +107,14 @@ fn only_the_oldest_are_told_and_only_so_many_are_counted() {
 }
 
 #[test]
-fn those_of_suspended_accounts_are_not_told_until_that_ends() {
+fn signatures_of_suspended_accounts_are_hidden() {
     on_both(|name, store| {
         accounts(&*store, 2);
         put(&*store, &[signature(ID, 1, 1, NOW), signature(ID, 2, 1, later(1))]);
         write(&*store, &[Write::Account(AccountWrite::Suspend { id: peer(1), reason: "lies".into() })]);
         assert_eq!(told(&*store, ID), [signature(ID, 2, 1, later(1))], "{name}");
         assert_eq!(counted(&*store, ID), 1, "{name}");
-        assert_eq!(store.signatures().unwrap().signature(ID, Signer::Account(peer(1))).unwrap(), None, "{name}");
+        assert_eq!(store.signature(ID, Signer::Account(peer(1))).unwrap(), None, "{name}");
         write(&*store, &[Write::Account(AccountWrite::Resume { id: peer(1) })]);
         assert_eq!((told(&*store, ID).len(), counted(&*store, ID)), (2, 2), "{name}");
     });
@@ -133,10 +132,10 @@ fn check_reopened(name: &str, open: impl Fn() -> Arc<dyn Store>) {
 }
 
 #[test]
-fn signatures_are_there_when_the_store_is_opened_again() {
+fn signatures_survive_a_restart() {
     let (folder, url) = (tempfile::tempdir().unwrap(), fresh_database());
-    check_reopened("embedded", || {
-        let store = EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap();
+    check_reopened("sqlite", || {
+        let store = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
         store.migrate(NOW).unwrap();
         store
     });

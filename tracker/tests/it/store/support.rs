@@ -1,4 +1,4 @@
-//! Stores to test, and rows to put into them.
+//! The stores under test, and rows for them.
 
 use std::sync::Arc;
 
@@ -8,25 +8,25 @@ use peernet_engine::time::UnixMillis;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::base::scopes::Scopes;
 use peernet_tracker::store::devices::NewDevice;
-use peernet_tracker::store::embedded::EmbeddedStore;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::signatures::StoredSignature;
+use peernet_tracker::store::sqlite::SqliteStore;
 use peernet_tracker::store::{Account, Durability, Store, StoredManifest, V1Listing, Write, Written};
 
 pub(super) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 pub(super) const HOUR_MS: i64 = 3_600_000;
 
-/// Runs `check` with each store, and with PostgreSQL's over TLS as well, migrated and empty. The name is for messages.
+/// Runs `check` with each store, migrated and empty; with PostgreSQL also over TLS. The name is for messages.
 pub(super) fn on_both(check: impl Fn(&str, Arc<dyn Store>)) {
     let folder = tempfile::tempdir().unwrap();
-    let embedded = EmbeddedStore::open(&folder.path().join("tracker.db")).unwrap();
-    embedded.migrate(NOW).unwrap();
-    check("embedded", embedded);
+    let sqlite = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
+    sqlite.migrate(NOW).unwrap();
+    check("sqlite", sqlite);
     check("postgres", postgres(&fresh_database()));
     check("postgres over TLS", postgres(&super::tls::fresh_database()));
 }
 
-/// A migrated store on a database.
+/// Returns a migrated store on a database.
 pub(super) fn postgres(url: &str) -> Arc<PostgresStore> {
     let store = PostgresStore::open(url, PoolLimits { connections: 4 }).unwrap();
     store.migrate(NOW).unwrap();

@@ -1,4 +1,4 @@
-//! The link to PostgreSQL over TLS, against real servers: what each `sslmode` gets through and what it refuses.
+//! TLS connections to real PostgreSQL servers, and the effect of each `sslmode`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,20 +8,20 @@ use std::thread;
 
 use peernet_testkit::postgres::{Authority, Identity, Network, Postgres};
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
-use peernet_tracker::store::{Store as _, StoreError, Write};
+use peernet_tracker::store::{Accounts as _, Store as _, StoreError, Write};
 use tempfile::TempDir;
 
 use super::support::{account, peer, postgres, write};
 use crate::server::{command, output};
 use crate::support::start;
 
-/// What the servers' certificate is for.
+/// The name in the servers' certificate.
 const NAME: &str = "db.test";
-/// Nobody comes in over TCP without TLS.
+/// Rules that refuse TCP connections without TLS.
 const HBA: &str = "hostssl all scram all scram-sha-256\nhostssl all alice all cert\nhostssl all all all trust";
 const PASSWORD: &str = "s3cret";
 
-/// A server with TLS only, and who vouches for it and its clients.
+/// A server with TLS only, and the authorities of it and its clients.
 struct Secured {
     server: Postgres,
     authority: Authority,
@@ -40,7 +40,7 @@ static SECURED: LazyLock<Secured> = LazyLock::new(|| {
 static WITHOUT_TLS: LazyLock<Postgres> =
     LazyLock::new(|| Postgres::start_on_network(&Network { hba: "host all all all trust", ..Network::default() }));
 
-/// Certificates in files, as an operator has them.
+/// Certificate files of an operator.
 struct Files {
     folder: TempDir,
 }
@@ -57,12 +57,12 @@ impl Files {
         self.folder.path().join(name)
     }
 
-    /// The parameter that names an authority.
+    /// Returns the parameter that names an authority.
     fn root(&self, name: &str) -> String {
         format!("sslrootcert={}", self.path(name).display())
     }
 
-    /// The parameters that name a certificate and its key.
+    /// Returns the parameters that name a certificate and its key.
     fn client(&self, name: &str, identity: &Identity, mode: u32) -> String {
         let (certificate, key) = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
         fs::write(&certificate, &identity.certificate).unwrap();
@@ -72,29 +72,29 @@ impl Files {
     }
 }
 
-/// A new database on a server, called by a name.
+/// Returns the address of a new database, with this name for the server.
 fn address(server: &Postgres, host: &str, parameters: &str) -> String {
     format!("postgres://{host}:{}/{}?hostaddr=127.0.0.1&{parameters}", server.port(), server.create_database())
 }
 
-/// The same at an address that leads here and is none of loopback's, so that it counts as another machine's.
+/// Like [`address`], at an address that leads here and is not a loopback address. So it counts as another machine.
 fn elsewhere(server: &Postgres, parameters: &str) -> String {
     address(server, NAME, &format!("user=postgres&{parameters}")).replace("127.0.0.1", "0.0.0.0")
 }
 
-/// A new database on the server with TLS only, for tests of something else.
+/// Returns the address of a new database on the server with TLS only, for other tests.
 pub(super) fn fresh_database() -> String {
     address(&SECURED.server, NAME, "user=postgres&sslmode=require")
 }
 
-/// Whether the server says of the tracker's connection that it is encrypted.
+/// Whether the server reports that the connection is encrypted.
 fn encrypted(address: &str) -> Result<bool, StoreError> {
     let store = PostgresStore::open(address, PoolLimits { connections: 1 })?;
-    Ok(store.registry()?.facts()?.connections.unwrap().encrypted)
+    Ok(store.facts()?.connections.unwrap().encrypted)
 }
 
-/// Each address with whether its connection is encrypted, or words of why there is none. All at once: each refusal takes the seconds that
-/// a caller waits for a connection.
+/// Checks for each address whether its connection is encrypted, or the words of its error. All addresses run at once, because each
+/// refusal takes the seconds for which a caller waits for a connection.
 fn check(cases: &[(String, Result<bool, &[&str]>)]) {
     thread::scope(|scope| {
         for (address, expected) in cases {
@@ -112,7 +112,7 @@ fn check(cases: &[(String, Result<bool, &[&str]>)]) {
 }
 
 #[test]
-fn each_mode_proves_what_it_says() {
+fn each_mode_demands_its_proof() {
     let files = Files::new();
     let (right, wrong) = (files.root("root.crt"), files.root("wrong.crt"));
     let at = |host: &str, parameters: &str| address(&SECURED.server, host, &format!("user=postgres&{parameters}"));
@@ -136,7 +136,7 @@ fn each_mode_proves_what_it_says() {
 }
 
 #[test]
-fn a_server_elsewhere_must_prove_itself_unless_plaintext_is_asked_for() {
+fn a_remote_server_must_prove_itself_by_default() {
     let files = Files::new();
     check(&[
         (elsewhere(&SECURED.server, &files.root("root.crt")), Ok(true)),
@@ -161,7 +161,7 @@ fn a_server_without_tls_is_refused_where_tls_is_required() {
 }
 
 #[test]
-fn the_tracker_shows_a_certificate_and_binds_its_password_to_the_link() {
+fn client_certificates_and_channel_binding_work() {
     let files = Files::new();
     let own = files.client("alice", &SECURED.authority.issue("alice"), 0o600);
     let open = files.client("open", &SECURED.authority.issue("alice"), 0o644);
@@ -177,28 +177,28 @@ fn the_tracker_shows_a_certificate_and_binds_its_password_to_the_link() {
         (at("alice", &foreign), Err(&[])),
         (at(&scram, "channel_binding=require"), Ok(true)),
         (at(&scram, "channel_binding=prefer"), Ok(true)),
-        // Trusted without a password: there is nothing to bind.
+        // The server trusts the client without a password, so there is nothing to bind.
         (at("postgres", "channel_binding=require"), Err(&["channel binding"])),
         (at("scram:wrong", ""), Err(&["password authentication failed"])),
     ]);
 }
 
 #[test]
-fn a_renewed_file_counts_for_the_next_connection() {
+fn a_renewed_certificate_applies_to_the_next_connection() {
     let files = Files::new();
     fs::copy(files.path("wrong.crt"), files.path("live.crt")).unwrap();
     let address = address(&SECURED.server, NAME, &format!("user=postgres&{}", files.root("live.crt")));
     let store = PostgresStore::open(&address, PoolLimits { connections: 1 }).unwrap();
     assert!(matches!(store.ping(), Err(StoreError::Unavailable(why)) if why.contains("sslrootcert must have")));
     fs::copy(files.path("root.crt"), files.path("live.crt")).unwrap();
-    // The pool's own next attempt may be a moment away.
+    // The next attempt of the pool may be a moment away.
     assert!((0..20).any(|_| store.ping().is_ok()));
     fs::remove_file(files.path("live.crt")).unwrap();
     store.ping().unwrap();
 }
 
 #[test]
-fn a_restarted_server_is_found_again_and_keeps_what_was_written() {
+fn a_restarted_tls_server_is_used_again() {
     let authority = Authority::new();
     let identity = authority.issue(NAME);
     let mut server = Postgres::start_on_network(&Network { identity: Some(&identity), clients: None, hba: HBA });
@@ -206,7 +206,7 @@ fn a_restarted_server_is_found_again_and_keeps_what_was_written() {
     fs::write(folder.path().join("root.crt"), authority.certificate()).unwrap();
     let root = format!("user=postgres&sslrootcert={}", folder.path().join("root.crt").display());
     let store = postgres(&address(&server, NAME, &root));
-    write(&*store, &[Write::CreateAccount(account(1, Some("a:1")))]);
+    write(&*store, &[Write::create_account(account(1, Some("a:1")))]);
     server.stop();
     assert!(matches!(store.account(peer(1)), Err(StoreError::Unavailable(_))));
     server.restart();
@@ -214,7 +214,7 @@ fn a_restarted_server_is_found_again_and_keeps_what_was_written() {
 }
 
 #[test]
-fn a_whole_tracker_lives_on_a_server_that_speaks_tls_only() {
+fn a_tracker_runs_on_a_server_with_tls_only() {
     let files = Files::new();
     let url = address(&SECURED.server, NAME, &format!("user=postgres&{}", files.root("root.crt")));
     let folder = tempfile::tempdir().unwrap();
@@ -225,16 +225,16 @@ fn a_whole_tracker_lives_on_a_server_that_speaks_tls_only() {
     assert_eq!(code, 0, "{text}");
 }
 
-/// Runs a tracker that cannot start.
+/// Starts a tracker that must fail to start.
 fn refused(folder: &Path, url: &str) -> (i32, String) {
-    // No authority is trusted by this machine.
+    // This machine trusts no authority.
     let (code, _, error) = output(command(folder, Some(url)).env("SSL_CERT_FILE", folder.join("none")));
     assert!(!error.contains(PASSWORD), "{error}");
     (code, error)
 }
 
 #[test]
-fn a_wrong_address_is_a_wrong_configuration() {
+fn a_wrong_address_is_a_configuration_error() {
     let files = Files::new();
     let folder = files.folder.path();
     let at = |parameters: &str| format!("postgres://u:{PASSWORD}@{NAME}/d?{parameters}");

@@ -1,20 +1,21 @@
-//! A database that version 1 of the tables has filled is upgraded with everything in it.
+//! The upgrade of a database with version 1 of the tables keeps all its rows.
 
 use std::sync::Arc;
 
 use peernet_engine::economy::SUPPLY_MT;
 use peernet_engine::ids::ManifestId;
 use peernet_testkit::postgres::fresh_database;
-use peernet_tracker::store::embedded::EmbeddedStore;
+use peernet_tracker::store::SCHEMA_VERSION;
+use peernet_tracker::store::accounts::AccountWrite;
 use peernet_tracker::store::policies::{Access, PolicyWrite};
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
-use peernet_tracker::store::registry::{AccountWrite, SCHEMA_VERSION};
+use peernet_tracker::store::sqlite::SqliteStore;
 use peernet_tracker::store::{Store, Write, Written};
 
 use super::support::{HOUR_MS, NOW, account, device, file, later, manifest, peer, signature, write};
 
 const POSTGRES: &str = include_str!("version1/postgres.sql");
-const EMBEDDED: &str = include_str!("version1/embedded.sql");
+const SQLITE: &str = include_str!("version1/sqlite.sql");
 
 /// Two accounts with a grant each, and three manifests of 4, 2 and 0 chunks that they announced.
 fn rows(bytes: impl Fn(u8, usize) -> String) -> String {
@@ -58,24 +59,23 @@ fn version_1_postgres() -> Arc<dyn Store> {
     PostgresStore::open(&url, PoolLimits { connections: 4 }).unwrap()
 }
 
-fn version_1_embedded(folder: &std::path::Path) -> Arc<dyn Store> {
+fn version_1_sqlite(folder: &std::path::Path) -> Arc<dyn Store> {
     let path = folder.join("tracker.db");
     let database = rusqlite::Connection::open(&path).unwrap();
-    database.execute_batch(EMBEDDED).unwrap();
+    database.execute_batch(SQLITE).unwrap();
     database.execute_batch(&rows(|byte, count| format!("x'{}'", hex(byte, count)))).unwrap();
     drop(database);
-    EmbeddedStore::open(&path).unwrap()
+    SqliteStore::open(&path).unwrap()
 }
 
 fn check(name: &str, store: &dyn Store) {
-    assert_eq!(store.registry().unwrap().facts().unwrap().schema_version, Some(1), "{name}");
+    assert_eq!(store.facts().unwrap().schema_version, Some(1), "{name}");
     store.migrate(later(HOUR_MS)).unwrap();
     store.migrate(later(2 * HOUR_MS)).unwrap();
-    let registry = store.registry().unwrap();
-    let facts = registry.facts().unwrap();
+    let facts = store.facts().unwrap();
     assert_eq!((facts.schema_version, facts.newest_at), (Some(SCHEMA_VERSION), Some(later(HOUR_MS))), "{name}");
 
-    // What was there is there.
+    // The old rows exist.
     let first = store.account_by_address("a:1").unwrap().unwrap();
     assert_eq!((first.id, first.generation, first.password_hash.as_str()), (peer(1), 1, "$2b$10$hash-of-1"), "{name}");
     assert_eq!(store.ledger(peer(2)).unwrap().unwrap().balance_mt, 10_000, "{name}");
@@ -83,48 +83,47 @@ fn check(name: &str, store: &dyn Store) {
     assert_eq!((totals.balances_mt, totals.treasury_mt), (30_000, SUPPLY_MT - 30_000), "{name}: the treasury is kept");
     assert_eq!(store.manifests_of(file(1)).unwrap().len(), 1, "{name}");
 
-    // What is new is as if it had always been counted.
-    assert_eq!(registry.metadata_bytes(peer(1)).unwrap(), 6 * 32 + 2 * 256, "{name}");
-    assert_eq!(registry.metadata_bytes(peer(2)).unwrap(), 256, "{name}");
-    assert_eq!(registry.suspended().unwrap(), [], "{name}");
+    // New columns and tables are filled from the old rows.
+    assert_eq!(store.metadata_bytes(peer(1)).unwrap(), 6 * 32 + 2 * 256, "{name}");
+    assert_eq!(store.metadata_bytes(peer(2)).unwrap(), 256, "{name}");
+    assert_eq!(store.suspended().unwrap(), [], "{name}");
     let suspend = AccountWrite::Suspend { id: peer(1), reason: "test".into() };
     let batch = [
         Write::Account(suspend),
-        Write::CreateAccount(account(9, None)),
+        Write::create_account(account(9, None)),
         Write::PutManifest(manifest(9, 2, "new", NOW)),
     ];
     assert_eq!(write(store, &batch), [Written::Done, Written::Done, Written::Done], "{name}");
-    assert_eq!(registry.suspended().unwrap(), [peer(1)], "{name}");
-    assert_eq!(registry.metadata_bytes(peer(1)).unwrap(), 8 * 32 + 3 * 256, "{name}");
+    assert_eq!(store.suspended().unwrap(), [peer(1)], "{name}");
+    assert_eq!(store.metadata_bytes(peer(1)).unwrap(), 8 * 32 + 3 * 256, "{name}");
 
-    // Who was there can have devices.
-    assert_eq!(registry.devices(peer(2), NOW).unwrap(), [], "{name}");
+    // Old accounts can have devices.
+    assert_eq!(store.devices(peer(2), NOW).unwrap(), [], "{name}");
     let device = Write::Account(AccountWrite::AddDevice { device: device(1, 2), generation: 2 });
     assert_eq!(write(store, &[device]), [Written::Done], "{name}");
-    assert_eq!(registry.devices(peer(2), NOW).unwrap().len(), 1, "{name}");
+    assert_eq!(store.devices(peer(2), NOW).unwrap().len(), 1, "{name}");
 
-    // What was there is public, and of who announced it.
-    let reader = store.policies().unwrap();
-    assert_eq!(reader.policy_sequence().unwrap(), 0, "{name}");
-    let policy = reader.policy(file(3)).unwrap().unwrap();
+    // Old files are public, and belong to their announcers.
+    assert_eq!(store.policy_sequence().unwrap(), 0, "{name}");
+    let policy = store.policy(file(3)).unwrap().unwrap();
     assert_eq!((policy.owner, policy.access), (peer(2), Access::Public), "{name}");
     let withdraw = PolicyWrite::Withdraw { file_hash: file(3), caller: peer(2), files_max: 1 };
     assert_eq!(write(store, &[Write::Policy(withdraw)]), [Written::Done], "{name}");
-    assert_eq!(reader.policy_sequence().unwrap(), 1, "{name}");
+    assert_eq!(store.policy_sequence().unwrap(), 1, "{name}");
 
-    // Nobody has signed what was there, and who was there can.
-    let (id, reader) = (ManifestId([103; 32]), store.signatures().unwrap());
-    assert_eq!(reader.signatures(id).unwrap(), [], "{name}");
+    // Old manifests have no signatures, and old accounts can sign them.
+    let id = ManifestId([103; 32]);
+    assert_eq!(store.signatures(id).unwrap(), [], "{name}");
     assert_eq!(write(store, &[Write::PutSignature(signature(id, 2, 1, NOW))]), [Written::Done], "{name}");
-    assert_eq!(reader.signatures(id).unwrap(), [signature(id, 2, 1, NOW)], "{name}");
-    assert_eq!(registry.metadata_bytes(peer(2)).unwrap(), 2 * 256, "{name}: counted like its manifest");
+    assert_eq!(store.signatures(id).unwrap(), [signature(id, 2, 1, NOW)], "{name}");
+    assert_eq!(store.metadata_bytes(peer(2)).unwrap(), 2 * 256, "{name}: counted like its manifest");
 }
 
 #[test]
 fn a_database_of_version_1_is_upgraded_with_everything_in_it() {
     check("postgres", &*version_1_postgres());
     let folder = tempfile::tempdir().unwrap();
-    check("embedded", &*version_1_embedded(folder.path()));
+    check("sqlite", &*version_1_sqlite(folder.path()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Instant;
 use peernet_tracker::Tracker;
 use serde_json::json;
 
-use super::client::{Api, File, on_both, on_embedded, quiet};
+use super::client::{Api, File, on_both, on_sqlite, quiet};
 
 #[test]
 fn a_half_announced_file_is_invisible_and_a_whole_one_is_not() {
@@ -47,7 +47,7 @@ fn the_last_word_on_a_chunk_counts() {
 
 #[test]
 fn pieces_of_two_announcers_do_not_make_a_file() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
         one.announce_chunk(&file, 0);
         other.announce_chunk(&file, 1);

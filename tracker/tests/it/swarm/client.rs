@@ -27,7 +27,7 @@ pub(super) fn on_both(check: impl Fn(&Api)) {
 }
 
 /// The same on the embedded store only, for what no store can change.
-pub(super) fn on_embedded(check: impl Fn(&Api)) {
+pub(super) fn on_sqlite(check: impl Fn(&Api)) {
     let folder = tempfile::tempdir().unwrap();
     run(quiet(folder.path()), &check);
 }

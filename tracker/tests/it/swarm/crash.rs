@@ -1,4 +1,4 @@
-//! kill -9 of the tracker's process: nothing acknowledged is lost.
+//! `kill -9` of the tracker's process loses no acknowledged change.
 
 use std::path::Path;
 use std::process::Command;
@@ -40,37 +40,37 @@ fn check(database: Option<&str>) {
     let folder = tempfile::tempdir().unwrap();
     let (process, url) = start(folder.path(), database);
     let api = Api::new(&url);
-    let (sharer, asker) = (api.peer(1), api.peer(2));
+    let (sharer, downloader) = (api.peer(1), api.peer(2));
     let (whole, half, shared) = (File::new(1, 40), File::new(2, 3), File::new(3, 9));
     sharer.announce_v1(&whole);
     sharer.announce_chunk(&half, 0);
     sharer.announce_v2(&shared, json!({"bitmap": "/4A="}));
     sharer.announce_chunk(&half, 2);
-    asker.lookup(&whole);
-    (0..5).for_each(|index| asker.report(&sharer, &whole, index, "SUCCESS_UPLOAD"));
-    let balances = (sharer.balance_mt(), asker.balance_mt());
+    downloader.lookup(&whole);
+    (0..5).for_each(|index| downloader.report(&sharer, &whole, index, "SUCCESS_UPLOAD"));
+    let balances = (sharer.balance_mt(), downloader.balance_mt());
     process.kill9();
 
     assert_eq!(audit(folder.path(), database)["ok"], true);
     let (process, url) = start(folder.path(), database);
-    let (sharer, asker) = (sharer.at(&url), asker.at(&url));
-    assert_eq!((sharer.balance_mt(), asker.balance_mt()), balances);
-    assert_eq!(asker.lookup(&whole).len(), 40);
-    assert_eq!(asker.plan(&shared)["manifests"][0]["sources"][0]["have"], "complete");
-    asker.report(&sharer, &whole, 4, "SUCCESS_UPLOAD");
-    assert_eq!(sharer.balance_mt(), balances.0, "what was counted before the kill is not counted again");
+    let (sharer, downloader) = (sharer.at(&url), downloader.at(&url));
+    assert_eq!((sharer.balance_mt(), downloader.balance_mt()), balances);
+    assert_eq!(downloader.lookup(&whole).len(), 40);
+    assert_eq!(downloader.plan(&shared)["manifests"][0]["sources"][0]["have"], "complete");
+    downloader.report(&sharer, &whole, 4, "SUCCESS_UPLOAD");
+    assert_eq!(sharer.balance_mt(), balances.0, "a report from before the kill does not count again");
     sharer.announce_chunk(&half, 1);
-    assert_eq!(asker.lookup(&half).len(), 3, "the chunks staged before the kill were kept");
+    assert_eq!(downloader.lookup(&half).len(), 3, "the chunks staged before the kill were kept");
     process.kill9();
     assert_eq!(audit(folder.path(), database)["ok"], true);
 }
 
 #[test]
-fn the_embedded_store_loses_nothing_acknowledged() {
+fn sqlite_loses_no_acknowledged_write() {
     check(None);
 }
 
 #[test]
-fn postgresql_loses_nothing_acknowledged() {
+fn postgresql_loses_no_acknowledged_write() {
     check(Some(&fresh_database()));
 }

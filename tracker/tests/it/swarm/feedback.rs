@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::client::{File, on_both, on_embedded};
+use super::client::{File, on_both, on_sqlite};
 
 const GRANT_MT: i64 = 20_000;
 
@@ -102,7 +102,7 @@ fn many_reporters_at_once_settle_each_once() {
 fn a_thousand_reports_at_once_from_one_address_are_all_taken() {
     const CHUNKS: usize = 1_024;
     peernet_testkit::process::raise_open_files();
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, CHUNKS));
         sharer.announce_v1(&file);
         asker.lookup(&file);

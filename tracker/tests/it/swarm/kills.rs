@@ -1,5 +1,5 @@
-//! kill -9 of the tracker, of PostgreSQL and of both, again and again under load: nothing acknowledged is missing afterwards, and
-//! nothing was applied twice, although everything that was not acknowledged is sent again until it is.
+//! `kill -9` of the tracker, of PostgreSQL and of both, repeatedly and under load. Afterwards no acknowledged change is missing, and none was
+//! applied twice, although clients repeat each request until it is acknowledged.
 
 use std::path::Path;
 use std::sync::RwLock;
@@ -17,25 +17,26 @@ use ureq::Agent;
 
 use super::crash;
 
-/// Kills by default; `PEERNET_KILLS` says otherwise.
+/// The default number of kills; `PEERNET_KILLS` overrides it.
 const KILLS: usize = 4;
-/// Threads that load the tracker, and what each does between two kills.
+/// Threads that load the tracker.
 const THREADS: usize = 2;
+/// Files that each thread shares between two kills.
 const FILES_PER_ROUND: usize = 8;
-/// Every so many files one is fetched and reported too: an account gets only some tickets a minute.
+/// One of so many files is fetched and reported too, because an account gets only some tickets a minute.
 const FETCHED_EVERY: u64 = 8;
-/// How long a request is repeated until it is acknowledged.
+/// The longest time for which a request is repeated.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Bytes of each file, so that its uploader earns some milli-tokens of the many an account begins with.
+/// Bytes of each file. So its uploader earns a few milli-tokens, far fewer than an account starts with.
 const FILE_BYTES: u64 = 10_000;
-/// What ECONOMY gives to who becomes established, once.
+/// The bonus of an account that becomes established.
 const BONUS_MT: i64 = 80_000;
 
-/// The tracker's address at the moment.
+/// The tracker's current address.
 #[derive(Default)]
 struct Where(RwLock<String>);
 
-/// An account that repeats what was not acknowledged.
+/// An account that repeats its requests until they are acknowledged.
 struct Client<'a> {
     agent: Agent,
     place: &'a Where,
@@ -57,13 +58,13 @@ impl<'a> Client<'a> {
         client
     }
 
-    /// Repeats a call until its status is one of `wanted`.
-    fn send(&self, method: &str, path: &str, body: &Value, wanted: &[u16]) -> Value {
+    /// Repeats a call until its status is one of `expected`.
+    fn send(&self, method: &str, path: &str, body: &Value, expected: &[u16]) -> Value {
         let began = Instant::now();
         loop {
             let answer = self.once(method, path, body);
             if let Ok((status, answer)) = &answer
-                && wanted.contains(status)
+                && expected.contains(status)
             {
                 let _nobody_counts = self.acknowledged.send(());
                 return answer.clone();
@@ -103,10 +104,10 @@ fn manifest(number: u64) -> Manifest {
 /// Two accounts: one shares files, the other fetches them and reports.
 struct Pair<'a> {
     sharer: Client<'a>,
-    asker: Client<'a>,
-    /// Looks afterwards: every plan it asks for would use up a ticket of the asker's.
+    downloader: Client<'a>,
+    /// Verifies afterwards: plans for the downloader would use up its tickets.
     reader: Client<'a>,
-    /// What the sharer has when it has earned nothing.
+    /// The sharer's balance before it earned anything.
     before_mt: i64,
     earned_each_mt: i64,
     done: Vec<u64>,
@@ -115,17 +116,17 @@ struct Pair<'a> {
 impl<'a> Pair<'a> {
     fn new(place: &'a Where, number: usize, acknowledged: &Sender<()>) -> Self {
         let register = |side| Client::register(place, format!("10.{number}.{side}.1:5000"), acknowledged.clone());
-        let (sharer, asker, reader) = (register(1), register(2), register(3));
-        let mut pair = Self { sharer, asker, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
+        let (sharer, downloader, reader) = (register(1), register(2), register(3));
+        let mut pair = Self { sharer, downloader, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
         pair.before_mt = pair.sharer.balance_mt();
-        // One without any kill shows what each is worth.
+        // One file without a kill shows how much each file earns.
         pair.one(number as u64 * 1_000_000);
         pair.earned_each_mt = pair.sharer.balance_mt() - pair.before_mt;
         assert!(pair.earned_each_mt > 0);
         pair
     }
 
-    /// One file's life; every step is repeated until it is acknowledged.
+    /// Shares one file, and fetches it. Every step is repeated until it is acknowledged.
     fn one(&mut self, number: u64) {
         let manifest = manifest(number);
         let (file_hash, id) = (manifest.file_hash().to_string(), manifest.id().to_string());
@@ -149,19 +150,19 @@ impl<'a> Pair<'a> {
         let report = json!({
             "target_peer_id": self.sharer.id, "file_hash": file_hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
         });
-        self.asker.send("POST", "/api/v1/peers/feedback", &report, &[202]);
+        self.downloader.send("POST", "/api/v1/peers/feedback", &report, &[202]);
     }
 
-    /// Asks for the plan until it comes with a ticket: while the database is away plans are answered without.
+    /// Requests the plan until it has a ticket. While the database is away, plans have none.
     fn ticket(&self, file_hash: &str) {
         let began = Instant::now();
-        let plan = || self.asker.send("GET", &format!("/api/v1/files/{file_hash}"), &Value::Null, &[200]);
+        let plan = || self.downloader.send("GET", &format!("/api/v1/files/{file_hash}"), &Value::Null, &[200]);
         while plan()["ticket"].is_null() {
             assert!(began.elapsed() < PATIENCE, "no ticket for {file_hash}");
         }
     }
 
-    /// Everything acknowledged is there, once.
+    /// Checks that every acknowledged change is there, once.
     fn check(&self, first: usize) {
         for number in &self.done[first..] {
             let manifest = manifest(*number);
@@ -171,14 +172,14 @@ impl<'a> Pair<'a> {
             assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], self.sharer.id.as_str(), "{plan}");
         }
         let earned = self.sharer.balance_mt() - self.before_mt;
-        // All the files together earn less than the bonus, so there is no doubt whether it was paid.
+        // All files together earn less than the bonus, so it is clear whether the bonus was paid.
         let bonus_mt = if earned >= BONUS_MT { BONUS_MT } else { 0 };
         let fetched = self.done.iter().filter(|number| number.is_multiple_of(FETCHED_EVERY)).count() as i64;
         assert_eq!(earned - bonus_mt, self.earned_each_mt * fetched, "of {fetched} files");
     }
 }
 
-/// What is killed.
+/// The processes that are killed.
 struct Scene<'a> {
     folder: &'a Path,
     server: Postgres,
@@ -214,17 +215,17 @@ fn kills() -> usize {
 }
 
 #[test]
-fn kills_under_load_lose_nothing_and_double_nothing() {
+fn kills_under_load_lose_and_double_nothing() {
     let (folder, place) = (tempfile::tempdir().unwrap(), Where::default());
     let server = Postgres::start();
     let database = server.fresh_database();
     let mut scene = Scene { folder: folder.path(), server, database, tracker: None, place: &place };
     scene.start_tracker();
-    let (acknowledged, heard) = unbounded();
+    let (acknowledged, acknowledgements) = unbounded();
     let mut pairs: Vec<Pair<'_>> = (1..=THREADS).map(|number| Pair::new(&place, number, &acknowledged)).collect();
     let mut rng = Rng::new(u64::from(std::process::id()));
     for round in 0..kills() {
-        heard.try_iter().for_each(drop);
+        acknowledgements.try_iter().for_each(drop);
         let first: Vec<usize> = pairs.iter().map(|pair| pair.done.len()).collect();
         std::thread::scope(|scope| {
             for pair in &mut pairs {
@@ -233,7 +234,7 @@ fn kills_under_load_lose_nothing_and_double_nothing() {
                     (next..next + FILES_PER_ROUND as u64).for_each(|number| pair.one(number));
                 });
             }
-            kill_in_the_middle(&mut scene, &heard, &mut rng);
+            kill_in_the_middle(&mut scene, &acknowledgements, &mut rng);
         });
         pairs.iter().zip(first).for_each(|(pair, first)| pair.check(first));
         let audit = crash::audit(folder.path(), Some(&scene.database));
@@ -242,11 +243,11 @@ fn kills_under_load_lose_nothing_and_double_nothing() {
 }
 
 /// Waits for some acknowledgements, so that the kill comes at a random point of the load.
-fn kill_in_the_middle(scene: &mut Scene<'_>, heard: &Receiver<()>, rng: &mut Rng) {
-    // The least that is acknowledged in a round: two calls a file.
+fn kill_in_the_middle(scene: &mut Scene<'_>, acknowledgements: &Receiver<()>, rng: &mut Rng) {
+    // The least number of acknowledgements in a round: two for each file.
     let steps = (THREADS * FILES_PER_ROUND * 2) as u64;
     for _ in 0..rng.below(steps - 4) {
-        heard.recv_timeout(PATIENCE).expect("the load goes on");
+        acknowledgements.recv_timeout(PATIENCE).expect("the load goes on");
     }
     scene.kill(rng.below(3));
 }

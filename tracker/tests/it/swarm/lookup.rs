@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::client::{File, on_both, on_embedded};
+use super::client::{File, on_both, on_sqlite};
 
 #[test]
 fn an_unknown_file_has_no_chunks_and_a_bad_hash_is_refused() {
@@ -56,7 +56,7 @@ fn a_file_with_a_chunk_that_nobody_holds_is_not_listed() {
 
 #[test]
 fn other_chunk_sizes_are_not_listed() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (sharer, asker) = (api.peer(1), api.peer(2));
         let file = File { chunk_size: 2 << 20, ..File::new(1, 2) };
         sharer.announce_v2(&file, json!("complete"));

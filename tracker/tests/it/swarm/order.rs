@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::client::{File, on_embedded};
+use super::client::{File, on_sqlite};
 
 #[test]
 fn equals_share_the_first_place_over_requests_and_over_chunks() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let asker = api.peer(100);
         let file = File::new(1, 16);
         for n in 0..8 {
@@ -26,7 +26,7 @@ fn equals_share_the_first_place_over_requests_and_over_chunks() {
 
 #[test]
 fn a_complaint_puts_its_target_last_for_its_caller_only() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (asker, other, file) = (api.peer(100), api.peer(101), File::new(1, 4));
         let sharers: Vec<_> = (0..3).map(|n| api.peer(n)).collect();
         sharers.iter().for_each(|sharer| sharer.announce_v1(&file));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::client::{File, Peer, on_both, on_embedded, text};
+use super::client::{File, Peer, on_both, on_sqlite, text};
 
 #[test]
 fn a_manifest_is_stored_once_and_read_back() {
@@ -85,7 +85,7 @@ fn an_announce_is_the_whole_truth_and_leaving_ends_it() {
 
 #[test]
 fn an_unspecified_address_becomes_the_one_that_is_seen() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let asker = api.peer(1);
         for (n, stated, listed) in
             [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[0::0]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
@@ -99,7 +99,7 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
 
 #[test]
 fn a_plan_names_ten_and_the_callers_site_first() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (asker, file) = (api.peer(100), File::new(1, 1));
         let near = api.peer(50);
         for n in 0..14 {
@@ -156,7 +156,7 @@ fn a_client_with_a_plan_gets_304_or_the_changes() {
 
 #[test]
 fn who_holds_what_the_asker_lacks_comes_first() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (asker, file) = (api.peer(100), File::new(1, 2));
         // Chunk 0: eleven; chunk 1: one.
         (0..11).for_each(|n| api.peer(n).announce_v2(&file, json!({"bitmap": "gA=="})));
@@ -177,7 +177,7 @@ fn who_holds_what_the_asker_lacks_comes_first() {
 
 #[test]
 fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
-    on_embedded(|api| {
+    on_sqlite(|api| {
         let (asker, file) = (api.peer(200), File::new(1, 1));
         let mut waiting: std::collections::BTreeSet<String> = (0..60)
             .map(|n| {

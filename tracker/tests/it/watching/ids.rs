@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use crate::server::{SOON, command, output};
-use crate::support::{Client, for_embedded, start};
+use crate::support::{Client, for_sqlite, start};
 
 /// Sends `request` as it is and returns all that comes until the connection closes.
 fn raw(address: std::net::SocketAddr, request: &str) -> String {
@@ -24,7 +24,7 @@ fn id_of(answer: &str) -> &str {
 
 #[test]
 fn a_client_s_own_id_comes_back_and_others_get_one_each() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let get = |header: &str| format!("GET /health HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{header}\r\n");
         assert_eq!(id_of(&raw(tracker.address(), &get("x-request-id: Mine.7_a-b\r\n"))), "Mine.7_a-b");
         let headers = ["", "", "X-Request-Id: a b\r\n", "X-Request-Id: a\"b\r\n"];
@@ -37,7 +37,7 @@ fn a_client_s_own_id_comes_back_and_others_get_one_each() {
 
 #[test]
 fn errors_and_requests_that_never_reach_a_handler_have_one_too() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         for (request, status) in [
             ("GET /nothing HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "404"),
             ("GET /api/v1/peers/me HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n", "401"),
@@ -69,7 +69,7 @@ fn the_operations_listener_marks_its_answers() {
 
 #[test]
 fn a_head_request_has_one() {
-    for_embedded(|tracker| {
+    for_sqlite(|tracker| {
         let head = Client::new(&tracker.url()).call("HEAD", "/health", b"");
         assert!(head.header("X-Request-Id").is_some());
     });

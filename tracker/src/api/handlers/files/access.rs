@@ -8,8 +8,8 @@ use crate::api::handlers::AccessCalls;
 use crate::api::handlers::groups::members;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::access::{AccessControl, ShownPolicy};
-use crate::http::{Reply, Request};
-use crate::store::policies::{Access, PolicyWrite};
+use crate::store::policies::{Access, PolicyWrite, SetAccess};
+use peernet_door::{Reply, Request};
 
 /// 404 for a file that no account has announced, and for one that the caller may not have: the same answer.
 pub(in crate::api::handlers) fn unknown_file() -> ApiError {
@@ -47,7 +47,7 @@ fn shown(calls: &AccessCalls, owner: PeerId, file: FileHash) -> Result<Reply, Ap
 pub fn put(calls: &AccessCalls, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file_hash: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let body: FileAccessRequest = json_body(request)?;
-    let write = PolicyWrite::Set {
+    let set = SetAccess {
         file_hash,
         caller: caller.peer,
         access: access(&body)?,
@@ -55,7 +55,7 @@ pub fn put(calls: &AccessCalls, caller: &Caller, request: &Request, args: &PathA
         groups: names(body.groups)?,
         files_max: calls.files_per_account,
     };
-    calls.access.change(write)?;
+    calls.access.change(PolicyWrite::Set(set))?;
     shown(calls, caller.peer, file_hash)
 }
 

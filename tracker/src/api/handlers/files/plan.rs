@@ -22,10 +22,11 @@ use crate::api::{ApiError, Caller, PathArgs};
 use crate::domain::swarm::ManifestView;
 use crate::domain::swarm::lookup::{Group, choose};
 use crate::domain::swarm::sources::V1_CHUNK_SIZE;
-use crate::http::{Reply, Request};
 use crate::store::policies::Access;
 use answer::Answer;
+use peernet_door::{Reply, Request};
 use peernet_engine::plan::{self, Held};
+use peernet_threads::Blocking;
 pub use prepared::PlanCache;
 use prepared::{Prepared, PreparedManifest};
 use query::PlanQuery;
@@ -145,7 +146,7 @@ fn gone(calls: &FileCalls, now: UnixMillis, file: FileHash, known: &[PeerId]) ->
 
 /// The plan of a file that no peer holds: its manifests, for clients that know peers from elsewhere.
 fn plan_without_sources(calls: &FileCalls, file: FileHash, access: Access) -> Result<PlanReply, ApiError> {
-    let stored = calls.database.read(|store| store.manifests_of(file))?;
+    let stored = calls.database.read(&Blocking::declare(), |store| store.manifests_of(file))?;
     let Some(first) = stored.first() else {
         return Err(unknown_file());
     };

@@ -7,6 +7,7 @@ use peernet_engine::plan::{Request, covers};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::SOURCES_PER_PLAN;
 use peernet_protos::rest::LookupV1Peer;
+use peernet_threads::Blocking;
 
 use super::offered::{OfferedV1, choose_v1};
 use crate::api::ApiError;
@@ -46,7 +47,7 @@ pub(super) fn lookup(
         Hashes::Manifest(id) => {
             let known = match calls.swarm.catalogue().cached(*id) {
                 Some(known) => Some(known),
-                None => calls.database.read(|store| calls.swarm.catalogue().load(store, *id))?,
+                None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, *id))?,
             };
             Ok(known.map_or_else(empty, |known| chunks(known.manifest.chunk_hashes(), &group.offers, &scores, &orders)))
         }

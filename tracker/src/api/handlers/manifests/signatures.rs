@@ -4,14 +4,15 @@ use data_encoding::BASE64URL_NOPAD;
 use peernet_engine::ids::{ManifestId, PeerId};
 use peernet_protos::limits::SIGNATURES_TOLD_MAX;
 use peernet_protos::rest::{SignatureBody, SignatureRequest, SignaturesReply};
+use peernet_threads::Blocking;
 
 use super::{known, over_quota, quota_exceeded, status};
 use crate::api::handlers::ManifestCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body, query_args};
-use crate::http::{Reply, Request};
-use crate::store::signatures::{SIGNATURE_ROW_BYTES, SignatureReader, Signer, StoredSignature};
-use crate::store::{StoreError, Write};
+use crate::store::signatures::{SIGNATURE_ROW_BYTES, Signer, StoredSignature};
+use crate::store::{Store, StoreError, Write};
+use peernet_door::{Reply, Request};
 
 /// `PUT`: stores the caller's signature in place of an earlier one. 404 `unknown_manifest`, 422 `invalid_signature`,
 /// 413 `quota_exceeded`.
@@ -25,14 +26,14 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
         return Err(quota_exceeded(calls));
     }
     let stored = StoredSignature { manifest_id, peer, public_key, signature, signed_at };
-    calls.database.write(vec![Write::PutSignature(stored)])?;
+    calls.database.write(&Blocking::declare(), vec![Write::PutSignature(stored)])?;
     Ok(status(200, "signed"))
 }
 
 /// Whether the caller has signed this manifest before: a signature in place of an earlier one costs no quota.
 fn has_signed(calls: &ManifestCalls, peer: PeerId, manifest_id: ManifestId) -> Result<bool, ApiError> {
     let signer = Signer::Account(peer);
-    let found = calls.database.read(|store| store.signatures()?.signature(manifest_id, signer))?;
+    let found = calls.database.read(&Blocking::declare(), |store| store.signature(manifest_id, signer))?;
     Ok(found.is_some())
 }
 
@@ -44,13 +45,10 @@ pub fn list(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pa
     let account = query.get("account").map(|text| peer_id(text)).transpose()?;
     let key = query.get("key").map(|text| wire::publication_key(text)).transpose()?;
     known(calls, caller, id)?;
-    let (signatures, total) = calls.database.read(|store| {
-        let reader = store.signatures()?;
-        match (account, key) {
-            (None, None) => oldest(reader, id),
-            (Some(account), _) => only(reader.signature(id, Signer::Account(account))?, key),
-            (None, Some(key)) => only(reader.signature(id, Signer::Key(key))?, None),
-        }
+    let (signatures, total) = calls.database.read(&Blocking::declare(), |store| match (account, key) {
+        (None, None) => oldest(store, id),
+        (Some(account), _) => only(store.signature(id, Signer::Account(account))?, key),
+        (None, Some(key)) => only(store.signature(id, Signer::Key(key))?, None),
     })?;
     Ok(Reply::json(200, &SignaturesReply { signatures: signatures.iter().map(shown).collect(), total }))
 }
@@ -61,7 +59,7 @@ fn peer_id(text: &str) -> Result<PeerId, ApiError> {
 
 type Found = (Vec<StoredSignature>, u64);
 
-fn oldest(reader: &dyn SignatureReader, id: ManifestId) -> Result<Found, StoreError> {
+fn oldest(reader: &dyn Store, id: ManifestId) -> Result<Found, StoreError> {
     let signatures = reader.signatures(id)?;
     let told = signatures.len() as u64;
     // Counted only where there may be more than are listed. An account may be suspended between the two reads.

@@ -5,7 +5,7 @@ use argh::{ArgsInfo, FromArgs};
 use super::{AdminCommand, page, peer_id, system_clock};
 use crate::admin;
 use crate::boot::config::Config;
-use crate::store::registry::AccountQuery;
+use crate::store::accounts::AccountQuery;
 
 /// List accounts, in the order of their ids. Exit codes: 0 listed, 2 wrong usage, 3 the store cannot be read.
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq, Eq)]

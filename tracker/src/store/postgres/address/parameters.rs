@@ -1,11 +1,12 @@
-//! Takes what is said about TLS out of a connection address: the postgres crate's parser knows less of it than libpq and refuses the rest.
+//! Separation of the TLS parameters from a connection address. The postgres crate's parser knows fewer of them than libpq, and refuses the
+//! others.
 //!
-//! No text of the address is ever in an error but names from the lists below: a slip of the pen can make a part of the password look like
-//! anything.
+//! Errors quote only names from the lists below, never text of the address: a typing error can make a part of the password look like a
+//! parameter.
 
 use crate::base::percent::percent_decode;
 
-/// Left to the postgres crate, as they are.
+/// Parameters that are passed on to the postgres crate unchanged.
 const PASSED_ON: &[&str] = &[
     "application_name",
     "channel_binding",
@@ -25,7 +26,7 @@ const PASSED_ON: &[&str] = &[
     "tcp_user_timeout",
     "user",
 ];
-/// What libpq or other drivers take and this program does not: to ignore one could mean less protection than was asked for.
+/// Parameters of libpq or other drivers that this program refuses. Ignoring one could mean less protection than the address demands.
 const NOT_OFFERED: &[&str] = &[
     "client_encoding",
     "fallback_application_name",
@@ -54,7 +55,7 @@ const NOT_OFFERED: &[&str] = &[
 ];
 const NO_VALUE: &str = "it is neither postgres://USER:PASSWORD@HOST/DATABASE nor a list of key=value";
 
-/// What an address says about TLS, as it stands there.
+/// The TLS parameters of an address, uninterpreted.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Parameters {
     pub(super) mode: Option<String>,
@@ -63,7 +64,7 @@ pub(super) struct Parameters {
     pub(super) key: Option<String>,
 }
 
-/// An address without them, and them.
+/// Returns the address without its TLS parameters, and the parameters.
 pub(super) fn split(address: &str) -> Result<(String, Parameters), String> {
     let mut found = Parameters::default();
     let scheme = ["postgres://", "postgresql://"].into_iter().find(|scheme| address.starts_with(scheme));
@@ -75,7 +76,7 @@ pub(super) fn split(address: &str) -> Result<(String, Parameters), String> {
 }
 
 impl Parameters {
-    /// Whether this is one of them, and then takes it.
+    /// Takes a TLS parameter. Returns false for a parameter that is passed on.
     fn take(&mut self, name: &str, value: impl FnOnce() -> Result<String, String>) -> Result<bool, String> {
         let slot = match name {
             "sslmode" => &mut self.mode,
@@ -99,7 +100,7 @@ impl Parameters {
         };
         match slot.replace(value()?) {
             None => Ok(true),
-            Some(_) => Err(format!("{name} stands there twice")),
+            Some(_) => Err(format!("{name} appears twice")),
         }
     }
 }
@@ -112,7 +113,7 @@ fn split_url(address: &str, scheme: usize, found: &mut Parameters) -> Result<Str
     for pair in query[1..].split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a parameter has no value")?;
         if !found.take(name, || percent_decode(value).ok_or_else(|| format!("{name}: broken percent escape")))? {
-            // The crate would take everything before it for user and password.
+            // The crate would take everything before an `@` for user and password.
             kept.push(pair.replace('@', "%40"));
         }
     }
@@ -120,8 +121,8 @@ fn split_url(address: &str, scheme: usize, found: &mut Parameters) -> Result<Str
     Ok(format!("{base}{glue}{}", kept.join("&")))
 }
 
-/// How long user and password are, of an address without its scheme. As the crate has it they end at the first `@`, unless that is in the
-/// query.
+/// Returns the length of user and password in an address without its scheme. The crate's rule: they end at the first `@`, unless that is
+/// in the query.
 fn credentials(rest: &str) -> usize {
     let Some(at) = rest.find('@') else { return 0 };
     let head = &rest[..at];
@@ -142,7 +143,7 @@ fn split_pairs(address: &str, found: &mut Parameters) -> Result<String, String> 
     Ok(kept.join(" "))
 }
 
-/// The first `name = value` of a text, and what follows it.
+/// Returns the first `name = value` of a text, and the rest.
 fn pair(text: &str) -> Option<(&str, String, &str)> {
     let (name, rest) = text.split_at(text.find(|c: char| c.is_whitespace() || c == '=')?);
     let rest = rest.trim_start().strip_prefix('=')?.trim_start();
@@ -156,7 +157,7 @@ fn pair(text: &str) -> Option<(&str, String, &str)> {
     (!name.is_empty()).then_some((name, value, rest))
 }
 
-/// A value up to where it ends; a backslash takes the meaning of the character behind it away.
+/// Returns a value up to its end, and the rest. A backslash escapes the next character.
 fn unescaped(text: &str, ends: impl Fn(char) -> bool) -> (String, &str) {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_freed_of_what_is_said_about_tls() {
+    fn both_forms_lose_their_tls_parameters() {
         let all = ["verify-full", "/a b", "/c", "/k"];
         check(
             "postgres://u:p@h:1/d?sslmode=verify-full&sslrootcert=%2Fa%20b&user=x&sslcert=/c&sslkey=/k",
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_and_nothing_of_it_is_shown() {
+    fn unknown_parameters_are_refused_without_quoting_them() {
         for (address, expected) in [
             ("postgres://h/d?sslcrl=/s3cret", "sslcrl is not offered"),
             ("postgres://h/d?ssl=true", "ssl is not offered"),

@@ -1,4 +1,4 @@
-//! What is made of an address.
+//! Addresses and the protection that they lead to.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn tls(proof: Proof) -> Tls {
 }
 
 #[test]
-fn plaintext_is_for_this_machine_and_who_asks_for_it() {
+fn plaintext_is_used_on_this_machine_or_by_request() {
     for here in [
         "postgres://u@localhost/d",
         "postgres://127.0.0.1:1,[::1]/d",
@@ -32,7 +32,7 @@ fn plaintext_is_for_this_machine_and_who_asks_for_it() {
 }
 
 #[test]
-fn a_server_elsewhere_has_to_prove_itself_unless_something_else_is_said() {
+fn a_remote_server_must_prove_itself_by_default() {
     for elsewhere in [
         "postgres://u:p@db/d",
         "postgres://localhost,db/d",
@@ -49,7 +49,7 @@ fn a_server_elsewhere_has_to_prove_itself_unless_something_else_is_said() {
 }
 
 #[test]
-fn modes_mean_what_they_mean_to_libpq() {
+fn modes_have_the_meaning_of_libpq() {
     let file = || PathBuf::from("/r");
     for (said, proof, word) in [
         ("sslmode=require", Proof::Nothing, "require"),
@@ -73,7 +73,7 @@ fn modes_mean_what_they_mean_to_libpq() {
 }
 
 #[test]
-fn what_cannot_be_kept_is_refused_and_no_secret_is_shown() {
+fn impossible_demands_are_refused_without_secrets() {
     for (address, expected) in [
         ("postgres://u:s3cret@db/d?sslmode=allow", "allow is not offered"),
         ("postgres://u:s3cret@db/d?sslmode=s3cret", "must be disable, prefer, require, verify-ca or verify-full"),
@@ -100,7 +100,7 @@ fn what_cannot_be_kept_is_refused_and_no_secret_is_shown() {
 }
 
 #[test]
-fn files_have_to_be_there() {
+fn the_files_of_an_address_must_exist() {
     let folder = tempfile::tempdir().expect("a folder");
     let there = folder.path().join("c");
     std::fs::write(&there, "").expect("writes it");
@@ -117,7 +117,7 @@ fn files_have_to_be_there() {
 }
 
 #[test]
-fn the_library_is_told_what_was_decided() {
+fn the_library_gets_the_decision() {
     for (address, mode, hosts) in [
         ("postgres://localhost/d", SslMode::Disable, 1),
         ("postgres:///d?host=/run&sslmode=require", SslMode::Disable, 1),

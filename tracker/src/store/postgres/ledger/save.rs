@@ -1,15 +1,13 @@
-//! Saving changed rows: one statement a table.
+//! Saving of changed rows, with one statement for each table.
 
 use peernet_engine::economy::{Changes, LedgerRow, Masses, PairRow, TicketRow, encode_sources};
 
 use crate::store::StoreError;
 
-use super::super::session::Tx;
-use super::super::trouble::Trouble;
-use super::super::values::{Uuid, column};
 use super::save_treasury;
+use crate::store::postgres::connection::{Attempt, Tx, Uuid, column};
 
-pub(super) fn save(tx: &mut Tx<'_>, changes: &Changes) -> Result<(), Trouble> {
+pub(super) fn save(tx: &mut Tx<'_>, changes: &Changes) -> Attempt<()> {
     if !changes.closed.is_empty() {
         let closed: Vec<Uuid> = changes.closed.iter().map(|id| Uuid(id.0)).collect();
         tx.execute("DELETE FROM tickets WHERE id = ANY ($1::uuid[])", &[&closed])?;
@@ -20,7 +18,7 @@ pub(super) fn save(tx: &mut Tx<'_>, changes: &Changes) -> Result<(), Trouble> {
     changes.treasury.as_ref().map_or(Ok(()), |treasury| save_treasury(tx, treasury))
 }
 
-fn save_tickets(tx: &mut Tx<'_>, rows: &[TicketRow]) -> Result<(), Trouble> {
+fn save_tickets(tx: &mut Tx<'_>, rows: &[TicketRow]) -> Attempt<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -52,7 +50,7 @@ fn save_tickets(tx: &mut Tx<'_>, rows: &[TicketRow]) -> Result<(), Trouble> {
 }
 
 /// Every row must exist: an account's ledger is made with it.
-pub(super) fn save_ledgers(tx: &mut Tx<'_>, rows: &[LedgerRow]) -> Result<(), Trouble> {
+pub(super) fn save_ledgers(tx: &mut Tx<'_>, rows: &[LedgerRow]) -> Attempt<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -92,7 +90,7 @@ pub(super) fn save_ledgers(tx: &mut Tx<'_>, rows: &[LedgerRow]) -> Result<(), Tr
     }
 }
 
-fn save_pairs(tx: &mut Tx<'_>, rows: &[PairRow]) -> Result<(), Trouble> {
+fn save_pairs(tx: &mut Tx<'_>, rows: &[PairRow]) -> Attempt<()> {
     if rows.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 --
 -- PeerNet's PostgreSQL tables: this file is the only place that defines them. The tracker embeds it and runs it on
 -- start (one tracker at a time, under an advisory lock), so every statement may be run again. The embedded store has
--- the same tables and columns in SQLite's dialect: tracker/src/store/embedded/schema.sql.
+-- the same tables and columns in SQLite's dialect: tracker/src/store/sqlite/schema.sql.
 --
 -- Conventions:
 --   * Times are milliseconds since 1970 in bigint, token amounts are milli-tokens in bigint: the engine's own units, so

@@ -10,7 +10,7 @@ use crate::api::handlers::FileCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, query_args};
 use crate::domain::swarm::ManifestMeta;
-use crate::http::Request;
+use peernet_door::Request;
 use peernet_engine::plan::Held;
 
 /// The longest `lacks` in characters: one bit per chunk of the largest file.
