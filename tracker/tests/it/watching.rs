@@ -2,6 +2,7 @@
 
 mod drain;
 mod handbook;
+mod hostile;
 mod ids;
 mod log;
 mod metrics;

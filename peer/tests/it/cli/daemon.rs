@@ -108,12 +108,16 @@ fn commands_wait_for_a_starting_daemon() {
     wait_until_announced(&stage, "alice", 1);
 }
 
-/// What a daemon's `--metrics` address answers.
+/// Returns the reply of a daemon's `--metrics` address.
 fn scrape(address: &str, path: &str) -> String {
+    send(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+}
+
+fn send(address: &str, request: &str) -> String {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
@@ -137,6 +141,12 @@ fn metrics_are_served_to_this_machine_only() {
         assert!(text.contains(&format!("\npeernet_daemon_{sample}\n")), "no {sample} in {text}");
     }
     assert!(scrape(&address, "/else").starts_with("HTTP/1.1 404 "));
+    // An allocation of the announced length would abort the daemon.
+    for length in ["30000000000", "18446744073709551615"] {
+        let refused = send(&address, &format!("POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"));
+        assert!(refused.starts_with("HTTP/1.1 4"), "{refused}");
+        assert!(scrape(&address, "/metrics").starts_with("HTTP/1.1 200 "));
+    }
     for document in
         [include_str!("../../../../docs/grafana-dashboard.json"), include_str!("../../../../docs/alerts.yml")]
     {
