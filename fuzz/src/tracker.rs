@@ -1,11 +1,10 @@
-//! Bodies for what reaches the tracker: request heads, queries, bodies, addresses, tokens, requests for certificates,
+//! Bodies for input that reaches the tracker: queries, bodies, addresses, tokens, requests for certificates,
 //! its configuration file, its database's address and its log.
 
 mod bodies;
 mod config;
 mod csr;
 mod database;
-mod head;
 mod news;
 mod text;
 
@@ -13,7 +12,6 @@ pub use bodies::rest_body;
 pub use config::config;
 pub use csr::csr;
 pub use database::database_address;
-pub use head::http_head;
 pub use news::news;
 pub use text::{address, query, token};
 
@@ -21,7 +19,6 @@ use crate::Body;
 
 /// The bodies of this file's folder.
 pub(crate) const BODIES: &[Body] = &[
-    Body { name: "http_head", run: http_head, examples: head::examples },
     Body { name: "news", run: news, examples: news::examples },
     Body { name: "query", run: query, examples: text::query_examples },
     Body { name: "rest_body", run: rest_body, examples: bodies::examples },

@@ -1,8 +1,11 @@
-//! The strict parser of a request's head.
+//! Bodies for input that reaches the door: the strict parser of a request's head.
 
 use peernet_door::head::{HeadLimits, ParsedHead, parse_head};
 
-use crate::texts;
+use crate::{Body, texts};
+
+/// The bodies of this file.
+pub(crate) const BODIES: &[Body] = &[Body { name: "http_head", run: http_head, examples }];
 
 /// A head that is taken does not depend on what follows it, is waited for byte by byte, and prints to one of the same
 /// meaning; a head that is refused stays refused.
@@ -63,7 +66,7 @@ fn show(parsed: &ParsedHead) -> String {
     format!("{:?} {framing:?}", parsed.head)
 }
 
-pub(super) fn examples() -> Vec<Vec<u8>> {
+fn examples() -> Vec<Vec<u8>> {
     texts(&[
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "\r\nGET //api/v1/files?name=a+b&limit=3 HTTP/1.1\r\nhost: tracker:8080\r\nAuthorization: Bearer x.y.z\r\n\r\n",
