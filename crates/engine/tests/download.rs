@@ -2,6 +2,8 @@
 
 #[path = "download/anything.rs"]
 mod anything;
+#[path = "download/steps.rs"]
+mod steps;
 #[path = "download/world.rs"]
 mod world;
 

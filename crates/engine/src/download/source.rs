@@ -282,3 +282,232 @@ impl Source {
         ahead as f64 * chunk_bytes as f64 / self.meter.rate(now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::download::{Limits, Protocol};
+    use crate::ids::ChunkCount;
+
+    const CHUNK_BYTES: u64 = 1 << 20;
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
+        Instant::now()
+    }
+
+    fn source(protocol: Protocol) -> (Source, Instant, Limits) {
+        let now = start();
+        let limits = Limits::default();
+        let mut source = Source::new(now, 0, protocol, &limits);
+        source.has = Some(Has::Complete);
+        (source, now, limits)
+    }
+
+    fn secs(secs: f64) -> Duration {
+        Duration::from_secs_f64(secs)
+    }
+
+    /// Delivers chunks at `rate` for `seconds`, always with requests in flight. Returns the window at the end.
+    fn window_at(protocol: Protocol, rate: f64, seconds: f64) -> usize {
+        let (mut source, begin, limits) = source(protocol);
+        let mut now = begin;
+        let mut chunk = 0;
+        while now < begin + secs(seconds) {
+            source.start_flight(now, ChunkIndex(chunk));
+            now += secs(CHUNK_BYTES as f64 / rate);
+            source.end_flight(now, ChunkIndex(chunk));
+            source.delivered(now, CHUNK_BYTES, CHUNK_BYTES, &limits);
+            chunk += 1;
+        }
+        source.window
+    }
+
+    #[test]
+    fn the_window_follows_the_rate_within_its_bounds() {
+        let limits = Limits::default();
+        let cases = [
+            // Half a second of data, and one chunk more.
+            (Protocol::FetchStream, 10e6, 5),
+            (Protocol::FetchStream, 40e6, 20),
+            (Protocol::FetchStream, 1e5, limits.window_min),
+            (Protocol::FetchStream, 1e9, limits.window_max),
+            (Protocol::Version1, 1e9, limits.window_max_v1),
+            (Protocol::Version1, 1e5, limits.window_min),
+        ];
+        for (protocol, rate, expected) in cases {
+            let window = window_at(protocol, rate, 60.0);
+            assert!(window.abs_diff(expected) <= 1, "{protocol:?} at {rate}: {window}, {expected} expected");
+        }
+    }
+
+    #[test]
+    fn the_window_of_a_failed_source_begins_small_again() {
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        source.window = 40;
+        source.fail(&limits);
+        assert_eq!(source.window, limits.window_start);
+        source.window = limits.window_min;
+        source.fail(&limits);
+        assert_eq!(source.window, limits.window_min);
+        assert!(source.is_usable(now));
+    }
+
+    #[test]
+    fn back_off_doubles_to_its_bound_and_never_overflows() {
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        let pauses: Vec<u64> = (0..8).map(|_| source.fail(&limits).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30, 30]);
+        source.failures = u32::MAX;
+        assert_eq!(source.fail(&limits), limits.backoff_max);
+        source.delivered(now, 1, 1, &limits);
+        assert_eq!(source.failures, 0);
+        assert_eq!(source.fail(&limits), limits.backoff_start);
+    }
+
+    #[test]
+    fn stall_timers_start_with_the_first_request() {
+        for (protocol, patience) in [
+            (Protocol::FetchStream, Limits::default().stall_timeout),
+            (Protocol::Version1, Limits::default().stall_timeout_v1),
+        ] {
+            let (mut source, now, limits) = source(protocol);
+            assert_eq!(source.stall_at(&limits), None, "nothing is in flight");
+            let later = now + secs(100.0);
+            source.start_flight(later, ChunkIndex(0));
+            assert_eq!(source.stall_at(&limits), Some(later + patience), "{protocol:?}");
+            assert!(!source.is_stalled(later + patience - secs(0.001), &limits));
+            assert!(source.is_stalled(later + patience, &limits));
+            source.end_flight(later, ChunkIndex(0));
+            assert_eq!(source.stall_at(&limits), None);
+        }
+    }
+
+    #[test]
+    fn a_source_that_announces_nothing_stalls_too() {
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        source.has = None;
+        assert_eq!(source.stall_at(&limits), Some(now + limits.stall_timeout));
+        source.restart_watch(now + secs(5.0));
+        assert_eq!(source.stall_at(&limits), Some(now + secs(5.0) + limits.stall_timeout));
+        source.connection = Connection::BackingOff(now);
+        assert_eq!(source.stall_at(&limits), None, "a closed connection has no timer");
+    }
+
+    #[test]
+    fn few_bytes_are_no_sign_of_life() {
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        source.start_flight(now, ChunkIndex(0));
+        let later = now + secs(10.0);
+        source.progress(later, limits.stall_bytes - 1, &limits);
+        assert_eq!(source.stall_at(&limits), Some(now + limits.stall_timeout));
+        source.progress(later, 1, &limits);
+        assert_eq!(source.stall_at(&limits), Some(later + limits.stall_timeout));
+    }
+
+    #[test]
+    fn steady_bytes_do_not_replace_a_chunk() {
+        let (mut source, begin, limits) = source(Protocol::FetchStream);
+        source.start_flight(begin, ChunkIndex(0));
+        let mut now = begin;
+        while !source.is_stalled(now, &limits) {
+            now += secs(1.0);
+            source.progress(now, limits.stall_bytes, &limits);
+        }
+        assert_eq!(now, begin + limits.chunk_timeout);
+    }
+
+    #[test]
+    fn bytes_count_once_by_block_or_by_chunk() {
+        let cases: [(&[u64], u64, u64); 4] =
+            [(&[], 100, 100), (&[60, 40], 100, 0), (&[60], 100, 40), (&[100, 50], 100, 0)];
+        for (blocks, chunk, uncounted) in cases {
+            let (mut source, now, limits) = source(Protocol::FetchStream);
+            blocks.iter().for_each(|bytes| source.progress(now, *bytes, &limits));
+            assert_eq!(source.delivered(now, chunk, 100, &limits), uncounted, "{blocks:?}");
+        }
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        source.progress(now, 150, &limits);
+        source.delivered(now, 100, 100, &limits);
+        assert_eq!(source.delivered(now, 100, 100, &limits), 50, "the rest counts for the next chunk");
+    }
+
+    #[test]
+    fn a_held_source_is_usable_after_its_pause() {
+        let (mut source, now, limits) = source(Protocol::FetchStream);
+        source.hold_until = Some(now + secs(1.0));
+        assert!(!source.is_usable(now) && source.is_usable(now + secs(1.0)));
+        source.delivered(now, 1, 1, &limits);
+        assert!(source.is_usable(now), "a verified chunk ends the pause");
+    }
+
+    #[test]
+    fn a_source_in_demand_has_a_small_window() {
+        let (mut source, now, _) = source(Protocol::FetchStream);
+        source.window = 20;
+        assert!(source.has_room(now, 64) && !source.is_in_demand());
+        source.given = Some(Bitmap::empty(ChunkCount(8)));
+        assert!(source.is_in_demand());
+        for chunk in 0..WINDOW_IN_DEMAND as u32 {
+            assert!(source.has_room(now, 64), "chunk {chunk}");
+            source.start_flight(now, ChunkIndex(chunk));
+        }
+        assert!(!source.has_room(now, 64));
+        source.given = None;
+        assert!(source.has_room(now, 64), "the large window is back");
+        assert!(!source.has_room(now, WINDOW_IN_DEMAND), "within the share of all sources");
+    }
+
+    #[test]
+    fn chunks_newly_given_to_others_are_found_in_flight() {
+        let (mut source, now, _) = source(Protocol::FetchStream);
+        let of = |chunks: &[u32]| {
+            let mut bitmap = Bitmap::empty(ChunkCount(8));
+            chunks.iter().for_each(|chunk| assert!(bitmap.insert(ChunkIndex(*chunk))));
+            bitmap
+        };
+        [1, 2, 3].into_iter().for_each(|chunk| source.start_flight(now, ChunkIndex(chunk)));
+        assert_eq!(source.newly_given(&of(&[0, 2, 3])), [ChunkIndex(2), ChunkIndex(3)]);
+        source.given = Some(of(&[2]));
+        assert_eq!(source.newly_given(&of(&[2, 3])), [ChunkIndex(3)]);
+        assert!(source.repeats_any(&[ChunkIndex(2), ChunkIndex(5)]) && !source.repeats_any(&[ChunkIndex(5)]));
+        source.has = Some(Has::Chunks(of(&[2])));
+        assert!(!source.repeats_any(&[ChunkIndex(2)]), "a partial source gives nothing in the sense of super-seeding");
+    }
+
+    #[test]
+    fn the_wait_for_a_chunk_follows_queue_and_protocol() {
+        for (protocol, place, chunks_ahead) in [
+            (Protocol::FetchStream, 0, 1.0),
+            (Protocol::FetchStream, 3, 4.0),
+            // Version 1 serves all calls side by side, so each takes as long as all of them.
+            (Protocol::Version1, 0, 4.0),
+            (Protocol::Version1, 5, 6.0),
+        ] {
+            let (mut source, begin, _) = source(protocol);
+            (0..4).for_each(|chunk| source.start_flight(begin, ChunkIndex(chunk)));
+            let mut now = begin;
+            for _ in 0..100 {
+                now += secs(0.1);
+                source.meter.add(now, CHUNK_BYTES / 10);
+            }
+            let wait = source.secs_until(now, place, CHUNK_BYTES);
+            assert!((wait - chunks_ahead).abs() < 0.1 * chunks_ahead, "{protocol:?} {place}: {wait} s");
+        }
+        let (source, now, _) = source(Protocol::FetchStream);
+        assert!(source.secs_until(now, 0, CHUNK_BYTES).is_infinite(), "nothing is known of its rate");
+    }
+
+    #[test]
+    fn only_partial_holdings_and_gifts_change_rarity() {
+        let (mut source, _, _) = source(Protocol::FetchStream);
+        assert_eq!(source.spread(), None, "a complete source raises all chunks alike");
+        let some = Bitmap::full(ChunkCount(3));
+        source.given = Some(some.clone());
+        assert_eq!(source.spread(), Some(some.clone()));
+        source.has = Some(Has::Chunks(Bitmap::empty(ChunkCount(3))));
+        assert_eq!(source.spread(), Some(Bitmap::empty(ChunkCount(3))));
+        source.has = None;
+        assert_eq!(source.spread(), None);
+    }
+}
