@@ -122,7 +122,7 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         let exit = match error {
             NodeError::Invalid(_) => Exit::Usage,
-            NodeError::NotLoggedIn(_) | NodeError::Refused(_) => Exit::Refused,
+            NodeError::NotLoggedIn(_) | NodeError::Refused { .. } => Exit::Refused,
             NodeError::NotFound(_) => Exit::NotFound,
             NodeError::Unreachable(_) => Exit::Network,
             NodeError::Verification(_) => Exit::Verification,

@@ -23,8 +23,13 @@ pub enum NodeError {
     Invalid(String),
     /// There is no account, or its token has expired: log in.
     NotLoggedIn(String),
-    /// The tracker refuses: wrong password, address taken, not allowed.
-    Refused(String),
+    /// The tracker or a source refuses: wrong password, address taken, not allowed.
+    Refused {
+        /// The tracker's stable error code, such as `insufficient_scope`; `None` if the refusal came without one.
+        code: Option<String>,
+        /// The refusal in words, with what to do.
+        message: String,
+    },
     /// No peer shares the file, or it is not shared here.
     NotFound(String),
     /// The tracker or every source cannot be reached or does not deliver: try again later.
@@ -55,6 +60,11 @@ impl NodeError {
         move |error| Self::Local { doing, error }
     }
 
+    /// Makes a refusal without a code.
+    fn refused(message: String) -> Self {
+        Self::Refused { code: None, message }
+    }
+
     /// Wraps the failure to start a thread.
     pub(crate) fn thread(error: io::Error) -> Self {
         Self::Local { doing: "starting a thread".to_owned(), error }
@@ -66,7 +76,7 @@ impl fmt::Display for NodeError {
         match self {
             Self::Invalid(why)
             | Self::NotLoggedIn(why)
-            | Self::Refused(why)
+            | Self::Refused { message: why, .. }
             | Self::NotFound(why)
             | Self::Unreachable(why)
             | Self::Verification(why)
@@ -143,7 +153,7 @@ impl From<FetchError> for NodeError {
             FetchError::Discovery(DiscoveryError::NotFound) | FetchError::NoManifest => {
                 Self::NotFound(error.to_string())
             }
-            FetchError::Discovery(DiscoveryError::Refused(why)) => Self::Refused(why),
+            FetchError::Discovery(DiscoveryError::Refused(why)) => Self::refused(why),
             FetchError::Discovery(DiscoveryError::Unreachable(why)) => Self::Unreachable(why),
             FetchError::GaveUp(peernet_engine::download::Why::BadHashes { .. })
             | FetchError::WrongFile
@@ -176,8 +186,10 @@ impl From<TrackerError> for NodeError {
             | TrackerError::OtherAuthority { .. }
             | TrackerError::NoAuthority { .. }
             | TrackerError::NoCertificate { .. }
-            | TrackerError::NoDevices { .. } => Self::Refused(text),
-            TrackerError::Answered { status: 401 | 403 | 409, .. } => Self::Refused(text),
+            | TrackerError::NoDevices { .. } => Self::refused(text),
+            TrackerError::Answered { status: 401 | 403 | 409, code, .. } => {
+                Self::Refused { code: Some(code).filter(|code| !code.is_empty()), message: text }
+            }
             TrackerError::Answered { status: 400..=499, .. } | TrackerError::BadUrl(_) => Self::Invalid(text),
             TrackerError::Answered { .. } | TrackerError::Malformed(_) => Self::Failed(text),
             TrackerError::LocalState(_) => {

@@ -94,7 +94,7 @@ fn the_first_authority_is_pinned_until_another_is_named() {
     switch.turn(other.address());
     let again = node(&world, "alice", &https(switch.address)).0.build().unwrap();
     for refused in [again.me().map(drop), again.register("a password").map(drop)] {
-        let Err(NodeError::Refused(why)) = refused else { panic!("{refused:?}") };
+        let Err(NodeError::Refused { message: why, .. }) = refused else { panic!("{refused:?}") };
         assert!(why.contains("not the tracker that was trusted") && why.contains(&expected.to_string()), "{why}");
     }
     // The operator says that it is theirs.
@@ -113,7 +113,9 @@ fn with_a_fingerprint_only_that_authority_is_trusted() {
     let url = https(world.tracker.address());
     let (right, wrong) = (fingerprint(&world.tracker), Bundle::parse(&Authority::new().pem()).unwrap().fingerprint());
     let (builder, _) = node(&world, "alice", &url);
-    let Err(NodeError::Refused(why)) = builder.ca_fingerprint(wrong).build().unwrap().register("a password") else {
+    let Err(NodeError::Refused { message: why, .. }) =
+        builder.ca_fingerprint(wrong).build().unwrap().register("a password")
+    else {
         panic!("registered")
     };
     assert!(why.contains(&right.to_string()) && why.contains(&wrong.to_string()), "{why}");
@@ -194,7 +196,7 @@ fn an_impostor_receives_no_password_and_no_token() {
         let impostor = Impostor::start(&theirs, shown);
         let (builder, _) = node(&world, "alice", &https(impostor.address));
         let result = builder.ca_fingerprint(right).build().unwrap().register("my secret password");
-        assert!(matches!(result, Err(NodeError::Refused(_))), "{result:?}");
+        assert!(matches!(result, Err(NodeError::Refused { .. })), "{result:?}");
         let heard = impostor.end();
         assert!(
             !heard.is_empty() && heard.iter().all(|asked| asked.starts_with("GET /api/v1/authority ")),
@@ -209,7 +211,7 @@ fn an_impostor_receives_no_password_and_no_token() {
     let impostor = Impostor::start(&theirs, theirs.pem());
     switch.turn(impostor.address);
     let again = node(&world, "alice", &https(switch.address)).0.build().unwrap();
-    assert!(matches!(again.me(), Err(NodeError::Refused(_))));
+    assert!(matches!(again.me(), Err(NodeError::Refused { .. })));
     assert!(again.login(&peernet::LoginName::Peer(peer), "my secret password").is_err());
     assert_eq!(impostor.end(), Vec::<String>::new(), "no handshake came to its end");
 }
@@ -352,7 +354,7 @@ fn without_certificates_only_allowed_plaintext_works() {
     let strict = node(&world, "alice", &url).0.build().unwrap();
     strict.register("a password").unwrap();
     assert_eq!(strict.ca_fingerprint().unwrap(), None);
-    let Err(NodeError::Refused(why)) = strict.serve() else { panic!("it serves") };
+    let Err(NodeError::Refused { message: why, .. }) = strict.serve() else { panic!("it serves") };
     assert!(why.contains("no certificates") && why.contains("--allow-plaintext"), "{why}");
     let open = node(&world, "alice", &url).0.allow_plaintext(true).build().unwrap();
     let listens = open.serve().unwrap();
