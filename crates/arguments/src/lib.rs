@@ -212,4 +212,50 @@ mod tests {
             assert!(Program::from_args(&["program"], &words).is_ok(), "{spaced:?}");
         }
     }
+
+    #[test]
+    fn both_forms_give_the_same_command() {
+        let options = Options::of(&Program::get_args_info());
+        let parse = |words: &[&str]| {
+            let separated = options.separate(words.iter().copied());
+            let words: Vec<&str> = separated.iter().map(String::as_str).collect();
+            Program::from_args(&["program"], &words).map_err(|exit| exit.output)
+        };
+        for (joined, spaced) in [
+            (&["copy", "--password=p", "f"][..], &["copy", "--password", "p", "f"][..]),
+            (&["copy", "--password=", "f"], &["copy", "--password", "", "f"]),
+            (
+                &["--quiet", "copy", "--output=o", "--password=p=q", "f"],
+                &["--quiet", "copy", "-o", "o", "--password", "p=q", "f"],
+            ),
+            (&["remote", "add", "--count=1", "--count=2"], &["remote", "add", "--count", "1", "--count", "2"]),
+        ] {
+            assert_eq!(parse(joined), parse(spaced), "{joined:?}");
+            assert!(parse(joined).is_ok(), "{joined:?}");
+        }
+    }
+
+    #[test]
+    fn options_beyond_argh_s_description_can_be_added() {
+        let options = Options::of(&Program::get_args_info()).with(["--setting".to_owned()]);
+        for (option, takes_value) in [
+            ("--setting", true),
+            ("--output", true),
+            ("-o", true),
+            ("--count", true),
+            ("--quiet", false),
+            ("output", false),
+            ("--outpu", false),
+            ("--", false),
+        ] {
+            assert_eq!(options.take_value(option), takes_value, "{option}");
+        }
+        assert_eq!(options.separate(["--setting=a", "--other=b"]), ["--setting", "a", "--other=b"]);
+    }
+
+    #[test]
+    fn no_words_are_no_words() {
+        assert!(Options::default().separate([]).is_empty());
+        assert_eq!(Options::default().separate(["--a=b", ""]), ["--a=b", ""]);
+    }
 }

@@ -124,4 +124,38 @@ mod tests {
         drop(places.take(Client::of(None)));
         assert!(lock(&places.taken).is_empty());
     }
+
+    #[test]
+    fn shares_of_a_budget_add_up_on_many_threads() {
+        const THREADS: usize = 4;
+        const BYTES_MAX: usize = 100;
+        let budget = ByteBudget::default();
+        let most = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (budget, most) = (&budget, &most);
+                scope.spawn(move || {
+                    for round in 0..2_000 {
+                        let bytes = 1 + (round * 7 + thread * 13) % 60;
+                        let share = budget.take(bytes, BYTES_MAX);
+                        most.fetch_max(budget.used.load(Ordering::Relaxed), Ordering::Relaxed);
+                        assert!(share.is_none_or(|share| share.bytes == bytes));
+                    }
+                });
+            }
+        });
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0, "every share came back");
+        assert!(most.load(Ordering::Relaxed) <= BYTES_MAX);
+    }
+
+    #[test]
+    fn an_empty_budget_gives_only_nothing() {
+        let budget = ByteBudget::default();
+        assert!(budget.take(1, 0).is_none());
+        assert!(budget.take(0, 0).is_some());
+        let all = budget.take(usize::MAX, usize::MAX).expect("nothing is in use");
+        assert!(budget.take(1, usize::MAX).is_none(), "the sum does not overflow");
+        drop(all);
+        assert!(budget.take(1, usize::MAX).is_some());
+    }
 }

@@ -137,7 +137,9 @@ fn fds_max_in(limits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DoorLimits, fds_max_in};
+    use std::time::Duration;
+
+    use super::{DoorLimits, StreamLimits, fds_max_in};
 
     #[test]
     fn open_files_bound_the_connections() {
@@ -156,5 +158,41 @@ mod tests {
         assert_eq!(fds_max_in(text), Some(1024));
         assert_eq!(fds_max_in("Max open files   unlimited unlimited files\n"), None);
         assert_eq!(fds_max_in(""), None);
+    }
+
+    #[test]
+    fn the_shortest_deadline_is_found_among_all() {
+        let seconds = Duration::from_secs;
+        let long = StreamLimits { silence_max: seconds(900), stall_max: seconds(900), ..StreamLimits::default() };
+        let base = DoorLimits {
+            head_deadline: seconds(900),
+            idle_deadline: seconds(900),
+            linger: seconds(900),
+            streams: long.clone(),
+            ..DoorLimits::default()
+        };
+        assert_eq!(base.shortest_deadline(), seconds(900));
+        for (name, limits) in [
+            ("head", DoorLimits { head_deadline: seconds(1), ..base.clone() }),
+            ("idle", DoorLimits { idle_deadline: seconds(1), ..base.clone() }),
+            ("linger", DoorLimits { linger: seconds(1), ..base.clone() }),
+            (
+                "silence",
+                DoorLimits { streams: StreamLimits { silence_max: seconds(1), ..long.clone() }, ..base.clone() },
+            ),
+            ("stall", DoorLimits { streams: StreamLimits { stall_max: seconds(1), ..long }, ..base.clone() }),
+        ] {
+            assert_eq!(limits.shortest_deadline(), seconds(1), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_local_listener_needs_little() {
+        let (local, public) = (DoorLimits::local(), DoorLimits::default());
+        assert!(local.connections_max < public.connections_max);
+        assert!(local.large_bodies_bytes_max < public.large_bodies_bytes_max);
+        assert!(local.large_answers_bytes_max < public.large_answers_bytes_max);
+        assert_eq!(local.workers, Some(2));
+        assert_eq!((local.head_deadline, local.body_deadline), (public.head_deadline, public.body_deadline));
     }
 }

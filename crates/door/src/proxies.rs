@@ -163,4 +163,38 @@ mod tests {
         }
         assert!("".parse::<Proxies>().is_ok_and(|none| none.is_empty()));
     }
+
+    #[test]
+    fn networks_contain_what_their_prefix_covers() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", &["10.0.0.0", "10.255.255.255"][..], &["11.0.0.0", "9.255.255.255"][..]),
+            ("10.1.2.3", &["10.1.2.3", "::ffff:10.1.2.3"], &["10.1.2.2", "10.1.2.4"]),
+            ("10.1.2.3/32", &["10.1.2.3"], &["10.1.2.2"]),
+            ("10.1.2.2/31", &["10.1.2.2", "10.1.2.3"], &["10.1.2.1", "10.1.2.4"]),
+            ("0.0.0.0/0", &["1.2.3.4", "255.255.255.255"], &["2001:db8::1"]),
+            ("2001:db8::/32", &["2001:db8::1", "2001:db8:ffff::"], &["2001:db9::1", "10.0.0.1"]),
+            ("::/0", &["2001:db8::1"], &["10.0.0.1"]),
+            ("::1", &["::1"], &["::2", "127.0.0.1"]),
+        ] {
+            let proxies: Proxies = network.parse().expect(network);
+            let trusts = |address: &&str| proxies.trusts(address.parse::<IpAddr>().expect(address).to_canonical());
+            assert!(inside.iter().all(trusts), "{network} {inside:?}");
+            assert!(!outside.iter().any(trusts), "{network} {outside:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_of_hops_is_read_from_its_end() {
+        let hops: Vec<String> = (0..100).map(|n| format!("10.0.0.{n}")).collect();
+        let client = client("10.0.0.0/8", "10.9.9.9", &[&hops.join(", ")]);
+        assert_eq!(client, format!("10.0.0.{}", 100 - HOPS_MAX), "no more hops than the bound are looked at");
+    }
+
+    #[test]
+    fn spaces_and_empty_parts_of_the_list_are_ignored() {
+        let proxies: Proxies = " 10.0.0.1 ,, proxy.example , ".parse().expect("two entries");
+        assert_eq!(proxies.entries.len(), 2);
+        assert!(!proxies.is_empty());
+        assert!(!proxies.trusts(IpAddr::from([10, 0, 0, 2])), "a name that was not resolved is trusted at no address");
+    }
 }

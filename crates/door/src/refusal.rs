@@ -78,3 +78,36 @@ impl Shared {
         if refusal == Refusal::Busy { reply.with_header("Retry-After", RETRY_AFTER_S) } else { reply }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Programs compare status and code; the message is for people.
+    #[test]
+    fn every_refusal_has_its_status_and_code() {
+        let head = Refusal::Head;
+        for (refusal, status, code) in [
+            (head(HeadError::Malformed("why")), 400, "bad_request"),
+            (head(HeadError::TooLarge), 431, "head_too_large"),
+            (head(HeadError::TargetTooLong), 414, "target_too_long"),
+            (head(HeadError::TransferEncoding), 411, "length_required"),
+            (head(HeadError::Version), 505, "http_version"),
+            (head(HeadError::Expectation), 417, "expectation_failed"),
+            (Refusal::BodyTooLarge, 413, "body_too_large"),
+            (Refusal::Truncated, 400, "bad_request"),
+            (Refusal::Timeout, 408, "timeout"),
+            (Refusal::Busy, 503, "busy"),
+            (Refusal::Plaintext, 400, "https_required"),
+            (Refusal::Panicked, 500, "internal"),
+        ] {
+            let parts = refusal.parts();
+            assert_eq!((parts.0, parts.1), (status, code), "{refusal:?}");
+            let message = parts.2;
+            assert!(!message.is_empty() && !message.ends_with('.'), "{refusal:?}: {message:?}");
+            assert!(message.chars().next().is_some_and(|first| !first.is_uppercase() || message.starts_with("HTTP")));
+        }
+        assert_eq!(head(HeadError::Malformed("why")).parts().2, "why", "the parser's reason is passed on");
+        assert_eq!(Refusal::from(HeadError::Version), head(HeadError::Version));
+    }
+}

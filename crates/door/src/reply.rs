@@ -88,3 +88,47 @@ impl Answer {
         (sender, Self::Streamed(Streamed { head, receiver }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_have_a_type_and_their_body() {
+        #[derive(Serialize)]
+        struct Body {
+            name: &'static str,
+            number: u32,
+        }
+        let json = Reply::json(201, &Body { name: "a", number: 7 });
+        assert_eq!((json.status, json.content_type), (201, "application/json"));
+        assert_eq!(json.body, br#"{"name":"a","number":7}"#);
+        let text = Reply::text(404, "not here");
+        assert_eq!((text.status, text.content_type), (404, "text/plain; charset=utf-8"));
+        assert_eq!(text.body, b"not here");
+        let empty = Reply::empty(204);
+        assert!(empty.body.is_empty() && empty.headers.is_empty());
+    }
+
+    #[test]
+    fn headers_keep_their_order_and_may_repeat() {
+        let reply = Reply::empty(200).with_header("A", "1").with_header("B", String::from("2")).with_header("A", "3");
+        let headers: Vec<(&str, &str)> = reply.headers.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        assert_eq!(headers, [("A", "1"), ("B", "2"), ("A", "3")]);
+    }
+
+    #[test]
+    fn a_streamed_reply_has_no_body_of_its_own() {
+        let (_sender, answer) = Answer::streamed(Reply::text(200, "dropped").with_header("A", "1"));
+        let Answer::Streamed(streamed) = answer else { panic!("{answer:?}") };
+        assert!(streamed.head.body.is_empty());
+        assert_eq!((streamed.head.status, streamed.head.headers.len()), (200, 1));
+    }
+
+    #[test]
+    fn a_deferred_reply_is_delivered_from_another_thread() {
+        let (responder, answer) = Answer::deferred();
+        assert!(matches!(answer, Answer::Deferred(_)));
+        std::thread::spawn(move || responder.reply(Reply::empty(202))).join().expect("replying does not panic");
+    }
+}

@@ -144,4 +144,87 @@ mod tests {
         assert_eq!(taken, [1, 3]);
         assert_eq!((slots.take(0), slots.take(1), slots.take(2)), (Some(0), None, Some(2)));
     }
+
+    /// A small generator (xorshift), so that a failure's seed repeats it.
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, bound: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % bound
+        }
+    }
+
+    /// The model of one slot.
+    #[derive(Debug, Clone, Copy, Default, PartialEq)]
+    struct Model {
+        is_reserved: bool,
+        inside: Option<u64>,
+        was_called: bool,
+    }
+
+    #[test]
+    fn slots_behave_like_a_plain_table() {
+        const SIZE: usize = 4;
+        for seed in 1..200_u64 {
+            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let slots: Slots<u64> = Slots::new(SIZE);
+            let mut model = [Model::default(); SIZE];
+            for step in 0..200 {
+                let slot = random.below(SIZE as u64) as usize;
+                match random.below(4) {
+                    0 => {
+                        let reserved = slots.reserve();
+                        let is_full = model.iter().all(|slot| slot.is_reserved);
+                        assert_eq!(reserved.is_none(), is_full, "seed {seed}, step {step}");
+                        if let Some(slot) = reserved {
+                            assert!(!model[slot].is_reserved, "seed {seed}: a slot has one owner");
+                            model[slot].is_reserved = true;
+                        }
+                    }
+                    1 if model[slot].is_reserved && model[slot].inside.is_none() => {
+                        let was_called = model[slot].was_called;
+                        let mut told = None;
+                        let put = slots.put(slot, step, |_, called| {
+                            told = Some(called);
+                            Ok::<(), ()>(())
+                        });
+                        assert_eq!((put, told), (Ok(()), Some(was_called)), "seed {seed}, step {step}");
+                        model[slot].inside = Some(step);
+                        model[slot].was_called = false;
+                    }
+                    2 => {
+                        let taken = slots.take(slot);
+                        assert_eq!(taken, model[slot].inside.take(), "seed {seed}, step {step}");
+                        model[slot].was_called |= taken.is_none();
+                    }
+                    3 if model[slot].is_reserved && model[slot].inside.is_none() => {
+                        slots.give_back(slot);
+                        model[slot].is_reserved = false;
+                    }
+                    _ => {}
+                }
+            }
+            let mut left = Vec::new();
+            slots.take_due(|_| true, |value| left.push(value));
+            let expected: Vec<u64> = model.iter().filter_map(|slot| slot.inside).collect();
+            assert_eq!(left, expected, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn a_failed_put_leaves_the_mark_of_an_event() {
+        let slots: Slots<u32> = Slots::new(1);
+        assert_eq!(slots.take(0), None, "an event for a connection that is out");
+        assert_eq!(slots.put(0, 7, |_, called| if called { Err(()) } else { Ok(()) }), Err(7));
+        let mut told = None;
+        let put = slots.put(0, 7, |value, called| {
+            told = Some(called);
+            *value += 1;
+            Ok::<(), ()>(())
+        });
+        assert_eq!((put, told, slots.take(0)), (Ok(()), Some(true), Some(8)));
+    }
 }

@@ -62,3 +62,72 @@ impl WaitingRoom {
         self.queue.front().map(|waiting| waiting.until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn link(remote: &str) -> Arc<Link> {
+        let (socket, _) = UnixStream::pair().expect("a pair of sockets");
+        Arc::new(Link::new(OwnedFd::from(socket).into(), Some(remote.parse().expect(remote))))
+    }
+
+    /// A room with a waiting connection for each address, in this order, with deadlines a second apart.
+    fn room(remotes: &[&str]) -> (WaitingRoom, Vec<Arc<Link>>, Instant) {
+        let begin = Instant::now();
+        let mut room = WaitingRoom::default();
+        let links: Vec<_> = remotes.iter().map(|remote| link(remote)).collect();
+        for (at, link) in links.iter().enumerate() {
+            assert!(room.push(link, begin + Duration::from_secs(at as u64), 100));
+        }
+        (room, links, begin)
+    }
+
+    fn position(links: &[Arc<Link>], found: Option<Arc<Link>>) -> Option<usize> {
+        found.and_then(|found| links.iter().position(|link| Arc::ptr_eq(link, &found)))
+    }
+
+    #[test]
+    fn a_client_has_its_longest_waiting_connection_first() {
+        let (mut room, links, _) = room(&["10.0.0.1", "10.0.0.2", "10.0.0.1", "::ffff:10.0.0.2"]);
+        assert_eq!(position(&links, room.pop_of(links[2].client())), Some(0));
+        assert_eq!(position(&links, room.pop_of(links[2].client())), Some(2));
+        assert!(!room.has(links[0].client()) && room.has(links[1].client()));
+        assert_eq!(position(&links, room.pop_of(links[0].client())), None);
+        assert_eq!(position(&links, room.pop_of(links[1].client())), Some(1));
+        assert_eq!((room.len(), position(&links, room.pop_first())), (1, Some(3)));
+    }
+
+    #[test]
+    fn the_last_gives_way_and_the_first_runs_out() {
+        let (mut room, links, begin) = room(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+        assert_eq!(room.first_deadline(), Some(begin));
+        assert_eq!(position(&links, room.pop_last()), Some(2));
+        assert_eq!(position(&links, room.pop_first()), Some(0));
+        assert_eq!(room.first_deadline(), Some(begin + Duration::from_secs(1)));
+        assert_eq!(position(&links, room.pop_last()), Some(1));
+        assert_eq!((room.first_deadline(), room.len()), (None, 0));
+        assert!(room.pop_first().is_none() && room.pop_last().is_none());
+    }
+
+    #[test]
+    fn a_client_waits_with_no_more_than_its_share() {
+        let (mut room, links, begin) = room(&["10.0.0.1", "10.0.0.2"]);
+        for (remote, share, fits) in [
+            ("10.0.0.1", 1, false),
+            ("10.0.0.1", 2, true),
+            ("10.0.0.1", 2, false),
+            ("10.0.0.2", 1, false),
+            ("10.0.0.3", 0, false),
+            ("10.0.0.3", 1, true),
+        ] {
+            assert_eq!(room.push(&link(remote), begin, share), fits, "{remote} {share}");
+        }
+        assert_eq!(room.len(), 4);
+        assert!(room.has(links[1].client()));
+    }
+}

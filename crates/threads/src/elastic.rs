@@ -102,4 +102,39 @@ mod tests {
     fn an_empty_group_is_not_waited_for() {
         assert_eq!(ElasticGroup::default().wait_until_ended(PATIENCE), 0);
     }
+
+    #[test]
+    fn many_short_threads_leave_nothing_behind() {
+        let group = Arc::<ElasticGroup>::default();
+        let done = Arc::new(Mutex::new(0));
+        for _ in 0..100 {
+            let done = Arc::clone(&done);
+            group.spawn("short", STACK_BYTES, move || *lock(&done) += 1).expect("a thread");
+        }
+        assert_eq!(group.wait_until_ended(PATIENCE), 0);
+        assert_eq!(*lock(&done), 100);
+    }
+
+    #[test]
+    fn a_thread_may_spawn_its_successor() {
+        let group = Arc::<ElasticGroup>::default();
+        let (sender, ended) = std::sync::mpsc::channel();
+        let successor = Arc::clone(&group);
+        let body = move || {
+            successor
+                .spawn("second", STACK_BYTES, move || sender.send(()).expect("the test listens"))
+                .expect("a thread");
+        };
+        group.spawn("first", STACK_BYTES, body).expect("a thread");
+        ended.recv_timeout(PATIENCE).expect("the second thread ran");
+        assert_eq!(group.wait_until_ended(PATIENCE), 0);
+    }
+
+    #[test]
+    fn a_thread_that_cannot_start_is_not_counted() {
+        let group = Arc::<ElasticGroup>::default();
+        let refused = group.spawn("huge", usize::MAX / 4, || {});
+        assert!(refused.is_err(), "no machine has that much memory for a stack");
+        assert_eq!(group.running(), 0);
+    }
 }

@@ -133,4 +133,40 @@ mod tests {
         group.spawn("panics", || std::panic::resume_unwind(Box::new("quietly"))).expect("a thread");
         assert_eq!(group.join(Duration::from_secs(30)), Ok(()));
     }
+
+    #[test]
+    fn ended_threads_are_joined_at_the_next_spawn() {
+        let mut group = Group::default();
+        for round in 0..50 {
+            group.spawn(format!("short-{round}"), || {}).expect("a thread");
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while group.len() > 1 && Instant::now() < deadline {
+            let _sent_or_not = group.done.recv_timeout(LOOK_EVERY);
+            group.spawn("probe", || {}).expect("a thread");
+        }
+        assert!(group.len() <= 2, "{} handles are kept", group.len());
+        assert_eq!(group.join(Duration::from_secs(30)), Ok(()));
+    }
+
+    #[test]
+    fn threads_carry_their_names() {
+        let (sender, names) = bounded(1);
+        let mut group = Group::default();
+        assert!(group.is_empty());
+        let body = move || {
+            let name = std::thread::current().name().map(str::to_owned);
+            sender.send(name).expect("the test listens");
+        };
+        group.spawn("a-name", body).expect("a thread");
+        assert_eq!(names.recv_timeout(Duration::from_secs(30)), Ok(Some("a-name".to_owned())));
+        assert_eq!(group.join(Duration::from_secs(30)), Ok(()));
+    }
+
+    #[test]
+    fn stragglers_are_named_in_the_order_of_their_start() {
+        let text = Stragglers(vec!["writer".to_owned(), "log".to_owned()]).to_string();
+        assert_eq!(text, "still running at the deadline: writer, log");
+        assert_eq!(Group::default().join(Duration::ZERO), Ok(()), "an empty group has none");
+    }
 }

@@ -59,4 +59,38 @@ mod tests {
         assert!(waiter.join().expect("the waiter does not panic"));
         assert!(signal.is_stopped());
     }
+
+    #[test]
+    fn every_clone_of_a_signal_sees_the_stop() {
+        let (stopper, signal) = stop_pair();
+        let clones: Vec<StopSignal> = (0..10).map(|_| signal.clone()).collect();
+        assert!(clones.iter().all(|signal| !signal.is_stopped()));
+        drop(stopper);
+        assert!(clones.iter().all(StopSignal::is_stopped));
+        assert!(clones.iter().all(|signal| signal.wait(Duration::ZERO)), "a stop is not used up");
+    }
+
+    #[test]
+    fn a_stop_wakes_a_select_with_other_channels() {
+        let (stopper, signal) = stop_pair();
+        let (work_sender, work) = bounded::<u32>(1);
+        let ready = |signal: &StopSignal| {
+            let mut select = crossbeam_channel::Select::new();
+            let stop = signal.add_to(&mut select);
+            let job = select.recv(&work);
+            let ready = select.ready_timeout(Duration::from_secs(30)).ok();
+            (ready == Some(stop), ready == Some(job))
+        };
+        work_sender.send(7).expect("the queue has a place");
+        assert_eq!(ready(&signal), (false, true));
+        assert_eq!(work.recv(), Ok(7));
+        drop(stopper);
+        assert_eq!(ready(&signal), (true, false));
+    }
+
+    #[test]
+    fn a_signal_outlives_its_stopper() {
+        let signal = stop_pair().1;
+        assert!(signal.is_stopped() && signal.wait(Duration::from_secs(30)));
+    }
 }

@@ -81,3 +81,71 @@ fn plain_blocks<const BLOCK: usize>(bytes: &[u8]) -> usize {
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~' | b'\t')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADS: &[&str] = &[
+        "GET / HTTP/1.1\r\nHost: t\r\n\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\nbehind",
+        "POST /a?b HTTP/1.1\r\nHost: t\r\nX: \ty \r\nContent-Length: 3\r\n\r\nabc",
+        "\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\nHost: t\n\n",
+        "GET / HTTP/1.1\r\rHost: t\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: \u{7f}\r\n\r\n",
+        "\u{16}\u{3}\u{1}\u{2}",
+        "GET /without-an-end",
+        "",
+    ];
+
+    /// Scans a head that arrives in pieces of these lengths, used in turns.
+    fn scan(text: &str, pieces: &[usize]) -> Result<Option<usize>, HeadError> {
+        let bytes = text.as_bytes();
+        let mut scan = HeadScan::default();
+        let mut arrived = 0;
+        let mut turns = pieces.iter().cycle();
+        loop {
+            if let Some(end) = scan.advance(&bytes[..arrived])? {
+                return Ok(Some(end));
+            }
+            if arrived == bytes.len() {
+                return Ok(None);
+            }
+            arrived = bytes.len().min(arrived + turns.next().copied().unwrap_or(1));
+        }
+    }
+
+    #[test]
+    fn pieces_of_any_length_give_the_same_end() {
+        for head in HEADS {
+            let whole = HeadScan::default().advance(head.as_bytes());
+            for pieces in [&[1][..], &[2], &[3], &[7, 1], &[1, 0, 5], &[8], &[32], &[33, 2], &[1_000]] {
+                assert_eq!(scan(head, pieces), whole, "{head:?} in pieces of {pieces:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_is_right_behind_the_empty_line() {
+        let ends: Vec<Option<usize>> =
+            HEADS.iter().map(|head| HeadScan::default().advance(head.as_bytes()).ok().flatten()).collect();
+        assert_eq!(ends[..3], [Some(27), Some(29), Some(58)]);
+        assert!(ends[3..].iter().all(Option::is_none), "{ends:?}");
+    }
+
+    #[test]
+    fn blocks_of_bytes_are_scanned_like_single_ones() {
+        for length in 0..100 {
+            let plain = "y".repeat(length);
+            assert_eq!(plain_bytes(plain.as_bytes()), length);
+            for bad in ["\r", "\n", "\0", "\u{7f}", "\u{1f}", "ü"] {
+                let text = format!("{plain}{bad}{plain}");
+                assert_eq!(plain_bytes(text.as_bytes()), length, "{text:?}");
+            }
+        }
+        let all: Vec<u8> = (0..=255).filter(|byte| plain_bytes(&[*byte]) == 1).collect();
+        let expected: Vec<u8> = (b' '..=b'~').chain([b'\t']).collect();
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>(), expected.iter().collect());
+    }
+}

@@ -16,6 +16,7 @@ mod honest;
 mod local;
 mod malformed;
 mod mutations;
+mod parsing;
 mod pipelining;
 mod service;
 mod slow;
