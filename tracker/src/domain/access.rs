@@ -5,13 +5,13 @@
 //! "accounts" refreshes for those of other trackers. While the store is away, what was read before counts.
 
 mod change;
-mod held;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use peernet_engine::access::{PolicySet, Visibility};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 
@@ -19,9 +19,8 @@ use crate::base::sync::lock;
 use crate::domain::database::Database;
 use crate::domain::swarm::Swarm;
 use crate::store::StoreError;
-use crate::store::policies::{Access, Group, Policy};
+use crate::store::policies::{Group, Policy};
 pub use change::{AccessError, ShownPolicy};
-use held::Held;
 
 /// The policies of all files, and the operations that change them.
 pub struct AccessControl {
@@ -38,7 +37,7 @@ pub struct AccessControl {
 struct Policies {
     /// The number of files that are not public.
     count: AtomicUsize,
-    held: RwLock<Held>,
+    set: RwLock<PolicySet>,
 }
 
 impl AccessControl {
@@ -48,8 +47,8 @@ impl AccessControl {
     }
 
     /// The visibility of a file for `caller`; `None` where the caller may not know that the file exists.
-    pub fn access(&self, file: FileHash, caller: PeerId) -> Option<Access> {
-        self.policies.access(file, caller)
+    pub fn visibility_for(&self, file: FileHash, caller: PeerId) -> Option<Visibility> {
+        self.policies.visibility_for(file, caller)
     }
 
     /// Whether a file is not public.
@@ -62,7 +61,7 @@ impl AccessControl {
         for policy in self.read()? {
             // A plan shows the visibility, so plans of this file that clients have are out of date.
             self.swarm.note_access_changed(policy.file_hash);
-            if policy.access == Access::Withdrawn {
+            if policy.visibility == Visibility::Withdrawn {
                 self.swarm.withdraw((self.clock)(), policy.file_hash);
             }
         }
@@ -92,27 +91,27 @@ impl AccessControl {
 }
 
 impl Policies {
-    fn access(&self, file: FileHash, caller: PeerId) -> Option<Access> {
+    fn visibility_for(&self, file: FileHash, caller: PeerId) -> Option<Visibility> {
         if self.count.load(Ordering::Acquire) == 0 {
-            return Some(Access::Public);
+            return Some(Visibility::Public);
         }
-        self.held.read().unwrap_or_else(PoisonError::into_inner).access(file, caller)
+        self.set.read().unwrap_or_else(PoisonError::into_inner).visibility_for(file, caller)
     }
 
     fn is_restricted(&self, file: FileHash) -> bool {
         self.count.load(Ordering::Acquire) > 0
-            && self.held.read().unwrap_or_else(PoisonError::into_inner).is_restricted(file)
+            && self.set.read().unwrap_or_else(PoisonError::into_inner).is_restricted(file)
     }
 
     /// Takes changes in. With `afresh` they replace everything, in one step: no lookup may see a moment in which all files
     /// are public.
     fn apply(&self, changed: &[Policy], groups: Vec<Group>, afresh: bool) {
-        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut set = self.set.write().unwrap_or_else(PoisonError::into_inner);
         if afresh {
-            *held = Held::default();
+            *set = PolicySet::default();
         }
-        changed.iter().for_each(|policy| held.put(policy));
-        groups.into_iter().for_each(|group| held.put_group(group));
-        self.count.store(held.len(), Ordering::Release);
+        changed.iter().for_each(|policy| set.put(policy.file_hash, policy.rule()));
+        groups.into_iter().for_each(|group| set.put_group(group.id, group.members.into()));
+        self.count.store(set.len(), Ordering::Release);
     }
 }

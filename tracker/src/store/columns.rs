@@ -4,6 +4,7 @@
 //! together: a change of one changes the other.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
+use peernet_engine::access::{GroupId, Visibility};
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::economy::{LedgerRow, Masses, PairRow, TicketId, TicketRow, TreasuryRow, decode_sources};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, DeviceId, FileHash, ManifestId, PeerId};
@@ -14,7 +15,7 @@ use super::accounts::{Account, AccountEntry, Suspension};
 use super::audit_log::AuditRow;
 use super::devices::{Device, Revoked};
 use super::invites::Invite;
-use super::policies::{Access, Group, GroupId, Ownership, Policy};
+use super::policies::{Group, Ownership, Policy};
 use super::signatures::StoredSignature;
 use super::{FileMeta, Result, StoreError, StoredManifest, V1Listing};
 use crate::base::scopes::Scopes;
@@ -187,7 +188,7 @@ impl<'a, C: Columns> Cursor<'a, C> {
         Ok(ids)
     }
 
-    fn access(&mut self) -> Result<Access> {
+    fn visibility(&mut self) -> Result<Visibility> {
         self.text()?.parse().map_err(|_| damaged("a file's access"))
     }
 
@@ -341,7 +342,7 @@ pub(super) fn policy(row: &impl Columns) -> Result<Policy> {
     Ok(Policy {
         file_hash: c.file_hash()?,
         owner: c.peer()?,
-        access: c.access()?,
+        visibility: c.visibility()?,
         changed: c.int()?,
         accounts: c.ids()?.into_iter().map(PeerId).collect(),
         groups: c.ids()?.into_iter().map(GroupId).collect(),
@@ -368,9 +369,9 @@ pub(super) fn group_id(row: &impl Columns) -> Result<GroupId> {
 pub(super) fn ownership(row: &impl Columns) -> Result<Ownership> {
     let mut c = Cursor::new(row);
     let owner = c.peer_or_null()?;
-    let access = c.text_or_null()?;
-    let access = access.map(|word| word.parse().map_err(|_| damaged("a file's access"))).transpose()?;
-    Ok(Ownership { owner, access, announced: c.flag()? })
+    let word = c.text_or_null()?;
+    let visibility = word.map(|word| word.parse().map_err(|_| damaged("a file's access"))).transpose()?;
+    Ok(Ownership { owner, visibility, announced: c.flag()? })
 }
 
 pub(super) fn manifest(row: &impl Columns) -> Result<StoredManifest> {

@@ -3,54 +3,10 @@
 //! Each change takes the next number of one sequence and holds it until its transaction ends. So numbers become visible in their order,
 //! and a reader that has read up to a number has missed no change before it.
 
-use std::str::FromStr;
-
+use peernet_engine::access::{GroupId, Visibility};
 use peernet_engine::ids::{FileHash, PeerId};
-use peernet_protos::rest::{ACCESS_PRIVATE, ACCESS_PUBLIC, ACCESS_SHARED, ACCESS_WITHDRAWN};
 
 use super::Result;
-
-/// A group's id. Random, and never shown to clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GroupId(pub [u8; 16]);
-
-/// The accounts that may fetch a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// All accounts.
-    Public,
-    /// The owner, named accounts and members of named groups.
-    Shared,
-    /// The owner only.
-    Private,
-    /// No account: the owner withdrew the file.
-    Withdrawn,
-}
-
-impl Access {
-    /// Returns the word that is stored and shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => ACCESS_PUBLIC,
-            Self::Shared => ACCESS_SHARED,
-            Self::Private => ACCESS_PRIVATE,
-            Self::Withdrawn => ACCESS_WITHDRAWN,
-        }
-    }
-}
-
-/// The error of a word that names no [`Access`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NoAccess;
-
-impl FromStr for Access {
-    type Err = NoAccess;
-
-    fn from_str(word: &str) -> std::result::Result<Self, NoAccess> {
-        let all = [Self::Public, Self::Shared, Self::Private, Self::Withdrawn];
-        all.into_iter().find(|access| access.as_str() == word).ok_or(NoAccess)
-    }
-}
 
 /// The access policy of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,8 +15,8 @@ pub struct Policy {
     pub file_hash: FileHash,
     /// The account that sets the policy.
     pub owner: PeerId,
-    /// The kind of access.
-    pub access: Access,
+    /// The visibility of the file.
+    pub visibility: Visibility,
     /// The number of the change that set it.
     pub changed: i64,
     /// Accounts that it is shared with, in ascending order.
@@ -70,9 +26,19 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Returns the part of the policy that decides who may fetch the file.
+    pub fn rule(&self) -> peernet_engine::access::Policy {
+        peernet_engine::access::Policy {
+            owner: self.owner,
+            visibility: self.visibility,
+            accounts: self.accounts.as_slice().into(),
+            groups: self.groups.as_slice().into(),
+        }
+    }
+
     /// Returns the policy of a file whose access was never set.
     pub(super) fn public(file_hash: FileHash, owner: PeerId) -> Self {
-        Self { file_hash, owner, access: Access::Public, changed: 0, accounts: Vec::new(), groups: Vec::new() }
+        Self { file_hash, owner, visibility: Visibility::Public, changed: 0, accounts: Vec::new(), groups: Vec::new() }
     }
 }
 
@@ -96,8 +62,8 @@ pub struct SetAccess {
     pub file_hash: FileHash,
     /// The account that sets the access. It becomes the owner of a file that has none.
     pub caller: PeerId,
-    /// The kind of access; not [`Access::Withdrawn`].
-    pub access: Access,
+    /// The visibility; not [`Visibility::Withdrawn`].
+    pub visibility: Visibility,
     /// Accounts that the file is shared with, each once.
     pub accounts: Vec<PeerId>,
     /// Names of the caller's groups that it is shared with, each once.
@@ -160,13 +126,13 @@ pub enum Refusal {
     TooManyGroups,
 }
 
-/// The owner and the access of a file, as the tables have them.
+/// The owner and the visibility of a file, as the tables have them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ownership {
     /// The account that set the file's access first; else the one that put its first manifest; else its first version 1 announcer.
     pub(super) owner: Option<PeerId>,
-    /// The access, where it was set.
-    pub(super) access: Option<Access>,
+    /// The visibility, where it was set.
+    pub(super) visibility: Option<Visibility>,
     /// Whether the file was ever announced.
     pub(super) announced: bool,
 }
@@ -220,7 +186,7 @@ mod tests {
             (Some(me), false, true, None),
             (Some(other), true, false, Some(Refusal::NotOwner)),
         ] {
-            let ownership = Ownership { owner, access: None, announced };
+            let ownership = Ownership { owner, visibility: None, announced };
             assert_eq!((ownership.may_set(me), ownership.refuse_to_withdraw(me)), (may_set, withdraw), "{ownership:?}");
         }
     }
@@ -228,8 +194,8 @@ mod tests {
     #[test]
     fn access_words_are_parsed_as_they_are_written() {
         for word in ["public", "shared", "private", "withdrawn"] {
-            assert_eq!(word.parse::<Access>().map(Access::as_str), Ok(word));
+            assert_eq!(word.parse::<Visibility>().map(Visibility::as_str), Ok(word));
         }
-        assert!(["", "Public", "none"].iter().all(|word| word.parse::<Access>().is_err()));
+        assert!(["", "Public", "none"].iter().all(|word| word.parse::<Visibility>().is_err()));
     }
 }

@@ -90,7 +90,7 @@ fn v1_address(calls: &FileCalls, peer: PeerId) -> Result<Arc<V1Address>, ApiErro
 pub fn lookup(calls: &FileCalls, caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     let now = (calls.clock)();
-    if calls.access.access(file, caller.peer).is_none() {
+    if calls.access.visibility_for(file, caller.peer).is_none() {
         return Ok(looked_up(render::empty()));
     }
     let site = calls.swarm.site_of(caller.peer);

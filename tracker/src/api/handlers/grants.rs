@@ -1,6 +1,7 @@
 //! `POST /api/v1/grants`: a signed grant to fetch a file, which serving peers check offline. Answered from memory; its
 //! cost is the signature.
 
+use peernet_engine::access::Visibility;
 use peernet_engine::ids::FileHash;
 use peernet_protos::limits::GRANT_MORE_MAX;
 use peernet_protos::rest::{GrantReply, GrantRequest};
@@ -10,7 +11,6 @@ use crate::api::handlers::AccessCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::keys::NewGrant;
-use crate::store::policies::Access;
 use peernet_door::{Reply, Request};
 
 /// Issues a grant. 404 `unknown_file` for files that no peer shares at the moment and for those that the caller may not
@@ -25,7 +25,7 @@ pub fn issue(calls: &AccessCalls, caller: &Caller, request: &Request, _args: &Pa
     let more = body.more.iter().map(|file| wire::file_hash(file)).collect::<Result<Vec<_>, _>>()?;
     let mut public = true;
     for file in std::iter::once(&file).chain(&more) {
-        public &= access(calls, caller, *file)? == Access::Public;
+        public &= access(calls, caller, *file)? == Visibility::Public;
     }
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|_| ApiError::internal())?;
@@ -36,8 +36,8 @@ pub fn issue(calls: &AccessCalls, caller: &Caller, request: &Request, _args: &Pa
     Ok(Reply::json(200, &reply).with_header("Cache-Control", "no-store"))
 }
 
-fn access(calls: &AccessCalls, caller: &Caller, file: FileHash) -> Result<Access, ApiError> {
-    let access = calls.access.access(file, caller.peer).ok_or_else(unknown_file)?;
-    let is_known = access != Access::Public || calls.swarm.version_of(file).is_some();
+fn access(calls: &AccessCalls, caller: &Caller, file: FileHash) -> Result<Visibility, ApiError> {
+    let access = calls.access.visibility_for(file, caller.peer).ok_or_else(unknown_file)?;
+    let is_known = access != Visibility::Public || calls.swarm.version_of(file).is_some();
     if is_known { Ok(access) } else { Err(unknown_file()) }
 }

@@ -1,12 +1,13 @@
 //! Groups, named lists of accounts to share files with: `/api/v1/groups…`.
 
+use peernet_engine::access::GroupId;
 use peernet_engine::ids::PeerId;
 use peernet_protos::limits::{GROUP_NAME_BYTES_MAX, MEMBERS_MAX};
 use peernet_protos::rest::{GroupReply, GroupRequest, GroupSummary, GroupsReply, StatusReply};
 
 use crate::api::handlers::AccessCalls;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::store::policies::{Group, GroupId, PolicyWrite};
+use crate::store::policies::{Group, PolicyWrite};
 use peernet_door::{Reply, Request};
 
 /// `GET /api/v1/groups`.

@@ -83,7 +83,7 @@ fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<K
         Some(known) => Some(known),
         None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, id))?,
     };
-    let known = known.filter(|known| calls.access.access(known.manifest.file_hash(), caller.peer).is_some());
+    let known = known.filter(|known| calls.access.visibility_for(known.manifest.file_hash(), caller.peer).is_some());
     known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use peernet_engine::access::Visibility;
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkCount, FileHash, ManifestId, PeerId};
 use peernet_engine::lease::{AnnounceForm, lease_length, lease_until, renew_after};
@@ -17,7 +18,6 @@ use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::swarm::{Lease, LeaseRow, ManifestMeta, Reach};
 use crate::replication::LeaseUpdate;
 use crate::store::Write;
-use crate::store::policies::Access;
 use peernet_door::{Reply, Request};
 use peernet_engine::plan::Held;
 use peernet_threads::Blocking;
@@ -107,7 +107,7 @@ fn sort(calls: &SwarmCalls, announcer: &Announcer, files: &[SwarmFile]) -> Resul
     let mut sorted = Sorted { leases: Vec::with_capacity(files.len()), ..Sorted::default() };
     for file in files {
         let (file_hash, manifest_id) = (wire::file_hash(&file.file_hash)?, wire::manifest_id(&file.manifest_id)?);
-        let Some(access) = calls.access.access(file_hash, announcer.peer) else {
+        let Some(access) = calls.access.visibility_for(file_hash, announcer.peer) else {
             sorted.withdrawn.push(file_hash);
             continue;
         };
@@ -115,7 +115,7 @@ fn sort(calls: &SwarmCalls, announcer: &Announcer, files: &[SwarmFile]) -> Resul
             sorted.unknown_manifests.push(file.manifest_id.clone());
             continue;
         };
-        if access != Access::Public {
+        if access != Visibility::Public {
             sorted.restricted.push(file_hash);
         }
         let lease = Lease {

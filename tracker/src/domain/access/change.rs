@@ -69,7 +69,7 @@ impl AccessControl {
     pub fn withdraw(&self, file_hash: FileHash, caller: PeerId, files_max: usize) -> Result<(), AccessError> {
         match self.change(PolicyWrite::Withdraw { file_hash, caller, files_max }) {
             // The error must not reveal that a file exists which the caller may not know of.
-            Err(AccessError::Refused(Refusal::NotOwner)) if self.access(file_hash, caller).is_none() => {
+            Err(AccessError::Refused(Refusal::NotOwner)) if self.visibility_for(file_hash, caller).is_none() => {
                 Err(AccessError::UnknownFile)
             }
             result => result,

@@ -3,11 +3,12 @@
 //! Each change takes the next number of `access_changes`. Its row is locked first, which keeps the changes of all trackers apart. Changes
 //! are rare, so each has its own statements.
 
+use peernet_engine::access::{GroupId, Visibility};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::limits::GROUPS_MAX;
 
 use crate::store::columns::{self, group_columns, policy_columns};
-use crate::store::policies::{Access, Group, GroupId, Ownership, Policies, Policy, PolicyWrite, Refusal, SetAccess};
+use crate::store::policies::{Group, Ownership, Policies, Policy, PolicyWrite, Refusal, SetAccess};
 use crate::store::text::storable;
 use crate::store::{Result, StoreError, Write, Written};
 
@@ -141,11 +142,11 @@ fn set(tx: &mut Tx<'_>, number: i64, set: &SetAccess) -> Attempt<Written> {
     if ids.len() < set.groups.len() {
         return Ok(Written::Refused(Refusal::UnknownGroup));
     }
-    if ownership.access.is_none() && owns_as_many(tx, set.caller, set.files_max)? {
+    if ownership.visibility.is_none() && owns_as_many(tx, set.caller, set.files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    let row = AccessRow { file_hash: set.file_hash, owner: set.caller, access: set.access, number };
-    put(tx, &row, ownership.access.is_none())?;
+    let row = AccessRow { file_hash: set.file_hash, owner: set.caller, access: set.visibility, number };
+    put(tx, &row, ownership.visibility.is_none())?;
     if !set.accounts.is_empty() {
         let sql = "INSERT INTO file_access_accounts (file_hash, account) SELECT $1, id FROM unnest($2::uuid[]) AS id";
         tx.execute(sql, &[&set.file_hash.0.as_slice(), &column(&set.accounts, |account| Uuid(account.0))])?;
@@ -162,14 +163,14 @@ fn withdraw(tx: &mut Tx<'_>, number: i64, file_hash: FileHash, caller: PeerId, f
     if let Some(refusal) = ownership.refuse_to_withdraw(caller) {
         return Ok(Written::Refused(refusal));
     }
-    if ownership.access == Some(Access::Withdrawn) {
+    if ownership.visibility == Some(Visibility::Withdrawn) {
         return Ok(Written::Known);
     }
-    if ownership.access.is_none() && owns_as_many(tx, caller, files_max)? {
+    if ownership.visibility.is_none() && owns_as_many(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    let row = AccessRow { file_hash, owner: caller, access: Access::Withdrawn, number };
-    put(tx, &row, ownership.access.is_none())?;
+    let row = AccessRow { file_hash, owner: caller, access: Visibility::Withdrawn, number };
+    put(tx, &row, ownership.visibility.is_none())?;
     Ok(Written::Done)
 }
 
@@ -217,7 +218,7 @@ fn owns_as_many(tx: &mut Tx<'_>, owner: PeerId, files_max: usize) -> Attempt<boo
 struct AccessRow {
     file_hash: FileHash,
     owner: PeerId,
-    access: Access,
+    access: Visibility,
     /// The number of the change.
     number: i64,
 }

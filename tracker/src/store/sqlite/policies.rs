@@ -2,12 +2,13 @@
 //!
 //! Each change takes the next number of `access_changes`.
 
+use peernet_engine::access::{GroupId, Visibility};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::limits::GROUPS_MAX;
 use rusqlite::{Connection, params};
 
 use crate::store::columns::{self, group_columns, policy_columns};
-use crate::store::policies::{Access, Group, GroupId, Ownership, Policies, Policy, PolicyWrite, Refusal, SetAccess};
+use crate::store::policies::{Group, Ownership, Policies, Policy, PolicyWrite, Refusal, SetAccess};
 use crate::store::text::storable;
 use crate::store::{Result, StoreError, Written};
 
@@ -112,10 +113,10 @@ fn set(tx: &Connection, set: &SetAccess) -> Result<Written> {
     }
     let ids = set.groups.iter().map(|name| group_id(tx, set.caller, name)).collect::<Result<Option<Vec<_>>>>()?;
     let Some(ids) = ids else { return Ok(Written::Refused(Refusal::UnknownGroup)) };
-    if ownership.access.is_none() && owns_as_many(tx, set.caller, set.files_max)? {
+    if ownership.visibility.is_none() && owns_as_many(tx, set.caller, set.files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    put(tx, set.file_hash, set.caller, set.access)?;
+    put(tx, set.file_hash, set.caller, set.visibility)?;
     for account in &set.accounts {
         let sql = "INSERT INTO file_access_accounts (file_hash, account) VALUES (?1, ?2)";
         execute(tx, sql, params![set.file_hash.0, account.0])?;
@@ -132,13 +133,13 @@ fn withdraw(tx: &Connection, file_hash: FileHash, caller: PeerId, files_max: usi
     if let Some(refusal) = ownership.refuse_to_withdraw(caller) {
         return Ok(Written::Refused(refusal));
     }
-    if ownership.access == Some(Access::Withdrawn) {
+    if ownership.visibility == Some(Visibility::Withdrawn) {
         return Ok(Written::Known);
     }
-    if ownership.access.is_none() && owns_as_many(tx, caller, files_max)? {
+    if ownership.visibility.is_none() && owns_as_many(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
     }
-    put(tx, file_hash, caller, Access::Withdrawn)?;
+    put(tx, file_hash, caller, Visibility::Withdrawn)?;
     Ok(Written::Done)
 }
 
@@ -180,7 +181,7 @@ fn owns_as_many(tx: &Connection, owner: PeerId, files_max: usize) -> Result<bool
 }
 
 /// Sets a file's access and empties its lists of accounts and groups.
-fn put(tx: &Connection, file_hash: FileHash, owner: PeerId, access: Access) -> Result<()> {
+fn put(tx: &Connection, file_hash: FileHash, owner: PeerId, access: Visibility) -> Result<()> {
     let number = next_number(tx)?;
     execute(
         tx,

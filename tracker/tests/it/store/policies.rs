@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::thread;
 
+use peernet_engine::access::{GroupId, Visibility};
 use peernet_engine::ids::FileHash;
 use peernet_protos::limits::GROUPS_MAX;
-use peernet_tracker::store::policies::{Access, Group, GroupId, Policy, PolicyWrite, Refusal, SetAccess};
+use peernet_tracker::store::policies::{Group, Policy, PolicyWrite, Refusal, SetAccess};
 use peernet_tracker::store::{Durability, SearchQuery, Store, Write, Written};
 
 use super::support::{NOW, account, file, later, listing, manifest, on_both, peer, write};
@@ -16,11 +17,11 @@ fn do_it(store: &dyn Store, change: PolicyWrite) -> Written {
     store.write(NOW, &[Write::Policy(change)], Durability::Synced).unwrap().remove(0)
 }
 
-fn set(store: &dyn Store, of: u8, caller: u8, access: Access, accounts: &[u8], groups: &[&str]) -> Written {
+fn set(store: &dyn Store, of: u8, caller: u8, visibility: Visibility, accounts: &[u8], groups: &[&str]) -> Written {
     let accounts = accounts.iter().copied().map(peer).collect();
     let groups = groups.iter().map(|name| (*name).to_owned()).collect();
     let (file_hash, caller) = (file(of), peer(caller));
-    do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max: FILES_MAX }))
+    do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, visibility, accounts, groups, files_max: FILES_MAX }))
 }
 
 fn withdraw(store: &dyn Store, of: u8, caller: u8) -> Written {
@@ -64,21 +65,33 @@ fn a_file_belongs_to_its_first_setter_or_announcer() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        assert_eq!(set(store, 1, 2, Access::Private, &[], &[]), Written::Done, "{name}: nobody's");
-        assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(set(store, 1, 2, Visibility::Private, &[], &[]), Written::Done, "{name}: nobody's");
+        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), refused(Refusal::NotOwner), "{name}");
         // Account 1 announces every manifest of the tests.
         write(store, &[Write::PutManifest(manifest(1, 2, "a", NOW)), Write::PutManifest(manifest(2, 2, "b", NOW))]);
         assert_eq!(store.policy(file(1)).unwrap().unwrap().owner, peer(2), "{name}: as before");
-        assert_eq!(set(store, 2, 2, Access::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(set(store, 2, 2, Visibility::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
         let untouched = store.policy(file(2)).unwrap().unwrap();
-        assert_eq!((untouched.owner, untouched.access, untouched.changed), (peer(1), Access::Public, 0), "{name}");
-        assert_eq!(set(store, 2, 1, Access::Private, &[], &[]), Written::Done, "{name}: its announcer's");
+        assert_eq!(
+            (untouched.owner, untouched.visibility, untouched.changed),
+            (peer(1), Visibility::Public, 0),
+            "{name}"
+        );
+        assert_eq!(set(store, 2, 1, Visibility::Private, &[], &[]), Written::Done, "{name}: its announcer's");
 
         write(store, &[Write::SealV1(listing(3, 4, later(9)))]);
-        assert_eq!(set(store, 4, 1, Access::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
-        assert_eq!(set(store, 4, 3, Access::Private, &[], &[]), Written::Done, "{name}: announced in version 1's form");
+        assert_eq!(set(store, 4, 1, Visibility::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(
+            set(store, 4, 3, Visibility::Private, &[], &[]),
+            Written::Done,
+            "{name}: announced in version 1's form"
+        );
         write(store, &[Write::SealV1(listing(3, 5, later(9))), Write::Leave { peer: peer(3), files: None }]);
-        assert_eq!(set(store, 5, 3, Access::Private, &[], &[]), refused(Refusal::NotOwner), "{name}: forgotten whose");
+        assert_eq!(
+            set(store, 5, 3, Visibility::Private, &[], &[]),
+            refused(Refusal::NotOwner),
+            "{name}: forgotten whose"
+        );
         assert_eq!(store.policy(file(9)).unwrap(), None, "{name}");
     });
 }
@@ -90,11 +103,11 @@ fn the_last_policy_of_a_file_is_read_back() {
         let store = &*store;
         assert_eq!(store.policy_sequence().unwrap(), 0, "{name}");
         assert_eq!(put_group(store, 7, 1, "lab ä", &[4, 5]), Written::Done, "{name}");
-        assert_eq!(set(store, 1, 1, Access::Shared, &[3, 2], &["lab ä"]), Written::Done, "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Shared, &[3, 2], &["lab ä"]), Written::Done, "{name}");
         let expected = Policy {
             file_hash: file(1),
             owner: peer(1),
-            access: Access::Shared,
+            visibility: Visibility::Shared,
             changed: store.policy_sequence().unwrap(),
             accounts: vec![peer(2), peer(3)],
             groups: vec![GroupId([7; 16])],
@@ -103,9 +116,12 @@ fn the_last_policy_of_a_file_is_read_back() {
         assert_eq!(changed(store, 0), BTreeMap::from([(file(1), expected.clone())]), "{name}");
         assert_eq!(changed(store, expected.changed), BTreeMap::new(), "{name}");
 
-        assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), Written::Done, "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}");
         let public = &changed(store, expected.changed)[&file(1)];
-        assert!(public.access == Access::Public && public.accounts.is_empty() && public.groups.is_empty(), "{name}");
+        assert!(
+            public.visibility == Visibility::Public && public.accounts.is_empty() && public.groups.is_empty(),
+            "{name}"
+        );
     });
 }
 
@@ -115,17 +131,17 @@ fn a_policy_with_unknown_names_or_over_a_limit_is_refused() {
         accounts(&*store);
         let store = &*store;
         put_group(store, 7, 2, "theirs", &[1]);
-        assert_eq!(set(store, 1, 1, Access::Shared, &[2, 9], &[]), refused(Refusal::UnknownAccount), "{name}");
-        assert_eq!(set(store, 1, 1, Access::Shared, &[2], &["theirs"]), refused(Refusal::UnknownGroup), "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Shared, &[2, 9], &[]), refused(Refusal::UnknownAccount), "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Shared, &[2], &["theirs"]), refused(Refusal::UnknownGroup), "{name}");
         assert_eq!(put_group(store, 8, 1, "mine", &[9]), refused(Refusal::UnknownAccount), "{name}");
         assert!(changed(store, 0).is_empty() && store.groups(peer(1)).unwrap().is_empty(), "{name}");
 
         for of in 1..=FILES_MAX as u8 {
-            assert_eq!(set(store, of, 1, Access::Private, &[], &[]), Written::Done, "{name}");
+            assert_eq!(set(store, of, 1, Visibility::Private, &[], &[]), Written::Done, "{name}");
         }
-        assert_eq!(set(store, 9, 1, Access::Private, &[], &[]), refused(Refusal::TooManyFiles), "{name}");
-        assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), Written::Done, "{name}: no more than before");
-        assert_eq!(set(store, 9, 2, Access::Private, &[], &[]), Written::Done, "{name}: another account's bound");
+        assert_eq!(set(store, 9, 1, Visibility::Private, &[], &[]), refused(Refusal::TooManyFiles), "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}: no more than before");
+        assert_eq!(set(store, 9, 2, Visibility::Private, &[], &[]), Written::Done, "{name}: another account's bound");
 
         for n in 0..GROUPS_MAX as u8 {
             assert_eq!(put_group(store, 10 + n, 3, &format!("g{n}"), &[]), Written::Done, "{name}");
@@ -145,10 +161,10 @@ fn a_withdrawal_by_the_owner_ends_with_a_new_policy() {
         assert_eq!(withdraw(store, 9, 1), refused(Refusal::UnknownFile), "{name}");
         assert_eq!(withdraw(store, 1, 2), refused(Refusal::NotOwner), "{name}");
         assert_eq!((withdraw(store, 1, 1), withdraw(store, 1, 1)), (Written::Done, Written::Known), "{name}");
-        let access = || store.policy(file(1)).unwrap().unwrap().access;
-        assert_eq!(access(), Access::Withdrawn, "{name}");
-        assert_eq!(set(store, 1, 1, Access::Public, &[], &[]), Written::Done, "{name}");
-        assert_eq!(access(), Access::Public, "{name}");
+        let access = || store.policy(file(1)).unwrap().unwrap().visibility;
+        assert_eq!(access(), Visibility::Withdrawn, "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}");
+        assert_eq!(access(), Visibility::Public, "{name}");
     });
 }
 
@@ -166,7 +182,7 @@ fn readers_see_groups_replaced_and_deleted() {
         assert_eq!(store.groups(peer(1)).unwrap()[0].members, [peer(2), peer(3)], "{name}");
 
         let before = now();
-        set(store, 1, 1, Access::Shared, &[], &["b"]);
+        set(store, 1, 1, Visibility::Shared, &[], &["b"]);
         assert_eq!(changed_groups(store, before), BTreeMap::from([("b".into(), vec![2])]), "{name}: now named");
         let before = now();
         put_group(store, 77, 1, "b", &[5]);
@@ -190,15 +206,20 @@ fn a_search_finds_only_files_that_the_caller_may_see() {
         let store = &*store;
         write(store, &[1, 2, 3, 4, 5].map(|n| Write::PutManifest(manifest(n, 1, &format!("set {n}"), NOW))));
         put_group(store, 7, 1, "lab", &[3]);
-        let set = |of, access, accounts: &[u8], groups: &[&str]| {
-            let accounts = accounts.iter().copied().map(peer).collect();
-            let groups = groups.iter().map(|name| (*name).to_owned()).collect();
-            let (file_hash, caller) = (file(of), peer(1));
-            do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max: 9 }))
+        let set = |of, visibility, accounts: &[u8], groups: &[&str]| {
+            let set = SetAccess {
+                file_hash: file(of),
+                caller: peer(1),
+                visibility,
+                accounts: accounts.iter().copied().map(peer).collect(),
+                groups: groups.iter().map(|name| (*name).to_owned()).collect(),
+                files_max: 9,
+            };
+            do_it(store, PolicyWrite::Set(set))
         };
-        set(2, Access::Private, &[], &[]);
-        set(3, Access::Shared, &[2], &["lab"]);
-        set(4, Access::Public, &[], &[]);
+        set(2, Visibility::Private, &[], &[]);
+        set(3, Visibility::Shared, &[2], &["lab"]);
+        set(4, Visibility::Public, &[], &[]);
         assert_eq!(withdraw(store, 5, 1), refused(Refusal::TooManyFiles), "{name}");
         let write = PolicyWrite::Withdraw { file_hash: file(5), caller: peer(1), files_max: 9 };
         assert_eq!(do_it(store, write), Written::Done, "{name}");
@@ -223,9 +244,14 @@ fn a_reader_up_to_a_number_misses_no_earlier_change() {
                 .map(|writer| {
                     let of = move |n: u8| writer * EACH + n;
                     let one = move |n: u8| {
-                        let (file_hash, caller, access) = (file(of(n)), peer(writer + 1), Access::Private);
-                        let (accounts, groups, files_max) = (Vec::new(), Vec::new(), 1_000);
-                        PolicyWrite::Set(SetAccess { file_hash, caller, access, accounts, groups, files_max })
+                        PolicyWrite::Set(SetAccess {
+                            file_hash: file(of(n)),
+                            caller: peer(writer + 1),
+                            visibility: Visibility::Private,
+                            accounts: Vec::new(),
+                            groups: Vec::new(),
+                            files_max: 1_000,
+                        })
                     };
                     scope.spawn(move || (0..EACH).for_each(|n| assert_eq!(do_it(store, one(n)), Written::Done)))
                 })
@@ -257,14 +283,12 @@ fn policies_of_several_pages_are_all_read() {
         };
         let batch: Vec<Write> = (0..2_100)
             .map(|n| {
-                let (accounts, groups) = (Vec::new(), Vec::new());
-                let (file_hash, caller, access) = (hash(n), peer(1), Access::Private);
                 Write::Policy(PolicyWrite::Set(SetAccess {
-                    file_hash,
-                    caller,
-                    access,
-                    accounts,
-                    groups,
+                    file_hash: hash(n),
+                    caller: peer(1),
+                    visibility: Visibility::Private,
+                    accounts: Vec::new(),
+                    groups: Vec::new(),
                     files_max: 5_000,
                 }))
             })

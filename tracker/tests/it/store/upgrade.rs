@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use peernet_engine::access::Visibility;
 use peernet_engine::economy::SUPPLY_MT;
 use peernet_engine::ids::ManifestId;
 use peernet_testkit::postgres::fresh_database;
 use peernet_tracker::store::SCHEMA_VERSION;
 use peernet_tracker::store::accounts::AccountWrite;
-use peernet_tracker::store::policies::{Access, PolicyWrite};
+use peernet_tracker::store::policies::PolicyWrite;
 use peernet_tracker::store::postgres::{PoolLimits, PostgresStore};
 use peernet_tracker::store::sqlite::SqliteStore;
 use peernet_tracker::store::{Store, Write, Written};
@@ -106,7 +107,7 @@ fn check(name: &str, store: &dyn Store) {
     // Old files are public, and belong to their announcers.
     assert_eq!(store.policy_sequence().unwrap(), 0, "{name}");
     let policy = store.policy(file(3)).unwrap().unwrap();
-    assert_eq!((policy.owner, policy.access), (peer(2), Access::Public), "{name}");
+    assert_eq!((policy.owner, policy.visibility), (peer(2), Visibility::Public), "{name}");
     let withdraw = PolicyWrite::Withdraw { file_hash: file(3), caller: peer(2), files_max: 1 };
     assert_eq!(write(store, &[Write::Policy(withdraw)]), [Written::Done], "{name}");
     assert_eq!(store.policy_sequence().unwrap(), 1, "{name}");

@@ -1,5 +1,6 @@
 //! Access policies of files: `/api/v1/files/{file_hash}/access`, and `DELETE /api/v1/files/{file_hash}`.
 
+use peernet_engine::access::Visibility;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::limits::GROUPS_MAX;
 use peernet_protos::rest::{FileAccessReply, FileAccessRequest, StatusReply};
@@ -8,7 +9,7 @@ use crate::api::handlers::AccessCalls;
 use crate::api::handlers::groups::members;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
 use crate::domain::access::{AccessControl, ShownPolicy};
-use crate::store::policies::{Access, PolicyWrite, SetAccess};
+use crate::store::policies::{PolicyWrite, SetAccess};
 use peernet_door::{Reply, Request};
 
 /// 404 for a file that no account has announced, and for one that the caller may not have: the same answer.
@@ -35,7 +36,7 @@ fn shown(calls: &AccessCalls, owner: PeerId, file: FileHash) -> Result<Reply, Ap
     let reply = FileAccessReply {
         file_hash: file.to_string(),
         owner: owner.to_string(),
-        access: policy.access.as_str().to_owned(),
+        access: policy.visibility.as_str().to_owned(),
         accounts: policy.accounts.iter().map(ToString::to_string).collect(),
         groups,
     };
@@ -50,7 +51,7 @@ pub fn put(calls: &AccessCalls, caller: &Caller, request: &Request, args: &PathA
     let set = SetAccess {
         file_hash,
         caller: caller.peer,
-        access: access(&body)?,
+        visibility: access(&body)?,
         accounts: members(&body.accounts)?,
         groups: names(body.groups)?,
         files_max: calls.files_per_account,
@@ -59,11 +60,11 @@ pub fn put(calls: &AccessCalls, caller: &Caller, request: &Request, args: &PathA
     shown(calls, caller.peer, file_hash)
 }
 
-fn access(body: &FileAccessRequest) -> Result<Access, ApiError> {
+fn access(body: &FileAccessRequest) -> Result<Visibility, ApiError> {
     let invalid = |message| ApiError::unprocessable("invalid_access", message);
-    let access = body.access.parse().ok().filter(|access| *access != Access::Withdrawn);
+    let access = body.access.parse().ok().filter(|access| *access != Visibility::Withdrawn);
     let access = access.ok_or_else(|| invalid("access must be public, shared or private"))?;
-    if access != Access::Shared && !(body.accounts.is_empty() && body.groups.is_empty()) {
+    if access != Visibility::Shared && !(body.accounts.is_empty() && body.groups.is_empty()) {
         return Err(invalid("accounts and groups may only be named where access is shared"));
     }
     Ok(access)
@@ -87,5 +88,5 @@ fn names(mut names: Vec<String>) -> Result<Vec<String>, ApiError> {
 pub fn withdraw(calls: &AccessCalls, caller: &Caller, _request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file_hash: FileHash = args.parse("file_hash", "invalid_file_hash")?;
     calls.access.withdraw(file_hash, caller.peer, calls.files_per_account)?;
-    Ok(Reply::json(200, &StatusReply { status: Access::Withdrawn.as_str().to_owned() }))
+    Ok(Reply::json(200, &StatusReply { status: Visibility::Withdrawn.as_str().to_owned() }))
 }

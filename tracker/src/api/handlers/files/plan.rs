@@ -8,6 +8,7 @@ mod answer;
 mod prepared;
 mod query;
 
+use peernet_engine::access::Visibility;
 use peernet_engine::ids::{ByteCount, FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
@@ -22,7 +23,6 @@ use crate::api::{ApiError, Caller, PathArgs};
 use crate::domain::swarm::ManifestView;
 use crate::domain::swarm::lookup::{Group, choose};
 use crate::domain::swarm::sources::V1_CHUNK_SIZE;
-use crate::store::policies::Access;
 use answer::Answer;
 use peernet_door::{Reply, Request};
 use peernet_engine::plan::{self, Held};
@@ -45,7 +45,7 @@ struct Shown<'p> {
 /// Answers 404 `unknown_file` when no account ever announced the file, and when the caller may not have it.
 pub fn plan(calls: &FileCalls, caller: &Caller, request: &Request, args: &PathArgs) -> Result<Reply, ApiError> {
     let file: FileHash = args.parse("file_hash", "invalid_file_hash")?;
-    let access = calls.access.access(file, caller.peer).ok_or_else(unknown_file)?;
+    let access = calls.access.visibility_for(file, caller.peer).ok_or_else(unknown_file)?;
     let query = PlanQuery::read(calls, caller, request)?;
     let now = (calls.clock)();
     if has_all_of_it(calls, caller, file, &query) {
@@ -72,7 +72,7 @@ fn plan_of(
     calls: &FileCalls,
     now: UnixMillis,
     caller: PeerId,
-    (file, access): (FileHash, Access),
+    (file, access): (FileHash, Visibility),
     prepared: &Prepared,
     query: &PlanQuery,
 ) -> Result<Vec<u8>, ApiError> {
@@ -145,7 +145,7 @@ fn gone(calls: &FileCalls, now: UnixMillis, file: FileHash, known: &[PeerId]) ->
 }
 
 /// The plan of a file that no peer holds: its manifests, for clients that know peers from elsewhere.
-fn plan_without_sources(calls: &FileCalls, file: FileHash, access: Access) -> Result<PlanReply, ApiError> {
+fn plan_without_sources(calls: &FileCalls, file: FileHash, access: Visibility) -> Result<PlanReply, ApiError> {
     let stored = calls.database.read(&Blocking::declare(), |store| store.manifests_of(file))?;
     let Some(first) = stored.first() else {
         return Err(unknown_file());

@@ -1,6 +1,7 @@
 //! Writes a [`PlanReply`] as JSON by hand, without making one: plans are the answer that trackers send most.
 
 use data_encoding::{BASE64, HEXLOWER};
+use peernet_engine::access::Visibility;
 use peernet_engine::ids::{FileHash, ManifestId, PeerId};
 #[cfg(doc)]
 use peernet_protos::rest::PlanReply;
@@ -10,7 +11,6 @@ use serde::Serialize;
 use super::{Prepared, Shown};
 use crate::domain::swarm::ManifestMeta;
 use crate::domain::swarm::sources::Offer;
-use crate::store::policies::Access;
 use peernet_engine::plan::Held;
 
 /// The usual bytes of a piece: one source, or the text before the sources.
@@ -32,7 +32,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(prepared: &Prepared, access: Access) -> Self {
+    pub(super) fn new(prepared: &Prepared, access: Visibility) -> Self {
         let mut answer = Self::with_room(BYTES_USUAL);
         answer.raw(&prepared.opening);
         answer.raw(access.as_str().as_bytes());
