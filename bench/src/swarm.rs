@@ -14,7 +14,7 @@ use peernet_engine::time::UnixMillis;
 use peernet_testkit::v1::V1Tracker;
 use peernet_tracker::Tracker;
 use peernet_tracker::boot::config::Config;
-use peernet_tracker::domain::swarm::{Lease, ManifestMeta, Reach, Swarm};
+use peernet_tracker::domain::swarm::{Lease, Location, ManifestMeta, Swarm};
 use peernet_tracker::store::StoredManifest;
 use serde_json::json;
 
@@ -98,16 +98,16 @@ fn million(swarm: &Swarm, files_each: u64, holders_each: u64) {
     let (accounts, files) = (LEASES / files_each, LEASES / holders_each);
     for account in 0..accounts {
         let [a, b, c] = [16, 8, 0].map(|bits| account >> bits & 255);
-        let reach = Reach::plain(format!("10.{a}.{b}.{c}:50051"));
+        let location = Location::plain(format!("10.{a}.{b}.{c}:50051"));
         for n in 0..files_each {
             // Each file comes up `holders_each` times over all accounts.
             let file = (account * files_each + n) % files;
-            swarm.announce(now(), lease(account, file, &reach), Some(now())).expect("there is room");
+            swarm.announce(now(), lease(account, file, &location), Some(now())).expect("there is room");
         }
     }
 }
 
-fn lease(account: u64, file: u64, reach: &Reach) -> Lease {
+fn lease(account: u64, file: u64, location: &Location) -> Lease {
     let chunks = 64;
     let meta = ManifestMeta {
         size: u64::from(chunks) << 20,
@@ -121,7 +121,7 @@ fn lease(account: u64, file: u64, reach: &Reach) -> Lease {
         manifest_id: ManifestId(mixed(file ^ 0x3a21)),
         meta: Some(meta),
         file_name: "data-00001.tar".to_owned(),
-        reach: reach.clone(),
+        location: location.clone(),
         site: None,
         held: Held::Complete,
         trusted: account.is_multiple_of(3),
@@ -140,8 +140,8 @@ fn fill(tracker: &Tracker, holders: u64) -> FileHash {
     let write = peernet_tracker::store::Write::PutManifest(stored);
     app.store.write(now(), &[write], peernet_tracker::store::Durability::Synced).expect("stores");
     for account in 0..holders {
-        let reach = Reach::plain("10.1.2.3:50051");
-        let lease = Lease { file_hash, manifest_id, meta: Some(meta.clone()), ..lease(account, 0, &reach) };
+        let location = Location::plain("10.1.2.3:50051");
+        let lease = Lease { file_hash, manifest_id, meta: Some(meta.clone()), ..lease(account, 0, &location) };
         app.swarm.announce(now(), lease, Some(now())).expect("there is room");
     }
     file_hash

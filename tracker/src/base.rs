@@ -2,7 +2,7 @@
 
 pub mod calendar;
 pub(crate) mod files;
+pub mod location;
 pub mod percent;
-pub mod reach;
 pub mod scopes;
 pub(crate) mod sync;

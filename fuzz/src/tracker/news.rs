@@ -14,19 +14,19 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
     use peernet_engine::bitmap::Bitmap;
     use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
     use peernet_engine::time::UnixMillis;
-    use peernet_tracker::domain::swarm::{LeaseRow, Reach, V1Chunk};
+    use peernet_tracker::domain::swarm::{LeaseRow, Location, V1Chunk};
     use peernet_tracker::store::V1Listing;
     let peer = PeerId([1; 16]);
     let file_hash = FileHash([2; 32]);
     let expires_at = UnixMillis(3);
-    let reach = Reach { tls: true, ..Reach::plain("a:1") };
+    let location = Location { tls: true, ..Location::plain("a:1") };
     let file_name = "f".to_owned();
     let have = Bitmap::empty(ChunkCount(9));
     let lease = LeaseRow {
         peer,
         file_hash,
         manifest_id: ManifestId([4; 32]),
-        reach,
+        location,
         site: Some("s".to_owned()),
         have,
         expires_at,

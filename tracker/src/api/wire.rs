@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64;
 use peernet_engine::bitmap::Bitmap;
+use peernet_engine::candidate::{Candidate, Candidates};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::lease::{AnnounceForm, lease_until};
 use peernet_engine::manifest::Manifest;
@@ -19,7 +20,7 @@ use peernet_protos::rest::{
 
 use crate::api::ApiError;
 use crate::domain::address::peer_address;
-use crate::domain::swarm::{Reach, V1Chunk};
+use crate::domain::swarm::{Location, V1Chunk};
 use peernet_engine::plan::Held;
 
 pub use signature::{publication_key, signature};
@@ -142,7 +143,7 @@ pub fn announced_address(text: &str, seen: Option<IpAddr>) -> Result<String, Api
 }
 
 /// The addresses of an announcer and their transport: 400 `invalid_transport` for an unknown word.
-pub fn reach(body: &SwarmAnnounceRequest, seen: Option<IpAddr>) -> Result<Reach, ApiError> {
+pub fn location(body: &SwarmAnnounceRequest, seen: Option<IpAddr>) -> Result<Location, ApiError> {
     let tls = match body.transport.as_deref() {
         None | Some(GRPC) => false,
         Some(GRPC_TLS) => true,
@@ -151,8 +152,13 @@ pub fn reach(body: &SwarmAnnounceRequest, seen: Option<IpAddr>) -> Result<Reach,
             return Err(ApiError::bad_request("invalid_transport", message));
         }
     };
-    let plaintext = body.plaintext_address.as_deref().map(|text| announced_address(text, seen)).transpose()?;
-    Ok(Reach { address: announced_address(&body.address, seen)?.into(), tls, plaintext: plaintext.map(Into::into) })
+    let plaintext = body.plaintext_address.as_deref().map(|text| candidate(text, seen)).transpose()?;
+    Ok(Location { candidates: Candidates::new([candidate(&body.address, seen)?]), tls, plaintext })
+}
+
+fn candidate(text: &str, seen: Option<IpAddr>) -> Result<Candidate, ApiError> {
+    let address = announced_address(text, seen)?;
+    Candidate::host(address).map_err(|error| ApiError::bad_request("invalid_address", error.to_string()))
 }
 
 /// Checks a site label: 1 to 64 bytes without control characters; an empty one is none.

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::{FileHash, PeerId};
 
-pub use crate::base::reach::Reach;
+pub use crate::base::location::Location;
 pub use announce::Lease;
 pub use catalogue::{Catalogue, Known};
 pub use entry::{HashesDigest, ManifestMeta, V1Address};

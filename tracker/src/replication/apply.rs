@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use peernet_engine::candidate::Candidate;
 use peernet_engine::ids::PeerId;
 use peernet_engine::lease::{AnnounceForm, lease_until};
 use peernet_engine::time::UnixMillis;
@@ -81,7 +82,9 @@ impl<'a> Applier<'a> {
         if let Some(known) = self.addresses.get(&peer) {
             return Ok(known.clone());
         }
-        let address = self.store.account(peer)?.and_then(|account| account.address).map(V1Address::new).map(Arc::new);
+        let registered = self.store.account(peer)?.and_then(|account| account.address);
+        let candidate = registered.and_then(|address| Candidate::host(address).ok());
+        let address = candidate.map(|candidate| Arc::new(V1Address::new(candidate)));
         if self.addresses.len() >= ADDRESSES_MAX {
             self.addresses.clear();
         }

@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use peernet_engine::bitmap::Bitmap;
+use peernet_engine::candidate::{Candidate, Candidates};
 use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 use peernet_protos::limits::CHUNKS_MAX;
 
-use crate::domain::swarm::{LeaseRow, Reach, V1Chunk};
+use crate::domain::swarm::{LeaseRow, Location, V1Chunk};
 use crate::store::V1Listing;
 
 /// The time that a departure is kept. After it no announce that is older than the departure is still on its way.
@@ -121,9 +122,9 @@ impl Writer<'_> {
         self.raw(&lease.file_hash.0);
         self.raw(&lease.manifest_id.0);
         self.time(lease.expires_at);
-        self.text(&lease.reach.address);
-        self.raw(&[u8::from(lease.reach.tls)]);
-        self.text(lease.reach.plaintext.as_deref().unwrap_or_default());
+        self.text(address_text(lease.location.candidates.first()));
+        self.raw(&[u8::from(lease.location.tls)]);
+        self.text(address_text(lease.location.plaintext.as_ref()));
         self.text(lease.site.as_deref().unwrap_or_default());
         self.number(lease.have.count().0);
         self.raw(&[u8::from(lease.have.is_full())]);
@@ -217,7 +218,7 @@ impl Reader<'_> {
         let file_hash = self.file_hash()?;
         let manifest_id = ManifestId(self.array()?);
         let expires_at = self.time()?;
-        let reach = self.reach()?;
+        let location = self.location()?;
         let site = self.text()?;
         let count = ChunkCount(self.chunks()?);
         let have = match self.array::<1>()?[0] {
@@ -226,17 +227,17 @@ impl Reader<'_> {
             _ => return Err(Malformed),
         };
         let site = (!site.is_empty()).then_some(site);
-        Ok(LeaseRow { peer, file_hash, manifest_id, reach, site, have, expires_at })
+        Ok(LeaseRow { peer, file_hash, manifest_id, location, site, have, expires_at })
     }
 
-    fn reach(&mut self) -> Result<Reach, Malformed> {
-        let address = self.text()?.into();
+    fn location(&mut self) -> Result<Location, Malformed> {
+        let candidates = Candidates::hosts([self.text()?]);
         let tls = match self.array::<1>()?[0] {
             tls @ (0 | 1) => tls == 1,
             _ => return Err(Malformed),
         };
-        let plaintext = Some(self.text()?).filter(|address| !address.is_empty()).map(Into::into);
-        Ok(Reach { address, tls, plaintext })
+        let plaintext = Candidate::host(self.text()?).ok();
+        Ok(Location { candidates, tls, plaintext })
     }
 
     fn left(&mut self) -> Result<LeaseUpdate, Malformed> {
@@ -281,6 +282,11 @@ impl Reader<'_> {
     }
 }
 
+/// The text of an address in the stored format; empty where there is none.
+fn address_text(candidate: Option<&Candidate>) -> &str {
+    candidate.map_or("", |candidate| candidate.address())
+}
+
 #[cfg(test)]
 mod tests {
     use peernet_engine::ids::ChunkIndex;
@@ -298,7 +304,7 @@ mod tests {
             peer: PEER,
             file_hash: FILE,
             manifest_id: ManifestId([3; 32]),
-            reach: "peer.example:50051".into(),
+            location: Location::plain("peer.example:50051"),
             site: None,
             have: some,
             expires_at: AT,
@@ -318,9 +324,10 @@ mod tests {
     }
 
     fn samples() -> Vec<LeaseUpdate> {
-        let reach = Reach { address: "[::1]:1".into(), tls: true, plaintext: Some("[::1]:2".into()) };
+        let plaintext = Candidate::host("[::1]:2").ok();
+        let location = Location { tls: true, plaintext, ..Location::plain("[::1]:1") };
         let have = Bitmap::full(ChunkCount(16_384));
-        let full_lease = LeaseRow { reach, site: Some("büro".into()), have, ..partial_lease() };
+        let full_lease = LeaseRow { location, site: Some("büro".into()), have, ..partial_lease() };
         let listing = V1Listing {
             peer: PEER,
             file_hash: FILE,

@@ -7,6 +7,7 @@ mod render;
 
 use std::sync::Arc;
 
+use peernet_engine::candidate::Candidate;
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::manifest::Geometry;
 use peernet_engine::time::UnixMillis;
@@ -77,7 +78,8 @@ fn v1_address(calls: &FileCalls, peer: PeerId) -> Result<Arc<V1Address>, ApiErro
     }
     let account = calls.database.read(&Blocking::declare(), |store| store.account(peer))?;
     let address = account.and_then(|account| account.address).filter(|address| peer_address(address).is_ok());
-    address.map(|text| Arc::new(V1Address::new(text))).ok_or_else(|| {
+    let candidate = address.and_then(|address| Candidate::host(address).ok());
+    candidate.map(|candidate| Arc::new(V1Address::new(candidate))).ok_or_else(|| {
         ApiError::conflict(
             "no_address",
             "this account has no address; register with one, or use /api/v1/swarm/announce",

@@ -15,7 +15,7 @@ use crate::api::handlers::SwarmCalls;
 use crate::api::routes::{Commit, Outcome};
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::domain::swarm::{Lease, LeaseRow, ManifestMeta, Reach};
+use crate::domain::swarm::{Lease, LeaseRow, Location, ManifestMeta};
 use crate::replication::LeaseUpdate;
 use crate::store::Write;
 use peernet_door::{Reply, Request};
@@ -26,7 +26,7 @@ use peernet_threads::Blocking;
 struct Announcer {
     peer: PeerId,
     trusted: bool,
-    reach: Reach,
+    location: Location,
     site: Option<Arc<str>>,
 }
 
@@ -39,7 +39,7 @@ pub fn announce(calls: &SwarmCalls, caller: &Caller, request: &Request) -> Resul
     let announcer = Announcer {
         peer: caller.peer,
         trusted: calls.reputation.is_trusted(caller.peer),
-        reach: wire::reach(&body, request.remote)?,
+        location: wire::location(&body, request.remote)?,
         site: wire::site(body.site.as_deref())?.map(Into::into),
     };
     let now = (calls.clock)();
@@ -125,7 +125,7 @@ fn sort(calls: &SwarmCalls, announcer: &Announcer, files: &[SwarmFile]) -> Resul
             held: wire::held(&file.have, meta.chunks)?,
             meta: Some(meta),
             file_name,
-            reach: announcer.reach.clone(),
+            location: announcer.location.clone(),
             site: announcer.site.clone(),
             trusted: announcer.trusted,
         };
@@ -165,7 +165,7 @@ fn lease_row(lease: &Lease, expires_at: UnixMillis) -> LeaseRow {
         peer: lease.peer,
         file_hash: lease.file_hash,
         manifest_id: lease.manifest_id,
-        reach: lease.reach.clone(),
+        location: lease.location.clone(),
         site: lease.site.as_deref().map(str::to_owned),
         have: match &lease.held {
             Held::Complete => Bitmap::full(chunks),

@@ -12,7 +12,7 @@ use super::entry::{FileEntry, ManifestMeta};
 use super::holders::Holder;
 use super::index::Shard;
 use super::peers::Peer;
-use super::{Full, MANIFESTS_PER_PEER_MAX, Reach, Swarm};
+use super::{Full, Location, MANIFESTS_PER_PEER_MAX, Swarm};
 use crate::store::MANIFESTS_MAX;
 
 /// One peer's announce of one manifest.
@@ -29,7 +29,7 @@ pub struct Lease {
     /// The file name in the manifest.
     pub file_name: String,
     /// The addresses of the announcer.
-    pub reach: Reach,
+    pub location: Location,
     /// The announcer's site label.
     pub site: Option<Arc<str>>,
     /// The chunks that it holds.
@@ -81,7 +81,7 @@ impl Swarm {
         let differs = before.is_none_or(|holder| differs(holder, &lease));
         let before = before.map(|holder| (holder.held.bytes(), holder.stored_until));
         let peer = self.reserve(&shard, &lease, before.map(|(bytes, _)| bytes))?;
-        let contact = self.note_contact(peer.id, lease.reach.clone(), lease.site.clone());
+        let contact = self.note_contact(peer.id, lease.location.clone(), lease.site.clone());
         let stored_until = stored_until.or(before.map(|(_, until)| until)).unwrap_or_default();
         let entry = shard.files.entry(lease.file_hash).or_default();
         entry.version += u64::from(differs);
@@ -141,7 +141,7 @@ fn holder_of<'a>(entry: &'a FileEntry, lease: &Lease) -> Option<&'a Holder> {
 }
 
 fn differs(holder: &Holder, lease: &Lease) -> bool {
-    holder.held != lease.held || holder.contact.reach != lease.reach || holder.contact.site != lease.site
+    holder.held != lease.held || holder.contact.location != lease.location || holder.contact.site != lease.site
 }
 
 /// Checks that an account may announce one more manifest of a file. Without this bound one account could make every

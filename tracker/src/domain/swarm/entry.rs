@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use peernet_engine::candidate::{Candidate, Candidates};
 use peernet_engine::ids::{ChunkHash, ManifestId, PeerId};
 use peernet_engine::manifest::Manifest;
 use peernet_engine::plan::Held;
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::holders::Holders;
 use super::peers::{Contact, Peer};
-use crate::base::reach::Reach;
+use crate::base::location::Location;
 
 /// SHA-256 over all chunk hashes of a file in order. Two lists are the same chunks if their digests are equal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,20 +32,22 @@ impl HashesDigest {
 /// The registered address of a version 1 announcer, and whether it accepted the last dial. All its listings share it.
 #[derive(Debug)]
 pub struct V1Address {
+    address: Candidate,
     contact: Arc<Contact>,
     reachable: AtomicBool,
 }
 
 impl V1Address {
     /// Makes an address that counts as reachable until a dial fails.
-    pub fn new(text: String) -> Self {
-        let contact = Arc::new(Contact { reach: Reach::plain(text), site: None });
-        Self { contact, reachable: AtomicBool::new(true) }
+    pub fn new(address: Candidate) -> Self {
+        let location = Location { candidates: Candidates::new([address.clone()]), ..Location::default() };
+        let contact = Arc::new(Contact { location, site: None });
+        Self { address, contact, reachable: AtomicBool::new(true) }
     }
 
     /// The address as `host:port`.
     pub fn text(&self) -> &Arc<str> {
-        &self.contact.reach.address
+        self.address.address()
     }
 
     /// The contact in the form that version 2 holders have.

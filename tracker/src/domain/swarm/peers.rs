@@ -8,7 +8,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 
 use super::entry::V1Address;
-use super::{Full, Reach, Swarm};
+use super::{Full, Location, Swarm};
 use crate::base::sync::lock;
 
 /// The time after which the count of recent namings is halved.
@@ -54,7 +54,7 @@ impl Peer {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contact {
     /// The addresses of the peer.
-    pub reach: Reach,
+    pub location: Location,
     /// The peer's site label.
     pub site: Option<Arc<str>>,
 }
@@ -157,8 +157,8 @@ impl Swarm {
     }
 
     /// Keeps the contact of an account in the index, one for all its leases.
-    pub(super) fn note_contact(&self, peer: PeerId, reach: Reach, site: Option<Arc<str>>) -> Arc<Contact> {
-        let contact = Contact { reach, site };
+    pub(super) fn note_contact(&self, peer: PeerId, location: Location, site: Option<Arc<str>>) -> Arc<Contact> {
+        let contact = Contact { location, site };
         let mut shard = self.peer_shard(peer);
         let Some(entry) = shard.peers.get_mut(&peer) else { return Arc::new(contact) };
         match &entry.contact {

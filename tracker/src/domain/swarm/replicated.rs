@@ -20,7 +20,7 @@ impl Swarm {
             manifest_id: row.manifest_id,
             meta: None,
             file_name: String::new(),
-            reach: row.reach,
+            location: row.location,
             site: row.site.map(Into::into),
             held: Held::of(row.have),
             // The holder's next announce sets it.

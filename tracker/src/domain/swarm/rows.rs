@@ -4,7 +4,7 @@ use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
 
-use super::Reach;
+use super::Location;
 
 /// A lease: `peer` holds the chunks `have` of a manifest until `expires_at`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct LeaseRow {
     /// The manifest that the chunks belong to.
     pub manifest_id: ManifestId,
     /// The address at which the holder serves.
-    pub reach: Reach,
+    pub location: Location,
     /// The holder's site label.
     pub site: Option<String>,
     /// The held chunks.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use peernet_engine::bitmap::Bitmap;
+use peernet_engine::candidate::Candidate;
 use peernet_engine::ids::{ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::plan::Held;
 use peernet_engine::time::UnixMillis;
@@ -33,7 +34,7 @@ fn lease(peer_number: u8, file_number: u8, held: Held) -> Lease {
         manifest_id: ManifestId([file_number; 32]),
         meta: Some(meta),
         file_name: "f".to_owned(),
-        reach: "a:1".into(),
+        location: Location::plain("a:1"),
         site: None,
         held,
         trusted: false,
@@ -61,7 +62,7 @@ fn chunk(peer_number: u8, file_number: u8, total: u32, index: u32) -> V1Chunk {
 }
 
 fn address() -> Arc<V1Address> {
-    Arc::new(V1Address::new("a:1".to_owned()))
+    Arc::new(V1Address::new(Candidate::host("a:1").expect("an address")))
 }
 
 /// What a route does for one chunk, the store always working.

@@ -81,7 +81,7 @@ impl FileView {
 
     /// Removes the holders that accept TLS only.
     pub fn retain_plaintext(&mut self) {
-        let answers = |holder: &HolderView| holder.contact.reach.in_plaintext().is_some();
+        let answers = |holder: &HolderView| holder.contact.location.in_plaintext().is_some();
         self.manifests.iter_mut().for_each(|m| m.holders.retain(answers));
     }
 

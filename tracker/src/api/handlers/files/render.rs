@@ -86,7 +86,11 @@ fn push_hex(out: &mut Vec<u8>, hash: &ChunkHash) {
 fn peer(offer: &Offer, score: f64) -> Vec<u8> {
     let peer = LookupV1Peer {
         id: offer.peer.id.to_string(),
-        address: offer.contact.reach.in_plaintext().map_or_else(String::new, ToString::to_string),
+        address: offer
+            .contact
+            .location
+            .in_plaintext()
+            .map_or_else(String::new, |candidate| candidate.address().to_string()),
         reputation_score: score,
     };
     serde_json::to_vec(&peer).expect("strings and a finite number")

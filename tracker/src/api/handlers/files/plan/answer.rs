@@ -93,10 +93,13 @@ impl Answer {
         self.raw(br#"{"peer_id":""#);
         self.peer(offer.peer.id);
         self.raw(br#"","addresses":["#);
-        let reach = &offer.contact.reach;
-        self.json(&*reach.address);
+        let location = &offer.contact.location;
+        for (n, candidate) in location.candidates.iter().enumerate() {
+            self.raw(if n == 0 { b"" } else { b"," });
+            self.json(&**candidate.address());
+        }
         self.raw(br#"],"transport":""#);
-        self.raw(transport(offer.v1, reach.tls).as_bytes());
+        self.raw(transport(offer.v1, location.tls).as_bytes());
         self.raw(br#"","reputation_score":"#);
         self.raw(score_text(score).as_bytes());
         match &offer.held {
