@@ -28,7 +28,7 @@ use crate::boot::{DATABASE_FILE, open_store};
 use crate::store::SCHEMA_VERSION;
 use crate::store::{Store, StoreError};
 
-/// Why a command failed.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub enum AdminError {
     /// An argument makes no sense, or the command does not fit this store.

@@ -62,7 +62,7 @@ pub const DATABASE_FILE: &str = "tracker.sqlite";
 /// The file of the lease log in the data folder.
 pub const SWARM_FILE: &str = "swarm.sqlite";
 
-/// How long a call of the operations listener may take to end when the tracker stops.
+/// The longest that a call of the operations listener may take to end when the tracker stops.
 const OPS_GRACE: Duration = Duration::from_secs(5);
 
 /// Connections the store keeps beside those of request handlers: writer, reputation thread and exchange.
@@ -75,7 +75,7 @@ pub struct Tracker {
     running: Option<Running>,
 }
 
-/// What must be stopped.
+/// The parts that must be stopped.
 struct Running {
     threads: Threads,
     ops: Option<LocalDoor>,
@@ -94,19 +94,19 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Everything at once.
+    /// Sets the whole configuration.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Where to listen, `ADDR:PORT`; port 0 picks a free one.
+    /// Sets the address to listen on, `ADDR:PORT`; port 0 picks a free one.
     pub fn listen(mut self, address: impl Into<String>) -> Self {
         self.config.listen = address.into();
         self
     }
 
-    /// Where key and embedded database live. Made if it is missing.
+    /// Sets the folder of the key and the SQLite database. Created if it is missing.
     pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.data_dir = path.into();
         self
@@ -174,7 +174,7 @@ impl Tracker {
         Builder { config: Config::default(), clock: system_clock }
     }
 
-    /// Where it answers: `http://ADDR:PORT` where it does so without TLS, which on loopback it always does, else `https://ADDR:PORT`.
+    /// Returns the base URL: `http://ADDR:PORT` where plaintext is answered, as always on loopback, else `https://ADDR:PORT`.
     pub fn url(&self) -> String {
         let scheme = if self.app.config.answers_plaintext(self.address) { "http" } else { "https" };
         format!("{scheme}://{}", self.address)
@@ -185,7 +185,7 @@ impl Tracker {
         self.address
     }
 
-    /// What its handlers see; for tests and embedders.
+    /// Returns the parts of the tracker, for tests and embedders.
     pub fn app(&self) -> &Arc<App> {
         &self.app
     }
@@ -200,7 +200,7 @@ impl Tracker {
         let Some(running) = self.running.take() else { return true };
         self.app.readiness.drain();
         log::info("server", "draining", &[("delay_s", &self.app.config.drain_delay_seconds)]);
-        // The port stays open meanwhile: who looks at /ready moves on before connections are refused.
+        // The port stays open meanwhile: a proxy that reads /ready moves on before connections are refused.
         let _passed = crossbeam_channel::after(Duration::from_secs(self.app.config.drain_delay_seconds)).recv();
         let report = self.app.door.close(Duration::from_secs(self.app.config.drain_seconds));
         if report.cut > 0 {
@@ -411,7 +411,7 @@ fn open_authority(config: &Config) -> Result<Authority, StartError> {
     Ok(Authority::open(setup)?)
 }
 
-/// The public port last: who can reach it finds everything else ready.
+/// The public port last: a client that can reach it finds everything else ready.
 fn open_ports(app: &App) -> Result<(Option<LocalDoor>, SocketAddr), StartError> {
     let router = Arc::new(router(app));
     let ops = open_ops(app, &router)?;

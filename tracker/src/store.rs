@@ -123,7 +123,7 @@ pub enum Written {
     /// The change was made.
     Done,
     /// The state was there already; nothing changed.
-    Known,
+    Unchanged,
     /// [`Write::CreateAccount`]: the address belongs to this account.
     AddressTaken(Box<Account>),
     /// [`Write::SetPassword`]: the generation has changed, or the account is unknown. [`AccountWrite`] names further cases.

@@ -107,7 +107,7 @@ pub(super) fn change(
 ) -> Result<String> {
     match store.write(now, &[Write::Account(write)], Durability::Synced)?.first() {
         Some(Written::Done) => Ok(done.to_owned()),
-        Some(Written::Known) => Err(AdminError::No(known.to_owned())),
+        Some(Written::Unchanged) => Err(AdminError::No(known.to_owned())),
         _ => Err(AdminError::No("it does not exist any more".into())),
     }
 }

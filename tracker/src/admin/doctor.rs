@@ -13,9 +13,9 @@ use crate::boot::config::{Config, ConfigError};
 /// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Nothing to do.
+    /// The check found no fault.
     Ok,
-    /// It works now and may fail later.
+    /// The check passed, but the tracker may fail later.
     Warn,
     /// The tracker does not start or does not work.
     Fail,

@@ -27,7 +27,7 @@ pub struct ApiError {
     pub status: u16,
     /// A stable word for programs.
     pub code: &'static str,
-    /// What failed and what to do, for people. Never contains secrets or the database's own words.
+    /// A message for people: the failure and what to do. Never contains secrets or the database's own words.
     pub message: String,
     /// `Retry-After`, in seconds.
     pub retry_after_s: Option<u32>,

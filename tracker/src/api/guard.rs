@@ -22,7 +22,7 @@ pub struct Guard {
     pub accounts: Arc<Accounts>,
     /// The keys of the other trackers.
     pub tracker_keys: TrackerKeys,
-    /// Where those keys are read.
+    /// The database that those keys are read from.
     pub database: Arc<Database>,
     /// Request rates of accounts.
     pub limits: Arc<Limits>,

@@ -50,13 +50,13 @@ pub struct Handlers {
     pub meta: MetaCalls,
 }
 
-/// What the calls about accounts use.
+/// The parts that the calls about accounts use.
 pub struct AccountCalls {
     /// Operations on accounts.
     pub accounts: Arc<Accounts>,
     /// The certificates to trust.
     pub authority: Arc<Authority>,
-    /// Balances.
+    /// Balances of accounts.
     pub database: Arc<Database>,
     /// The number of files that an account announces.
     pub swarm: Arc<Swarm>,
@@ -64,7 +64,7 @@ pub struct AccountCalls {
     pub clock: Clock,
 }
 
-/// What the calls about access use.
+/// The parts that the calls about access use.
 pub struct AccessCalls {
     /// The policies.
     pub access: Arc<AccessControl>,
@@ -78,11 +78,11 @@ pub struct AccessCalls {
     pub clock: Clock,
 }
 
-/// What the calls about feedback use.
+/// The parts that the calls about feedback use.
 pub struct FeedbackCalls {
     /// Whether a target exists.
     pub accounts: Arc<Accounts>,
-    /// Which chunks a target holds.
+    /// The chunks that a target holds.
     pub swarm: Arc<Swarm>,
     /// Settles reports.
     pub reputation: economy::Handle,
@@ -90,7 +90,7 @@ pub struct FeedbackCalls {
     pub clock: Clock,
 }
 
-/// What the calls about files use.
+/// The parts that the calls about files use.
 pub struct FileCalls {
     /// The index.
     pub swarm: Arc<Swarm>,
@@ -112,7 +112,7 @@ pub struct FileCalls {
     pub clock: Clock,
 }
 
-/// What the calls about manifests use.
+/// The parts that the calls about manifests use.
 pub struct ManifestCalls {
     /// The cache of manifests.
     pub swarm: Arc<Swarm>,
@@ -126,7 +126,7 @@ pub struct ManifestCalls {
     pub clock: Clock,
 }
 
-/// What announces and departures use.
+/// The parts that announces and departures use.
 pub struct SwarmCalls {
     /// The index.
     pub swarm: Arc<Swarm>,
@@ -142,7 +142,7 @@ pub struct SwarmCalls {
     pub clock: Clock,
 }
 
-/// What the calls about the tracker itself use.
+/// The parts that the calls about the tracker itself use.
 pub struct MetaCalls {
     /// Whether the tracker is ready.
     pub readiness: Arc<Readiness>,

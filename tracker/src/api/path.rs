@@ -22,7 +22,7 @@ impl PathArgs {
     }
 }
 
-/// Whether a path matches a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
+/// Returns whether a path matches a template such as `/api/v1/files/{file_hash}`. An argument is one non-empty segment.
 pub(super) fn is_of(template: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let fits = template.split('/').all(|wanted| match (argument_of(wanted), segments.next()) {

@@ -14,7 +14,7 @@ use crate::api::handlers::Handlers;
 use crate::api::routes::{AfterCommit, Outcome};
 use crate::api::{Access, ApiError, OPS_ROUTES, PathArgs, ROUTES, Route};
 use crate::domain::limits::Limits;
-use crate::ops::access_log::{AccessLog, Answer as LoggedAnswer};
+use crate::ops::access_log::{AccessLog, LoggedReply};
 use crate::ops::counters::Counters;
 use crate::ops::log;
 use crate::ops::metrics::Metrics;
@@ -200,10 +200,11 @@ fn finish(
     route: Option<usize>,
     result: Result<Reply, ApiError>,
 ) -> Reply {
-    let (answered, took) = (answered(router, request, route, result), begun.elapsed());
+    let answered = answered(router, request, route, result);
+    let took = begun.elapsed();
     router.metrics.answered(answered.route, answered.reply.status, took);
-    let answer = LoggedAnswer { status: answered.reply.status, bytes: answered.reply.body.len(), code: answered.code };
-    router.access_log.answered(request, answer, begun, took);
+    let logged = LoggedReply { status: answered.reply.status, bytes: answered.reply.body.len(), code: answered.code };
+    router.access_log.answered(request, logged, begun, took);
     answered.reply
 }
 

@@ -68,7 +68,7 @@ pub struct Route {
     pub body_bytes_max: usize,
     /// The callers that it admits, and its handler.
     pub access: Access,
-    /// Its name in the OpenAPI file and in metrics.
+    /// The name of the call in the OpenAPI file and in metrics.
     pub operation: &'static str,
 }
 
@@ -77,7 +77,7 @@ impl Route {
         Self { method, path, literal_bytes: literal_bytes(path), body_bytes_max: BODY_BYTES, access, operation }
     }
 
-    /// Whether a path is one of this route.
+    /// Returns whether a path is one of this route.
     pub fn has(&self, path: &str) -> bool {
         let (literal, template) = self.path.split_at(self.literal_bytes);
         // This byte rejects most routes faster than a comparison of the whole prefix.
@@ -94,7 +94,8 @@ impl Route {
 }
 
 const fn literal_bytes(path: &str) -> usize {
-    let (bytes, mut at) = (path.as_bytes(), 0);
+    let bytes = path.as_bytes();
+    let mut at = 0;
     while at < bytes.len() && bytes[at] != b'{' {
         at += 1;
     }
@@ -102,7 +103,7 @@ const fn literal_bytes(path: &str) -> usize {
 }
 
 impl Access {
-    /// Whether a valid token must come with the call.
+    /// Returns whether a valid token must come with the call.
     pub fn needs_token(&self) -> bool {
         self.needed_scopes().is_some()
     }

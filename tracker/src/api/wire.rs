@@ -31,9 +31,9 @@ const SITE_BYTES_MAX: usize = 64;
 /// The verdict of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// `SUCCESS_UPLOAD`.
+    /// The word `SUCCESS_UPLOAD`.
     Success,
-    /// `FAILED_UPLOAD`.
+    /// The word `FAILED_UPLOAD`.
     Failure,
 }
 

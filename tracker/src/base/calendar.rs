@@ -21,7 +21,8 @@ pub(crate) fn utc_millis(at: SystemTime) -> String {
 }
 
 fn to_the_second(seconds: i64) -> String {
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let days = seconds.div_euclid(86_400);
+    let of_day = seconds.rem_euclid(86_400);
     let (year, month, day) = date(days);
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", of_day / 3_600, of_day / 60 % 60, of_day % 60)
 }
@@ -30,7 +31,8 @@ fn to_the_second(seconds: i64) -> String {
 /// year, and 400 years are one era (Howard Hinnant's `civil_from_days`).
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + DAYS_TO_1970;
-    let (era, of_era) = (days.div_euclid(DAYS_OF_400_YEARS), days.rem_euclid(DAYS_OF_400_YEARS));
+    let era = days.div_euclid(DAYS_OF_400_YEARS);
+    let of_era = days.rem_euclid(DAYS_OF_400_YEARS);
     let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let from_march = (5 * of_year + 2) / 153;
@@ -78,7 +80,9 @@ mod tests {
     fn every_day_follows_the_one_before() {
         let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-        let (mut year, mut month, mut day) = (1970, 1, 1);
+        let mut year = 1970;
+        let mut month = 1;
+        let mut day = 1;
         for days in 0..200_000 {
             assert_eq!(date(days), (year, month, day), "day {days}");
             let last = lengths[month as usize - 1] + i64::from(month == 2 && leap(year));

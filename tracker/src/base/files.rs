@@ -45,7 +45,7 @@ fn write_draft(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(draft)
 }
 
-/// Whether accounts other than its owner may read or write a file.
+/// Returns whether accounts other than its owner may read or write a file.
 pub(crate) fn is_exposed(metadata: &fs::Metadata) -> bool {
     #[cfg(unix)]
     return std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0;

@@ -9,7 +9,8 @@ pub fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         if byte == b'%' {
-            let (high, low) = (hex_digit(bytes.next()?)?, hex_digit(bytes.next()?)?);
+            let high = hex_digit(bytes.next()?)?;
+            let low = hex_digit(bytes.next()?)?;
             out.push(high << 4 | low);
         } else {
             out.push(byte);

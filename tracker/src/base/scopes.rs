@@ -37,7 +37,7 @@ impl Scopes {
         named.fold(Self(0), |named, (scope, _)| named.with(*scope))
     }
 
-    /// Whether a token with these scopes may be used where any of `needed` is enough.
+    /// Returns whether a token with these scopes may be used where any of `needed` is enough.
     pub fn allow(self, needed: Self) -> bool {
         self.0 & needed.0 != 0
     }

@@ -25,7 +25,7 @@ use peernet_door::{DoorLimits, LocalAddress, Proxies};
 pub use settings::{Config, FIELDS, Field, Flags};
 pub use value::Secret;
 
-/// Why a configuration was refused: the place and the setting.
+/// The reason why a configuration was refused: the place and the setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub String);
 
@@ -56,7 +56,7 @@ const SWARM_MEBIBYTES_MAX: usize = 1 << 20;
 const TOKEN_HOURS_MAX: usize = 8_760;
 /// The longest life of a device's access token: a day.
 const ACCESS_MINUTES_MAX: usize = 1_440;
-/// The longest life of a refresh token that nobody uses: a decade.
+/// The longest life of a refresh token that is not used: a decade.
 const REFRESH_DAYS_MAX: usize = 3_650;
 /// The longest life of a grant: a week.
 const GRANT_HOURS_MAX: usize = 168;
@@ -166,7 +166,7 @@ impl Config {
         addresses.next().ok_or_else(|| refuse("it has no address"))
     }
 
-    /// Whether HTTP without TLS is answered on the public port, which listens at `address`.
+    /// Returns whether HTTP without TLS is answered on the public port, which listens at `address`.
     pub fn answers_plaintext(&self, address: SocketAddr) -> bool {
         self.allow_plaintext || address.ip().is_loopback()
     }

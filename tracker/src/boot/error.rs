@@ -9,7 +9,7 @@ use crate::domain::authority::AuthorityError;
 use crate::domain::keys::KeyError;
 use crate::store::StoreError;
 
-/// Why a tracker did not start. Nothing is left running.
+/// The reason why a tracker did not start. Nothing is left running.
 #[derive(Debug)]
 pub enum StartError {
     /// A setting is wrong.

@@ -14,45 +14,60 @@ pub(super) fn collect(app: &App) -> Vec<MetricFamily> {
     parts.concat()
 }
 
-/// Makes a family with one sample for each (label, value). An empty label name means none.
-fn family(kind: MetricType, name: &str, help: &str, samples: &[((&str, &str), u64)]) -> MetricFamily {
+/// A number of a family, with its label.
+struct Sample<'a> {
+    label: Option<Label<'a>>,
+    value: u64,
+}
+
+struct Label<'a> {
+    name: &'a str,
+    value: &'a str,
+}
+
+/// Makes a family of these samples.
+fn family(kind: MetricType, name: &str, help: &str, samples: &[Sample<'_>]) -> MetricFamily {
     let mut family = MetricFamily::default();
     family.set_name(name.to_owned());
     family.set_help(help.to_owned());
     family.set_field_type(kind);
-    family.set_metric(samples.iter().map(|(label, value)| sample(kind, *label, *value)).collect());
+    family.set_metric(samples.iter().map(|sample| metric(kind, sample)).collect());
     family
 }
 
 // Prometheus has floating-point numbers only; counts are exact up to 2^53.
 #[allow(clippy::cast_precision_loss)]
-fn sample(kind: MetricType, (name, text): (&str, &str), value: u64) -> Metric {
-    let mut label = LabelPair::default();
-    label.set_name(name.to_owned());
-    label.set_value(text.to_owned());
-    let mut metric = Metric::from_label(if name.is_empty() { Vec::new() } else { vec![label] });
+fn metric(kind: MetricType, sample: &Sample<'_>) -> Metric {
+    let labels = sample.label.iter().map(|label| {
+        let mut pair = LabelPair::default();
+        pair.set_name(label.name.to_owned());
+        pair.set_value(label.value.to_owned());
+        pair
+    });
+    let mut metric = Metric::from_label(labels.collect());
     if kind == MetricType::COUNTER {
         let mut counter = Counter::default();
-        counter.set_value(value as f64);
+        counter.set_value(sample.value as f64);
         metric.set_counter(counter);
     } else {
         let mut gauge = Gauge::default();
-        gauge.set_value(value as f64);
+        gauge.set_value(sample.value as f64);
         metric.set_gauge(gauge);
     }
     metric
 }
 
 fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
-    family(MetricType::COUNTER, name, help, &[(("", ""), value)])
+    family(MetricType::COUNTER, name, help, &[Sample { label: None, value }])
 }
 
 fn gauge(name: &str, help: &str, value: u64) -> MetricFamily {
-    family(MetricType::GAUGE, name, help, &[(("", ""), value)])
+    family(MetricType::GAUGE, name, help, &[Sample { label: None, value }])
 }
 
 fn tracker(app: &App) -> Vec<MetricFamily> {
-    let build = [(("version", env!("CARGO_PKG_VERSION")), 1)];
+    let version = Label { name: "version", value: env!("CARGO_PKG_VERSION") };
+    let build = [Sample { label: Some(version), value: 1 }];
     let uptime = (app.clock)().since(app.started_at).as_secs();
     vec![
         family(MetricType::GAUGE, "peernet_build_info", "Always 1; the version is in the label.", &build),
@@ -66,9 +81,13 @@ fn tracker(app: &App) -> Vec<MetricFamily> {
 fn door(app: &App) -> Vec<MetricFamily> {
     let door = app.door.stats();
     let classes = ["2xx", "3xx", "4xx", "5xx"];
-    let answers: Vec<_> =
-        (2..).zip(classes).map(|(class, name)| (("class", name), app.counters.answers(class))).collect();
-    let (open, waiting) = (door.connections_open as u64, door.connections_waiting as u64);
+    let answers = (2..).zip(classes).map(|(class, value)| {
+        let label = Some(Label { name: "class", value });
+        Sample { label, value: app.counters.answers(class) }
+    });
+    let answers: Vec<Sample<'_>> = answers.collect();
+    let open = door.connections_open as u64;
+    let waiting = door.connections_waiting as u64;
     vec![
         family(MetricType::COUNTER, "peernet_answers_total", "Answers of the router by status class.", &answers),
         gauge("peernet_connections_open", "Connections open now.", open),

@@ -64,13 +64,15 @@ impl Threads {
     }
 
     fn spawn_background(&mut self, app: &Arc<App>, inbox: dialback::Inbox, stop: &Receiver<()>) -> io::Result<()> {
-        let (swarm_app, swarm_stop) = (Arc::clone(app), stop.clone());
+        let swarm_app = Arc::clone(app);
+        let swarm_stop = stop.clone();
         self.background.spawn("swarm", move || {
             let app = swarm_app;
             let store = app.store.as_ref();
             Maintenance { swarm: &app.swarm, lease_log: &app.lease_log, store, clock: app.clock }.run(&swarm_stop);
         })?;
-        let (proxies_app, proxies_stop) = (Arc::clone(app), stop.clone());
+        let proxies_app = Arc::clone(app);
+        let proxies_stop = stop.clone();
         self.background.spawn("proxies", move || {
             while proxies_stop.recv_timeout(PROXIES_EVERY) == Err(RecvTimeoutError::Timeout) {
                 proxies_app.proxies.refresh();
@@ -79,20 +81,24 @@ impl Threads {
         if app.store.replication().is_some() {
             let (started, replicated) = bounded(1);
             self.replicated = Some(replicated);
-            let (app, stop) = (Arc::clone(app), stop.clone());
+            let app = Arc::clone(app);
+            let stop = stop.clone();
             self.background.spawn("replication", move || replicate(&app, &started, &stop))?;
         }
-        let (accounts_app, accounts_stop) = (Arc::clone(app), stop.clone());
+        let accounts_app = Arc::clone(app);
+        let accounts_stop = stop.clone();
         self.background.spawn("accounts", move || {
             accounts::maintenance::run(&accounts_app.accounts, &accounts_app.access, &accounts_stop);
         })?;
-        let (readiness_app, readiness_stop) = (Arc::clone(app), stop.clone());
+        let readiness_app = Arc::clone(app);
+        let readiness_stop = stop.clone();
         self.background.spawn("readiness", move || {
             let app = readiness_app;
             app.readiness.watch(|| app.store.ping(), &readiness_stop);
         })?;
         if app.config.dialback {
-            let (app, stop) = (Arc::clone(app), stop.clone());
+            let app = Arc::clone(app);
+            let stop = stop.clone();
             self.background.spawn("dialback", move || dialback::run(&app.swarm, &inbox, &stop))?;
         }
         Ok(())

@@ -36,7 +36,7 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether [`Queue::close`] has been called.
+    /// Returns whether [`Queue::close`] has been called.
     pub(super) fn is_closed(&self) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).is_none()
     }

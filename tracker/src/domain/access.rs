@@ -51,7 +51,7 @@ impl AccessControl {
         self.policies.visibility_for(file, caller)
     }
 
-    /// Whether a file is not public.
+    /// Returns whether a file is not public.
     pub fn is_restricted(&self, file: FileHash) -> bool {
         self.policies.is_restricted(file)
     }

@@ -56,17 +56,17 @@ type Result<T> = std::result::Result<T, AccountsError>;
 /// The operator's rules for accounts.
 #[derive(Debug, Clone, Copy)]
 pub struct AccountSettings {
-    /// Who may register.
+    /// The accounts that may register.
     pub registration: Registration,
-    /// How long a refresh token lives without being used.
+    /// The lifetime of a refresh token that is not used.
     pub refresh_lifetime: Duration,
-    /// How long a peer's certificate lives.
+    /// The lifetime of a peer's certificate.
     pub certificate_lifetime: Duration,
     /// The age at which rows of the audit log are deleted; `None` keeps them.
     pub audit_log_age_max: Option<Duration>,
 }
 
-/// What operations on accounts use.
+/// The parts that operations on accounts use.
 pub struct Services {
     /// Reads and writes.
     pub database: Arc<Database>,
@@ -99,9 +99,9 @@ pub struct Accounts {
 pub struct Session {
     /// The account.
     pub peer: PeerId,
-    /// Its new access token.
+    /// The new access token of the account.
     pub token: Token,
-    /// Its new certificate, where one was requested.
+    /// The new certificate, where one was requested.
     pub certificate: Option<CertificateBody>,
     /// Whether the account was made just now.
     pub created: bool,
@@ -282,12 +282,12 @@ impl Accounts {
         }
     }
 
-    /// Whether an account is suspended, as of a few seconds ago. From memory: cheap enough for every source of a lookup.
+    /// Returns whether an account is suspended, as of a few seconds ago. From memory: cheap enough for every source of a lookup.
     pub fn is_suspended(&self, peer: PeerId) -> bool {
         self.suspended.contains(peer)
     }
 
-    /// Whether a device was revoked: known at once if it was revoked here, otherwise within a few seconds. From memory.
+    /// Returns whether a device was revoked: known at once if it was revoked here, otherwise within a few seconds. From memory.
     pub fn is_revoked(&self, device: DeviceId) -> bool {
         self.revoked.contains(device)
     }

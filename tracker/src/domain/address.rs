@@ -9,7 +9,7 @@ use peernet_protos::limits::ADDRESS_BYTES_MAX;
 const NAME_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
 
-/// Why a text is no address: the reason, for people.
+/// The reason why a text is no address, for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressError(pub &'static str);
 

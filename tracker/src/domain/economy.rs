@@ -28,9 +28,9 @@ pub(crate) use settlement::{SettlementLoop, run};
 use memory::Memory;
 use settlement::Settlements;
 
-/// How long feedback waits for its commit. Sending it again after a failure is safe, because no report counts twice.
+/// The longest that feedback waits for its commit. Sending it again after a failure is safe, because no report counts twice.
 const FEEDBACK_WAIT_MAX: Duration = Duration::from_secs(10);
-/// How long a lookup waits for its ticket. Past it the answer has no ticket.
+/// The longest that a lookup waits for its ticket. Past it the answer has no ticket.
 const TICKET_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// The reputation, as request handlers use it.
@@ -79,7 +79,7 @@ impl Handle {
         }
     }
 
-    /// Whether the account has an open ticket whose end is far, so that an earlier plan is still good.
+    /// Returns whether the account has an open ticket whose end is far, so that an earlier plan is still good.
     pub fn has_ticket(&self, account: PeerId, file: FileHash) -> bool {
         self.settlements().memory.has_ticket((self.settlements().clock)(), account, file)
     }
@@ -105,7 +105,7 @@ impl Handle {
         self.settlements().memory.standings(now, self.settlements().store.as_ref(), peers)
     }
 
-    /// Whether an account is of a tier that plans name first.
+    /// Returns whether an account is of a tier that plans name first.
     pub fn is_trusted(&self, peer: PeerId) -> bool {
         matches!(self.standings(&[peer])[..], [Standing { tier: Tier::Established | Tier::Known, .. }])
     }

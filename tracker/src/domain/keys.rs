@@ -126,7 +126,8 @@ impl Keys {
         validation.set_issuer(&[ISSUER]);
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         let header = |typ: &str| {
-            let (typ, kid) = (Some(typ.to_owned()), Some(thumbprint(&pair.public)));
+            let typ = Some(typ.to_owned());
+            let kid = Some(thumbprint(&pair.public));
             Header { typ, kid, ..Header::new(Algorithm::EdDSA) }
         };
         Ok(Self {
@@ -172,7 +173,7 @@ impl Keys {
         }
     }
 
-    /// Whether a token names a key that is neither this tracker's own nor trusted. Another tracker may have started
+    /// Returns whether a token names a key that is neither this tracker's own nor trusted. Another tracker may have started
     /// just now.
     pub fn is_of_unknown_key(&self, token: &str) -> bool {
         let kid = (token.len() <= TOKEN_BYTES_MAX).then(|| jsonwebtoken::decode_header(token).ok()?.kid).flatten();
@@ -268,7 +269,8 @@ fn caller_of(claims: &AccessClaims) -> Option<Caller> {
 }
 
 fn web_key(public: &[u8; 32]) -> Value {
-    let (x, kid) = (BASE64URL_NOPAD.encode(public), thumbprint(public));
+    let x = BASE64URL_NOPAD.encode(public);
+    let kid = thumbprint(public);
     json!({"kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig", "alg": "EdDSA"})
 }
 

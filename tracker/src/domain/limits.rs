@@ -13,7 +13,7 @@ use peernet_engine::ids::PeerId;
 
 use rate::{Rate, Steady};
 
-/// How many seconds' worth of requests may come at once: version 1 announces a file of 16,384 chunks in one burst.
+/// The number of seconds whose requests may come at once: version 1 announces a file of 16,384 chunks in one burst.
 const BURST_SECONDS: u32 = 4;
 
 /// The rates that the operator has set; 0 switches one off.
@@ -32,7 +32,7 @@ pub struct RateSettings {
 /// A client has used up its rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimited {
-    /// Which rate, for people.
+    /// The name of the rate, for people.
     pub what: &'static str,
     /// The time until the next request passes.
     pub wait: Duration,
@@ -87,7 +87,7 @@ impl Limits {
         by_address(self.logins.as_ref(), remote, "too many logins from this address")
     }
 
-    /// Whether logins are limited by address, and so addresses tell clients apart.
+    /// Returns whether logins are limited by address, and so addresses tell clients apart.
     pub fn tells_addresses_apart(&self) -> bool {
         self.logins.is_some()
     }

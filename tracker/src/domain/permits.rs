@@ -136,7 +136,8 @@ mod tests {
         std::thread::scope(|scope| {
             let first = permits.take(&Blocking::declare()).expect("one is free");
             for number in 0..4 {
-                let (permits, order_sender) = (&permits, order_sender.clone());
+                let permits = &permits;
+                let order_sender = order_sender.clone();
                 scope.spawn(move || {
                     let _permit =
                         permits.take_within(&Blocking::declare(), Duration::from_secs(30)).expect("its turn comes");
@@ -154,10 +155,14 @@ mod tests {
 
     #[test]
     fn timeouts_neither_lose_nor_multiply_permits() {
-        let (permits, out, most) = (Permits::new(2), AtomicUsize::new(0), AtomicUsize::new(0));
+        let permits = Permits::new(2);
+        let out = AtomicUsize::new(0);
+        let most = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for index in 0..8u64 {
-                let (permits, out, most) = (&permits, &out, &most);
+                let permits = &permits;
+                let out = &out;
+                let most = &most;
                 scope.spawn(move || {
                     for round in 0..500 {
                         let Ok(_permit) =

@@ -27,7 +27,7 @@ use peernet_engine::ids::{FileHash, PeerId};
 
 pub use crate::base::location::Location;
 pub use announce::Lease;
-pub use catalogue::{Catalogue, Known};
+pub use catalogue::{CachedManifest, Catalogue};
 pub use entry::{HashesDigest, ManifestMeta, V1Address};
 pub use peers::{Contact, Peer};
 pub use rows::{LeaseRow, V1Chunk};
@@ -41,7 +41,7 @@ use crate::base::sync::lock;
 
 /// The least time before an unchanged version 1 announce is written again: such announces come once per chunk.
 const V1_RENEWAL_MIN: Duration = Duration::from_secs(600);
-/// How long feedback about a holder counts after the end of its lease. Reports come in batches, and a peer that departs
+/// The time for which feedback about a holder counts after the end of its lease. Reports come in batches, and a peer that departs
 /// right after serving has earned its tokens.
 pub const DEPARTED_GRACE: Duration = Duration::from_secs(600);
 /// The most departed holders remembered per file; the oldest are forgotten first.

@@ -50,9 +50,9 @@ impl FromStr for AccessMode {
     }
 }
 
-/// An answer as the log shows it.
+/// A reply as the log shows it.
 #[derive(Debug, Clone, Copy)]
-pub struct Answer {
+pub struct LoggedReply {
     /// The status.
     pub status: u16,
     /// The bytes of the body.
@@ -88,9 +88,9 @@ impl AccessLog {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Logs an answer of the router. Ids and names in paths are not secret; the query is left out.
-    pub(crate) fn answered(&self, request: &Request, answer: Answer, at: Instant, took: Duration) {
-        let status = answer.status;
+    /// Logs a reply of the router. Ids and names in paths are not secret; the query is left out.
+    pub(crate) fn answered(&self, request: &Request, reply: LoggedReply, at: Instant, took: Duration) {
+        let status = reply.status;
         let Some(level) = self.level(status, at) else { return };
         let remote = Remote(request.remote);
         let mut fields = vec![
@@ -98,10 +98,10 @@ impl AccessLog {
             ("path", Value::Text(&request.head.path)),
             ("status", Value::Count(u64::from(status))),
             ("took_ms", Value::Millis(took.as_secs_f64() * 1e3)),
-            ("bytes", Value::Count(answer.bytes as u64)),
+            ("bytes", Value::Count(reply.bytes as u64)),
             ("remote", Value::Text(&remote)),
         ];
-        fields.extend(answer.code.as_ref().map(|code| ("code", Value::Text(code))));
+        fields.extend(reply.code.as_ref().map(|code| ("code", Value::Text(code))));
         log::within(request.id, || log::event(level, "access", "answered", &fields));
     }
 
@@ -165,7 +165,7 @@ impl Display for Remote {
 mod tests {
     use super::*;
 
-    /// How many of `count` answers with this status get a line in one second.
+    /// Returns how many of `count` answers with this status get a line in one second.
     fn lines(mode: AccessMode, status: u16, count: usize) -> usize {
         let access = AccessLog::new(mode);
         (0..count).filter(|_| access.level(status, access.started).is_some()).count()

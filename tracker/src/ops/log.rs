@@ -1,6 +1,6 @@
 //! Events as lines on standard error, for people or as JSON. Never secrets, tokens or bodies.
 //!
-//! While a [`Pump`] runs, who logs puts a line into a bounded queue and goes on: a slow reader of standard error costs lines,
+//! While a [`Pump`] runs, a logging thread puts a line into a bounded queue and goes on: a slow reader of standard error costs lines,
 //! which are counted, and never a request. A thread that serves a request marks its lines with the request's id ([`within`]).
 
 mod limit;
@@ -19,14 +19,14 @@ use peernet_door::RequestId;
 pub use limit::PerSecond;
 pub use queue::{LINES_QUEUED_MAX, LogStats, Pump, stats};
 
-/// How much is written; each level includes those before it.
+/// The least important events that are written. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Something of ours is broken.
+    /// A part of this program is broken.
     Error,
-    /// Something around us is broken, or someone asks for attention.
+    /// Something around this program is broken, or needs attention.
     Warn,
-    /// What an operator wants to know: starts, stops, migrations, requests that were refused.
+    /// Starts, stops, migrations and refused requests.
     Info,
     /// Every request.
     Debug,
@@ -57,7 +57,7 @@ impl FromStr for Level {
     }
 }
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `time level target message key=value …`, for people.
@@ -90,7 +90,7 @@ impl FromStr for Format {
 /// A field's value.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
-    /// Anything that can be shown; a string in JSON.
+    /// A value that can be shown; a string in JSON.
     Text(&'a dyn Display),
     /// A whole number; a number in JSON.
     Count(u64),
@@ -122,7 +122,7 @@ fn format() -> Format {
     if FORMAT.load(Ordering::Relaxed) == Format::Json as u8 { Format::Json } else { Format::Text }
 }
 
-/// Whether an event of this level is written.
+/// Returns whether an event of this level is written.
 pub fn enabled(level: Level) -> bool {
     level as u8 <= LEVEL_MAX.load(Ordering::Relaxed)
 }

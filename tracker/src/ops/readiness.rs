@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::ops::log;
 
-/// How often the database is asked.
+/// The interval at which the database is queried.
 const PERIOD: Duration = Duration::from_secs(1);
 /// The longest time for an answer. A database that falls silent is noticed within three seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -39,12 +39,12 @@ impl Default for Readiness {
 }
 
 impl Readiness {
-    /// Whether the database answered when it was last asked, at most a second ago, and is not taking too long now.
+    /// Returns whether the database answered when it was last asked, at most a second ago, and is not taking too long now.
     pub fn store_answers(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).answers_at(Instant::now())
     }
 
-    /// Whether the process is about to stop.
+    /// Returns whether the process is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

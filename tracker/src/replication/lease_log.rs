@@ -40,7 +40,7 @@ pub(crate) type LeaseLogLoop = CommitLoop<Appends>;
 /// Counts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseLogCounters {
-    /// Commits.
+    /// Committed transactions.
     pub commits: u64,
     /// Updates in them.
     pub updates: u64,
@@ -158,7 +158,8 @@ mod tests {
         let reader = LogFile::open(&path).expect("opens");
         std::thread::scope(|scope| {
             for n in 0..16 {
-                let (log, reader) = (&log, &reader);
+                let log = &log;
+                let reader = &reader;
                 scope.spawn(move || {
                     for round in 0..20 {
                         log.write(&Blocking::declare(), &[left(n), left(100 + round)]).expect("commits");

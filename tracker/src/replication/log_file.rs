@@ -154,7 +154,7 @@ impl LogFile {
         })
     }
 
-    /// Whether no batch is stored.
+    /// Returns whether no batch is stored.
     pub fn is_empty(&self) -> Result<bool> {
         self.len().map(|len| len == 0)
     }

@@ -1,4 +1,4 @@
-//! Accounts: who may take part, and what operators see of them.
+//! Accounts: the members of the swarm, and what operators see of them.
 //!
 //! Each change writes its own row of the audit log in the same transaction. A change that had nothing to change writes none.
 
@@ -74,14 +74,14 @@ pub struct AccountQuery {
 /// A change of an account, a device or an invite.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountWrite {
-    /// Suspends: Done, Known when it is suspended already, Stale for an unknown account.
+    /// Suspends: Done, Unchanged when it is suspended already, Stale for an unknown account.
     Suspend {
         /// The account to suspend.
         id: PeerId,
         /// The operator's reason.
         reason: String,
     },
-    /// Ends a suspension: Done, Known when there is none, Stale for an unknown account.
+    /// Ends a suspension: Done, Unchanged when there is none, Stale for an unknown account.
     Resume {
         /// The suspended account.
         id: PeerId,
@@ -102,16 +102,16 @@ pub enum AccountWrite {
     /// Exchanges a refresh token: Done; [`super::Written::Reused`] where the token had been replaced already, which ends the device;
     /// Stale where the device has ended or is unknown. A renewal writes no audit row, because it comes every few minutes.
     RenewDevice(Renewal),
-    /// Ends a device: Done, Known when it has ended already, Stale when the account has no such device.
+    /// Ends a device: Done, Unchanged when it has ended already, Stale when the account has no such device.
     RevokeDevice {
         /// The account that the device belongs to.
         account: PeerId,
         /// The device.
         id: DeviceId,
     },
-    /// Stores an invite: Done, Known when it exists.
+    /// Stores an invite: Done, Unchanged when it exists.
     PutInvite(Invite),
-    /// Revokes an invite: Done, Known when it was revoked already, Stale when there is none.
+    /// Revokes an invite: Done, Unchanged when it was revoked already, Stale when there is none.
     RevokeInvite {
         /// The hash of the invite's code.
         code_hash: CodeHash,

@@ -66,7 +66,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Whether the device is logged in.
+    /// Returns whether the device is logged in.
     pub fn is_live(&self, now: UnixMillis) -> bool {
         self.revoked_at.is_none() && now < self.expires_at
     }
@@ -101,7 +101,7 @@ pub struct Revoked {
 /// The reason why a device was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// It logged out, or another device of the account ended it.
+    /// The device logged out, or another device of the account ended it.
     ByOwner,
     /// A newer login took its place.
     Replaced,

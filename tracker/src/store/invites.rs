@@ -27,7 +27,7 @@ pub struct Invite {
 }
 
 impl Invite {
-    /// Whether the invite can be used now.
+    /// Returns whether the invite can be used now.
     pub fn is_good(&self, now: UnixMillis) -> bool {
         self.uses_left > 0 && self.revoked_at.is_none() && now < self.expires_at
     }

@@ -57,12 +57,12 @@ const COUNT_METADATA: &str = "INSERT INTO account_usage (account, metadata_bytes
 
 /// Returns the steps from the found version: none for new tables, `None` where nothing is to be done.
 ///
-/// Tables of a later program are refused. `place` is the kind of database, for the message.
-pub(super) fn steps_from(found: Option<i64>, place: &str) -> Result<Option<Vec<&'static Step>>> {
+/// Tables of a later program are refused. `database` is the kind of database, for the message.
+pub(super) fn steps_from(found: Option<i64>, database: &str) -> Result<Option<Vec<&'static Step>>> {
     match found {
         Some(VERSION) => Ok(None),
         Some(found) if found > VERSION => {
-            let why = format!("the {place} has schema version {found}, this program knows {VERSION}: it is too old");
+            let why = format!("the {database} has schema version {found}, this program knows {VERSION}: it is too old");
             Err(StoreError::Failed(why))
         }
         Some(found) => Ok(Some(STEPS.iter().filter(|step| step.version > found).collect())),

@@ -77,7 +77,7 @@ pub struct SetAccess {
 pub enum PolicyWrite {
     /// Sets a file's access, which ends a withdrawal.
     Set(SetAccess),
-    /// Withdraws a file: Known where it is withdrawn already.
+    /// Withdraws a file: Unchanged where it is withdrawn already.
     Withdraw {
         /// The file.
         file_hash: FileHash,
@@ -133,12 +133,12 @@ pub(super) struct Ownership {
     pub(super) owner: Option<PeerId>,
     /// The visibility, where it was set.
     pub(super) visibility: Option<Visibility>,
-    /// Whether the file was ever announced.
+    /// Returns whether the file was ever announced.
     pub(super) announced: bool,
 }
 
 impl Ownership {
-    /// Whether `caller` may set the access. A file whose first announcer is forgotten belongs to no account.
+    /// Returns whether `caller` may set the access. A file whose first announcer is forgotten belongs to no account.
     pub(super) fn may_set(&self, caller: PeerId) -> bool {
         self.owner.map_or(!self.announced, |owner| owner == caller)
     }

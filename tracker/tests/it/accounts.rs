@@ -59,7 +59,8 @@ fn a_registered_address_logs_in_or_conflicts() {
         assert_eq!((version_2.status, token(&version_2).peer_id), (200, id));
         let other = register(json!({"address": "peer-1:50051", "password": "wrong"}));
         assert_eq!(other.error(), (409, "address_taken".to_owned()));
-        let (first, second) = (client.register("a").0, client.register("a").0);
+        let first = client.register("a").0;
+        let second = client.register("a").0;
         assert_ne!(first, second, "without an address every registration is an account of its own");
     });
 }
@@ -183,7 +184,8 @@ fn of_two_password_changes_at_once_one_wins() {
         let (_, caller) = client(tracker).register("first");
         let change = |new: &str| caller.post(PASSWORD, &json!({"old_password": "first", "new_password": new})).status;
         let (a, b) = std::thread::scope(|scope| {
-            let (a, b) = (scope.spawn(|| change("a")), scope.spawn(|| change("b")));
+            let a = scope.spawn(|| change("a"));
+            let b = scope.spawn(|| change("b"));
             (a.join().unwrap(), b.join().unwrap())
         });
         assert_eq!(usize::from(a == 200) + usize::from(b == 200), 1, "{a} {b}");

@@ -32,7 +32,8 @@ fn with_accounts(check: impl Fn(&Path, Option<&str>, [&str; 2])) {
         let folder = tempfile::tempdir().unwrap();
         let tracker = start(folder.path(), database.as_deref());
         let client = Client::new(&tracker.url());
-        let (one, other) = (client.register_at("host-one:1", "x").0, client.register("x").0);
+        let one = client.register_at("host-one:1", "x").0;
+        let other = client.register("x").0;
         check(folder.path(), database.as_deref(), [&one, &other]);
         assert!(tracker.stop());
     }
@@ -190,7 +191,8 @@ fn what_is_no_whole_backup_is_not_restored() {
 
 #[test]
 fn with_postgresql_the_database_s_own_tools_are_named() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), fresh_database());
+    let folder = tempfile::tempdir().unwrap();
+    let url = fresh_database();
     for (args, tool) in [(["admin", "backup", "x"], "pg_dump"), (["admin", "restore", "x"], "pg_restore")] {
         let (code, _, error) = run(folder.path(), Some(&url), &args);
         assert!(code == 2 && error.contains(tool), "{error}");

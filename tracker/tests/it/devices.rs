@@ -28,7 +28,7 @@ const RENEW: &str = "/api/v1/tokens/refresh";
 const DEVICES: &str = "/api/v1/devices";
 const REVOCATIONS: &str = "/api/v1/revocations";
 const NOBODY: &str = "123e4567-e89b-42d3-a456-426614174000";
-/// What is promised, and what a busy machine adds.
+/// The promised time, and some more for a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A device as a client that is logged in with it.
@@ -42,7 +42,8 @@ impl Device {
     fn of(client: &Client, answer: &Answer) -> Self {
         assert!([200, 201].contains(&answer.status), "{answer:?}");
         let reply: TokenReply = serde_json::from_value(answer.json()).unwrap();
-        let (id, refresh_token) = (reply.device_id.unwrap(), reply.refresh_token.unwrap());
+        let id = reply.device_id.unwrap();
+        let refresh_token = reply.refresh_token.unwrap();
         Self { client: client.with_token(&reply.token), id, refresh_token }
     }
 
@@ -157,7 +158,8 @@ fn registering_and_changing_a_password_log_devices_in() {
 fn a_reused_refresh_token_ends_its_device_everywhere() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
-        let (first, other) = (Device::log_in(&client, &id, &[]), Device::log_in(&client, &id, &[]));
+        let first = Device::log_in(&client, &id, &[]);
+        let other = Device::log_in(&client, &id, &[]);
         let newest = first.renewed().renewed();
         assert!(newest.is_in());
         assert_eq!(renew(&client, &first.refresh_token).error(), unauthorized("refresh_token_reused"));
@@ -269,7 +271,7 @@ fn csr() -> String {
     CertificateParams::default().serialize_request(&KeyPair::generate().unwrap()).unwrap().pem().unwrap()
 }
 
-/// Whether a certificate names a device.
+/// Returns whether a certificate names a device.
 fn names(certificate: &Value, device: &str) -> bool {
     let der = CertificateDer::from_pem_slice(certificate["certificate"].as_str().unwrap().as_bytes()).unwrap();
     let uri = device_uri(device);
@@ -293,7 +295,7 @@ fn a_device_s_certificates_name_it() {
     });
 }
 
-/// Which scope each call needs, said once more so that a change of the table is one here too.
+/// The scope that each call needs, repeated here so that a change of the table is a change here too.
 fn expected_scopes() -> BTreeMap<&'static str, &'static str> {
     let read = [
         "revocations",
@@ -363,8 +365,8 @@ fn every_call_of_an_account_wants_its_scope_and_no_other() {
 fn a_device_revokes_others_only_with_the_scope() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
-        let (reader, owner) =
-            (Device::log_in(&client, &id, &["read"]), Device::log_in(&client, &id, &["admin", "read"]));
+        let reader = Device::log_in(&client, &id, &["read"]);
+        let owner = Device::log_in(&client, &id, &["admin", "read"]);
         let end = |client: &Client, path: &str| client.call("DELETE", path, b"");
         assert_eq!(end(&reader.client, &owner.path()).error(), (403, "insufficient_scope".to_owned()));
         assert!(owner.is_in());
@@ -415,7 +417,8 @@ fn who_is_suspended_renews_nothing_until_that_ends() {
     for_both_stores(|tracker| {
         let (client, id, _) = account(tracker);
         let (_, asker) = client.register("asker");
-        let (device, ended) = (Device::log_in(&client, &id, &[]), Device::log_in(&client, &id, &[]));
+        let device = Device::log_in(&client, &id, &[]);
+        let ended = Device::log_in(&client, &id, &[]);
         assert_eq!(ended.client.call("DELETE", &ended.path(), b"").status, 200);
         let listed = || asker.get(REVOCATIONS);
         let before = listed();
@@ -457,9 +460,11 @@ fn an_operator_ends_all_devices() {
 
 #[test]
 fn a_device_revoked_at_one_tracker_is_refused_at_another() {
-    let (one_folder, other_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let one_folder = tempfile::tempdir().unwrap();
+    let other_folder = tempfile::tempdir().unwrap();
     let database = fresh_database();
-    let (one, other) = (start(one_folder.path(), Some(&database)), start(other_folder.path(), Some(&database)));
+    let one = start(one_folder.path(), Some(&database));
+    let other = start(other_folder.path(), Some(&database));
     let (client, id, _) = account(&one);
     let elsewhere = Client::new(&other.url());
     let device = Device::log_in(&client, &id, &[]);
@@ -486,7 +491,8 @@ fn tokens_end_by_the_clock_and_revocations_are_forgotten() {
     let builder = Tracker::builder().config(config).listen("127.0.0.1:0").data_dir(folder.path()).bcrypt_cost(COST);
     let tracker = builder.clock(|| UnixMillis(NOW.load(Ordering::Relaxed))).start().unwrap();
     let (client, id, _) = account(&tracker);
-    let (used, unused) = (Device::log_in(&client, &id, &[]), Device::log_in(&client, &id, &[]));
+    let used = Device::log_in(&client, &id, &[]);
+    let unused = Device::log_in(&client, &id, &[]);
     pass(599);
     assert!(used.is_in());
     pass(1);

@@ -66,7 +66,7 @@ fn bundle(client: &Client) -> String {
     client.get(AUTHORITY).json()["certificates"].as_str().unwrap().to_owned()
 }
 
-/// Whether a member takes a certificate as that of `peer_id`.
+/// Returns whether a member accepts a certificate as that of `peer_id`.
 fn vouches(certificate: &Value, peer_id: &str) -> bool {
     let text = |name: &str| certificate[name].as_str().unwrap();
     let provider = Arc::new(ring::default_provider());
@@ -156,7 +156,8 @@ fn beyond_loopback_plaintext_needs_the_setting() {
 /// A certificate for `name` and its key, as files; and the certificate, which is its own root.
 fn operator_s(folder: &Path, name: &str) -> String {
     let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-    let (chain, key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    let chain = folder.join("chain.pem");
+    let key = folder.join("key.pem");
     fs::write(&key, made.signing_key.serialize_pem()).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(chain, made.cert.pem()).unwrap();
@@ -164,7 +165,8 @@ fn operator_s(folder: &Path, name: &str) -> String {
 }
 
 fn with_operator_s(folder: &Path) -> Config {
-    let (tls_certificate, tls_key) = (folder.join("chain.pem"), folder.join("key.pem"));
+    let tls_certificate = folder.join("chain.pem");
+    let tls_key = folder.join("key.pem");
     Config { tls_certificate, tls_key, ..Config::default() }
 }
 
@@ -224,12 +226,14 @@ fn a_running_tracker_follows_a_rotation() {
 
 #[test]
 fn trackers_of_one_database_share_an_authority_by_its_folder() {
-    let (folder, database) = (tempfile::tempdir().unwrap(), fresh_database());
+    let folder = tempfile::tempdir().unwrap();
+    let database = fresh_database();
     let at = |name: &str| {
         let config = Config { authority_dir: folder.path().join("authority"), ..Config::default() };
         start_with(&folder.path().join(name), Some(&database), config)
     };
-    let (one, other) = (at("one"), at("other"));
+    let one = at("one");
+    let other = at("other");
     let bundle = one.app().authority.bundle();
     assert_eq!(bundle, other.app().authority.bundle());
     assert!(ask(&other, &bundle, TRACKER_NAME).is_ok());

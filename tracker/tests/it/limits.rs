@@ -36,7 +36,8 @@ fn an_address_over_its_rate_is_429_except_for_health() {
 #[test]
 fn an_account_over_its_rate_is_429_and_its_neighbour_is_not() {
     check_with(Config { rate_per_account: 1, ..Config::default() }, |client| {
-        let (one, other) = (client.register("x").1, client.register("x").1);
+        let one = client.register("x").1;
+        let other = client.register("x").1;
         let refused = (0..50).map(|_| one.get(ME)).find(|answer| answer.status == 429).expect("is over");
         assert_eq!(refused.error(), (429, "rate_limited".to_owned()));
         assert_eq!(other.get(ME).status, 200);

@@ -59,13 +59,13 @@ fn every_call_is_described_as_it_is() {
     }
 }
 
-/// What a reference leads to; anything else as it is.
+/// Returns the target of a reference; any other value unchanged.
 fn resolved<'d>(document: &'d Value, value: &'d Value) -> &'d Value {
     let path = value["$ref"].as_str().map(|reference| reference.strip_prefix('#').unwrap());
     path.map_or(value, |path| document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere")))
 }
 
-/// What a client may meet that is the same for every call: the door, the router and our own failures.
+/// The errors that every call may return: those of the door, of the router, and failures of the tracker.
 const ANYWHERE: [&str; 10] = ["400", "405", "408", "411", "413", "414", "417", "431", "500", "503"];
 
 #[test]
@@ -205,7 +205,8 @@ fn bodies_about_accounts_match_the_description() {
     check_fields("CertificateRequest", rest::CertificateRequest { csr: text() });
     check_fields("Authority", rest::AuthorityReply { fingerprint: text(), certificates: text() });
     check_fields("Revocations", rest::RevocationsReply::default());
-    let (address, password) = (Some(text()), text());
+    let address = Some(text());
+    let password = text();
     let register = rest::RegisterRequest {
         address: address.clone(),
         password: Some(text()),
@@ -215,7 +216,8 @@ fn bodies_about_accounts_match_the_description() {
         device: device.clone(),
     };
     check_fields("RegisterRequest", register);
-    let (peer_id, csr) = (Some(text()), Some(text()));
+    let peer_id = Some(text());
+    let csr = Some(text());
     let login = rest::LoginRequest { peer_id, address, password, csr, device: device.clone() };
     check_fields("LoginRequest", login);
     check_fields("PasswordRequest", rest::PasswordRequest { device, ..Default::default() });
@@ -235,12 +237,16 @@ fn bodies_about_accounts_match_the_description() {
 
 #[test]
 fn bodies_about_files_match_the_description() {
-    let (file_hash, chunk_hash, file_name) = (text(), text(), text());
+    let file_hash = text();
+    let chunk_hash = text();
+    let file_name = text();
     check_fields(
         "AnnounceChunkRequest",
         rest::AnnounceChunkRequest { file_hash, file_name, total_chunks: 1, chunk_index: 0, chunk_hash },
     );
-    let (file_hash, file_name, chunk_hashes) = (text(), text(), text());
+    let file_hash = text();
+    let file_name = text();
+    let chunk_hashes = text();
     check_fields("Manifest", rest::ManifestBody { file_hash, file_name, size: 0, chunk_size: 0, chunk_hashes });
     check_fields("SignatureRequest", rest::SignatureRequest::default());
     check_fields("Signatures", rest::SignaturesReply::default());
@@ -263,7 +269,9 @@ fn bodies_about_files_match_the_description() {
 fn bodies_about_access_match_the_description() {
     check_fields("GrantRequest", rest::GrantRequest { file_hash: text(), more: vec![text()] });
     check_fields("Grant", rest::GrantReply::default());
-    let (access, accounts, groups) = (text(), vec![text()], vec![text()]);
+    let access = text();
+    let accounts = vec![text()];
+    let groups = vec![text()];
     check_fields("FileAccessRequest", rest::FileAccessRequest { access, accounts, groups });
     check_fields("FileAccess", rest::FileAccessReply::default());
     check_fields("GroupRequest", rest::GroupRequest::default());
@@ -292,7 +300,9 @@ fn bodies_about_the_swarm_match_the_description() {
     check_fields("SwarmAnnounceReply", announced);
     check_fields("SwarmLeaveRequest", rest::SwarmLeaveRequest { files: Some(Vec::new()) });
     check_fields("SwarmLeaveReply", rest::SwarmLeaveReply { status: text(), left: 0 });
-    let (target_peer_id, file_hash, event_type) = (text(), text(), text());
+    let target_peer_id = text();
+    let file_hash = text();
+    let event_type = text();
     check_fields("FeedbackRequest", rest::FeedbackRequest { target_peer_id, file_hash, chunk_index: 0, event_type });
     check_fields("FeedbackBatchRequest", rest::FeedbackBatchRequest::default());
     check_fields("FeedbackBatchReply", rest::FeedbackBatchReply { status: text(), received: 0 });

@@ -1,4 +1,4 @@
-//! Who may register, who is suspended, and what an account may store: over a real connection.
+//! Registration, suspension and quotas of accounts, over a real connection.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ const REGISTER: &str = "/api/v1/peers/register";
 const LOGIN: &str = "/api/v1/peers/login";
 const ME: &str = "/api/v1/peers/me";
 const REFRESH: &str = "/api/v1/peers/refresh";
-/// What is promised, and some more for a busy machine.
+/// The promised time, and some more for a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
 fn on_both(config: &Config, check: impl Fn(&Tracker, &Client)) {
@@ -40,7 +40,8 @@ fn change(tracker: &Tracker, change: AccountWrite) -> Written {
 
 /// An invite, and its code.
 fn invite(tracker: &Tracker, uses: u32, days: i64) -> String {
-    let (code, now) = (new_code().unwrap(), (tracker.app().clock)());
+    let code = new_code().unwrap();
+    let now = (tracker.app().clock)();
     let mut expires_at = now;
     expires_at.0 += days * 86_400_000;
     let invite = Invite {
@@ -181,7 +182,8 @@ fn put(caller: &Client, file: u8, chunks: usize) -> Answer {
 fn an_account_cannot_exceed_its_metadata_quota() {
     let config = Config { metadata_bytes_per_account: 2 * 256 + 6 * 32, ..Config::default() };
     on_both(&config, |tracker, client| {
-        let (one, other) = (client.register("x").1, client.register("x").1);
+        let one = client.register("x").1;
+        let other = client.register("x").1;
         assert_eq!(put(&one, 1, 4).status, 201);
         assert_eq!(put(&one, 2, 3).error(), (413, "quota_exceeded".to_owned()));
         assert_eq!(put(&one, 2, 2).status, 201);
@@ -204,7 +206,8 @@ fn an_account_announces_as_many_files_as_the_setting_says() {
     on_both(&Config { files_per_account: 2, ..Config::default() }, |_, client| {
         let (_, caller) = client.register_at("127.0.0.1:9", "x");
         let announce = |file: &str| {
-            let (file_hash, chunk_hash) = (file.repeat(64), "c".repeat(64));
+            let file_hash = file.repeat(64);
+            let chunk_hash = "c".repeat(64);
             let body = json!({"file_hash": file_hash, "file_name": "f", "total_chunks": 1, "chunk_hash": chunk_hash});
             caller.post("/api/v1/files/announce", &body)
         };

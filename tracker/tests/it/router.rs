@@ -1,4 +1,4 @@
-//! What the router says to calls that do not exist, wrong methods, large bodies and hostile paths, over a real connection.
+//! Replies of the router to calls that do not exist, wrong methods, large bodies and hostile paths, over a real connection.
 
 use serde_json::json;
 
@@ -31,7 +31,8 @@ fn double_slashes_and_any_content_type_are_accepted() {
 fn a_head_request_has_a_get_s_head_and_no_body() {
     for_sqlite(|tracker| {
         let client = Client::new(&tracker.url());
-        let (get, head) = (client.get("/health"), client.call("HEAD", "/health", b""));
+        let get = client.get("/health");
+        let head = client.call("HEAD", "/health", b"");
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert_eq!(head.header("Content-Length"), get.header("Content-Length"));
     });

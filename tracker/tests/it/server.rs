@@ -224,7 +224,8 @@ fn health_asks_the_running_tracker() {
 
 #[test]
 fn health_uses_tls_and_checks_which_tracker_answers() {
-    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
     let tracker = Tracker::builder().listen("0.0.0.0:0").data_dir(folder.path()).bcrypt_cost(4).start().unwrap();
     assert!(start(other.path(), None).stop());
     let listen = format!("0.0.0.0:{}", tracker.address().port());

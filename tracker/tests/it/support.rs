@@ -55,7 +55,7 @@ fn with_tracker(tracker: Tracker, check: &impl Fn(&Tracker)) {
     assert!(tracker.stop(), "everything ended");
 }
 
-/// What came back.
+/// The reply of the tracker.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: u16,

@@ -1,4 +1,4 @@
-//! What an operator sees: request ids, the log, readiness, the drain and the metrics.
+//! The operator's view: request ids, the log, readiness, the drain and the metrics.
 
 mod drain;
 mod handbook;

@@ -111,7 +111,7 @@ pub(super) fn port(config: &Config, running: bool) -> Check {
 /// Checks the operations listener.
 pub(super) fn operations(config: &Config, running: bool) -> Check {
     let name = "operations listener";
-    let (place, answers) = match config.ops_address() {
+    let (address, answers) = match config.ops_address() {
         Err(error) => return Check::fail(name, error.to_string()),
         Ok(None) => return Check::ok(name, "off: no metrics"),
         Ok(Some(LocalAddress::Unix(path))) => (path.display().to_string(), UnixStream::connect(&path).is_ok()),
@@ -120,12 +120,12 @@ pub(super) fn operations(config: &Config, running: bool) -> Check {
         }
     };
     match (answers, running) {
-        (true, _) => Check::ok(name, format!("a process listens on {place}")),
-        (false, false) => Check::ok(name, format!("no process listens on {place}, as no tracker is running")),
+        (true, _) => Check::ok(name, format!("a process listens on {address}")),
+        (false, false) => Check::ok(name, format!("no process listens on {address}, as no tracker is running")),
         (false, true) => Check::warn(
             name,
             format!(
-                "a tracker is running and no process listens on {place}: is it another tracker, or another configuration?"
+                "a tracker is running and no process listens on {address}: is it another tracker, or another configuration?"
             ),
         ),
     }

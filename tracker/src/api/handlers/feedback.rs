@@ -36,7 +36,8 @@ pub fn batch(calls: &FeedbackCalls, caller: &Caller, request: &Request, _args: &
         let message = format!("one call carries at most {EVENTS_PER_BATCH_MAX} events");
         return Err(ApiError::new(413, "too_many_events", message));
     }
-    let (mut reports, mut received) = (Vec::with_capacity(body.events.len()), 0);
+    let mut reports = Vec::with_capacity(body.events.len());
+    let mut received = 0;
     for entry in &body.events {
         let report = wire::report_entry(entry)?;
         received += report.chunks.len();

@@ -40,7 +40,7 @@ pub fn announce_chunk(
     access::refuse_restricted(&calls.access, chunk.file_hash)?;
     let address = v1_address(calls, caller.peer)?;
     match calls.swarm.v1_next(now, &chunk, &address)? {
-        V1Step::Known => {}
+        V1Step::Unchanged => {}
         V1Step::Stage => stage(calls, now, chunk, &address)?,
         V1Step::Seal(listing) => seal(calls, now, *listing, &address)?,
     }

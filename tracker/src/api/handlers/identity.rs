@@ -6,13 +6,14 @@ use crate::api::handlers::AccountCalls;
 use crate::api::{ApiError, Caller, PathArgs};
 use peernet_door::{Reply, Request};
 
-/// How often peers ask for the revocation list. With the 5 s in which a tracker learns of a change, that is well within
+/// The interval at which peers ask for the revocation list. With the 5 s in which a tracker learns of a change, that is well within
 /// the minute that is promised.
 const ASK_AGAIN_S: u64 = 20;
 
 /// `GET /api/v1/authority`: the certificates that peers trust. They are public; clients compare the fingerprint.
 pub fn authority(calls: &AccountCalls, _request: &Request, _args: &PathArgs) -> Result<Reply, ApiError> {
-    let (fingerprint, certificates) = (calls.authority.fingerprint(), calls.authority.bundle());
+    let fingerprint = calls.authority.fingerprint();
+    let certificates = calls.authority.bundle();
     Ok(Reply::json(200, &AuthorityReply { fingerprint, certificates }))
 }
 

@@ -12,7 +12,7 @@ use peernet_threads::Blocking;
 use crate::api::handlers::ManifestCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body};
-use crate::domain::swarm::Known;
+use crate::domain::swarm::CachedManifest;
 use crate::store::{StoredManifest, Write, Written};
 use peernet_door::{Reply, Request};
 
@@ -36,10 +36,10 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
     let written = calls.database.write(&Blocking::declare(), vec![Write::PutManifest(stored.clone())])?;
     let known = calls.swarm.catalogue().keep(stored);
     calls.swarm.note_manifest(known.manifest.file_hash(), id, &known.meta, &known.file_name);
-    Ok(if written.first() == Some(&Written::Known) { status(200, "known") } else { status(201, "stored") })
+    Ok(if written.first() == Some(&Written::Unchanged) { status(200, "known") } else { status(201, "stored") })
 }
 
-/// Whether `bytes` more would exceed the account's quota. Requests in flight are not counted yet, so an account can
+/// Returns whether `bytes` more would exceed the account's quota. Requests in flight are not counted yet, so an account can
 /// exceed it by one manifest per connection.
 fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool, ApiError> {
     let quota = calls.metadata_bytes_per_account;
@@ -50,7 +50,7 @@ fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool
     Ok(used.saturating_add(bytes) > quota)
 }
 
-/// Whether the manifest is stored already: putting it again costs no quota.
+/// Returns whether the manifest is stored already: putting it again costs no quota.
 fn is_known(calls: &ManifestCalls, id: ManifestId) -> Result<bool, ApiError> {
     Ok(calls.database.read(&Blocking::declare(), |store| store.manifest(id))?.is_some())
 }
@@ -78,13 +78,13 @@ pub fn get(calls: &ManifestCalls, caller: &Caller, _request: &Request, args: &Pa
 }
 
 /// Finds a manifest that the caller may have; 404 `unknown_manifest`.
-fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<Known>, ApiError> {
+fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<CachedManifest>, ApiError> {
     let known = match calls.swarm.catalogue().cached(id) {
         Some(known) => Some(known),
         None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, id))?,
     };
     let known = known.filter(|known| calls.access.visibility_for(known.manifest.file_hash(), caller.peer).is_some());
-    known.ok_or_else(|| ApiError::not_found("unknown_manifest", "nobody has put this manifest"))
+    known.ok_or_else(|| ApiError::not_found("unknown_manifest", "no account has put this manifest"))
 }
 
 fn status(status: u16, word: &str) -> Reply {

@@ -74,10 +74,12 @@ fn announced(
     restricted: &[FileHash],
 ) -> Reply {
     let texts = |files: &[FileHash]| files.iter().map(ToString::to_string).collect();
-    let (withdrawn, restricted) = (texts(withdrawn), texts(restricted));
+    let withdrawn = texts(withdrawn);
+    let restricted = texts(restricted);
     let lease = lease_length(AnnounceForm::PerFile);
     let renew_in = renew_after(lease, &mut Rng::new(calls.swarm.next_seed()));
-    let (lease_seconds, renew_in_seconds) = (lease.as_secs(), renew_in.as_secs());
+    let lease_seconds = lease.as_secs();
+    let renew_in_seconds = renew_in.as_secs();
     let status = "announced".to_owned();
     let reply =
         SwarmAnnounceReply { status, lease_seconds, renew_in_seconds, unknown_manifests, withdrawn, restricted };
@@ -99,14 +101,15 @@ struct Sorted {
     unknown_manifests: Vec<String>,
     /// Not recorded: the announcer may not share these files.
     withdrawn: Vec<FileHash>,
-    /// Those of `leases` whose file is not public.
+    /// The files of `leases` that are not public.
     restricted: Vec<FileHash>,
 }
 
 fn sort(calls: &SwarmCalls, announcer: &Announcer, files: &[SwarmFile]) -> Result<Sorted, ApiError> {
     let mut sorted = Sorted { leases: Vec::with_capacity(files.len()), ..Sorted::default() };
     for file in files {
-        let (file_hash, manifest_id) = (wire::file_hash(&file.file_hash)?, wire::manifest_id(&file.manifest_id)?);
+        let file_hash = wire::file_hash(&file.file_hash)?;
+        let manifest_id = wire::manifest_id(&file.manifest_id)?;
         let Some(access) = calls.access.visibility_for(file_hash, announcer.peer) else {
             sorted.withdrawn.push(file_hash);
             continue;

@@ -9,7 +9,7 @@ use super::settings::{Config, FIELDS, Field, Flags};
 use super::value::Secret;
 use super::{ConfigError, default_config_file};
 
-/// Something an operator should know about a configuration that works.
+/// A remark for the operator about a configuration that works.
 pub type Notice = String;
 
 /// Prefix of our environment variables.
@@ -100,39 +100,39 @@ fn read_file(
     let by_environment = environment.get(CONFIG_VARIABLE).map(Path::new);
     let default = default_config_file();
     let path = named.or(by_environment).unwrap_or(&default);
-    let place = path.display().to_string();
+    let origin = path.display().to_string();
     let too_large = fs::metadata(path).is_ok_and(|metadata| metadata.len() > FILE_BYTES_MAX);
     if too_large {
-        return Err(ConfigError(format!("{place}: too large for a configuration file")));
+        return Err(ConfigError(format!("{origin}: too large for a configuration file")));
     }
     match fs::read_to_string(path) {
-        Ok(text) => Ok(Some((place, text))),
+        Ok(text) => Ok(Some((origin, text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && path == default => Ok(None),
-        Err(error) => Err(ConfigError(format!("{place}: {error}"))),
+        Err(error) => Err(ConfigError(format!("{origin}: {error}"))),
     }
 }
 
 fn apply_file(config: &mut Config, file: &Option<(String, String)>) -> Result<(), ConfigError> {
-    let Some((place, text)) = file else { return Ok(()) };
-    let table: toml::Table = text.parse().map_err(|error| unreadable(place, text, &error))?;
+    let Some((origin, text)) = file else { return Ok(()) };
+    let table: toml::Table = text.parse().map_err(|error| unreadable(origin, text, &error))?;
     for (key, value) in &table {
-        let unknown = || ConfigError(format!("{place}: unknown key {key:?}"));
+        let unknown = || ConfigError(format!("{origin}: unknown key {key:?}"));
         let field = Field::find(key).ok_or_else(unknown)?;
         let text = match value {
             toml::Value::String(text) => text.clone(),
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(flag) => flag.to_string(),
-            _ => return Err(ConfigError(format!("{place}: {key} must be a text, a whole number, or true or false"))),
+            _ => return Err(ConfigError(format!("{origin}: {key} must be a text, a whole number, or true or false"))),
         };
-        field.apply(config, &format!("{place}: {key}"), &text)?;
+        field.apply(config, &format!("{origin}: {key}"), &text)?;
     }
     Ok(())
 }
 
-/// Where and why, without the line itself, which toml would quote: there may be a password in it.
-fn unreadable(place: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+/// Returns the place and the reason, without the line itself, which toml would quote: a password may be in it.
+fn unreadable(origin: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    ConfigError(format!("{place}: line {}: {}", before.matches('\n').count() + 1, error.message()))
+    ConfigError(format!("{origin}: line {}: {}", before.matches('\n').count() + 1, error.message()))
 }
 
 fn read_database_url(config: &mut Config) -> Result<(), ConfigError> {

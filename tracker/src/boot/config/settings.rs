@@ -1,4 +1,4 @@
-//! The list of settings. Everything about a setting is said here, once.
+//! The list of settings. It is the only description of each setting.
 
 use std::path::PathBuf;
 
@@ -13,11 +13,11 @@ use crate::ops::log::{Format, Level};
 
 /// A setting as the list describes it.
 pub struct Field {
-    /// Its key in the file.
+    /// The key of the setting in the file.
     pub name: &'static str,
-    /// What it means, line by line, each with its leading space.
+    /// The meaning, line by line, each with its leading space.
     pub doc: &'static [&'static str],
-    /// Its value as TOML, secrets hidden.
+    /// Returns the value as TOML, secrets hidden.
     pub show: fn(&Config) -> String,
     /// Reads and sets it.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
@@ -29,7 +29,7 @@ impl Field {
         self.name.replace('_', "-")
     }
 
-    /// Whether the flag takes no value and switches the setting on. This holds for settings that are off by default.
+    /// Returns whether the flag takes no value and switches the setting on. This holds for settings that are off by default.
     pub fn is_switch(&self) -> bool {
         (self.show)(&Config::default()) == false.to_string()
     }
@@ -44,9 +44,9 @@ impl Field {
         FIELDS.iter().find(|field| field.name == name)
     }
 
-    /// Sets it from text that came from `place`.
-    pub(super) fn apply(&self, config: &mut Config, place: &str, text: &str) -> Result<(), ConfigError> {
-        (self.set)(config, text).map_err(|why| ConfigError(format!("{place}: {why}")))
+    /// Sets it from text that came from `origin`.
+    pub(super) fn apply(&self, config: &mut Config, origin: &str, text: &str) -> Result<(), ConfigError> {
+        (self.set)(config, text).map_err(|why| ConfigError(format!("{origin}: {why}")))
     }
 }
 
@@ -85,7 +85,7 @@ macro_rules! settings {
         }
 
         impl Flags {
-            /// What was typed, by setting.
+            /// Returns the typed values, by setting.
             pub fn typed(&self) -> Vec<(&'static str, &str)> {
                 let all = [$((stringify!($name), self.$name.as_deref())),+];
                 all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -114,7 +114,7 @@ settings! {
     certificate_hours: u32 = 24;
     /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the embedded database in the data folder.
     /// DATABASE_URL is read too. On another machine it must prove itself by TLS: sslrootcert=FILE names its authority, sslmode=disable
-    /// says that plaintext is wanted, as parameters of the URL. As a flag only without a password, because others can read a command line
+    /// requests plaintext, as parameters of the URL. As a flag only without a password, because others can read a command line
     database_url: Secret = Secret::default();
     /// file whose first line is the database_url; for container secrets
     database_url_file: PathBuf = PathBuf::new();
@@ -131,7 +131,7 @@ settings! {
     /// how long a refresh token works, in days, 1 to 3650; each use renews it
     refresh_days: u32 = 90;
     /// how long a grant works, with which an account fetches one file, in hours, 1 to 168; downloads renew it when a quarter of that is over.
-    /// Who may no longer have a file can fetch it for as long as this
+    /// An account that loses access can fetch the file until its grant ends
     grant_hours: u32 = 12;
     /// whether addresses that version 1 peers announce are dialled, and left out of lookups when nothing answers
     dialback: bool = true;

@@ -12,7 +12,7 @@ use crate::ops::log::{Format, Level};
 
 /// A value that is read from text, whatever layer it comes from.
 pub(super) trait Setting: Sized {
-    /// Reads it; the error says what is wanted.
+    /// Reads it; the error says what was expected.
     fn read(text: &str) -> Result<Self, String>;
     /// As it stands in a TOML file.
     fn show(&self) -> String;

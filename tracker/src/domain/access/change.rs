@@ -10,7 +10,7 @@ use super::AccessControl;
 use crate::store::policies::{Group, Policy, PolicyWrite, Refusal};
 use crate::store::{StoreError, Write, Written};
 
-/// Why a policy or a group was not changed or shown.
+/// The reason why a policy or a group was not changed or shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessError {
     /// The store refused the change.
@@ -27,12 +27,16 @@ impl fmt::Display for AccessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(Refusal::NotOwner) => f.write_str("this file is another account's"),
-            Self::Refused(Refusal::UnknownFile) | Self::UnknownFile => f.write_str("nobody has announced this file"),
+            Self::Refused(Refusal::UnknownFile) | Self::UnknownFile => {
+                f.write_str("no account has announced this file")
+            }
             Self::Refused(Refusal::UnknownAccount) => f.write_str("one of the accounts does not exist"),
             Self::Refused(Refusal::UnknownGroup) | Self::UnknownGroup => {
                 f.write_str("this account has no group of that name")
             }
-            Self::Refused(Refusal::TooManyFiles) => f.write_str("this account says who has as many files as it may"),
+            Self::Refused(Refusal::TooManyFiles) => {
+                f.write_str("this account has set policies for as many files as it may")
+            }
             Self::Refused(Refusal::TooManyGroups) => write!(f, "an account has at most {GROUPS_MAX} groups"),
             Self::Store(error) => error.fmt(f),
         }

@@ -143,9 +143,14 @@ fn a_withdrawn_file_is_for_no_account() {
 
 #[test]
 fn policies_read_afresh_replace_all_others() {
-    let (policies, owner, other) = (Policies::default(), PeerId([1; 16]), PeerId([2; 16]));
+    let policies = Policies::default();
+    let owner = PeerId([1; 16]);
+    let other = PeerId([2; 16]);
     let private = |n: u8| {
-        let (file_hash, access, accounts, groups) = (FileHash([n; 32]), Visibility::Private, Vec::new(), Vec::new());
+        let file_hash = FileHash([n; 32]);
+        let access = Visibility::Private;
+        let accounts = Vec::new();
+        let groups = Vec::new();
         Policy { file_hash, owner, visibility: access, changed: 1, accounts, groups }
     };
     let hidden = |n: u8| policies.visibility_for(FileHash([n; 32]), other).is_none();

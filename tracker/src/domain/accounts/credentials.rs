@@ -25,7 +25,7 @@ pub(super) struct Credentials<'a> {
 }
 
 impl Accounts {
-    /// Whether the password is right. Fails if the account is suspended, but only for a caller that knows its password.
+    /// Returns whether the password is right. Fails if the account is suspended, but only for a caller that knows its password.
     pub(super) fn check_password(&self, credentials: Credentials<'_>) -> Result<bool> {
         let Credentials { remote, account, typed, password } = credentials;
         let services = &self.services;

@@ -27,7 +27,7 @@ pub(super) struct NewLogin {
     scopes: Scopes,
 }
 
-/// What a device gets beside its access token.
+/// The values that a device gets beside its access token.
 #[derive(Debug)]
 pub struct DeviceSession {
     /// The device's id.

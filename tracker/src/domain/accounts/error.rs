@@ -1,4 +1,4 @@
-//! Why an operation on accounts was refused or failed.
+//! The reasons why operations on accounts are refused or fail.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::domain::authority::CsrError;
 use crate::domain::limits::RateLimited;
 use crate::store::StoreError;
 
-/// Why an operation on accounts was refused or failed.
+/// The reasons why operations on accounts are refused or fail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccountsError {
     /// The client makes too many requests of this kind.
@@ -57,7 +57,7 @@ pub enum AccountsError {
     InvalidCsr(CsrError),
     /// The refresh token is unknown or has ended.
     InvalidRefreshToken,
-    /// The refresh token had been replaced, so somebody has a copy: its device was ended.
+    /// The refresh token had been replaced, so another client has a copy: its device was ended.
     RefreshTokenReused,
     /// The access token is none of ours, has ended, or was revoked.
     InvalidToken,
@@ -107,7 +107,7 @@ impl fmt::Display for AccountsError {
             Self::InvalidCsr(error) => error.fmt(f),
             Self::InvalidRefreshToken => f.write_str("this refresh token is unknown or has ended: log in again"),
             Self::RefreshTokenReused => f.write_str(
-                "this refresh token was replaced already, so somebody has a copy: the device was logged out",
+                "this refresh token was replaced already, so another client has a copy: the device was logged out",
             ),
             Self::InvalidToken => f.write_str("Invalid token"),
             Self::InsufficientScope { needed, held } => {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use peernet_engine::ids::PeerId;
 use peernet_engine::time::UnixMillis;
 
-/// How long a generation counts without being read again: another tracker on the same database may have raised it.
+/// The time for which a generation counts without being read again: another tracker on the same database may have raised it.
 const TRUSTED_FOR: Duration = Duration::from_secs(5);
 
 /// The most accounts in memory, about 6 MB. Past it all are forgotten at once, and each costs one read.
 const ACCOUNTS_MAX: usize = 100_000;
 
-/// Whether a value read at `read_at` is still fresh. A time in the future means that the clock was set back, and then
+/// Returns whether a value read at `read_at` is still fresh. A time in the future means that the clock was set back, and then
 /// it is not.
 pub(super) fn is_fresh(now: UnixMillis, read_at: UnixMillis) -> bool {
     read_at <= now && now.since(read_at) < TRUSTED_FOR

@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn a_code_is_random_and_tolerates_careless_typing() {
-        let (code, other) = (new_code().expect("random"), new_code().expect("random"));
+        let code = new_code().expect("random");
+        let other = new_code().expect("random");
         assert_ne!(code, other);
         assert_eq!((code.len(), code.matches('-').count()), (35, 3), "{code}");
         let careless = format!(" {} ", code.to_uppercase().replace('-', ""));

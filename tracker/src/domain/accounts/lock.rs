@@ -85,8 +85,8 @@ mod tests {
         for _ in 0..40 {
             drop(lock.begin(now, name, None).expect("nothing is counted"));
         }
-        let told: Vec<_> = (0..5).filter_map(|_| lock.begin(now, name, None).expect("free").end(false)).collect();
-        assert_eq!(told, [Locked::Pair]);
+        let locked: Vec<_> = (0..5).filter_map(|_| lock.begin(now, name, None).expect("free").end(false)).collect();
+        assert_eq!(locked, [Locked::Pair]);
         let wait = lock.begin(now, name, None).expect_err("is locked");
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
         assert!(lock.begin(now, name_of(None, "h:2"), None).is_ok());

@@ -11,9 +11,9 @@ use crate::domain::access::AccessControl;
 use crate::ops::log;
 use crate::store::StoreError;
 
-/// How often changes are read. With the time that a read takes, they count within the 5 s that are promised.
+/// The interval at which changes are read. With the time that a read takes, they count within the 5 s that are promised.
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
-/// How often old rows are deleted.
+/// The interval at which old rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stop` is disconnected.

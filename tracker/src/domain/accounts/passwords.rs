@@ -21,7 +21,7 @@ const WAIT_MAX: Duration = Duration::from_secs(15);
 /// Added to the nice value of the pool's threads.
 const NICE: i32 = 10;
 
-/// Why a password was not hashed or checked.
+/// The reason why a password was not hashed or checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PasswordError {
     /// The password is empty.
@@ -81,7 +81,7 @@ impl Passwords {
         answered.recv_timeout(WAIT_MAX).unwrap_or(Err(PasswordError::Busy))
     }
 
-    /// Whether a password has this hash. `None` stands for an account that does not exist: it costs the same time and
+    /// Returns whether a password has this hash. `None` stands for an account that does not exist: it costs the same time and
     /// is never right.
     pub fn verify(&self, _: &Blocking, password: String, hash: Option<String>) -> Result<bool, PasswordError> {
         let (answer, answered) = bounded(1);
@@ -97,7 +97,7 @@ impl Passwords {
         self.cost
     }
 
-    /// How many requests wait for a thread.
+    /// Returns the number of requests that wait for a thread.
     pub fn queued(&self) -> usize {
         self.lock().as_ref().map_or(0, Pool::queued)
     }

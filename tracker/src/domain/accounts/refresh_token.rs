@@ -78,7 +78,8 @@ mod tests {
     #[test]
     fn a_successor_is_another_of_the_same_family() {
         let token = RefreshToken::fresh().expect("randomness");
-        let (next, other) = (token.successor().expect("randomness"), RefreshToken::fresh().expect("randomness"));
+        let next = token.successor().expect("randomness");
+        let other = RefreshToken::fresh().expect("randomness");
         assert_eq!(next.family_hash(), token.family_hash());
         assert_ne!(next.hash(), token.hash());
         assert_ne!(other.family_hash(), token.family_hash());

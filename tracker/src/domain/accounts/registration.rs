@@ -8,7 +8,7 @@ use peernet_threads::Blocking;
 /// The longest invite code in characters; the OpenAPI file states it.
 const INVITE_CHARS_MAX: usize = 128;
 
-/// Who may make an account.
+/// The rule that decides which clients may make an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
     /// Any client.

@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn the_list_omits_devices_of_suspended_accounts() {
-        let (suspended, revoked) = (Suspended::default(), RevokedDevices::default());
+        let suspended = Suspended::default();
+        let revoked = RevokedDevices::default();
         let device =
             |n: u8, account: u8| Revoked { id: DeviceId([n; 16]), account: PeerId([account; 16]), at: UnixMillis(1) };
         revoked.add([device(9, 1), device(3, 1), device(5, 2)]);
@@ -49,7 +50,8 @@ mod tests {
         suspended.replace([PeerId([1; 16])]);
         let closed = Revocations::of(&suspended, &revoked);
         assert_eq!((&closed.accounts[..], &closed.devices[..]), (&[PeerId([1; 16])][..], &[DeviceId([5; 16])][..]));
-        let (none, one) = (RevokedDevices::default(), RevokedDevices::default());
+        let none = RevokedDevices::default();
+        let one = RevokedDevices::default();
         one.add([device(1, 7)]);
         let tags = [Revocations::of(&suspended, &none).tag, Revocations::of(&Suspended::default(), &one).tag];
         assert_ne!(tags[0], tags[1], "the same id in the other list is another list");

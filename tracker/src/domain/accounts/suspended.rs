@@ -40,7 +40,9 @@ mod tests {
 
     #[test]
     fn the_set_is_the_one_read_last() {
-        let (suspended, one, other) = (Suspended::default(), PeerId([1; 16]), PeerId([2; 16]));
+        let suspended = Suspended::default();
+        let one = PeerId([1; 16]);
+        let other = PeerId([2; 16]);
         assert!(!suspended.contains(one));
         suspended.replace([one]);
         assert!(suspended.contains(one) && !suspended.contains(other));

@@ -26,7 +26,7 @@ const PREVIOUS_FILE: &str = "authority-previous.pem";
 /// The largest file that is read; the tracker never writes a larger one.
 const FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Why the authority cannot be used.
+/// The reason why the authority cannot be used.
 #[derive(Debug)]
 pub enum AuthorityError {
     /// A file cannot be read or written.
@@ -93,7 +93,7 @@ impl Stamp {
     }
 }
 
-/// Whether a folder has an authority.
+/// Returns whether a folder has an authority.
 pub fn exists(folder: &Path) -> bool {
     folder.join(ACTIVE_FILE).exists()
 }

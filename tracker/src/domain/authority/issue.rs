@@ -21,7 +21,7 @@ use super::AuthorityError;
 
 /// The lifetime of an authority; it is rotated long before its end.
 const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
-/// How long before now a certificate starts to be valid, for machines whose clocks are behind.
+/// The time before now at which a certificate starts to be valid, for machines whose clocks are behind.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 /// PEM's line length, RFC 7468.
 const PEM_LINE: usize = 64;
@@ -37,7 +37,7 @@ pub struct Issued {
     pub authorities: String,
 }
 
-/// Why a certificate signing request was refused.
+/// The reason why a certificate signing request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CsrError {
     /// The request is longer than any that a peer makes.
@@ -140,7 +140,7 @@ fn alternative_name(name: &str) -> Result<SanType, AuthorityError> {
     Ok(SanType::DnsName(name))
 }
 
-/// Whether a certificate can name it: an address, or a host name that is not one of the swarm's roles.
+/// Returns whether a certificate can carry the name: an address, or a host name that is not one of the swarm's roles.
 pub fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

@@ -58,7 +58,7 @@ impl Serving {
         Arc::clone(&self.config)
     }
 
-    /// Whether half of the own certificate's lifetime is over.
+    /// Returns whether half of the own certificate's lifetime is over.
     pub(super) fn is_stale(&self) -> bool {
         self.certificates.read(|current| current.made_at.elapsed() > OWN_LIFETIME / 2)
     }

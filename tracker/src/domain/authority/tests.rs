@@ -33,7 +33,7 @@ fn csr(algorithm: &'static rcgen::SignatureAlgorithm) -> String {
     params.serialize_request(&key).and_then(|request| request.pem()).expect("a request")
 }
 
-/// Whether somebody who trusts `bundle` takes the certificate for `name` at a time.
+/// Returns whether a client that trusts `bundle` accepts the certificate for `name` at a time.
 fn is_taken(bundle: &str, certificate: &str, name: &str, at: u64) -> bool {
     let mut roots = RootCertStore::empty();
     CertificateDer::pem_slice_iter(bundle.as_bytes()).for_each(|root| roots.add(root.expect("PEM")).expect("a root"));
@@ -107,7 +107,8 @@ fn only_signing_requests_of_p256_keys_are_accepted() {
 #[test]
 fn two_trackers_on_one_folder_share_one_authority() {
     let folder = folder();
-    let (one, other) = (open(&folder), open(&folder));
+    let one = open(&folder);
+    let other = open(&folder);
     assert_eq!((one.fingerprint(), one.bundle()), (other.fingerprint(), other.bundle()));
     let path = folder.path().join("authority.pem");
     assert_eq!(std::fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
@@ -125,7 +126,7 @@ fn what_is_no_authority_is_refused_and_stays() {
     assert_eq!(std::fs::read_to_string(&path).expect("is there"), "not a key");
 }
 
-/// A member that renews its certificate between the steps is never without somebody to trust.
+/// A member that renews its certificate between the steps is never without an authority to trust.
 #[test]
 fn a_rotation_keeps_every_renewing_peer_trusted() {
     let folder = folder();
@@ -140,7 +141,7 @@ fn a_rotation_keeps_every_renewing_peer_trusted() {
         assert!(authority.refresh().expect("is read"), "{stage:?}");
         assert_eq!(authority.fingerprint() != signer, changes_signer, "{stage:?}");
         let now = renewed();
-        // Those who renewed before this step and those who did after it take each other's certificates.
+        // Members that renewed before this step and members that did after it accept each other's certificates.
         let last = members.last().expect("one at least");
         for (trusts, shows) in [(last, &now), (&now, last)] {
             assert!(is_taken(&trusts.authorities, &shows.certificate, &own, NOW.as_secs()), "{stage:?}");
@@ -157,7 +158,8 @@ fn a_rotation_keeps_every_renewing_peer_trusted() {
 fn unchanged_files_are_not_reloaded_and_broken_ones_are_ignored() {
     let folder = folder();
     let authority = open(&folder);
-    let (fingerprint, path) = (authority.fingerprint(), folder.path().join("authority.pem"));
+    let fingerprint = authority.fingerprint();
+    let path = folder.path().join("authority.pem");
     assert!(!authority.refresh().expect("is read"));
     std::fs::write(&path, "broken").expect("writes");
     assert!(authority.refresh().is_err() && authority.refresh().is_err());

@@ -22,7 +22,7 @@ const READS_MAX: usize = 64;
 /// The age in milliseconds at which an entry is read again: another tracker may have changed it.
 const FRESH_MS: i64 = 60_000;
 
-/// Whether a value read at `read_at` is still fresh. A time in the future means that the clock was set back, and then
+/// Returns whether a value read at `read_at` is still fresh. A time in the future means that the clock was set back, and then
 /// it is not.
 fn is_fresh(now: UnixMillis, read_at: UnixMillis) -> bool {
     (0..=FRESH_MS).contains(&now.0.saturating_sub(read_at.0))
@@ -51,11 +51,11 @@ impl CachedTicket {
         }
     }
 
-    /// Whether it can be used again without a transaction: it lists every source offered, its end is far, and it holds
+    /// Returns whether the ticket can be used again without a transaction: it lists every source offered, its end is far, and it holds
     /// tokens or was checked lately.
-    fn serves(&self, now: UnixMillis, wish: &TicketRequest) -> bool {
-        let listed = |peer: &PeerId| *peer == wish.account || self.listed.binary_search(peer).is_ok();
-        let all_listed = self.listed.len() >= LISTED_MAX || wish.sources.iter().take(LISTED_MAX).all(listed);
+    fn serves(&self, now: UnixMillis, request: &TicketRequest) -> bool {
+        let listed = |peer: &PeerId| *peer == request.account || self.listed.binary_search(peer).is_ok();
+        let all_listed = self.listed.len() >= LISTED_MAX || request.sources.iter().take(LISTED_MAX).all(listed);
         all_listed && self.stays(now)
     }
 
@@ -83,10 +83,10 @@ pub fn newcomer(now: UnixMillis) -> Standing {
 }
 
 impl Memory {
-    pub(super) fn ticket(&self, now: UnixMillis, wish: &TicketRequest) -> Option<TicketBody> {
+    pub(super) fn ticket(&self, now: UnixMillis, request: &TicketRequest) -> Option<TicketBody> {
         let tickets = lock(&self.tickets);
-        let ticket = tickets.get(&(wish.account, wish.file_hash))?;
-        ticket.serves(now, wish).then(|| ticket.body.clone())
+        let ticket = tickets.get(&(request.account, request.file_hash))?;
+        ticket.serves(now, request).then(|| ticket.body.clone())
     }
 
     pub(super) fn has_ticket(&self, now: UnixMillis, account: PeerId, file: FileHash) -> bool {
@@ -97,7 +97,8 @@ impl Memory {
         lock(&self.tickets).get(&(account, file)).map_or_else(Vec::new, |ticket| ticket.listed.to_vec())
     }
 
-    pub(super) fn keep_ticket(&self, key: (PeerId, FileHash), ticket: Option<CachedTicket>) {
+    pub(super) fn keep_ticket(&self, account: PeerId, file: FileHash, ticket: Option<CachedTicket>) {
+        let key = (account, file);
         let mut tickets = lock(&self.tickets);
         match ticket {
             Some(ticket) => insert_bounded(&mut tickets, key, ticket),

@@ -119,8 +119,8 @@ impl Settlements {
         for row in committed.ledgers {
             self.memory.keep_ledger(now, row.peer, Some(row));
         }
-        for (key, ticket) in committed.tickets {
-            self.memory.keep_ticket(key, ticket);
+        for ((account, file), ticket) in committed.tickets {
+            self.memory.keep_ticket(account, file, ticket);
         }
         for demotion in committed.demotions {
             self.memory.keep_demotion(demotion.caller, demotion.target, demotion.until);

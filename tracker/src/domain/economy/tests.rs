@@ -118,7 +118,7 @@ fn peer(n: u8) -> PeerId {
     PeerId([n; 16])
 }
 
-fn wish(account: u8, file: u8, sources: &[u8]) -> TicketRequest {
+fn request(account: u8, file: u8, sources: &[u8]) -> TicketRequest {
     TicketRequest {
         account: peer(account),
         file_hash: FileHash([file; 32]),
@@ -128,21 +128,23 @@ fn wish(account: u8, file: u8, sources: &[u8]) -> TicketRequest {
 }
 
 fn success(reporter: u8, target: u8, file: u8, chunk: u32) -> Event {
-    let (reporter, target, file_hash) = (peer(reporter), peer(target), FileHash([file; 32]));
+    let reporter = peer(reporter);
+    let target = peer(target);
+    let file_hash = FileHash([file; 32]);
     Event::Success { reporter, target, file_hash, chunks: vec![ChunkIndex(chunk)] }
 }
 
 #[test]
 fn a_repeated_lookup_needs_no_transaction() {
     let mut scene = Scene::running(noon);
-    let ticket = scene.handle.open_ticket(wish(1, 1, &[2])).unwrap();
+    let ticket = scene.handle.open_ticket(request(1, 1, &[2])).unwrap();
     assert_eq!((ticket.escrow_mt, scene.settled()), (4_000, 1));
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2, 1])), Some(ticket.clone()));
+    assert_eq!(scene.handle.open_ticket(request(1, 1, &[2, 1])), Some(ticket.clone()));
     assert_eq!(scene.settled(), 1);
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2, 3])).map(|again| again.id), Some(ticket.id));
+    assert_eq!(scene.handle.open_ticket(request(1, 1, &[2, 3])).map(|again| again.id), Some(ticket.id));
     assert_eq!(scene.settled(), 2);
     scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).unwrap();
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])).map(|ticket| ticket.escrow_mt), Some(3_000));
+    assert_eq!(scene.handle.open_ticket(request(1, 1, &[2])).map(|ticket| ticket.escrow_mt), Some(3_000));
     assert_eq!(scene.settled(), 3);
     scene.stop();
 }
@@ -151,10 +153,10 @@ fn a_repeated_lookup_needs_no_transaction() {
 fn while_the_store_fails_nothing_is_applied_or_remembered() {
     let mut scene = Scene::running(noon);
     scene.store.broken.store(true, Ordering::SeqCst);
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])), None);
+    assert_eq!(scene.handle.open_ticket(request(1, 1, &[2])), None);
     scene.store.broken.store(false, Ordering::SeqCst);
     assert_eq!(scene.balance(1), 20_000);
-    scene.handle.open_ticket(wish(1, 1, &[2])).expect("the failed one was not remembered");
+    scene.handle.open_ticket(request(1, 1, &[2])).expect("the failed one was not remembered");
     scene.store.broken.store(true, Ordering::SeqCst);
     let refusal =
         scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).expect_err("the store is down");
@@ -181,7 +183,7 @@ fn queued_jobs_share_a_transaction_up_to_its_bound() {
 }
 
 fn open(account: u8, file: u8, source: u8) -> Event {
-    let TicketRequest { account, file_hash, geometry, sources } = wish(account, file, &[source]);
+    let TicketRequest { account, file_hash, geometry, sources } = request(account, file, &[source]);
     Event::OpenTicket { account, file_hash, geometry, sources, new_id: TicketId([7; 16]) }
 }
 
@@ -192,7 +194,7 @@ fn a_full_queue_and_a_stopped_thread_are_answers() {
         (0..JOBS_QUEUED_MAX).map(|_| scene.handle.group.queue(vec![success(1, 2, 1, 0)], ())).collect();
     let refusal = scene.handle.feedback(&Blocking::declare(), vec![success(1, 2, 1, 0)]).expect_err("full");
     assert_eq!(refusal, StoreError::Busy("too many reports are waiting"));
-    assert_eq!(scene.handle.open_ticket(wish(1, 1, &[2])), None);
+    assert_eq!(scene.handle.open_ticket(request(1, 1, &[2])), None);
     scene.start();
     scene.stop();
     assert!(waiting.into_iter().all(|answer| answer.recv().unwrap().is_ok()), "all were answered before the end");
@@ -224,7 +226,7 @@ fn a_panic_of_the_rules_or_the_store_does_not_end_the_thread() {
     let event = || Event::OpenTicket {
         account: peer(1),
         file_hash: FileHash([1; 32]),
-        geometry: wish(1, 1, &[2]).geometry,
+        geometry: request(1, 1, &[2]).geometry,
         sources: vec![peer(2)],
         new_id: TicketId([1; 16]),
     };

@@ -16,7 +16,7 @@ const PEM_END: &str = "-----END PRIVATE KEY-----";
 /// The largest file that is read; the key is far smaller.
 const FILE_BYTES_MAX: u64 = 4_096;
 
-/// Why the key cannot be used.
+/// The reason why the key cannot be used.
 #[derive(Debug)]
 pub enum KeyError {
     /// The file cannot be read or written.

@@ -19,7 +19,8 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn a_token_is_valid_until_it_expires_even_after_a_restart() {
-    let (folder, caller) = (folder(), Caller::account(ACCOUNT, 3));
+    let folder = folder();
+    let caller = Caller::account(ACCOUNT, 3);
     let token = open(&folder).issue(NOW, &caller);
     let keys = open(&folder);
     assert_eq!(token.expires_at, NOW.as_secs() + 3_600);
@@ -39,7 +40,8 @@ fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
 
 #[test]
 fn nothing_but_our_own_untouched_tokens_is_good() {
-    let (ours, theirs) = (folder(), folder());
+    let ours = folder();
+    let theirs = folder();
     let keys = open(&ours);
     let good = keys.issue(NOW, &Caller::account(ACCOUNT, 0)).text;
     let parts: Vec<&str> = good.split('.').collect();
@@ -54,7 +56,8 @@ fn nothing_but_our_own_untouched_tokens_is_good() {
         format!("{message}.{}", BASE64URL_NOPAD.encode(&hmac_sha256(&secret, message.as_bytes())))
     });
     let signed_for = |iss: &str| {
-        let (iss, sub) = (iss.to_owned(), ACCOUNT.to_string());
+        let iss = iss.to_owned();
+        let sub = ACCOUNT.to_string();
         let claims = AccessClaims { iss, sub, iat: 1, exp: 9_999_999_999, ..AccessClaims::default() };
         tokens::encode(&keys.header, &claims, &keys.signing).expect("signs")
     };
@@ -113,7 +116,8 @@ fn tokens_without_a_device_have_every_scope() {
 }
 
 fn grant(public: bool) -> NewGrant {
-    let (file, more) = (FileHash([1; 32]), vec![FileHash([2; 32])]);
+    let file = FileHash([1; 32]);
+    let more = vec![FileHash([2; 32])];
     NewGrant { peer: ACCOUNT, file, more, public, id: [5; 16] }
 }
 

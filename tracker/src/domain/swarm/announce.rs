@@ -39,7 +39,7 @@ pub struct Lease {
 }
 
 impl Swarm {
-    /// Whether the announce must be written to the lease log: it states something new, or the lease in the log ends
+    /// Returns whether the announce must be written to the lease log: it states something new, or the lease in the log ends
     /// before the renewal after next.
     pub fn must_be_stored(&self, now: UnixMillis, lease: &Lease) -> bool {
         let shard = self.shard(lease.file_hash);
@@ -57,7 +57,8 @@ impl Swarm {
         let shard = self.shard(lease.file_hash);
         check_manifest_count(&shard, lease)?;
         let before = holder(&shard, lease);
-        let (leases, bytes) = (usize::from(before.is_none()), lease.held.bytes());
+        let leases = usize::from(before.is_none());
+        let bytes = lease.held.bytes();
         self.usage.take(&self.limits, leases, bytes)?;
         self.usage.free(leases, bytes);
         Ok(())

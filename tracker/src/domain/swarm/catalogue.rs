@@ -18,7 +18,7 @@ const OVERHEAD_BYTES: usize = 512;
 
 /// A manifest with the values that are derived from it.
 #[derive(Debug)]
-pub struct Known {
+pub struct CachedManifest {
     /// The manifest.
     pub manifest: Manifest,
     /// The file name of its first announcer.
@@ -27,7 +27,7 @@ pub struct Known {
     pub meta: ManifestMeta,
 }
 
-impl Known {
+impl CachedManifest {
     fn new(stored: StoredManifest) -> Self {
         let meta = ManifestMeta::of(&stored.manifest);
         Self { manifest: stored.manifest, file_name: stored.file_name, meta }
@@ -46,7 +46,7 @@ pub struct Catalogue {
 
 #[derive(Debug, Default)]
 struct Inner {
-    known: HashMap<ManifestId, (Arc<Known>, u64)>,
+    known: HashMap<ManifestId, (Arc<CachedManifest>, u64)>,
     by_use: BTreeMap<u64, ManifestId>,
     turn: u64,
     bytes: usize,
@@ -54,7 +54,7 @@ struct Inner {
 
 impl Catalogue {
     /// Finds a manifest in memory.
-    pub fn cached(&self, id: ManifestId) -> Option<Arc<Known>> {
+    pub fn cached(&self, id: ManifestId) -> Option<Arc<CachedManifest>> {
         let mut inner = lock(&self.inner);
         inner.turn += 1;
         let turn = inner.turn;
@@ -67,7 +67,7 @@ impl Catalogue {
     }
 
     /// Finds a manifest in memory or reads it from the store; `None` if it was never stored.
-    pub fn load(&self, store: &dyn Store, id: ManifestId) -> Result<Option<Arc<Known>>, StoreError> {
+    pub fn load(&self, store: &dyn Store, id: ManifestId) -> Result<Option<Arc<CachedManifest>>, StoreError> {
         if let Some(known) = self.cached(id) {
             return Ok(Some(known));
         }
@@ -75,9 +75,9 @@ impl Catalogue {
     }
 
     /// Keeps a manifest that was just stored or read.
-    pub fn keep(&self, stored: StoredManifest) -> Arc<Known> {
+    pub fn keep(&self, stored: StoredManifest) -> Arc<CachedManifest> {
         let id = stored.manifest.id();
-        let known = Arc::new(Known::new(stored));
+        let known = Arc::new(CachedManifest::new(stored));
         let mut inner = lock(&self.inner);
         inner.turn += 1;
         let turn = inner.turn;

@@ -55,7 +55,7 @@ impl V1Address {
         &self.contact
     }
 
-    /// Whether it accepted the last dial, and lookups list it.
+    /// Returns whether the peer accepted the last dial, so that lookups list it.
     pub fn is_reachable(&self) -> bool {
         self.reachable.load(Ordering::Relaxed)
     }
@@ -133,7 +133,7 @@ pub(super) struct Departed {
 #[derive(Debug, Default)]
 pub(super) struct FileEntry {
     pub(super) name: Box<str>,
-    /// Whether the stored manifests of this file have been read, so that listings can be matched with them.
+    /// Returns whether the stored manifests of this file have been read, so that listings can be matched with them.
     pub(super) manifests_loaded: bool,
     /// The version: it grows with every change that a plan could show, and so not with renewals.
     pub(super) version: u64,
@@ -151,7 +151,7 @@ pub(super) struct Version1 {
 }
 
 impl FileEntry {
-    /// Whether no record is left that the store does not have as well.
+    /// Returns whether no record is left that the store does not have as well.
     pub(super) fn is_idle(&self) -> bool {
         self.v1.listings.is_empty()
             && self.v1.staging.is_empty()

@@ -67,7 +67,8 @@ impl Holders {
 
     /// Inserts or replaces a holder. A trusted one is of a tier that plans name first.
     pub(super) fn put(&mut self, peer: Arc<Peer>, holder: Holder, trusted: bool) {
-        let (to, site) = (kind(&holder.held, trusted), holder.contact.site.clone());
+        let to = kind(&holder.held, trusted);
+        let site = holder.contact.site.clone();
         if self.map.capacity() == 0 {
             // Most files have one holder; without this, the first insertion would make room for three.
             self.map.reserve_exact(1);
@@ -223,7 +224,8 @@ mod tests {
     proptest! {
         #[test]
         fn kinds_stay_sorted_under_any_changes(acts in prop::collection::vec((0u32..60, 0u8..3, any::<bool>(), any::<bool>()), 0..300)) {
-            let (mut holders, mut model) = (Holders::default(), BTreeMap::new());
+            let mut holders = Holders::default();
+            let mut model = BTreeMap::new();
             for (n, held_as, trusted, put) in acts {
                 if put {
                     holders.put(peer(n), holder(held(held_as)), trusted);

@@ -61,7 +61,8 @@ impl Swarm {
         let mut shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return false };
         let until = |form| announced_by.map_or(UnixMillis(i64::MAX), |by| lease_until(by, form));
-        let (leases_until, listings_until) = (until(AnnounceForm::PerFile), until(AnnounceForm::PerChunk));
+        let leases_until = until(AnnounceForm::PerFile);
+        let listings_until = until(AnnounceForm::PerChunk);
         let mut owners: Vec<Owner> = Vec::new();
         let listing = entry.v1.listings.get(&peer).filter(|listing| listing.expires_at <= listings_until);
         owners.extend(listing.map(|_| Owner::Listing(peer)));
@@ -169,7 +170,7 @@ impl Swarm {
         }
     }
 
-    /// Whether `peer` holds chunk `index` of `file` by a live lease, or did until a moment ago.
+    /// Returns whether `peer` holds chunk `index` of `file` by a live lease, or did until a moment ago.
     pub fn holds(&self, now: UnixMillis, peer: PeerId, file: FileHash, index: ChunkIndex) -> bool {
         let shard = self.shard(file);
         let Some(entry) = shard.files.get(&file) else { return false };

@@ -40,8 +40,8 @@ pub struct Group {
 /// Chooses the group to answer `caller` with; `None` where no group holds every chunk without the caller.
 pub fn choose(view: &FileView, caller: PeerId) -> Option<Group> {
     let whole = groups(view, caller).into_iter().filter(|(_, group)| {
-        let places: Vec<usize> = (0..group.offers.len()).collect();
-        group.chunks > 0 && !group.offers.is_empty() && covers(group.chunks, &group.offers, &places)
+        let positions: Vec<usize> = (0..group.offers.len()).collect();
+        group.chunks > 0 && !group.offers.is_empty() && covers(group.chunks, &group.offers, &positions)
     });
     // `max_by_key` takes the last of equal maxima, so the order is reversed to take the lowest digest.
     whole.rev().max_by_key(|(_, group)| group.offers.len()).map(|(_, group)| group)
@@ -71,22 +71,24 @@ fn groups(view: &FileView, caller: PeerId) -> Vec<(HashesDigest, Group)> {
 
 struct Gathering {
     group: Group,
-    places: HashMap<PeerId, usize>,
+    positions: HashMap<PeerId, usize>,
 }
 
 impl Gathering {
     fn new(hashes: Hashes, chunks: u32) -> Self {
         let size = u64::from(chunks) * u64::from(V1_CHUNK_SIZE);
-        Self { group: Group { hashes, chunks, size, offers: Vec::new() }, places: HashMap::new() }
+        Self { group: Group { hashes, chunks, size, offers: Vec::new() }, positions: HashMap::new() }
     }
 
     /// Adds a holder. A peer that announced in both ways is kept once, with the announce that states more chunks.
     fn add(&mut self, offer: Offer) {
-        match self.places.get(&offer.peer.id) {
-            Some(place) if self.group.offers[*place].held != Held::Complete => self.group.offers[*place] = offer,
+        match self.positions.get(&offer.peer.id) {
+            Some(position) if self.group.offers[*position].held != Held::Complete => {
+                self.group.offers[*position] = offer
+            }
             Some(_) => {}
             None => {
-                self.places.insert(offer.peer.id, self.group.offers.len());
+                self.positions.insert(offer.peer.id, self.group.offers.len());
                 self.group.offers.push(offer);
             }
         }

@@ -31,13 +31,13 @@ impl Peer {
         Self { id, offered: AtomicU64::new(0), load: AtomicU64::new(0) }
     }
 
-    /// How often plans have named it on the day of `now`.
+    /// Returns the number of plans that have named the peer on the day of `now`.
     pub fn offered_today(&self, now: UnixMillis) -> u32 {
         let (at, count) = unpack(self.offered.load(Ordering::Relaxed));
         if at == day(now) { count } else { 0 }
     }
 
-    /// How often plans have named it in the last seconds; older namings count less.
+    /// Returns the number of plans that have named the peer in the last seconds; older ones count less.
     pub fn load(&self, now: UnixMillis) -> u32 {
         let (at, count) = unpack(self.load.load(Ordering::Relaxed));
         count >> step(now).saturating_sub(at).min(31)

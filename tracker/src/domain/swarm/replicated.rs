@@ -38,7 +38,7 @@ impl Swarm {
             || holder.is_none() && entry.departed.iter().any(|d| d.peer == row.peer && left_later(d.until))
     }
 
-    /// Whether a complete listing already has this chunk.
+    /// Returns whether a complete listing already has this chunk.
     pub(crate) fn v1_is_listed(&self, chunk: &V1Chunk) -> bool {
         let shard = self.shard(chunk.file_hash);
         let listing = shard.files.get(&chunk.file_hash).and_then(|entry| entry.v1.listings.get(&chunk.peer));

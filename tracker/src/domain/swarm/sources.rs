@@ -19,7 +19,7 @@ pub const V1_CHUNK_SIZE: u32 = 1 << 20;
 pub struct Offer {
     /// The account.
     pub peer: Arc<Peer>,
-    /// Its addresses and its site label.
+    /// The account's addresses and its site label.
     pub contact: Arc<Contact>,
     /// Whether it speaks only version 1's call.
     pub v1: bool,

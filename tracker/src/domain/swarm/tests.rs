@@ -1,4 +1,4 @@
-//! The index on its own: bounds, deadlines, who is remembered.
+//! The index on its own: bounds, deadlines, remembered holders.
 
 use std::sync::Arc;
 
@@ -65,10 +65,10 @@ fn address() -> Arc<V1Address> {
     Arc::new(V1Address::new(Candidate::host("a:1").expect("an address")))
 }
 
-/// What a route does for one chunk, the store always working.
+/// Does what the handler does for one chunk, while the store works.
 fn announce_v1(swarm: &Swarm, now: UnixMillis, chunk: &V1Chunk) -> Result<(), Full> {
     match swarm.v1_next(now, chunk, &address())? {
-        V1Step::Known => Ok(()),
+        V1Step::Unchanged => Ok(()),
         V1Step::Stage => match swarm.v1_staged(now, chunk, &address())? {
             Some(listing) => swarm.v1_sealed(now, *listing, &address()),
             None => Ok(()),
@@ -227,7 +227,7 @@ fn a_renewal_is_written_only_when_the_stored_one_has_become_old() {
 fn a_fresh_listing_is_not_written_again() {
     let swarm = Swarm::new(Limits::default());
     (0..2).for_each(|index| announce_v1(&swarm, NOW, &chunk(1, 1, 2, index)).unwrap());
-    assert_eq!(swarm.v1_next(at(9), &chunk(1, 1, 2, 0), &address()), Ok(V1Step::Known));
+    assert_eq!(swarm.v1_next(at(9), &chunk(1, 1, 2, 0), &address()), Ok(V1Step::Unchanged));
     assert!(matches!(swarm.v1_next(at(11), &chunk(1, 1, 2, 0), &address()), Ok(V1Step::Seal(_))));
 }
 

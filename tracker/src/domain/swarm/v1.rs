@@ -22,7 +22,7 @@ use crate::store::V1Listing;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum V1Step {
     /// The chunk is known and its lease is fresh: answer at once.
-    Known,
+    Unchanged,
     /// Write the chunk as staged, then call [`Swarm::v1_staged`].
     Stage,
     /// The chunk completes or renews the file: write this listing durably, then call [`Swarm::v1_sealed`].
@@ -34,7 +34,7 @@ impl Swarm {
     pub fn v1_next(&self, now: UnixMillis, chunk: &V1Chunk, address: &Arc<V1Address>) -> Result<V1Step, Full> {
         let mut shard = self.shard(chunk.file_hash);
         match next_step(now, shard.files.get(&chunk.file_hash).map(AsRef::as_ref), chunk) {
-            Next::Known => Ok(V1Step::Known),
+            Next::Unchanged => Ok(V1Step::Unchanged),
             Next::Renew(listing) => Ok(V1Step::Seal(listing)),
             Next::Stage => self.room_for_one(chunk.peer).map(|()| V1Step::Stage),
             Next::Complete => {
@@ -68,7 +68,8 @@ impl Swarm {
 
     /// Adds a complete listing after its commit: lookups show it from now on.
     pub fn v1_sealed(&self, now: UnixMillis, stored: V1Listing, address: &Arc<V1Address>) -> Result<(), Full> {
-        let (peer, file) = (stored.peer, stored.file_hash);
+        let peer = stored.peer;
+        let file = stored.file_hash;
         let total = u32::try_from(stored.chunk_hashes.len()).unwrap_or(u32::MAX);
         let digest = HashesDigest::of(&stored.chunk_hashes);
         let mut shard = self.shard(file);
@@ -83,7 +84,7 @@ impl Swarm {
         };
         let address = self.note_v1_address(peer, address);
         address.set_reachable(true);
-        self.publish(&mut shard, now, stored, digest, (record, address));
+        publish(&mut shard, now, stored, digest, Announcer { record, address });
         Ok(())
     }
 
@@ -94,26 +95,6 @@ impl Swarm {
         self.usage.take(&self.limits, 1, stored.chunk_hashes.len() * 32)?;
         self.peer_joins(stored.peer, stored.file_hash)
             .inspect_err(|_| self.usage.free(1, stored.chunk_hashes.len() * 32))
-    }
-
-    fn publish(
-        &self,
-        shard: &mut Shard,
-        now: UnixMillis,
-        stored: V1Listing,
-        digest: HashesDigest,
-        (peer, address): (Arc<Peer>, Arc<V1Address>),
-    ) {
-        let (id, expires_at) = (stored.peer, stored.expires_at.max(now));
-        let entry = shard.files.entry(stored.file_hash).or_default();
-        entry.version += 1;
-        let hashes = entry.shared_hashes(digest, stored.chunk_hashes);
-        let created_at = entry.v1.listings.get(&id).map_or(stored.created_at, |l| l.created_at);
-        if entry.name.is_empty() {
-            entry.name = stored.file_name.as_str().into();
-        }
-        let listing = Listing { peer, address, hashes, digest, name: stored.file_name, created_at, expires_at };
-        entry.v1.listings.insert(id, listing);
     }
 
     /// Replaces the hash of one chunk in a listing whose announcer states another one. Its last statement counts.
@@ -128,7 +109,9 @@ impl Swarm {
     }
 
     fn stage(&self, shard: &mut Shard, now: UnixMillis, chunk: &V1Chunk, address: &Arc<V1Address>) -> Result<(), Full> {
-        let (peer, file, total) = (chunk.peer, chunk.file_hash, chunk.total_chunks);
+        let peer = chunk.peer;
+        let file = chunk.file_hash;
+        let total = chunk.total_chunks;
         self.make_room(shard, now, chunk);
         self.peer_joins(peer, file)?;
         self.note_v1_address(peer, address);
@@ -148,7 +131,8 @@ impl Swarm {
     }
 
     fn count_staged(&self, peer: PeerId, is_new: bool, known: bool) -> Result<(), Full> {
-        let (leases, bytes) = (usize::from(is_new), if known { 0 } else { STAGED_BYTES });
+        let leases = usize::from(is_new);
+        let bytes = if known { 0 } else { STAGED_BYTES };
         self.usage.take(&self.limits, leases, bytes)?;
         if known {
             return Ok(());
@@ -183,7 +167,7 @@ impl Swarm {
 }
 
 enum Next {
-    Known,
+    Unchanged,
     Stage,
     Renew(Box<V1Listing>),
     Complete,
@@ -195,7 +179,7 @@ fn next_step(now: UnixMillis, entry: Option<&FileEntry>, chunk: &V1Chunk) -> Nex
     if let Some(listing) = listing {
         let fresh_until = now.plus(lease_length(AnnounceForm::PerChunk).saturating_sub(V1_RENEWAL_MIN));
         return match listing.hashes.get(chunk.index as usize) == Some(&chunk.chunk_hash) {
-            true if listing.expires_at >= fresh_until => Next::Known,
+            true if listing.expires_at >= fresh_until => Next::Unchanged,
             true => Next::Renew(Box::new(listing.to_stored(now, chunk.peer, chunk.file_hash))),
             false => Next::Stage,
         };
@@ -205,9 +189,38 @@ fn next_step(now: UnixMillis, entry: Option<&FileEntry>, chunk: &V1Chunk) -> Nex
     let staged = staging.map_or(0, |s| s.hashes.len()) + usize::from(known.is_none());
     match known {
         _ if staged >= total => Next::Complete,
-        Some(hash) if *hash == chunk.chunk_hash => Next::Known,
+        Some(hash) if *hash == chunk.chunk_hash => Next::Unchanged,
         _ => Next::Stage,
     }
+}
+
+/// The account behind a version 1 listing, and its registered address.
+struct Announcer {
+    record: Arc<Peer>,
+    address: Arc<V1Address>,
+}
+
+/// Puts a listing into the file's entry, in place of an earlier one of the same account.
+fn publish(shard: &mut Shard, now: UnixMillis, stored: V1Listing, digest: HashesDigest, announcer: Announcer) {
+    let Announcer { record, address } = announcer;
+    let entry = shard.files.entry(stored.file_hash).or_default();
+    entry.version += 1;
+    let hashes = entry.shared_hashes(digest, stored.chunk_hashes);
+    let earlier = entry.v1.listings.get(&stored.peer);
+    let created_at = earlier.map_or(stored.created_at, |listing| listing.created_at);
+    if entry.name.is_empty() {
+        entry.name = stored.file_name.as_str().into();
+    }
+    let listing = Listing {
+        peer: record,
+        address,
+        hashes,
+        digest,
+        name: stored.file_name,
+        created_at,
+        expires_at: stored.expires_at.max(now),
+    };
+    entry.v1.listings.insert(stored.peer, listing);
 }
 
 fn whole(shard: &Shard, now: UnixMillis, chunk: &V1Chunk) -> Option<Box<V1Listing>> {

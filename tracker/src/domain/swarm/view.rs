@@ -47,7 +47,7 @@ pub struct ManifestView {
 pub struct HolderView {
     /// The account.
     pub peer: Arc<Peer>,
-    /// Its addresses and its site label.
+    /// The account's addresses and its site label.
     pub contact: Arc<Contact>,
     /// The chunks that it holds.
     pub held: Held,
@@ -62,7 +62,7 @@ pub struct HolderView {
 pub struct ListingView {
     /// The account.
     pub peer: Arc<Peer>,
-    /// Its registered address.
+    /// The account's registered address.
     pub address: Arc<V1Address>,
     /// The hashes of all 1 MiB chunks, in order.
     pub hashes: Arc<[ChunkHash]>,
@@ -85,7 +85,7 @@ impl FileView {
         self.manifests.iter_mut().for_each(|m| m.holders.retain(answers));
     }
 
-    /// Whether a plan of the file would name a source.
+    /// Returns whether a plan of the file would name a source.
     pub fn names_a_source(&self) -> bool {
         !self.listings.is_empty() || self.manifests.iter().any(|m| m.meta.is_some() && !m.holders.is_empty())
     }

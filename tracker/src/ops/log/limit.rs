@@ -18,8 +18,8 @@ impl PerSecond {
         Self { limit, asked: AtomicU64::new(0), refused: AtomicU64::new(0) }
     }
 
-    /// Whether one more is within the bound of this `second`, counted from any start; and if so how many were refused since
-    /// the last one that was.
+    /// Admits one more event if it is within the bound of this `second`, which is counted from any start. Returns how many
+    /// were refused since the last one that was admitted.
     pub fn admit(&self, second: u32) -> Option<u64> {
         let next = |packed: u64| match packed >> 32 == u64::from(second) {
             // Saturates far above any limit, so that it never runs over into the second.

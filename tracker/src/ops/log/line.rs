@@ -10,7 +10,7 @@ use peernet_door::RequestId;
 /// The longest message or value that is written, in characters: a line has a bound because the queue has one.
 const CHARACTERS_MAX: usize = 1_024;
 
-/// What is said in a line.
+/// The contents of a line.
 pub(super) struct Event<'a> {
     pub(super) at: SystemTime,
     pub(super) level: Level,

@@ -1,4 +1,4 @@
-//! The queue between those who log and standard error, and the thread that empties it.
+//! The queue between the threads that log and standard error, and the thread that empties it.
 
 use std::io::{self, Write as _};
 use std::sync::LazyLock;
@@ -11,36 +11,37 @@ use peernet_threads::Group;
 use super::line::{self, Event};
 use super::{Level, Value, format};
 
-/// How many lines wait for standard error at most, some hundred bytes each. Full: the line is dropped and counted.
+/// The most lines that wait for standard error, some hundred bytes each. Full: the line is dropped and counted.
 pub const LINES_QUEUED_MAX: usize = 4_096;
-/// How many lines go out in one write.
+/// The most lines in one write.
 const LINES_PER_WRITE: usize = 64;
-/// How long the end of a pump waits for a reader that has stopped reading.
+/// The longest that the end of a pump waits for a reader that has stopped reading.
 const JOIN_MAX: Duration = Duration::from_secs(2);
 
 /// Lines on their way. Process-wide because standard error is.
 static QUEUE: LazyLock<(Sender<String>, Receiver<String>)> = LazyLock::new(|| bounded(LINES_QUEUED_MAX));
-/// Pumps that run. While there is none, whoever logs writes the line itself.
+/// Pumps that run. While there is none, the logging thread writes the line itself.
 static PUMPS: AtomicUsize = AtomicUsize::new(0);
 static WRITTEN: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
-/// How many of the dropped a line has told of.
-static TOLD: AtomicU64 = AtomicU64::new(0);
+/// The number of dropped lines that a later line has reported.
+static REPORTED: AtomicU64 = AtomicU64::new(0);
 
-/// What became of the lines of this process.
+/// Counts of the lines of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogStats {
     /// Given to standard error.
     pub written: u64,
     /// Dropped because the queue was full.
     pub dropped: u64,
-    /// Waiting.
+    /// Waiting for standard error.
     pub queued: usize,
 }
 
 /// Counts since the start of the process.
 pub fn stats() -> LogStats {
-    let (written, dropped) = (WRITTEN.load(Ordering::Relaxed), DROPPED.load(Ordering::Relaxed));
+    let written = WRITTEN.load(Ordering::Relaxed);
+    let dropped = DROPPED.load(Ordering::Relaxed);
     LogStats { written, dropped, queued: QUEUE.1.len() }
 }
 
@@ -75,7 +76,7 @@ impl Pump {
 }
 
 impl Drop for Pump {
-    /// Takes two seconds at most, also when nobody reads standard error.
+    /// Takes two seconds at most, also when no process reads standard error.
     fn drop(&mut self) {
         PUMPS.fetch_sub(1, Ordering::SeqCst);
         self.stop.take();
@@ -113,11 +114,12 @@ fn write_with_company(first: &str) {
 
 fn tell_dropped() {
     let dropped = DROPPED.load(Ordering::Relaxed);
-    let told = TOLD.swap(dropped, Ordering::Relaxed);
-    if dropped > told {
-        let fields = [("lines", Value::Count(dropped - told))];
+    let reported = REPORTED.swap(dropped, Ordering::Relaxed);
+    if dropped > reported {
+        let fields = [("lines", Value::Count(dropped - reported))];
         let message = "lines were dropped because standard error is slow";
-        let (level, at) = (Level::Warn, SystemTime::now());
+        let level = Level::Warn;
+        let at = SystemTime::now();
         let event = Event { at, level, target: "log", message, request: None, fields: &fields };
         write(&line::render(&event, format()), 1);
     }

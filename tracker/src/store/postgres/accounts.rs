@@ -170,7 +170,7 @@ fn conflict(tx: &mut Tx<'_>, account: &Account) -> Attempt<Option<Written>> {
     )?;
     let found = rows.iter().map(columns::account).collect::<Result<Vec<_>>>()?;
     if found.iter().any(|known| known.id == account.id) {
-        return Ok(Some(Written::Known));
+        return Ok(Some(Written::Unchanged));
     }
     Ok(found.into_iter().next().map(|owner| Written::AddressTaken(Box::new(owner))))
 }
@@ -219,7 +219,7 @@ fn changed(tx: &mut Tx<'_>, now: UnixMillis, updated: u64, entry: &AuditEntry) -
     }
     let account = entry.account.map(|id| Uuid(id.0));
     let known = tx.query("SELECT 1 FROM accounts WHERE id = $1", &[&account])?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }
 
 /// Adds to the bytes of metadata of accounts, in the order of their ids. Their rows are locked already.

@@ -29,7 +29,7 @@ pub enum Protection {
     Local,
     /// None, because of `sslmode=disable`.
     Plaintext,
-    /// TLS.
+    /// TLS, with these demands.
     Tls(Tls),
 }
 
@@ -201,19 +201,19 @@ fn decide(config: &Config, parameters: Parameters) -> Result<Protection, String>
         (None, None) => None,
         _ => return Err("sslcert must come with sslkey, and sslkey with it".to_owned()),
     };
-    let place = Place::of(config);
-    if place.only_sockets {
+    let servers = Servers::of(config);
+    if servers.only_sockets {
         return Ok(Protection::Local);
     }
     let mode_used = match mode {
         Some(mode) => mode,
-        None if place.all_here && root.is_none() && client.is_none() => return Ok(Protection::Local),
+        None if servers.all_here && root.is_none() && client.is_none() => return Ok(Protection::Local),
         None => Mode::VerifyFull,
     };
     if mode_used == Mode::Disable {
         return Ok(Protection::Plaintext);
     }
-    if place.has_socket {
+    if servers.has_socket {
         return Err("there is no TLS on a Unix socket: use the socket alone, or set sslmode=disable".to_owned());
     }
     let proof = proof(mode_used, root)?;
@@ -233,8 +233,8 @@ fn proof(mode: Mode, root: Option<Roots>) -> Result<Proof, String> {
     }
 }
 
-/// The places of an address's servers.
-struct Place {
+/// The servers of an address.
+struct Servers {
     has_socket: bool,
     /// Also true when the address names no server, which is an error elsewhere.
     only_sockets: bool,
@@ -242,7 +242,7 @@ struct Place {
     all_here: bool,
 }
 
-impl Place {
+impl Servers {
     fn of(config: &Config) -> Self {
         let hosts = config.get_hosts();
         let addresses = config.get_hostaddrs();

@@ -131,7 +131,7 @@ pub(super) fn revoke(tx: &mut Tx<'_>, now: UnixMillis, account: PeerId, id: Devi
     }
     let sql = "SELECT 1 FROM devices WHERE id = $1 AND account = $2";
     let known = tx.query(sql, &[&Uuid(id.0), &Uuid(account.0)])?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }
 
 /// Ends all devices of an account. Returns the number of ended devices.

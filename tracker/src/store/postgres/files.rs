@@ -83,7 +83,7 @@ pub(super) fn write_manifests(tx: &mut Tx<'_>, batch: &[Write], written: &mut [W
     let mut firsts: BTreeMap<[u8; 32], (usize, &StoredManifest)> = BTreeMap::new();
     for (at, write) in batch.iter().enumerate() {
         if let Write::PutManifest(stored) = write {
-            written[at] = Written::Known;
+            written[at] = Written::Unchanged;
             firsts.entry(stored.manifest.id().0).or_insert((at, stored));
         }
     }

@@ -57,7 +57,7 @@ pub(super) fn put(tx: &mut Tx<'_>, now: UnixMillis, invite: &Invite) -> Attempt<
         ],
     )?;
     if inserted == 0 {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     note(tx, now, &AuditEntry::of_new_invite(invite))?;
     Ok(Written::Done)
@@ -74,5 +74,5 @@ pub(super) fn revoke(tx: &mut Tx<'_>, now: UnixMillis, code_hash: &CodeHash) -> 
         return Ok(Written::Done);
     }
     let known = tx.query("SELECT 1 FROM invites WHERE code_hash = $1", &[&code_hash.as_slice()])?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }

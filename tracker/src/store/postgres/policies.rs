@@ -164,7 +164,7 @@ fn withdraw(tx: &mut Tx<'_>, number: i64, file_hash: FileHash, caller: PeerId, f
         return Ok(Written::Refused(refusal));
     }
     if ownership.visibility == Some(Visibility::Withdrawn) {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     if ownership.visibility.is_none() && owns_as_many(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
@@ -186,7 +186,7 @@ fn ownership(tx: &mut Tx<'_>, file_hash: FileHash) -> Attempt<Ownership> {
     Ok(columns::ownership(row)?)
 }
 
-/// Whether all of these accounts exist. Each comes once.
+/// Returns whether all of these accounts exist. Each comes once.
 fn all_exist(tx: &mut Tx<'_>, accounts: &[PeerId]) -> Attempt<bool> {
     if accounts.is_empty() {
         return Ok(true);
@@ -207,7 +207,7 @@ fn group_ids(tx: &mut Tx<'_>, owner: PeerId, names: &[String]) -> Attempt<Vec<Gr
     Ok(rows.iter().map(columns::group_id).collect::<Result<_>>()?)
 }
 
-/// Whether an account has set the access of this many files or more.
+/// Returns whether an account has set the access of this many files or more.
 fn owns_as_many(tx: &mut Tx<'_>, owner: PeerId, files_max: usize) -> Attempt<bool> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM file_access WHERE owner = $1 LIMIT $2) AS files";
     let rows = tx.query(sql, &[&Uuid(owner.0), &(files_max as i64)])?;

@@ -88,7 +88,7 @@ pub(super) fn create(
     let sql = concat!("SELECT ", account_columns!(), " FROM accounts WHERE id = ?1 OR address = ?2");
     let found = query(tx, sql, params![account.id.0, address], |row| columns::account(row))?;
     if found.iter().any(|known| known.id == account.id) {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     if let Some(owner) = found.into_iter().next() {
         return Ok(Written::AddressTaken(Box::new(owner)));
@@ -161,7 +161,7 @@ fn changed(tx: &Connection, now: UnixMillis, updated: usize, entry: &AuditEntry)
     }
     let account = entry.account.map(|id| id.0);
     let known = query(tx, "SELECT 1 FROM accounts WHERE id = ?1", params![account], |row| columns::number(row))?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }
 
 /// Adds to the bytes of metadata that an account has stored.

@@ -128,7 +128,7 @@ pub(super) fn revoke(tx: &Connection, now: UnixMillis, account: PeerId, id: Devi
     }
     let sql = "SELECT 1 FROM devices WHERE id = ?1 AND account = ?2";
     let known = query(tx, sql, params![id.0, account.0], |row| columns::number(row))?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }
 
 /// Ends all devices of an account. Returns the number of ended devices.

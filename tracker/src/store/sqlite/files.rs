@@ -92,7 +92,7 @@ pub(super) fn put_manifest(tx: &Connection, stored: &StoredManifest) -> Result<W
         ],
     )?;
     if inserted == 0 {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     count_metadata(tx, stored.announced_by, stored.metadata_bytes())?;
     Ok(Written::Done)

@@ -59,7 +59,7 @@ pub(super) fn put(tx: &Connection, now: UnixMillis, invite: &Invite) -> Result<W
         ],
     )?;
     if inserted == 0 {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     note(tx, now, &AuditEntry::of_new_invite(invite))?;
     Ok(Written::Done)
@@ -77,5 +77,5 @@ pub(super) fn revoke(tx: &Connection, now: UnixMillis, code_hash: &CodeHash) -> 
     }
     let sql = "SELECT 1 FROM invites WHERE code_hash = ?1";
     let known = query(tx, sql, params![code_hash], |row| columns::number(row))?;
-    Ok(if known.is_empty() { Written::Stale } else { Written::Known })
+    Ok(if known.is_empty() { Written::Stale } else { Written::Unchanged })
 }

@@ -56,7 +56,9 @@ pub(super) fn settle(tx: &Connection, needs: &Needs, apply: &mut dyn FnMut(&mut 
 }
 
 fn load(tx: &Connection, needs: &Needs) -> Result<WorkingSet> {
-    let (mut ledgers, mut tickets, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+    let mut ledgers = Vec::new();
+    let mut tickets = Vec::new();
+    let mut pairs = Vec::new();
     for (account, file) in &needs.tickets {
         let sql = concat!("SELECT ", ticket_columns!(), " FROM tickets WHERE account = ?1 AND file_hash = ?2");
         tickets.extend(query(tx, sql, params![account.0, file.0], |row| columns::ticket(row))?);
@@ -274,7 +276,8 @@ pub(super) fn pay_dividend(tx: &Connection, now: UnixMillis) -> Result<i64> {
     let sql =
         concat!("SELECT ", ledger_columns!(), " FROM ledger WHERE balance_mt < ?1 AND sessions > 0 ORDER BY peer");
     let before = query(tx, sql, params![DIVIDEND_BELOW_MT], |row| columns::ledger(row))?;
-    let (mut ledgers, mut treasury) = (before.clone(), treasury(tx)?);
+    let mut ledgers = before.clone();
+    let mut treasury = treasury(tx)?;
     let part_mt = dividend(&mut treasury, &mut ledgers, now);
     for (after, _) in ledgers.iter().zip(&before).filter(|(after, before)| after != before) {
         save_ledger(tx, after)?;

@@ -134,7 +134,7 @@ fn withdraw(tx: &Connection, file_hash: FileHash, caller: PeerId, files_max: usi
         return Ok(Written::Refused(refusal));
     }
     if ownership.visibility == Some(Visibility::Withdrawn) {
-        return Ok(Written::Known);
+        return Ok(Written::Unchanged);
     }
     if ownership.visibility.is_none() && owns_as_many(tx, caller, files_max)? {
         return Ok(Written::Refused(Refusal::TooManyFiles));
@@ -157,7 +157,7 @@ fn ownership(tx: &Connection, file_hash: FileHash) -> Result<Ownership> {
     rows.into_iter().next().ok_or_else(|| StoreError::Failed("no row of a file's owner".into()))
 }
 
-/// Whether all of these accounts exist.
+/// Returns whether all of these accounts exist.
 fn all_exist(tx: &Connection, accounts: &[PeerId]) -> Result<bool> {
     for account in accounts {
         let sql = "SELECT 1 FROM accounts WHERE id = ?1";
@@ -173,7 +173,7 @@ fn group_id(tx: &Connection, owner: PeerId, name: &str) -> Result<Option<GroupId
     Ok(query(tx, sql, params![owner.0, storable(name)], |row| columns::group_id(row))?.pop())
 }
 
-/// Whether an account has set the access of this many files or more.
+/// Returns whether an account has set the access of this many files or more.
 fn owns_as_many(tx: &Connection, owner: PeerId, files_max: usize) -> Result<bool> {
     let sql = "SELECT count(*) FROM (SELECT 1 FROM file_access WHERE owner = ?1 LIMIT ?2)";
     let count = query(tx, sql, params![owner.0, files_max as i64], |row| columns::size(row))?;

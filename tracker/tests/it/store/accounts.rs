@@ -11,8 +11,8 @@ fn an_account_is_created_once_and_found_by_id_and_address() {
         let made = account(1, Some("10.0.0.1:50051"));
         let again = Account { password_hash: "other".into(), ..made.clone() };
         let batch = [Write::create_account(made.clone()), Write::create_account(again)];
-        assert_eq!(write(&*store, &batch), [Written::Done, Written::Known], "{name}");
-        assert_eq!(write(&*store, &batch[..1]), [Written::Known], "{name}");
+        assert_eq!(write(&*store, &batch), [Written::Done, Written::Unchanged], "{name}");
+        assert_eq!(write(&*store, &batch[..1]), [Written::Unchanged], "{name}");
         assert_eq!(store.account(peer(1)).unwrap(), Some(made.clone()), "{name}");
         assert_eq!(store.account_by_address("10.0.0.1:50051").unwrap(), Some(made), "{name}");
         assert_eq!(store.account(peer(2)).unwrap(), None, "{name}");

@@ -65,7 +65,8 @@ fn concurrent_writes_reads_and_settlements_lose_nothing() {
 #[test]
 fn opposite_write_orders_of_two_trackers_do_not_deadlock() {
     let url = fresh_database();
-    let (one, two) = (postgres(&url), postgres(&url));
+    let one = postgres(&url);
+    let two = postgres(&url);
     let batch = |reversed: bool| {
         // A departure between two listings makes each listing a run of its own.
         let mut numbers: Vec<u8> = (0..6).collect();
@@ -87,7 +88,8 @@ fn opposite_write_orders_of_two_trackers_do_not_deadlock() {
 #[test]
 fn a_tracker_that_dies_while_it_settles_lets_another_settle_at_once() {
     let url = fresh_database();
-    let (store, needs) = (postgres(&url), peernet_engine::economy::Needs::default());
+    let store = postgres(&url);
+    let needs = peernet_engine::economy::Needs::default();
     // The locks of a tracker that is killed during a settlement.
     let mut dying = ::postgres::Client::connect(&url, ::postgres::NoTls).unwrap();
     dying.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(x'7065657265740003'::bigint)").unwrap();

@@ -185,7 +185,7 @@ fn a_device_is_ended_once_and_only_by_its_account() {
             |of, n| at(&*store, later(7), AccountWrite::RevokeDevice { account: peer(of), id: DeviceId([n; 16]) });
         assert_eq!((revoke(2, 1), revoke(1, 9)), (Written::Stale, Written::Stale), "{name}");
         assert_eq!(live(&*store, NOW), [1], "{name}");
-        assert_eq!((revoke(1, 1), revoke(1, 1)), (Written::Done, Written::Known), "{name}");
+        assert_eq!((revoke(1, 1), revoke(1, 1)), (Written::Done, Written::Unchanged), "{name}");
         assert_eq!(actions(&*store), ["device_added", "device_revoked"], "{name}");
         let ended = Revoked { id: DeviceId([1; 16]), account: peer(1), at: later(7) };
         assert_eq!(store.revoked_devices(later(6)).unwrap(), [ended], "{name}");

@@ -8,10 +8,11 @@ use super::support::{NOW, file, later, listing, manifest, on_both, peer, write};
 #[test]
 fn a_manifest_is_stored_once_and_read_unchanged() {
     on_both(|name, store| {
-        let (one, empty) = (manifest(1, 3, "a.bin", NOW), manifest(2, 0, "empty", NOW));
+        let one = manifest(1, 3, "a.bin", NOW);
+        let empty = manifest(2, 0, "empty", NOW);
         let batch = [&one, &one, &empty].map(|stored| Write::PutManifest(stored.clone()));
-        assert_eq!(write(&*store, &batch), [Written::Done, Written::Known, Written::Done], "{name}");
-        assert_eq!(write(&*store, &batch[..1]), [Written::Known], "{name}");
+        assert_eq!(write(&*store, &batch), [Written::Done, Written::Unchanged, Written::Done], "{name}");
+        assert_eq!(write(&*store, &batch[..1]), [Written::Unchanged], "{name}");
         for stored in [one, empty] {
             assert_eq!(store.manifest(stored.manifest.id()).unwrap(), Some(stored), "{name}");
         }
@@ -106,7 +107,8 @@ fn pages_of_a_search_are_newest_first_and_complete() {
         // Three files have the same time; their hashes decide the order.
         let put = |n: u8| Write::PutManifest(manifest(n, 1, &format!("set {n}"), later(i64::from(n / 3))));
         write(&*store, &(0..20).map(put).collect::<Vec<_>>());
-        let (mut seen, mut after) = (Vec::new(), None);
+        let mut seen = Vec::new();
+        let mut after = None;
         loop {
             let page =
                 store.search(&SearchQuery { words: vec!["set".into()], caller: peer(200), limit: 7, after }).unwrap();

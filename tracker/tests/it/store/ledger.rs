@@ -42,7 +42,8 @@ pub(super) fn success(reporter: u8, target: u8, at: u8, chunks: &[u32]) -> Event
 }
 
 fn failure(reporter: u8, target: u8, at: u8, chunk: u32) -> Event {
-    let (reporter, target) = (peer(reporter), peer(target));
+    let reporter = peer(reporter);
+    let target = peer(target);
     Event::Failure { reporter, target, file_hash: file(at), chunk: ChunkIndex(chunk), garbage: chunk.is_multiple_of(2) }
 }
 
@@ -256,7 +257,9 @@ fn the_ledger_balances_after_any_batches() {
             now = UnixMillis(now.0 + 1_000 * below(7_200) as i64);
             let mut events = Vec::new();
             for _ in 0..1 + below(30) {
-                let (a, b, at) = (below(11) as u8, below(11) as u8, below(4) as u8);
+                let a = below(11) as u8;
+                let b = below(11) as u8;
+                let at = below(4) as u8;
                 let chunk = below(20) as u32;
                 events.push(match below(4) {
                     0 => open(a, at, 1 + below(16)),

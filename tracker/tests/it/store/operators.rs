@@ -52,14 +52,14 @@ fn suspensions_and_their_end_are_logged() {
         write(&*store, &[Write::create_account(account(1, None)), Write::create_account(account(2, None))]);
         let suspend = |n| AccountWrite::Suspend { id: peer(n), reason: "floods\0 it's".into() };
         assert_eq!(one(&*store, suspend(1)), Written::Done, "{name}");
-        assert_eq!(one(&*store, suspend(1)), Written::Known, "{name}");
+        assert_eq!(one(&*store, suspend(1)), Written::Unchanged, "{name}");
         assert_eq!(one(&*store, suspend(9)), Written::Stale, "{name}");
         assert_eq!(store.suspended().unwrap(), [peer(1)], "{name}");
         let entry = store.account_entry(peer(1)).unwrap().unwrap();
         let suspension = Suspension { at: NOW, reason: "floods\u{fffd} it's".into() };
         assert_eq!((entry.account, entry.suspended), (account(1, None), Some(suspension)), "{name}");
         assert_eq!(one(&*store, AccountWrite::Resume { id: peer(1) }), Written::Done, "{name}");
-        assert_eq!(one(&*store, AccountWrite::Resume { id: peer(1) }), Written::Known, "{name}");
+        assert_eq!(one(&*store, AccountWrite::Resume { id: peer(1) }), Written::Unchanged, "{name}");
         assert_eq!(one(&*store, AccountWrite::Resume { id: peer(9) }), Written::Stale, "{name}");
         assert!(store.suspended().unwrap().is_empty(), "{name}");
         assert_eq!(actions(&*store), ["registered", "registered", "suspended", "resumed"], "{name}");
@@ -86,12 +86,12 @@ fn revocations_and_password_changes_are_logged() {
 fn an_invite_is_used_up_by_created_accounts_only() {
     on_both(|name, store| {
         assert_eq!(one(&*store, AccountWrite::PutInvite(invite(1, 2))), Written::Done, "{name}");
-        assert_eq!(one(&*store, AccountWrite::PutInvite(invite(1, 9))), Written::Known, "{name}");
+        assert_eq!(one(&*store, AccountWrite::PutInvite(invite(1, 9))), Written::Unchanged, "{name}");
         assert_eq!(store.invite(&[1; 32]).unwrap(), Some(invite(1, 2)), "{name}");
         assert_eq!(store.invite(&[2; 32]).unwrap(), None, "{name}");
 
         assert_eq!(create(&*store, invited(1, 1)), Written::Done, "{name}");
-        assert_eq!(create(&*store, invited(1, 1)), Written::Known, "{name}: again is no second use");
+        assert_eq!(create(&*store, invited(1, 1)), Written::Unchanged, "{name}: again is no second use");
         let taken = Write::CreateAccount { account: account(7, Some("h:1")), invite: Some([1; 32]) };
         assert!(matches!(create(&*store, taken), Written::AddressTaken(owner) if owner.id == peer(1)), "{name}");
         assert_eq!(store.invite(&[1; 32]).unwrap().unwrap().uses_left, 1, "{name}");
@@ -113,7 +113,7 @@ fn an_expired_or_revoked_invite_is_refused() {
     on_both(|name, store| {
         write(&*store, &[1, 2].map(|n| Write::Account(AccountWrite::PutInvite(invite(n, 5)))));
         assert_eq!(one(&*store, AccountWrite::RevokeInvite { code_hash: [1; 32] }), Written::Done, "{name}");
-        assert_eq!(one(&*store, AccountWrite::RevokeInvite { code_hash: [1; 32] }), Written::Known, "{name}");
+        assert_eq!(one(&*store, AccountWrite::RevokeInvite { code_hash: [1; 32] }), Written::Unchanged, "{name}");
         assert_eq!(one(&*store, AccountWrite::RevokeInvite { code_hash: [9; 32] }), Written::Stale, "{name}");
         assert_eq!(create(&*store, invited(1, 1)), Written::InviteRefused, "{name}");
         let too_late = store.write(later(HOUR_MS), &[invited(1, 2)], Durability::Synced).unwrap();
@@ -133,7 +133,8 @@ fn concurrent_uses_of_an_invite_do_not_exceed_it() {
         let made = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for n in 1..=8 {
-                let (store, made) = (&store, &made);
+                let store = &store;
+                let made = &made;
                 scope.spawn(move || {
                     if create(&**store, invited(n, 1)) == Written::Done {
                         made.fetch_add(1, Ordering::Relaxed);
@@ -187,7 +188,9 @@ fn metadata_counts_for_the_first_account() {
 fn the_audit_log_is_filtered_and_pruned() {
     on_both(|name, store| {
         let note = |n: Option<u8>, detail: &str| {
-            let (actor, action, account) = (Actor::Client, Action::LoginLocked, n.map(peer));
+            let actor = Actor::Client;
+            let action = Action::LoginLocked;
+            let account = n.map(peer);
             Write::Account(AccountWrite::Note(AuditEntry { actor, action, account, detail: detail.into() }))
         };
         write(&*store, &[note(Some(1), "a"), note(None, "b")]);

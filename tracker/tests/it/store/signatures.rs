@@ -43,8 +43,10 @@ fn signatures_of_a_manifest_are_read_oldest_first() {
     on_both(|name, store| {
         accounts(&*store, 3);
         assert!(told(&*store, ID).is_empty() && counted(&*store, ID) == 0, "{name}");
-        let (first, second) = (signature(ID, 3, 7, NOW), signature(ID, 1, 8, later(5)));
-        let (third, of_other) = (signature(ID, 2, 9, later(5)), signature(OTHER, 2, 4, NOW));
+        let first = signature(ID, 3, 7, NOW);
+        let second = signature(ID, 1, 8, later(5));
+        let third = signature(ID, 2, 9, later(5));
+        let of_other = signature(OTHER, 2, 4, NOW);
         put(&*store, &[third.clone(), of_other.clone(), second.clone()]);
         put(&*store, std::slice::from_ref(&first));
         assert_eq!(told(&*store, ID), [first, second, third.clone()], "{name}: at one time, by account");
@@ -133,7 +135,8 @@ fn check_reopened(name: &str, open: impl Fn() -> Arc<dyn Store>) {
 
 #[test]
 fn signatures_survive_a_restart() {
-    let (folder, url) = (tempfile::tempdir().unwrap(), fresh_database());
+    let folder = tempfile::tempdir().unwrap();
+    let url = fresh_database();
     check_reopened("sqlite", || {
         let store = SqliteStore::open(&folder.path().join("tracker.db")).unwrap();
         store.migrate(NOW).unwrap();

@@ -82,7 +82,7 @@ pub(super) fn manifest(file_number: u8, chunks: u8, name: &str, created_at: Unix
     StoredManifest { manifest, file_name: name.to_owned(), announced_by: peer(1), created_at }
 }
 
-/// What an account has stored as its signature; no store looks whether it verifies.
+/// A signature of an account. No store checks whether it verifies.
 pub(super) fn signature(manifest_id: ManifestId, of: u8, content: u8, signed_at: UnixMillis) -> StoredSignature {
     StoredSignature { manifest_id, peer: peer(of), public_key: [content; 32], signature: [content; 64], signed_at }
 }

@@ -64,7 +64,8 @@ impl Files {
 
     /// Returns the parameters that name a certificate and its key.
     fn client(&self, name: &str, identity: &Identity, mode: u32) -> String {
-        let (certificate, key) = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
+        let certificate = self.path(&format!("{name}.crt"));
+        let key = self.path(&format!("{name}.key"));
         fs::write(&certificate, &identity.certificate).unwrap();
         fs::write(&key, &identity.key).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
@@ -87,7 +88,7 @@ pub(super) fn fresh_database() -> String {
     address(&SECURED.server, NAME, "user=postgres&sslmode=require")
 }
 
-/// Whether the server reports that the connection is encrypted.
+/// Returns whether the server reports that the connection is encrypted.
 fn encrypted(address: &str) -> Result<bool, StoreError> {
     let store = PostgresStore::open(address, PoolLimits { connections: 1 })?;
     Ok(store.facts()?.connections.unwrap().encrypted)
@@ -114,7 +115,8 @@ fn check(cases: &[(String, Result<bool, &[&str]>)]) {
 #[test]
 fn each_mode_demands_its_proof() {
     let files = Files::new();
-    let (right, wrong) = (files.root("root.crt"), files.root("wrong.crt"));
+    let right = files.root("root.crt");
+    let wrong = files.root("wrong.crt");
     let at = |host: &str, parameters: &str| address(&SECURED.server, host, &format!("user=postgres&{parameters}"));
     let stranger: &[&str] = &["invalid peer certificate", "sslrootcert must have"];
     check(&[

@@ -32,7 +32,9 @@ fn rows(bytes: impl Fn(u8, usize) -> String) -> String {
         );
     }
     for (n, chunks, by) in [(1_u8, 4, 1), (2, 2, 1), (3, 0, 2)] {
-        let (hash, id, hashes) = (bytes(n, 32), bytes(n + 100, 32), bytes(n, 32 * chunks));
+        let hash = bytes(n, 32);
+        let id = bytes(n + 100, 32);
+        let hashes = bytes(n, 32 * chunks);
         let size = (chunks as u64) << 20;
         sql += &format!("INSERT INTO files VALUES ({hash}, 'f{n}', 'f{n}', {});", NOW.0);
         sql += &format!(

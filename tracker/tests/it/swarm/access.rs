@@ -1,4 +1,4 @@
-//! Who may have which file, over HTTP: access, groups, withdrawals and grants, on both stores.
+//! Access control over HTTP: policies, groups, withdrawals and grants, on both stores.
 
 use data_encoding::BASE64URL_NOPAD;
 use peernet_protos::claims::{GRANT_AUDIENCE, GrantClaims};
@@ -52,12 +52,10 @@ fn opened(token: &str) -> (Value, GrantClaims) {
     (serde_json::from_slice(&parts[0]).unwrap(), serde_json::from_slice(&parts[1]).unwrap())
 }
 
-/// Whether a file is there for an account: the same in every call.
+/// Returns whether a file exists for an account, which every call must answer alike.
 fn sees(peer: &Peer, file: &File) -> bool {
-    let (plan, manifest) = (
-        peer.get(&format!("/api/v1/files/{}", file.hash)),
-        peer.get(&format!("/api/v1/manifests/{}", file.manifest().id())),
-    );
+    let plan = peer.get(&format!("/api/v1/files/{}", file.hash));
+    let manifest = peer.get(&format!("/api/v1/manifests/{}", file.manifest().id()));
     let grant = grant(peer, file, &[]);
     let (_, page) = peer.get("/api/v1/files?limit=100");
     let found = page["files"].as_array().unwrap().iter().any(|hit| hit["file_hash"] == file.hash.as_str());
@@ -76,7 +74,10 @@ fn sees(peer: &Peer, file: &File) -> bool {
 #[test]
 fn a_grant_for_a_public_file_is_given_to_every_member() {
     on_both(|api| {
-        let (sharer, asker, file, pack) = (api.peer(1), api.peer(2), File::new(1, 2), File::new(2, 3));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 2);
+        let pack = File::new(2, 3);
         assert_eq!(code(&grant(&asker, &file, &[])), (404, "unknown_file"));
         sharer.announce_v2(&file, json!("complete"));
         assert_eq!(code(&grant(&asker, &file, &[&pack])), (404, "unknown_file"));
@@ -100,7 +101,10 @@ fn a_grant_for_a_public_file_is_given_to_every_member() {
 #[test]
 fn a_shared_file_exists_only_for_the_accounts_named() {
     on_both(|api| {
-        let (owner, friend, member, stranger) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
+        let owner = api.peer(1);
+        let friend = api.peer(2);
+        let member = api.peer(3);
+        let stranger = api.peer(4);
         let file = File::new(1, 2);
         let everyone = [&owner, &friend, &member, &stranger];
         let check = |expected: [bool; 4]| assert_eq!(everyone.map(|peer| sees(peer, &file)), expected);
@@ -137,7 +141,9 @@ fn a_shared_file_exists_only_for_the_accounts_named() {
 #[test]
 fn who_has_a_plan_is_told_that_its_access_changed() {
     on_both(|api| {
-        let (owner, friend, file) = (api.peer(1), api.peer(2), File::new(1, 2));
+        let owner = api.peer(1);
+        let friend = api.peer(2);
+        let file = File::new(1, 2);
         owner.announce_v2(&file, json!("complete"));
         let (_, etag, plan) = friend.plan_since(&file, "", "");
         assert_eq!(plan["access"], "public");
@@ -153,7 +159,9 @@ fn who_has_a_plan_is_told_that_its_access_changed() {
 #[test]
 fn only_the_owner_says_who_may_have_a_file() {
     on_both(|api| {
-        let (owner, other, file) = (api.peer(1), api.peer(2), File::new(1, 2));
+        let owner = api.peer(1);
+        let other = api.peer(2);
+        let file = File::new(1, 2);
         owner.announce_v2(&file, json!("complete"));
         other.announce_v2(&file, json!("complete"));
         assert_eq!(code(&other.put(&access_path(&file), &private())), (403, "not_owner"));
@@ -170,7 +178,10 @@ fn only_the_owner_says_who_may_have_a_file() {
 #[test]
 fn an_announce_lists_restricted_and_withdrawn_files() {
     on_both(|api| {
-        let (owner, friend, stranger, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
+        let owner = api.peer(1);
+        let friend = api.peer(2);
+        let stranger = api.peer(3);
+        let file = File::new(1, 2);
         [&owner, &friend, &stranger].iter().for_each(|peer| peer.announce_v2(&file, json!("complete")));
         assert!(announce(&owner, &file)["restricted"].is_null(), "public: as ever");
         set(&owner, &file, &shared(&[&friend], &[]));
@@ -189,7 +200,10 @@ fn an_announce_lists_restricted_and_withdrawn_files() {
 #[test]
 fn a_withdrawn_file_is_gone_until_its_owner_restores_it() {
     on_both(|api| {
-        let (owner, other, old, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
+        let owner = api.peer(1);
+        let other = api.peer(2);
+        let old = api.peer(3);
+        let file = File::new(1, 2);
         [&owner, &other].iter().for_each(|peer| peer.announce_v2(&file, json!("complete")));
         old.announce_v1(&file);
         assert_eq!(other.lookup(&file).len(), 2);
@@ -214,7 +228,8 @@ fn a_withdrawn_file_is_gone_until_its_owner_restores_it() {
 #[test]
 fn what_cannot_be_meant_is_refused() {
     on_both(|api| {
-        let (owner, file) = (api.peer(1), File::new(1, 2));
+        let owner = api.peer(1);
+        let file = File::new(1, 2);
         let put = |body: Value| code(&owner.put(&access_path(&file), &body)).1.to_owned();
         let nobody = "123e4567-e89b-42d3-a456-426614174000";
         for (body, expected) in [
@@ -247,15 +262,21 @@ fn what_cannot_be_meant_is_refused() {
 
 #[test]
 fn another_tracker_of_the_database_and_a_restart_know_of_it() {
-    let (one, other, url) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), fresh_database());
+    let one = tempfile::tempdir().unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let url = fresh_database();
     let start = |folder: &std::path::Path| {
         let mut config = quiet(folder);
         config.database_url = Secret::new(url.clone());
         Tracker::builder().config(config).start().unwrap()
     };
-    let (first, second) = (start(one.path()), start(other.path()));
+    let first = start(one.path());
+    let second = start(other.path());
     let api = Api::new(&first.url());
-    let (owner, member, file, gone) = (api.peer(1), api.peer(2), File::new(1, 2), File::new(2, 2));
+    let owner = api.peer(1);
+    let member = api.peer(2);
+    let file = File::new(1, 2);
+    let gone = File::new(2, 2);
     [&file, &gone].iter().for_each(|file| owner.announce_v2(file, json!("complete")));
     let there = member.at(&second.url());
     let is_there = |file: &File| there.get(&format!("/api/v1/files/{}", file.hash)).0 == 200;
@@ -271,7 +292,8 @@ fn another_tracker_of_the_database_and_a_restart_know_of_it() {
     assert!(second.stop() && first.stop());
 
     let again = start(one.path());
-    let (owner, member) = (owner.at(&again.url()), member.at(&again.url()));
+    let owner = owner.at(&again.url());
+    let member = member.at(&again.url());
     assert!(sees(&owner, &file) && !sees(&member, &file) && !sees(&owner, &gone), "from the first request on");
     assert_eq!(owner.me()["files_shared"], 1, "the log's lease of what was withdrawn has ended");
     assert!(again.stop());

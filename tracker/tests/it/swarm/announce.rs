@@ -10,7 +10,9 @@ use super::client::{Api, File, on_both, on_sqlite, quiet};
 #[test]
 fn a_half_announced_file_is_invisible_and_a_whole_one_is_not() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 5));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 5);
         for index in [4, 0, 2, 2, 3] {
             sharer.announce_chunk(&file, index);
             assert!(asker.lookup(&file).is_empty());
@@ -25,7 +27,9 @@ fn a_half_announced_file_is_invisible_and_a_whole_one_is_not() {
 #[test]
 fn announcing_again_changes_nothing() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 3);
         sharer.announce_v1(&file);
         let before = asker.lookup(&file);
         sharer.announce_v1(&file);
@@ -36,7 +40,9 @@ fn announcing_again_changes_nothing() {
 #[test]
 fn the_last_word_on_a_chunk_counts() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 3);
         sharer.announce_v1(&file);
         let mut other = file.clone();
         other.hashes[1] = "ab".repeat(32);
@@ -48,7 +54,10 @@ fn the_last_word_on_a_chunk_counts() {
 #[test]
 fn pieces_of_two_announcers_do_not_make_a_file() {
     on_sqlite(|api| {
-        let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 2));
+        let one = api.peer(1);
+        let other = api.peer(2);
+        let asker = api.peer(3);
+        let file = File::new(1, 2);
         one.announce_chunk(&file, 0);
         other.announce_chunk(&file, 1);
         assert!(asker.lookup(&file).is_empty());
@@ -66,8 +75,10 @@ fn who_has_no_address_is_told_so() {
 #[test]
 fn leaving_ends_listings_and_unfinished_announces() {
     on_both(|api| {
-        let (sharer, asker) = (api.peer(1), api.peer(2));
-        let (whole, half) = (File::new(1, 2), File::new(2, 2));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let whole = File::new(1, 2);
+        let half = File::new(2, 2);
         sharer.announce_v1(&whole);
         sharer.announce_chunk(&half, 0);
         assert_eq!(sharer.leave(), 2);
@@ -82,7 +93,9 @@ fn leaving_ends_listings_and_unfinished_announces() {
 #[test]
 fn a_burst_of_1024_announces_on_one_connection_is_one_file() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 1_024));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 1_024);
         let started = Instant::now();
         sharer.announce_v1(&file);
         let rate = 1_024.0 / started.elapsed().as_secs_f64();
@@ -96,14 +109,18 @@ fn what_was_announced_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
     let api = Api::new(&tracker.url());
-    let (sharer, asker) = (api.peer(1), api.peer(2));
-    let (whole, half, shared) = (File::new(1, 3), File::new(2, 2), File::new(3, 9));
+    let sharer = api.peer(1);
+    let asker = api.peer(2);
+    let whole = File::new(1, 3);
+    let half = File::new(2, 2);
+    let shared = File::new(3, 9);
     sharer.announce_v1(&whole);
     sharer.announce_chunk(&half, 0);
     sharer.announce_v2(&shared, json!("complete"));
     assert!(tracker.stop());
     let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
-    let (sharer, asker) = (sharer.at(&tracker.url()), asker.at(&tracker.url()));
+    let sharer = sharer.at(&tracker.url());
+    let asker = asker.at(&tracker.url());
     assert_eq!(asker.lookup(&whole).len(), 3);
     assert_eq!(asker.lookup(&shared).len(), 9);
     assert!(asker.lookup(&half).is_empty());

@@ -13,7 +13,7 @@ use peernet_tracker::boot::config::Config;
 use serde_json::{Value, json};
 use ureq::Agent;
 
-/// How long an event that must come is waited for.
+/// The longest wait for an event that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Runs `check` against a fresh tracker on each store, then audits its books.
@@ -83,7 +83,7 @@ impl Api {
         Self { url: url.to_owned(), agent: agent.into() }
     }
 
-    /// `HOST:PORT`.
+    /// The address as `HOST:PORT`.
     pub(super) fn address(&self) -> &str {
         self.url.strip_prefix("http://").unwrap()
     }
@@ -136,7 +136,8 @@ impl Peer {
 
     /// The bytes of a POST.
     pub(super) fn raw_post(&self, path: &str, body: &Value) -> String {
-        let (token, body) = (&self.token, body.to_string());
+        let token = &self.token;
+        let body = body.to_string();
         let length = body.len();
         format!(
             "POST {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}"

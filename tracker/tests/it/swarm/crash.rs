@@ -40,8 +40,11 @@ fn check(database: Option<&str>) {
     let folder = tempfile::tempdir().unwrap();
     let (process, url) = start(folder.path(), database);
     let api = Api::new(&url);
-    let (sharer, downloader) = (api.peer(1), api.peer(2));
-    let (whole, half, shared) = (File::new(1, 40), File::new(2, 3), File::new(3, 9));
+    let sharer = api.peer(1);
+    let downloader = api.peer(2);
+    let whole = File::new(1, 40);
+    let half = File::new(2, 3);
+    let shared = File::new(3, 9);
     sharer.announce_v1(&whole);
     sharer.announce_chunk(&half, 0);
     sharer.announce_v2(&shared, json!({"bitmap": "/4A="}));
@@ -53,7 +56,8 @@ fn check(database: Option<&str>) {
 
     assert_eq!(audit(folder.path(), database)["ok"], true);
     let (process, url) = start(folder.path(), database);
-    let (sharer, downloader) = (sharer.at(&url), downloader.at(&url));
+    let sharer = sharer.at(&url);
+    let downloader = downloader.at(&url);
     assert_eq!((sharer.balance_mt(), downloader.balance_mt()), balances);
     assert_eq!(downloader.lookup(&whole).len(), 40);
     assert_eq!(downloader.plan(&shared)["manifests"][0]["sources"][0]["have"], "complete");

@@ -17,8 +17,10 @@ fn who_answers_stays_listed_and_who_does_not_drops_out() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.local_addr().unwrap().to_string()
     };
-    let (alive_peer, dead_peer) = (api.peer_at(&alive.local_addr().unwrap().to_string()), api.peer_at(&dead));
-    let (asker, file) = (api.peer(9), File::new(1, 2));
+    let alive_peer = api.peer_at(&alive.local_addr().unwrap().to_string());
+    let dead_peer = api.peer_at(&dead);
+    let asker = api.peer(9);
+    let file = File::new(1, 2);
     dead_peer.announce_v1(&file);
     alive_peer.announce_v1(&file);
     alive.accept().unwrap();

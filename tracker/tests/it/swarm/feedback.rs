@@ -1,4 +1,4 @@
-//! What feedback moves, and what it does not.
+//! Effects of feedback on scores and balances, and reports that have none.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -13,7 +13,9 @@ const GRANT_MT: i64 = 20_000;
 #[test]
 fn a_paid_success_moves_the_price_less_the_fee() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 3);
         sharer.announce_v1(&file);
         asker.lookup(&file);
         assert_eq!(asker.balance_mt(), GRANT_MT - 3_000, "in escrow");
@@ -30,8 +32,11 @@ fn a_paid_success_moves_the_price_less_the_fee() {
 #[test]
 fn without_a_ticket_a_lease_or_a_target_nothing_moves() {
     on_both(|api| {
-        let (sharer, asker, bystander) = (api.peer(1), api.peer(2), api.peer(3));
-        let (file, other) = (File::new(1, 3), File::new(2, 3));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let bystander = api.peer(3);
+        let file = File::new(1, 3);
+        let other = File::new(2, 3);
         sharer.announce_v1(&file);
         asker.report(&sharer, &file, 0, "SUCCESS_UPLOAD");
         asker.report(&sharer, &other, 0, "SUCCESS_UPLOAD");
@@ -50,7 +55,9 @@ fn without_a_ticket_a_lease_or_a_target_nothing_moves() {
 #[test]
 fn who_holds_some_chunks_is_paid_for_those() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 9));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 9);
         sharer.announce_v2(&file, json!({"bitmap": "wAA="}));
         asker.plan(&file);
         asker.report(&sharer, &file, 2, "SUCCESS_UPLOAD");
@@ -67,7 +74,9 @@ fn who_holds_some_chunks_is_paid_for_those() {
 #[test]
 fn who_left_a_moment_ago_is_still_paid() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 2));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 2);
         sharer.announce_v1(&file);
         asker.lookup(&file);
         sharer.leave();
@@ -80,7 +89,8 @@ fn who_left_a_moment_ago_is_still_paid() {
 #[test]
 fn many_reporters_at_once_settle_each_once() {
     on_both(|api| {
-        let (sharer, file) = (api.peer(1), File::new(1, 2));
+        let sharer = api.peer(1);
+        let file = File::new(1, 2);
         sharer.announce_v1(&file);
         let askers: Vec<_> = (2..10).map(|n| api.peer(n)).collect();
         std::thread::scope(|scope| {
@@ -103,7 +113,9 @@ fn a_thousand_reports_at_once_from_one_address_are_all_taken() {
     const CHUNKS: usize = 1_024;
     peernet_testkit::process::raise_open_files();
     on_sqlite(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, CHUNKS));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, CHUNKS);
         sharer.announce_v1(&file);
         asker.lookup(&file);
         let ask = |index: usize| {

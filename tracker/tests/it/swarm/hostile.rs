@@ -1,4 +1,4 @@
-//! What is malformed gets a clear 4xx and leaves no trace.
+//! Malformed requests get a clear 4xx and change nothing.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,9 @@ fn check(peer: &Peer, path: &str, base: &Value, cases: &[(&str, Value, u16, &str
 #[test]
 fn announces_of_chunks() {
     on_both(|api| {
-        let (peer, asker, file) = (api.peer(1), api.peer(2), File::new(0xab, 1));
+        let peer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(0xab, 1);
         let base = file.chunk_body(0);
         let hash = "invalid_file_hash";
         check(
@@ -67,7 +69,8 @@ fn announces_of_chunks() {
 #[test]
 fn manifests_and_swarm_announces() {
     on_both(|api| {
-        let (peer, file) = (api.peer(1), File::new(1, 9));
+        let peer = api.peer(1);
+        let file = File::new(1, 9);
         let id = file.manifest().id().to_string();
         let path = format!("/api/v1/manifests/{id}");
         let base = file.manifest_body();
@@ -119,7 +122,9 @@ fn manifests_and_swarm_announces() {
 #[test]
 fn feedback() {
     on_both(|api| {
-        let (peer, target, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let peer = api.peer(1);
+        let target = api.peer(2);
+        let file = File::new(1, 3);
         let base = json!({
             "target_peer_id": target.id, "file_hash": file.hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
         });

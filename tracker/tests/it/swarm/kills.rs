@@ -116,7 +116,9 @@ struct Pair<'a> {
 impl<'a> Pair<'a> {
     fn new(place: &'a Where, number: usize, acknowledged: &Sender<()>) -> Self {
         let register = |side| Client::register(place, format!("10.{number}.{side}.1:5000"), acknowledged.clone());
-        let (sharer, downloader, reader) = (register(1), register(2), register(3));
+        let sharer = register(1);
+        let downloader = register(2);
+        let reader = register(3);
         let mut pair = Self { sharer, downloader, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
         pair.before_mt = pair.sharer.balance_mt();
         // One file without a kill shows how much each file earns.
@@ -129,7 +131,8 @@ impl<'a> Pair<'a> {
     /// Shares one file, and fetches it. Every step is repeated until it is acknowledged.
     fn one(&mut self, number: u64) {
         let manifest = manifest(number);
-        let (file_hash, id) = (manifest.file_hash().to_string(), manifest.id().to_string());
+        let file_hash = manifest.file_hash().to_string();
+        let id = manifest.id().to_string();
         let body = json!({
             "file_hash": file_hash, "file_name": "f", "size": FILE_BYTES, "chunk_size": 1 << 20,
             "chunk_hashes": BASE64.encode(&manifest.hash_bytes()),
@@ -216,7 +219,8 @@ fn kills() -> usize {
 
 #[test]
 fn kills_under_load_lose_and_double_nothing() {
-    let (folder, place) = (tempfile::tempdir().unwrap(), Where::default());
+    let folder = tempfile::tempdir().unwrap();
+    let place = Where::default();
     let server = Postgres::start();
     let database = server.fresh_database();
     let mut scene = Scene { folder: folder.path(), server, database, tracker: None, place: &place };

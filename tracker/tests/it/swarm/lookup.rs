@@ -19,7 +19,9 @@ fn an_unknown_file_has_no_chunks_and_a_bad_hash_is_refused() {
 #[test]
 fn the_asker_is_not_listed_to_itself() {
     on_both(|api| {
-        let (sharer, other, file) = (api.peer(1), api.peer(2), File::new(1, 2));
+        let sharer = api.peer(1);
+        let other = api.peer(2);
+        let file = File::new(1, 2);
         sharer.announce_v1(&file);
         assert!(sharer.lookup(&file).is_empty());
         other.announce_v1(&file);
@@ -30,7 +32,10 @@ fn the_asker_is_not_listed_to_itself() {
 #[test]
 fn holders_of_both_forms_are_listed_where_their_hashes_agree() {
     on_both(|api| {
-        let (old, new, partial, asker) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
+        let old = api.peer(1);
+        let new = api.peer(2);
+        let partial = api.peer(3);
+        let asker = api.peer(4);
         let file = File::new(1, 9);
         old.announce_v1(&file);
         new.announce_v2(&file, json!("complete"));
@@ -43,7 +48,10 @@ fn holders_of_both_forms_are_listed_where_their_hashes_agree() {
 #[test]
 fn a_file_with_a_chunk_that_nobody_holds_is_not_listed() {
     on_both(|api| {
-        let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 9));
+        let one = api.peer(1);
+        let other = api.peer(2);
+        let asker = api.peer(3);
+        let file = File::new(1, 9);
         one.announce_v2(&file, json!({"bitmap": "/wA="}));
         assert!(asker.lookup(&file).is_empty());
         other.announce_v2(&file, json!({"bitmap": "AYA="}));
@@ -57,7 +65,8 @@ fn a_file_with_a_chunk_that_nobody_holds_is_not_listed() {
 #[test]
 fn other_chunk_sizes_are_not_listed() {
     on_sqlite(|api| {
-        let (sharer, asker) = (api.peer(1), api.peer(2));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
         let file = File { chunk_size: 2 << 20, ..File::new(1, 2) };
         sharer.announce_v2(&file, json!("complete"));
         assert!(asker.lookup(&file).is_empty());
@@ -68,7 +77,10 @@ fn other_chunk_sizes_are_not_listed() {
 #[test]
 fn of_conflicting_announces_the_most_held_one_is_listed() {
     on_both(|api| {
-        let (honest, liar, asker, file) = ([api.peer(1), api.peer(2)], api.peer(3), api.peer(4), File::new(1, 2));
+        let honest = [api.peer(1), api.peer(2)];
+        let liar = api.peer(3);
+        let asker = api.peer(4);
+        let file = File::new(1, 2);
         let mut lie = file.clone();
         lie.hashes[0] = "cd".repeat(32);
         liar.announce_v1(&lie);

@@ -12,7 +12,8 @@ fn equals_share_the_first_place_over_requests_and_over_chunks() {
         for n in 0..8 {
             api.peer(n).announce_v1(&file);
         }
-        let (mut by_request, mut by_chunk) = (BTreeMap::<String, u32>::new(), BTreeMap::<String, u32>::new());
+        let mut by_request = BTreeMap::<String, u32>::new();
+        let mut by_chunk = BTreeMap::<String, u32>::new();
         for _ in 0..80 {
             let chunks = asker.lookup(&file);
             *by_request.entry(chunks[0].1[0].clone()).or_default() += 1;
@@ -27,7 +28,9 @@ fn equals_share_the_first_place_over_requests_and_over_chunks() {
 #[test]
 fn a_complaint_puts_its_target_last_for_its_caller_only() {
     on_sqlite(|api| {
-        let (asker, other, file) = (api.peer(100), api.peer(101), File::new(1, 4));
+        let asker = api.peer(100);
+        let other = api.peer(101);
+        let file = File::new(1, 4);
         let sharers: Vec<_> = (0..3).map(|n| api.peer(n)).collect();
         sharers.iter().for_each(|sharer| sharer.announce_v1(&file));
         asker.lookup(&file);

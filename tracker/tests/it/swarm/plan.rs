@@ -7,7 +7,9 @@ use super::client::{File, Peer, on_both, on_sqlite, text};
 #[test]
 fn a_manifest_is_stored_once_and_read_back() {
     on_both(|api| {
-        let (one, other, file) = (api.peer(1), api.peer(2), File::new(1, 3));
+        let one = api.peer(1);
+        let other = api.peer(2);
+        let file = File::new(1, 3);
         let path = format!("/api/v1/manifests/{}", file.manifest().id());
         assert_eq!(one.get(&path).1["code"], "unknown_manifest");
         assert_eq!(one.put(&path, &file.manifest_body()), (201, json!({"status": "stored"})));
@@ -23,12 +25,14 @@ fn a_manifest_is_stored_once_and_read_back() {
 #[test]
 fn an_announce_of_an_unknown_manifest_records_nothing() {
     on_both(|api| {
-        let (peer, file) = (api.peer(1), File::new(1, 3));
+        let peer = api.peer(1);
+        let file = File::new(1, 3);
         let id = file.manifest().id().to_string();
         let entry = json!({"file_hash": file.hash, "manifest_id": id, "have": "complete"});
         let (status, answer) = peer.post("/api/v1/swarm/announce", &json!({"address": peer.address, "files": [entry]}));
         assert_eq!((status, &answer["unknown_manifests"]), (200, &json!([id])));
-        let (lease, renew) = (answer["lease_seconds"].as_u64().unwrap(), answer["renew_in_seconds"].as_u64().unwrap());
+        let lease = answer["lease_seconds"].as_u64().unwrap();
+        let renew = answer["renew_in_seconds"].as_u64().unwrap();
         assert!(renew > 0 && renew * 2 < lease);
         assert_eq!(peer.me()["files_shared"], 0);
         let (status, answer) = peer.get(&format!("/api/v1/files/{}", file.hash));
@@ -39,7 +43,10 @@ fn an_announce_of_an_unknown_manifest_records_nothing() {
 #[test]
 fn a_plan_names_sources_of_both_forms_and_a_ticket() {
     on_both(|api| {
-        let (old, new, partial, asker) = (api.peer(1), api.peer(2), api.peer(3), api.peer(4));
+        let old = api.peer(1);
+        let new = api.peer(2);
+        let partial = api.peer(3);
+        let asker = api.peer(4);
         let file = File::new(1, 9);
         new.announce_v2(&file, json!("complete"));
         partial.announce_v2(&file, json!({"bitmap": "gAA="}));
@@ -69,7 +76,9 @@ fn a_plan_names_sources_of_both_forms_and_a_ticket() {
 #[test]
 fn an_announce_is_the_whole_truth_and_leaving_ends_it() {
     on_both(|api| {
-        let (sharer, asker, file) = (api.peer(1), api.peer(2), File::new(1, 9));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
+        let file = File::new(1, 9);
         sharer.announce_v2(&file, json!("complete"));
         sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
         assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));
@@ -90,7 +99,8 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
         for (n, stated, listed) in
             [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[0::0]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
         {
-            let (sharer, file) = (api.peer_at(stated), File::new(n, 1));
+            let sharer = api.peer_at(stated);
+            let file = File::new(n, 1);
             sharer.announce_v2(&file, json!("complete"));
             assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["addresses"], json!([listed]));
         }
@@ -100,7 +110,8 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
 #[test]
 fn a_plan_names_ten_and_the_callers_site_first() {
     on_sqlite(|api| {
-        let (asker, file) = (api.peer(100), File::new(1, 1));
+        let asker = api.peer(100);
+        let file = File::new(1, 1);
         let near = api.peer(50);
         for n in 0..14 {
             api.peer(n).announce_v2(&file, json!("complete"));
@@ -125,7 +136,10 @@ fn told_and_kept(plan: &Value) -> (Vec<String>, Vec<String>) {
 #[test]
 fn a_client_with_a_plan_gets_304_or_the_changes() {
     on_both(|api| {
-        let (asker, one, other, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 9));
+        let asker = api.peer(1);
+        let one = api.peer(2);
+        let other = api.peer(3);
+        let file = File::new(1, 9);
         one.announce_v2(&file, json!("complete"));
         other.announce_v2(&file, json!({"bitmap": "gAA="}));
         let (status, first, plan) = asker.plan_since(&file, "", "");
@@ -157,7 +171,8 @@ fn a_client_with_a_plan_gets_304_or_the_changes() {
 #[test]
 fn who_holds_what_the_asker_lacks_comes_first() {
     on_sqlite(|api| {
-        let (asker, file) = (api.peer(100), File::new(1, 2));
+        let asker = api.peer(100);
+        let file = File::new(1, 2);
         // Chunk 0: eleven; chunk 1: one.
         (0..11).for_each(|n| api.peer(n).announce_v2(&file, json!({"bitmap": "gA=="})));
         let rare = api.peer(50);
@@ -178,7 +193,8 @@ fn who_holds_what_the_asker_lacks_comes_first() {
 #[test]
 fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
     on_sqlite(|api| {
-        let (asker, file) = (api.peer(200), File::new(1, 1));
+        let asker = api.peer(200);
+        let file = File::new(1, 1);
         let mut waiting: std::collections::BTreeSet<String> = (0..60)
             .map(|n| {
                 let peer = api.peer(n);
@@ -201,7 +217,8 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
 #[test]
 fn a_plan_states_transports_and_version_1_sees_plaintext() {
     on_both(|api| {
-        let (asker, file) = (api.peer(9), File::new(7, 2));
+        let asker = api.peer(9);
+        let file = File::new(7, 2);
         let announced = |number: u8, transport: Option<&str>, plaintext: Option<&str>| {
             let peer = api.peer(number);
             let manifest = file.manifest();

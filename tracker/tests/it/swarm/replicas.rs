@@ -46,7 +46,8 @@ fn two() -> (Replica, Replica) {
 #[test]
 fn announces_and_departures_replicate_within_a_second() {
     let (one, other) = two();
-    let (sharer, downloader) = (Api::new(&one.url()).peer(1), Api::new(&one.url()).peer(2).at(&other.url()));
+    let sharer = Api::new(&one.url()).peer(1);
+    let downloader = Api::new(&one.url()).peer(2).at(&other.url());
     let file = File::new(1, 9);
     sharer.announce_v2(&file, json!("complete"));
     let began = Instant::now();
@@ -65,7 +66,8 @@ fn announces_and_departures_replicate_within_a_second() {
 #[test]
 fn accounts_and_balances_are_the_same_at_all_replicas() {
     let (one, other) = two();
-    let (sharer, downloader) = (Api::new(&one.url()).peer(1), Api::new(&other.url()).peer(2));
+    let sharer = Api::new(&one.url()).peer(1);
+    let downloader = Api::new(&other.url()).peer(2);
     assert_eq!(
         sharer.at(&other.url()).me()["peer_id"],
         sharer.id.as_str(),
@@ -88,7 +90,8 @@ fn accounts_and_balances_are_the_same_at_all_replicas() {
 #[test]
 fn a_version_1_file_announced_to_two_trackers_is_listed() {
     let (one, other) = two();
-    let (sharer, downloader) = (Api::new(&one.url()).peer(1), Api::new(&one.url()).peer(2));
+    let sharer = Api::new(&one.url()).peer(1);
+    let downloader = Api::new(&one.url()).peer(2);
     let file = File::new(1, 6);
     for index in 0..6 {
         let url = if index % 2 == 0 { one.url() } else { other.url() };
@@ -130,8 +133,10 @@ fn a_rolling_restart_loses_nothing() {
 fn announces_without_the_database_are_replicated_later() {
     let mut server = Postgres::start();
     let database = server.fresh_database();
-    let (one, other) = (Replica::start(&database), Replica::start(&database));
-    let (sharer, downloader) = (Api::new(&one.url()).peer(1), Api::new(&one.url()).peer(2));
+    let one = Replica::start(&database);
+    let other = Replica::start(&database);
+    let sharer = Api::new(&one.url()).peer(1);
+    let downloader = Api::new(&one.url()).peer(2);
     let file = File::new(1, 9);
     sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
     assert_eq!(downloader.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));

@@ -7,10 +7,12 @@ use super::client::{File, on_both, text};
 #[test]
 fn pages_follow_each_other_and_end() {
     on_both(|api| {
-        let (sharer, asker) = (api.peer(1), api.peer(2));
+        let sharer = api.peer(1);
+        let asker = api.peer(2);
         let files: Vec<File> = (1..=5).map(|n| File::new(n, 1)).collect();
         files.iter().for_each(|file| sharer.announce_v1(file));
-        let (mut found, mut after) = (Vec::new(), String::new());
+        let mut found = Vec::new();
+        let mut after = String::new();
         for _ in 0..10 {
             let (status, page) = asker.get(&format!("/api/v1/files?name=FILE+bin&limit=2{after}"));
             assert_eq!(status, 200, "{page}");
@@ -28,7 +30,10 @@ fn pages_follow_each_other_and_end() {
 #[test]
 fn a_hit_says_how_large_the_file_is_and_how_many_have_it() {
     on_both(|api| {
-        let (one, other, asker, file) = (api.peer(1), api.peer(2), api.peer(3), File::new(1, 3));
+        let one = api.peer(1);
+        let other = api.peer(2);
+        let asker = api.peer(3);
+        let file = File::new(1, 3);
         one.announce_v2(&file, json!("complete"));
         other.announce_v1(&file);
         let (_, page) = asker.get("/api/v1/files?name=name");

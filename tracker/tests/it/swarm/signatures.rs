@@ -1,4 +1,4 @@
-//! Who says that he publishes a manifest, over HTTP, on both stores.
+//! Signatures of publishers, over HTTP, on both stores.
 
 use data_encoding::BASE64URL_NOPAD;
 use ed25519_dalek::{Signer, SigningKey};
@@ -24,11 +24,12 @@ fn put_manifest(caller: &Client, file: &File) {
     assert_eq!(put_json(caller, &path(file, ""), &file.manifest_body()).status, 201);
 }
 
-/// What an account signs with key number `key`.
+/// Returns the signature of an account with key number `key`.
 fn signed(key: u8, peer_id: &str, file: &File) -> Value {
     let key = SigningKey::from_bytes(&[key; 32]);
     let signature = key.sign(&publication_message(peer_id.parse::<PeerId>().unwrap(), file.manifest().id()));
-    let (key, signature) = (key.verifying_key().to_bytes(), signature.to_bytes());
+    let key = key.verifying_key().to_bytes();
+    let signature = signature.to_bytes();
     json!({"key": BASE64URL_NOPAD.encode(&key), "signature": BASE64URL_NOPAD.encode(&signature)})
 }
 
@@ -51,7 +52,9 @@ fn listed(caller: &Client, file: &File, query: &str) -> Value {
 fn an_account_signs_a_manifest_and_everyone_is_told() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let ((one, signer), (other, asker), file) = (client.register("a"), client.register("b"), File::new(1, 2));
+        let (one, signer) = client.register("a");
+        let (other, asker) = client.register("b");
+        let file = File::new(1, 2);
         put_manifest(&signer, &file);
         assert_eq!(listed(&asker, &file, ""), json!({"signatures": [], "total": 0}));
         let body = signed(1, &one, &file);
@@ -63,7 +66,8 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
         let now = (tracker.app().clock)().as_secs();
         assert!((now - 60..=now).contains(&signed_at.as_u64().unwrap()), "{all}");
         let entry = |body: &Value| {
-            let (key, signature) = (&body["key"], &body["signature"]);
+            let key = &body["key"];
+            let signature = &body["signature"];
             json!({"peer_id": one, "key": key, "signature": signature, "signed_at": signed_at})
         };
         assert_eq!(all, json!({"signatures": [entry(&body)], "total": 1}));
@@ -89,11 +93,14 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
 fn a_signature_for_another_account_or_manifest_is_refused() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let ((one, signer), (other, _)) = (client.register("a"), client.register("b"));
-        let (file, another) = (File::new(1, 2), File::new(2, 2));
+        let (one, signer) = client.register("a");
+        let (other, _) = client.register("b");
+        let file = File::new(1, 2);
+        let another = File::new(2, 2);
         [&file, &another].iter().for_each(|file| put_manifest(&signer, file));
         let good = signed(1, &one, &file);
-        let (key, signature) = (good["key"].as_str().unwrap(), good["signature"].as_str().unwrap());
+        let key = good["key"].as_str().unwrap();
+        let signature = good["signature"].as_str().unwrap();
         let with = |key: &str, signature: &str| json!({"key": key, "signature": signature});
         let cut = |text: &str, bytes: usize| {
             BASE64URL_NOPAD.encode(&BASE64URL_NOPAD.decode(text.as_bytes()).unwrap()[..bytes])
@@ -126,8 +133,10 @@ fn a_signature_for_another_account_or_manifest_is_refused() {
 fn a_manifest_the_caller_may_not_have_is_unknown() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let ((one, owner), (other, stranger)) = (client.register("a"), client.register("b"));
-        let (file, nobody_s) = (File::new(1, 2), File::new(2, 2));
+        let (one, owner) = client.register("a");
+        let (other, stranger) = client.register("b");
+        let file = File::new(1, 2);
+        let nobody_s = File::new(2, 2);
         put_manifest(&owner, &file);
         let access = json!({"access": "private"});
         assert_eq!(put_json(&owner, &format!("/api/v1/files/{}/access", file.hash), &access).status, 200);
@@ -159,7 +168,8 @@ fn a_manifest_the_caller_may_not_have_is_unknown() {
 fn signatures_need_a_token_and_signing_the_scope() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let ((one, signer), file) = (client.register("a"), File::new(1, 2));
+        let (one, signer) = client.register("a");
+        let file = File::new(1, 2);
         put_manifest(&signer, &file);
         let body = signed(1, &one, &file);
         assert_eq!(sign(&client, &file, &body).error().0, 401);
@@ -176,10 +186,13 @@ fn signatures_need_a_token_and_signing_the_scope() {
 fn what_a_suspended_account_has_signed_is_not_told() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let ((one, signer), (_, asker), file) = (client.register("a"), client.register("b"), File::new(1, 2));
+        let (one, signer) = client.register("a");
+        let (_, asker) = client.register("b");
+        let file = File::new(1, 2);
         put_manifest(&signer, &file);
         assert!(is_signed(&signer, &file, &signed(1, &one, &file)));
-        let (app, of_one) = (tracker.app(), format!("?account={one}"));
+        let app = tracker.app();
+        let of_one = format!("?account={one}");
         admin::suspend(&*app.store, (app.clock)(), &one, "lies").unwrap();
         for query in ["", &of_one] {
             assert_eq!(listed(&asker, &file, query), json!({"signatures": [], "total": 0}));
@@ -192,7 +205,8 @@ fn what_a_suspended_account_has_signed_is_not_told() {
 #[test]
 fn of_many_signatures_ten_are_told_and_all_are_counted() {
     for_both_stores(|tracker| {
-        let (client, file) = (Client::new(&tracker.url()), File::new(1, 2));
+        let client = Client::new(&tracker.url());
+        let file = File::new(1, 2);
         let accounts: Vec<(String, Client)> = (0..12).map(|_| client.register("a")).collect();
         put_manifest(&accounts[0].1, &file);
         for (n, (id, caller)) in (1..).zip(&accounts) {
@@ -217,8 +231,10 @@ fn a_signature_counts_towards_what_an_account_may_store() {
         let folder = tempfile::tempdir().unwrap();
         let tracker = start_with(folder.path(), database.as_deref(), config.clone());
         let client = Client::new(&tracker.url());
-        let ((one, signer), (_, other)) = (client.register("a"), client.register("b"));
-        let (mine, theirs) = (File::new(1, 1), File::new(2, 1));
+        let (one, signer) = client.register("a");
+        let (_, other) = client.register("b");
+        let mine = File::new(1, 1);
+        let theirs = File::new(2, 1);
         put_manifest(&signer, &mine);
         put_manifest(&other, &theirs);
         assert!(is_signed(&signer, &mine, &signed(1, &one, &mine)));

@@ -18,7 +18,7 @@ fn metrics_in(expression: &str) -> impl Iterator<Item = &str> {
     words.filter(ours).filter(|word| !word.starts_with("peernet_daemon_"))
 }
 
-/// What a tracker serves, histograms with the names of their series.
+/// Returns the metrics that a tracker serves, histograms with the names of their series.
 fn served() -> BTreeSet<String> {
     let folder = tempfile::tempdir().unwrap();
     let tracker = start(folder.path(), None);
@@ -83,7 +83,8 @@ fn the_alerts_watch_what_is_served() {
 
 #[test]
 fn the_handbook_explains_what_the_alerts_watch() {
-    let (handbook, served) = (read("OPERATING.md"), served());
+    let handbook = read("OPERATING.md");
+    let served = served();
     for metric in handbook.split('`').filter(|word| word.starts_with("peernet_")).flat_map(metrics_in) {
         let known = served.iter().any(|name| name == metric || name.strip_suffix("_count") == Some(metric));
         assert!(known, "docs/OPERATING.md names {metric}, which is not served");

@@ -42,7 +42,8 @@ fn json_lines_say_when_what_and_which_request() {
     let messages: Vec<&str> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
     let expected = ["restored", "started", "answered", "answered", "stopping", "draining", "stopped"];
     assert_eq!(messages, expected, "{lines:?}");
-    let (plan, login) = (&lines[2], &lines[3]);
+    let plan = &lines[2];
+    let login = &lines[3];
     assert_eq!(plan["fields"]["path"], "/api/v1/files/abc");
     assert_eq!((&plan["level"], &plan["target"]), (&json!("info"), &json!("access")));
     assert_eq!((&login["fields"]["status"], &login["fields"]["code"]), (&json!(401), &json!("invalid_credentials")));

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::server::SOON;
 use crate::support::{Client, start};
 
-/// What the operations socket in `folder` answers.
+/// Returns the reply of the operations socket in `folder`.
 pub(crate) fn scrape(folder: &Path) -> String {
     let mut stream = std::os::unix::net::UnixStream::connect(folder.join("ops.sock")).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
@@ -65,7 +65,9 @@ fn every_metric_says_what_it_is() {
     let mut described = BTreeMap::new();
     for line in text.lines().filter_map(|line| line.strip_prefix("# ")) {
         let mut words = line.splitn(3, ' ');
-        let (kind, name, rest) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap_or_default());
+        let kind = words.next().unwrap();
+        let name = words.next().unwrap();
+        let rest = words.next().unwrap_or_default();
         assert!(!rest.is_empty(), "{line}");
         *described.entry(name).or_insert(0) += 1;
         assert!(kind != "TYPE" || (rest == "counter") == name.ends_with("_total"), "{line}");

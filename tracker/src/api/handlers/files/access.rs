@@ -14,7 +14,7 @@ use peernet_door::{Reply, Request};
 
 /// 404 for a file that no account has announced, and for one that the caller may not have: the same answer.
 pub(in crate::api::handlers) fn unknown_file() -> ApiError {
-    ApiError::not_found("unknown_file", "nobody has announced this file")
+    ApiError::not_found("unknown_file", "no account has announced this file")
 }
 
 /// 403 `restricted_file`: version 1 peers serve every caller, so they must not announce a file that is not public.

@@ -17,7 +17,7 @@ pub(super) struct Ranked<'a> {
     pub(super) offers: &'a [Offer],
     /// Score and tier of each source now.
     pub(super) standings: &'a [Standing],
-    /// Whether an unlisted source may be named because it alone holds a chunk.
+    /// Returns whether an unlisted source may be named because it alone holds a chunk.
     pub(super) seeks_only_holders: bool,
 }
 

@@ -4,9 +4,9 @@
 //! and names ten. Everything that is the same for all callers is prepared once and used until something changes. A
 //! client that has a plan sends its `ETag`. It gets 304 while nothing has changed, or only the changes.
 
-mod answer;
 mod prepared;
 mod query;
+mod reply;
 
 use peernet_engine::access::Visibility;
 use peernet_engine::ids::{ByteCount, FileHash, PeerId};
@@ -23,18 +23,27 @@ use crate::api::{ApiError, Caller, PathArgs};
 use crate::domain::swarm::ManifestView;
 use crate::domain::swarm::lookup::{Group, choose};
 use crate::domain::swarm::sources::V1_CHUNK_SIZE;
-use answer::Answer;
 use peernet_door::{Reply, Request};
 use peernet_engine::plan::{self, Held};
 use peernet_threads::Blocking;
 pub use prepared::PlanCache;
 use prepared::{Prepared, PreparedManifest};
 use query::PlanQuery;
+use reply::ReplyWriter;
 
-/// When to ask for the next plan where sources were found, in seconds.
+/// The time in seconds until the next plan where sources were found.
 const ASK_AGAIN_S: u64 = 60;
-/// When to ask for the next plan where no peer holds the file, in seconds.
+/// The time in seconds until the next plan where no peer holds the file.
 const ASK_AGAIN_SOON_S: u64 = 15;
+
+/// A request for a plan, and the parts that answer it.
+struct Lookup<'a> {
+    calls: &'a FileCalls,
+    now: UnixMillis,
+    caller: PeerId,
+    file: FileHash,
+    query: &'a PlanQuery,
+}
 
 /// A manifest with its chosen sources.
 struct Shown<'p> {
@@ -54,12 +63,13 @@ pub fn plan(calls: &FileCalls, caller: &Caller, request: &Request, args: &PathAr
     let Some(prepared) = calls.plans.prepared(calls, now, file, query.site.as_ref())? else {
         return plan_without_sources(calls, file, access).map(|reply| Reply::json(200, &reply));
     };
-    let body = plan_of(calls, now, caller.peer, (file, access), &prepared, &query)?;
+    let lookup = Lookup { calls, now, caller: caller.peer, file, query: &query };
+    let body = plan_of(&lookup, access, &prepared)?;
     let reply = Reply { body, ..Reply::empty(200) }.with_header("ETag", prepared.etag.clone());
     Ok(reply.with_header("Cache-Control", "private, no-cache"))
 }
 
-/// Whether the caller's plan names all sources and is still right. Where there are more sources than a plan names, the
+/// Returns whether the caller's plan names all sources and is still right. Where there are more sources than a plan names, the
 /// caller gets others.
 fn has_all_of_it(calls: &FileCalls, caller: &Caller, file: FileHash, query: &PlanQuery) -> bool {
     let is_all = |(version, sources)| query.has(version) && sources <= SOURCES_PER_PLAN;
@@ -68,40 +78,28 @@ fn has_all_of_it(calls: &FileCalls, caller: &Caller, file: FileHash, query: &Pla
         && calls.reputation.has_ticket(caller.peer, file)
 }
 
-fn plan_of(
-    calls: &FileCalls,
-    now: UnixMillis,
-    caller: PeerId,
-    (file, access): (FileHash, Visibility),
-    prepared: &Prepared,
-    query: &PlanQuery,
-) -> Result<Vec<u8>, ApiError> {
+fn plan_of(lookup: &Lookup<'_>, access: Visibility, prepared: &Prepared) -> Result<Vec<u8>, ApiError> {
+    let Lookup { calls, now, caller, file, query } = *lookup;
     let known = query.since.map(|_| calls.reputation.listed(caller, file)).unwrap_or_default();
-    let ranked = rank(calls, now, caller, file, prepared, query)?;
+    let ranked = rank(lookup, prepared)?;
     let in_a_manifest = prepared.view.manifests.iter().any(|manifest| lists_version_1(manifest, caller));
     let v1_group = if in_a_manifest { None } else { choose(&prepared.view, caller) };
     let v1_listed = in_a_manifest || v1_group.is_some();
     let (geometry, sources) = payable(&ranked, v1_group.as_ref());
     let has_sources = !sources.is_empty();
-    let mut answer = Answer::new(prepared, access);
+    let mut reply = ReplyWriter::new(prepared, access);
     if let Some(since) = query.since.filter(|_| !known.is_empty()) {
-        answer.delta(&calls.swarm.etag(since), since, gone(calls, now, file, &known), known);
+        reply.delta(&calls.swarm.etag(since), since, gone(calls, now, file, &known), known);
     }
-    answer.manifests(&ranked);
-    answer.version_1(v1_listed);
-    answer.ticket(geometry.and_then(|geometry| ticket(calls, caller, file, geometry, sources)).as_ref());
-    Ok(answer.finish(if has_sources { ASK_AGAIN_S } else { ASK_AGAIN_SOON_S }))
+    reply.manifests(&ranked);
+    reply.version_1(v1_listed);
+    reply.ticket(geometry.and_then(|geometry| ticket(calls, caller, file, geometry, sources)).as_ref());
+    Ok(reply.finish(if has_sources { ASK_AGAIN_S } else { ASK_AGAIN_SOON_S }))
 }
 
 /// Chooses the sources of each manifest, and sorts the manifests by their number of holders.
-fn rank<'p>(
-    calls: &FileCalls,
-    now: UnixMillis,
-    caller: PeerId,
-    file: FileHash,
-    prepared: &'p Prepared,
-    query: &PlanQuery,
-) -> Result<Vec<Shown<'p>>, ApiError> {
+fn rank<'p>(lookup: &Lookup<'_>, prepared: &'p Prepared) -> Result<Vec<Shown<'p>>, ApiError> {
+    let Lookup { calls, now, caller, file, query } = *lookup;
     let mut ranked = Vec::with_capacity(prepared.manifests.len());
     for manifest in &prepared.manifests {
         let view = prepared.view_of(manifest);
@@ -118,7 +116,7 @@ fn rank<'p>(
     Ok(ranked.into_iter().map(|(_, shown)| shown).collect())
 }
 
-/// Whether version 1's lookup would list the file for this caller because one holder has all of a manifest.
+/// Returns whether version 1's lookup would list the file for this caller because one holder has all of a manifest.
 fn lists_version_1(manifest: &ManifestView, caller: PeerId) -> bool {
     let whole = manifest.meta.as_ref().is_some_and(|meta| meta.chunk_size == V1_CHUNK_SIZE && meta.chunks > 0);
     whole && manifest.holders.iter().any(|holder| holder.held == Held::Complete && holder.peer.id != caller)

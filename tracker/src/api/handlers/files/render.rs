@@ -61,14 +61,15 @@ fn chunks(hashes: &[ChunkHash], offers: &[Offer], scores: &[f64], orders: &[Vec<
     out.extend(br#"{"chunks":{"#);
     for (index, hash) in (0u32..).zip(hashes) {
         let order = &orders[index as usize % orders.len()];
-        let holders = order.iter().filter(|place| offers[**place].held.contains(ChunkIndex(index))).take(per_chunk);
+        let holders =
+            order.iter().filter(|position| offers[**position].held.contains(ChunkIndex(index))).take(per_chunk);
         let separator = if index == 0 { "" } else { "," };
         out.extend(format!(r#"{separator}"{index}":{{"chunk_hash":""#).bytes());
         push_hex(&mut out, hash);
         out.extend(br#"","peers":["#);
-        for (nth, place) in holders.enumerate() {
+        for (nth, position) in holders.enumerate() {
             out.extend(if nth == 0 { &b""[..] } else { b"," });
-            out.extend(&peers[*place]);
+            out.extend(&peers[*position]);
         }
         out.extend(b"]}");
     }

@@ -20,7 +20,8 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
     let manifest_id: ManifestId = args.parse("manifest_id", "invalid_manifest_id")?;
     let body: SignatureRequest = json_body(request)?;
     known(calls, caller, manifest_id)?;
-    let (peer, signed_at) = (caller.peer, (calls.clock)());
+    let peer = caller.peer;
+    let signed_at = (calls.clock)();
     let (public_key, signature) = wire::signature(peer, manifest_id, &body)?;
     if over_quota(calls, peer, SIGNATURE_ROW_BYTES)? && !has_signed(calls, peer, manifest_id)? {
         return Err(quota_exceeded(calls));
@@ -30,7 +31,7 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
     Ok(status(200, "signed"))
 }
 
-/// Whether the caller has signed this manifest before: a signature in place of an earlier one costs no quota.
+/// Returns whether the caller has signed this manifest before: a signature in place of an earlier one costs no quota.
 fn has_signed(calls: &ManifestCalls, peer: PeerId, manifest_id: ManifestId) -> Result<bool, ApiError> {
     let signer = Signer::Account(peer);
     let found = calls.database.read(&Blocking::declare(), |store| store.signature(manifest_id, signer))?;
@@ -61,9 +62,9 @@ type Found = (Vec<StoredSignature>, u64);
 
 fn oldest(reader: &dyn Store, id: ManifestId) -> Result<Found, StoreError> {
     let signatures = reader.signatures(id)?;
-    let told = signatures.len() as u64;
+    let listed = signatures.len() as u64;
     // Counted only where there may be more than are listed. An account may be suspended between the two reads.
-    let total = if signatures.len() < SIGNATURES_TOLD_MAX { told } else { reader.signature_count(id)?.max(told) };
+    let total = if signatures.len() < SIGNATURES_TOLD_MAX { listed } else { reader.signature_count(id)?.max(listed) };
     Ok((signatures, total))
 }
 

@@ -104,7 +104,8 @@ fn the_files_of_an_address_must_exist() {
     let folder = tempfile::tempdir().expect("a folder");
     let there = folder.path().join("c");
     std::fs::write(&there, "").expect("writes it");
-    let (there, missing) = (there.display(), folder.path().join("missing"));
+    let there = there.display();
+    let missing = folder.path().join("missing");
     let found = |text: String| Address::parse(&text).expect("is one").check_files().map_err(|why| why.to_string());
     assert_eq!(found(format!("host=db sslrootcert={there} sslcert={there} sslkey={there}")), Ok(()));
     assert_eq!(found("host=db".to_owned()), Ok(()));

@@ -15,19 +15,19 @@ pub(in crate::store::postgres) type Attempt<T> = Result<T, AttemptError>;
 pub(in crate::store::postgres) enum AttemptError {
     /// The attempt failed before its commit was sent: nothing was saved.
     Db(postgres::Error),
-    /// It failed during the commit: the outcome is unknown unless the server reports that it refused.
+    /// The attempt failed during the commit: the outcome is unknown unless the server reports that it refused.
     Commit(postgres::Error),
     /// The attempt must not be repeated.
     Final(StoreError),
 }
 
 impl AttemptError {
-    /// Whether the connection is gone and nothing was saved.
+    /// Returns whether the connection is gone and nothing was saved.
     pub(in crate::store::postgres) fn is_lost(&self) -> bool {
         matches!(self, Self::Db(error) if connection_lost(error))
     }
 
-    /// Whether the server rolled the transaction back because of a conflict with another one.
+    /// Returns whether the server rolled the transaction back because of a conflict with another one.
     pub(in crate::store::postgres) fn is_conflict(&self) -> bool {
         let (Self::Db(error) | Self::Commit(error)) = self else { return false };
         let conflicts = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];

@@ -29,7 +29,7 @@ pub(in crate::store::postgres) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(in crate::store::postgres) struct Session {
     client: Client,
     statements: HashMap<&'static str, Statement>,
-    /// Whether the connection must not be used again.
+    /// Returns whether the connection must not be used again.
     pub(in crate::store::postgres) broken: bool,
     /// The number of lost connections at the moment in which this one was last known to be alive.
     pub(in crate::store::postgres) losses: u64,
@@ -43,7 +43,7 @@ impl Session {
         Ok(Self { client, statements: HashMap::new(), broken: false, losses, used_at: Instant::now() })
     }
 
-    /// Whether the server answers on this connection within `timeout`.
+    /// Returns whether the server answers on this connection within `timeout`.
     pub(in crate::store::postgres) fn answers(&mut self, timeout: Duration) -> bool {
         self.client.is_valid(timeout).is_ok()
     }
@@ -143,7 +143,7 @@ impl Manager {
     }
 }
 
-/// Why no connection could be made, without any parameter of it.
+/// The reason why no connection could be made, without any parameter of it.
 #[derive(Debug)]
 pub(in crate::store::postgres) struct ConnectError(String);
 

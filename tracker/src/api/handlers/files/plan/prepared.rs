@@ -11,7 +11,7 @@ use peernet_engine::economy::{LISTED_MAX, Standing, Tier, shown_score};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
 
-use super::answer;
+use super::reply;
 use crate::api::ApiError;
 use crate::api::handlers::FileCalls;
 use crate::api::handlers::files::known_view;
@@ -20,9 +20,9 @@ use crate::domain::swarm::sources::{Offer, offers};
 use crate::domain::swarm::{FileView, ManifestMeta, ManifestView};
 use crate::store::MANIFESTS_MAX;
 
-/// How long it is reused while nothing changes, in milliseconds.
+/// The time for which a plan is reused while nothing changes, in milliseconds.
 const HOLDS_MS: i64 = 1_000;
-/// How long it is reused where only some of the holders were drawn, in milliseconds.
+/// The time for which a plan is reused where only some of the holders were drawn, in milliseconds.
 const HOLDS_DRAWN_MS: i64 = 200;
 /// The most files in a shard; past it the shard is emptied.
 const FILES_PER_SHARD: usize = 256;
@@ -45,7 +45,7 @@ pub(super) struct Prepared {
 /// One of its manifests with its sources.
 pub(super) struct PreparedManifest {
     /// The position of the manifest in the view.
-    place: usize,
+    index: usize,
     pub(super) meta: ManifestMeta,
     pub(super) offers: Vec<Offer>,
     standings: Vec<Standing>,
@@ -71,7 +71,7 @@ impl PreparedManifest {
 
 impl Prepared {
     pub(super) fn view_of(&self, manifest: &PreparedManifest) -> &ManifestView {
-        &self.view.manifests[manifest.place]
+        &self.view.manifests[manifest.index]
     }
 
     fn holds(&self, now: UnixMillis, version: u64) -> bool {
@@ -137,26 +137,27 @@ fn prepare(
     site: Option<&Arc<str>>,
 ) -> Result<Option<Prepared>, ApiError> {
     let Some(view) = known_view(calls, now, file, site.map(AsRef::as_ref))? else { return Ok(None) };
-    let mut places: Vec<usize> = (0..view.manifests.len()).collect();
-    places.sort_by_key(|place| std::cmp::Reverse(view.manifests[*place].useful));
-    places.truncate(MANIFESTS_MAX);
+    let mut indexes: Vec<usize> = (0..view.manifests.len()).collect();
+    indexes.sort_by_key(|index| std::cmp::Reverse(view.manifests[*index].useful));
+    indexes.truncate(MANIFESTS_MAX);
     let manifests: Vec<PreparedManifest> =
-        places.into_iter().filter_map(|place| prepare_manifest(calls, &view, place)).collect();
+        indexes.into_iter().filter_map(|index| prepare_manifest(calls, &view, index)).collect();
     let drawn = manifests.iter().any(|manifest| manifest.drawn);
-    let (etag, opening) = (calls.swarm.etag(view.version), answer::opening(file, &view.name));
+    let etag = calls.swarm.etag(view.version);
+    let opening = reply::opening(file, &view.name);
     Ok(Some(Prepared { view, manifests, etag, opening, site: site.cloned(), made_at: now, drawn }))
 }
 
-fn prepare_manifest(calls: &FileCalls, view: &FileView, place: usize) -> Option<PreparedManifest> {
-    let manifest = &view.manifests[place];
+fn prepare_manifest(calls: &FileCalls, view: &FileView, index: usize) -> Option<PreparedManifest> {
+    let manifest = &view.manifests[index];
     let meta = manifest.meta.clone()?;
     let offers = offers(view, manifest, &meta);
     let peers: Vec<PeerId> = offers.iter().map(|offer| offer.peer.id).collect();
     let standings = calls.reputation.standings(&peers);
     let written =
-        offers.iter().zip(&standings).map(|(offer, standing)| answer::source(offer, shown_score(standing.score)));
+        offers.iter().zip(&standings).map(|(offer, standing)| reply::source(offer, shown_score(standing.score)));
     let sources = written.collect();
     let has_unlisted = standings.iter().any(|standing| standing.tier == Tier::Unlisted);
-    let opening = answer::manifest_opening(manifest.id, &meta);
-    Some(PreparedManifest { place, meta, opening, sources, has_unlisted, drawn: manifest.drawn, offers, standings })
+    let opening = reply::manifest_opening(manifest.id, &meta);
+    Some(PreparedManifest { index, meta, opening, sources, has_unlisted, drawn: manifest.drawn, offers, standings })
 }

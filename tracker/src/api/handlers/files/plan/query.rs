@@ -47,7 +47,7 @@ impl PlanQuery {
         Ok(Self { site, etag, version, since, lacks: given("lacks").map(read_lacks).transpose()? })
     }
 
-    /// Whether the caller has the plan of this version.
+    /// Returns whether the caller has the plan of this version.
     pub(super) fn has(&self, version: u64) -> bool {
         self.version == Some(version)
     }

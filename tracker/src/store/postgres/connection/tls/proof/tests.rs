@@ -44,7 +44,7 @@ fn client(proof: &Proof) -> ClientConnection {
     ClientConnection::new(Arc::new(config), name).expect("a session")
 }
 
-/// What the client makes of the server.
+/// Returns what the client decides about the server.
 fn handshake(mut client: ClientConnection, mut server: ServerConnection) -> Result<(), Error> {
     for _ in 0..10 {
         let mut wire = Vec::new();
@@ -70,7 +70,8 @@ fn take(mut wire: &[u8], mut read: impl FnMut(&mut &[u8]) -> io::Result<usize>) 
 
 #[test]
 fn a_certificate_without_its_key_is_refused_also_where_nothing_has_to_be_proven() {
-    let (own, other) = (key(), key());
+    let own = key();
+    let other = key();
     for version in [&TLS12, &TLS13] {
         assert_eq!(handshake(client(&Proof::Nothing), server(&own, &own, version)), Ok(()));
         let stolen = handshake(client(&Proof::Nothing), server(&own, &other, version));

@@ -24,14 +24,14 @@ const SCORES: [&str; 21] = [
 ];
 
 /// A plan that is being written.
-pub(super) struct Answer {
+pub(super) struct ReplyWriter {
     out: Vec<u8>,
     /// The sources of the caller's earlier plan, and its version. Unchanged ones are only named.
     known: Vec<PeerId>,
     since: u64,
 }
 
-impl Answer {
+impl ReplyWriter {
     pub(super) fn new(prepared: &Prepared, access: Visibility) -> Self {
         let mut answer = Self::with_room(BYTES_USUAL);
         answer.raw(&prepared.opening);
@@ -66,16 +66,17 @@ impl Answer {
 
     fn sources(&mut self, shown: &Shown<'_>) {
         let offers = &shown.manifest.offers;
-        let (mut kept, mut told) = (Vec::new(), 0);
+        let mut kept = Vec::new();
+        let mut listed = 0;
         self.raw(br#","sources":["#);
-        for place in &shown.offered.named {
-            if self.is_known(&offers[*place]) {
-                kept.push(offers[*place].peer.id);
+        for position in &shown.offered.named {
+            if self.is_known(&offers[*position]) {
+                kept.push(offers[*position].peer.id);
                 continue;
             }
-            self.raw(if told == 0 { b"" } else { b"," });
-            self.raw(&shown.manifest.sources[*place]);
-            told += 1;
+            self.raw(if listed == 0 { b"" } else { b"," });
+            self.raw(&shown.manifest.sources[*position]);
+            listed += 1;
         }
         self.raw(b"]");
         if !kept.is_empty() {
@@ -84,7 +85,7 @@ impl Answer {
         }
     }
 
-    /// Whether the caller's earlier plan has this source in its current state.
+    /// Returns whether the caller's earlier plan has this source in its current state.
     fn is_known(&self, offer: &Offer) -> bool {
         !offer.v1 && offer.changed_at <= self.since && self.known.contains(&offer.peer.id)
     }
@@ -201,8 +202,8 @@ pub(super) fn source(offer: &Offer, score: f64) -> Box<[u8]> {
     piece(|answer| answer.write_source(offer, score))
 }
 
-fn piece(write: impl FnOnce(&mut Answer)) -> Box<[u8]> {
-    let mut answer = Answer::with_room(PIECE_BYTES_USUAL);
+fn piece(write: impl FnOnce(&mut ReplyWriter)) -> Box<[u8]> {
+    let mut answer = ReplyWriter::with_room(PIECE_BYTES_USUAL);
     write(&mut answer);
     answer.out.into()
 }
