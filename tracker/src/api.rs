@@ -8,6 +8,7 @@ pub mod openapi;
 pub mod path;
 pub mod router;
 pub mod routes;
+mod signature;
 pub mod wire;
 
 pub use body::{json_body, query_args};

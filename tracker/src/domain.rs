@@ -11,4 +11,5 @@ pub mod economy;
 pub mod keys;
 pub mod limits;
 pub mod permits;
+pub mod rate;
 pub mod swarm;

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod manifests;
 pub mod meta;
 pub mod search;
+pub mod signatures;
 pub mod swarm;
 
 use std::sync::Arc;

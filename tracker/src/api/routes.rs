@@ -4,7 +4,7 @@ use super::error::ApiError;
 use super::guard::Caller;
 use super::path::{PathArgs, args_of, is_of};
 use crate::api::handlers::{
-    Handlers, accounts, devices, feedback, files, grants, groups, identity, manifests, meta, search, swarm,
+    Handlers, accounts, devices, feedback, files, grants, groups, identity, manifests, meta, search, signatures, swarm,
 };
 use crate::base::scopes::Scopes;
 use crate::replication::LeaseUpdate;
@@ -186,8 +186,8 @@ pub const ROUTES: &[Route] = &[
     bearer("GET", "/api/v1/files", "search", READ, |h, c, r, a| search::search(&h.files, c, r, a)),
     sized(BODY_BYTES_LARGE, bearer("PUT", "/api/v1/manifests/{manifest_id}", "putManifest", SHARE, |h, c, r, a| manifests::put(&h.manifests, c, r, a))),
     bearer("GET", "/api/v1/manifests/{manifest_id}", "manifest", READ, |h, c, r, a| manifests::get(&h.manifests, c, r, a)),
-    bearer("PUT", "/api/v1/manifests/{manifest_id}/signature", "putSignature", SHARE, |h, c, r, a| manifests::signatures::put(&h.manifests, c, r, a)),
-    bearer("GET", "/api/v1/manifests/{manifest_id}/signatures", "signatures", READ, |h, c, r, a| manifests::signatures::list(&h.manifests, c, r, a)),
+    bearer("PUT", "/api/v1/manifests/{manifest_id}/signature", "putSignature", SHARE, |h, c, r, a| signatures::put(&h.manifests, c, r, a)),
+    bearer("GET", "/api/v1/manifests/{manifest_id}/signatures", "signatures", READ, |h, c, r, a| signatures::list(&h.manifests, c, r, a)),
     sized(BODY_BYTES_ANNOUNCE, committing("POST", "/api/v1/swarm/announce", "announce", SHARE, |h, c, r| swarm::announce(&h.swarm, c, r))),
     sized(BODY_BYTES_LARGE, bearer("POST", "/api/v1/swarm/leave", "leave", SHARE, |h, c, r, a| swarm::leave(&h.swarm, c, r, a))),
 ];

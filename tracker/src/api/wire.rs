@@ -1,7 +1,5 @@
 //! Validation of wire types: the one place where the fields of a request are parsed and checked.
 
-mod signature;
-
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
@@ -23,7 +21,7 @@ use crate::domain::address::peer_address;
 use crate::domain::swarm::{Location, V1Chunk};
 use peernet_engine::plan::Held;
 
-pub use signature::{publication_key, signature};
+pub use crate::api::signature::{publication_key, signature};
 
 /// The longest site label, in bytes.
 const SITE_BYTES_MAX: usize = 64;

@@ -1,9 +1,7 @@
 //! Request rates per client: by address before a request is looked at, by account once its token is known, and stricter rates
 //! for registering and logging in.
 //!
-//! Nothing here locks: see [`rate`].
-
-pub mod rate;
+//! Nothing here locks: see [`crate::domain::rate`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +9,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::PeerId;
 
-use rate::{Rate, Steady};
+use crate::domain::rate::{Rate, Steady};
 
 /// The number of seconds whose requests may come at once: version 1 announces a file of 16,384 chunks in one burst.
 const BURST_SECONDS: u32 = 4;

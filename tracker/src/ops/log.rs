@@ -24,7 +24,7 @@ pub use queue::{LINES_QUEUED_MAX, LogStats, Pump, stats};
 pub enum Level {
     /// A part of this program is broken.
     Error,
-    /// Something around this program is broken, or needs attention.
+    /// A part of the surroundings is broken, or needs attention.
     Warn,
     /// Starts, stops, migrations and refused requests.
     Info,

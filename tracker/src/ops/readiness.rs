@@ -83,7 +83,36 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use crossbeam_channel::bounded;
+
     use super::*;
+
+    #[test]
+    fn the_thread_notes_each_result_until_it_is_stopped() {
+        for expected in [true, false] {
+            let readiness = Readiness::default();
+            let (asked_sender, asked) = bounded(1);
+            let (stop, stopped) = bounded(0);
+            let ping = || {
+                let _noted = asked_sender.try_send(());
+                if expected { Ok(()) } else { Err("away") }
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(|| readiness.watch(ping, &stopped));
+                assert_eq!(asked.recv_timeout(Duration::from_secs(30)), Ok(()));
+                drop(stop);
+            });
+            assert_eq!(readiness.store_answers(), expected);
+        }
+    }
+
+    #[test]
+    fn a_tracker_is_ready_until_it_drains() {
+        let readiness = Readiness::default();
+        assert!(readiness.store_answers() && !readiness.is_draining());
+        readiness.drain();
+        assert!(readiness.is_draining());
+    }
 
     #[test]
     fn an_answer_counts_until_the_next_one_takes_too_long() {

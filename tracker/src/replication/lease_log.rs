@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrent_writes_share_commits_and_are_acknowledged_after_them() {
+    fn concurrent_writes_share_commits_that_precede_their_replies() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let (log, commit_loop) = LeaseLog::new(LogFile::open(&path).expect("opens"));

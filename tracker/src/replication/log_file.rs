@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_or_foreign_file_does_not_keep_the_tracker_from_starting() {
+    fn a_tracker_starts_with_a_torn_or_foreign_log_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
         let log = LogFile::open(&path).expect("opens");

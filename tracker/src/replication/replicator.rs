@@ -210,9 +210,196 @@ fn joined(batches: Vec<Batch>) -> Option<Batch> {
 
 #[cfg(test)]
 mod tests {
-    use peernet_engine::ids::PeerId;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use crossbeam_channel::bounded;
+    use peernet_engine::bitmap::Bitmap;
+    use peernet_engine::ids::{ChunkCount, FileHash, ManifestId, PeerId};
 
     use super::*;
+    use crate::base::sync::lock;
+    use crate::domain::keys::Lifetimes;
+    use crate::domain::swarm::{LeaseRow, Limits, Location};
+    use crate::replication::LogFile;
+    use crate::store::sqlite::SqliteStore;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const FILE: FileHash = FileHash([7; 32]);
+    const WAIT_MAX: Duration = Duration::from_secs(30);
+
+    fn now() -> UnixMillis {
+        NOW
+    }
+
+    /// The tables of a shared database, in memory.
+    #[derive(Default)]
+    struct Tables {
+        trackers: Mutex<Vec<TrackerRow>>,
+        batches: Mutex<Vec<(TrackerId, Batch)>>,
+        away: AtomicBool,
+    }
+
+    impl Tables {
+        fn check(&self) -> Result<(), StoreError> {
+            let away = self.away.load(Ordering::SeqCst);
+            if away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
+        }
+    }
+
+    impl Replication for Tables {
+        fn report_running(&self, this: &TrackerRow, seen_after: UnixMillis) -> Result<Vec<TrackerRow>, StoreError> {
+            self.check()?;
+            let mut trackers = lock(&self.trackers);
+            trackers.retain(|tracker| tracker.id != this.id);
+            trackers.push(this.clone());
+            drop(trackers);
+            self.trackers(seen_after)
+        }
+
+        fn trackers(&self, _: UnixMillis) -> Result<Vec<TrackerRow>, StoreError> {
+            self.check()?;
+            Ok(lock(&self.trackers).clone())
+        }
+
+        fn push(&self, from: TrackerId, batch: &Batch) -> Result<(), StoreError> {
+            self.check()?;
+            lock(&self.batches).push((from, batch.clone()));
+            Ok(())
+        }
+
+        fn pull(&self, from: TrackerId, seq: i64, _: UnixMillis, limit: usize) -> Result<Vec<Batch>, StoreError> {
+            self.check()?;
+            let batches = lock(&self.batches);
+            let new = batches.iter().filter(|(tracker, batch)| *tracker == from && batch.seq > seq);
+            Ok(new.map(|(_, batch)| batch.clone()).take(limit).collect())
+        }
+
+        fn prune_batches(&self, _: UnixMillis) -> Result<u64, StoreError> {
+            self.check()?;
+            Ok(0)
+        }
+    }
+
+    /// One tracker of the swarm: everything that its replication thread uses.
+    struct Tracker {
+        swarm: Swarm,
+        store: Arc<SqliteStore>,
+        lease_log: LeaseLog,
+        writer: Writer,
+        keys: Keys,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Tracker {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let store = SqliteStore::open(&folder.path().join("store")).expect("opens");
+            store.migrate(NOW).expect("makes its tables");
+            // No thread runs the loops: a lone update commits inline, and no listing is sealed.
+            let (lease_log, _lease_log_loop) = LeaseLog::new(LogFile::open(&folder.path().join("log")).expect("opens"));
+            let (writer, _write_loop) = Writer::new(Box::new(|_, _| Ok(Vec::new())));
+            let lifetimes = Lifetimes { account: HOUR, device: HOUR, grant: HOUR };
+            let keys = Keys::open(folder.path(), lifetimes).expect("a key");
+            Self { swarm: Swarm::new(Limits::default()), store, lease_log, writer, keys, _folder: folder }
+        }
+
+        fn replicas(&self) -> Replicas<'_> {
+            Replicas {
+                swarm: &self.swarm,
+                store: self.store.as_ref(),
+                lease_log: &self.lease_log,
+                writer: &self.writer,
+                keys: &self.keys,
+                clock: now,
+            }
+        }
+
+        fn replicator<'a>(&'a self, tables: &'a Tables) -> Replicator<'a> {
+            Replicator::new(self.replicas(), tables).expect("starts")
+        }
+
+        fn log(&self, update: LeaseUpdate) {
+            self.lease_log.write(&Blocking::declare(), &[update]).expect("commits");
+        }
+
+        fn shows(&self, peer: u8) -> bool {
+            self.swarm.file_hashes_of(PeerId([peer; 16])) == [FILE]
+        }
+    }
+
+    fn lease(peer: u8) -> LeaseUpdate {
+        LeaseUpdate::Lease(LeaseRow {
+            peer: PeerId([peer; 16]),
+            file_hash: FILE,
+            manifest_id: ManifestId([1; 32]),
+            location: Location::plain("a:1"),
+            site: None,
+            have: Bitmap::full(ChunkCount(1)),
+            expires_at: NOW.plus(HOUR),
+        })
+    }
+
+    #[test]
+    fn updates_reach_the_other_tracker_in_two_rounds() {
+        let tables = Tables::default();
+        let one = Tracker::new();
+        let other = Tracker::new();
+        let mut rounds = [one.replicator(&tables), other.replicator(&tables)];
+        one.log(lease(1));
+        rounds.iter_mut().for_each(|replicator| replicator.round().expect("runs"));
+        assert!(other.shows(1));
+        assert!(!one.shows(1), "its own updates come from its own handlers");
+        one.log(LeaseUpdate::Left { peer: PeerId([1; 16]), files: None, at: NOW.plus(HOUR) });
+        rounds.iter_mut().for_each(|replicator| replicator.round().expect("runs"));
+        assert!(!other.shows(1));
+    }
+
+    #[test]
+    fn updates_of_an_outage_are_published_after_it() {
+        let tables = Tables::default();
+        let one = Tracker::new();
+        let other = Tracker::new();
+        let mut publisher = one.replicator(&tables);
+        publisher.round().expect("runs");
+        tables.away.store(true, Ordering::SeqCst);
+        one.log(lease(1));
+        one.log(lease(2));
+        assert!(matches!(publisher.round(), Err(StoreError::Unavailable(_))));
+        tables.away.store(false, Ordering::SeqCst);
+        publisher.round().expect("runs");
+        publisher.round().expect("runs");
+        other.replicator(&tables).round().expect("runs");
+        assert!(other.shows(1) && other.shows(2));
+        let published = lock(&tables.batches).iter().map(|(_, batch)| batch.seq).collect::<Vec<_>>();
+        assert_eq!(published.len(), 1, "joined, and published once");
+    }
+
+    #[test]
+    fn the_thread_reports_its_first_round_and_publishes_before_it_ends() {
+        let tables = Tables::default();
+        let tracker = Tracker::new();
+        let (started_sender, started) = bounded(1);
+        let (stop, stopped) = bounded(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(tracker.replicas(), &tables, &started_sender, &stopped));
+            assert_eq!(started.recv_timeout(WAIT_MAX), Ok(Ok(())));
+            tracker.log(lease(1));
+            drop(stop);
+        });
+        assert_eq!(lock(&tables.batches).len(), 1);
+    }
+
+    #[test]
+    fn a_failed_first_round_ends_the_thread() {
+        let tables = Tables::default();
+        tables.away.store(true, Ordering::SeqCst);
+        let (started_sender, started) = bounded(1);
+        let (_stop, stopped) = bounded(0);
+        run(Tracker::new().replicas(), &tables, &started_sender, &stopped);
+        assert!(matches!(started.try_recv(), Ok(Err(StoreError::Unavailable(_)))));
+    }
 
     fn batch(seq: i64, expires_at: i64) -> Batch {
         let mut body = Vec::new();

@@ -131,7 +131,7 @@ fn registering_and_changing_a_password_log_devices_in() {
         let register = json!({"address": "h:1", "password": "s", "device": {"label": "first"}});
         let first = Device::of(&client, &client.post(REGISTER, &register));
         let again = Device::of(&client, &client.post(REGISTER, &register));
-        assert!(first.is_in() && again.is_in() && first.id != again.id, "who is registered logs in");
+        assert!(first.is_in() && again.is_in() && first.id != again.id, "a registered address logs in");
 
         let change =
             json!({"old_password": "s", "new_password": "t", "device": {"label": "first", "scopes": ["read"]}});
@@ -398,7 +398,7 @@ fn one_device_too_many_ends_the_one_unused_longest() {
     for_both_stores(|tracker| {
         let (client, id, own) = account(tracker);
         let first = Device::log_in(&client, &id, &[]);
-        // Times are told apart by milliseconds.
+        // Times differ by milliseconds.
         until("a moment", PATIENCE, || listed(&own).len() == 1);
         for _ in 0..99 {
             Device::log_in(&client, &id, &[]);
@@ -416,11 +416,11 @@ fn one_device_too_many_ends_the_one_unused_longest() {
 fn who_is_suspended_renews_nothing_until_that_ends() {
     for_both_stores(|tracker| {
         let (client, id, _) = account(tracker);
-        let (_, asker) = client.register("asker");
+        let (_, reader) = client.register("reader");
         let device = Device::log_in(&client, &id, &[]);
         let ended = Device::log_in(&client, &id, &[]);
         assert_eq!(ended.client.call("DELETE", &ended.path(), b"").status, 200);
-        let listed = || asker.get(REVOCATIONS);
+        let listed = || reader.get(REVOCATIONS);
         let before = listed();
         assert_eq!((&before.json()["accounts"], &before.json()["devices"]), (&json!([]), &json!([ended.id])));
         let app = tracker.app();
@@ -443,7 +443,7 @@ fn who_is_suspended_renews_nothing_until_that_ends() {
 fn an_operator_ends_all_devices() {
     for_both_stores(|tracker| {
         let (client, id, _) = account(tracker);
-        let (_, asker) = client.register("asker");
+        let (_, reader) = client.register("reader");
         let device = Device::log_in(&client, &id, &[]);
         let app = tracker.app();
         let shown = admin::show(&*app.store, (app.clock)(), &id, true).unwrap();
@@ -453,7 +453,7 @@ fn an_operator_ends_all_devices() {
         admin::revoke(&*app.store, (app.clock)(), &id).unwrap();
         assert_eq!(renew(&client, &device.refresh_token).error(), unauthorized("invalid_refresh_token"));
         until("its token is refused", PATIENCE, || !device.is_in());
-        until("it is listed", PATIENCE, || asker.get(REVOCATIONS).json()["devices"] == json!([device.id]));
+        until("it is listed", PATIENCE, || reader.get(REVOCATIONS).json()["devices"] == json!([device.id]));
         assert!(Device::log_in(&client, &id, &[]).is_in(), "the password still works");
     });
 }

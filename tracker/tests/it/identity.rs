@@ -38,7 +38,7 @@ fn roots(bundle: &str) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-/// `GET /health` over TLS from who trusts `bundle` and asks for `name`; the answer, or why there is none.
+/// Requests `/health` over TLS as a client that trusts `bundle` and expects `name`. Returns the reply or the error.
 fn ask(tracker: &Tracker, bundle: &str, name: &str) -> Result<String, String> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
     let config = config.with_safe_default_protocol_versions().unwrap();
@@ -95,7 +95,7 @@ fn a_login_with_a_signing_request_gets_a_certificate() {
             assert_eq!(certificate["authorities"], bundle(&client).as_str());
         }
         assert!(!vouches(&others, id));
-        // Version 1 sends none and is told of none.
+        // Version 1 sends none and receives none.
         let version_1 =
             client.post("/api/v1/peers/register", &json!({"address": "10.0.0.1:1", "password": "s"})).json();
         assert_eq!(version_1.get("certificate"), None);
@@ -214,12 +214,12 @@ fn a_running_tracker_follows_a_rotation() {
     let before = client.get(AUTHORITY).json();
     assert_eq!(admin::show_authority(&config, false, false).unwrap(), before["fingerprint"]);
     rotate_authority(&config).unwrap();
-    until("the next one is told", PATIENCE, || bundle(&client) != before["certificates"]);
+    until("the next one is published", PATIENCE, || bundle(&client) != before["certificates"]);
     assert_eq!(client.get(AUTHORITY).json()["fingerprint"], before["fingerprint"]);
-    let told = bundle(&client);
+    let published = bundle(&client);
     rotate_authority(&config).unwrap();
     until("it signs", PATIENCE, || client.get(AUTHORITY).json()["fingerprint"] != before["fingerprint"]);
-    assert!(ask(&tracker, &told, TRACKER_NAME).is_ok());
+    assert!(ask(&tracker, &published, TRACKER_NAME).is_ok());
     assert!(ask(&tracker, before["certificates"].as_str().unwrap(), TRACKER_NAME).is_err());
     assert!(tracker.stop());
 }
@@ -245,14 +245,14 @@ fn trackers_of_one_database_share_an_authority_by_its_folder() {
 fn who_is_suspended_is_on_the_list_within_seconds() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
-        let (_, asker) = client.register("asker");
+        let (_, caller) = client.register("caller");
         let (bad, _) = client.register("bad");
-        let empty = asker.get(REVOCATIONS);
+        let empty = caller.get(REVOCATIONS);
         assert_eq!((empty.status, &empty.json()["accounts"]), (200, &json!([])));
         assert!(empty.json()["ask_again_seconds"].as_u64().unwrap() <= 30);
         let app = tracker.app();
         admin::suspend(&*app.store, (app.clock)(), &bad, "lies").unwrap();
-        let listed = || asker.get(REVOCATIONS);
+        let listed = || caller.get(REVOCATIONS);
         until("it is listed", Duration::from_secs(10), || listed().json()["accounts"] == json!([bad]));
         assert_ne!(listed().header("etag"), empty.header("etag"));
         assert_eq!(client.get(REVOCATIONS).error().0, 401);

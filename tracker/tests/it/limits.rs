@@ -107,7 +107,7 @@ fn guesses_through_different_calls_count_together() {
         ] {
             assert_eq!(refused.error(), (429, "too_many_attempts".to_owned()));
         }
-        assert_eq!(caller.get(ME).status, 200, "who is logged in goes on");
+        assert_eq!(caller.get(ME).status, 200, "a logged-in client goes on");
     });
 }
 

@@ -42,7 +42,7 @@ fn every_call_is_described_as_it_is() {
         let responses = operation["responses"].as_object().unwrap();
         assert_eq!(operation["security"].as_array().unwrap().len(), usize::from(bearer), "{at}");
         assert!(!bearer || responses.contains_key("401") && responses.contains_key("403"), "{at}");
-        // OpenAPI 3.1 takes them for role names; who has any role may make the call that names none.
+        // OpenAPI 3.1 takes them for role names; a client with any role may make the call that names none.
         let needed = route.access.needed_scopes().filter(|needed| *needed != Scopes::ALL);
         let needed = needed.map(Scopes::words).unwrap_or_default();
         assert!(!bearer || operation["security"][0]["bearer"] == json!(needed), "{at}");
@@ -374,13 +374,13 @@ fn the_handbook_says_which_scope_a_call_needs() {
     for route in ROUTES {
         let section = text.split(&format!("\n### {} {}\n", route.method, route.path)).nth(1).unwrap();
         let section = section.split("\n### ").next().unwrap();
-        let said = match route.access.needed_scopes() {
+        let documented = match route.access.needed_scopes() {
             None => None,
             Some(Scopes::ALL) => Some("Bearer (any scope)".to_owned()),
             Some(needed) => Some(format!("Bearer (`{needed}`)")),
         };
         let at = format!("{} {}", route.method, route.path);
-        assert_eq!(section.contains("Bearer ("), said.is_some(), "{at}");
-        assert!(said.is_none_or(|said| section.contains(&said)), "{at}");
+        assert_eq!(section.contains("Bearer ("), documented.is_some(), "{at}");
+        assert!(documented.is_none_or(|documented| section.contains(&documented)), "{at}");
     }
 }

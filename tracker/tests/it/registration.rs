@@ -119,7 +119,7 @@ fn a_suspended_account_is_refused_everywhere_within_seconds() {
         refused(&client.post(LOGIN, &json!({"peer_id": id, "password": "right"})), "suspended");
         refused(&client.post(REGISTER, &json!({"address": "h:1", "password": "right"})), "suspended");
         let guess = client.post(LOGIN, &json!({"peer_id": id, "password": "wrong"}));
-        assert_eq!(guess.error(), (401, "invalid_credentials".to_owned()), "told only to who knows the password");
+        assert_eq!(guess.error(), (401, "invalid_credentials".to_owned()), "shown only with the password");
         assert_eq!(neighbour.get(ME).status, 200);
         assert_eq!(change(tracker, AccountWrite::Resume { id: peer }), Written::Done);
         until("resumed", SOON, || caller.get(ME).status == 200);

@@ -1,7 +1,5 @@
 //! Manifests, which list the chunk hashes of a file: `/api/v1/manifests/{manifest_id}`.
 
-pub mod signatures;
-
 use std::sync::Arc;
 
 use data_encoding::BASE64;
@@ -41,7 +39,7 @@ pub fn put(calls: &ManifestCalls, caller: &Caller, request: &Request, args: &Pat
 
 /// Returns whether `bytes` more would exceed the account's quota. Requests in flight are not counted yet, so an account can
 /// exceed it by one manifest per connection.
-fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool, ApiError> {
+pub(super) fn over_quota(calls: &ManifestCalls, account: PeerId, bytes: u64) -> Result<bool, ApiError> {
     let quota = calls.metadata_bytes_per_account;
     if quota == 0 {
         return Ok(false);
@@ -55,7 +53,7 @@ fn is_known(calls: &ManifestCalls, id: ManifestId) -> Result<bool, ApiError> {
     Ok(calls.database.read(&Blocking::declare(), |store| store.manifest(id))?.is_some())
 }
 
-fn quota_exceeded(calls: &ManifestCalls) -> ApiError {
+pub(super) fn quota_exceeded(calls: &ManifestCalls) -> ApiError {
     let quota = calls.metadata_bytes_per_account;
     // Not 429: waiting does not help, and peers would retry.
     let message = format!("this account has stored the {quota} bytes of manifests and signatures that it may");
@@ -78,7 +76,7 @@ pub fn get(calls: &ManifestCalls, caller: &Caller, _request: &Request, args: &Pa
 }
 
 /// Finds a manifest that the caller may have; 404 `unknown_manifest`.
-fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<CachedManifest>, ApiError> {
+pub(super) fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<CachedManifest>, ApiError> {
     let known = match calls.swarm.catalogue().cached(id) {
         Some(known) => Some(known),
         None => calls.database.read(&Blocking::declare(), |store| calls.swarm.catalogue().load(store, id))?,
@@ -87,6 +85,6 @@ fn known(calls: &ManifestCalls, caller: &Caller, id: ManifestId) -> Result<Arc<C
     known.ok_or_else(|| ApiError::not_found("unknown_manifest", "no account has put this manifest"))
 }
 
-fn status(status: u16, word: &str) -> Reply {
+pub(super) fn status(status: u16, word: &str) -> Reply {
     Reply::json(status, &StatusReply { status: word.to_owned() })
 }

@@ -71,7 +71,7 @@ fn groups(group: &GroupCommit<Numbers>) -> Vec<Vec<u32>> {
 }
 
 #[test]
-fn queued_requests_are_one_transaction_and_get_their_own_outcomes() {
+fn queued_requests_share_a_transaction_and_keep_their_outcomes() {
     let (groups, answers) = run(BOUNDS, &[&[1], &[2, 3], &[], &[4]]);
     assert_eq!(groups, [vec![1, 2, 3, 4]]);
     assert_eq!(answers, [Ok(vec![10]), Ok(vec![20, 30]), Ok(vec![]), Ok(vec![40])]);

@@ -18,19 +18,43 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Runs until `stop` is disconnected.
 pub fn run(accounts: &Accounts, access: &AccessControl, stop: &Receiver<()>) {
-    let mut pruned_at: Option<Instant> = None;
-    let mut store_answers = true;
-    let mut certificates_load = true;
+    let mut maintenance = Maintenance::default();
     while stop.recv_timeout(REFRESH_EVERY) == Err(RecvTimeoutError::Timeout) {
+        maintenance.round(accounts, access, Instant::now());
+    }
+}
+
+/// The state of the thread.
+#[derive(Debug)]
+pub(super) struct Maintenance {
+    pruned_at: Option<Instant>,
+    /// Whether the last round could read the store. A failure is logged when this changes.
+    store_answers: bool,
+    /// Whether the last reload of certificates worked.
+    certificates_load: bool,
+}
+
+impl Default for Maintenance {
+    fn default() -> Self {
+        Self { pruned_at: None, store_answers: true, certificates_load: true }
+    }
+}
+
+impl Maintenance {
+    /// Reads the changes of others, and deletes old rows once per [`PRUNE_EVERY`].
+    pub(super) fn round(&mut self, accounts: &Accounts, access: &AccessControl, now: Instant) {
         let refreshed = accounts.refresh().and_then(|()| access.refresh());
-        if let (Err(error), true) = (&refreshed, store_answers) {
+        if let Err(error) = &refreshed
+            && self.store_answers
+        {
             let what = "cannot read suspended accounts, revoked devices and access policies; trying again";
             log::warn("accounts", what, &[("why", error)]);
         }
-        store_answers = refreshed.is_ok();
-        accounts.reload_certificates(&mut certificates_load);
-        if store_answers && pruned_at.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-            pruned_at = Some(Instant::now());
+        self.store_answers = refreshed.is_ok();
+        accounts.reload_certificates(&mut self.certificates_load);
+        let is_due = self.pruned_at.is_none_or(|at| now.saturating_duration_since(at) >= PRUNE_EVERY);
+        if self.store_answers && is_due {
+            self.pruned_at = Some(now);
             accounts.prune_audit_log();
             accounts.prune_devices();
         }

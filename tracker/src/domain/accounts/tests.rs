@@ -1,15 +1,19 @@
 //! Operations on accounts without HTTP, against an SQLite store in a temporary folder: each cause of failure by its error.
 
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use peernet_protos::rest::{DeviceRequest, TokenRefreshRequest};
 
 use super::*;
 use crate::commit::Writer;
+use crate::domain::access::AccessControl;
 use crate::domain::authority::Setup;
 use crate::domain::keys::Lifetimes;
 use crate::domain::limits::RateSettings;
 use crate::domain::permits::Permits;
+use crate::domain::swarm::{self, Swarm};
+use crate::store::audit_log::{Action, Actor, AuditEntry, AuditQuery};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, Store};
 
@@ -279,4 +283,35 @@ fn what_another_tracker_wrote_counts_after_a_refresh() {
     scene.accounts.refresh().expect("reads");
     assert!(scene.accounts.is_suspended(session.peer));
     assert_eq!(scene.accounts.revocations().accounts, [session.peer]);
+}
+
+#[test]
+fn a_round_reads_changes_and_prunes_once_an_hour() {
+    let mut scene = Scene::open();
+    scene.accounts.settings.audit_log_age_max = Some(HOUR);
+    let swarm = Arc::new(Swarm::new(swarm::Limits::default()));
+    let access = AccessControl::new(Arc::clone(&scene.database), swarm, noon);
+    let session = scene.register("a:1", "secret").expect("registers");
+    let note_an_old_row = || {
+        let detail = "old".to_owned();
+        let entry = AuditEntry { actor: Actor::Operator, action: Action::Restored, account: None, detail };
+        let write = Write::Account(AccountWrite::Note(entry));
+        scene.store.write(NOON.minus(2 * HOUR), &[write], Durability::Synced).expect("commits");
+    };
+    let old_rows = || {
+        let rows = scene.store.audit_log(&AuditQuery { account: None, limit: 100 }).expect("reads");
+        rows.iter().filter(|row| row.detail == "old").count()
+    };
+    let begun = Instant::now();
+    let mut maintenance = maintenance::Maintenance::default();
+    note_an_old_row();
+    scene.write(AccountWrite::Suspend { id: session.peer, reason: "a test".to_owned() });
+    maintenance.round(&scene.accounts, &access, begun);
+    assert!(scene.accounts.is_suspended(session.peer));
+    assert_eq!(old_rows(), 0);
+    note_an_old_row();
+    maintenance.round(&scene.accounts, &access, begun + HOUR / 2);
+    assert_eq!(old_rows(), 1, "not due yet");
+    maintenance.round(&scene.accounts, &access, begun + HOUR);
+    assert_eq!(old_rows(), 0);
 }

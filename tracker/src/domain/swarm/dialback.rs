@@ -94,3 +94,72 @@ fn answers(address: &str) -> bool {
     let Ok(resolved) = address.to_socket_addrs() else { return false };
     resolved.take(ADDRESSES_MAX).any(|address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use peernet_engine::candidate::Candidate;
+
+    use super::*;
+    use crate::domain::swarm::Limits;
+
+    const WAIT_MAX: Duration = Duration::from_secs(30);
+
+    fn listener() -> TcpListener {
+        TcpListener::bind("127.0.0.1:0").expect("a free port")
+    }
+
+    fn address_of(listener: &TcpListener) -> Arc<V1Address> {
+        let address = listener.local_addr().expect("bound").to_string();
+        Arc::new(V1Address::new(Candidate::host(address).expect("an address")))
+    }
+
+    #[test]
+    fn queued_announcers_are_dialled_before_the_thread_ends() {
+        let open = listener();
+        let answering = address_of(&open);
+        let closed = listener();
+        let silent = address_of(&closed);
+        drop(closed);
+        answering.set_reachable(false);
+        let (handle, inbox) = channel(true);
+        handle.check(&answering);
+        handle.check(&silent);
+        drop(handle);
+        let (_stop, stopped) = bounded(0);
+        run(&Swarm::new(Limits::default()), &inbox, &stopped);
+        assert!(answering.is_reachable());
+        assert!(!silent.is_reachable());
+    }
+
+    #[test]
+    fn a_name_that_does_not_resolve_is_unreachable() {
+        let address = V1Address::new(Candidate::host("name.invalid:1").expect("an address"));
+        dial(&address);
+        assert!(!address.is_reachable());
+    }
+
+    #[test]
+    fn a_full_queue_drops_the_request() {
+        let (handle, inbox) = channel(true);
+        let open = listener();
+        let address = address_of(&open);
+        (0..=QUEUED_MAX).for_each(|_| handle.check(&address));
+        assert_eq!(inbox.queue.len(), QUEUED_MAX);
+    }
+
+    #[test]
+    fn a_stopped_thread_ends_within_its_round() {
+        let (_handle, inbox) = channel_with(true, Duration::from_secs(3_600));
+        let (stop, stopped) = bounded(0);
+        let (ended_sender, ended) = bounded(1);
+        let thread = std::thread::spawn(move || {
+            run(&Swarm::new(Limits::default()), &inbox, &stopped);
+            let _received = ended_sender.send(());
+        });
+        drop(stop);
+        assert_eq!(ended.recv_timeout(WAIT_MAX), Ok(()));
+        thread.join().expect("ends");
+    }
+}

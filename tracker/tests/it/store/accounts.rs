@@ -47,7 +47,7 @@ fn accounts_without_an_address_do_not_collide() {
 }
 
 #[test]
-fn the_grants_of_an_hour_are_capped_within_a_batch_and_across_batches() {
+fn the_grants_of_an_hour_are_capped_across_batches() {
     on_both(|name, store| {
         let create = |n: u8| Write::create_account(account(n, None));
         write(&*store, &[create(1), create(2), create(3)]);

@@ -86,7 +86,7 @@ fn opposite_write_orders_of_two_trackers_do_not_deadlock() {
 }
 
 #[test]
-fn a_tracker_that_dies_while_it_settles_lets_another_settle_at_once() {
+fn another_tracker_settles_when_one_dies_while_settling() {
     let url = fresh_database();
     let store = postgres(&url);
     let needs = peernet_engine::economy::Needs::default();

@@ -85,7 +85,7 @@ fn a_search_ignores_case_and_takes_wildcards_literally() {
 }
 
 #[test]
-fn the_first_name_of_a_file_is_its_name_and_version_1_files_are_found_too() {
+fn a_file_keeps_its_first_name_and_version_1_files_are_found() {
     on_both(|name, store| {
         write(&*store, &[Write::SealV1(listing(1, 1, later(9)))]);
         write(

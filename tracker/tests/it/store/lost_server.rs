@@ -62,7 +62,7 @@ fn calls_timed(store: &PostgresStore) -> Vec<(&'static str, Result<()>)> {
 }
 
 #[test]
-fn connections_killed_by_the_server_are_replaced_without_an_error() {
+fn connections_killed_by_the_server_are_replaced() {
     let url = fresh_database();
     let store = postgres(&url);
     let mut admin = ::postgres::Client::connect(&url, ::postgres::NoTls).unwrap();

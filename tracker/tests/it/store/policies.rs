@@ -17,12 +17,25 @@ fn do_it(store: &dyn Store, change: PolicyWrite) -> Written {
     store.write(NOW, &[Write::Policy(change)], Durability::Synced).unwrap().remove(0)
 }
 
-fn set(store: &dyn Store, of: u8, caller: u8, visibility: Visibility, accounts: &[u8], groups: &[&str]) -> Written {
-    let accounts = accounts.iter().copied().map(peer).collect();
-    let groups = groups.iter().map(|name| (*name).to_owned()).collect();
-    let file_hash = file(of);
-    let caller = peer(caller);
-    do_it(store, PolicyWrite::Set(SetAccess { file_hash, caller, visibility, accounts, groups, files_max: FILES_MAX }))
+/// The accounts and groups that a file is shared with.
+#[derive(Clone, Copy)]
+struct With<'a> {
+    accounts: &'a [u8],
+    groups: &'a [&'a str],
+}
+
+const ALONE: With<'_> = With { accounts: &[], groups: &[] };
+
+fn set(store: &dyn Store, of: u8, caller: u8, visibility: Visibility, with: With<'_>) -> Written {
+    let set = SetAccess {
+        file_hash: file(of),
+        caller: peer(caller),
+        visibility,
+        accounts: with.accounts.iter().copied().map(peer).collect(),
+        groups: with.groups.iter().map(|name| (*name).to_owned()).collect(),
+        files_max: FILES_MAX,
+    };
+    do_it(store, PolicyWrite::Set(set))
 }
 
 fn withdraw(store: &dyn Store, of: u8, caller: u8) -> Written {
@@ -66,33 +79,29 @@ fn a_file_belongs_to_its_first_setter_or_announcer() {
     on_both(|name, store| {
         accounts(&*store);
         let store = &*store;
-        assert_eq!(set(store, 1, 2, Visibility::Private, &[], &[]), Written::Done, "{name}: nobody's");
-        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(set(store, 1, 2, Visibility::Private, ALONE), Written::Done, "{name}: without an owner");
+        assert_eq!(set(store, 1, 1, Visibility::Public, ALONE), refused(Refusal::NotOwner), "{name}");
         // Account 1 announces every manifest of the tests.
         write(store, &[Write::PutManifest(manifest(1, 2, "a", NOW)), Write::PutManifest(manifest(2, 2, "b", NOW))]);
         assert_eq!(store.policy(file(1)).unwrap().unwrap().owner, peer(2), "{name}: as before");
-        assert_eq!(set(store, 2, 2, Visibility::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(set(store, 2, 2, Visibility::Private, ALONE), refused(Refusal::NotOwner), "{name}");
         let untouched = store.policy(file(2)).unwrap().unwrap();
         assert_eq!(
             (untouched.owner, untouched.visibility, untouched.changed),
             (peer(1), Visibility::Public, 0),
             "{name}"
         );
-        assert_eq!(set(store, 2, 1, Visibility::Private, &[], &[]), Written::Done, "{name}: its announcer's");
+        assert_eq!(set(store, 2, 1, Visibility::Private, ALONE), Written::Done, "{name}: its announcer's");
 
         write(store, &[Write::SealV1(listing(3, 4, later(9)))]);
-        assert_eq!(set(store, 4, 1, Visibility::Private, &[], &[]), refused(Refusal::NotOwner), "{name}");
+        assert_eq!(set(store, 4, 1, Visibility::Private, ALONE), refused(Refusal::NotOwner), "{name}");
         assert_eq!(
-            set(store, 4, 3, Visibility::Private, &[], &[]),
+            set(store, 4, 3, Visibility::Private, ALONE),
             Written::Done,
             "{name}: announced in version 1's form"
         );
         write(store, &[Write::SealV1(listing(3, 5, later(9))), Write::Leave { peer: peer(3), files: None }]);
-        assert_eq!(
-            set(store, 5, 3, Visibility::Private, &[], &[]),
-            refused(Refusal::NotOwner),
-            "{name}: forgotten whose"
-        );
+        assert_eq!(set(store, 5, 3, Visibility::Private, ALONE), refused(Refusal::NotOwner), "{name}: forgotten whose");
         assert_eq!(store.policy(file(9)).unwrap(), None, "{name}");
     });
 }
@@ -104,7 +113,11 @@ fn the_last_policy_of_a_file_is_read_back() {
         let store = &*store;
         assert_eq!(store.policy_sequence().unwrap(), 0, "{name}");
         assert_eq!(put_group(store, 7, 1, "lab ä", &[4, 5]), Written::Done, "{name}");
-        assert_eq!(set(store, 1, 1, Visibility::Shared, &[3, 2], &["lab ä"]), Written::Done, "{name}");
+        assert_eq!(
+            set(store, 1, 1, Visibility::Shared, With { accounts: &[3, 2], groups: &["lab ä"] }),
+            Written::Done,
+            "{name}"
+        );
         let expected = Policy {
             file_hash: file(1),
             owner: peer(1),
@@ -117,7 +130,7 @@ fn the_last_policy_of_a_file_is_read_back() {
         assert_eq!(changed(store, 0), BTreeMap::from([(file(1), expected.clone())]), "{name}");
         assert_eq!(changed(store, expected.changed), BTreeMap::new(), "{name}");
 
-        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, ALONE), Written::Done, "{name}");
         let public = &changed(store, expected.changed)[&file(1)];
         assert!(
             public.visibility == Visibility::Public && public.accounts.is_empty() && public.groups.is_empty(),
@@ -132,17 +145,25 @@ fn a_policy_with_unknown_names_or_over_a_limit_is_refused() {
         accounts(&*store);
         let store = &*store;
         put_group(store, 7, 2, "theirs", &[1]);
-        assert_eq!(set(store, 1, 1, Visibility::Shared, &[2, 9], &[]), refused(Refusal::UnknownAccount), "{name}");
-        assert_eq!(set(store, 1, 1, Visibility::Shared, &[2], &["theirs"]), refused(Refusal::UnknownGroup), "{name}");
+        assert_eq!(
+            set(store, 1, 1, Visibility::Shared, With { accounts: &[2, 9], groups: &[] }),
+            refused(Refusal::UnknownAccount),
+            "{name}"
+        );
+        assert_eq!(
+            set(store, 1, 1, Visibility::Shared, With { accounts: &[2], groups: &["theirs"] }),
+            refused(Refusal::UnknownGroup),
+            "{name}"
+        );
         assert_eq!(put_group(store, 8, 1, "mine", &[9]), refused(Refusal::UnknownAccount), "{name}");
         assert!(changed(store, 0).is_empty() && store.groups(peer(1)).unwrap().is_empty(), "{name}");
 
         for of in 1..=FILES_MAX as u8 {
-            assert_eq!(set(store, of, 1, Visibility::Private, &[], &[]), Written::Done, "{name}");
+            assert_eq!(set(store, of, 1, Visibility::Private, ALONE), Written::Done, "{name}");
         }
-        assert_eq!(set(store, 9, 1, Visibility::Private, &[], &[]), refused(Refusal::TooManyFiles), "{name}");
-        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}: no more than before");
-        assert_eq!(set(store, 9, 2, Visibility::Private, &[], &[]), Written::Done, "{name}: another account's bound");
+        assert_eq!(set(store, 9, 1, Visibility::Private, ALONE), refused(Refusal::TooManyFiles), "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, ALONE), Written::Done, "{name}: no more than before");
+        assert_eq!(set(store, 9, 2, Visibility::Private, ALONE), Written::Done, "{name}: another account's bound");
 
         for n in 0..GROUPS_MAX as u8 {
             assert_eq!(put_group(store, 10 + n, 3, &format!("g{n}"), &[]), Written::Done, "{name}");
@@ -164,7 +185,7 @@ fn a_withdrawal_by_the_owner_ends_with_a_new_policy() {
         assert_eq!((withdraw(store, 1, 1), withdraw(store, 1, 1)), (Written::Done, Written::Unchanged), "{name}");
         let access = || store.policy(file(1)).unwrap().unwrap().visibility;
         assert_eq!(access(), Visibility::Withdrawn, "{name}");
-        assert_eq!(set(store, 1, 1, Visibility::Public, &[], &[]), Written::Done, "{name}");
+        assert_eq!(set(store, 1, 1, Visibility::Public, ALONE), Written::Done, "{name}");
         assert_eq!(access(), Visibility::Public, "{name}");
     });
 }
@@ -183,7 +204,7 @@ fn readers_see_groups_replaced_and_deleted() {
         assert_eq!(store.groups(peer(1)).unwrap()[0].members, [peer(2), peer(3)], "{name}");
 
         let before = now();
-        set(store, 1, 1, Visibility::Shared, &[], &["b"]);
+        set(store, 1, 1, Visibility::Shared, With { accounts: &[], groups: &["b"] });
         assert_eq!(changed_groups(store, before), BTreeMap::from([("b".into(), vec![2])]), "{name}: now named");
         let before = now();
         put_group(store, 77, 1, "b", &[5]);

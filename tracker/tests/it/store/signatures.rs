@@ -26,7 +26,7 @@ fn put(store: &dyn Store, signatures: &[StoredSignature]) {
     assert_eq!(write(store, &batch), vec![Written::Done; batch.len()]);
 }
 
-fn told(store: &dyn Store, id: ManifestId) -> Vec<StoredSignature> {
+fn listed(store: &dyn Store, id: ManifestId) -> Vec<StoredSignature> {
     store.signatures(id).unwrap()
 }
 
@@ -42,15 +42,15 @@ fn usage(store: &dyn Store, of: u8) -> u64 {
 fn signatures_of_a_manifest_are_read_oldest_first() {
     on_both(|name, store| {
         accounts(&*store, 3);
-        assert!(told(&*store, ID).is_empty() && counted(&*store, ID) == 0, "{name}");
+        assert!(listed(&*store, ID).is_empty() && counted(&*store, ID) == 0, "{name}");
         let first = signature(ID, 3, 7, NOW);
         let second = signature(ID, 1, 8, later(5));
         let third = signature(ID, 2, 9, later(5));
         let of_other = signature(OTHER, 2, 4, NOW);
         put(&*store, &[third.clone(), of_other.clone(), second.clone()]);
         put(&*store, std::slice::from_ref(&first));
-        assert_eq!(told(&*store, ID), [first, second, third.clone()], "{name}: at one time, by account");
-        assert_eq!(told(&*store, OTHER), [of_other], "{name}");
+        assert_eq!(listed(&*store, ID), [first, second, third.clone()], "{name}: at one time, by account");
+        assert_eq!(listed(&*store, OTHER), [of_other], "{name}");
         assert_eq!((counted(&*store, ID), counted(&*store, OTHER)), (3, 1), "{name}");
 
         let by = |id, signer| store.signature(id, signer).unwrap();
@@ -73,13 +73,13 @@ fn a_new_signature_keeps_the_time_of_the_first() {
         let signed = |content, at| signature(ID, 1, content, later(at));
         put(&*store, &[signed(1, 0), signature(ID, 2, 1, later(1))]);
         put(&*store, &[signed(2, 9)]);
-        assert_eq!(told(&*store, ID), [signed(2, 0), signature(ID, 2, 1, later(1))], "{name}: and its turn");
+        assert_eq!(listed(&*store, ID), [signed(2, 0), signature(ID, 2, 1, later(1))], "{name}: and its turn");
         put(&*store, &[signed(2, 10)]);
         put(&*store, &[signed(3, 11), signed(4, 12)]);
-        assert_eq!(told(&*store, ID)[0], signed(4, 0), "{name}: of one batch the last counts");
+        assert_eq!(listed(&*store, ID)[0], signed(4, 0), "{name}: of one batch the last counts");
         let anew = |content, at| signature(OTHER, 1, content, later(at));
         put(&*store, &[anew(5, 20), anew(6, 21)]);
-        assert_eq!(told(&*store, OTHER), [anew(6, 20)], "{name}: new and replaced in one batch");
+        assert_eq!(listed(&*store, OTHER), [anew(6, 20)], "{name}: new and replaced in one batch");
         assert_eq!(usage(&*store, 1), 2 * SIGNATURE_ROW_BYTES, "{name}: what is replaced counts once");
         assert_eq!(usage(&*store, 2), SIGNATURE_ROW_BYTES, "{name}");
     });
@@ -100,10 +100,10 @@ fn only_the_oldest_signatures_are_read_and_counted() {
         write(&*store, &accounts);
         let signed = |n: usize| StoredSignature { peer: id_of(n), ..signature(ID, 0, 1, later((count - n) as i64)) };
         put(&*store, &(0..12).map(signed).collect::<Vec<_>>());
-        assert_eq!((told(&*store, ID).len(), counted(&*store, ID)), (SIGNATURES_TOLD_MAX, 12), "{name}");
+        assert_eq!((listed(&*store, ID).len(), counted(&*store, ID)), (SIGNATURES_TOLD_MAX, 12), "{name}");
         put(&*store, &(0..count).map(signed).collect::<Vec<_>>());
         let oldest: Vec<StoredSignature> = (0..SIGNATURES_TOLD_MAX).map(|n| signed(count - 1 - n)).collect();
-        assert_eq!(told(&*store, ID), oldest, "{name}");
+        assert_eq!(listed(&*store, ID), oldest, "{name}");
         assert_eq!(counted(&*store, ID), SIGNATURES_COUNTED_MAX as u64, "{name}");
     });
 }
@@ -114,11 +114,11 @@ fn signatures_of_suspended_accounts_are_hidden() {
         accounts(&*store, 2);
         put(&*store, &[signature(ID, 1, 1, NOW), signature(ID, 2, 1, later(1))]);
         write(&*store, &[Write::Account(AccountWrite::Suspend { id: peer(1), reason: "lies".into() })]);
-        assert_eq!(told(&*store, ID), [signature(ID, 2, 1, later(1))], "{name}");
+        assert_eq!(listed(&*store, ID), [signature(ID, 2, 1, later(1))], "{name}");
         assert_eq!(counted(&*store, ID), 1, "{name}");
         assert_eq!(store.signature(ID, Signer::Account(peer(1))).unwrap(), None, "{name}");
         write(&*store, &[Write::Account(AccountWrite::Resume { id: peer(1) })]);
-        assert_eq!((told(&*store, ID).len(), counted(&*store, ID)), (2, 2), "{name}");
+        assert_eq!((listed(&*store, ID).len(), counted(&*store, ID)), (2, 2), "{name}");
     });
 }
 
@@ -128,9 +128,9 @@ fn check_reopened(name: &str, open: impl Fn() -> Arc<dyn Store>) {
     put(&*store, &[signature(ID, 1, 1, NOW)]);
     drop(store);
     let store = open();
-    assert_eq!(told(&*store, ID), [signature(ID, 1, 1, NOW)], "{name}");
+    assert_eq!(listed(&*store, ID), [signature(ID, 1, 1, NOW)], "{name}");
     put(&*store, &[signature(ID, 1, 2, later(9))]);
-    assert_eq!(told(&*store, ID), [signature(ID, 1, 2, NOW)], "{name}: its time too");
+    assert_eq!(listed(&*store, ID), [signature(ID, 1, 2, NOW)], "{name}: its time too");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn access_path(file: &File) -> String {
 fn set(owner: &Peer, file: &File, body: &Value) -> Value {
     let (status, answer) = owner.put(&access_path(file), body);
     assert_eq!(status, 200, "{answer}");
-    assert_eq!(owner.get(&access_path(file)), (200, answer.clone()), "told again");
+    assert_eq!(owner.get(&access_path(file)), (200, answer.clone()), "shown again");
     answer
 }
 
@@ -74,26 +74,26 @@ fn sees(peer: &Peer, file: &File) -> bool {
 #[test]
 fn a_grant_for_a_public_file_is_given_to_every_member() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 2);
         let pack = File::new(2, 3);
-        assert_eq!(code(&grant(&asker, &file, &[])), (404, "unknown_file"));
-        sharer.announce_v2(&file, json!("complete"));
-        assert_eq!(code(&grant(&asker, &file, &[&pack])), (404, "unknown_file"));
-        sharer.announce_v2(&pack, json!("complete"));
-        assert_eq!(asker.plan(&file)["access"], "public");
-        let (status, answer) = grant(&asker, &file, &[&pack]);
+        assert_eq!(code(&grant(&caller, &file, &[])), (404, "unknown_file"));
+        source.announce_v2(&file, json!("complete"));
+        assert_eq!(code(&grant(&caller, &file, &[&pack])), (404, "unknown_file"));
+        source.announce_v2(&pack, json!("complete"));
+        assert_eq!(caller.plan(&file)["access"], "public");
+        let (status, answer) = grant(&caller, &file, &[&pack]);
         assert_eq!((status, &answer["renew_in_seconds"]), (200, &json!(3 * 3_600)), "{answer}");
         let (header, claims) = opened(&text(&answer["grant"]));
         assert_eq!((&header["typ"], &header["alg"]), (&json!("peernet-grant+jwt"), &json!("EdDSA")));
-        assert_eq!((claims.aud.as_str(), &claims.sub, claims.public), (GRANT_AUDIENCE, &asker.id, true));
+        assert_eq!((claims.aud.as_str(), &claims.sub, claims.public), (GRANT_AUDIENCE, &caller.id, true));
         assert_eq!((&claims.file, &claims.more), (&file.hash, &vec![pack.hash.clone()]));
         assert_eq!((answer["expires_at"].as_u64(), claims.exp - claims.iat), (Some(claims.exp), 12 * 3_600));
-        let other = opened(&text(&grant(&asker, &file, &[]).1["grant"])).1;
+        let other = opened(&text(&grant(&caller, &file, &[]).1["grant"])).1;
         assert_ne!(other.jti, claims.jti);
-        assert_eq!(code(&grant(&asker, &file, &[&pack; 5])), (400, "too_many_files"));
-        let bad = asker.post("/api/v1/grants", &json!({"file_hash": "x"}));
+        assert_eq!(code(&grant(&caller, &file, &[&pack; 5])), (400, "too_many_files"));
+        let bad = caller.post("/api/v1/grants", &json!({"file_hash": "x"}));
         assert_eq!(code(&bad), (400, "invalid_file_hash"));
     });
 }
@@ -231,15 +231,15 @@ fn what_cannot_be_meant_is_refused() {
         let owner = api.peer(1);
         let file = File::new(1, 2);
         let put = |body: Value| code(&owner.put(&access_path(&file), &body)).1.to_owned();
-        let nobody = "123e4567-e89b-42d3-a456-426614174000";
+        let unknown = "123e4567-e89b-42d3-a456-426614174000";
         for (body, expected) in [
             (json!({"access": "withdrawn"}), "invalid_access"),
             (json!({"access": ""}), "invalid_access"),
-            (json!({"access": "public", "accounts": [nobody]}), "invalid_access"),
+            (json!({"access": "public", "accounts": [unknown]}), "invalid_access"),
             (json!({"access": "private", "groups": ["g"]}), "invalid_access"),
             (json!({"access": "shared", "accounts": ["x"]}), "invalid_peer_id"),
-            (json!({"access": "shared", "accounts": [nobody]}), "unknown_account"),
-            (json!({"access": "shared", "accounts": vec![nobody; 1_001]}), "too_many_members"),
+            (json!({"access": "shared", "accounts": [unknown]}), "unknown_account"),
+            (json!({"access": "shared", "accounts": vec![unknown; 1_001]}), "too_many_members"),
             (json!({"access": "shared", "groups": ["g"]}), "unknown_group"),
             (json!({"access": "shared", "groups": vec!["g"; 101]}), "too_many_groups"),
             (json!({}), "invalid_body"),
@@ -251,8 +251,8 @@ fn what_cannot_be_meant_is_refused() {
         };
         assert_eq!(group("a%0Ab", json!([])), "invalid_group_name");
         assert_eq!(group(&"a".repeat(65), json!([])), "invalid_group_name");
-        assert_eq!(group("g", json!([nobody])), "unknown_account");
-        assert_eq!(group("g", json!(vec![nobody; 1_001])), "too_many_members");
+        assert_eq!(group("g", json!([unknown])), "unknown_account");
+        assert_eq!(group("g", json!(vec![unknown; 1_001])), "too_many_members");
         assert_eq!(code(&owner.get("/api/v1/groups/g")), (404, "unknown_group"));
         assert_eq!(owner.get("/api/v1/groups"), (200, json!({"groups": []})));
         assert_eq!(group("g", json!([owner.id, owner.id])), "");
@@ -280,7 +280,7 @@ fn another_tracker_of_the_database_and_a_restart_know_of_it() {
     [&file, &gone].iter().for_each(|file| owner.announce_v2(file, json!("complete")));
     let there = member.at(&second.url());
     let is_there = |file: &File| there.get(&format!("/api/v1/files/{}", file.hash)).0 == 200;
-    eventually("the other tracker has heard of the files", || is_there(&file) && is_there(&gone));
+    eventually("the other tracker knows the files", || is_there(&file) && is_there(&gone));
     owner.put("/api/v1/groups/lab", &json!({"members": []}));
     set(&owner, &file, &shared(&[], &["lab"]));
     owner.delete(&format!("/api/v1/files/{}", gone.hash));

@@ -10,44 +10,44 @@ use super::client::{Api, File, on_both, on_sqlite, quiet};
 #[test]
 fn a_half_announced_file_is_invisible_and_a_whole_one_is_not() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 5);
         for index in [4, 0, 2, 2, 3] {
-            sharer.announce_chunk(&file, index);
-            assert!(asker.lookup(&file).is_empty());
+            source.announce_chunk(&file, index);
+            assert!(caller.lookup(&file).is_empty());
         }
-        sharer.announce_chunk(&file, 1);
-        let expected: Vec<_> = file.hashes.iter().map(|hash| (hash.clone(), vec![sharer.id.clone()])).collect();
-        assert_eq!(asker.lookup(&file), expected);
-        assert_eq!(sharer.me()["files_shared"], 1);
+        source.announce_chunk(&file, 1);
+        let expected: Vec<_> = file.hashes.iter().map(|hash| (hash.clone(), vec![source.id.clone()])).collect();
+        assert_eq!(caller.lookup(&file), expected);
+        assert_eq!(source.me()["files_shared"], 1);
     });
 }
 
 #[test]
 fn announcing_again_changes_nothing() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 3);
-        sharer.announce_v1(&file);
-        let before = asker.lookup(&file);
-        sharer.announce_v1(&file);
-        assert_eq!(asker.lookup(&file), before);
+        source.announce_v1(&file);
+        let before = caller.lookup(&file);
+        source.announce_v1(&file);
+        assert_eq!(caller.lookup(&file), before);
     });
 }
 
 #[test]
 fn the_last_word_on_a_chunk_counts() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 3);
-        sharer.announce_v1(&file);
+        source.announce_v1(&file);
         let mut other = file.clone();
         other.hashes[1] = "ab".repeat(32);
-        sharer.announce_chunk(&other, 1);
-        assert_eq!(asker.lookup(&file)[1].0, other.hashes[1]);
+        source.announce_chunk(&other, 1);
+        assert_eq!(caller.lookup(&file)[1].0, other.hashes[1]);
     });
 }
 
@@ -56,11 +56,11 @@ fn pieces_of_two_announcers_do_not_make_a_file() {
     on_sqlite(|api| {
         let one = api.peer(1);
         let other = api.peer(2);
-        let asker = api.peer(3);
+        let caller = api.peer(3);
         let file = File::new(1, 2);
         one.announce_chunk(&file, 0);
         other.announce_chunk(&file, 1);
-        assert!(asker.lookup(&file).is_empty());
+        assert!(caller.lookup(&file).is_empty());
     });
 }
 
@@ -75,32 +75,32 @@ fn who_has_no_address_is_told_so() {
 #[test]
 fn leaving_ends_listings_and_unfinished_announces() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let whole = File::new(1, 2);
         let half = File::new(2, 2);
-        sharer.announce_v1(&whole);
-        sharer.announce_chunk(&half, 0);
-        assert_eq!(sharer.leave(), 2);
-        assert!(asker.lookup(&whole).is_empty());
-        sharer.announce_chunk(&half, 1);
-        assert!(asker.lookup(&half).is_empty(), "its other chunk was forgotten");
-        assert_eq!(sharer.leave(), 1);
-        assert_eq!(sharer.me()["files_shared"], 0);
+        source.announce_v1(&whole);
+        source.announce_chunk(&half, 0);
+        assert_eq!(source.leave(), 2);
+        assert!(caller.lookup(&whole).is_empty());
+        source.announce_chunk(&half, 1);
+        assert!(caller.lookup(&half).is_empty(), "its other chunk was forgotten");
+        assert_eq!(source.leave(), 1);
+        assert_eq!(source.me()["files_shared"], 0);
     });
 }
 
 #[test]
 fn a_burst_of_1024_announces_on_one_connection_is_one_file() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 1_024);
         let started = Instant::now();
-        sharer.announce_v1(&file);
+        source.announce_v1(&file);
         let rate = 1_024.0 / started.elapsed().as_secs_f64();
         println!("{rate:.0} announces a second");
-        assert_eq!(asker.lookup(&file).len(), 1_024);
+        assert_eq!(caller.lookup(&file).len(), 1_024);
     });
 }
 
@@ -109,22 +109,22 @@ fn what_was_announced_is_there_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
     let api = Api::new(&tracker.url());
-    let sharer = api.peer(1);
-    let asker = api.peer(2);
+    let source = api.peer(1);
+    let caller = api.peer(2);
     let whole = File::new(1, 3);
     let half = File::new(2, 2);
     let shared = File::new(3, 9);
-    sharer.announce_v1(&whole);
-    sharer.announce_chunk(&half, 0);
-    sharer.announce_v2(&shared, json!("complete"));
+    source.announce_v1(&whole);
+    source.announce_chunk(&half, 0);
+    source.announce_v2(&shared, json!("complete"));
     assert!(tracker.stop());
     let tracker = Tracker::builder().config(quiet(folder.path())).start().unwrap();
-    let sharer = sharer.at(&tracker.url());
-    let asker = asker.at(&tracker.url());
-    assert_eq!(asker.lookup(&whole).len(), 3);
-    assert_eq!(asker.lookup(&shared).len(), 9);
-    assert!(asker.lookup(&half).is_empty());
-    sharer.announce_chunk(&half, 1);
-    assert_eq!(asker.lookup(&half).len(), 2);
-    assert_eq!(sharer.me()["files_shared"], 3);
+    let source = source.at(&tracker.url());
+    let caller = caller.at(&tracker.url());
+    assert_eq!(caller.lookup(&whole).len(), 3);
+    assert_eq!(caller.lookup(&shared).len(), 9);
+    assert!(caller.lookup(&half).is_empty());
+    source.announce_chunk(&half, 1);
+    assert_eq!(caller.lookup(&half).len(), 2);
+    assert_eq!(source.me()["files_shared"], 3);
 }

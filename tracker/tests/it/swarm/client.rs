@@ -187,7 +187,7 @@ impl Peer {
         (0..chunks.len()).map(chunk).collect()
     }
 
-    /// A plan asked for with `query` by whom has the one of `etag`: status, its own `ETag`, body.
+    /// Requests a plan with `query` for a client that has the plan of `etag`. Returns the status, the `ETag` and the body.
     pub(super) fn plan_since(&self, file: &File, query: &str, etag: &str) -> (u16, String, Value) {
         let request = ureq::http::Request::get(format!("{}/api/v1/files/{}{query}", self.api.url, file.hash))
             .header("Authorization", format!("Bearer {}", self.token))
@@ -239,7 +239,7 @@ pub(super) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-/// A file that nobody has bytes of.
+/// A file without bytes.
 #[derive(Clone)]
 pub(super) struct File {
     pub(super) hash: String,

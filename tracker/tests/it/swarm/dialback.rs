@@ -19,16 +19,16 @@ fn who_answers_stays_listed_and_who_does_not_drops_out() {
     };
     let alive_peer = api.peer_at(&alive.local_addr().unwrap().to_string());
     let dead_peer = api.peer_at(&dead);
-    let asker = api.peer(9);
+    let caller = api.peer(9);
     let file = File::new(1, 2);
     dead_peer.announce_v1(&file);
     alive_peer.announce_v1(&file);
     alive.accept().unwrap();
     eventually("only the one that answers is listed", || {
-        asker.lookup(&file).iter().all(|(_, peers)| *peers == [alive_peer.id.clone()])
+        caller.lookup(&file).iter().all(|(_, peers)| *peers == [alive_peer.id.clone()])
     });
     dead_peer.announce_chunk(&file, 0);
-    eventually("who announces again is believed, dialled, and drops out again", || {
-        asker.lookup(&file).iter().all(|(_, peers)| *peers == [alive_peer.id.clone()])
+    eventually("a peer that announces again is listed, dialled, and left out again", || {
+        caller.lookup(&file).iter().all(|(_, peers)| *peers == [alive_peer.id.clone()])
     });
 }

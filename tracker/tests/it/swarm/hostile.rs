@@ -28,7 +28,7 @@ fn check(peer: &Peer, path: &str, base: &Value, cases: &[(&str, Value, u16, &str
 fn announces_of_chunks() {
     on_both(|api| {
         let peer = api.peer(1);
-        let asker = api.peer(2);
+        let caller = api.peer(2);
         let file = File::new(0xab, 1);
         let base = file.chunk_body(0);
         let hash = "invalid_file_hash";
@@ -59,9 +59,9 @@ fn announces_of_chunks() {
                 ("file_name", json!(".."), 400, "invalid_file_name"),
             ],
         );
-        assert!(asker.lookup(&file).is_empty());
+        assert!(caller.lookup(&file).is_empty());
         assert_eq!(peer.me()["files_shared"], 0);
-        let (status, _) = asker.get(&format!("/api/v1/files/{}", file.hash));
+        let (status, _) = caller.get(&format!("/api/v1/files/{}", file.hash));
         assert_eq!(status, 404);
     });
 }
@@ -128,14 +128,14 @@ fn feedback() {
         let base = json!({
             "target_peer_id": target.id, "file_hash": file.hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
         });
-        let nobody = "00000000-0000-4000-8000-000000000000";
+        let unknown = "00000000-0000-4000-8000-000000000000";
         check(
             &peer,
             "/api/v1/peers/feedback",
             &base,
             &[
                 ("target_peer_id", json!("me"), 400, "invalid_peer_id"),
-                ("target_peer_id", json!(nobody), 404, "unknown_peer"),
+                ("target_peer_id", json!(unknown), 404, "unknown_peer"),
                 ("file_hash", json!("x"), 400, "invalid_file_hash"),
                 ("chunk_index", json!(-1), 400, "invalid_chunk_index"),
                 ("chunk_index", json!(16_384), 400, "invalid_chunk_index"),
@@ -164,7 +164,7 @@ fn feedback() {
                 ("events", entry("chunks", json!([[u32::MAX, u32::MAX]])), 422, "invalid_chunks"),
                 ("events", entry("chunks", json!([[0, 2], [1, 1]])), 422, "invalid_chunks"),
                 ("events", entry("chunks", json!(runs)), 422, "invalid_chunks"),
-                ("events", entry("target_peer_id", json!(nobody)), 404, "unknown_peer"),
+                ("events", entry("target_peer_id", json!(unknown)), 404, "unknown_peer"),
                 ("events", json!(whole), 413, "too_many_events"),
                 ("events", json!(many), 413, "too_many_events"),
             ],

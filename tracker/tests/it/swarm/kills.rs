@@ -34,12 +34,12 @@ const BONUS_MT: i64 = 80_000;
 
 /// The tracker's current address.
 #[derive(Default)]
-struct Where(RwLock<String>);
+struct TrackerUrl(RwLock<String>);
 
 /// An account that repeats its requests until they are acknowledged.
 struct Client<'a> {
     agent: Agent,
-    place: &'a Where,
+    tracker_url: &'a TrackerUrl,
     acknowledged: Sender<()>,
     id: String,
     token: String,
@@ -47,10 +47,10 @@ struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    fn register(place: &'a Where, address: String, acknowledged: Sender<()>) -> Self {
+    fn register(tracker_url: &'a TrackerUrl, address: String, acknowledged: Sender<()>) -> Self {
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
         let agent = config.build().into();
-        let mut client = Self { agent, place, acknowledged, id: String::new(), token: String::new(), address };
+        let mut client = Self { agent, tracker_url, acknowledged, id: String::new(), token: String::new(), address };
         let body = json!({"address": client.address, "password": "secret"});
         let answer = client.send("POST", "/api/v1/peers/register", &body, &[201]);
         let text = |name: &str| answer[name].as_str().unwrap().to_owned();
@@ -69,14 +69,14 @@ impl<'a> Client<'a> {
                 let _nobody_counts = self.acknowledged.send(());
                 return answer.clone();
             }
-            let at = self.place.0.read().unwrap();
+            let at = self.tracker_url.0.read().unwrap();
             assert!(began.elapsed() < PATIENCE, "{method} {path} at {at}: {answer:?}");
             std::thread::yield_now();
         }
     }
 
     fn once(&self, method: &str, path: &str, body: &Value) -> Result<(u16, Value), ureq::Error> {
-        let url = format!("{}{path}", self.place.0.read().unwrap());
+        let url = format!("{}{path}", self.tracker_url.0.read().unwrap());
         let request = ureq::http::Request::builder().method(method).uri(url);
         let request = request.header("Authorization", format!("Bearer {}", self.token));
         let mut answer = match method {
@@ -103,27 +103,27 @@ fn manifest(number: u64) -> Manifest {
 
 /// Two accounts: one shares files, the other fetches them and reports.
 struct Pair<'a> {
-    sharer: Client<'a>,
+    source: Client<'a>,
     downloader: Client<'a>,
     /// Verifies afterwards: plans for the downloader would use up its tickets.
     reader: Client<'a>,
-    /// The sharer's balance before it earned anything.
+    /// The source's balance before it earned anything.
     before_mt: i64,
     earned_each_mt: i64,
     done: Vec<u64>,
 }
 
 impl<'a> Pair<'a> {
-    fn new(place: &'a Where, number: usize, acknowledged: &Sender<()>) -> Self {
-        let register = |side| Client::register(place, format!("10.{number}.{side}.1:5000"), acknowledged.clone());
-        let sharer = register(1);
+    fn new(tracker_url: &'a TrackerUrl, number: usize, acknowledged: &Sender<()>) -> Self {
+        let register = |side| Client::register(tracker_url, format!("10.{number}.{side}.1:5000"), acknowledged.clone());
+        let source = register(1);
         let downloader = register(2);
         let reader = register(3);
-        let mut pair = Self { sharer, downloader, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
-        pair.before_mt = pair.sharer.balance_mt();
+        let mut pair = Self { source, downloader, reader, before_mt: 0, earned_each_mt: 0, done: Vec::new() };
+        pair.before_mt = pair.source.balance_mt();
         // One file without a kill shows how much each file earns.
         pair.one(number as u64 * 1_000_000);
-        pair.earned_each_mt = pair.sharer.balance_mt() - pair.before_mt;
+        pair.earned_each_mt = pair.source.balance_mt() - pair.before_mt;
         assert!(pair.earned_each_mt > 0);
         pair
     }
@@ -137,10 +137,10 @@ impl<'a> Pair<'a> {
             "file_hash": file_hash, "file_name": "f", "size": FILE_BYTES, "chunk_size": 1 << 20,
             "chunk_hashes": BASE64.encode(&manifest.hash_bytes()),
         });
-        self.sharer.send("PUT", &format!("/api/v1/manifests/{id}"), &body, &[200, 201]);
+        self.source.send("PUT", &format!("/api/v1/manifests/{id}"), &body, &[200, 201]);
         let entry = json!({"file_hash": file_hash, "manifest_id": id, "have": "complete"});
-        let announce = json!({"address": self.sharer.address, "files": [entry]});
-        let announced = self.sharer.send("POST", "/api/v1/swarm/announce", &announce, &[200]);
+        let announce = json!({"address": self.source.address, "files": [entry]});
+        let announced = self.source.send("POST", "/api/v1/swarm/announce", &announce, &[200]);
         assert_eq!(announced["unknown_manifests"], json!([]), "the manifest was acknowledged");
         self.done.push(number);
         if number.is_multiple_of(FETCHED_EVERY) {
@@ -151,7 +151,7 @@ impl<'a> Pair<'a> {
     fn fetch(&self, file_hash: &str) {
         self.ticket(file_hash);
         let report = json!({
-            "target_peer_id": self.sharer.id, "file_hash": file_hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
+            "target_peer_id": self.source.id, "file_hash": file_hash, "chunk_index": 0, "event_type": "SUCCESS_UPLOAD",
         });
         self.downloader.send("POST", "/api/v1/peers/feedback", &report, &[202]);
     }
@@ -172,9 +172,9 @@ impl<'a> Pair<'a> {
             self.reader.send("GET", &format!("/api/v1/manifests/{}", manifest.id()), &Value::Null, &[200]);
             let path = format!("/api/v1/files/{}", manifest.file_hash());
             let plan = self.reader.send("GET", &path, &Value::Null, &[200]);
-            assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], self.sharer.id.as_str(), "{plan}");
+            assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], self.source.id.as_str(), "{plan}");
         }
-        let earned = self.sharer.balance_mt() - self.before_mt;
+        let earned = self.source.balance_mt() - self.before_mt;
         // All files together earn less than the bonus, so it is clear whether the bonus was paid.
         let bonus_mt = if earned >= BONUS_MT { BONUS_MT } else { 0 };
         let fetched = self.done.iter().filter(|number| number.is_multiple_of(FETCHED_EVERY)).count() as i64;
@@ -188,14 +188,14 @@ struct Scene<'a> {
     server: Postgres,
     database: String,
     tracker: Option<Process>,
-    place: &'a Where,
+    tracker_url: &'a TrackerUrl,
 }
 
 impl Scene<'_> {
     fn start_tracker(&mut self) {
         let (process, url) = crash::start(self.folder, Some(&self.database));
         self.tracker = Some(process);
-        *self.place.0.write().unwrap() = url;
+        *self.tracker_url.0.write().unwrap() = url;
     }
 
     fn kill(&mut self, what: u64) {
@@ -220,13 +220,13 @@ fn kills() -> usize {
 #[test]
 fn kills_under_load_lose_and_double_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Where::default();
+    let tracker_url = TrackerUrl::default();
     let server = Postgres::start();
     let database = server.fresh_database();
-    let mut scene = Scene { folder: folder.path(), server, database, tracker: None, place: &place };
+    let mut scene = Scene { folder: folder.path(), server, database, tracker: None, tracker_url: &tracker_url };
     scene.start_tracker();
     let (acknowledged, acknowledgements) = unbounded();
-    let mut pairs: Vec<Pair<'_>> = (1..=THREADS).map(|number| Pair::new(&place, number, &acknowledged)).collect();
+    let mut pairs: Vec<Pair<'_>> = (1..=THREADS).map(|number| Pair::new(&tracker_url, number, &acknowledged)).collect();
     let mut rng = Rng::new(u64::from(std::process::id()));
     for round in 0..kills() {
         acknowledgements.try_iter().for_each(drop);

@@ -1,4 +1,4 @@
-//! Version 1's lookup: what may be listed, and who.
+//! Version 1's lookup: the chunks and the peers that it lists.
 
 use serde_json::json;
 
@@ -17,15 +17,15 @@ fn an_unknown_file_has_no_chunks_and_a_bad_hash_is_refused() {
 }
 
 #[test]
-fn the_asker_is_not_listed_to_itself() {
+fn the_caller_is_not_listed_to_itself() {
     on_both(|api| {
-        let sharer = api.peer(1);
+        let source = api.peer(1);
         let other = api.peer(2);
         let file = File::new(1, 2);
-        sharer.announce_v1(&file);
-        assert!(sharer.lookup(&file).is_empty());
+        source.announce_v1(&file);
+        assert!(source.lookup(&file).is_empty());
         other.announce_v1(&file);
-        assert!(sharer.lookup(&file).iter().all(|(_, peers)| *peers == [other.id.clone()]));
+        assert!(source.lookup(&file).iter().all(|(_, peers)| *peers == [other.id.clone()]));
     });
 }
 
@@ -35,12 +35,12 @@ fn holders_of_both_forms_are_listed_where_their_hashes_agree() {
         let old = api.peer(1);
         let new = api.peer(2);
         let partial = api.peer(3);
-        let asker = api.peer(4);
+        let caller = api.peer(4);
         let file = File::new(1, 9);
         old.announce_v1(&file);
         new.announce_v2(&file, json!("complete"));
         partial.announce_v2(&file, json!({"bitmap": "gAA="}));
-        let named: Vec<usize> = asker.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
+        let named: Vec<usize> = caller.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
         assert_eq!(named, [3, 2, 2, 2, 2, 2, 2, 2, 2]);
     });
 }
@@ -50,27 +50,27 @@ fn a_file_with_a_chunk_that_nobody_holds_is_not_listed() {
     on_both(|api| {
         let one = api.peer(1);
         let other = api.peer(2);
-        let asker = api.peer(3);
+        let caller = api.peer(3);
         let file = File::new(1, 9);
         one.announce_v2(&file, json!({"bitmap": "/wA="}));
-        assert!(asker.lookup(&file).is_empty());
+        assert!(caller.lookup(&file).is_empty());
         other.announce_v2(&file, json!({"bitmap": "AYA="}));
-        let named: Vec<usize> = asker.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
+        let named: Vec<usize> = caller.lookup(&file).iter().map(|(_, peers)| peers.len()).collect();
         assert_eq!(named, [1, 1, 1, 1, 1, 1, 1, 2, 1]);
         one.leave();
-        assert!(asker.lookup(&file).is_empty());
+        assert!(caller.lookup(&file).is_empty());
     });
 }
 
 #[test]
 fn other_chunk_sizes_are_not_listed() {
     on_sqlite(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let source = api.peer(1);
+        let caller = api.peer(2);
         let file = File { chunk_size: 2 << 20, ..File::new(1, 2) };
-        sharer.announce_v2(&file, json!("complete"));
-        assert!(asker.lookup(&file).is_empty());
-        assert_eq!(asker.plan(&file)["manifests"][0]["chunk_size"], 2 << 20);
+        source.announce_v2(&file, json!("complete"));
+        assert!(caller.lookup(&file).is_empty());
+        assert_eq!(caller.plan(&file)["manifests"][0]["chunk_size"], 2 << 20);
     });
 }
 
@@ -79,14 +79,14 @@ fn of_conflicting_announces_the_most_held_one_is_listed() {
     on_both(|api| {
         let honest = [api.peer(1), api.peer(2)];
         let liar = api.peer(3);
-        let asker = api.peer(4);
+        let caller = api.peer(4);
         let file = File::new(1, 2);
         let mut lie = file.clone();
         lie.hashes[0] = "cd".repeat(32);
         liar.announce_v1(&lie);
-        assert_eq!(asker.lookup(&file)[0].0, lie.hashes[0]);
+        assert_eq!(caller.lookup(&file)[0].0, lie.hashes[0]);
         honest.iter().for_each(|peer| peer.announce_v1(&file));
-        let chunks = asker.lookup(&file);
+        let chunks = caller.lookup(&file);
         assert_eq!(chunks[0].0, file.hashes[0]);
         assert!(chunks.iter().all(|(_, peers)| peers.len() == 2 && !peers.contains(&liar.id)));
     });

@@ -46,12 +46,12 @@ fn a_plan_names_sources_of_both_forms_and_a_ticket() {
         let old = api.peer(1);
         let new = api.peer(2);
         let partial = api.peer(3);
-        let asker = api.peer(4);
+        let caller = api.peer(4);
         let file = File::new(1, 9);
         new.announce_v2(&file, json!("complete"));
         partial.announce_v2(&file, json!({"bitmap": "gAA="}));
         old.announce_v1(&file);
-        let plan = asker.plan(&file);
+        let plan = caller.plan(&file);
         assert_eq!((&plan["v1_listed"], plan["manifests"].as_array().unwrap().len()), (&json!(true), 1));
         let manifest = &plan["manifests"][0];
         assert_eq!((&manifest["size"], &manifest["chunk_size"]), (&json!(9 << 20), &json!(1 << 20)));
@@ -68,26 +68,26 @@ fn a_plan_names_sources_of_both_forms_and_a_ticket() {
         );
         assert_eq!(source(&new.id)["reputation_score"], 0.5);
         assert_eq!(plan["ticket"]["escrow_mt"], 9_000);
-        assert_eq!(asker.plan(&file)["ticket"], plan["ticket"], "used again");
-        assert_eq!(asker.balance_mt(), 11_000);
+        assert_eq!(caller.plan(&file)["ticket"], plan["ticket"], "used again");
+        assert_eq!(caller.balance_mt(), 11_000);
     });
 }
 
 #[test]
 fn an_announce_is_the_whole_truth_and_leaving_ends_it() {
     on_both(|api| {
-        let sharer = api.peer(1);
-        let asker = api.peer(2);
+        let seeder = api.peer(1);
+        let caller = api.peer(2);
         let file = File::new(1, 9);
-        sharer.announce_v2(&file, json!("complete"));
-        sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
-        assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));
-        sharer.announce_v2(&file, json!({"bitmap": "AAA="}));
-        let sources = asker.plan(&file)["manifests"][0]["sources"].clone();
-        assert_eq!(sources[0]["have"], json!({"bitmap": "AAA="}), "who begins to fetch it will hold some soon");
-        let (status, answer) = sharer.post("/api/v1/swarm/leave", &json!({"files": [file.hash]}));
+        seeder.announce_v2(&file, json!("complete"));
+        seeder.announce_v2(&file, json!({"bitmap": "gAA="}));
+        assert_eq!(caller.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));
+        seeder.announce_v2(&file, json!({"bitmap": "AAA="}));
+        let sources = caller.plan(&file)["manifests"][0]["sources"].clone();
+        assert_eq!(sources[0]["have"], json!({"bitmap": "AAA="}), "a downloader that begins will hold some soon");
+        let (status, answer) = seeder.post("/api/v1/swarm/leave", &json!({"files": [file.hash]}));
         assert_eq!((status, answer), (200, json!({"status": "left", "left": 1})));
-        let plan = asker.plan(&file);
+        let plan = caller.plan(&file);
         assert_eq!((&plan["manifests"][0]["sources"], &plan["ticket"]), (&json!([]), &Value::Null));
     });
 }
@@ -95,14 +95,14 @@ fn an_announce_is_the_whole_truth_and_leaving_ends_it() {
 #[test]
 fn an_unspecified_address_becomes_the_one_that_is_seen() {
     on_sqlite(|api| {
-        let asker = api.peer(1);
+        let caller = api.peer(1);
         for (n, stated, listed) in
             [(2, "0.0.0.0:7", "127.0.0.1:7"), (3, "[0::0]:8", "127.0.0.1:8"), (4, "peer.example:9", "peer.example:9")]
         {
-            let sharer = api.peer_at(stated);
+            let seeder = api.peer_at(stated);
             let file = File::new(n, 1);
-            sharer.announce_v2(&file, json!("complete"));
-            assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["addresses"], json!([listed]));
+            seeder.announce_v2(&file, json!("complete"));
+            assert_eq!(caller.plan(&file)["manifests"][0]["sources"][0]["addresses"], json!([listed]));
         }
     });
 }
@@ -110,7 +110,7 @@ fn an_unspecified_address_becomes_the_one_that_is_seen() {
 #[test]
 fn a_plan_names_ten_and_the_callers_site_first() {
     on_sqlite(|api| {
-        let asker = api.peer(100);
+        let caller = api.peer(100);
         let file = File::new(1, 1);
         let near = api.peer(50);
         for n in 0..14 {
@@ -120,13 +120,13 @@ fn a_plan_names_ten_and_the_callers_site_first() {
         let entry =
             json!({"file_hash": file.hash, "manifest_id": file.manifest().id().to_string(), "have": "complete"});
         near.post("/api/v1/swarm/announce", &json!({"address": near.address, "site": "lab", "files": [entry]}));
-        let (status, plan) = asker.get(&format!("/api/v1/files/{}?site=lab", file.hash));
+        let (status, plan) = caller.get(&format!("/api/v1/files/{}?site=lab", file.hash));
         let sources = plan["manifests"][0]["sources"].as_array().unwrap();
         assert_eq!((status, sources.len(), text(&sources[0]["peer_id"])), (200, 10, near.id.clone()));
     });
 }
 
-/// The ids of a plan's sources that are told in full, and of those that are only named.
+/// The ids of a plan's sources that are listed in full, and of those that are only named.
 fn told_and_kept(plan: &Value) -> (Vec<String>, Vec<String>) {
     let manifest = &plan["manifests"][0];
     let told = manifest["sources"].as_array().unwrap().iter().map(|source| text(&source["peer_id"])).collect();
@@ -136,56 +136,56 @@ fn told_and_kept(plan: &Value) -> (Vec<String>, Vec<String>) {
 #[test]
 fn a_client_with_a_plan_gets_304_or_the_changes() {
     on_both(|api| {
-        let asker = api.peer(1);
+        let caller = api.peer(1);
         let one = api.peer(2);
         let other = api.peer(3);
         let file = File::new(1, 9);
         one.announce_v2(&file, json!("complete"));
         other.announce_v2(&file, json!({"bitmap": "gAA="}));
-        let (status, first, plan) = asker.plan_since(&file, "", "");
+        let (status, first, plan) = caller.plan_since(&file, "", "");
         assert_eq!((status, &plan["base"]), (200, &Value::Null));
-        assert_eq!(asker.plan_since(&file, "", &first), (304, first.clone(), Value::Null));
+        assert_eq!(caller.plan_since(&file, "", &first), (304, first.clone(), Value::Null));
         one.announce_v2(&file, json!("complete"));
-        assert_eq!(asker.plan_since(&file, "", &first).0, 304, "a renewal is no news");
+        assert_eq!(caller.plan_since(&file, "", &first).0, 304, "a renewal changes nothing");
 
         other.announce_v2(&file, json!({"bitmap": "wAA="}));
-        let (status, second, delta) = asker.plan_since(&file, "?delta=1", &first);
+        let (status, second, delta) = caller.plan_since(&file, "?delta=1", &first);
         assert_eq!((status, &delta["base"]), (200, &json!(first)));
         assert_eq!(told_and_kept(&delta), (vec![other.id.clone()], vec![one.id.clone()]));
-        let (_, _, whole) = asker.plan_since(&file, "", &first);
-        assert_eq!((told_and_kept(&whole).0.len(), &whole["base"]), (2, &Value::Null), "nobody asked for a delta");
+        let (_, _, whole) = caller.plan_since(&file, "", &first);
+        assert_eq!((told_and_kept(&whole).0.len(), &whole["base"]), (2, &Value::Null), "no delta was requested");
 
         assert_eq!(one.leave(), 1);
         let late = api.peer(4);
         late.announce_v2(&file, json!("complete"));
-        let (_, _, delta) = asker.plan_since(&file, "?delta=1", &second);
+        let (_, _, delta) = caller.plan_since(&file, "?delta=1", &second);
         assert_eq!(delta["gone"], json!([one.id]));
         assert_eq!(told_and_kept(&delta), (vec![late.id.clone()], vec![other.id.clone()]));
         for foreign in ["W/\"00000000-1\"", "\"x\"", "*", "W/\"\""] {
-            let (status, _, plan) = asker.plan_since(&file, "?delta=1", foreign);
+            let (status, _, plan) = caller.plan_since(&file, "?delta=1", foreign);
             assert_eq!((status, &plan["base"]), (200, &Value::Null), "{foreign}");
         }
     });
 }
 
 #[test]
-fn who_holds_what_the_asker_lacks_comes_first() {
+fn sources_with_missing_chunks_come_first() {
     on_sqlite(|api| {
-        let asker = api.peer(100);
+        let caller = api.peer(100);
         let file = File::new(1, 2);
         // Chunk 0: eleven; chunk 1: one.
         (0..11).for_each(|n| api.peer(n).announce_v2(&file, json!({"bitmap": "gA=="})));
         let rare = api.peer(50);
         rare.announce_v2(&file, json!({"bitmap": "QA=="}));
         for lacks in ["?lacks=QA", "?lacks=QA&site="] {
-            let (_, _, plan) = asker.plan_since(&file, lacks, "");
+            let (_, _, plan) = caller.plan_since(&file, lacks, "");
             assert_eq!(plan["manifests"][0]["sources"][0]["peer_id"], rare.id);
         }
-        asker.announce_v2(&file, json!({"bitmap": "gA=="}));
-        assert_eq!(asker.plan(&file)["manifests"][0]["sources"][0]["peer_id"], rare.id, "by its own announce");
-        assert_eq!(asker.get(&format!("/api/v1/files/{}?delta=2", file.hash)).1["code"], "invalid_delta");
+        caller.announce_v2(&file, json!({"bitmap": "gA=="}));
+        assert_eq!(caller.plan(&file)["manifests"][0]["sources"][0]["peer_id"], rare.id, "by its own announce");
+        assert_eq!(caller.get(&format!("/api/v1/files/{}?delta=2", file.hash)).1["code"], "invalid_delta");
         for bad in ["?lacks=QAA", "?lacks=I", "?lacks=QA%3D%3D", "?lacks=*"] {
-            assert_eq!(asker.get(&format!("/api/v1/files/{}{bad}", file.hash)).1["code"], "invalid_lacks", "{bad}");
+            assert_eq!(caller.get(&format!("/api/v1/files/{}{bad}", file.hash)).1["code"], "invalid_lacks", "{bad}");
         }
     });
 }
@@ -193,7 +193,7 @@ fn who_holds_what_the_asker_lacks_comes_first() {
 #[test]
 fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
     on_sqlite(|api| {
-        let asker = api.peer(200);
+        let caller = api.peer(200);
         let file = File::new(1, 1);
         let mut waiting: std::collections::BTreeSet<String> = (0..60)
             .map(|n| {
@@ -204,7 +204,7 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
             .collect();
         let began = std::time::Instant::now();
         while !waiting.is_empty() {
-            let (told, _) = told_and_kept(&asker.plan(&file));
+            let (told, _) = told_and_kept(&caller.plan(&file));
             assert_eq!(told.len(), 10);
             told.iter().for_each(|id| {
                 waiting.remove(id);
@@ -217,7 +217,7 @@ fn a_plan_of_a_large_swarm_names_ten_and_everyone_in_time() {
 #[test]
 fn a_plan_states_transports_and_version_1_sees_plaintext() {
     on_both(|api| {
-        let asker = api.peer(9);
+        let caller = api.peer(9);
         let file = File::new(7, 2);
         let announced = |number: u8, transport: Option<&str>, plaintext: Option<&str>| {
             let peer = api.peer(number);
@@ -234,7 +234,7 @@ fn a_plan_states_transports_and_version_1_sees_plaintext() {
         let (tls, ..) = announced(2, Some("grpc-tls"), None);
         let (both, ..) = announced(3, Some("grpc-tls"), Some("10.3.0.1:50052"));
         assert_eq!(status, 200);
-        let plan = asker.plan(&file);
+        let plan = caller.plan(&file);
         let sources = plan["manifests"][0]["sources"].as_array().unwrap();
         let mut shown: Vec<_> =
             sources.iter().map(|source| (text(&source["peer_id"]), text(&source["transport"]))).collect();
@@ -243,7 +243,7 @@ fn a_plan_states_transports_and_version_1_sees_plaintext() {
         let mut expected = vec![by(&plain, "grpc"), by(&tls, "grpc-tls"), by(&both, "grpc-tls")];
         expected.sort();
         assert_eq!(shown, expected);
-        let (_, lookup) = asker.get(&format!("/api/v1/files/lookup/{}", file.hash));
+        let (_, lookup) = caller.get(&format!("/api/v1/files/lookup/{}", file.hash));
         let peers = lookup["chunks"]["0"]["peers"].as_array().unwrap();
         let mut listed: Vec<_> = peers.iter().map(|peer| (text(&peer["id"]), text(&peer["address"]))).collect();
         listed.sort();

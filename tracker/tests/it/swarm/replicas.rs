@@ -46,19 +46,19 @@ fn two() -> (Replica, Replica) {
 #[test]
 fn announces_and_departures_replicate_within_a_second() {
     let (one, other) = two();
-    let sharer = Api::new(&one.url()).peer(1);
+    let source = Api::new(&one.url()).peer(1);
     let downloader = Api::new(&one.url()).peer(2).at(&other.url());
     let file = File::new(1, 9);
-    sharer.announce_v2(&file, json!("complete"));
+    source.announce_v2(&file, json!("complete"));
     let began = Instant::now();
-    eventually("listed", || downloader.plan(&file)["manifests"][0]["sources"][0]["peer_id"] == sharer.id);
+    eventually("listed", || downloader.plan(&file)["manifests"][0]["sources"][0]["peer_id"] == source.id);
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
+    source.announce_v2(&file, json!({"bitmap": "gAA="}));
     eventually("changed", || downloader.plan(&file)["manifests"][0]["sources"][0]["have"] == json!({"bitmap": "gAA="}));
-    assert_eq!(sharer.leave(), 1);
+    assert_eq!(source.leave(), 1);
     eventually("gone", || downloader.plan(&file)["manifests"][0]["sources"] == json!([]));
     // It returns through the other tracker.
-    sharer.at(&other.url()).announce_v2(&file, json!("complete"));
+    source.at(&other.url()).announce_v2(&file, json!("complete"));
     let back = downloader.at(&one.url());
     eventually("listed again", || back.plan(&file)["manifests"][0]["sources"][0]["have"] == "complete");
 }
@@ -66,23 +66,23 @@ fn announces_and_departures_replicate_within_a_second() {
 #[test]
 fn accounts_and_balances_are_the_same_at_all_replicas() {
     let (one, other) = two();
-    let sharer = Api::new(&one.url()).peer(1);
+    let source = Api::new(&one.url()).peer(1);
     let downloader = Api::new(&other.url()).peer(2);
     assert_eq!(
-        sharer.at(&other.url()).me()["peer_id"],
-        sharer.id.as_str(),
+        source.at(&other.url()).me()["peer_id"],
+        source.id.as_str(),
         "a token of one tracker is valid at the other at once"
     );
     let file = File::new(1, 4);
-    sharer.announce_v2(&file, json!("complete"));
-    eventually("listed", || downloader.plan(&file)["manifests"][0]["sources"][0]["peer_id"] == sharer.id);
-    let before = sharer.balance_mt();
+    source.announce_v2(&file, json!("complete"));
+    eventually("listed", || downloader.plan(&file)["manifests"][0]["sources"][0]["peer_id"] == source.id);
+    let before = source.balance_mt();
     // Reports to both trackers, the same ones twice.
     for url in [one.url(), other.url(), one.url()] {
-        (0..4).for_each(|index| downloader.at(&url).report(&sharer, &file, index, "SUCCESS_UPLOAD"));
+        (0..4).for_each(|index| downloader.at(&url).report(&source, &file, index, "SUCCESS_UPLOAD"));
     }
-    assert!(sharer.balance_mt() > before);
-    assert_eq!(sharer.balance_mt(), sharer.at(&other.url()).balance_mt());
+    assert!(source.balance_mt() > before);
+    assert_eq!(source.balance_mt(), source.at(&other.url()).balance_mt());
     let ledger = peernet_tracker::admin::verify_ledger(one.running.as_ref().unwrap().app().store.as_ref()).unwrap();
     assert!(ledger.is_sound(), "{ledger}");
 }
@@ -90,12 +90,12 @@ fn accounts_and_balances_are_the_same_at_all_replicas() {
 #[test]
 fn a_version_1_file_announced_to_two_trackers_is_listed() {
     let (one, other) = two();
-    let sharer = Api::new(&one.url()).peer(1);
+    let source = Api::new(&one.url()).peer(1);
     let downloader = Api::new(&one.url()).peer(2);
     let file = File::new(1, 6);
     for index in 0..6 {
         let url = if index % 2 == 0 { one.url() } else { other.url() };
-        sharer.at(&url).announce_chunk(&file, index);
+        source.at(&url).announce_chunk(&file, index);
     }
     for url in [one.url(), other.url()] {
         eventually("whole", || downloader.at(&url).lookup(&file).len() == 6);
@@ -113,18 +113,18 @@ fn a_rolling_restart_loses_nothing() {
     let (mut one, mut other) = two();
     let downloader = Api::new(&one.url()).peer(100);
     let files: Vec<File> = (0..4).map(|n| File::new(n, 3)).collect();
-    let sharers: Vec<_> = (0..4).map(|n| Api::new(&if n % 2 == 0 { one.url() } else { other.url() }).peer(n)).collect();
-    for (sharer, file) in sharers.iter().zip(&files) {
-        sharer.announce_v2(file, json!("complete"));
+    let peers: Vec<_> = (0..4).map(|n| Api::new(&if n % 2 == 0 { one.url() } else { other.url() }).peer(n)).collect();
+    for (source, file) in peers.iter().zip(&files) {
+        source.announce_v2(file, json!("complete"));
     }
     one.stop();
     one.restart();
     other.stop();
     other.restart();
     for url in [one.url(), other.url()] {
-        for (sharer, file) in sharers.iter().zip(&files) {
+        for (source, file) in peers.iter().zip(&files) {
             let there = downloader.at(&url);
-            eventually("listed", || there.plan(file)["manifests"][0]["sources"][0]["peer_id"] == sharer.id);
+            eventually("listed", || there.plan(file)["manifests"][0]["sources"][0]["peer_id"] == source.id);
         }
     }
 }
@@ -135,26 +135,26 @@ fn announces_without_the_database_are_replicated_later() {
     let database = server.fresh_database();
     let one = Replica::start(&database);
     let other = Replica::start(&database);
-    let sharer = Api::new(&one.url()).peer(1);
+    let source = Api::new(&one.url()).peer(1);
     let downloader = Api::new(&one.url()).peer(2);
     let file = File::new(1, 9);
-    sharer.announce_v2(&file, json!({"bitmap": "gAA="}));
+    source.announce_v2(&file, json!({"bitmap": "gAA="}));
     assert_eq!(downloader.plan(&file)["manifests"][0]["sources"][0]["have"], json!({"bitmap": "gAA="}));
     server.stop();
     let entry = json!({"file_hash": file.hash, "manifest_id": file.manifest().id().to_string(), "have": "complete"});
-    let announce = json!({"address": sharer.address, "files": [entry]});
-    assert_eq!(sharer.post("/api/v1/swarm/announce", &announce).0, 200);
+    let announce = json!({"address": source.address, "files": [entry]});
+    assert_eq!(source.post("/api/v1/swarm/announce", &announce).0, 200);
     assert_eq!(downloader.plan(&file)["manifests"][0]["sources"][0]["have"], "complete");
     let began = Instant::now();
     let (status, answer) =
-        sharer.put(&format!("/api/v1/manifests/{}", File::new(2, 3).manifest().id()), &File::new(2, 3).manifest_body());
+        source.put(&format!("/api/v1/manifests/{}", File::new(2, 3).manifest().id()), &File::new(2, 3).manifest_body());
     assert_eq!((status, &answer["code"]), (503, &json!("store_unavailable")), "a durable write is refused in time");
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     server.restart();
     let there = downloader.at(&other.url());
     eventually("replicated", || there.plan(&file)["manifests"][0]["sources"][0]["have"] == "complete");
     assert_eq!(
-        sharer
+        source
             .put(&format!("/api/v1/manifests/{}", File::new(2, 3).manifest().id()), &File::new(2, 3).manifest_body())
             .0,
         201

@@ -53,15 +53,15 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let (one, signer) = client.register("a");
-        let (other, asker) = client.register("b");
+        let (other, reader) = client.register("b");
         let file = File::new(1, 2);
         put_manifest(&signer, &file);
-        assert_eq!(listed(&asker, &file, ""), json!({"signatures": [], "total": 0}));
+        assert_eq!(listed(&reader, &file, ""), json!({"signatures": [], "total": 0}));
         let body = signed(1, &one, &file);
         for _again_is_as_good in 0..2 {
             assert!(is_signed(&signer, &file, &body));
         }
-        let all = listed(&asker, &file, "");
+        let all = listed(&reader, &file, "");
         let signed_at = all["signatures"][0]["signed_at"].clone();
         let now = (tracker.app().clock)().as_secs();
         assert!((now - 60..=now).contains(&signed_at.as_u64().unwrap()), "{all}");
@@ -74,16 +74,16 @@ fn an_account_signs_a_manifest_and_everyone_is_told() {
         let with_another_key = signed(2, &one, &file);
         assert!(is_signed(&signer, &file, &with_another_key));
         let all = json!({"signatures": [entry(&with_another_key)], "total": 1});
-        assert_eq!(listed(&asker, &file, ""), all);
-        assert_eq!(listed(&asker, &file, &format!("?account={one}")), all);
+        assert_eq!(listed(&reader, &file, ""), all);
+        assert_eq!(listed(&reader, &file, &format!("?account={one}")), all);
         let by_key = |body: &Value| format!("?key={}", body["key"].as_str().unwrap());
-        assert_eq!(listed(&asker, &file, &by_key(&with_another_key)), all);
+        assert_eq!(listed(&reader, &file, &by_key(&with_another_key)), all);
         let of_both = |account, body: &Value| format!("?account={account}&{}", &by_key(body)[1..]);
-        assert_eq!(listed(&asker, &file, &of_both(&one, &with_another_key)), all);
+        assert_eq!(listed(&reader, &file, &of_both(&one, &with_another_key)), all);
         for query in [format!("?account={other}"), by_key(&body), of_both(&one, &body)] {
-            assert_eq!(listed(&asker, &file, &query), json!({"signatures": [], "total": 0}));
+            assert_eq!(listed(&reader, &file, &query), json!({"signatures": [], "total": 0}));
         }
-        assert!(is_signed(&asker, &file, &signed(1, &other, &file)), "who has not put it may sign it too");
+        assert!(is_signed(&reader, &file, &signed(1, &other, &file)), "an account that has not put it may sign it too");
         assert_eq!(listed(&signer, &file, "")["total"], 2);
         assert_eq!(listed(&signer, &file, &format!("?account={other}"))["total"], 1, "of what was asked for");
     });
@@ -187,7 +187,7 @@ fn what_a_suspended_account_has_signed_is_not_told() {
     for_both_stores(|tracker| {
         let client = Client::new(&tracker.url());
         let (one, signer) = client.register("a");
-        let (_, asker) = client.register("b");
+        let (_, reader) = client.register("b");
         let file = File::new(1, 2);
         put_manifest(&signer, &file);
         assert!(is_signed(&signer, &file, &signed(1, &one, &file)));
@@ -195,10 +195,10 @@ fn what_a_suspended_account_has_signed_is_not_told() {
         let of_one = format!("?account={one}");
         admin::suspend(&*app.store, (app.clock)(), &one, "lies").unwrap();
         for query in ["", &of_one] {
-            assert_eq!(listed(&asker, &file, query), json!({"signatures": [], "total": 0}));
+            assert_eq!(listed(&reader, &file, query), json!({"signatures": [], "total": 0}));
         }
         admin::resume(&*app.store, (app.clock)(), &one).unwrap();
-        assert_eq!(listed(&asker, &file, "")["total"], 1);
+        assert_eq!(listed(&reader, &file, "")["total"], 1);
     });
 }
 
@@ -240,7 +240,7 @@ fn a_signature_counts_towards_what_an_account_may_store() {
         assert!(is_signed(&signer, &mine, &signed(1, &one, &mine)));
         let refused = sign(&signer, &theirs, &signed(1, &one, &theirs));
         assert_eq!(refused.error(), (413, "quota_exceeded".to_owned()));
-        assert!(is_signed(&signer, &mine, &signed(2, &one, &mine)), "what takes another one's place costs nothing");
+        assert!(is_signed(&signer, &mine, &signed(2, &one, &mine)), "a replacement costs nothing");
         assert!(tracker.stop());
     }
 }

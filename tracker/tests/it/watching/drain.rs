@@ -1,4 +1,4 @@
-//! SIGTERM: a load balancer is told first, and whoever is being served is served to the end.
+//! SIGTERM: the readiness fails first, and running requests are served to the end.
 
 use std::net::TcpStream;
 use std::time::Duration;

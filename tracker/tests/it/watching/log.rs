@@ -1,4 +1,4 @@
-//! The log of the real program: its lines, what is in them, and that they hold nobody up.
+//! The log of the real program: its lines, their fields, and that a slow reader delays no request.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -94,10 +94,10 @@ fn a_stuck_reader_of_standard_error_blocks_no_request() {
         assert_eq!(client.get("/health").status, 200);
     }
     assert!(metric(folder.path(), "peernet_log_lines_dropped_total") >= 1.0);
-    // Whoever reads at last is told.
+    // A late reader learns of the loss.
     let stderr = child.stderr.take().unwrap();
-    let told = BufReader::new(stderr).lines().map(Result::unwrap).find(|line| line.contains("lines were dropped"));
-    assert!(told.unwrap().contains("lines="));
+    let report = BufReader::new(stderr).lines().map(Result::unwrap).find(|line| line.contains("lines were dropped"));
+    assert!(report.unwrap().contains("lines="));
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -118,6 +118,6 @@ fn a_stop_does_not_hang_on_standard_error() {
     let (ended, end) = std::sync::mpsc::channel();
     // Standard output closes with the process.
     std::thread::spawn(move || ended.send(out.read_to_string(&mut String::new()).is_ok()));
-    assert_eq!(end.recv_timeout(SOON), Ok(true), "it stopped though nobody read");
+    assert_eq!(end.recv_timeout(SOON), Ok(true), "it stopped without a reader");
     assert_eq!(child.wait().unwrap().code(), Some(0));
 }

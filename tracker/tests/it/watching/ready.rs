@@ -1,4 +1,4 @@
-//! `/ready` tells the truth about the database, and asking costs nobody a thread.
+//! `/ready` reports the state of the database, and occupies no thread.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn wait_for(client: &Client, status: u16) {
     loop {
         let asked = Instant::now();
         let answer = client.get("/ready");
-        assert!(asked.elapsed() < ANSWER, "nobody waits for the database: {:?}", asked.elapsed());
+        assert!(asked.elapsed() < ANSWER, "no request waits for the database: {:?}", asked.elapsed());
         if answer.status == status {
             return;
         }

@@ -6,7 +6,7 @@ use peernet_protos::limits::SIGNATURES_TOLD_MAX;
 use peernet_protos::rest::{SignatureBody, SignatureRequest, SignaturesReply};
 use peernet_threads::Blocking;
 
-use super::{known, over_quota, quota_exceeded, status};
+use super::manifests::{known, over_quota, quota_exceeded, status};
 use crate::api::handlers::ManifestCalls;
 use crate::api::wire;
 use crate::api::{ApiError, Caller, PathArgs, json_body, query_args};
