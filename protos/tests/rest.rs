@@ -29,7 +29,7 @@ fn reads<T: DeserializeOwned + PartialEq + Debug>(sent: Value, expected: &T) {
     assert_eq!(from_value::<T>(sent.clone()).unwrap(), *expected, "{sent}");
 }
 
-/// Whether JSON is a body of this type at all.
+/// Returns whether JSON is a body of this type at all.
 fn is_body<T: DeserializeOwned>(sent: Value) -> bool {
     from_value::<T>(sent).is_ok()
 }

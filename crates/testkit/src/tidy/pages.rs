@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tidy::arrows::Arrows;
 
+/// The words in the last column of a module that may use every module above it.
+const ALL_ABOVE: &str = "all above";
+/// The mark of such a module in a set of arrows.
+const ANY: &str = "*";
+
 /// Returns the modules of the first table below `heading`, and the modules that each of them may use: the names between
-/// back-quotes in the first and the last column.
+/// back-quotes in the first and the last column, or all modules of the rows above.
 #[must_use]
 pub fn permitted_arrows(page: &str, heading: &str) -> Arrows {
     let section = page.split(&format!("\n{heading}\n")).nth(1).unwrap_or_default();
@@ -14,8 +19,13 @@ pub fn permitted_arrows(page: &str, heading: &str) -> Arrows {
     for row in rows {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
         let (Some(module), Some(uses)) = (cells.first(), cells.last()) else { continue };
+        let mut may: BTreeSet<String> = quoted(uses).into_iter().collect();
+        if uses.contains(ALL_ABOVE) {
+            may.extend(found.keys().cloned());
+            may.insert(ANY.to_owned());
+        }
         for name in quoted(module) {
-            found.insert(name, quoted(uses).into_iter().collect());
+            found.insert(name, may.clone());
         }
     }
     found
@@ -37,6 +47,7 @@ pub fn compare_arrows(code: &Arrows, permitted: &Arrows) -> Vec<String> {
     for (module, may) in permitted {
         match code.get(module) {
             None => found.push(format!("module {module} has a row and does not exist")),
+            Some(_) if may.contains(ANY) => {}
             Some(_) => {
                 let unused = may.difference(code.get(module).unwrap_or(&empty));
                 found.extend(unused.map(|other| format!("{module} may use {other} and does not")));
@@ -92,6 +103,23 @@ mod tests {
         ];
         for (code, expected) in cases {
             assert_eq!(compare_arrows(&code, &permitted), expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_may_permit_all_rows_above() {
+        let page = "\n## M\n| `a` | `x` | |\n| `b` | | `a` |\n| `c` | | all above |\n| `d` | | |\n";
+        let permitted = permitted_arrows(page, "## M");
+        let code = |c: &[&str]| -> Arrows {
+            let mut code: Arrows = ["a", "b", "c", "d"].map(|name| (name.to_owned(), BTreeSet::new())).into();
+            code.insert("b".to_owned(), BTreeSet::from(["a".to_owned()]));
+            code.insert("c".to_owned(), c.iter().map(|name| (*name).to_owned()).collect());
+            code
+        };
+        for (uses, expected) in
+            [(&[][..], &[][..]), (&["a", "b"], &[]), (&["a", "d"], &["c uses d, which its row does not permit"])]
+        {
+            assert_eq!(compare_arrows(&code(uses), &permitted), expected, "{uses:?}");
         }
     }
 
