@@ -151,7 +151,7 @@ fn requests_out_of_bounds_end_the_stream() {
     }
     let many: Vec<(u32, u32)> = (0..600).map(|i| (2 * i, 1)).collect();
     let slow = Answers { takes: false, ..Answers::default() };
-    let exhausted = "end: too many ranges are wanted at once";
+    let exhausted = "end: too many ranges are requested at once";
     check(CHUNKS_MAX, slow, vec![wants(&many), wants(&many)], &[exhausted]);
 }
 

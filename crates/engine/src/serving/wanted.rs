@@ -55,8 +55,8 @@ impl fmt::Display for WantedError {
             Self::LongList => write!(f, "at most {RANGES_PER_LIST_MAX} ranges fit one message"),
             Self::ManyChunks => f.write_str("one message names more chunks than any file has"),
             Self::NoSuchChunks(range) => write!(f, "no file has {} chunks from {} on", range.count, range.first),
-            Self::RangesExhausted => f.write_str("too many ranges are wanted at once"),
-            Self::ChunksExhausted => f.write_str("too many chunks are wanted at once"),
+            Self::RangesExhausted => f.write_str("too many ranges are requested at once"),
+            Self::ChunksExhausted => f.write_str("too many chunks are requested at once"),
         }
     }
 }

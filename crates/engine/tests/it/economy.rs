@@ -1,6 +1,7 @@
 //! The economy against a store in memory that loads and saves exactly as a database would.
 
 mod attacks;
+mod audits;
 mod invariants;
 mod settlement;
 mod tickets;
