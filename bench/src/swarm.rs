@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, ManifestId, PeerId};
@@ -98,7 +99,7 @@ fn million(swarm: &Swarm, files_each: u64, holders_each: u64) {
     let (accounts, files) = (LEASES / files_each, LEASES / holders_each);
     for account in 0..accounts {
         let [a, b, c] = [16, 8, 0].map(|bits| account >> bits & 255);
-        let location = Location::plain(format!("10.{a}.{b}.{c}:50051"));
+        let location = Arc::new(Location::plain(format!("10.{a}.{b}.{c}:50051")));
         for n in 0..files_each {
             // Each file comes up `holders_each` times over all accounts.
             let file = (account * files_each + n) % files;
@@ -107,7 +108,7 @@ fn million(swarm: &Swarm, files_each: u64, holders_each: u64) {
     }
 }
 
-fn lease(account: u64, file: u64, location: &Location) -> Lease {
+fn lease(account: u64, file: u64, location: &Arc<Location>) -> Lease {
     let chunks = 64;
     let meta = ManifestMeta {
         size: u64::from(chunks) << 20,
@@ -121,7 +122,7 @@ fn lease(account: u64, file: u64, location: &Location) -> Lease {
         manifest_id: ManifestId(mixed(file ^ 0x3a21)),
         meta: Some(meta),
         file_name: "data-00001.tar".to_owned(),
-        location: location.clone(),
+        location: Arc::clone(location),
         site: None,
         held: Held::Complete,
         trusted: account.is_multiple_of(3),
@@ -140,7 +141,7 @@ fn fill(tracker: &Tracker, holders: u64) -> FileHash {
     let write = peernet_tracker::store::Write::PutManifest(stored);
     app.store.write(now(), &[write], peernet_tracker::store::Durability::Synced).expect("stores");
     for account in 0..holders {
-        let location = Location::plain("10.1.2.3:50051");
+        let location = Arc::new(Location::plain("10.1.2.3:50051"));
         let lease = Lease { file_hash, manifest_id, meta: Some(meta.clone()), ..lease(account, 0, &location) };
         app.swarm.announce(now(), lease, Some(now())).expect("there is room");
     }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use peernet_engine::economy::Rules;
 use peernet_engine::time::UnixMillis;
+use peernet_threads::Blocking;
 
 use crate::api::ROUTES;
 use crate::api::guard::Guard;
@@ -140,9 +141,10 @@ impl Builder {
         store.migrate((self.clock)())?;
         let (app, inboxes) = assemble(self.config, store, self.clock)?;
         replication::restore(&app.swarm, &*app.store, app.lease_log.file(), (app.clock)())?;
-        app.accounts.refresh()?;
+        let blocking = Blocking::declare();
+        app.accounts.refresh(&blocking)?;
         // After the index is restored, because this ends the leases of withdrawn files.
-        app.access.refresh()?;
+        app.access.refresh(&blocking)?;
         let threads = Threads::start(&app, inboxes).map_err(|error| {
             app.database.writer.close();
             StartError::Threads(error)

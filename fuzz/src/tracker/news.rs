@@ -1,5 +1,7 @@
 //! Lease updates: bodies of the tracker's own log, and of the other trackers. The target keeps the name that its statistics use.
 
+use std::sync::Arc;
+
 use peernet_tracker::replication::LeaseUpdate;
 
 /// Decodes a body. Encoding and decoding the result again must change nothing.
@@ -19,7 +21,7 @@ pub(super) fn examples() -> Vec<Vec<u8>> {
     let peer = PeerId([1; 16]);
     let file_hash = FileHash([2; 32]);
     let expires_at = UnixMillis(3);
-    let location = Location { tls: true, ..Location::plain("a:1") };
+    let location = Arc::new(Location { tls: true, ..Location::plain("a:1") });
     let file_name = "f".to_owned();
     let have = Bitmap::empty(ChunkCount(9));
     let lease = LeaseRow {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use peernet_engine::access::{PolicySet, Visibility};
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_engine::time::UnixMillis;
+use peernet_threads::Blocking;
 
 use crate::base::sync::lock;
 use crate::domain::database::Database;
@@ -57,8 +58,8 @@ impl AccessControl {
     }
 
     /// Reads what has changed, and ends the leases of files that were withdrawn.
-    pub fn refresh(&self) -> Result<(), StoreError> {
-        for policy in self.read()? {
+    pub fn refresh(&self, blocking: &Blocking) -> Result<(), StoreError> {
+        for policy in self.read(blocking)? {
             // A plan shows the visibility, so plans of this file that clients have are out of date.
             self.swarm.note_access_changed(policy.file_hash);
             if policy.visibility == Visibility::Withdrawn {
@@ -68,9 +69,9 @@ impl AccessControl {
         Ok(())
     }
 
-    fn read(&self) -> Result<Vec<Policy>, StoreError> {
+    fn read(&self, blocking: &Blocking) -> Result<Vec<Policy>, StoreError> {
         let mut read_up_to = lock(&self.read_up_to);
-        let reader = self.database.store();
+        let reader = self.database.store(blocking);
         let last = reader.policy_sequence()?;
         if last == *read_up_to {
             return Ok(Vec::new());

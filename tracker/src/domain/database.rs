@@ -8,7 +8,7 @@ use crate::commit::Writer;
 use crate::domain::permits::Permits;
 use crate::store::{Durability, Store, StoreError, Write, Written};
 
-/// The store with the two queues in front of it. Every method but [`Database::store`] waits.
+/// The store with the two queues in front of it. Methods that wait ask for [`Blocking`].
 pub struct Database {
     store: Arc<dyn Store>,
     /// Bounds the number of requests that read at once.
@@ -23,9 +23,14 @@ impl Database {
         Self { store, permits, writer }
     }
 
-    /// The store itself, for threads that have a connection of their own.
-    pub fn store(&self) -> &dyn Store {
+    /// The store without a permit, for threads that have a connection of their own. Its calls wait.
+    pub fn store(&self, _: &Blocking) -> &dyn Store {
         self.store.as_ref()
+    }
+
+    /// Returns whether several trackers share the store.
+    pub fn is_shared(&self) -> bool {
+        self.store.replication().is_some()
     }
 
     /// Waits for a permit and reads. [`StoreError::Busy`] when none comes in time.

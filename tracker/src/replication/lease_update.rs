@@ -3,6 +3,7 @@
 //! A body is a version byte and then records one after the other. Integers are big-endian; texts and lists have their length before them.
 //! Bodies come from this tracker's disk and database, and are parsed as carefully as input from the network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use peernet_engine::bitmap::Bitmap;
@@ -218,7 +219,7 @@ impl Reader<'_> {
         let file_hash = self.file_hash()?;
         let manifest_id = ManifestId(self.array()?);
         let expires_at = self.time()?;
-        let location = self.location()?;
+        let location = Arc::new(self.location()?);
         let site = self.text()?;
         let count = ChunkCount(self.chunks()?);
         let have = match self.array::<1>()?[0] {
@@ -304,7 +305,7 @@ mod tests {
             peer: PEER,
             file_hash: FILE,
             manifest_id: ManifestId([3; 32]),
-            location: Location::plain("peer.example:50051"),
+            location: Arc::new(Location::plain("peer.example:50051")),
             site: None,
             have: some,
             expires_at: AT,
@@ -325,7 +326,7 @@ mod tests {
 
     fn samples() -> Vec<LeaseUpdate> {
         let plaintext = Candidate::host("[::1]:2").ok();
-        let location = Location { tls: true, plaintext, ..Location::plain("[::1]:1") };
+        let location = Arc::new(Location { tls: true, plaintext, ..Location::plain("[::1]:1") });
         let have = Bitmap::full(ChunkCount(16_384));
         let full_lease = LeaseRow { location, site: Some("büro".into()), have, ..partial_lease() };
         let listing = V1Listing {

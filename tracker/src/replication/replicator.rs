@@ -334,7 +334,7 @@ mod tests {
             peer: PeerId([peer; 16]),
             file_hash: FILE,
             manifest_id: ManifestId([1; 32]),
-            location: Location::plain("a:1"),
+            location: Arc::new(Location::plain("a:1")),
             site: None,
             have: Bitmap::full(ChunkCount(1)),
             expires_at: NOW.plus(HOUR),

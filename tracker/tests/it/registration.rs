@@ -6,6 +6,7 @@ use data_encoding::BASE64;
 use peernet_engine::ids::{ByteCount, ChunkHash, FileHash, PeerId};
 use peernet_engine::manifest::{Geometry, Manifest};
 use peernet_testkit::postgres::fresh_database;
+use peernet_threads::Blocking;
 use peernet_tracker::Tracker;
 use peernet_tracker::boot::config::{Config, Registration};
 use peernet_tracker::domain::accounts::invites::{hash_code, new_code};
@@ -231,7 +232,7 @@ fn the_audit_log_is_pruned_to_its_age() {
         revoked_days_ago(31);
         revoked_days_ago(29);
         let rows = || app.store.audit_log(&AuditQuery { account: None, limit: 9 }).unwrap();
-        app.accounts.prune_audit_log();
+        app.accounts.prune_audit_log(&Blocking::declare());
         let left: Vec<String> = rows().into_iter().map(|row| row.action).collect();
         assert_eq!(left, ["revoked", "registered"]);
     });

@@ -62,7 +62,7 @@ fn stage(calls: &FileCalls, now: UnixMillis, chunk: V1Chunk, address: &Arc<V1Add
 
 fn seal(calls: &FileCalls, now: UnixMillis, listing: V1Listing, address: &Arc<V1Address>) -> Result<(), ApiError> {
     calls.database.write(&Blocking::declare(), vec![Write::SealV1(listing.clone())])?;
-    if calls.database.store().replication().is_some() {
+    if calls.database.is_shared() {
         calls.lease_log.write(&Blocking::declare(), &[LeaseUpdate::Sealed(listing.clone())])?;
     }
     let peer = listing.peer;

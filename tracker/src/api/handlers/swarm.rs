@@ -26,7 +26,7 @@ use peernet_threads::Blocking;
 struct Announcer {
     peer: PeerId,
     trusted: bool,
-    location: Location,
+    location: Arc<Location>,
     site: Option<Arc<str>>,
 }
 
@@ -39,7 +39,7 @@ pub fn announce(calls: &SwarmCalls, caller: &Caller, request: &Request) -> Resul
     let announcer = Announcer {
         peer: caller.peer,
         trusted: calls.reputation.is_trusted(caller.peer),
-        location: wire::location(&body, request.remote)?,
+        location: Arc::new(wire::location(&body, request.remote)?),
         site: wire::site(body.site.as_deref())?.map(Into::into),
     };
     let now = (calls.clock)();
@@ -128,7 +128,7 @@ fn sort(calls: &SwarmCalls, announcer: &Announcer, files: &[SwarmFile]) -> Resul
             held: wire::held(&file.have, meta.chunks)?,
             meta: Some(meta),
             file_name,
-            location: announcer.location.clone(),
+            location: Arc::clone(&announcer.location),
             site: announcer.site.clone(),
             trusted: announcer.trusted,
         };
@@ -168,7 +168,7 @@ fn lease_row(lease: &Lease, expires_at: UnixMillis) -> LeaseRow {
         peer: lease.peer,
         file_hash: lease.file_hash,
         manifest_id: lease.manifest_id,
-        location: lease.location.clone(),
+        location: Arc::clone(&lease.location),
         site: lease.site.as_deref().map(str::to_owned),
         have: match &lease.held {
             Held::Complete => Bitmap::full(chunks),

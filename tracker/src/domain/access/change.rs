@@ -63,9 +63,10 @@ pub struct ShownPolicy {
 impl AccessControl {
     /// Commits a change and puts it in force here. The other trackers read it within seconds.
     pub fn change(&self, change: PolicyWrite) -> Result<(), AccessError> {
-        match self.database.write_one(&Blocking::declare(), Write::Policy(change))? {
+        let blocking = Blocking::declare();
+        match self.database.write_one(&blocking, Write::Policy(change))? {
             Written::Refused(refusal) => Err(AccessError::Refused(refusal)),
-            _ => Ok(self.database.read(&Blocking::declare(), |_| self.refresh())?),
+            _ => Ok(self.database.read(&blocking, |_| self.refresh(&blocking))?),
         }
     }
 

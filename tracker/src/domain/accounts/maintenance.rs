@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use peernet_engine::time::UnixMillis;
+use peernet_threads::Blocking;
 
 use super::Accounts;
 use crate::domain::access::AccessControl;
@@ -43,7 +44,8 @@ impl Default for Maintenance {
 impl Maintenance {
     /// Reads the changes of others, and deletes old rows once per [`PRUNE_EVERY`].
     pub(super) fn round(&mut self, accounts: &Accounts, access: &AccessControl, now: Instant) {
-        let refreshed = accounts.refresh().and_then(|()| access.refresh());
+        let blocking = Blocking::declare();
+        let refreshed = accounts.refresh(&blocking).and_then(|()| access.refresh(&blocking));
         if let Err(error) = &refreshed
             && self.store_answers
         {
@@ -55,16 +57,16 @@ impl Maintenance {
         let is_due = self.pruned_at.is_none_or(|at| now.saturating_duration_since(at) >= PRUNE_EVERY);
         if self.store_answers && is_due {
             self.pruned_at = Some(now);
-            accounts.prune_audit_log();
-            accounts.prune_devices();
+            accounts.prune_audit_log(&blocking);
+            accounts.prune_devices(&blocking);
         }
     }
 }
 
 impl Accounts {
     /// Reads suspended accounts and revoked devices. While the store does not answer, what was read before counts.
-    pub fn refresh(&self) -> Result<(), StoreError> {
-        let store = self.services.database.store();
+    pub fn refresh(&self, blocking: &Blocking) -> Result<(), StoreError> {
+        let store = self.services.database.store(blocking);
         let ended_before = self.outlived();
         self.suspended.replace(store.suspended()?);
         self.revoked.add(store.revoked_devices(ended_before)?);
@@ -94,10 +96,10 @@ impl Accounts {
     }
 
     /// Deletes rows of the audit log that are older than the operator keeps them. A failure is logged and tried again later.
-    pub fn prune_audit_log(&self) {
+    pub fn prune_audit_log(&self, blocking: &Blocking) {
         let Some(age_max) = self.settings.audit_log_age_max else { return };
         let before = self.now().minus(age_max);
-        match self.services.database.store().prune_audit_log(before) {
+        match self.services.database.store(blocking).prune_audit_log(before) {
             Ok(0) => {}
             Ok(rows) => log::info("accounts", "deleted old rows of the audit log", &[("rows", &rows)]),
             Err(error) => log::warn("accounts", "cannot delete old rows of the audit log", &[("why", &error)]),
@@ -105,9 +107,9 @@ impl Accounts {
     }
 
     /// Deletes devices that ended so long ago that nothing of them works. A failure is logged and tried again later.
-    pub fn prune_devices(&self) {
+    pub fn prune_devices(&self, blocking: &Blocking) {
         let before = self.outlived();
-        match self.services.database.store().prune_devices(before) {
+        match self.services.database.store(blocking).prune_devices(before) {
             Ok(0) => {}
             Ok(rows) => log::info("accounts", "deleted devices that ended long ago", &[("rows", &rows)]),
             Err(error) => log::warn("accounts", "cannot delete devices that ended long ago", &[("why", &error)]),

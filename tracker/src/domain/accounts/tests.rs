@@ -280,7 +280,7 @@ fn what_another_tracker_wrote_counts_after_a_refresh() {
     let session = scene.register("10.0.0.1:1", "right").expect("registers");
     scene.write(AccountWrite::Suspend { id: session.peer, reason: "a test".to_owned() });
     assert!(!scene.accounts.is_suspended(session.peer));
-    scene.accounts.refresh().expect("reads");
+    scene.accounts.refresh(&Blocking::declare()).expect("reads");
     assert!(scene.accounts.is_suspended(session.peer));
     assert_eq!(scene.accounts.revocations().accounts, [session.peer]);
 }

@@ -22,7 +22,9 @@ pub struct TrackerKeys {
 impl TrackerKeys {
     /// Reads the keys from the store and trusts them, unless they were read a moment ago. Returns whether they were read.
     pub fn read(&self, now: UnixMillis, database: &Database, keys: &Keys) -> bool {
-        let Some(replication) = database.store().replication() else { return false };
+        if !database.is_shared() {
+            return false;
+        }
         {
             let mut read_at = lock(&self.read_at);
             if read_at.is_some_and(|at| at.elapsed() < READ_EVERY) {
@@ -31,9 +33,11 @@ impl TrackerKeys {
             *read_at = Some(Instant::now());
         }
         let seen_after = now.minus(keys.lifetime());
-        let Ok(trackers) = database.read(&Blocking::declare(), |_| replication.trackers(seen_after)) else {
-            return false;
-        };
+        let read = database.read(&Blocking::declare(), |store| match store.replication() {
+            Some(replication) => replication.trackers(seen_after),
+            None => Ok(Vec::new()),
+        });
+        let Ok(trackers) = read else { return false };
         let own = keys.public();
         keys.trust(trackers.into_iter().map(|tracker| tracker.public_key).filter(|key| *key != own));
         true

@@ -29,7 +29,7 @@ pub struct Lease {
     /// The file name in the manifest.
     pub file_name: String,
     /// The addresses of the announcer.
-    pub location: Location,
+    pub location: Arc<Location>,
     /// The announcer's site label.
     pub site: Option<Arc<str>>,
     /// The chunks that it holds.
@@ -82,7 +82,7 @@ impl Swarm {
         let differs = before.is_none_or(|holder| differs(holder, &lease));
         let before = before.map(|holder| (holder.held.bytes(), holder.stored_until));
         let peer = self.reserve(&shard, &lease, before.map(|(bytes, _)| bytes))?;
-        let contact = self.note_contact(peer.id, lease.location.clone(), lease.site.clone());
+        let contact = self.note_contact(peer.id, Arc::clone(&lease.location), lease.site.clone());
         let stored_until = stored_until.or(before.map(|(_, until)| until)).unwrap_or_default();
         let entry = shard.files.entry(lease.file_hash).or_default();
         entry.version += u64::from(differs);

@@ -41,7 +41,7 @@ impl V1Address {
     /// Makes an address that counts as reachable until a dial fails.
     pub fn new(address: Candidate) -> Self {
         let location = Location { candidates: Candidates::new([address.clone()]), ..Location::default() };
-        let contact = Arc::new(Contact { location, site: None });
+        let contact = Arc::new(Contact { location: Arc::new(location), site: None });
         Self { address, contact, reachable: AtomicBool::new(true) }
     }
 

@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn holder(held: Held) -> Holder {
-        let contact = Arc::new(Contact { location: Location::plain("a:1"), site: None });
+        let contact = Arc::new(Contact { location: Arc::new(Location::plain("a:1")), site: None });
         Holder { contact, held, expires_at: UnixMillis(0), stored_until: UnixMillis(0), changed_at: 0 }
     }
 
@@ -263,7 +263,7 @@ mod tests {
     fn a_draw_includes_the_callers_site_among_many_others() {
         let mut holders = Holders::default();
         let at = |site: &str| {
-            let contact = Arc::new(Contact { location: Location::plain("a:1"), site: Some(site.into()) });
+            let contact = Arc::new(Contact { location: Arc::new(Location::plain("a:1")), site: Some(site.into()) });
             Holder { contact, ..holder(Held::Complete) }
         };
         (0..5_000).for_each(|n| holders.put(peer(n), at(if n < 30 { "here" } else { "there" }), false));

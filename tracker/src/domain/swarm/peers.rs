@@ -54,7 +54,7 @@ impl Peer {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contact {
     /// The addresses of the peer.
-    pub location: Location,
+    pub location: Arc<Location>,
     /// The peer's site label.
     pub site: Option<Arc<str>>,
 }
@@ -157,7 +157,7 @@ impl Swarm {
     }
 
     /// Keeps the contact of an account in the index, one for all its leases.
-    pub(super) fn note_contact(&self, peer: PeerId, location: Location, site: Option<Arc<str>>) -> Arc<Contact> {
+    pub(super) fn note_contact(&self, peer: PeerId, location: Arc<Location>, site: Option<Arc<str>>) -> Arc<Contact> {
         let contact = Contact { location, site };
         let mut shard = self.peer_shard(peer);
         let Some(entry) = shard.peers.get_mut(&peer) else { return Arc::new(contact) };

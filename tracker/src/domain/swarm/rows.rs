@@ -1,5 +1,7 @@
 //! Leases and version 1 chunks as they are logged and replicated.
 
+use std::sync::Arc;
+
 use peernet_engine::bitmap::Bitmap;
 use peernet_engine::ids::{ChunkHash, FileHash, ManifestId, PeerId};
 use peernet_engine::time::UnixMillis;
@@ -16,7 +18,7 @@ pub struct LeaseRow {
     /// The manifest that the chunks belong to.
     pub manifest_id: ManifestId,
     /// The address at which the holder serves.
-    pub location: Location,
+    pub location: Arc<Location>,
     /// The holder's site label.
     pub site: Option<String>,
     /// The held chunks.

@@ -34,7 +34,7 @@ fn lease(peer_number: u8, file_number: u8, held: Held) -> Lease {
         manifest_id: ManifestId([file_number; 32]),
         meta: Some(meta),
         file_name: "f".to_owned(),
-        location: Location::plain("a:1"),
+        location: Arc::new(Location::plain("a:1")),
         site: None,
         held,
         trusted: false,
