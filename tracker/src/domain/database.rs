@@ -53,3 +53,52 @@ impl Database {
         written.ok_or_else(|| StoreError::Failed("the store gave no outcome for a write".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::ids::PeerId;
+
+    use super::*;
+    use crate::store::sqlite::SqliteStore;
+
+    /// A database whose commits have `outcomes`, and a folder that it lies in.
+    fn database(outcomes: Vec<Written>) -> (Database, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(&folder.path().join("store")).expect("opens");
+        let (writer, write_loop) = Writer::new(Box::new(move |_, _| Ok(outcomes.clone())));
+        std::thread::spawn(move || write_loop.run());
+        (Database::new(store, Permits::new(1), writer), folder)
+    }
+
+    fn leave() -> Write {
+        Write::Leave { peer: PeerId([1; 16]), files: None }
+    }
+
+    #[test]
+    fn one_write_has_the_outcome_of_its_commit() {
+        let (database, _folder) = database(vec![Written::Done]);
+        assert_eq!(database.write_one(&Blocking::declare(), leave()), Ok(Written::Done));
+        database.writer.close();
+        let refused = database.write_one(&Blocking::declare(), leave());
+        assert_eq!(refused, Err(StoreError::Busy("the tracker is stopping")));
+    }
+
+    #[test]
+    fn a_commit_without_an_outcome_is_an_error() {
+        let (database, _folder) = database(Vec::new());
+        assert!(matches!(database.write_one(&Blocking::declare(), leave()), Err(StoreError::Failed(_))));
+        database.writer.close();
+    }
+
+    #[test]
+    fn a_read_returns_its_permit_also_after_an_error() {
+        let (database, _folder) = database(Vec::new());
+        for _ in 0..3 {
+            let failed = database.read(&Blocking::declare(), |_| Err::<(), _>(StoreError::Failed("a test".into())));
+            assert_eq!(failed, Err(StoreError::Failed("a test".into())));
+        }
+        assert_eq!(database.read(&Blocking::declare(), |_| Ok(7)), Ok(7));
+        assert!(!database.is_shared(), "SQLite belongs to one tracker");
+        database.writer.close();
+    }
+}

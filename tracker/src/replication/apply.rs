@@ -92,3 +92,123 @@ impl<'a> Applier<'a> {
         Ok(address)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use peernet_engine::bitmap::Bitmap;
+    use peernet_engine::ids::{ChunkCount, ChunkHash, FileHash, ManifestId};
+
+    use super::*;
+    use crate::domain::swarm::{LeaseRow, Limits, Location};
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Account, Durability, Write};
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const HOUR: Duration = Duration::from_secs(3_600);
+    const FILE: FileHash = FileHash([7; 32]);
+
+    fn peer(n: u8) -> PeerId {
+        PeerId([n; 16])
+    }
+
+    /// A store in which account 1 has an address, account 2 none, and account 3 one that cannot be dialled.
+    fn store(folder: &tempfile::TempDir) -> Arc<SqliteStore> {
+        let store = SqliteStore::open(&folder.path().join("store")).expect("opens");
+        store.migrate(NOW).expect("makes its tables");
+        let account = |n, address: Option<&str>| {
+            Write::create_account(Account {
+                id: peer(n),
+                address: address.map(str::to_owned),
+                password_hash: "a hash".to_owned(),
+                generation: 0,
+                created_at: NOW,
+            })
+        };
+        let accounts = [account(1, Some("a:1")), account(2, None), account(3, Some("unix:/socket"))];
+        store.write(NOW, &accounts, Durability::Synced).expect("commits");
+        store
+    }
+
+    fn lease(expires_at: UnixMillis, chunks: u32) -> LeaseUpdate {
+        LeaseUpdate::Lease(LeaseRow {
+            peer: peer(1),
+            file_hash: FILE,
+            manifest_id: ManifestId([1; 32]),
+            location: Arc::new(Location::plain("a:1")),
+            site: None,
+            have: Bitmap::full(ChunkCount(chunks)),
+            expires_at,
+        })
+    }
+
+    fn chunk(n: u8, index: u32) -> LeaseUpdate {
+        LeaseUpdate::Staged(V1Chunk {
+            peer: peer(n),
+            file_hash: FILE,
+            total_chunks: 2,
+            index,
+            chunk_hash: ChunkHash([9; 32]),
+            file_name: "f".to_owned(),
+            expires_at: NOW.plus(HOUR),
+        })
+    }
+
+    fn encoded(updates: &[LeaseUpdate]) -> Vec<u8> {
+        let mut body = Vec::new();
+        updates.iter().for_each(|update| update.encode(&mut body));
+        body
+    }
+
+    #[test]
+    fn a_malformed_body_is_skipped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let swarm = Swarm::new(Limits::default());
+        let mut applier = Applier::new(&swarm, store.as_ref());
+        assert_eq!(applier.apply_all(NOW, b"no updates"), Ok(Vec::new()));
+        assert_eq!(applier.apply_all(NOW, &encoded(&[lease(NOW.plus(HOUR), 1)])), Ok(Vec::new()));
+        assert_eq!(swarm.files_of(peer(1)), 1, "the next body counts");
+    }
+
+    #[test]
+    fn expired_and_outdated_updates_change_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let swarm = Swarm::new(Limits::default());
+        let mut applier = Applier::new(&swarm, store.as_ref());
+        applier.apply(NOW, lease(NOW, 1)).expect("reads");
+        assert_eq!(swarm.files_of(peer(1)), 0, "expired");
+        applier.apply(NOW, lease(NOW.plus(HOUR), 1)).expect("reads");
+        let version = swarm.version_of(FILE);
+        applier.apply(NOW, lease(NOW.plus(HOUR / 2), 9)).expect("reads");
+        assert_eq!(swarm.version_of(FILE), version, "outdated");
+    }
+
+    #[test]
+    fn chunks_from_two_trackers_complete_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let swarm = Swarm::new(Limits::default());
+        let mut applier = Applier::new(&swarm, store.as_ref());
+        assert_eq!(applier.apply_all(NOW, &encoded(&[chunk(1, 0)])), Ok(Vec::new()));
+        let complete = applier.apply_all(NOW, &encoded(&[chunk(1, 1)])).expect("reads");
+        assert_eq!(complete.iter().map(|listing| listing.chunk_hashes.len()).collect::<Vec<_>>(), [2]);
+        assert_eq!(swarm.sources_of(FILE), 1, "it is listed at once");
+        assert_eq!(applier.apply_all(NOW, &encoded(&[chunk(1, 1)])), Ok(Vec::new()), "and not completed again");
+    }
+
+    #[test]
+    fn chunks_of_peers_without_an_address_are_dropped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(&folder);
+        let swarm = Swarm::new(Limits::default());
+        let mut applier = Applier::new(&swarm, store.as_ref());
+        for unreachable in [2, 3, 4] {
+            let updates = [chunk(unreachable, 0), chunk(unreachable, 1)];
+            assert_eq!(applier.apply_all(NOW, &encoded(&updates)), Ok(Vec::new()), "account {unreachable}");
+        }
+        assert_eq!(swarm.usage().0, 0);
+    }
+}
