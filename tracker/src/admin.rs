@@ -60,7 +60,7 @@ pub type Result<T> = std::result::Result<T, AdminError>;
 /// Opens the store of an existing tracker. Makes no tables and upgrades none.
 pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
     if config.database_url.reveal().is_none() {
-        embedded_database(config)?;
+        sqlite_database(config)?;
     }
     let store = open_store(config)?;
     match store.facts()?.schema_version {
@@ -75,8 +75,8 @@ pub fn open(config: &Config) -> Result<Arc<dyn Store>> {
     }
 }
 
-/// Returns the path of the embedded database, which must exist.
-fn embedded_database(config: &Config) -> Result<PathBuf> {
+/// Returns the path of the SQLite database, which must exist.
+fn sqlite_database(config: &Config) -> Result<PathBuf> {
     let database = config.data_dir.join(DATABASE_FILE);
     match database.exists() {
         true => Ok(database),

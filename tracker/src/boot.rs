@@ -57,7 +57,7 @@ pub(crate) use folder::{FolderLock, prepare as prepare_folder};
 use peernet_door::{Door, LocalDoor, Security, Service};
 use threads::{Inboxes, Threads};
 
-/// The embedded database's file in the data folder.
+/// The SQLite database's file in the data folder.
 pub const DATABASE_FILE: &str = "tracker.sqlite";
 
 /// The file of the lease log in the data folder.
@@ -113,7 +113,7 @@ impl Builder {
         self
     }
 
-    /// Uses a PostgreSQL database instead of the embedded one.
+    /// Uses a PostgreSQL database instead of SQLite.
     pub fn database_url(mut self, url: impl Into<String>) -> Self {
         self.config.database_url = Secret::new(url);
         self
@@ -240,7 +240,7 @@ fn store_name(config: &Config) -> &'static str {
     if config.database_url.reveal().is_some() { "postgresql" } else { "embedded" }
 }
 
-/// The `sslmode` that is kept to, `local` for a server on this machine, `none` for the embedded database.
+/// The `sslmode` that is kept to, `local` for a server on this machine, `none` for the SQLite database.
 fn database_link(config: &Config) -> &'static str {
     config.database_address().ok().flatten().map_or("none", |address| address.protection().word())
 }

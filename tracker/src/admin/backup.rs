@@ -1,4 +1,4 @@
-//! `admin backup` and `admin restore` of the embedded database.
+//! `admin backup` and `admin restore` of the SQLite database.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::store::audit_log::{Action, Actor, AuditEntry};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{Durability, SCHEMA_VERSION, Store as _, Write};
 
-use super::{AdminError, Result, embedded_database};
+use super::{AdminError, Result, sqlite_database};
 
-/// Copies the embedded database into a new file of mode 0600. A tracker may be running.
+/// Copies the SQLite database into a new file of mode 0600. A tracker may be running.
 pub fn backup(config: &Config, to: &Path) -> Result<String> {
     refuse_postgres(config, "pg_dump")?;
-    SqliteStore::open(&embedded_database(config)?)?.backup(to)?;
+    SqliteStore::open(&sqlite_database(config)?)?.backup(to)?;
     SqliteStore::inspect(to)?;
     Ok(format!("backed up to {}; keep {} with it", to.display(), crate::domain::keys::KEY_FILE))
 }
 
-/// Checks a backup and puts it in the place of the embedded database, which is kept. Fails while a tracker is running.
+/// Checks a backup and puts it in the place of the SQLite database, which is kept. Fails while a tracker is running.
 pub fn restore(config: &Config, now: UnixMillis, from: &Path) -> Result<String> {
     refuse_postgres(config, "pg_restore or psql")?;
     crate::boot::prepare_folder(&config.data_dir).map_err(failed)?;

@@ -113,7 +113,7 @@ struct Job<T: Transaction> {
 /// A continuation that is called exactly once, also where its job is dropped.
 struct Reply<T: Transaction>(Option<Then<T>>);
 
-struct Answer<T: Transaction> {
+struct Finished<T: Transaction> {
     reply: Reply<T>,
     result: JobResult<T>,
 }
@@ -174,7 +174,7 @@ impl<T: Transaction> GroupCommit<T> {
         let weight = items.iter().map(T::weight).sum();
         let job = Job { items, demand, weight, reply: Reply(Some(then)) };
         match self.lone_turn() {
-            Some(turn) => self.core.commit_group(turn, vec![job]),
+            Some(turn) => self.core.commit_lone(turn, job),
             None => self.enqueue(job),
         }
     }
@@ -230,15 +230,15 @@ impl<T: Transaction> Core<T> {
         self.jobs_pending.fetch_sub(jobs, Ordering::Relaxed);
     }
 
-    /// Commits a group and calls its continuations, after the turn has been passed on.
-    fn commit_group(&self, turn: MutexGuard<'_, ()>, jobs: Vec<Job<T>>) {
-        let answers = self.answers(jobs);
+    /// Commits a job that no other job waits beside, and calls its continuation after the turn has been passed on.
+    fn commit_lone(&self, turn: MutexGuard<'_, ()>, job: Job<T>) {
+        let result = self.transact(&job.items, job.demand);
         drop(turn);
-        answers.into_iter().for_each(|answer| answer.reply.send(answer.result));
+        job.reply.send(result);
     }
 
-    /// Commits a group. Returns each job's answer.
-    fn answers(&self, mut jobs: Vec<Job<T>>) -> Vec<Answer<T>> {
+    /// Commits a group. Returns the result of each job, to be sent to its continuation.
+    fn finish(&self, mut jobs: Vec<Job<T>>) -> Vec<Finished<T>> {
         let sizes: Vec<usize> = jobs.iter().map(|job| job.items.len()).collect();
         let items: Vec<T::Item> = jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.items)).collect();
         let Some(demand) = jobs.iter().map(|job| job.demand).max() else { return Vec::new() };
@@ -251,7 +251,7 @@ impl<T: Transaction> Core<T> {
             }
             Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
         };
-        jobs.into_iter().zip(results).map(|(job, result)| Answer { reply: job.reply, result }).collect()
+        jobs.into_iter().zip(results).map(|(job, result)| Finished { reply: job.reply, result }).collect()
     }
 
     fn one_by_one(&self, jobs: &[Job<T>], items: Vec<Vec<T::Item>>) -> Vec<JobResult<T>> {
@@ -329,10 +329,10 @@ impl<T: Transaction> CommitLoop<T> {
             jobs.push(job);
         }
         let count = jobs.len();
-        let answers = self.core.answers(jobs);
+        let finished = self.core.finish(jobs);
         self.core.release(count, weight);
         drop(turn);
-        answers.into_iter().for_each(|answer| answer.reply.send(answer.result));
+        finished.into_iter().for_each(|job| job.reply.send(job.result));
         left_over
     }
 }

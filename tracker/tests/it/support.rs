@@ -19,7 +19,7 @@ pub(crate) fn for_both_stores(check: impl Fn(&Tracker)) {
     with_tracker(start(folder.path(), Some(&fresh_database())), &check);
 }
 
-/// Runs `check` with a running, empty tracker on the embedded store.
+/// Runs `check` with a running, empty tracker on SQLite.
 pub(crate) fn for_sqlite(check: impl Fn(&Tracker)) {
     let folder = tempfile::tempdir().unwrap();
     with_tracker(start(folder.path(), None), &check);

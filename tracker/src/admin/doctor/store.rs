@@ -16,9 +16,9 @@ const SKEW_MS_MAX: i64 = 5_000;
 
 /// Runs the checks. Also returns whether the store could be read.
 pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<Check>, bool) {
-    let embedded = config.database_url.reveal().is_none();
-    if embedded && !config.data_dir.join(DATABASE_FILE).exists() {
-        let store = Check::warn("store", "no embedded database yet; the first start makes it");
+    let is_sqlite = config.database_url.reveal().is_none();
+    if is_sqlite && !config.data_dir.join(DATABASE_FILE).exists() {
+        let store = Check::warn("store", "no SQLite database yet; the first start creates it");
         return (vec![store, clock(now, None)], true);
     }
     let facts = open_store(config).and_then(|store| store.facts());
@@ -33,7 +33,7 @@ pub(super) fn examine(config: &Config, now: UnixMillis, running: bool) -> (Vec<C
         }
         Err(error) => {
             let advice =
-                if embedded { "check the folder's owner and the disk" } else { "check DATABASE_URL and the server" };
+                if is_sqlite { "check the folder's owner and the disk" } else { "check DATABASE_URL and the server" };
             (vec![Check::fail("store", format!("{error}; {advice}")), clock(now, None)], false)
         }
     }

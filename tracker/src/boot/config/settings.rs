@@ -97,7 +97,7 @@ macro_rules! settings {
 settings! {
     /// where the public port listens, ADDR:PORT; port 0 picks a free one
     listen: String = "127.0.0.1:8080".to_owned();
-    /// folder of the tracker's key, its embedded database and the operations socket; made with mode 0700
+    /// folder of the tracker's key, its SQLite database and the operations socket; made with mode 0700
     data_dir: PathBuf = default_data_dir();
     /// whether HTTP without TLS is answered on an address that others reach: for version 1 clients. On loopback it always is
     allow_plaintext: bool = false;
@@ -112,7 +112,7 @@ settings! {
     authority_dir: PathBuf = PathBuf::new();
     /// how long a peer's certificate works, in hours, 1 to 720; it is renewed when half of that is over
     certificate_hours: u32 = 24;
-    /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the embedded database in the data folder.
+    /// a PostgreSQL database, postgres://USER:PASSWORD@HOST/DATABASE; empty means the SQLite database in the data folder.
     /// DATABASE_URL is read too. On another machine it must prove itself by TLS: sslrootcert=FILE names its authority, sslmode=disable
     /// requests plaintext, as parameters of the URL. As a flag only without a password, because others can read a command line
     database_url: Secret = Secret::default();

@@ -26,7 +26,7 @@ pub(super) fn on_both(check: impl Fn(&Api)) {
     run(config, &check);
 }
 
-/// The same on the embedded store only, for what no store can change.
+/// Like the function above on SQLite only, for behaviour that does not depend on the store.
 pub(super) fn on_sqlite(check: impl Fn(&Api)) {
     let folder = tempfile::tempdir().unwrap();
     run(quiet(folder.path()), &check);

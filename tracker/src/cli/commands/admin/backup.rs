@@ -1,4 +1,4 @@
-//! `admin backup` and `admin restore` of the embedded database.
+//! `admin backup` and `admin restore` of the SQLite database.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::{AdminCommand, system_clock};
 use crate::admin;
 use crate::boot::config::Config;
 
-/// Copy the embedded database into a new file of mode 0600, while the tracker may be running. With PostgreSQL use pg_dump.
+/// Copy the SQLite database into a new file of mode 0600, while the tracker may be running. With PostgreSQL use pg_dump.
 /// Exit codes: 0 done, 2 wrong usage, 3 it cannot be read or written, or the file exists.
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "backup", example = "peernet-tracker admin backup /backup/tracker-monday.sqlite")]
@@ -18,7 +18,7 @@ pub(super) struct Backup {
     file: String,
 }
 
-/// Check a backup and put it in the place of the embedded database, which is kept beside it. Stop the tracker first.
+/// Check a backup and put it in the place of the SQLite database, which is kept beside it. Stop the tracker first.
 /// Exit codes: 0 done, 1 a tracker is running, 2 wrong usage, 3 the backup is damaged or cannot be put there.
 #[derive(FromArgs, ArgsInfo, Debug, PartialEq, Eq)]
 #[argh(subcommand, name = "restore", example = "peernet-tracker admin restore /backup/tracker-monday.sqlite")]
