@@ -222,3 +222,153 @@ fn verdict(text: &str) -> Result<Verdict, ApiError> {
         _ => Err(ApiError::bad_request("invalid_event_type", "event_type must be SUCCESS_UPLOAD or FAILED_UPLOAD")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+    const PEER: PeerId = PeerId([1; 16]);
+
+    fn hash() -> String {
+        FileHash([7; 32]).to_string()
+    }
+
+    fn code<T>(result: Result<T, ApiError>) -> Option<&'static str> {
+        result.err().map(|error| error.code)
+    }
+
+    fn chunk() -> AnnounceChunkRequest {
+        AnnounceChunkRequest {
+            file_hash: hash(),
+            file_name: "f".to_owned(),
+            total_chunks: 2,
+            chunk_index: 1,
+            chunk_hash: hash(),
+        }
+    }
+
+    #[test]
+    fn a_chunk_of_version_1_keeps_the_last_part_of_its_path() {
+        for (name, kept) in [("f", "f"), ("/a/b", "b"), ("c:\\a\\b.bin", "b.bin"), ("", "")] {
+            let checked = v1_chunk(NOW, PEER, &AnnounceChunkRequest { file_name: name.to_owned(), ..chunk() });
+            let checked = checked.expect("is right");
+            assert_eq!((checked.file_name.as_str(), checked.total_chunks, checked.index), (kept, 2, 1), "{name}");
+        }
+    }
+
+    #[test]
+    fn each_wrong_field_of_a_chunk_has_its_code() {
+        let many = i64::from(CHUNKS_MAX) + 1;
+        for (body, expected) in [
+            (AnnounceChunkRequest { file_hash: "7".to_owned(), ..chunk() }, "invalid_file_hash"),
+            (AnnounceChunkRequest { chunk_hash: "7".to_owned(), ..chunk() }, "invalid_chunk_hash"),
+            (AnnounceChunkRequest { total_chunks: 0, ..chunk() }, "invalid_total_chunks"),
+            (AnnounceChunkRequest { total_chunks: many, ..chunk() }, "invalid_total_chunks"),
+            (AnnounceChunkRequest { chunk_index: 2, ..chunk() }, "invalid_chunk_index"),
+            (AnnounceChunkRequest { chunk_index: -1, ..chunk() }, "invalid_chunk_index"),
+            (AnnounceChunkRequest { file_name: "a/..".to_owned(), ..chunk() }, "invalid_file_name"),
+        ] {
+            assert_eq!(code(v1_chunk(NOW, PEER, &body)), Some(expected), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_name_is_plain_and_bounded() {
+        let longest = "x".repeat(FILE_NAME_BYTES_MAX);
+        for good in ["", "a", "a b", "ä.bin", "...", longest.as_str()] {
+            assert_eq!(file_name(good).ok().as_deref(), Some(good));
+        }
+        let too_long = format!("{longest}x");
+        for bad in [".", "..", "a/b", "a\\b", "a\nb", "a\0", too_long.as_str()] {
+            assert_eq!(code(file_name(bad)), Some("invalid_file_name"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn held_chunks_are_read_as_they_are_written() {
+        let mut some = Bitmap::empty(ChunkCount(9));
+        some.insert(ChunkIndex(8));
+        for held_chunks in [Held::Complete, Held::of(some)] {
+            assert_eq!(held(&have(&held_chunks), 9).ok(), Some(held_chunks));
+        }
+        for bad in ["AA", "AAA", "AAAA", "AAE=", "!!!="] {
+            assert_eq!(code(held(&Have::Bitmap(bad.to_owned()), 9)), Some("invalid_bitmap"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unspecified_address_becomes_the_one_that_is_seen() {
+        let v4: IpAddr = "10.0.0.7".parse().expect("an address");
+        let v6: IpAddr = "fd00::7".parse().expect("an address");
+        let mapped: IpAddr = "::ffff:10.0.0.7".parse().expect("an address");
+        for (stated, seen, expected) in [
+            ("0.0.0.0:5", Some(v4), Some("10.0.0.7:5")),
+            ("[::]:5", Some(v6), Some("[fd00::7]:5")),
+            ("[0::0]:5", Some(mapped), Some("10.0.0.7:5")),
+            ("0.0.0.0:5", None, None),
+            ("Peer.example:5", Some(v4), Some("peer.example:5")),
+            ("192.0.2.1:5", None, Some("192.0.2.1:5")),
+            ("unix:/socket", Some(v4), None),
+        ] {
+            assert_eq!(announced_address(stated, seen).ok().as_deref(), expected, "{stated} from {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_location_has_the_transport_and_both_addresses() {
+        let body = |transport: Option<&str>, plaintext: Option<&str>| SwarmAnnounceRequest {
+            address: "a:1".to_owned(),
+            transport: transport.map(str::to_owned),
+            plaintext_address: plaintext.map(str::to_owned),
+            ..SwarmAnnounceRequest::default()
+        };
+        let plain = location(&body(None, None), None).expect("is right");
+        assert_eq!(plain, Location::plain("a:1"));
+        assert_eq!(location(&body(Some(GRPC), None), None).ok(), Some(plain.clone()));
+        let both = location(&body(Some(GRPC_TLS), Some("a:2")), None).expect("is right");
+        assert!(both.tls && both.candidates == plain.candidates);
+        assert_eq!(both.in_plaintext().map(|candidate| &**candidate.address()), Some("a:2"));
+        assert_eq!(code(location(&body(Some("quic"), None), None)), Some("invalid_transport"));
+        assert_eq!(code(location(&body(None, Some("a")), None)), Some("invalid_address"));
+    }
+
+    #[test]
+    fn a_site_label_is_short_and_printable() {
+        assert_eq!(site(None).ok(), Some(None));
+        assert_eq!(site(Some("")).ok(), Some(None));
+        assert_eq!(site(Some("lab 1")).ok(), Some(Some("lab 1".to_owned())));
+        let too_long = "x".repeat(SITE_BYTES_MAX + 1);
+        for bad in ["a\nb", too_long.as_str()] {
+            assert_eq!(code(site(Some(bad))), Some("invalid_site"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn runs_name_each_chunk_once_and_below_the_bound() {
+        assert_eq!(runs(&[(1, 2), (7, 1)]).ok(), Some([1, 2, 7].map(ChunkIndex).to_vec()));
+        let bad: [&[(u32, u32)]; 6] =
+            [&[], &[(0, 0)], &[(0, 2), (1, 1)], &[(CHUNKS_MAX, 1)], &[(u32::MAX, 2)], &[(0, CHUNKS_MAX + 1)]];
+        for bad in bad {
+            assert_eq!(code(runs(bad)), Some("invalid_chunks"), "{bad:?}");
+        }
+        let too_many: Vec<(u32, u32)> = (0..=RANGES_PER_REQUEST_MAX as u32).map(|n| (2 * n, 1)).collect();
+        assert_eq!(code(runs(&too_many)), Some("invalid_chunks"));
+    }
+
+    #[test]
+    fn a_report_has_one_of_two_verdicts() {
+        let body = |event: &str| FeedbackRequest {
+            target_peer_id: PEER.to_string(),
+            file_hash: hash(),
+            chunk_index: 3,
+            event_type: event.to_owned(),
+        };
+        for (event, expected) in [(SUCCESS_UPLOAD, Verdict::Success), (FAILED_UPLOAD, Verdict::Failure)] {
+            let checked = report(&body(event)).expect("is right");
+            assert_eq!((checked.target, checked.verdict), (PEER, expected));
+            assert_eq!(checked.chunks, [ChunkIndex(3)]);
+        }
+        assert_eq!(code(report(&body("success"))), Some("invalid_event_type"));
+    }
+}

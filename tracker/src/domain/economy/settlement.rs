@@ -65,9 +65,11 @@ pub(crate) fn run(commit_loop: SettlementLoop) {
 /// Returns the escrow of expired tickets to their accounts.
 fn close_expired(commit_loop: &SettlementLoop) {
     let events = commit_loop.transaction().expired();
-    if !events.is_empty() {
-        // The engine has logged a failure, and the next time tries again.
-        let _settled = commit_loop.commit_here(&events, ());
+    if events.is_empty() {
+        return;
+    }
+    if let Err(error) = commit_loop.commit_here(&events, ()) {
+        log::warn("reputation", "expired tickets stay open until the next attempt", &[("why", &error)]);
     }
 }
 
