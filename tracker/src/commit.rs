@@ -7,7 +7,6 @@
 //! Throughput grows with load, because more requests share a commit. A 2xx means that the change is durable.
 
 pub(crate) mod group;
-mod queue;
 mod writes;
 
 pub use group::GroupCounters;

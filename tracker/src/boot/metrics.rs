@@ -163,3 +163,22 @@ fn logging(app: &App) -> Vec<MetricFamily> {
         counter("peernet_access_lines_skipped_total", "Left out, too many a second.", app.access_log.skipped()),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_kind_and_the_label_of_its_family() {
+        let label = Some(Label { name: "class", value: "2xx" });
+        let samples = [Sample { label, value: 7 }, Sample { label: None, value: 8 }];
+        let counters = family(MetricType::COUNTER, "a_total", "Help.", &samples);
+        let values: Vec<f64> = counters.get_metric().iter().map(|metric| metric.get_counter().get_value()).collect();
+        assert_eq!((counters.name(), counters.help(), values), ("a_total", "Help.", vec![7.0, 8.0]));
+        let labels: Vec<usize> = counters.get_metric().iter().map(|metric| metric.get_label().len()).collect();
+        assert_eq!(labels, [1, 0]);
+        assert_eq!(counters.get_metric()[0].get_label()[0].value(), "2xx");
+        let level = gauge("a", "Help.", 9);
+        assert_eq!((level.get_field_type(), level.get_metric()[0].get_gauge().get_value()), (MetricType::GAUGE, 9.0));
+    }
+}

@@ -11,6 +11,8 @@
 //! Jobs are committed in the order in which they were queued, and no lone job overtakes a queued one. Continuations run on the thread
 //! that committed, because waking one thread for each of hundreds of requests would cost more than the commit. So they must not wait.
 
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -19,10 +21,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use peernet_threads::Blocking;
 
-use super::queue::{NotQueued, Queue};
 use crate::base::sync::lock;
 use crate::ops::log;
 use crate::store::StoreError;
+use queue::{NotQueued, Queue};
 
 /// One kind of transaction.
 pub(crate) trait Transaction: Send + Sync + 'static {

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn the_thread_reports_its_first_round_and_publishes_before_it_ends() {
+    fn the_thread_reports_its_start_and_publishes_before_its_end() {
         let tables = Tables::default();
         let tracker = Tracker::new();
         let (started_sender, started) = bounded(1);
