@@ -1,6 +1,6 @@
 //! Access control at the peer: the files that it serves to a caller, and the grants that it presents to other peers.
 //!
-//! The decisions are in [`peernet_engine::access`]. This room keeps what they need:
+//! The decisions are in [`peernet_engine::access`]. This room keeps their inputs:
 //!
 //! - `tracker_keys`: the trackers' public keys, which verify the grants that callers present.
 //! - `visibility_store`: the visibility of shared files, kept on the disk by `visibility_list`.

@@ -23,13 +23,13 @@ use book::{Book, batches};
 
 /// Requests for an announce that wait for the thread. Callers beyond them block until one is taken.
 const WAITING_MAX: usize = 16;
-/// How long a change waits for others to be announced with it.
+/// The time for which a change waits for others to be announced with it.
 const GATHER: Duration = Duration::from_millis(100);
-/// How often the bitmaps of downloads in progress are announced.
+/// The interval between announces of the bitmaps of downloads in progress.
 const GROWING_EVERY: Duration = Duration::from_secs(10);
-/// How often all shared files are checked: whether they are gone, changed or back.
+/// The interval between checks of all shared files: they may be gone, changed or back.
 const RECHECK_EVERY: Duration = Duration::from_secs(60);
-/// When to announce again after a reply that contradicted a visibility that this node has just set.
+/// The pause before the announce that follows a contradicted visibility, which this node has just set.
 const CONTRADICTED: Duration = Duration::from_secs(20);
 /// The first pause after a failure; it doubles with each in a row.
 const BACKOFF_START: Duration = Duration::from_secs(1);
@@ -40,17 +40,17 @@ const LEAVE_BATCH: usize = 1_000;
 
 /// A request to announce now and report the outcome.
 struct Settle {
-    /// Whether to announce everything, also what the tracker knows already. Its reply may differ this time.
+    /// Whether to announce everything, also files that the tracker knows already. Its reply may differ this time.
     afresh: bool,
     done: Sender<Result<(), TrackerError>>,
 }
 
-/// Why the tracker does not know what is shared now.
+/// The reason that the tracker does not know the shares.
 #[derive(Debug)]
 pub(crate) enum AnnounceError {
-    /// It did not accept the announce within this time.
+    /// The tracker did not accept the announce within this time.
     Late(Duration),
-    /// It refused the announce, or it could not be reached.
+    /// The tracker refused the announce, or could not be reached.
     Tracker(TrackerError),
 }
 
@@ -96,7 +96,8 @@ impl Announcer {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// Waits until the tracker knows what is shared now, at most `timeout`. With `afresh`, everything is announced again.
+    /// Waits until the tracker knows the present shares, at most `timeout`. With `afresh`, everything is announced
+    /// again.
     pub(crate) fn settle(&self, timeout: Duration, afresh: bool) -> Result<(), AnnounceError> {
         let late = || AnnounceError::Late(timeout);
         let deadline = Instant::now() + timeout;
@@ -179,7 +180,7 @@ impl Owner {
         let _kept = self.pass();
     }
 
-    /// Announces what is shared now, logs a change of the outcome, and plans the next attempt after a failure.
+    /// Announces the present shares, logs a change of the outcome, and plans the next attempt after a failure.
     fn pass(&mut self) -> Result<(), TrackerError> {
         self.changed_at = None;
         let result = self.announce();
@@ -254,8 +255,9 @@ impl Owner {
         Ok(Sent { reply, is_contradicted })
     }
 
-    /// Applies what a reply says about visibility, before anything else is done with the reply. From here on, files that
-    /// are not public are not served without a grant. Returns whether the reply contradicts what this node has just set.
+    /// Applies the visibility in a reply, before anything else is done with the reply. From here on, files that are not
+    /// public are not served without a grant. Returns whether the reply contradicts a visibility that this node has
+    /// just set.
     fn apply_visibility(&self, asked_at: Instant, announced: &[AnnouncedFile], reply: &Announced) -> bool {
         let Setup { shares, log, .. } = &self.setup;
         let is_known = |file: &&AnnouncedFile| {

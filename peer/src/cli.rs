@@ -1,4 +1,4 @@
-//! The command line, in two layers: `arguments` reads what was typed, and each command in `commands` carries it out.
+//! The command line, in two layers: `arguments` reads the typed words, and each command in `commands` carries it out.
 //!
 //! Results go to standard output, everything else to standard error. With `--json` the result is one JSON document.
 

@@ -1,11 +1,11 @@
-//! Where a download learns about its file: its sources, its manifest and its grant, and where it reports the results.
+//! Providers of a download's sources, manifest and grant, and the receivers of its reports.
 //!
 //! These are four jobs with a trait each, because a provider need not do all of them: a list of peers on the LAN knows
-//! sources and signs no grants. A download takes one [`Discovery`], which does all four. [`Combined`] makes one of several
-//! providers. The [`tracker`] is the first provider.
+//! sources and signs no grants. A download takes one [`Discovery`], which does all four. [`Combined`] makes one of
+//! several providers. The [`tracker`] is the first provider.
 //!
-//! Every call may block for some seconds and has a time-out of its own. A provider that asks a network gives up when its
-//! download is cancelled, because the download ends only when the call has returned.
+//! Every call may block for some seconds and has a time-out of its own. A provider that asks a network gives up when
+//! its download is cancelled, because the download ends only when the call has returned.
 
 pub(crate) mod askers;
 mod combined;
@@ -75,12 +75,13 @@ pub trait Discovery: SourceDiscovery + ManifestProvider + GrantProvider + Report
 
 impl<T: SourceDiscovery + ManifestProvider + GrantProvider + ReportSink + ?Sized> Discovery for T {}
 
-/// Why a provider has no answer.
+/// The reason that a provider has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DiscoveryError {
     /// No peer ever announced the file.
     NotFound,
-    /// The provider will not answer this node: not logged in, not allowed, or the request is wrong. Trying again is no use.
+    /// The provider will not answer this node: not logged in, not allowed, or the request is wrong. Trying again is no
+    /// use.
     Refused(String),
     /// The provider cannot be reached or is overloaded. A running download goes on with the sources it knows.
     Unreachable(String),

@@ -1,7 +1,7 @@
 //! One download: from a file hash to a file with exactly that hash under its final name.
 //!
-//! The scheduler (`peernet_engine::download`) decides which chunk comes from which source; the code here moves bytes. In the
-//! order of a download:
+//! The scheduler (`peernet_engine::download`) decides which chunk comes from which source; the code here moves bytes.
+//! In the order of a download:
 //!
 //! - `run`: looks up the file and tries one manifest after the other. `manifest` chooses and obtains them.
 //! - `session`: one manifest, from what is on the disk to a verified file. `session/pass` spawns and joins the threads.

@@ -1,4 +1,4 @@
-//! Local files: hashing them, writing downloads in progress, and reading what is shared.
+//! Local files: hashing them, writing downloads in progress, and reading shared files.
 //!
 //! - `hashing`: the manifest of a file or of a directory's files.
 //! - `part`: a download in progress on the disk, with its journal.

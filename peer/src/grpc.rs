@@ -1,7 +1,7 @@
 //! gRPC client and server: the only part of the peer that mentions grpcio or futures.
 //!
-//! Rules for all of it: code on a completion-queue thread never blocks, reads a disk or panics, because that would stop every other
-//! call of the process. Every call has a deadline. Only numeric addresses are dialled.
+//! Rules for all of it: code on a completion-queue thread never blocks, reads a disk or panics, because that would stop
+//! every other call of the process. Every call has a deadline. Only numeric addresses are dialled.
 
 mod client;
 mod credentials;
@@ -25,7 +25,8 @@ pub mod fuzz {
 
     pub use super::marshal::{parse_chunk_response, parse_fetch_reply};
 
-    /// Takes the requests of one `Fetch` call, one after the other. Asserts that the requested chunks stay within their bounds.
+    /// Takes the requests of one `Fetch` call, one after the other. Asserts that the requested chunks stay within their
+    /// bounds.
     pub fn hear_requests(requests: &[FetchRequest]) {
         crate::serve::stream::assert_bounded(requests);
     }

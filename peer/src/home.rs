@@ -1,8 +1,8 @@
 //! The folders and files of a node: configuration and state, by the XDG rules or all under `PEERNET_HOME`.
 //!
 //! The state folder has mode 0700 and its files 0600. Every write replaces a file whole and is synced, so that a crash
-//! leaves the old file or the new one. Several processes may use one folder; `credentials.lock` and `serving.lock` order
-//! them.
+//! leaves the old file or the new one. Several processes may use one folder; `credentials.lock` and `serving.lock`
+//! order them.
 
 mod atomic;
 mod credentials;
@@ -32,7 +32,8 @@ pub use version1::parse_version1;
 /// The mode of our folders: only the owner may look into them.
 const FOLDER_MODE: u32 = 0o700;
 
-/// Tells whether two lists of tracker URLs have one in common, so that they are of one swarm. Stored state is of a swarm.
+/// Tells whether two lists of tracker URLs have one in common, so that they are of one swarm. Stored state is of a
+/// swarm.
 pub(crate) fn same_swarm(one: &str, other: &str) -> bool {
     let others: Vec<&str> = other.split(',').collect();
     one.split(',').any(|url| others.contains(&url))
@@ -53,10 +54,11 @@ impl Home {
         Self { config: folder.clone(), state: folder, version1: None }
     }
 
-    /// Finds the folders by the environment: `PEERNET_HOME`, or `XDG_CONFIG_HOME` and `XDG_STATE_HOME`, or `HOME/.config`
-    /// and `HOME/.local/state`.
+    /// Finds the folders by the environment: `PEERNET_HOME`, or `XDG_CONFIG_HOME` and `XDG_STATE_HOME`, or
+    /// `HOME/.config` and `HOME/.local/state`.
     ///
-    /// `var` reads one variable. Empty variables count as absent. So do relative XDG paths, as their specification says.
+    /// `var` reads one variable. Empty variables count as absent. So do relative XDG paths, as their specification
+    /// says.
     pub fn from_environment(var: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, HomeError> {
         let path = |name: &str| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = path("HOME");

@@ -1,8 +1,8 @@
-//! The identity of a node to other peers: a key that never leaves its folder, a short-lived certificate of the swarm's authority
-//! that names its account, and the authorities that it trusts.
+//! The identity of a node to other peers: a key that never leaves its folder, a short-lived certificate of the swarm's
+//! authority that names its account, and the authorities that it trusts.
 //!
-//! Certificates from the tracker are checked here before they are used. gRPC's C core takes them as text, and would report a
-//! wrong one only when another peer calls.
+//! Certificates from the tracker are checked here before they are used. gRPC's C core takes them as text, and would
+//! report a wrong one only when another peer calls.
 
 mod bundle;
 mod device;
@@ -29,7 +29,7 @@ pub(crate) use device::Revocations;
 pub use device::Scope;
 pub(crate) use key::{new_key, request};
 
-/// Why a certificate cannot be used.
+/// The reason that a certificate cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IdentityError {
     /// The text holds no certificates, or something else.

@@ -29,9 +29,9 @@
 //! [`Node::register`] and [`Node::login`] get the certificate. Unencrypted connections have to be allowed explicitly:
 //! [`Builder::allow_plaintext`].
 //!
-//! Programs that embed the library leave out the default feature `cli`, which brings the dependencies of the command line.
-//! Tokens are checked with the crate `jsonwebtoken`, which has one crypto provider per process. A program that uses that
-//! crate itself with other algorithms than Ed25519 installs its provider before it builds a node.
+//! Programs that embed the library leave out the default feature `cli`, which brings the dependencies of the command
+//! line. Tokens are checked with the crate `jsonwebtoken`, which has one crypto provider per process. A program that
+//! uses that crate itself with other algorithms than Ed25519 installs its provider before it builds a node.
 
 // The command line is a module of this crate and uses more of the rooms than the facade does.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]

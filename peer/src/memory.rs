@@ -1,7 +1,7 @@
 //! The memory of one node: the bytes of files that it may hold at once, over its server and all its downloads.
 //!
-//! Code that holds bytes has a permit for them, which gives them back when it is dropped. `peernet_engine::memory` decides
-//! how much each use may have. docs/OPERATING.md lists the memory that is not counted.
+//! Code that holds bytes has a permit for them, which gives them back when it is dropped. `peernet_engine::memory`
+//! decides how much each use may have. docs/OPERATING.md lists the memory that is not counted.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use peernet_engine::memory::{Shares, Use};
 use peernet_engine::rate_limit::RateSetting;
 
-/// How often a waiting thread looks whether it should still wait.
+/// The interval at which a waiting thread checks if it should still wait.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// A bound on memory, in bytes.
@@ -19,8 +19,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub struct MemoryMax(usize);
 
 impl MemoryMax {
-    /// The smallest bound. Below it, the reserved part of a use would be less than its smallest unit, such as a chunk of
-    /// version 1.
+    /// The smallest bound. Below it, the reserved part of a use would be less than its smallest unit, such as a chunk
+    /// of version 1.
     pub const MIN: Self = Self(16 << 20);
 
     /// Takes a number of bytes; `None` below [`MemoryMax::MIN`].
@@ -115,8 +115,8 @@ impl Memory {
         self.taken(&mut self.lock(), of, bytes)
     }
 
-    /// Waits until `bytes` are free; `None` once `is_over` says so. Takes at most the part reserved for the use, so that
-    /// every wait ends.
+    /// Waits until `bytes` are free; `None` once `is_over` says so. Takes at most the part reserved for the use, so
+    /// that every wait ends.
     pub(crate) fn take(&self, of: Use, bytes: usize, is_over: impl Fn() -> bool) -> Option<Permit> {
         let mut state = self.lock();
         while !is_over() {

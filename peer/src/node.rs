@@ -42,12 +42,13 @@ pub use error::NodeError;
 use member::MemberState;
 use running::Running;
 
-/// How long [`Node::stop`] waits for an exchange of tokens that has begun.
+/// The time for which [`Node::stop`] waits for an exchange of tokens that has begun.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// One account, its shares and its downloads. All calls block, and may come from several threads at once.
 ///
-/// Background threads run only after [`Node::serve`] or [`Node::download`]. [`Node::stop`] or dropping the node ends them.
+/// Background threads run only after [`Node::serve`] or [`Node::download`]. [`Node::stop`] or dropping the node ends
+/// them.
 pub struct Node {
     home: Home,
     tracker: Arc<TrackerClient>,
@@ -80,7 +81,7 @@ struct Settings {
 /// A shared file or directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shared {
-    /// Its absolute path.
+    /// The absolute path.
     pub path: PathBuf,
     /// The SHA-256 of the file, or of a directory's listing.
     pub file_hash: FileHash,
@@ -105,26 +106,28 @@ pub struct Shared {
 /// The options of a download.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DownloadOptions {
-    /// The output: a folder, in which the file gets the name that the source gives, or a file. A path that does not exist
-    /// is a folder if it ends with a slash or has no extension. By default the current folder.
+    /// The output: a folder, in which the file gets the name that the source gives, or a file. A path that does not
+    /// exist is a folder if it ends with a slash or has no extension. By default the current folder.
     pub output: Option<PathBuf>,
-    /// Replace an existing file at the final path. Without this it is [`NodeError::Exists`], unless it is the wanted file.
+    /// Replace an existing file at the final path. Without this it is [`NodeError::Exists`], unless it is the wanted
+    /// file.
     pub force: bool,
     /// Name the file `<hash>.download`, as version 1 did.
     pub version1_name: bool,
     /// Share the file from then on.
     pub share: bool,
-    /// Serve finished chunks to other peers during the download, and afterwards until [`Node::linger`] or [`Node::stop`]. A
-    /// node that does not serve yet begins to, if the file is large enough.
+    /// Serve finished chunks to other peers during the download, and afterwards until [`Node::linger`] or
+    /// [`Node::stop`]. A node that does not serve yet begins to, if the file is large enough.
     pub offer: bool,
-    /// Of a directory, only the files and empty folders whose relative path matches one of these patterns: see
-    /// [`peernet_engine::glob`]. Empty for all.
+    /// Patterns (see [`peernet_engine::glob`]) for the relative paths of a directory. Only files and empty folders that
+    /// match one are selected. Empty for all.
     pub include: Vec<String>,
-    /// Of a directory, no files and folders that match one of these patterns.
+    /// Patterns for the relative paths of a directory. Files and folders that match one are left out.
     pub exclude: Vec<String>,
     /// Only a file that this publisher has signed; otherwise [`NodeError::NotFound`], before any byte is fetched.
     pub from: Option<Publisher>,
-    /// Do not wait for the disk. This is faster if the disk is the slowest part, but a power cut may lose fetched chunks.
+    /// Do not wait for the disk. This is faster if the disk is the slowest part, but a power cut may lose fetched
+    /// chunks.
     pub no_sync: bool,
 }
 
@@ -151,8 +154,8 @@ pub struct Downloaded {
     pub sources: Vec<(PeerId, u64)>,
     /// Whether the file existed already, complete and verified, so that nothing was fetched.
     pub was_there: bool,
-    /// The publisher: the first account that signed the manifest, or the requested one. `None` if there is no signature or the
-    /// tracker did not say.
+    /// The publisher: the first account that signed the manifest, or the requested one. `None` if there is no signature
+    /// or the tracker did not say.
     pub publication: Option<Publication>,
     /// The time from the call to the end.
     pub took: Duration,
@@ -164,8 +167,8 @@ impl Node {
         Builder::default()
     }
 
-    /// Makes an account at the tracker and logs in. If the builder's address has an account with this password, logs in to
-    /// that one. The password is not stored; the tokens are, with mode 0600.
+    /// Makes an account at the tracker and logs in. If the builder's address has an account with this password, logs in
+    /// to that one. The password is not stored; the tokens are, with mode 0600.
     pub fn register(&self, password: &str) -> Result<PeerId, NodeError> {
         self.register_with(password, None)
     }
@@ -190,8 +193,8 @@ impl Node {
         Ok(account.peer_id)
     }
 
-    /// Changes the password. All other devices of the account are logged out. This one becomes a new device with its old label
-    /// and scopes.
+    /// Changes the password. All other devices of the account are logged out. This one becomes a new device with its
+    /// old label and scopes.
     pub fn change_password(&self, old: &str, new: &str) -> Result<(), NodeError> {
         self.tracker.change_password(old, new)?;
         Ok(())
@@ -212,14 +215,14 @@ impl Node {
         Ok(self.tracker.me()?)
     }
 
-    /// Searches for files whose name contains every word, newest first, at most `limit` (up to 100). `after` continues an
-    /// earlier page.
+    /// Searches for files whose name contains every word, newest first, at most `limit` (up to 100). `after` continues
+    /// an earlier page.
     pub fn search(&self, words: &str, limit: usize, after: Option<&str>) -> Result<Hits, NodeError> {
         Ok(self.tracker.search(words, limit, after)?)
     }
 
-    /// Listens, serves everything shared and keeps it announced, and returns the address. Does nothing if it serves already.
-    /// Needs an account, and its certificate unless plaintext is allowed.
+    /// Listens, serves everything shared and keeps it announced, and returns the address. Does nothing if it serves
+    /// already. Needs an account, and its certificate unless plaintext is allowed.
     pub fn serve(&self) -> Result<SocketAddr, NodeError> {
         self.running.serve(self)
     }
@@ -299,8 +302,8 @@ impl Node {
         self.tracker.url()
     }
 
-    /// Keeps serving downloads with [`DownloadOptions::offer`] while other peers are in the middle of fetching them, then stops.
-    /// Waits at most `longest`, and no longer than until `cancel`. Calls `begins` if it has to wait.
+    /// Keeps serving downloads with [`DownloadOptions::offer`] while other peers are in the middle of fetching them,
+    /// then stops. Waits at most `longest`, and no longer than until `cancel`. Calls `begins` if it has to wait.
     pub fn linger(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
         let held = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
         if !held.is_empty() {
@@ -309,8 +312,8 @@ impl Node {
         held.iter().for_each(|held| self.shares.end(held));
     }
 
-    /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. The list of shares stays
-    /// in the folder for the next node. Calling it again does nothing.
+    /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. The list of
+    /// shares stays in the folder for the next node. Calling it again does nothing.
     pub fn stop(&self) {
         self.stop.cancel();
         self.running.stop(&self.log);

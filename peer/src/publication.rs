@@ -1,8 +1,8 @@
 //! Publications: an account signs a file's manifest on its own machine, and downloaders verify the signature.
 //!
-//! The tracker distributes signatures and vouches for the account that uploaded each. The signature itself proves the key,
-//! whatever the tracker says. Signatures are Ed25519 (RFC 8032) with the strict check, which refuses keys and signatures
-//! of small order.
+//! The tracker distributes signatures and vouches for the account that uploaded each. The signature itself proves the
+//! key, whatever the tracker says. Signatures are Ed25519 (RFC 8032) with the strict check, which refuses keys and
+//! signatures of small order.
 
 use std::fmt;
 use std::str::FromStr;
@@ -42,9 +42,9 @@ impl fmt::Display for PublicationKey {
 /// A publisher as a user names it: an account, or one of its keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Publisher {
-    /// This account with any of its keys. The tracker vouches for the account.
+    /// An account, with any of its keys. The tracker vouches for the account.
     Account(PeerId),
-    /// The holder of this key, whatever account the tracker names.
+    /// The holder of this key. The account that the tracker names does not matter.
     Key(PublicationKey),
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn is_signed(account: PeerId, manifest: ManifestId, key: &Publication
     key.is_ok_and(|key| key.verify_strict(&message, &Signature::from_bytes(signature)).is_ok())
 }
 
-/// This machine's own signing key, which is secret.
+/// A machine's own signing key, which is secret.
 pub(crate) struct Signer(SigningKey);
 
 impl Signer {

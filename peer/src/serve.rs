@@ -1,8 +1,8 @@
 //! Serving files to callers: the threads, queues and limits of one server, without gRPC.
 //!
 //! `crate::grpc` takes calls and hands them in here: `Fetch` calls as a [`stream::Stream`], single calls as a
-//! [`calls::Call`]. Disk threads ([`workers`]) serve both. `peernet_engine::serving` decides what is sent next; this room
-//! reads the disk, holds the locks and reads the clock.
+//! [`calls::Call`]. Disk threads ([`workers`]) serve both. `peernet_engine::serving` decides which block is sent next;
+//! this room reads the disk, holds the locks and reads the clock.
 
 mod authorize;
 mod budget;
@@ -52,7 +52,7 @@ pub trait FileCatalog: Send + Sync {
     /// Returns the file, under this manifest where one is named.
     fn find(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>>;
 
-    /// How visible the file is, whether it is shared here or not.
+    /// Returns the visibility of the file, shared here or not.
     fn visibility(&self, _file_hash: FileHash) -> KnownVisibility {
         KnownVisibility::Public
     }
@@ -60,7 +60,7 @@ pub trait FileCatalog: Send + Sync {
     /// Withdraws a file that changed, vanished or cannot be read any more. May be called more than once.
     fn withdraw_unreadable(&self, file: &SharedFile);
 
-    /// Withdraws a file whose size and time are unchanged, but whose chunk, read again, is not what was hashed.
+    /// Withdraws a file that has another hash for `chunk` than at the share, although size and time are unchanged.
     fn withdraw_altered(&self, file: &SharedFile, chunk: ChunkIndex);
 }
 
@@ -71,11 +71,11 @@ pub struct UploadLimits {
     pub streams_max: usize,
     /// `DownloadChunk` and `GetManifest` calls that may wait for a disk thread. Version 1 sends up to 1,024 at once.
     pub calls_waiting_max: usize,
-    /// How long such a call waits before it is refused. Version 1 gives up after 15 s.
+    /// The time for which such a call waits before it is refused. Version 1 gives up after 15 s.
     pub call_wait_max: Duration,
     /// Chunk ranges that a `Fetch` call may have asked for and not yet received.
     pub ranges_wanted_max: usize,
-    /// How long a `Fetch` call may want nothing before it is closed.
+    /// The time for which a `Fetch` call may want nothing before it is closed.
     pub stream_idle_max: Duration,
     /// Threads that read the disk.
     pub disk_threads: usize,
@@ -113,7 +113,8 @@ pub(crate) struct Core {
     membership: Option<Arc<Membership>>,
 }
 
-/// Memory for what is read from the disk. Each use has its own, so that slow readers of one kind do not starve another.
+/// Memory for blocks and chunks that are read from the disk. Each use has its own, so that slow readers of one kind do
+/// not starve another.
 struct Budgets {
     /// For single calls.
     calls: Budget,
@@ -198,7 +199,7 @@ impl Core {
         self.counters.snapshot(self.streams.count().into(), self.complaints.counts())
     }
 
-    /// Whether no caller is owed a chunk at the moment.
+    /// Returns true if no caller is owed a chunk at the moment.
     pub(crate) fn is_idle(&self) -> bool {
         self.streams.all().iter().all(|stream| stream.owes_nothing())
     }

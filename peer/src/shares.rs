@@ -42,9 +42,9 @@ pub(crate) use local::{Local, LocalChunk, LocalFile};
 /// The state of a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShareState {
-    /// Served.
+    /// Served to callers.
     Ready,
-    /// Its file is gone. It is served again when the file is back unchanged.
+    /// Gone from its path. The file is served again when it is back unchanged.
     Missing,
     /// A download in progress. Its verified chunks are served.
     Downloading {
@@ -93,7 +93,7 @@ pub struct DirectoryInfo {
 
 /// A directory to share.
 pub(crate) struct NewTree {
-    /// Its listing, manifests and files.
+    /// The listing, manifests and files of the directory.
     pub(crate) hashed: HashedTree,
     /// The name that other members see: see [`directory_name`].
     pub(crate) name: String,
@@ -116,7 +116,8 @@ pub(crate) struct Shares {
     /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
     known: Mutex<Known>,
-    /// SharedFile while a record changes in the folder and in `known`, so that both agree. Always locked before `known`.
+    /// SharedFile while a record changes in the folder and in `known`, so that both agree. Always locked before
+    /// `known`.
     changing: Mutex<()>,
     changed: Sender<()>,
     changes: Receiver<()>,
@@ -164,8 +165,8 @@ impl Shares {
         self.visibility.set_local(files, restricted)
     }
 
-    /// Applies the reply to an announce that began at `asked_at`. Returns whether it contradicts what this node has just
-    /// set, so that the announce has to be repeated.
+    /// Applies the reply to an announce that began at `asked_at`. Returns whether it contradicts a visibility that this
+    /// node has just set, so that the announce has to be repeated.
     pub(crate) fn apply_tracker_reply(
         &self,
         asked_at: Instant,
@@ -311,8 +312,8 @@ impl Shares {
         self.visibility.forget_public(&gone);
     }
 
-    /// Ends every share of a file, or of a directory by the hash of its listing or else its pack. Removes their records.
-    /// Returns their paths.
+    /// Ends every share of a file, or of a directory by the hash of its listing or else its pack. Removes their
+    /// records. Returns their paths.
     pub(crate) fn remove(&self, file_hash: FileHash) -> Result<Vec<PathBuf>, ShareError> {
         let named = self.lock().named(file_hash);
         let mut removed = Vec::new();
@@ -453,7 +454,7 @@ impl Shares {
     }
 
     fn end_changed(&self, record: &Record, what: &str) {
-        self.log.warn(&format!("{what} no longer shared; share it again to share what it is now"));
+        self.log.warn(&format!("{what} no longer shared; share it again to share its present content"));
         if let Some(Err(error)) = self.folder.as_ref().map(|folder| record.forget(folder)) {
             self.log.warn(&error.to_string());
         }

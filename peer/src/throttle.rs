@@ -23,8 +23,8 @@ pub struct SpeedLimits {
     pub max_upload: Option<Rate>,
     /// Payload of all downloads together, bytes a second. Bytes beyond it wait in the network; memory stays bounded.
     pub max_download: Option<Rate>,
-    /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up, further
-    /// callers are told to come back later, and downloads go on with the sources they have.
+    /// Sources that downloads are connected to, and `Fetch` calls that are served, at once. When they are used up,
+    /// further callers are told to come back later, and downloads go on with the sources they have.
     pub max_connections: Option<NonZeroU32>,
     /// Bytes of files held in memory at once, over all uploads and downloads.
     pub max_memory: MemoryMax,
@@ -143,7 +143,7 @@ impl Connections {
         self.0.now.load(Ordering::Acquire)
     }
 
-    /// Whether there is room for another connection now.
+    /// Returns true if there is room for another connection now.
     pub(crate) fn has_room(&self) -> bool {
         self.count() < self.0.max.load(Ordering::Acquire)
     }

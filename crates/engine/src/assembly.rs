@@ -20,7 +20,7 @@ pub enum ShapeError {
     ChunkLen {
         /// The chunk.
         chunk: ChunkIndex,
-        /// Its length in bytes.
+        /// The impossible length, in bytes.
         got: usize,
     },
 }
@@ -38,7 +38,8 @@ impl fmt::Display for ShapeError {
 
 impl std::error::Error for ShapeError {}
 
-/// The geometry of a version 1 file: `count` chunks of 1 MiB, the last one of 1 byte to 1 MiB. Invariant: 1 <= count <= 16,384.
+/// The geometry of a version 1 file: `count` chunks of 1 MiB, the last one of 1 byte to 1 MiB. Invariant: 1 <= count <=
+/// 16,384.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct V1Geometry {
     count: ChunkCount,
@@ -129,8 +130,8 @@ impl Shape {
         }
     }
 
-    /// Learns from a verified chunk of `len` bytes: the last chunk of an unsized file makes it sized. Fails when the chunk cannot
-    /// have this length.
+    /// Learns from a verified chunk of `len` bytes: the last chunk of an unsized file makes it sized. Fails when the
+    /// chunk cannot have this length.
     pub fn learn(self, chunk: ChunkIndex, len: usize) -> Result<Self, ShapeError> {
         let wrong = ShapeError::ChunkLen { chunk, got: len };
         let len = u32::try_from(len).map_err(|_| wrong)?;

@@ -34,7 +34,7 @@ pub struct Spent {
     pub sources: Duration,
     /// Waiting for the rate limit.
     pub own_limit: Duration,
-    /// Hashing.
+    /// Computing hashes on the processor.
     pub hashing: Duration,
 }
 

@@ -1,11 +1,11 @@
 //! Candidates: the addresses at which a peer may be reached, best first (RFC 8445).
 //!
-//! A peer's location is a short list of candidates and not one address, because a peer may be reachable directly, through a
-//! port mapping of its router, through an address that its NAT opened, or only through a relay. Each candidate says which of
-//! these it is. Today only [`CandidateKind::Host`] is produced.
+//! A peer's location is a short list of candidates and not one address, because a peer may be reachable directly,
+//! through a port mapping of its router, through an address that its NAT opened, or only through a relay. Each
+//! candidate says which of these it is. Today only [`CandidateKind::Host`] is produced.
 //!
-//! Candidates come from the network. Their text reaches a dialler only after [`HostPort`] has parsed it: gRPC would also
-//! dial `unix:/run/some.socket` or `dns:///name`, and a plan must never make a peer do that.
+//! Candidates come from the network. Their text reaches a dialler only after [`HostPort`] has parsed it: gRPC would
+//! also dial `unix:/run/some.socket` or `dns:///name`, and a plan must never make a peer do that.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -17,7 +17,7 @@ pub const ADDRESS_BYTES_MAX: usize = 261;
 /// The most candidates kept for one peer.
 pub const CANDIDATES_MAX: usize = 8;
 
-/// How a candidate's address came to be known (RFC 8445 section 4, RFC 6544 for the TCP type).
+/// The origin of a candidate's address (RFC 8445 section 4; RFC 6544 for the TCP type).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CandidateKind {
     /// An address of the peer's own network interface, or one that its operator named.
@@ -82,7 +82,7 @@ impl Candidate {
         Self::new(CandidateKind::Host, address)
     }
 
-    /// How the address came to be known.
+    /// Returns the origin of the address.
     pub fn kind(&self) -> CandidateKind {
         self.kind
     }
@@ -139,12 +139,12 @@ impl Candidates {
         self.0.first()
     }
 
-    /// How many there are.
+    /// Returns the number of candidates.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the peer cannot be reached at all.
+    /// Returns true if the peer has no candidate, so that no other peer can connect to it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -264,7 +264,8 @@ mod tests {
         assert!(long[1..].parse::<HostPort>().is_ok(), "the bound itself is accepted");
     }
 
-    /// What is kept of candidates, each written as a letter for its kind and an address.
+    /// Checks the addresses that [`Candidates::new`] keeps, and their priorities. Each input is a letter for the kind,
+    /// and an address.
     fn check(all: &[(char, &str)], expected: &[&str]) {
         let kind = |letter| match letter {
             'h' => CandidateKind::Host,

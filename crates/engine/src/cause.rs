@@ -7,7 +7,8 @@ use std::fmt;
 pub enum Cause {
     /// The remote peer answered that it will not.
     Refused,
-    /// The remote peer may not serve this node: access control forbids it, or has changed meanwhile. Neither side is to blame.
+    /// The remote peer may not serve this node: access control forbids it, or has changed meanwhile. Neither side is to
+    /// blame.
     NotAllowed,
     /// No answer came in time.
     TimedOut,
@@ -20,7 +21,8 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// Whether a remote peer may be reported for it. Local failures, and refusals that access control demands, cost it nothing.
+    /// Returns true if a remote peer may be reported for this cause. Local failures, and refusals that access control
+    /// demands, cost the remote peer nothing.
     pub fn is_the_remotes_fault(self) -> bool {
         !matches!(self, Self::LocalDisk | Self::NotAllowed)
     }

@@ -1,8 +1,8 @@
 //! Collections: a directory as two files of the swarm.
 //!
-//! The **listing** is small. It names every file with its size, hashes and executable bit, and every empty folder.
-//! The **pack** is the bytes of all files as one virtual file with an ordinary manifest. So ten thousand small files
-//! travel like one large file, without a round trip, manifest or lease for each. [`Layout`] maps each file's bytes to the
+//! The **listing** is small. It names every file with its size, hashes and executable bit, and every empty folder. The
+//! **pack** is the bytes of all files as one virtual file with an ordinary manifest. So ten thousand small files travel
+//! like one large file, without a round trip, manifest or lease for each. [`Layout`] maps each file's bytes to the
 //! pack. It depends on the sizes only, so it is not part of the listing.
 //!
 //! ```text
@@ -52,7 +52,7 @@ const KIND_FILE: u8 = 0;
 const KIND_EXECUTABLE: u8 = 1;
 const KIND_FOLDER: u8 = 2;
 
-/// Why something is not a collection.
+/// The reason that bytes or entries do not form a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CollectionError {
     /// Not a listing, or one that is cut off.

@@ -1,20 +1,23 @@
-//! The scheduler of one file's download: which chunk comes from which source, and what follows when a source fails.
+//! The scheduler of one file's download: which chunk comes from which source, and how it continues when a source fails.
 //!
 //! It knows chunks by number and never touches a byte; drivers move those.
 //!
 //! - **Request window**: each source has a window of chunks in flight, which follows its measured rate.
-//! - **Chunk picker**: with complete sources only, chunks are requested in order, so that the hash of the whole file stays
+//! - **Chunk picker**: with complete sources only, chunks are requested in order, so that the hash of the whole file
+//!   stays
 //!   right behind the writes. As soon as a partial source or another downloader is known, the rarest chunks go first.
-//! - **Endgame, straggler rescue**: when no chunk is unassigned, an idle source is asked for chunks that a much slower one has
+//! - **Endgame, straggler rescue**: when no chunk is unassigned, an idle source is asked for chunks that a much slower
+//!   one has
 //!   not delivered. The first to deliver wins.
-//! - **Bans and back-off**: a source that sends a wrong byte is never asked again. A source that fails or stalls backs off for
+//! - **Bans and back-off**: a source that sends a wrong byte is never asked again. A source that fails or stalls backs
+//!   off for
 //!   a growing time. A failure of the local disk ends the download and costs no source anything.
 //!
-//! The driver takes one [`Input`], calls [`Download::handle`], drains [`Download::poll`], and takes the next. It calls `handle`
-//! with [`Input::Tick`] at the [`Download::deadline`] at the latest.
+//! The driver takes one [`Input`], calls [`Download::handle`], drains [`Download::poll`], and takes the next. It calls
+//! `handle` with [`Input::Tick`] at the [`Download::deadline`] at the latest.
 //!
-//! Invariants: a chunk is in exactly one state (`chunks.rs`); the requests of the sources and the holders of the chunks agree;
-//! with the same inputs, times and seed the outputs are the same.
+//! Invariants: a chunk is in exactly one state (`chunks.rs`); the requests of the sources and the holders of the chunks
+//! agree; with the same inputs, times and seed the outputs are the same.
 
 mod assign;
 mod chunks;
@@ -73,15 +76,15 @@ pub struct Download {
 }
 
 impl Download {
-    /// Begins, or goes on after a restart. `held` names the chunks that were verified before, and its length is the number of
-    /// chunks.
+    /// Begins, or goes on after a restart. `held` names the chunks that were verified before, and its length is the
+    /// number of chunks.
     pub fn new(now: Instant, seed: u64, limits: Limits, held: Bitmap) -> Self {
         let all = Bitmap::full(held.count());
         Self::of_some(now, seed, limits, held, &all)
     }
 
-    /// Begins a download of a part of the file. Chunks outside of `wanted` are never requested, and the download is finished when
-    /// the others are verified. Of a bitmap of another length, the chunks that exist count.
+    /// Begins a download of a part of the file. Chunks outside of `wanted` are never requested, and the download is
+    /// finished when the others are verified. Of a bitmap of another length, the chunks that exist count.
     pub fn of_some(now: Instant, seed: u64, limits: Limits, held: Bitmap, wanted: &Bitmap) -> Self {
         let mut rng = Rng::new(seed);
         let mut download = Self {

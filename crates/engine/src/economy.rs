@@ -1,7 +1,7 @@
-//! The economy: tokens state what an account contributed, the score states how likely a request to it succeeds.
+//! The economy: tokens state an account's contribution, the score states how likely a request to it succeeds.
 //!
-//! They are never mixed: tokens buy only priority, and the score orders only lookups. The rules work on rows and keep no
-//! state of their own. A driver handles a batch in these steps:
+//! They are never mixed: tokens buy only priority, and the score orders only lookups. The rules work on rows and keep
+//! no state of their own. A driver handles a batch in these steps:
 //!
 //! 1. It takes a batch of [`Event`]s and asks [`needs`] which rows they touch.
 //! 2. It loads and locks those rows, and makes a [`WorkingSet`] of them.
@@ -16,11 +16,12 @@
 //! - I2 No amount is negative.
 //! - I3 A score is from 0 to 1.
 //! - I4 A ticket pays no chunk twice and no more than it holds.
-//! - I5 Applying a batch again changes nothing. A lookup that was refused a ticket for want of room may get it once there
+//! - I5 Applying a batch again changes nothing. A lookup that was refused a ticket for want of room may get it once
+//!   there
 //!   is room; that is its first effect, not a second one.
 //! - I6 An account's report about itself changes nothing.
 //! - I7 Hearsay makes no account unlisted, and lowers no established account below [`ESTABLISHED_SCORE`].
-//! - I8 A stored score is what the evidence rows give.
+//! - I8 A stored score equals the score of the evidence rows.
 
 mod audit;
 mod event;

@@ -17,7 +17,7 @@ pub const PATTERN_LEN_MAX: usize = 1_024;
 /// The largest number of patterns in one selection.
 pub const PATTERNS_MAX: usize = 256;
 
-/// Why a text is not a pattern, or texts are not a selection.
+/// The reason that a text is not a pattern, or that texts are not a selection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GlobError {
     /// The pattern is empty, or slashes only.
@@ -43,11 +43,11 @@ impl std::error::Error for GlobError {}
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token {
     Exactly(char),
-    /// `?`
+    /// `?`: any one character.
     One,
-    /// `*`
+    /// `*`: any characters of one component.
     Run,
-    /// `**`
+    /// `**`: any number of components.
     DeepRun,
     /// `**/` at a component's start
     Folders,

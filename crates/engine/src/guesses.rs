@@ -46,7 +46,7 @@ pub const ORIGIN: Rule =
 /// The most attempts of one address at one account that are checked at the same time: concurrent attempts are not
 /// counted yet.
 pub const TOGETHER_MAX: u32 = 16;
-/// How long a successful login is remembered.
+/// The time for which a successful login is remembered.
 pub const KNOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// The most rows of each table; past it the oldest go. Filling a table takes longer than forgetting its rows, because
 /// each row costs its client a password check.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 
-/// Why a text is not an id.
+/// The reason that a text is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IdError {
     /// Not 64 lower-case hexadecimal digits.

@@ -1,8 +1,8 @@
 //! The resume journal of a partial download: the chunks of `<name>.peernet-part` that are on disk for certain.
 //!
 //! This module maps bytes to bytes; the driver writes and syncs. The driver syncs chunks first and then appends the
-//! record that names them. So a crash can tear only the tail. A torn or damaged tail costs the chunks that it names, and
-//! never leads to a wrong claim. Each record carries the start of a SHA-256 over the header, its position and its
+//! record that names them. So a crash can tear only the tail. A torn or damaged tail costs the chunks that it names,
+//! and never leads to a wrong claim. Each record carries the start of a SHA-256 over the header, its position and its
 //! content. So no record of another file, another position or an older journal is accepted.
 //!
 //! ```text
@@ -37,8 +37,8 @@ const HEADER_LEN: usize = 8 + 32 + 32 + 1 + 8 + 4 + 4 + CHECK_LEN;
 const RECORD_HEAD_LEN: usize = 3;
 /// Ranges in one record.
 const RANGES_MAX: usize = 1_024;
-/// The longest journal that is read, in bytes: a record for each of 16,384 chunks, fifty times over. A driver that finds
-/// a longer one begins a new one.
+/// The longest journal that is read, in bytes: a record for each of 16,384 chunks, fifty times over. A driver that
+/// finds a longer one begins a new one.
 pub const JOURNAL_LEN_MAX: u64 = 16 << 20;
 
 /// The download that a journal belongs to. A journal is used for exactly this one.
@@ -52,7 +52,7 @@ pub struct Identity {
     pub shape: Shape,
 }
 
-/// Why a download cannot resume from these bytes.
+/// The reason that a download cannot resume from a journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JournalError {
     /// The header is damaged, or the bytes are no journal. A new one may replace it.

@@ -1,8 +1,8 @@
 //! Leases of announces: how long they last, and when they are renewed.
 //!
-//! An announce states the whole truth about a file and is leased. Without renewal it expires, so that a dead peer is no longer
-//! in plans. A short lease with early renewal keeps lookups from naming the dead, which avoids more timeouts than any
-//! rule of reputation; jitter keeps a thousand peers that started together from renewing together.
+//! An announce states the whole truth about a file and is leased. Without renewal it expires, so that a dead peer is no
+//! longer in plans. A short lease with early renewal keeps lookups from naming the dead, which avoids more timeouts
+//! than any rule of reputation; jitter keeps a thousand peers that started together from renewing together.
 
 use std::time::Duration;
 
@@ -36,13 +36,13 @@ pub fn lease_until(now: UnixMillis, form: AnnounceForm) -> UnixMillis {
     now.plus(lease_length(form))
 }
 
-/// Whether a lease is live: up to its end, not at it.
+/// Returns true while a lease is live: before its end, not at it.
 pub fn is_live(lease_until: UnixMillis, now: UnixMillis) -> bool {
     now < lease_until
 }
 
-/// Returns how long a holder waits before it renews a lease of this length: a random time from a quarter to a third of it.
-/// Zero for a zero lease.
+/// Returns how long a holder waits before it renews a lease of this length: a random time from a quarter to a third of
+/// it. Zero for a zero lease.
 pub fn renew_after(lease: Duration, rng: &mut Rng) -> Duration {
     let quarter = lease / 4;
     let spread_ms = u64::try_from((lease / 3).saturating_sub(quarter).as_millis()).unwrap_or(u64::MAX);

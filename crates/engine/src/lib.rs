@@ -1,7 +1,7 @@
 //! Every decision PeerNet takes, without I/O.
 //!
 //! Nothing here reads a clock, a socket, a file, a thread, the environment or randomness: `now` and `seed` come in as
-//! arguments, and what should happen goes out as data. A `clippy.toml` beside this crate bans the rest mechanically.
+//! arguments, and the intended effects go out as data. A `clippy.toml` beside this crate bans the rest mechanically.
 //! Machines have one shape: `new(now, …)`, `handle(now, Input)` (total: never blocks, never fails),
 //! `poll() -> Option<Output>` and `deadline() -> Option<Instant>`; a driver takes one input, drains `poll` to `None`,
 //! then takes the next.

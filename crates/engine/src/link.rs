@@ -13,7 +13,7 @@ pub const LINK_LEN_MAX: usize = 8 << 10;
 /// The most trackers in a link.
 pub const TRACKERS_MAX: usize = 8;
 
-/// Why a text names no file.
+/// The reason that a text does not name a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LinkError {
     /// Longer than [`LINK_LEN_MAX`].
@@ -40,7 +40,7 @@ pub enum LinkError {
     Kind,
     /// A `%` is not followed by two hexadecimal digits, or the bytes are not UTF-8.
     Encoding,
-    /// This key is there twice.
+    /// A key that may occur once occurs twice.
     Twice(&'static str),
 }
 
@@ -113,9 +113,9 @@ impl Link {
 /// A file as a user names it: by a bare hash or a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// `<hash>`
+    /// A bare file hash.
     Hash(FileHash),
-    /// `peernet:?…`
+    /// A share link, `peernet:?…`.
     Link(Link),
 }
 

@@ -19,7 +19,7 @@ const PUBLICATION_DOMAIN: &[u8; 23] = b"peernet-publication-v1\0";
 /// The length of a [`publication_message`].
 pub const PUBLICATION_MESSAGE_BYTES: usize = PUBLICATION_DOMAIN.len() + 16 + 32;
 
-/// Why sizes and hashes do not make a manifest.
+/// The reason that sizes and hashes do not make a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ManifestError {
     /// The chunk size is not a power of two from 1 MiB to 16 MiB.
@@ -49,8 +49,8 @@ impl fmt::Display for ManifestError {
 
 impl std::error::Error for ManifestError {}
 
-/// The sizes of a file and its chunks. Invariant: `chunk_size` is a power of two from 1 to 16 MiB, and there are at most
-/// [`CHUNKS_MAX`] chunks.
+/// The sizes of a file and its chunks. Invariant: `chunk_size` is a power of two from 1 to 16 MiB, and there are at
+/// most [`CHUNKS_MAX`] chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
     size: ByteCount,

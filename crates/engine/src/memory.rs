@@ -3,8 +3,8 @@
 //! Every use has a reserved part. It may take more as long as the reserved parts of the other uses stay free. So no use
 //! starves another, however long it holds its bytes, and a use that is alone has most of the memory.
 //!
-//! Invariant: as long as the bound is not lowered, the bytes taken and the reserved parts of all other uses are together
-//! within the bound.
+//! Invariant: as long as the bound is not lowered, the bytes taken and the reserved parts of all other uses are
+//! together within the bound.
 
 /// The purpose for which bytes are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

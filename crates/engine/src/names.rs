@@ -14,7 +14,8 @@ const RESERVED: [&str; 6] = ["con", "prn", "aux", "nul", "conin$", "conout$"];
 ///
 /// - Everything up to the last separator is removed.
 /// - Forbidden characters become `_`.
-/// - Spaces at either end and dots at the end are removed. Leading dots stay: a hidden file is harmless and may be meant.
+/// - Spaces at either end and dots at the end are removed. Leading dots stay: a hidden file is harmless and may be
+///   meant.
 /// - A device name gets a `_` in front.
 /// - A name that is too long is cut before its extension.
 pub fn sanitise(name: &str, default: &str) -> String {
@@ -51,8 +52,8 @@ fn is_forbidden(c: char) -> bool {
     c.is_control() || is_special_here || is_deceptive(c)
 }
 
-/// Tells whether a character can make a name look like another, such as `exe.txt` for `txt.exe`. These characters change
-/// the direction of text, are invisible, or end a line in some programs only.
+/// Tells whether a character can make a name look like another, such as `exe.txt` for `txt.exe`. These characters
+/// change the direction of text, are invisible, or end a line in some programs only.
 fn is_deceptive(c: char) -> bool {
     matches!(c,
         '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'

@@ -2,13 +2,14 @@
 //!
 //! The tracker calls this in two steps, and decides nothing about sources elsewhere:
 //!
-//! 1. [`draw`] picks a bounded number of a manifest's holders, so that a plan costs the same for 10 holders and for 100,000.
+//! 1. [`draw`] picks a bounded number of a manifest's holders, so that a plan costs the same for 10 holders and for
+//!    100,000.
 //! 2. [`choose`] orders the drawn sources for one caller ([`rank`]) and names at most [`NAMED_MAX`] of them ([`name`]).
 //!    [`choose_v1`] does the same for version 1's lookup, which names sources per chunk.
 //!
-//! Guarantees, each with a test: a plan never names its caller. It names an unlisted account only where that account alone
-//! holds a chunk. Every fifth slot goes to a newcomer while there is one. If the sources hold every chunk, so do the named
-//! ones, as far as [`NAMED_MAX`] allows. The same seed gives the same plan.
+//! Guarantees, each with a test: a plan never names its caller. It names an unlisted account only where that account
+//! alone holds a chunk. Every fifth slot goes to a newcomer while there is one. If the sources hold every chunk, so do
+//! the named ones, as far as [`NAMED_MAX`] allows. The same seed gives the same plan.
 
 pub mod cover;
 pub mod draw;
@@ -29,8 +30,8 @@ pub use rank::{RankInput, order};
 /// The most sources that a plan names per manifest.
 pub const NAMED_MAX: usize = 10;
 
-/// The orders of one version 1 lookup. Chunks use them in turn: version 1 clients ask the first peer of each chunk's list
-/// only, so different orders spread the load over equal sources.
+/// The orders of one version 1 lookup. Chunks use them in turn: version 1 clients ask the first peer of each chunk's
+/// list only, so different orders spread the load over equal sources.
 const ORDERS_V1: u32 = 16;
 
 /// A holder of the file that a plan may name.
@@ -41,11 +42,11 @@ pub trait Source {
     fn held(&self) -> &Held;
     /// The site label that it announced with.
     fn site(&self) -> Option<&str>;
-    /// When its lease ends.
+    /// Returns the end of the source's lease.
     fn lease_until(&self) -> UnixMillis;
-    /// How often plans have named it on the day of `now`.
+    /// Returns the number of plans that have named the source on the day of `now`.
     fn offered_today(&self, now: UnixMillis) -> u32;
-    /// How often plans have named it in the last seconds before `now`.
+    /// Returns the number of plans that have named the source in the last seconds before `now`.
     fn load(&self, now: UnixMillis) -> u32;
 }
 
@@ -64,15 +65,15 @@ pub struct Request<'a> {
     pub now: UnixMillis,
 }
 
-/// What is known about the sources beyond the index. Both lists are in the order of the sources.
+/// Facts about the sources that the index does not have. Both lists are in the order of the sources.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// Score and tier of each source.
     pub standings: &'a [Standing],
     /// Until when the caller wants each source last; empty where it complained about none.
     pub demotions: &'a [UnixMillis],
-    /// Whether an unlisted source may be named because it alone holds a chunk. Off where only some holders were drawn: a
-    /// holder that was not drawn may hold that chunk too.
+    /// Whether an unlisted source may be named because it alone holds a chunk. Off where only some holders were drawn:
+    /// a holder that was not drawn may hold that chunk too.
     pub seeks_only_holders: bool,
 }
 
@@ -93,7 +94,8 @@ pub fn choose<S: Source>(request: &Request<'_>, sources: &[S], facts: Facts<'_>,
     Choice { order, named }
 }
 
-/// Makes the orders of a version 1 lookup, at least one. Each covers every chunk that a source which may be named holds.
+/// Makes the orders of a version 1 lookup, at least one. Each covers every chunk that a source which may be named
+/// holds.
 pub fn choose_v1<S: Source>(
     request: &Request<'_>,
     sources: &[S],
@@ -115,7 +117,7 @@ pub fn choose_v1<S: Source>(
         .collect()
 }
 
-/// Collects what the ranking reads about each source.
+/// Collects the facts that the ranking reads about each source.
 fn rank_inputs<S: Source>(request: &Request<'_>, sources: &[S], facts: Facts<'_>) -> Vec<RankInput> {
     let only = match facts.seeks_only_holders {
         true => only_holders(request.caller, request.chunks, sources, facts.standings),

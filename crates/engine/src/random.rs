@@ -1,8 +1,8 @@
 //! Seeded pseudo-random numbers for decisions. A seed gives the same sequence on every machine and in every version.
 //!
-//! The generator is xoshiro256** (David Blackman and Sebastiano Vigna, 2018, public domain, prng.di.unimi.it). SplitMix64
-//! fills its state, as its authors advise. It is not for secrets: keys, passwords and ids come from the operating system,
-//! outside this crate.
+//! The generator is xoshiro256** (David Blackman and Sebastiano Vigna, 2018, public domain, prng.di.unimi.it).
+//! SplitMix64 fills its state, as its authors advise. It is not for secrets: keys, passwords and ids come from the
+//! operating system, outside this crate.
 
 /// A generator. It is cheap to create, so a decision may use one of its own.
 #[derive(Debug, Clone)]
@@ -34,8 +34,8 @@ impl Rng {
     /// Returns a number below `n`, each equally likely (Lemire's multiplication, 2019); 0 for `n` = 0.
     pub fn below(&mut self, n: u64) -> u64 {
         let mut product = u128::from(self.next_u64()) * u128::from(n);
-        // The high half is the number; the low half tells whether the draw is fair. A low half of at least `n` always is,
-        // so most draws need no division.
+        // The high half is the number; the low half tells whether the draw is fair. A low half of at least `n` always
+        // is, so most draws need no division.
         if (product as u64) < n {
             let unfair_below = n.wrapping_neg() % n;
             while (product as u64) < unfair_below {

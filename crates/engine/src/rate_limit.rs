@@ -1,7 +1,7 @@
 //! Rate limits: the rate that a user sets, and the token bucket that keeps to it.
 //!
-//! Arithmetic is exact, in billionths of a byte. Over any span a bucket lets through at most `rate x span`, and in addition
-//! the larger of its burst and the largest single request. This holds however often its rate is changed.
+//! Arithmetic is exact, in billionths of a byte. Over any span a bucket lets through at most `rate x span`, and in
+//! addition the larger of its burst and the largest single request. This holds however often its rate is changed.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -156,8 +156,8 @@ impl Bucket {
         Debt(self.passed)
     }
 
-    /// Returns how long until `debt` is paid at the present rate; `None` when it is paid. Ask again now and then, because
-    /// the rate may change.
+    /// Returns how long until `debt` is paid at the present rate; `None` when it is paid. Ask again now and then,
+    /// because the rate may change.
     pub fn wait(&mut self, now: Instant, debt: Debt) -> Option<Duration> {
         self.refill(now);
         let rate = self.rate?;

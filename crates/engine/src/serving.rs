@@ -1,10 +1,10 @@
-//! What a source decides while it serves.
+//! Decisions of a source while it serves.
 //!
-//! [`Serving`] serves one stream: one call in which a caller names a file and asks for chunks of it. It decides which block is
-//! sent next, when an availability update goes out, what is refused, and when the stream ends. Its callers share
-//! [`super_seed::SuperSeed`] where the source is complete. Beside it stand the machines of the whole source:
-//! [`complaints`] admits complaints of wrong chunks, [`admission`] queues single calls, and [`pacing`] keeps to the upload
-//! limit.
+//! [`Serving`] serves one stream: one call in which a caller names a file and asks for chunks of it. It decides which
+//! block is sent next, when an availability update goes out, what is refused, and when the stream ends. Its callers
+//! share [`super_seed::SuperSeed`] where the source is complete. Beside it stand the machines of the whole source:
+//! [`complaints`] admits complaints of wrong chunks, [`admission`] queues single calls, and [`pacing`] keeps to the
+//! upload limit.
 //!
 //! Nothing here knows a byte of a file, a socket, a thread or a clock. A driver moves the bytes.
 //!

@@ -19,13 +19,13 @@ const CHUNK_BYTES: u64 = 1 << 20;
 /// Bytes a second of every uplink and downlink: 100 Mbit/s.
 const RATE: u64 = 12_500_000;
 const LATENCY: Duration = Duration::from_millis(2);
-/// How late an availability update arrives. In addition the machine keeps an interval, and the update waits behind the
+/// The delay of an availability update. In addition the machine keeps an interval, and the update waits behind the
 /// blocks before it: some 150 ms in all.
 const UPDATE_DELAY: Duration = Duration::from_millis(50);
 /// The same on a line with long queues, where an update arrives some 1.2 s after the change.
 const UPDATE_DELAY_LONG: Duration = Duration::from_millis(1_050);
 const SEEDER: usize = 0;
-/// How many times longer the slow node's uplink takes than the others'.
+/// The factor by which the slow node's uplink takes longer than the others'.
 const SLOW: u32 = 5;
 
 /// The callers of the seeder's file.
@@ -96,7 +96,7 @@ struct Crowd {
     sequence: u64,
 }
 
-/// What differs between runs.
+/// The parameters that differ between runs.
 #[derive(Debug, Clone, Copy)]
 struct Setting {
     update_delay: Duration,
@@ -182,7 +182,7 @@ impl Crowd {
         }
     }
 
-    /// Hands an input to a node's download and does what follows.
+    /// Hands an input to a node's download and carries out its outputs.
     fn feed(&mut self, node: usize, input: download::Input) {
         let now = self.now;
         let Some(download) = &mut self.nodes[node].download else { return };
@@ -241,7 +241,7 @@ impl Crowd {
         self.serve(server, node, Input::Tick { streams });
     }
 
-    /// Hands an input to a server's machine and does what follows.
+    /// Hands an input to a server's machine and carries out its outputs.
     fn serve(&mut self, server: usize, node: usize, input: Input<Callers, ()>) {
         let now = self.now;
         self.connection(server, node).machine.handle(now, input);
@@ -249,7 +249,7 @@ impl Crowd {
             self.obey_machine(server, node, output);
         }
         self.start_sending(server);
-        // What one caller of the seeder gets is news to the others.
+        // A chunk for one caller of the seeder causes an update to the others.
         let callers: Vec<usize> = self.nodes[server].connections.keys().copied().collect();
         for caller in callers.into_iter().filter(|caller| server == SEEDER || *caller == node) {
             self.schedule_tick(server, caller);
@@ -403,7 +403,8 @@ fn late_availability_updates_cost_little() {
     check(setting, 8, 3, Most { sent: 1.05, time: 1.30 });
 }
 
-/// Chunks that only the node with a slow uplink was given come from the seeder again, once it has given everything away.
+/// Chunks that only the node with a slow uplink was given come from the seeder again, once it has given everything
+/// away.
 #[test]
 fn a_node_that_passes_on_slowly_does_not_hold_up_the_others() {
     let setting = Setting { slow: Some(1), ..PLAIN };

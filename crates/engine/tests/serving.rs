@@ -19,7 +19,7 @@ use self::scene::{Answers, CHUNK_BYTES, Callers, In, Scene, geometry, nothing, r
 
 const BLOCK_BYTES_FIRST: u32 = 128 << 10;
 
-/// Feeds inputs to a stream whose file is open and compares what follows.
+/// Feeds inputs to a stream with an open file and compares the outputs.
 fn check(chunks: u32, answers: Answers, inputs: Vec<In>, expected: &[&str]) -> Scene {
     let mut scene = Scene::open(chunks, answers);
     for input in inputs {

@@ -63,8 +63,8 @@ impl GrantCache {
         self.0.number.load(Ordering::Acquire)
     }
 
-    /// Brings the next request forward, because a source refused the grant with this number. A refusal of an older grant
-    /// says nothing about the latest.
+    /// Brings the next request forward, because a source refused the grant with this number. A refusal of an older
+    /// grant says nothing about the latest.
     pub(crate) fn refused(&self, number: u64) {
         let mut state = self.lock();
         if number == self.number() {

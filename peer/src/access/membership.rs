@@ -1,5 +1,5 @@
-//! The current membership of a node in its swarm. Everything that serves or calls reads it; the thread that renews it changes
-//! it.
+//! The current membership of a node in its swarm. Everything that serves or calls reads it; the thread that renews it
+//! changes it.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +21,8 @@ pub struct Membership {
     /// Counts the changes of `revoked`.
     version: AtomicU64,
     tracker_keys: RwLock<Arc<TrackerKeys>>,
-    /// Requests for the trackers' keys, after a grant of an unknown key. It has room for one, because one is as good as many.
+    /// Requests for the trackers' keys, after a grant of an unknown key. It has room for one, because one is as good as
+    /// many.
     wish: Sender<()>,
     wishes: Receiver<()>,
 }
@@ -82,7 +83,8 @@ impl Membership {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(identity);
     }
 
-    /// Replaces the revoked accounts and devices. They are not served any more, and the accounts are not used as sources.
+    /// Replaces the revoked accounts and devices. They are not served any more, and the accounts are not used as
+    /// sources.
     pub fn revoke(&self, accounts: BTreeSet<PeerId>, devices: BTreeSet<DeviceId>) {
         let new = Revoked { accounts, devices };
         let mut revoked = self.revoked.write().unwrap_or_else(PoisonError::into_inner);
@@ -102,8 +104,8 @@ impl Membership {
         self.revoked().devices.contains(&device)
     }
 
-    /// Reports whether the identity in use is of a revoked device. Other peers do not serve it then, and the node needs another
-    /// one.
+    /// Reports whether the identity in use is of a revoked device. Other peers do not serve it then, and the node needs
+    /// another one.
     pub(crate) fn is_ended(&self) -> bool {
         self.identity().device().is_some_and(|device| self.is_revoked_device(device))
     }

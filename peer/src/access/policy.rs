@@ -5,7 +5,7 @@ use std::fmt;
 use peernet_engine::access::Visibility;
 use peernet_engine::ids::PeerId;
 
-/// Who may fetch a file. The owner declares it at the tracker.
+/// The accounts that may fetch a file. The owner declares them at the tracker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessPolicy {
     /// Every member of the swarm.

@@ -65,7 +65,7 @@ impl Tracker {
         TrackerKeys::parse(&self.key_set()).expect("key_set prints a valid key set")
     }
 
-    /// This tracker's key under the other tracker's key id.
+    /// Returns a set with this tracker's key under the other tracker's key id.
     pub(crate) fn keys_named(&self, other: &Self) -> TrackerKeys {
         TrackerKeys::parse(&self.key_set_named(&other.id())).expect("key_set_named prints a valid key set")
     }

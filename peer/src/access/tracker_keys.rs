@@ -60,7 +60,7 @@ impl TrackerKeys {
         self.by_id.is_empty()
     }
 
-    /// Verifies the signature of a grant and reads its claims. The caller still has to check what they say:
+    /// Verifies the signature of a grant and reads its claims. The caller still has to check their contents:
     /// [`Grant::check`]. Takes some 50 µs.
     pub fn verify(&self, grant: &str) -> Result<Grant, GrantError> {
         let claims = self.claims(grant)?;

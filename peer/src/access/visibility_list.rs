@@ -35,7 +35,7 @@ const REWRITE_BYTES: u64 = 256 << 10;
 /// The visibility of each file in the list. Public files have no entry.
 pub(super) type Entries = BTreeMap<FileHash, KnownVisibility>;
 
-/// Why the visibility list cannot be read or changed.
+/// The reason that the visibility list cannot be read or changed.
 #[derive(Debug)]
 pub enum VisibilityError {
     /// The disk or the file system failed.

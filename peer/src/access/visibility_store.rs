@@ -1,6 +1,6 @@
-//! The visibility of this node's shared files: what the tracker replied to announces, and what this node itself set.
+//! The visibility of this node's shared files, from the tracker's replies to announces and from changes by this node.
 //!
-//! A file that neither has mentioned is [`KnownVisibility::Unknown`], and a grant is required for it. Files that are not
+//! A file without either is [`KnownVisibility::Unknown`], and a grant is required for it. Files that are not
 //! known to be public are kept on the disk beside the shares. So a restart without a tracker does not make them public.
 
 use std::collections::BTreeMap;
@@ -13,8 +13,8 @@ use peernet_engine::ids::FileHash;
 
 use super::visibility_list::{Entries, VisibilityError, VisibilityList};
 
-/// How long a visibility that this node set overrides a contradicting reply. The trackers of one database learn of a
-/// change within 5 s of each other.
+/// The time for which a visibility that this node set overrides a contradicting reply. The trackers of one database
+/// learn of a change within 5 s of each other.
 const LOCAL_OVERRIDE: Duration = Duration::from_secs(15);
 
 /// The known visibility of files, in memory and in a list on the disk.
@@ -34,13 +34,13 @@ struct State {
 }
 
 impl VisibilityStore {
-    /// Loads what is kept in a folder. An unreadable list is an error: without it, restricted files would become public.
+    /// Loads the list in a folder. An unreadable list is an error: without it, restricted files would become public.
     pub(crate) fn load(folder: &Path) -> Result<Self, VisibilityError> {
         let (list, known) = VisibilityList::open(folder)?;
         Ok(Self { state: Mutex::new(State { known, list: Some(list), ..State::default() }) })
     }
 
-    /// Returns what is known of a file.
+    /// Returns the known visibility of a file.
     pub(crate) fn visibility(&self, file: FileHash) -> KnownVisibility {
         self.lock().visibility(file)
     }
@@ -80,8 +80,8 @@ impl VisibilityStore {
     /// Applies the tracker's reply to an announce of `files` that began at `asked_at`. It counts at once, also if the
     /// disk fails. The disk is written only if something changes.
     ///
-    /// Returns whether the reply contradicted what this node set a moment ago. That stays, and the announce has to be
-    /// repeated.
+    /// Returns whether the reply contradicted a visibility that this node set a moment ago. That stays, and the
+    /// announce has to be repeated.
     pub(crate) fn apply_tracker_reply(
         &self,
         asked_at: Instant,
@@ -144,7 +144,7 @@ mod tests {
         FileHash([number; 32])
     }
 
-    /// Compares what is known of the files 1 to 3.
+    /// Compares the known visibility of the files 1 to 3.
     #[track_caller]
     fn check(store: &VisibilityStore, expected: [KnownVisibility; 3]) {
         assert_eq!([1, 2, 3].map(|number| store.visibility(file(number))), expected);

@@ -1,4 +1,4 @@
-//! The record of announced files, from which follows what to announce next. No I/O.
+//! The record of announced files; it decides the next announces. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 

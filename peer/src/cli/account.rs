@@ -1,4 +1,4 @@
-//! What `register`, `login` and `password` have in common.
+//! Common parts of `register`, `login` and `password`.
 
 use peernet_engine::ids::PeerId;
 use serde_json::json;

@@ -16,7 +16,7 @@ use super::commands::Command;
     error_code(1, "something else went wrong"),
     error_code(2, "the command, a hash, an address or a setting makes no sense"),
     error_code(3, "not logged in, or the tracker refuses"),
-    error_code(4, "nobody shares it, or it is not shared here"),
+    error_code(4, "no peer shares it, or it is not shared here"),
     error_code(5, "the bytes do not have the hash they should have"),
     error_code(6, "the tracker or the sources cannot be reached or do not deliver"),
     error_code(7, "the local disk or file system refused"),

@@ -1,8 +1,8 @@
-//! How a command is declared: its own arguments, the common options it has, and how it runs.
+//! The declaration of a command: its own arguments, the common options it has, and the function that runs it.
 //!
 //! argh cannot share options between commands, so the macro [`command!`] writes them into each struct. Every common
-//! option is declared here and nowhere else. `--help`, shell completions and the handling of `--name=value` all come from
-//! the descriptions that argh derives.
+//! option is declared here and nowhere else. `--help`, shell completions and the handling of `--name=value` all come
+//! from the descriptions that argh derives.
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -77,8 +77,8 @@ macro_rules! command {
     (@ [authority $($group:ident)*] [$($field:tt)*] $head:tt $name:ident $own:tt $action:tt) => {
         command!(@ [$($group)*] [
             $($field)*
-            /// SHA-256 of the swarm's certificate authority, as its operator publishes it; without it the first authority seen
-            /// is trusted
+            /// SHA-256 of the swarm's certificate authority, as its operator publishes it; without it the first
+            /// authority seen is trusted
             #[argh(option, arg_name = "hex")]
             ca_fingerprint: Option<String>,
         ] $head $name $own $action);
@@ -207,7 +207,7 @@ macro_rules! subcommands {
 macro_rules! all_commands {
     ($($variant:ident),* $(,)?) => {
         $crate::cli::command::subcommands! {
-            /// What the program was asked to do.
+            /// The command that the user typed.
             pub(crate) enum Command { $($variant),* }
         }
 

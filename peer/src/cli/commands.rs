@@ -1,4 +1,4 @@
-//! The commands, each in a file of its own with its arguments, its help and what it does.
+//! The commands, each in a file of its own with its arguments, its help and its function.
 
 mod access;
 mod completions;

@@ -18,19 +18,19 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub struct Config {
     /// The tracker's URL.
     pub tracker: Option<String>,
-    /// By what a tracker of `https://` is known: `swarm` or `public`.
+    /// The trust for a tracker of `https://`: `swarm` or `public`.
     pub tracker_tls: Option<String>,
-    /// Speak plaintext where nothing better can be had.
+    /// Allow unencrypted connections where no other can be had.
     pub allow_plaintext: Option<bool>,
-    /// Where to listen in plaintext then, `host:port`.
+    /// The plaintext listening address, `host:port`. It applies with `allow_plaintext` only.
     pub plaintext_listen: Option<String>,
-    /// Where `daemon` and `share` listen, `host:port`.
+    /// The listening address of `daemon` and `share`, `host:port`.
     pub listen: Option<String>,
     /// The address others reach this peer at, `host:port`.
     pub address: Option<String>,
     /// A label; downloads prefer sources with their own.
     pub site: Option<String>,
-    /// Where `download` puts files.
+    /// The folder into which `download` puts files.
     pub output: Option<String>,
     /// Bytes a second of all uploads, like `10M`.
     pub max_upload: Option<Amount>,
@@ -40,7 +40,7 @@ pub struct Config {
     pub max_connections: Option<Amount>,
     /// Bytes of files in memory at once, like `64M`.
     pub max_memory: Option<Amount>,
-    /// Where `daemon` serves metrics, a loopback `ADDR:PORT`.
+    /// The loopback `ADDR:PORT` at which `daemon` serves metrics.
     pub metrics: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What commands have in common: folders, configuration, the tracker, and a node made of them.
+//! Common parts of the commands: folders, configuration, the tracker, and a node made of them.
 
 use std::fmt;
 use std::fs;
@@ -19,12 +19,12 @@ use crate::node::{Builder, Node};
 const PLAINTEXT_VARIABLE: &str = "PEERNET_ALLOW_PLAINTEXT";
 /// The environment variable for `--ca-fingerprint`.
 const FINGERPRINT_VARIABLE: &str = "PEERNET_CA_FINGERPRINT";
-/// How long a starting daemon may take from its lock to its socket.
+/// The limit on the time from a starting daemon's lock to its socket.
 const DAEMON_START_MAX: Duration = Duration::from_secs(10);
-/// How often a command looks for the socket of a starting daemon.
+/// The interval at which a command looks for the socket of a starting daemon.
 const DAEMON_LOOK: Duration = Duration::from_millis(50);
 
-/// How to reach the tracker and other peers, as far as it was typed.
+/// The options about the tracker and other peers, as far as the user typed them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TrackerOptions<'a> {
     /// A URL, several URLs, or a share link.
@@ -37,8 +37,8 @@ pub(super) struct TrackerOptions<'a> {
 }
 
 impl TrackerOptions<'_> {
-    /// Returns these options, and those of `outer` in place of absent ones: options may stand before a subcommand or after
-    /// it.
+    /// Returns these options, and those of `outer` in place of absent ones: options may stand before a subcommand or
+    /// after it.
     pub(super) fn or(self, outer: Self) -> Self {
         Self {
             url: self.url.or(outer.url),
@@ -146,8 +146,8 @@ impl Context {
 
     /// Connects to the daemon of this folder; `None` if there is no daemon.
     ///
-    /// A daemon that is just starting holds the folder's lock before it listens. The command waits for it: a change made
-    /// meanwhile without the daemon would be unknown to it.
+    /// A daemon that is just starting holds the folder's lock before it listens. The command waits for it: a change
+    /// made meanwhile without the daemon would be unknown to it.
     pub(super) fn daemon(&self) -> Option<ControlClient> {
         let socket = self.home.control_socket();
         let deadline = Instant::now() + DAEMON_START_MAX;

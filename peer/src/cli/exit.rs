@@ -1,4 +1,4 @@
-//! How the program ends: one exit code for each thing that a script can do about it.
+//! The end of the program: one exit code for each reaction that a script can have.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub const EXIT_CODES: &[(u8, &str, &str)] = &[
     (1, "failure", "something else went wrong"),
     (2, "usage", "the command, a hash, an address or a setting makes no sense"),
     (3, "refused", "not logged in, or the tracker refuses"),
-    (4, "not_found", "nobody shares it, or it is not shared here"),
+    (4, "not_found", "no peer shares it, or it is not shared here"),
     (5, "verification", "the bytes do not have the hash they should have"),
     (6, "network", "the tracker or the sources cannot be reached or do not deliver"),
     (7, "local_disk", "the local disk or file system refused"),
@@ -106,7 +106,7 @@ impl Failure {
         Self { message, ..self }
     }
 
-    /// Puts what the failure is about in front of the message.
+    /// Puts the subject of the failure in front of the message.
     pub(super) fn about(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }

@@ -1,4 +1,5 @@
-//! Progress of one activity: bars on a terminal, a line every few seconds elsewhere, JSON lines for programs, or nothing.
+//! Progress of one activity: bars on a terminal, a line every few seconds elsewhere, JSON lines for programs, or
+//! nothing.
 
 mod lines;
 mod text;
@@ -17,11 +18,11 @@ use lines::{style, styled};
 pub(super) use text::span;
 use text::{fetching_event, fetching_text, source_text};
 
-/// How often a line is printed if standard error is no terminal.
+/// The interval between lines if standard error is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(3);
-/// How often a JSON line is printed.
+/// The interval between JSON lines.
 const EVENT_EVERY: Duration = Duration::from_secs(1);
-/// How many sources are shown below the bar: the fastest ones.
+/// The number of sources shown below the bar: the fastest ones.
 const SOURCES_SHOWN_MAX: usize = 8;
 /// The bar of an activity whose size is known.
 const SIZED: &str = "{prefix} {wide_bar} {percent} %  {binary_bytes}/{binary_total_bytes}";

@@ -22,7 +22,7 @@ pub(super) struct Password<'a> {
     pub(super) variable: &'static str,
     /// The question at the terminal, without its colon.
     pub(super) prompt: &'static str,
-    /// Whether the prompt asks twice.
+    /// True if the prompt asks for the secret twice.
     pub(super) confirm: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What several commands need to know about the files that are shared here.
+//! Functions over the files that are shared here, used by several commands.
 
 use std::path::Path;
 use std::thread::available_parallelism;
@@ -26,14 +26,14 @@ pub(super) fn named(node: &Node, text: &str) -> Result<Vec<FileHash>, Failure> {
     match Target::parse(text) {
         Ok(target) => Ok(vec![target.file_hash()]),
         Err(_) => {
-            let message = format!("{text} is not shared here; `peernet list` shows what is");
+            let message = format!("{text} is not shared here; `peernet list` shows the shares");
             Err(Failure { exit: Exit::NotFound, message })
         }
     }
 }
 
-/// Refuses the link of a directory that is not shared from here: a directory consists of two files, and a link names only
-/// one of them.
+/// Refuses the link of a directory that is not shared from here: a directory consists of two files, and a link names
+/// only one of them.
 pub(super) fn refuse_foreign_directory(node: &Node, text: &str) -> Result<(), Failure> {
     let Ok(Target::Link(link)) = Target::parse(text) else { return Ok(()) };
     let is_here = || node.shares().iter().any(|share| share.file_hash == link.file_hash);
@@ -70,7 +70,7 @@ pub(super) fn no_daemon(context: &Context) -> Failure {
     Failure { exit: Exit::NotFound, message: format!("no daemon answers for {folder}; `peernet daemon` starts one") }
 }
 
-/// Reads what this folder shares, without a daemon.
+/// Reads the shares of this folder, without a daemon.
 pub(super) fn own_shares(context: &Context, tracker: TrackerOptions<'_>) -> Result<Value, Failure> {
     let node = match context.builder(tracker)?.build() {
         // Links name a tracker. Without one, nothing can have been shared.

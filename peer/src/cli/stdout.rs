@@ -14,13 +14,14 @@ use crate::download::{PIECE_BYTES, Sink};
 /// The most pieces that wait for the reader of standard output.
 const PIECES_MAX: usize = 4;
 
-/// The memory that a [`Writer`] uses, in bytes: for the pieces that wait, the one being copied and the one being written.
+/// The memory that a [`Writer`] uses, in bytes: for the pieces that wait, the one being copied and the one being
+/// written.
 pub(super) const BYTES: usize = (PIECES_MAX + 2) * PIECE_BYTES;
 
 /// The thread that writes to standard output.
 ///
-/// A reader that stops reading blocks the writer, and Ctrl-C must end the command even then. So the download does not wait
-/// for this thread after Ctrl-C; the thread ends with the program.
+/// A reader that stops reading blocks the writer, and Ctrl-C must end the command even then. So the download does not
+/// wait for this thread after Ctrl-C; the thread ends with the program.
 pub(super) struct Writer {
     pieces: Option<Sender<Vec<u8>>>,
     /// Buffers for reuse. Allocating new ones would cost as much as writing them.

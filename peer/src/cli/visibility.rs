@@ -41,11 +41,11 @@ pub(super) fn text(policy: &AccessPolicy) -> String {
     match policy {
         AccessPolicy::Public => "public: every member of the swarm may download it".to_owned(),
         AccessPolicy::Private => "private: no other account may download it".to_owned(),
-        AccessPolicy::Withdrawn => "withdrawn: nobody may share or download it".to_owned(),
+        AccessPolicy::Withdrawn => "withdrawn: no peer may share or download it".to_owned(),
         AccessPolicy::Shared { accounts, groups } => {
             let groups = groups.iter().map(|group| format!("{GROUP_MARK}{}", shown(group)));
             let with: Vec<String> = groups.chain(accounts.iter().map(ToString::to_string)).collect();
-            format!("shared with {}", if with.is_empty() { "nobody".to_owned() } else { with.join(", ") })
+            format!("shared with {}", if with.is_empty() { "no account".to_owned() } else { with.join(", ") })
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
         };
         for (visibility, expected) in [
             (AccessPolicy::Private, "private: no other account may download it".to_owned()),
-            (shared(vec![], &[]), "shared with nobody".to_owned()),
+            (shared(vec![], &[]), "shared with no account".to_owned()),
             (shared(vec![peer], &["lab", "\u{1b}x"]), format!("shared with @lab, @\u{fffd}x, {peer}")),
         ] {
             assert_eq!(text(&visibility), expected);

@@ -1,4 +1,4 @@
-//! `status --watch`: shows what the daemon transfers, repeatedly.
+//! `status --watch`: shows the transfers of the daemon, repeatedly.
 
 use std::io::IsTerminal;
 use std::time::Duration;

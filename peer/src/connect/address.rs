@@ -1,7 +1,7 @@
 //! Name resolution for the addresses of peers.
 //!
-//! gRPC gets numeric addresses only. A name is resolved here, on threads of their own, because the system's resolver blocks
-//! and cannot be interrupted.
+//! gRPC gets numeric addresses only. A name is resolved here, on threads of their own, because the system's resolver
+//! blocks and cannot be interrupted.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -23,7 +23,7 @@ const RESOLVER_THREADS: usize = 2;
 /// Addresses tried of one name.
 const ADDRESSES_MAX: usize = 4;
 
-/// Why an address cannot be dialled or listened on.
+/// The reason that an address cannot be dialled or listened on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressError {
     /// The text is not `host:port`.
@@ -49,8 +49,8 @@ impl From<candidate::AddressError> for AddressError {
     }
 }
 
-/// Returns the numeric addresses to try, at once where the host is a number. A name waits for the resolver, up to `timeout`
-/// or until `cancel`.
+/// Returns the numeric addresses to try, at once where the host is a number. A name waits for the resolver, up to
+/// `timeout` or until `cancel`.
 pub(crate) fn resolve(address: &HostPort, timeout: Duration, cancel: &Cancel) -> Result<Vec<SocketAddr>, AddressError> {
     match &address.host {
         Host::Number(ip) => Ok(vec![SocketAddr::new(*ip, address.port)]),

@@ -20,14 +20,14 @@ pub(crate) enum ChannelSecurity {
     Tls(Arc<Identity>, PeerId),
 }
 
-/// Why this node may not call a source. Each is this node's own failure and says nothing about the source.
+/// The reason that this node may not call a source. Each is this node's own failure and says nothing about the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DialError {
     /// The source speaks plaintext only, which is not allowed here.
     PlaintextNotAllowed,
-    /// This node has no certificate to call the source with.
+    /// No certificate: this node cannot prove itself to the source.
     NoCertificate,
-    /// This node's certificate has expired, and the tracker has not issued another.
+    /// An expired certificate, and the tracker has not issued another.
     CertificateExpired,
 }
 

@@ -1,8 +1,8 @@
-//! The control socket: the command line sends requests to a running daemon, as JSON lines over a Unix socket that only its
-//! owner can open.
+//! The control socket: the command line sends requests to a running daemon, as JSON lines over a Unix socket that only
+//! its owner can open.
 //!
-//! A connection carries one request. The reply is any number of progress lines and one last line. Requests are bounded in
-//! length and time. When all workers and the queue are busy, a caller gets an error at once.
+//! A connection carries one request. The reply is any number of progress lines and one last line. Requests are bounded
+//! in length and time. When all workers and the queue are busy, a caller gets an error at once.
 
 mod client;
 mod message;

@@ -14,7 +14,7 @@ use crate::node::NodeError;
 const PATH: &str = "/metrics";
 /// The content type of Prometheus' text format.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
-/// How long replies under way may take when the daemon stops. One reply is made in a few microseconds.
+/// The limit on the time of replies under way when the daemon stops. One reply is made in a few microseconds.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A metric: type, name, help text, value.

@@ -1,8 +1,8 @@
 //! Threads that ask a provider and may outlive the question.
 //!
-//! An HTTP exchange cannot be interrupted, and a cancelled download must not wait for a server that does not answer. So each
-//! question runs on a thread of its own, and the download waits for the answer or for its cancellation, whichever is first.
-//! A thread whose answer is no longer awaited ends with the time-outs of its exchange.
+//! An HTTP exchange cannot be interrupted, and a cancelled download must not wait for a server that does not answer. So
+//! each question runs on a thread of its own, and the download waits for the answer or for its cancellation. A thread
+//! whose answer is no longer awaited ends with the time-outs of its exchange.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) struct Askers {
     asking: Arc<AtomicUsize>,
 }
 
-/// Why a question was not asked.
+/// The reason that a question was not asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotAsked(pub(crate) String);
 

@@ -1,9 +1,9 @@
 //! Several providers as one.
 //!
-//! Sources are asked of all providers at once, and their plans are merged in the order of the providers. A provider that
-//! fails is passed over as long as another one answers. A provider that is slow is left behind a while after the first
-//! answer: its sources come with the next lookup, which a running download makes by itself.
-//! Manifests and grants are asked of one provider after the other, until one has it. Reports go to every sink.
+//! Sources are asked of all providers at once, and their plans are merged in the order of the providers. A provider
+//! that fails is passed over as long as another one answers. A provider that is slow is left behind a while after the
+//! first answer: its sources come with the next lookup, which a running download makes by itself. Manifests and grants
+//! are asked of one provider after the other, until one has it. Reports go to every sink.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::access::GrantToken;
 use crate::cancel::Cancel;
 use crate::discovery::FetchReport;
 
-/// How long the other providers may still take after the first one has answered.
+/// The time that the other providers still have after the first one has answered.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Providers of one download. Those that are added first count first.

@@ -1,4 +1,4 @@
-//! What a provider says about a file: its manifests and their sources.
+//! A provider's knowledge of a file: its manifests and their sources.
 
 use peernet_engine::candidate::Candidates;
 use peernet_engine::download::{Has, Protocol};
@@ -9,9 +9,9 @@ use peernet_engine::candidate::Transport;
 /// A peer that says it holds a file, or a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its account.
+    /// The account of the source.
     pub peer: PeerId,
-    /// Its addresses, best first. A source without one is passed over.
+    /// The addresses of the source, best first. A source without one is passed over.
     pub candidates: Candidates,
     /// Whether its addresses expect mutual TLS or plaintext.
     pub transport: Transport,
@@ -31,7 +31,7 @@ impl Source {
 /// One manifest of a plan, with its sources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedManifest {
-    /// Its id.
+    /// The id of the manifest.
     pub id: ManifestId,
     /// Bytes of the file, if the manifest is true.
     pub size: ByteCount,
@@ -55,7 +55,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Adds what another provider says. What this plan says already stays, and comes first: its name, the order of its
+    /// Adds another provider's plan. The contents of this plan stay, and come first: its name, the order of its
     /// manifests, and for a peer that both name its own addresses.
     pub(crate) fn merge(&mut self, other: Plan) {
         if self.file_name.is_empty() {
@@ -72,8 +72,8 @@ impl Plan {
     }
 }
 
-/// Version 1's view of a file: chunks of 1 MiB of which only the hashes are known. The size of the file is known when its
-/// last chunk has come.
+/// Version 1's view of a file: chunks of 1 MiB of which only the hashes are known. The size of the file is known when
+/// its last chunk has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct V1Listing {
     /// The hash of every chunk, in order; at least one.

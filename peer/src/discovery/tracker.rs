@@ -1,5 +1,6 @@
-//! The tracker's REST API as a node calls it: blocking calls with time-outs, bounded replies, and retries where a call may be
-//! repeated. Replies are returned as validated types. [`TrackerProvider`] is the tracker as a discovery provider.
+//! The tracker's REST API as a node calls it: blocking calls with time-outs, bounded replies, and retries where a call
+//! may be repeated. Replies are returned as validated types. [`TrackerProvider`] is the tracker as a discovery
+//! provider.
 
 mod access;
 mod base;
@@ -52,7 +53,7 @@ pub(crate) use url::{normal_url, normal_urls, percent_encoded};
 /// An account as the tracker sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Me {
-    /// Its id.
+    /// The account's id.
     pub peer_id: PeerId,
     /// The address it was registered with, if any.
     pub address: Option<String>,
@@ -64,7 +65,7 @@ pub struct Me {
     pub balance_mt: i64,
     /// Milli-tokens in escrow for open downloads.
     pub escrow_mt: i64,
-    /// How many files it announces at the moment.
+    /// The number of files that the account announces at the moment.
     pub files_shared: u64,
     /// Seconds since 1970-01-01 UTC.
     pub created_at: u64,
@@ -121,13 +122,13 @@ pub(crate) struct Announced {
 pub struct Hit {
     /// The file.
     pub file_hash: FileHash,
-    /// Its name, as its announcer gave it; clean it before showing it on a terminal.
+    /// The name that its announcer gave it; clean it before showing it on a terminal.
     pub file_name: String,
     /// Bytes; unknown for a file of version 1 peers only.
     pub size: Option<u64>,
     /// Unknown for a file of version 1 peers only.
     pub manifest_id: Option<ManifestId>,
-    /// How many peers hold it now.
+    /// The number of peers that hold it now.
     pub sources: u64,
     /// Seconds since 1970-01-01 UTC.
     pub created_at: u64,
@@ -163,8 +164,8 @@ pub(crate) struct TrackerClient {
 }
 
 impl TrackerClient {
-    /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `home`, if it is
-    /// one of theirs. `log` gets newly pinned authorities; `stop` ends pauses between retries.
+    /// Talks to `url`, or to several with commas between them that serve one swarm, with the account in `home`, if it
+    /// is one of theirs. `log` gets newly pinned authorities; `stop` ends pauses between retries.
     pub(crate) fn new(
         url: &str,
         home: &Home,
@@ -208,8 +209,8 @@ impl TrackerClient {
         self.session.current()
     }
 
-    /// Makes an account, or logs in where `address` has one with this password, and keeps its token. `invite` is the code that some
-    /// trackers require for a new account.
+    /// Makes an account, or logs in where `address` has one with this password, and keeps its token. `invite` is the
+    /// code that some trackers require for a new account.
     pub(crate) fn register(
         &self,
         address: Option<&str>,
@@ -305,7 +306,8 @@ impl TrackerClient {
         wire::announced(&reply)
     }
 
-    /// Ends the leases of these files. Takes little time, because it is called while the program ends; leases end by themselves anyway.
+    /// Ends the leases of these files. Takes little time, because it is called while the program ends; leases end by
+    /// themselves anyway.
     pub(crate) fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError> {
         let request = SwarmLeaveRequest { files: Some(files.iter().map(ToString::to_string).collect()) };
         let call = Call { timeout: LEAVE_TIMEOUT, ..Call::post("/api/v1/swarm/leave", &request) };

@@ -37,11 +37,11 @@ pub(crate) enum Event {
     Failed(ConnectionId, ChunkIndex, Cause),
     /// A chunk was turned away for now: by the source, or for want of memory here.
     Busy(ConnectionId, ChunkIndex),
-    /// This node's own rate limit keeps the connection from reading on.
+    /// The connection does not read on, because of this node's own rate limit.
     HeldBack(ConnectionId),
     /// A connection has ended: the cause for the scheduler, and a text for the user.
     Ended(ConnectionId, Cause, String),
-    /// The local disk failed while doing what the text says.
+    /// The local disk failed. The text names the action.
     Disk(String, io::Error),
     /// The whole file is hashed.
     Whole(FileHash),

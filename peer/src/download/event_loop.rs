@@ -2,10 +2,11 @@
 //!
 //! 1. It takes one [`Event`] of another thread, or the clock's tick, and feeds it to the scheduler
 //!    ([`peernet_engine::download`]).
-//! 2. It does what the scheduler then wants: connect to a source, ask for chunks, look for more sources.
+//! 2. It carries out the scheduler's outputs: connect to a source, ask for chunks, look for more sources.
 //! 3. It shows the progress, and goes on until there is a [`Verdict`].
 //!
-//! It never waits for the disk, the network or a provider. Threads that are ahead of it wait in the bounded event queue.
+//! It never waits for the disk, the network or a provider. Threads that are ahead of it wait in the bounded event
+//! queue.
 
 mod connections;
 mod display;
@@ -44,7 +45,7 @@ const ASKED_AT_ONCE_MAX: u32 = 4;
 /// The end of the pass, once it is decided: the hash of the whole file, or why there is none.
 type Verdict = Option<Result<FileHash, FetchError>>;
 
-/// What a pass makes for its event loop.
+/// The parts that a pass makes for its event loop.
 pub(crate) struct Parts<'scope, 'env> {
     pub(crate) scope: &'scope Scope<'scope, 'env>,
     pub(crate) shared: Shared,
@@ -73,11 +74,11 @@ pub(crate) struct EventLoop<'scope, 'env, 'a, 'c> {
     reporting: Reporting<'env>,
     /// A lookup is under way.
     looking_up: bool,
-    /// How many callers had asked this node for the growing file when last looked.
+    /// The number of callers that had asked this node for the growing file at the last look.
     calls: u64,
 }
 
-/// How far the file is.
+/// The progress of the file towards its end.
 struct Completion {
     shape: Shape,
     /// Every chunk before this one is verified, or not wanted.
@@ -178,8 +179,9 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
             }
             let Some(id) = self.context.sources.meet(source) else { continue };
             let added = Input::SourceAdded { source: id, rank: rank as u32, protocol };
-            // The first message of a `Fetch` stream is its availability and what it gives to others. That decides what to
-            // ask for, so the tracker's word is not used, except where waiting for it would take longer than the download.
+            // The first message of a `Fetch` stream is its availability, with the chunks given to others. That decides
+            // which chunks to ask for, so the tracker's word is not used, except where waiting for it would take longer
+            // than the download.
             let tells_itself = protocol == Protocol::FetchStream && self.expected().manifest.is_some();
             let waits = tells_itself && self.expected().count().0 > ASKED_AT_ONCE_MAX;
             let told = (!waits).then_some(Input::SourceHas { source: id, has });
@@ -190,7 +192,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
         verdict
     }
 
-    /// Feeds one input to the scheduler and does what it then wants.
+    /// Feeds one input to the scheduler and carries out its outputs.
     fn feed(&mut self, input: Input) -> Verdict {
         self.scheduler.handle(Instant::now(), input);
         self.drain()
@@ -265,7 +267,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
         if self.connections.is_current(id) { self.feed(input) } else { None }
     }
 
-    /// A chunk is right and written. It counts whichever connection brought it, also one that is closed by now.
+    /// A chunk is right and written. It counts for any connection that brought it, also one that is closed by now.
     fn verified(&mut self, id: ConnectionId, chunk: ChunkIndex, bytes: u32, took: Duration) -> Verdict {
         let is_new = !self.scheduler.verified().contains(chunk);
         let before = self.completion.shape;

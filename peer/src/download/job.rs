@@ -16,7 +16,7 @@ use crate::files::SharedFile;
 use crate::files::part::Selected;
 use crate::throttle::{SpeedLimits, Throttle};
 
-/// What to download, and to where.
+/// The task of a download: the file, its target, and the settings.
 pub struct FetchJob {
     /// The file.
     pub file_hash: FileHash,
@@ -38,11 +38,12 @@ pub struct FetchJob {
     pub seed: u64,
     /// The rate limits that it shares with the rest of the node; by default none.
     pub throttle: Arc<Throttle>,
-    /// Called once with the growing file, when its manifest is known, so that a server can offer it while it is fetched. It
-    /// becomes a finished file by itself, or is withdrawn when the download fails.
+    /// Called once with the growing file, when its manifest is known, so that a server can offer it while it is
+    /// fetched. It becomes a finished file by itself, or is withdrawn when the download fails.
     pub on_growing: Option<Box<dyn FnOnce(Arc<SharedFile>) + Send>>,
-    /// Gets the file's bytes in order as they are verified. With `manifest_id` they are right from the first byte; without,
-    /// only the end of the download proves them (`FetchError::DeliveredWrong`). The download cannot end while it blocks.
+    /// Gets the file's bytes in order as they are verified. With `manifest_id` they are right from the first byte;
+    /// without, only the end of the download proves them (`FetchError::DeliveredWrong`). The download cannot end while
+    /// it blocks.
     pub sink: Option<Sink>,
     /// The wanted files, where the file is the pack of a directory. `part_path` and `final_path` are folders then.
     pub(crate) selected: Option<Selected>,
@@ -50,8 +51,8 @@ pub struct FetchJob {
     pub(crate) nearby: Option<Box<dyn Nearby>>,
     /// The most bytes accepted; a larger file is not fetched.
     pub(crate) size_max: Option<u64>,
-    /// GrantCache no file. The part has no name from the moment it is opened, so it is gone with the process however that ends.
-    /// There is no resuming, and `final_path` is not used.
+    /// GrantCache no file. The part has no name from the moment it is opened, so it is gone with the process however
+    /// that ends. There is no resuming, and `final_path` is not used.
     pub passing: bool,
 }
 
@@ -92,10 +93,10 @@ pub struct FetchLimits {
     pub progress_interval: Duration,
     /// Written chunks are synced and named in the journal at the latest after so many bytes,
     pub sync_bytes: u64,
-    /// or after this time, whichever comes first.
+    /// or after this time.
     pub sync_interval: Duration,
-    /// Whether the journalled chunks and the finished file survive a power cut. Without, they survive any end of the process,
-    /// and the download does not wait for syncs.
+    /// Whether the journalled chunks and the finished file survive a power cut. Without, they survive any end of the
+    /// process, and the download does not wait for syncs.
     pub survive_power_cut: bool,
 }
 
@@ -118,11 +119,12 @@ impl Default for FetchLimits {
 pub struct Fetched {
     /// The path of the file.
     pub path: PathBuf,
-    /// Its manifest, proven by the file, so that it can be shared without hashing it again.
+    /// The file's manifest, proven by the file, so that it can be shared without hashing it again.
     pub manifest: Arc<Manifest>,
     /// Size and modification time of the file, for sharing it.
     pub identity: FileIdentity,
-    /// The growing file that was offered, finished now; `None` without `on_growing`, or without a manifest at the beginning.
+    /// The growing file that was offered, finished now; `None` without `on_growing`, or without a manifest at the
+    /// beginning.
     pub held: Option<Arc<SharedFile>>,
     /// The name that its sources give it, not sanitised; may be empty.
     pub file_name: String,

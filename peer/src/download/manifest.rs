@@ -1,8 +1,8 @@
 //! Choosing and obtaining the manifest: which ones are tried, in which order, and from where each is had.
 //!
-//! The tracker does not decide which manifest of a file is true. A link may name the only one that is believed. Otherwise the
-//! manifests of the plan are tried in their order, and version 1's listing last. A false one costs a download of the file,
-//! because only the hash of the whole proves it, so their number is bounded.
+//! The tracker does not decide which manifest of a file is true. A link may name the only one that is believed.
+//! Otherwise the manifests of the plan are tried in their order, and version 1's listing last. A false one costs a
+//! download of the file, because only the hash of the whole proves it, so their number is bounded.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use peernet_engine::candidate::Transport;
 const MANIFESTS_MAX: usize = 8;
 /// The most sources asked for a manifest that no provider has.
 const SOURCES_ASKED_MAX: usize = 4;
-/// How long a source may take to send a manifest.
+/// The time that a source has to send a manifest.
 const MANIFEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The sources of a manifest that this download may call.
@@ -30,7 +30,7 @@ const MANIFEST_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Usable {
     /// Best first.
     pub(crate) sources: Vec<Source>,
-    /// How many other peers may not be called.
+    /// The number of other peers that this node may not call.
     pub(crate) passed_over: usize,
     /// Whether there are sources, and none may be called because plaintext is not allowed.
     pub(crate) only_plaintext: bool,
@@ -68,7 +68,8 @@ pub(crate) struct Chosen {
     pub(crate) usable: Usable,
 }
 
-/// Returns the choices in the order they are to be tried. `pinned` is the manifest that a link named; no other is tried then.
+/// Returns the choices in the order they are to be tried. `pinned` is the manifest that a link named; no other is tried
+/// then.
 pub(crate) fn choices(plan: &Plan, pinned: Option<ManifestId>, usable: &dyn Fn(&[Source]) -> Usable) -> Vec<Choice> {
     if let Some(id) = pinned {
         let planned = plan.manifests.iter().find(|manifest| manifest.id == id);

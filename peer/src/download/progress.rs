@@ -56,7 +56,7 @@ pub struct FetchProgress {
 /// One source in a [`FetchProgress`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceProgress {
-    /// Its account.
+    /// The account of the source.
     pub peer: PeerId,
     /// The address in use, or the first one.
     pub address: String,

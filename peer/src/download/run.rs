@@ -19,7 +19,7 @@ use crate::files::SharedFile;
 use crate::files::part::{Part, sync_folder_of};
 use peernet_engine::candidate::Transport;
 
-/// What all passes of one download share.
+/// The state that all passes of one download share.
 pub(crate) struct Context<'a> {
     pub(crate) job: FetchJob,
     pub(crate) discovery: &'a dyn Discovery,
@@ -33,7 +33,7 @@ pub(crate) struct Context<'a> {
     pub(crate) bytes: Bytes,
 }
 
-/// Where the bytes of a download came from.
+/// The number of bytes of a download by their origin.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bytes {
     /// The network.
@@ -114,7 +114,7 @@ pub(crate) fn run(
 ) -> Result<Fetched, FetchError> {
     let mut context = Context::new(job, discovery, progress, cancel);
     let result = download(&mut context).map_err(|error| match error {
-        // A question that the cancellation cut short has no answer, but that is not what went wrong.
+        // A question that the cancellation cut short has no answer. The cancellation is the reason to report.
         FetchError::Discovery(_) | FetchError::NoManifest if cancel.is_cancelled() => FetchError::Cancelled,
         error => error,
     });

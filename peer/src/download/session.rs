@@ -1,9 +1,11 @@
-//! One manifest, from what is on the disk to a verified file or the proof that the manifest is false.
+//! One manifest, from the data on the disk to a verified file or the proof that the manifest is false.
 //!
-//! 1. [`resume`] takes over what an earlier run left, and [`local_copy`] what lies elsewhere on this machine.
+//! 1. [`resume`] takes over the data of an earlier run, and [`local_copy`] copies chunks from elsewhere on this
+//!    machine.
 //! 2. [`pass`] fetches the missing chunks, with all the threads that takes.
 //! 3. The file is proven: by its hash, or for a directory by the hash of each file.
-//! 4. If it is wrong, the part is read again once: bytes of the earlier run were trusted without being read. If they are
+//! 4. If it is wrong, the part is read again once: bytes of the earlier run were trusted without being read. If they
+//!    are
 //!    right, the manifest is false.
 //! 5. [`finish`] makes the file durable and gives it its name.
 
@@ -28,7 +30,7 @@ use crate::download::{FetchError, Phase};
 use crate::files::SharedFile;
 use crate::files::part::{Journal, Part, Proof, Storage};
 
-/// How a session ended.
+/// The end of a session.
 pub(crate) enum Outcome {
     /// The file is there.
     Finished(Finished),
@@ -36,7 +38,7 @@ pub(crate) enum Outcome {
     ManifestFalse(Option<String>),
 }
 
-/// What is on the disk: the chunks that count as held, and the sizes as known.
+/// The state on the disk: the chunks that count as held, and the sizes as known.
 pub(crate) struct OnDisk {
     pub(crate) journal: Journal,
     pub(crate) shape: Shape,
@@ -89,12 +91,12 @@ pub(crate) fn run(context: &mut Context<'_>, chosen: Chosen, part: &Arc<Part>) -
 
 /// A file whose chunks are all right and which is not the one asked for.
 struct Wrong {
-    /// Its path in the directory, if it is in one.
+    /// The file's path in the directory, if it is in one.
     file: Option<String>,
 }
 
-/// Checks that the result is what was asked for. A file is proven by the hash that was computed behind the transfer. Of a
-/// directory every file is hashed, because the listing's claim about its pack is not proven by the pack's hash.
+/// Checks that the result is the requested file. A file is proven by the hash that was computed behind the transfer. Of
+/// a directory every file is hashed, because the listing's claim about its pack is not proven by the pack's hash.
 fn prove(
     context: &mut Context<'_>,
     expected: &Expected,

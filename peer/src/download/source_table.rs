@@ -29,8 +29,8 @@ impl SourceTable {
         Self { own, by_peer: BTreeMap::new(), peers: Vec::new() }
     }
 
-    /// Returns the number of a source, new or known. A known source gets the newly named addresses. `None` for this node's own
-    /// account, for a source without an address, and past [`PEERS_MAX`].
+    /// Returns the number of a source, new or known. A known source gets the newly named addresses. `None` for this
+    /// node's own account, for a source without an address, and past [`PEERS_MAX`].
     pub(crate) fn meet(&mut self, source: Source) -> Option<SourceId> {
         if Some(source.peer) == self.own || source.candidates.is_empty() {
             return None;
@@ -52,7 +52,7 @@ impl SourceTable {
         self.peers.get(usize::try_from(id.0).ok()?)
     }
 
-    /// Adds verified bytes to what a source has sent.
+    /// Adds verified bytes to the total of a source.
     pub(crate) fn credit(&mut self, id: SourceId, bytes: u32) {
         if let Some(peer) = usize::try_from(id.0).ok().and_then(|position| self.peers.get_mut(position)) {
             peer.bytes += u64::from(bytes);

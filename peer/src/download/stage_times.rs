@@ -17,7 +17,7 @@ pub(crate) struct StageTimes {
     waits: Mutex<Waits>,
 }
 
-/// Waits for sources. Those that are still going on count too, because a silent source is what the user should see.
+/// Waits for sources. Those that are still going on count too, because the user should see that a source is silent.
 #[derive(Debug, Default)]
 struct Waits {
     ended: Duration,

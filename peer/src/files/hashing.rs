@@ -1,8 +1,8 @@
 //! Computes the manifest of a local file, or of a directory's files as one pack, and reads each byte once.
 //!
-//! One thread reads, and others hash the same buffers. Each byte goes into two digests, the chunk's and the whole file's.
-//! Processors with SHA instructions compute both in one pass, see `digest`. On other processors the chunks are hashed on
-//! several cores.
+//! One thread reads, and others hash the same buffers. Each byte goes into two digests, the chunk's and the whole
+//! file's. Processors with SHA instructions compute both in one pass, see `digest`. On other processors the chunks are
+//! hashed on several cores.
 
 pub(crate) mod digest;
 mod pipeline;
@@ -33,7 +33,7 @@ pub struct HashProgress {
     pub total: u64,
 }
 
-/// Why a manifest cannot be computed.
+/// The reason that a manifest cannot be computed.
 #[derive(Debug)]
 pub enum HashError {
     /// The file cannot be opened or read.

@@ -29,7 +29,7 @@ struct PackFile {
     identity: Option<FileIdentity>,
 }
 
-/// Why bytes of a pack cannot be read, and the file that they are from.
+/// The reason that bytes of a pack cannot be read, and the file that they are from.
 #[derive(Debug)]
 pub(crate) struct PackError {
     pub(crate) path: PathBuf,
@@ -37,7 +37,8 @@ pub(crate) struct PackError {
 }
 
 impl PackFiles {
-    /// Combines entries, each with its path and, for a file, its identity when it was hashed. `chunk_size` is the pack's.
+    /// Combines entries, each with its path and, for a file, its identity when it was hashed. `chunk_size` is the
+    /// pack's.
     pub(crate) fn new(
         root: PathBuf,
         entries: impl IntoIterator<Item = (Box<str>, Option<FileIdentity>)>,

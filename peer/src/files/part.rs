@@ -1,4 +1,5 @@
-//! The part: a download in progress on the disk, as one file or a tree of files, with its complete chunks and its journal.
+//! The part: a download in progress on the disk, as one file or a tree of files, with its complete chunks and its
+//! journal.
 //!
 //! Two sources may send the same chunk at once if one is slow. A wrong byte of one must never overwrite a right byte of
 //! the other. So one writer at a time has the chunk's claim. Another writer gathers its bytes in memory, within the
@@ -154,8 +155,8 @@ impl Part {
         self.storage.write_all_at(piece, at)
     }
 
-    /// Marks `chunk` as complete, because `writer` wrote all of it and it is verified. Returns false if another writer was
-    /// first, whose bytes stay.
+    /// Marks `chunk` as complete, because `writer` wrote all of it and it is verified. Returns false if another writer
+    /// was first, whose bytes stay.
     pub(crate) fn done(&self, chunk: ChunkIndex, writer: WriterId) -> bool {
         let mut claims = self.stripe(chunk);
         if !claims.get(&chunk).is_some_and(|claim| claim.is_of(writer)) {
@@ -169,8 +170,8 @@ impl Part {
         true
     }
 
-    /// Writes all of a verified `chunk` over the bytes of a slower writer, and marks it as complete. Returns false if it
-    /// was complete already.
+    /// Writes all of a verified `chunk` over the bytes of a slower writer, and marks it as complete. Returns false if
+    /// it was complete already.
     pub(crate) fn write_whole(&self, chunk: ChunkIndex, offset: u64, bytes: &[u8]) -> io::Result<bool> {
         let mut claims = self.stripe(chunk);
         if matches!(claims.get(&chunk), Some(Claim::Done)) {

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use super::FileIdentity;
 
-/// Why a chunk cannot be read.
+/// The reason that a chunk cannot be read.
 #[derive(Debug)]
 pub(crate) enum ReadError {
     /// The file is not the one that was hashed any more.
@@ -38,8 +38,8 @@ pub(crate) fn read_exact(file: &File, offset: u64, buffer: &mut [u8]) -> Result<
     }
 }
 
-/// Fails unless the open file has `identity` and still has a name. A deleted file is not what its path leads to any
-/// more, even while a descriptor keeps its bytes readable.
+/// Fails unless the open file has `identity` and still has a name. The path of a deleted file leads to another file, if
+/// to any more, even while a descriptor keeps its bytes readable.
 pub(crate) fn check_identity(file: &File, identity: FileIdentity) -> Result<(), ReadError> {
     let now = file.metadata().map_err(ReadError::Io)?;
     if now.nlink() > 0 && FileIdentity::of(&now) == identity { Ok(()) } else { Err(ReadError::Changed) }

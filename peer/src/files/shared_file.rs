@@ -98,7 +98,8 @@ fn open_at_once(path: &Path) -> io::Result<File> {
 }
 
 impl SharedFile {
-    /// A finished file. `identity` is the one it had when it was hashed. `file_name` is the name suggested to downloaders.
+    /// A finished file. `identity` is the one it had when it was hashed. `file_name` is the name suggested to
+    /// downloaders.
     pub fn complete(manifest: Arc<Manifest>, path: PathBuf, identity: FileIdentity, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
         Self::with(manifest, file_name, have, Place::Finished { path, identity, open: Weak::new() })
@@ -148,7 +149,7 @@ impl SharedFile {
         &self.file_name
     }
 
-    /// Its path now.
+    /// Returns the present path.
     pub fn path(&self) -> PathBuf {
         match &self.lock().place {
             Place::Finished { path, .. }
@@ -172,7 +173,7 @@ impl SharedFile {
         files.only_file_in(geometry.offset(chunk), geometry.chunk_len(chunk).into())
     }
 
-    /// Whether it is still being downloaded.
+    /// Returns true while the file is being downloaded.
     pub(crate) fn is_in_progress(&self) -> bool {
         matches!(self.lock().place, Place::Growing { .. } | Place::GrowingPack { .. })
     }
@@ -182,17 +183,17 @@ impl SharedFile {
         self.lock().have.clone()
     }
 
-    /// Whether every chunk is there.
+    /// Returns true if every chunk is there.
     pub fn is_complete(&self) -> bool {
         self.lock().have.is_full()
     }
 
-    /// Whether it is no longer on offer.
+    /// Returns true if the file is no longer shared.
     pub fn is_withdrawn(&self) -> bool {
         self.lock().withdrawn
     }
 
-    /// Whether `chunk` can be read.
+    /// Returns true if `chunk` can be read.
     pub fn holds(&self, chunk: ChunkIndex) -> bool {
         let state = self.lock();
         !state.withdrawn && state.have.contains(chunk)

@@ -28,8 +28,8 @@ use crate::connect::ChannelSecurity;
 pub(crate) use chunk_calls::{ChunkCalls, ChunkEvent};
 pub(crate) use fetch_call::{FetchCall, FetchMessage, StreamEvent};
 
-/// The largest reply: 1 MiB of payload and its header. C core's own default counts the header, and chunks of exactly its
-/// limit would fail.
+/// The largest reply: 1 MiB of payload and its header. C core's own default counts the header, and chunks of exactly
+/// its limit would fail.
 const REPLY_BYTES_MAX: i32 = (1 << 20) + (64 << 10);
 /// Fewer, larger frames make for fewer, larger writes to the disk.
 const FRAME_BYTES_MAX: i32 = 1 << 20;
@@ -39,10 +39,10 @@ const RECONNECT_BACKOFF_START: Duration = Duration::from_millis(200);
 const RECONNECT_BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// Commands that the thread of one connection has not taken yet. The scheduler's windows keep them far below this.
 const COMMANDS_MAX: usize = 1_024;
-/// How often a waiting call checks whether it was cancelled.
+/// The interval at which a waiting call checks if it was cancelled.
 const CANCEL_CHECK: Duration = Duration::from_millis(100);
 
-/// Why a call failed.
+/// The reason that a call failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallError {
     /// The other peer answered that it will not.
@@ -55,7 +55,7 @@ pub(crate) enum CallError {
     TimedOut,
     /// There is no connection, or it broke, or a message could not be parsed.
     Transport(String),
-    /// This node was told to stop.
+    /// Cancelled: this node was told to stop.
     Cancelled,
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct CommandSender(mpsc::Sender<Command>);
 /// The connection thread's end.
 pub(crate) struct CommandReceiver(mpsc::Receiver<Command>);
 
-/// Makes a channel of commands to one connection's thread, which takes them in whatever call it waits.
+/// Makes a channel of commands to one connection's thread. Every call in which the thread waits takes them.
 pub(crate) fn commands() -> (CommandSender, CommandReceiver) {
     let (sender, receiver) = mpsc::channel(COMMANDS_MAX);
     (CommandSender(sender), CommandReceiver(receiver))
@@ -143,7 +143,7 @@ impl CommandSender {
     }
 }
 
-/// How long a call is waited for.
+/// The bounds of the wait for a call.
 pub(crate) struct Patience<'a> {
     pub(crate) timeout: Duration,
     pub(crate) cancel: &'a Cancel,
@@ -172,8 +172,8 @@ impl Client {
         Self(grpcio::Client::new(channel))
     }
 
-    /// Asks for the file's manifest and the suggested name. The manifest is checked: it is of this file, and has the id that
-    /// was asked for.
+    /// Asks for the file's manifest and the suggested name. The manifest is checked: it is of this file, and has the id
+    /// that was asked for.
     pub(crate) fn manifest(
         &self,
         file_hash: FileHash,

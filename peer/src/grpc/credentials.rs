@@ -20,7 +20,7 @@ const OF_CALLERS: CertificateRequestType = CertificateRequestType::RequestAndReq
 pub(super) fn secure(channel: ChannelBuilder, security: &ChannelSecurity) -> ChannelBuilder {
     match security {
         ChannelSecurity::Plaintext => channel,
-        // The certificate has to name the peer, whatever its address is.
+        // The certificate has to name the peer, independent of its address.
         ChannelSecurity::Tls(identity, peer) => {
             channel.set_credentials(of_caller(identity)).override_ssl_target(peer_name(&peer.to_string()))
         }

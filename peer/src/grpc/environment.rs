@@ -1,6 +1,7 @@
-//! The two gRPC environments of the process, each with one completion queue and one poll thread: one for the server, one for
-//! clients. They are made at the first use and kept for the life of the process, because making and dropping them often crashes
-//! the C core now and then. One queue each, because more of them cost time on small machines (measured).
+//! The two gRPC environments of the process, each with one completion queue and one poll thread: one for the server,
+//! one for clients. They are made at the first use and kept for the life of the process, because making and dropping
+//! them often crashes the C core now and then. One queue each, because more of them cost time on small machines
+//! (measured).
 
 use std::future::Future;
 use std::pin::pin;
@@ -28,8 +29,9 @@ fn start(name: &str) -> Arc<Environment> {
     Arc::new(EnvBuilder::new().cq_count(1).name_prefix(name).build())
 }
 
-/// Sends gRPC's messages to the program's logger, which is none unless the program has made one. Otherwise any client that connects
-/// without TLS could write to standard error as often as it likes. Failures are reported by the calls that fail.
+/// Sends gRPC's messages to the program's logger, which is none unless the program has made one. Otherwise any client
+/// that connects without TLS could write to standard error as often as it likes. Failures are reported by the calls
+/// that fail.
 fn silence() {
     // gRPC takes our function only while its log level lets messages through, and writes to standard error otherwise.
     let level = log::max_level();

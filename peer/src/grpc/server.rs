@@ -1,7 +1,7 @@
 //! The gRPC server: takes calls, hands them to `crate::serve`, and ends in good order.
 //!
-//! Handlers run on the completion-queue thread, so they only put a job into a bounded queue and return. A future waits for
-//! the result of the disk threads and hands it to gRPC.
+//! Handlers run on the completion-queue thread, so they only put a job into a bounded queue and return. A future waits
+//! for the result of the disk threads and hands it to gRPC.
 
 mod guard;
 mod handlers;
@@ -33,19 +33,19 @@ use crate::throttle::{SpeedLimits, Throttle};
 const REQUEST_BYTES_MAX: i32 = 64 << 10;
 /// Requests the C core may have parsed and not yet handed to a handler; more only makes a stop slower.
 const REQUEST_SLOTS: usize = 64;
-/// Calls of one connection at once: a bound against abuse, far above what a peer needs.
+/// Calls of one connection at once: a bound against abuse, far above the needs of a peer.
 const CALLS_PER_CONNECTION_MAX: i32 = 128;
-/// How often a silent connection is tested, and how long its answer may take.
+/// The interval at which a silent connection is tested, and the time-out of the answer.
 const KEEPALIVE_TIME: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Clients may ping this often without being treated as abusers.
 const PING_INTERVAL_MIN: Duration = Duration::from_millis(500);
-/// How long resolving a name to listen on may take.
+/// The time-out of resolving a name to listen on.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After the grace every call is cancelled, and C core needs milliseconds to end. More than this is a fault of its own.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why a server does not start.
+/// The reason that a server does not start.
 #[derive(Debug)]
 pub enum ServeError {
     /// The address to listen on is malformed.
@@ -76,8 +76,8 @@ impl fmt::Display for ServeError {
 
 impl std::error::Error for ServeError {}
 
-/// The addresses that a server listens on, and the protection of each. An address is `host:port`, with port 0 for any free
-/// port; `[::]` also takes IPv4.
+/// The addresses that a server listens on, and the protection of each. An address is `host:port`, with port 0 for any
+/// free port; `[::]` also takes IPv4.
 #[derive(Debug, Clone)]
 pub struct Listen {
     tls: Option<(String, Arc<Membership>)>,
@@ -85,7 +85,7 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// Listens with mutual TLS: both sides prove who they are.
+    /// Listens with mutual TLS: both sides prove their identity.
     pub fn tls(address: impl Into<String>, membership: Arc<Membership>) -> Self {
         Self { tls: Some((address.into(), membership)), plaintext: None }
     }
@@ -104,8 +104,8 @@ impl Listen {
 
 /// A running server. Dropping it stops it without grace.
 pub struct PeerServer {
-    // Stopping takes it, which must happen before the disk threads end. The lock is there because gRPC's type may not be
-    // shared between threads, and this one may.
+    // Stopping takes it, which must happen before the disk threads end. The lock is there because gRPC's type may not
+    // be shared between threads, and this one may.
     server: Mutex<Option<Server>>,
     workers: Option<Workers>,
     core: Arc<Core>,
@@ -119,8 +119,8 @@ impl PeerServer {
         Self::start_among(listen, catalog, limits, &Throttle::new(&SpeedLimits::default()))
     }
 
-    /// Does the same within limits on connections and memory that it shares with downloads. A `Fetch` call without room is
-    /// refused. The upload rate is set by [`PeerServer::set_rate_max`].
+    /// Does the same within limits on connections and memory that it shares with downloads. A `Fetch` call without room
+    /// is refused. The upload rate is set by [`PeerServer::set_rate_max`].
     pub fn start_among(
         listen: Listen,
         catalog: Arc<dyn FileCatalog>,
@@ -168,7 +168,7 @@ impl PeerServer {
         self.core.counters()
     }
 
-    /// Whether no caller is owed a chunk at the moment.
+    /// Returns true if no caller is owed a chunk at the moment.
     pub fn is_idle(&self) -> bool {
         self.core.is_idle()
     }
@@ -183,8 +183,8 @@ impl PeerServer {
         self.core.set_rate_max(rate);
     }
 
-    /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and joins its threads. Callers of
-    /// `Fetch` are told at once that this peer leaves.
+    /// Takes no more calls, lets running ones end for up to `grace`, cancels the rest, and joins its threads. Callers
+    /// of `Fetch` are told at once that this peer leaves.
     pub fn stop(mut self, grace: Duration) {
         self.shut_down(grace);
     }

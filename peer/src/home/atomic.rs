@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The mode of our files: only the owner may read and write them.
 const FILE_MODE: u32 = 0o600;
 
-/// Replaces a file: writes a new one beside it, syncs that, renames it, and syncs the folder. The new file has mode 0600
-/// from the start.
+/// Replaces a file: writes a new one beside it, syncs that, renames it, and syncs the folder. The new file has mode
+/// 0600 from the start.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let beside = beside(path)?;
     let written = write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path));
@@ -21,8 +21,8 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(path)
 }
 
-/// Makes a file in the same way, and returns false if there is one already. If several processes make it at once, one of
-/// them succeeds.
+/// Makes a file in the same way, and returns false if there is one already. If several processes make it at once, one
+/// of them succeeds.
 pub(crate) fn create_atomically(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let beside = beside(path)?;
     let linked = write_synced(&beside, bytes).and_then(|()| fs::hard_link(&beside, path));
@@ -41,8 +41,8 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns a temporary path beside `path`. Processes and threads that write one file at once each have their own, and the
-/// last rename wins.
+/// Returns a temporary path beside `path`. Processes and threads that write one file at once each have their own, and
+/// the last rename wins.
 fn beside(path: &Path) -> io::Result<PathBuf> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().ok_or_else(|| io::Error::other("a path without a name"))?.to_owned();

@@ -73,7 +73,8 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// Reports whether three quarters of the token's life are over at `now` (seconds since 1970), so that it is to be renewed.
+    /// Reports whether three quarters of the token's life are over at `now` (seconds since 1970), so that it is to be
+    /// renewed.
     pub fn is_stale(&self, now: u64) -> bool {
         let life = self.expires_at.saturating_sub(self.obtained_at);
         self.expires_at != 0 && now >= self.obtained_at.saturating_add(life / 4 * 3)
@@ -121,8 +122,8 @@ impl CredentialsFile {
         remove_if_there(&self.path).map_err(HomeError::io("removing", &self.path))
     }
 
-    /// Takes the lock for reading the file and changing it. The processes of one folder take turns: if two presented one refresh
-    /// token to the tracker, the second would look like a thief.
+    /// Takes the lock for reading the file and changing it. The processes of one folder take turns: if two presented
+    /// one refresh token to the tracker, the second would look like a thief.
     pub(crate) fn lock(&self) -> Result<CredentialsLock, HomeError> {
         if let Some(folder) = self.path.parent() {
             private_folder(folder)?;

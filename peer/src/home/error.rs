@@ -1,18 +1,18 @@
-//! What can go wrong with the folders and files of a node.
+//! Errors about the folders and files of a node.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Why a folder or file of a node cannot be used. Its `Display` says what to do.
+/// The reason that a folder or file of a node cannot be used. Its `Display` says how to mend it.
 #[derive(Debug)]
 pub enum HomeError {
     /// The environment names no folder.
     NoFolder,
     /// The file system refused.
     Io {
-        /// What was tried, for example `reading`.
+        /// The attempted action, for example `reading`.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -23,18 +23,18 @@ pub enum HomeError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its bytes.
+        /// The size, in bytes.
         bytes: u64,
         /// The limit in bytes.
         bytes_max: u64,
     },
-    /// The file's content is not what a node writes.
+    /// The file's content is not the work of a node.
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it, without its content: that may be a secret.
+        /// The defect, without the content: that may be a secret.
         what: String,
-        /// What to do about it.
+        /// The advice to the user.
         advice: &'static str,
     },
     /// A new key could not be made.
@@ -45,7 +45,7 @@ pub enum HomeError {
     Locked {
         /// The lock's file.
         path: PathBuf,
-        /// How long it was waited for.
+        /// The time of the wait.
         waited: Duration,
     },
 }

@@ -2,7 +2,8 @@
 //!
 //! - `identity-key.pem` (TLS) and `signing-key.pem` (manifests): made once, and never leave the folder.
 //! - `certificate.json`: the current certificate.
-//! - `revocations.json` and `signers.json`: the revoked accounts and devices, and the trackers' public keys, as the tracker
+//! - `revocations.json` and `signers.json`: the revoked accounts and devices, and the trackers' public keys, as the
+//!   tracker
 //!   sent them last. With them a node starts without a tracker.
 
 use std::collections::BTreeSet;
@@ -23,7 +24,8 @@ use crate::publication::Signer;
 /// The largest file that is read, in bytes: more than any certificate and any list of revoked accounts.
 const FILE_BYTES_MAX: u64 = 8 << 20;
 
-/// The files of a device's identity, in the state folder. Several processes may use them; each write replaces one whole.
+/// The files of a device's identity, in the state folder. Several processes may use them; each write replaces one
+/// whole.
 #[derive(Debug, Clone)]
 pub struct IdentityFiles {
     folder: PathBuf,
@@ -115,8 +117,8 @@ impl IdentityFiles {
         }
     }
 
-    /// Returns the identity of this account at this tracker. A certificate that is damaged, of another account or of another
-    /// key counts as absent, because the tracker issues another one.
+    /// Returns the identity of this account at this tracker. A certificate that is damaged, of another account or of
+    /// another key counts as absent, because the tracker issues another one.
     pub fn load(&self, tracker: &str, peer: PeerId) -> Result<Option<Identity>, HomeError> {
         let (Some(text), Some(key)) = (read(&self.certificate_path())?, read(&self.key_path())?) else {
             return Ok(None);
@@ -145,8 +147,8 @@ impl IdentityFiles {
         )
     }
 
-    /// Returns the revoked accounts and devices as the tracker sent them last. A damaged file counts as absent, because the
-    /// tracker is asked anyway.
+    /// Returns the revoked accounts and devices as the tracker sent them last. A damaged file counts as absent, because
+    /// the tracker is asked anyway.
     pub(crate) fn load_revocations(&self, tracker: &str) -> Option<Revocations> {
         let text = read(&self.revocations_path()).ok()??;
         let stored: StoredRevocations = serde_json::from_str(&text).ok()?;

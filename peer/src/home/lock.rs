@@ -8,7 +8,8 @@ use crossbeam_channel::after;
 
 use super::{Home, HomeError};
 
-/// How often the lock is tried. A failure may be due to [`HomeLock::is_taken`], which holds it for a moment.
+/// The number of attempts to take the lock. A failure may be due to [`HomeLock::is_taken`], which holds it for a
+/// moment.
 const ATTEMPTS: u32 = 5;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::{HomeError, private_folder, write_atomically};
 
-/// Reads a file; `None` if there is none. A file of more than `bytes_max` bytes is an error, because no node writes one.
+/// Reads a file; `None` if there is none. A file of more than `bytes_max` bytes is an error, because no node writes
+/// one.
 pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, HomeError> {
     let failed = HomeError::io("reading", path);
     match fs::metadata(path) {

@@ -1,5 +1,5 @@
-//! `trust.json`: the authorities that this node trusts, one set for each swarm. Once a swarm's authority is known, no other
-//! is accepted for it.
+//! `trust.json`: the authorities that this node trusts, one set for each swarm. Once a swarm's authority is known, no
+//! other is accepted for it.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Version 1's configuration, `$HOME/.peernet/config.yaml`. Two keys of it are read, strictly, and only by a node without an
-//! account.
+//! Version 1's configuration, `$HOME/.peernet/config.yaml`. Two keys of it are read, strictly, and only by a node
+//! without an account.
 
 use std::fmt;
 
@@ -23,8 +23,8 @@ impl fmt::Debug for Version1Config {
 }
 
 impl Version1Config {
-    /// Returns the account that the token names, if it is a JWT with a peer id as its subject. The signature is not checked
-    /// here; the tracker checks it.
+    /// Returns the account that the token names, if it is a JWT with a peer id as its subject. The signature is not
+    /// checked here; the tracker checks it.
     pub fn peer_id(&self) -> Option<PeerId> {
         #[derive(Deserialize)]
         struct Claims {

@@ -75,9 +75,11 @@ pub(crate) struct Revocations {
     pub ask_again: Duration,
 }
 
-/// Finds the device's URI in a certificate (DER). It stands there as plain text (an IA5String, RFC 5280 section 4.2.1.6).
+/// Finds the device's URI in a certificate (DER). It stands there as plain text (an IA5String, RFC 5280 section
+/// 4.2.1.6).
 ///
-/// The certificate has been checked to be of our authority, so it has at most one such text, and the rest need not be parsed.
+/// The certificate has been checked to be of our authority, so it has at most one such text, and the rest need not be
+/// parsed.
 pub(super) fn of_certificate(der: &[u8]) -> Option<DeviceId> {
     let (prefix, len) = (device_uri(""), device_uri("").len() + ID_BYTES);
     let uris = der.windows(len).filter(|window| window.starts_with(prefix.as_bytes()));

@@ -9,8 +9,8 @@ pub(crate) fn new_key() -> Result<String, IdentityError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map(|key| key.serialize_pem()).map_err(|_| IdentityError::Key)
 }
 
-/// Makes a certificate signing request (PKCS #10, PEM). It names no account, because the tracker decides whose certificate it
-/// becomes.
+/// Makes a certificate signing request (PKCS #10, PEM). It names no account, because the tracker decides whose
+/// certificate it becomes.
 pub(crate) fn request(key: &str) -> Result<String, IdentityError> {
     let key = KeyPair::from_pem(key).map_err(|_| IdentityError::Key)?;
     let mut params = CertificateParams::default();

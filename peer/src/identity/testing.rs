@@ -35,16 +35,16 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("what rcgen is asked for is sound");
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("the parameters of the test are valid");
         let mut params = CertificateParams::default();
         params.distinguished_name = called("an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let pem = params.self_signed(&key).expect("what rcgen is asked for is sound").pem();
+        let pem = params.self_signed(&key).expect("the parameters of the test are valid").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// Its certificate.
+    /// Returns the certificate, as PEM.
     pub(crate) fn pem(&self) -> String {
         self.pem.clone()
     }
@@ -57,8 +57,8 @@ impl Authority {
     /// The same with URIs beside the names.
     fn issue_with(&self, names: &[String], uris: &[String], key: &str, life: Life) -> String {
         let at = |seconds: u64| (UNIX_EPOCH + Duration::from_secs(seconds)).into();
-        let mut params = CertificateParams::new(names).expect("what rcgen is asked for is sound");
-        let uris = uris.iter().map(|uri| uri.as_str().try_into().expect("what rcgen is asked for is sound"));
+        let mut params = CertificateParams::new(names).expect("the parameters of the test are valid");
+        let uris = uris.iter().map(|uri| uri.as_str().try_into().expect("the parameters of the test are valid"));
         params.subject_alt_names.extend(uris.map(SanType::URI));
         // One whose subject is its issuer passes for a root.
         params.distinguished_name = called("a member");
@@ -66,14 +66,15 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         (params.not_before, params.not_after) = (at(life.obtained_at), at(life.expires_at));
         params
-            .signed_by(&KeyPair::from_pem(key).expect("what rcgen is asked for is sound"), &self.issuer)
-            .expect("what rcgen is asked for is sound")
+            .signed_by(&KeyPair::from_pem(key).expect("the parameters of the test are valid"), &self.issuer)
+            .expect("the parameters of the test are valid")
             .pem()
     }
 
     pub(crate) fn parts(&self, peer: PeerId, Life { obtained_at, expires_at }: Life) -> IdentityParts {
-        let key =
-            KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("what rcgen is asked for is sound").serialize_pem();
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
+            .expect("the parameters of the test are valid")
+            .serialize_pem();
         let certificate = self.issue(&[peer_name(&peer.to_string())], &key, Life { obtained_at, expires_at });
         IdentityParts { peer, key, certificate, authorities: self.pem(), obtained_at, expires_at }
     }
@@ -83,7 +84,7 @@ impl Authority {
     }
 
     /// A device of an account for a day.
-    #[allow(dead_code, reason = "not all who share this file need it")]
+    #[allow(dead_code, reason = "not every user of this file needs it")]
     pub(crate) fn device_of(&self, peer: PeerId, device: DeviceId) -> Identity {
         let (life, parts) = (Life::day(), self.parts(peer, Life::day()));
         let names = [peer_name(&peer.to_string())];

@@ -26,11 +26,12 @@ impl Node {
         Ok(self.tracker.access(file_hash)?)
     }
 
-    /// Sets the policy of a file or directory, whether or not it is shared yet. [`AccessPolicy::Withdrawn`] withdraws it.
+    /// Sets the policy of a file or directory, whether or not it is shared yet. [`AccessPolicy::Withdrawn`] withdraws
+    /// it.
     ///
-    /// The tracker applies it at once. Other peers that serve the file apply it with their next announce, within a quarter
-    /// of an hour. Grants that were issued before last until they expire: 12 hours, unless the operator has set another
-    /// time. [`NodeError::Refused`] for another account's file.
+    /// The tracker applies it at once. Other peers that serve the file apply it with their next announce, within a
+    /// quarter of an hour. Grants that were issued before last until they expire: 12 hours, unless the operator has set
+    /// another time. [`NodeError::Refused`] for another account's file.
     ///
     /// A directory must be shared from this node's folder, because its policy covers the pack as well as the listing.
     pub fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), NodeError> {
@@ -39,17 +40,17 @@ impl Node {
         self.running.settle_afresh()
     }
 
-    /// Withdraws a file or directory: no account may find, fetch or share it until [`Node::set_access`] allows it again.
-    /// This node stops serving it at once, and other peers with their next announce.
+    /// Withdraws a file or directory: no account may find, fetch or share it until [`Node::set_access`] allows it
+    /// again. This node stops serving it at once, and other peers with their next announce.
     pub fn withdraw(&self, file_hash: FileHash) -> Result<(), NodeError> {
         self.set_access(file_hash, &AccessPolicy::Withdrawn)
     }
 
     /// Sets the policy of these files at the tracker and their visibility here.
     ///
-    /// The order fails closed. A restriction counts here before the tracker is asked, and stays if that fails. A file that
-    /// becomes public does so here only after the tracker has accepted it. The last file is set first: a directory's pack
-    /// must be restricted before a downloader can learn anything new from its listing.
+    /// The order fails closed. A restriction counts here before the tracker is asked, and stays if that fails. A file
+    /// that becomes public does so here only after the tracker has accepted it. The last file is set first: a
+    /// directory's pack must be restricted before a downloader can learn anything new from its listing.
     pub(super) fn apply_policy(&self, files: &[FileHash], policy: &AccessPolicy) -> Result<(), NodeError> {
         let restricted = *policy != AccessPolicy::Public;
         if restricted {
@@ -92,8 +93,8 @@ impl Node {
         Ok(self.tracker.group(name)?)
     }
 
-    /// Creates a group, or replaces its members, at most 1,000. Files that are shared with the group are shared with the
-    /// new members.
+    /// Creates a group, or replaces its members, at most 1,000. Files that are shared with the group are shared with
+    /// the new members.
     pub fn set_group(&self, name: &str, members: &[PeerId]) -> Result<(), NodeError> {
         Ok(self.tracker.put_group(name, members)?)
     }

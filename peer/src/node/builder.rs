@@ -70,7 +70,8 @@ impl Builder {
         self
     }
 
-    /// Sets the tracker's URL, for example `https://tracker.example:8080`. By default it comes from the account in the folder.
+    /// Sets the tracker's URL, for example `https://tracker.example:8080`. By default it comes from the account in the
+    /// folder.
     #[must_use]
     pub fn tracker(mut self, url: impl Into<String>) -> Self {
         self.tracker = Some(url.into());
@@ -84,9 +85,9 @@ impl Builder {
         self
     }
 
-    /// Allows unencrypted connections: to trackers with `http://` URLs beyond this machine, and to peers without a certificate.
-    /// The node then also listens for unencrypted connections. Anyone on the path can read and change them, so they are not
-    /// allowed by default.
+    /// Allows unencrypted connections: to trackers with `http://` URLs beyond this machine, and to peers without a
+    /// certificate. The node then also listens for unencrypted connections. Anyone on the path can read and change
+    /// them, so they are not allowed by default.
     #[must_use]
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.options.allow_plaintext = allow;
@@ -109,16 +110,16 @@ impl Builder {
         self
     }
 
-    /// Sets the swarm's authority for [`Node::register`] and [`Node::login`]. Without it the first authority that is met is
-    /// trusted, and no other from then on.
+    /// Sets the swarm's authority for [`Node::register`] and [`Node::login`]. Without it the first authority that is
+    /// met is trusted, and no other from then on.
     #[must_use]
     pub fn ca_fingerprint(mut self, fingerprint: Fingerprint) -> Self {
         self.options.ca_fingerprint = Some(fingerprint);
         self
     }
 
-    /// Sets the name of this machine among the account's devices, for [`Node::register`] and [`Node::login`]: 1 to 64 bytes
-    /// without control characters. By default it is the host name.
+    /// Sets the name of this machine among the account's devices, for [`Node::register`] and [`Node::login`]: 1 to 64
+    /// bytes without control characters. By default it is the host name.
     #[doc(hidden)]
     #[must_use]
     pub fn device_label(mut self, label: impl Into<String>) -> Self {
@@ -141,8 +142,8 @@ impl Builder {
         self
     }
 
-    /// Sets the address at which other peers reach this node, if it differs from the one it listens on (a forwarded port).
-    /// [`Node::register`] registers it.
+    /// Sets the address at which other peers reach this node, if it differs from the one it listens on (a forwarded
+    /// port). [`Node::register`] registers it.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.address = Some(address.into());
@@ -171,7 +172,8 @@ impl Builder {
         self
     }
 
-    /// Stores no shares on disk and loads none: sharing ends with the process. Several such nodes may use one folder at once.
+    /// Stores no shares on disk and loads none: sharing ends with the process. Several such nodes may use one folder at
+    /// once.
     #[doc(hidden)]
     #[must_use]
     pub fn passing_shares(mut self) -> Self {

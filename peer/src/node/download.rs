@@ -29,15 +29,15 @@ use crate::files::part::Journal;
 use crate::identity::Identity;
 use crate::node::NodeError;
 
-/// The smallest download, in bytes, for which a node that serves nothing yet begins to serve. Smaller ones are over before
-/// another peer hears of them.
+/// The smallest download, in bytes, for which a node that serves nothing yet begins to serve. Smaller ones are over
+/// before another peer hears of them.
 const OFFER_BYTES_MIN: u64 = 8 << 20;
-/// How long the last feedback of a download may take; then it goes on in the background until the node stops.
+/// The time that the last feedback of a download has before it goes on in the background until the node stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same for a cancelled download, which should return at once.
 const FLUSH_TIMEOUT_CANCELLED: Duration = Duration::from_millis(500);
 
-/// A download that has looked its file up, and what its steps use.
+/// A download that has looked its file up, with the state that its steps use.
 pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     pub(super) options: &'a DownloadOptions,
@@ -66,16 +66,17 @@ pub(super) struct Opened<'a> {
 enum There {
     /// There is none.
     Nothing,
-    /// It is the file asked for.
+    /// The file that was asked for.
     Right(Box<Downloaded>),
-    /// It is another file, which is to be replaced.
+    /// Another file, which is to be replaced.
     Other(Arc<SharedFile>),
 }
 
 impl Node {
-    /// Downloads a file or a directory by its hash or by a link. Every chunk and every whole file is verified. An earlier call with
-    /// the same output is resumed. While the node serves, it offers the verified chunks to other peers. Chunks that lie on this
-    /// machine already, in a shared file or in the one that is replaced, are copied and not fetched.
+    /// Downloads a file or a directory by its hash or by a link. Every chunk and every whole file is verified. An
+    /// earlier call with the same output is resumed. While the node serves, it offers the verified chunks to other
+    /// peers. Chunks that lie on this machine already, in a shared file or in the one that is replaced, are copied and
+    /// not fetched.
     ///
     /// `progress` is called on this thread, about ten times a second. After `cancel`, returns within about a second.
     pub fn download(

@@ -16,7 +16,8 @@ use crate::grpc::ServeError;
 use crate::home::HomeError;
 use crate::shares::ShareError;
 
-/// Why a call of a [`crate::Node`] failed. Each variant says what the caller can do; the text names the cause.
+/// The reason that a call of a [`crate::Node`] failed. Each variant says what the caller can do; the text names the
+/// cause.
 #[derive(Debug)]
 pub enum NodeError {
     /// The request makes no sense: a bad hash, address, URL or setting.
@@ -47,9 +48,9 @@ pub enum NodeError {
     },
     /// Another process uses the node's folder, port or part file.
     InUse(String),
-    /// The caller cancelled the call. What was downloaded stays for the next call.
+    /// The caller cancelled the call. Downloaded chunks stay for the next call.
     Cancelled,
-    /// Something else: the tracker sent a reply that makes no sense, or a thread could not be started.
+    /// Any other failure: the tracker sent a reply that makes no sense, or a thread could not be started.
     Failed(String),
 }
 

@@ -1,4 +1,4 @@
-//! How a node becomes a member of its swarm: with the certificate in its folder, or another from the tracker.
+//! The membership of a node in its swarm: with the certificate in its folder, or another from the tracker.
 
 use std::sync::{Arc, PoisonError};
 
@@ -15,20 +15,21 @@ use crate::node::NodeError;
 /// Gets another certificate.
 pub(super) type Ask<'a> = &'a dyn Fn() -> Result<Identity, TrackerError>;
 
-/// What a node is in its swarm, as far as it has tried.
+/// The membership of a node, as far as it has tried.
 #[derive(Debug, Default)]
 pub(super) enum MemberState {
-    /// Nobody has asked yet.
+    /// Not tried yet.
     #[default]
     Unknown,
     /// A member.
     Member(Arc<Membership>),
-    /// It got no certificate, and goes on without.
+    /// No certificate: the node goes on in plaintext.
     PlaintextOnly,
 }
 
 impl Node {
-    /// The authority that vouches for this node's account, which is the one others should compare; `None` while there is none.
+    /// The authority that vouches for this node's account, which is the one others should compare; `None` while there
+    /// is none.
     pub fn ca_fingerprint(&self) -> Result<Option<Fingerprint>, NodeError> {
         Ok(self.tracker.identity()?.map(|identity| identity.authorities().fingerprint()))
     }
@@ -46,8 +47,9 @@ impl Node {
         *known
     }
 
-    /// What it is in the swarm; `None` where it speaks plaintext only, which was allowed and is all that can be had. From the first
-    /// time on a thread keeps it so. `ask` gets another certificate where there is none that is good.
+    /// Returns the membership; `None` where the node speaks plaintext only, because plaintext was allowed and no
+    /// certificate can be had. From the first membership on, a thread renews it. `ask` gets another certificate where
+    /// there is no good one.
     pub(super) fn member(&self, ask: Ask<'_>) -> Result<Option<Arc<Membership>>, NodeError> {
         let mut membership_state = self.membership_state.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match &*membership_state {

@@ -41,8 +41,8 @@ pub(super) enum Output {
 }
 
 impl Output {
-    /// Reads the option. A path that does not exist is a folder if it ends with a separator or its name has no extension, as in
-    /// version 1's `--output DIR`.
+    /// Reads the option. A path that does not exist is a folder if it ends with a separator or its name has no
+    /// extension, as in version 1's `--output DIR`.
     pub(super) fn of(options: &DownloadOptions) -> Self {
         let Some(path) = options.output.clone() else { return Self::Folder(PathBuf::from(".")) };
         let ends_with_separator = path.as_os_str().to_string_lossy().ends_with(MAIN_SEPARATOR);

@@ -1,6 +1,7 @@
 //! The thread `identity`, which keeps a membership up to date.
 //!
-//! - It renews the certificate when half of its life is over, or when its device was logged out and the user has logged in
+//! - It renews the certificate when half of its life is over, or when its device was logged out and the user has logged
+//!   in
 //!   again.
 //! - It asks for the revoked accounts and devices as often as the tracker says.
 //! - It asks for the keys that sign grants every few minutes, and soon after a grant of an unknown key was presented.
@@ -22,7 +23,7 @@ use crate::log::Log;
 
 /// The longest time between two looks at the wall clock.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
-/// How often the trackers' keys are requested.
+/// The interval between requests for the trackers' keys.
 const KEYS_EVERY: Duration = Duration::from_secs(300);
 /// The shortest time between two requests for the trackers' keys, however many grants of unknown keys are presented.
 const KEYS_PAUSE: Duration = Duration::from_secs(5);

@@ -21,13 +21,13 @@ use crate::serve::FileCatalog;
 use crate::serve::{Calls, Upload};
 use peernet_engine::candidate::Transport;
 
-/// How long a running upload may take to end when the node stops.
+/// The time that a running upload has to end when the node stops.
 const UPLOAD_GRACE: Duration = Duration::from_secs(2);
-/// How long the node's threads may take to end. They send a last batch of feedback and leave the swarm.
+/// The time that the node's threads have to end. They send a last batch of feedback and leave the swarm.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(6);
-/// How often [`Running::wait_until_idle`] looks whether a peer still fetches.
+/// The interval at which [`Running::wait_until_idle`] checks for peers that still fetch.
 const IDLE_LOOK: Duration = Duration::from_millis(50);
-/// How long the tracker may take for an announce, retries included.
+/// The time that the tracker has for an announce, retries included.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
@@ -107,7 +107,8 @@ impl Running {
         self.lock().serving.as_ref().is_some_and(|serving| serving.announcer.is_answered())
     }
 
-    /// Waits until no peer waits for a chunk, for at most `longest` and until `cancel`. Calls `begins` if it has to wait.
+    /// Waits until no peer waits for a chunk, for at most `longest` and until `cancel`. Calls `begins` if it has to
+    /// wait.
     pub(super) fn wait_until_idle(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
         let deadline = Instant::now() + longest;
         let is_idle = || self.lock().serving.as_ref().is_none_or(|serving| serving.server.is_idle());
@@ -124,8 +125,8 @@ impl Running {
         self.lock().serving.as_ref().map(|serving| serving.server.uploads()).unwrap_or_default()
     }
 
-    /// Applies the node's limits. It holds the lock, so that the later of two calls wins and a server that is just starting gets
-    /// the limits too.
+    /// Applies the node's limits. It holds the lock, so that the later of two calls wins and a server that is just
+    /// starting gets the limits too.
     pub(super) fn apply_limits(&self, node: &Node) {
         let state = self.lock();
         let limits = node.limits();
@@ -225,8 +226,8 @@ fn said_of(address: &str) -> String {
     }
 }
 
-/// Chooses the address to announce: the configured one, or the registered one if its port is the one listened on, or the one
-/// listened on.
+/// Chooses the address to announce: the configured one, or the registered one if its port is the one listened on, or
+/// the one listened on.
 fn announced_address(set: Option<&str>, registered: Option<&str>, local: SocketAddr) -> String {
     let same_port = |address: &&str| address.rsplit_once(':').is_some_and(|(_, port)| port == local.port().to_string());
     set.or_else(|| registered.filter(same_port)).map_or_else(|| local.to_string(), str::to_owned)

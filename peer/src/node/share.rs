@@ -23,11 +23,11 @@ use crate::shares::{NewTree, ShareInfo, ShareState, directory_name};
 impl Node {
     /// Hashes a file or directory and shares it without moving it. `progress` is called on this thread.
     ///
-    /// If the node serves, the call returns after the tracker has taken the announce. If that fails, the file stays shared and
-    /// is announced as soon as the tracker answers. A shared file that has not changed is not hashed again.
+    /// If the node serves, the call returns after the tracker has taken the announce. If that fails, the file stays
+    /// shared and is announced as soon as the tracker answers. A shared file that has not changed is not hashed again.
     ///
-    /// Symbolic links and special files in a directory are left out, and a name that other systems cannot store is an error. A
-    /// directory is shared as it is now; files that are added later become part of it when it is shared again.
+    /// Symbolic links and special files in a directory are left out, and a name that other systems cannot store is an
+    /// error. A directory is shared as it is now; files that are added later become part of it when it is shared again.
     pub fn share(
         &self,
         path: impl AsRef<Path>,
@@ -64,8 +64,8 @@ impl Node {
         Ok(Shared { signed_with: self.publish(&shared), ..shared })
     }
 
-    /// Signs a share as its publisher. The tracker accepts signatures only for files that it knows, so a node that does not serve
-    /// signs nothing.
+    /// Signs a share as its publisher. The tracker accepts signatures only for files that it knows, so a node that does
+    /// not serve signs nothing.
     fn publish(&self, shared: &Shared) -> Option<PublicationKey> {
         self.listen_address()?;
         match self.tracker.sign(shared.manifest_id) {
@@ -162,7 +162,8 @@ impl Node {
         self.shared_as(id)
     }
 
-    /// Refuses a directory that contains this node's own state folder. Its tokens would let other peers act as this node.
+    /// Refuses a directory that contains this node's own state folder. Its tokens would let other peers act as this
+    /// node.
     fn has_no_secrets_of_ours(&self, root: &Path) -> Result<(), NodeError> {
         let state = self.home.state_folder();
         let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());

@@ -13,16 +13,19 @@ use crate::cancel::Cancel;
 use crate::download::{FetchJob, FetchLimits, FetchProgress, Sink};
 use crate::node::NodeError;
 
-/// How many chunks past the first missing one are fetched: as many as may be in flight, so that no source is idle.
+/// The number of chunks past the first missing one that are fetched: as many as may be in flight, so that no source is
+/// idle.
 const READ_AHEAD: ChunkCount = ChunkCount(64);
 
 impl Node {
-    /// Downloads a file and hands its bytes to `sink`, in order, as they are verified. With a link every byte is right. With a bare
-    /// hash, only the end proves the bytes: [`NodeError::Verification`] means that they were not the file's.
+    /// Downloads a file and hands its bytes to `sink`, in order, as they are verified. With a link every byte is right.
+    /// With a bare hash, only the end proves the bytes: [`NodeError::Verification`] means that they were not the
+    /// file's.
     ///
-    /// The bytes gather in a file without a name, in the folder `options.output` or the node's own. It needs the size of the file
-    /// there, and is gone with the call or the process. So there is no resuming. Of `options`, only `output` and `from` are used.
-    /// `path` of the result is empty. The call does not end while `sink` blocks, not even by `cancel`.
+    /// The bytes gather in a file without a name, in the folder `options.output` or the node's own. It needs the size
+    /// of the file there, and is gone with the call or the process. So there is no resuming. Of `options`, only
+    /// `output` and `from` are used. `path` of the result is empty. The call does not end while `sink` blocks, not even
+    /// by `cancel`.
     pub fn stream(
         &self,
         target: &Target,

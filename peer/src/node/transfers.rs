@@ -28,7 +28,7 @@ pub(crate) struct RunningDownload {
     pub file_hash: FileHash,
     /// The name of the file it becomes; empty for a stream.
     pub name: String,
-    /// Its progress.
+    /// The progress of the download.
     pub progress: FetchProgress,
 }
 

@@ -1,7 +1,8 @@
-//! Authorizes calls: reads what a caller presents, and asks [`peernet_engine::access::authorize`] for the decision.
+//! Authorizes calls: reads the caller's certificate and grant, and asks [`peernet_engine::access::authorize`] for the
+//! decision.
 //!
-//! A grant travels as `authorization: Bearer …` in a call's metadata. To verify its signature takes some 50 µs, so that is
-//! done on disk threads only.
+//! A grant travels as `authorization: Bearer …` in a call's metadata. To verify its signature takes some 50 µs, so that
+//! is done on disk threads only.
 
 use peernet_engine::access::{self, Authorization, Credentials, GrantError, RequestedFile};
 use peernet_engine::ids::FileHash;
@@ -39,8 +40,8 @@ impl Presented {
         Self { caller: self.caller, grant: None }
     }
 
-    /// Decides whether the caller may fetch a file, whether or not the file is here. A grant counts only on a connection
-    /// that proves the caller's account.
+    /// Decides whether the caller may fetch a file, whether or not the file is here. A grant counts only on a
+    /// connection that proves the caller's account.
     pub(super) fn authorize(&self, core: &Core, file: FileHash) -> Result<Authorization, Refusal> {
         let credentials = self.credentials(core);
         let is_shared_here = || core.catalog.find(file, None).is_some();

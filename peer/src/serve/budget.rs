@@ -1,5 +1,5 @@
-//! One use's part of the node's memory, as one server sees it: bytes that were read from the disk and not yet handed to the
-//! network. A budget ends with its server; the memory goes on.
+//! One use's part of the node's memory, as one server sees it: bytes that were read from the disk and not yet handed to
+//! the network. A budget ends with its server; the memory goes on.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,8 +20,8 @@ impl Budget {
         Self { memory, of, is_closed: AtomicBool::new(false) }
     }
 
-    /// Waits until `bytes` are free; `None` once closed. Takes at most the reserved part, so that a bound smaller than one
-    /// chunk makes calls slow and not dead.
+    /// Waits until `bytes` are free; `None` once closed. Takes at most the reserved part, so that a bound smaller than
+    /// one chunk makes calls slow and not dead.
     pub(super) fn take(&self, bytes: usize) -> Option<Permit> {
         self.memory.take(self.of, bytes, || self.is_closed.load(Ordering::Acquire))
     }

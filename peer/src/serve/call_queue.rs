@@ -1,5 +1,6 @@
-//! The queue of single calls in front of the disk threads. `peernet_engine::serving::admission` decides which call is next,
-//! fairly between callers, so that one that asks for a thousand chunks does not hold up one that asks for a single chunk.
+//! The queue of single calls in front of the disk threads. `peernet_engine::serving::admission` decides which call is
+//! next, fairly between callers, so that one that asks for a thousand chunks does not hold up one that asks for a
+//! single chunk.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +100,8 @@ impl CallQueue {
         self.wake();
     }
 
-    /// Drops the calls that no thread will resume any more. Their slots refer to this queue, and would keep it for ever.
+    /// Drops the calls that no thread will resume any more. Their slots refer to this queue, and would keep it for
+    /// ever.
     pub(super) fn close(&self) {
         let resumed = std::mem::take(&mut self.lock().resumed);
         // Without the lock, which their end takes.

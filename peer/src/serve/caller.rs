@@ -1,4 +1,4 @@
-//! The caller of a call, as far as its connection proves who it is.
+//! The caller of a call, as far as its connection proves the identity.
 
 use peernet_engine::ids::{DeviceId, PeerId};
 
@@ -11,7 +11,7 @@ use peernet_engine::candidate::Transport;
 pub(crate) enum Caller {
     /// None: the connection is not encrypted.
     Plaintext,
-    /// This account, and its device where the certificate names one.
+    /// An account, and its device where the certificate names one.
     Peer(PeerId, Option<DeviceId>),
     /// A certificate that names no account, or several accounts or devices.
     Nameless,

@@ -13,7 +13,7 @@ use super::{Core, Permit, Refusal, RefusalCode, Rendered};
 use crate::files::ReadError;
 use crate::files::SharedFile;
 
-/// A reply, and what it occupies until it is sent: memory, and a place among the calls being served.
+/// A reply, with the memory and the slot that it occupies until it is sent.
 pub(crate) struct Answer<T> {
     pub(crate) reply: T,
     pub(crate) _memory: Option<Permit>,
@@ -22,7 +22,7 @@ pub(crate) struct Answer<T> {
 
 /// The waiting end of a call. `crate::grpc` implements it. Dropping it tells the caller that this peer stops.
 pub(crate) trait ReplyTo<T>: Send {
-    /// Whether the caller has stopped waiting.
+    /// Returns true if the caller has stopped waiting.
     fn is_too_late(&self) -> bool;
 
     /// Sends the reply. The caller may have gone.

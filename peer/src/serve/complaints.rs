@@ -17,8 +17,8 @@ use super::caller::without_port;
 use super::counters::ComplaintCounts;
 use crate::files::SharedFile;
 
-/// Chunks that wait to be read again. The engine's bounds are reached long before. A complaint that finds the queue full
-/// is counted and not checked.
+/// Chunks that wait to be read again. The engine's bounds are reached long before. A complaint that finds the queue
+/// full is counted and not checked.
 const CHECKS_WAITING_MAX: usize = 64;
 
 /// The complaints of one server.

@@ -1,4 +1,4 @@
-//! What a server has done so far, in numbers.
+//! Counters of a server, from its start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

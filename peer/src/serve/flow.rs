@@ -1,4 +1,4 @@
-//! The volume and rate of what a call sends, for the status.
+//! The volume and rate of a call's payload, for the status.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,8 @@
 //! The upload limit: the streams and calls that wait for it, and the thread that gives them their turn.
 //!
-//! Neither the disk threads nor gRPC's wait here. A stream or call whose bytes do not fit yet is set aside, and the disk
-//! threads go on with others. When its turn comes (`peernet_engine::serving::pacing`), this thread hands it back to them.
+//! Neither the disk threads nor gRPC's wait here. A stream or call whose bytes do not fit yet is set aside, and the
+//! disk threads go on with others. When its turn comes (`peernet_engine::serving::pacing`), this thread hands it back
+//! to them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -22,8 +23,8 @@ pub(super) enum Group {
     Address(String),
 }
 
-/// A stream or call that waits. There are at most [`crate::serve::UploadLimits::streams_max`] streams, each once, and as
-/// many calls as may run.
+/// A stream or call that waits. There are at most [`crate::serve::UploadLimits::streams_max`] streams, each once, and
+/// as many calls as may run.
 enum Job {
     Stream(Weak<Stream>),
     Call(Box<RunningCall>),

@@ -1,4 +1,5 @@
-//! Why a call is refused or ended, as the caller is told. `crate::grpc` turns it into a status of gRPC.
+//! The reasons for which a call is refused or ended, as the caller is told. `crate::grpc` turns them into a status of
+//! gRPC.
 
 use std::borrow::Cow;
 
@@ -21,7 +22,7 @@ pub(crate) enum RefusalCode {
     ResourceExhausted,
     /// The caller took too long.
     DeadlineExceeded,
-    /// This peer cannot serve now.
+    /// Temporarily unable to serve.
     Unavailable,
 }
 

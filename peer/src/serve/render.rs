@@ -1,4 +1,5 @@
-//! Serializes replies, header and payload in one buffer, so that a payload is read from the disk to where gRPC sends it.
+//! Serializes replies, header and payload in one buffer, so that a payload is read from the disk to where gRPC sends
+//! it.
 
 use peernet_protos::grpc::FetchReply;
 use protobuf::Message;

@@ -1,8 +1,8 @@
-//! The driver of one `Fetch` call: does what the serving machine (`peernet_engine::serving`) decides.
+//! The driver of one `Fetch` call: carries out the decisions of the serving machine (`peernet_engine::serving`).
 //!
-//! A stream with something to do is in the queue of the disk threads, at most once. A disk thread polls the machine until
-//! it has made one message, and puts the stream at the end of the queue again, so that streams take turns. The machine
-//! makes only a few messages ahead of what gRPC has taken. So a slow caller holds little memory and no thread.
+//! A stream with something to do is in the queue of the disk threads, at most once. A disk thread polls the machine
+//! until it has made one message, and puts the stream at the end of the queue again, so that streams take turns. The
+//! machine makes only a few messages before gRPC takes the first. So a slow caller holds little memory and no thread.
 
 mod registry;
 mod request;
@@ -45,17 +45,18 @@ pub(crate) enum Out {
     End,
 }
 
-/// Where a stream's messages go. `crate::grpc` implements it.
+/// The outgoing half of a stream. `crate::grpc` implements it.
 pub(crate) trait Outgoing: Send {
-    /// Hands a message over; false when the caller is gone. There is room for [`OUTGOING_MAX`] messages. Does not block.
+    /// Hands a message over; false when the caller is gone. There is room for [`OUTGOING_MAX`] messages. Does not
+    /// block.
     fn put(&mut self, out: Out) -> bool;
 }
 
 /// The caller of a stream.
 pub(crate) struct Remote {
-    /// Its address and port.
+    /// The caller's address and port.
     pub(crate) address: String,
-    /// Its proven identity, and the grant that came with the call.
+    /// The caller's proven identity, and the grant that came with the call.
     pub(crate) presented: Presented,
 }
 
@@ -188,7 +189,7 @@ fn invalid(error: RequestError) -> Refusal {
 }
 
 impl Stream {
-    /// Returns what the stream sends; `None` before its file is open, and once it ended.
+    /// Returns a snapshot of the stream's upload; `None` before its file is open, and once it ended.
     pub(crate) fn upload(&self, now: Instant) -> Option<Upload> {
         let state = self.lock();
         let held = &state.file.as_ref()?.shared;
@@ -209,7 +210,7 @@ impl Stream {
         self.input(Instant::now(), Input::Request(request::of_wire(request)));
     }
 
-    /// The caller closed its half: what it wants is still sent, then the call ends.
+    /// The caller closed its half: wanted chunks are still sent, then the call ends.
     pub(crate) fn requests_ended(&self) {
         self.input(Instant::now(), Input::RequestsEnded);
     }
@@ -234,7 +235,7 @@ impl Stream {
         self.input(now, Input::Allowed { bytes });
     }
 
-    /// Whether everything the caller asked for was handed to gRPC.
+    /// Returns true if everything that the caller asked for was handed to gRPC.
     pub(crate) fn owes_nothing(&self) -> bool {
         self.lock().machine.owes_nothing()
     }
@@ -268,7 +269,8 @@ impl Stream {
         self.queue(&mut state);
     }
 
-    /// Takes a turn on a disk thread: does what the machine says until one message is made, and queues for the next.
+    /// Takes a turn on a disk thread: carries out outputs of the machine until one message is made, and queues for the
+    /// next.
     pub(crate) fn step(&self, core: &Core) {
         let mut turn = Turn { core, now: Instant::now(), memory: None, block: None };
         let mut state = self.lock();
@@ -286,7 +288,7 @@ impl Stream {
         self.queue(&mut state);
     }
 
-    /// Does what one output says. The lock is released while a file is looked up, a grant checked, or a block read.
+    /// Carries out one output. The lock is released while a file is looked up, a grant checked, or a block read.
     fn obey<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
@@ -322,7 +324,7 @@ impl Stream {
             }
             Output::ReturnAllowance { bytes } => core.pace.give_back(now, bytes),
             Output::Reserve { bytes, is_small } => {
-                // Never waits: a caller that takes nothing keeps what it was given, and must not hold up a disk thread.
+                // Never waits: a caller that takes nothing keeps its memory, and must not hold up a disk thread.
                 let budget = if is_small { &core.memory.small_blocks } else { &core.memory.streams };
                 turn.memory = budget.try_take(bytes as usize);
                 state.machine.handle(now, Input::Reserved(turn.memory.is_some()));
@@ -369,7 +371,7 @@ impl Stream {
         shared.watch(me);
         let mut state = self.lock();
         turn.now = Instant::now();
-        // Read under the lock and after `watch`: what changes later comes to `Watcher::changed`.
+        // Read under the lock and after `watch`: later changes come to `Watcher::changed`.
         let geometry = shared.manifest().geometry();
         let opened = OpenedFile { geometry, is_complete: shared.is_complete(), super_seed: shared.callers() };
         state.file = Some(file);

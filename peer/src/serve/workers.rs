@@ -1,5 +1,5 @@
-//! The threads of one server: disk threads for single calls and for streams, one that checks complaints, one that keeps to
-//! the upload limit, and one for maintenance. [`Workers::stop`] joins them all.
+//! The threads of one server: disk threads for single calls and for streams, one that checks complaints, one that keeps
+//! to the upload limit, and one for maintenance. [`Workers::stop`] joins them all.
 
 use std::io;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::stream::Stream;
 use super::{Core, calls, complaints, pace};
 
-/// How often overdue sends, idle streams and postponed updates are looked at.
+/// The interval between looks at overdue sends, idle streams and postponed updates.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The queue of streams that have something to do. Every stream is in it at most once, so it is never full.
 pub(crate) type Pump = Sender<Arc<Stream>>;
 
-/// Runs at each maintenance, with the time: ends what the transport has not sent in time.
+/// Runs at each maintenance, with the time: ends calls that the transport has not sent in time.
 pub(crate) type OnMaintenance = Box<dyn Fn(Instant) + Send>;
 
 /// The threads, until they are stopped.

@@ -1,4 +1,4 @@
-//! Why the list of shares could not be read or changed.
+//! The errors of the list of shares.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use peernet_engine::ids::FileHash;
 use crate::access::VisibilityError;
 use crate::home::HomeError;
 
-/// Why the list of shares could not be read or changed.
+/// The reason that the list of shares could not be read or changed.
 #[derive(Debug)]
 pub enum ShareError {
     /// The disk failed, or the folder may not be used.
     Home(HomeError),
-    /// This node does not share the file.
+    /// No share of this node has the file.
     NotShared(FileHash),
     /// The visibility of the file could not be stored.
     Visibility(VisibilityError),

@@ -51,8 +51,8 @@ impl Entry {
 
 /// The shares and downloads of a node.
 ///
-/// Invariant: `packs` has exactly the directories in `entries`, each under the key of its pack. Several may have the same
-/// pack, and a pack may equal a file that is shared alone.
+/// Invariant: `packs` has exactly the directories in `entries`, each under the key of its pack. Several may have the
+/// same pack, and a pack may equal a file that is shared alone.
 #[derive(Default)]
 pub(super) struct Known {
     entries: BTreeMap<Key, Entry>,

@@ -1,7 +1,7 @@
 //! Finds chunks and files that this machine shares already, so that a download copies them instead of fetching them.
 //!
-//! No index is kept. The manifests are in memory, so one pass over them is quick, and an index would have to follow every
-//! change of the shares. The result is no larger than the request.
+//! No index is kept. The manifests are in memory, so one pass over them is quick, and an index would have to follow
+//! every change of the shares. The result is no larger than the request.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,12 +14,13 @@ use super::known::Entry;
 use super::record::TreeRecord;
 use crate::files::SharedFile;
 
-/// The location of a chunk. The reader uses [`SharedFile::open`] and hashes it, because a file may have changed unnoticed.
+/// The location of a chunk. The reader uses [`SharedFile::open`] and hashes it, because a file may have changed
+/// unnoticed.
 #[derive(Debug, Clone)]
 pub(crate) struct LocalChunk {
     /// The file that contains it.
     pub(crate) held: Arc<SharedFile>,
-    /// Its offset in the file.
+    /// The chunk's offset in the file.
     pub(crate) offset: u64,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct LocalChunk {
 pub(crate) struct LocalFile {
     /// The file itself, or the pack.
     pub(crate) held: Arc<SharedFile>,
-    /// Its pieces there, in the order of the file; none for an empty file.
+    /// The pieces of the file, in its order; none for an empty file.
     pub(crate) pieces: Vec<Piece>,
 }
 

@@ -35,7 +35,7 @@ impl World {
         (Shares::open(&self.folder.path().join("shares"), log).unwrap(), said)
     }
 
-    /// A file of one chunk whose download has begun, and what it is when it has ended.
+    /// Returns a growing file of one chunk, and the identity that it has when complete.
     fn growing(&self, path: &Path) -> (Arc<SharedFile>, FileIdentity) {
         let (manifest, identity) = hash_file_identified(path, 1, &mut |_| {}, &Cancel::new()).unwrap();
         let part = Arc::new(File::open(path).unwrap());

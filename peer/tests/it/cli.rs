@@ -40,7 +40,7 @@ const SIGTERM: i32 = 15;
 const SIGCONT: i32 = 18;
 const SIGSTOP: i32 = 19;
 
-/// A tracker and a folder with everyone's home in it.
+/// A tracker, and a folder with the home of every account.
 struct Stage {
     folder: tempfile::TempDir,
     tracker: Option<Tracker>,
@@ -81,7 +81,7 @@ impl Stage {
         fixture::write_file(&self.path(name), size, size + 1).unwrap()
     }
 
-    /// `peernet` as one of the accounts, without what this process's environment says.
+    /// `peernet` as one of the accounts, without this process's environment.
     fn command(&self, who: &str, arguments: &[&str]) -> Command {
         self.command_of(PROGRAM, who, arguments)
     }
@@ -123,7 +123,7 @@ impl Stage {
         sharer
     }
 
-    /// How many files of an account the tracker offers to others.
+    /// Returns the number of files of an account that the tracker offers to others.
     fn announced(&self, who: &str) -> u64 {
         self.run(who, &["status", "--json"]).ok().json()["files_shared"].as_u64().unwrap()
     }
@@ -152,7 +152,7 @@ fn ended(process: &mut Process) -> Ran {
 }
 
 impl Ran {
-    /// It went well.
+    /// Expects exit code 0.
     #[track_caller]
     fn ok(self) -> Self {
         self.code(0)
@@ -164,21 +164,21 @@ impl Ran {
         self
     }
 
-    /// A line of standard output with this in it.
+    /// Expects a line of standard output that contains this.
     #[track_caller]
     fn says(self, part: &str) -> Self {
         assert!(self.out.iter().any(|line| line.contains(part)), "{part:?} in {:#?}", self.out);
         self
     }
 
-    /// A line of standard error with this in it.
+    /// Expects a line of standard error that contains this.
     #[track_caller]
     fn complains(self, part: &str) -> Self {
         assert!(self.err.iter().any(|line| line.contains(part)), "{part:?} in {:#?}", self.err);
         self
     }
 
-    /// Standard output is exactly one line and that is one JSON document.
+    /// Expects that standard output is exactly one line, and returns its JSON document.
     #[track_caller]
     fn json(&self) -> Value {
         assert_eq!(self.out.len(), 1, "{:#?}\n{:#?}", self.out, self.err);

@@ -146,7 +146,7 @@ fn a_directory_arrives_by_link_and_by_hash() {
     assert_eq!(done.size, two.shared.size);
     assert!(done.bytes_fetched > done.size && done.bytes_copied == 0 && done.sources.len() == 1, "{done:?}");
     assert_eq!(names(&two.out()), ["Datensätze 2026"], "nothing else is left");
-    // Empty again: what is there is neither fetched nor replaced.
+    // Empty again: files at the final path are neither fetched nor replaced.
     let again = download(&two.bob, &two.shared.file_hash.to_string(), &to(two.out())).unwrap();
     assert!(again.was_there && again.bytes_fetched == 0 && again.files == 305);
     fs::write(done.path.join("run.sh"), "mine").unwrap();
@@ -218,7 +218,7 @@ fn a_download_resumes_and_another_choice_begins_anew() {
     assert!(done.bytes_resumed >= 2 * MIB as u64, "{done:?}");
     assert_eq!(done.bytes_fetched + done.bytes_resumed, done.size, "and the listing was not fetched again");
     assert_eq!(names(&two.out()), ["data"]);
-    // What an earlier choice left is used where it is right, and what is not wanted any more does not appear.
+    // Data of an earlier choice is used where it is right. Files that are not wanted any more do not appear.
     let some =
         DownloadOptions { exclude: vec!["many".to_owned(), "huge.bin".to_owned()], ..to(two.world.path("some")) };
     two.download_some(&to(two.world.path("some")));
@@ -343,7 +343,7 @@ fn a_growing_pack_is_served_while_it_is_fetched() {
     two.slow_down(8 * MIB);
     let (bobs_end, carols_end) = (Cancel::new(), Cancel::new());
     let mut carols_bytes = 0;
-    // When Bob has some, Alice goes: what Carol gets from then on, she gets from him.
+    // When Bob has some chunks, Alice stops: Carol gets all later chunks from Bob.
     let mut watch = |progress: &peernet::FetchProgress| {
         if progress.phase != Phase::Fetching || progress.chunks_done < 4 || bobs_end.is_cancelled() {
             return;
@@ -447,7 +447,7 @@ fn no_path_of_a_listing_leaves_the_folder() {
         assert!(matches!(result, Err(NodeError::Verification(_))), "{path:?}: {result:?}");
         assert!(!outside.exists() && names(&two.out()).is_empty(), "{path:?}: {:?}", names(&two.out()));
     }
-    // By its name alone it is a file like any other, whatever it is called.
+    // By its name alone it is a file like any other.
     let shared = share(&two.alice, &two.world.path("hostile.peernet-collection"));
     let done = download(&two.bob, &shared.file_hash.to_string(), &to(two.out())).unwrap();
     assert_eq!(done.path, two.out().join("hostile.peernet-collection"));

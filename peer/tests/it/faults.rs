@@ -1,8 +1,8 @@
-//! Bad sources among good ones, each behind a simulated line: how much each delivers, and that the download does not wait for the
-//! bad one.
+//! Bad sources among good ones, each behind a simulated line: how much each delivers, and that the download does not
+//! wait for the bad one.
 //!
-//! Time-outs drop a bad source after a while: ours, which is an hour here, or gRPC's. A download that waited for them would have
-//! the source in its reports, or more of the file from it.
+//! Time-outs drop a bad source after a while: ours, which is an hour here, or gRPC's. A download that waited for them
+//! would have the source in its reports, or more of the file from it.
 
 use std::fs;
 use std::sync::Mutex;
@@ -93,7 +93,7 @@ fn a_file_deleted_at_its_only_source_is_a_clear_error() {
     let mut job = stage.job();
     job.limits.scheduler.no_progress = Duration::from_secs(2);
     let result = fetch(job, &directory, &mut watch, &Cancel::new());
-    // Bytes of an open file are still its bytes: who finishes with them has the right file.
+    // Bytes of an open file stay readable: a download that finishes with them has the right file.
     match result {
         Ok(fetched) => return stage.assert_complete(&fetched),
         Err(FetchError::GaveUp(why)) => assert!(!why.to_string().is_empty()),

@@ -74,7 +74,7 @@ fn three_sources_share_the_work() {
 fn wrong_chunks_are_reported_and_come_from_another_source() {
     let stage = Stage::with(12 * MIB + 3);
     for protocol in [Protocol::FetchStream, Protocol::Version1] {
-        // Anew each time: told of it, it finds that its file is not what it should be, and offers it no more.
+        // A new liar each time: after a complaint it finds that its file is wrong, and stops sharing it.
         let (liar, honest) = (stage.liar(), stage.peer());
         let mut sources = vec![liar.source(), honest.source()];
         sources.iter_mut().for_each(|source| source.protocol = protocol);
@@ -122,7 +122,7 @@ fn a_false_manifest_is_dropped_for_the_true_one() {
     let alone = Catalogue::of(&invented, vec![liar.source()]);
     let result = stage.fetch(&alone);
     assert!(matches!(result, Err(FetchError::WrongFile)), "{result:?}");
-    // What a reader got cannot be taken back: it is told so, and no other manifest is tried.
+    // Bytes that a reader got cannot be taken back: the error says so, and no other manifest is tried.
     let (got, pieces) = crossbeam_channel::unbounded();
     let mut job = stage.job();
     job.sink = Some(Box::new(move |piece: &[u8]| got.send(piece.to_vec()).map_err(std::io::Error::other)));
@@ -222,7 +222,7 @@ fn a_damaged_part_costs_a_refetch_and_never_a_wrong_file() {
         damage(&stage);
         let fetched = stage.fetch(&directory).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(fs::read(&fetched.path).unwrap() == stage.bytes, "{name}");
-        assert!(directory.reported().iter().all(|report| report.result.is_ok()), "{name}: nobody else is to blame");
+        assert!(directory.reported().iter().all(|report| report.result.is_ok()), "{name}: no other source is reported");
     }
 }
 

@@ -5,6 +5,6 @@ mod mutual;
 pub(crate) mod testing;
 mod tracker;
 
-// What the helpers of the library's own tests need.
+// Names that the helpers of the library's own tests need.
 use peernet::internals::Membership;
 use peernet::internals::{Identity, IdentityParts};

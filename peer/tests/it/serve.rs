@@ -86,7 +86,7 @@ fn nothing_is_left_after_stop() {
         }
         let (threads, open) = leftovers();
         assert_eq!(threads, Vec::<String>::new(), "round {round}");
-        // The first round opens what gRPC keeps; closing connections may lag a little behind.
+        // The first round opens descriptors that gRPC keeps; closing connections may lag a little behind.
         if round == 0 {
             descriptors = open;
         }

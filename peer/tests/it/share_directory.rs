@@ -135,7 +135,7 @@ fn a_directory_is_hashed_again_only_after_a_change() {
     fs::create_dir(root.join("b")).unwrap();
     let (third, hashed) = hashes(&alice);
     assert!(hashed && second != third, "so is an empty folder");
-    assert_eq!(alice.shares().len(), 1, "what it is now takes the place of what it was");
+    assert_eq!(alice.shares().len(), 1, "the new content replaces the old share");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_changed_file_ends_the_leases_of_listing_and_pack() {
     let shared = share(&alice, &root).unwrap();
     assert_eq!(alice.me().unwrap().files_shared, 2);
     write(&root, "27", b"something else");
-    // Whoever asks for the pack meets the change.
+    // A caller of the pack meets the change.
     let target = Target::Hash(shared.directory.unwrap().pack_hash);
     let cancel = Cancel::new();
     std::thread::scope(|scope| {

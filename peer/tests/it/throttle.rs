@@ -13,7 +13,7 @@ use peernet_engine::rate_limit::Rate;
 
 use crate::swarm::{Catalogue, MIB, Peer, Stage};
 
-/// How long a limit of one byte a second holds a download up before the test lifts it.
+/// The time for which a limit of one byte a second delays a download before the test lifts it.
 const HELD_UP: Duration = Duration::from_secs(12);
 
 fn limited(rate: u64) -> SpeedLimits {

@@ -6,9 +6,9 @@ use crate::ids::{FileHash, PeerId};
 /// The file that a caller asks for, as the serving peer knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestedFile {
-    /// Its hash.
+    /// The file's hash.
     pub hash: FileHash,
-    /// How visible it is.
+    /// The visibility of the file, as far as this node knows it.
     pub visibility: KnownVisibility,
     /// Whether this peer shares it.
     pub is_shared_here: bool,
@@ -23,12 +23,12 @@ pub enum Credentials {
     Grant {
         /// The account that the connection proves.
         caller: PeerId,
-        /// The grant's claims, or what is wrong with its form or signature.
+        /// The grant's claims, or the error in its form or signature.
         verified: Result<Grant, GrantError>,
     },
 }
 
-/// On what ground a call may proceed. The ground is checked again while the call runs.
+/// The ground on which a call may proceed. It is checked again while the call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Authorization {
     /// The file is public.
@@ -37,7 +37,7 @@ pub enum Authorization {
     Granted(Permission),
 }
 
-/// Why a call may not proceed, or not any more.
+/// The reason that a call may not proceed, or must end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The caller presented no grant and the file is not public. It is answered as if there were no such file.
@@ -51,8 +51,8 @@ pub enum Refusal {
 /// Decides whether a caller may fetch a file at `now`, in seconds since 1970-01-01 UTC.
 ///
 /// A grant that is presented has to count, also for a public file. There is one exception: a grant whose key is not
-/// known here cannot be told from a forged one, and a public file that is shared here is served without a grant as well.
-/// A file that is not shared here is refused like a restricted one, so that the answer does not tell which it is.
+/// known here cannot be told from a forged one, and a public file that is shared here is served without a grant as
+/// well. A file that is not shared here is refused like a restricted one, so that the answer does not tell which it is.
 pub fn authorize(now: u64, file: RequestedFile, credentials: &Credentials) -> Result<Authorization, Refusal> {
     let is_public = file.visibility == KnownVisibility::Public;
     match credentials {

@@ -62,7 +62,7 @@ impl Permission {
     }
 }
 
-/// Why a grant does not count. The caller may read the text: it knows all of this already.
+/// The reason that a grant is refused. The text reveals nothing that the caller does not know already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantError {
     /// The text is no grant.

@@ -9,12 +9,12 @@ use crate::ids::{FileHash, PeerId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub [u8; 16]);
 
-/// The rule that decides who may fetch one file.
+/// The rule that decides which accounts may fetch one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// The account that may change the policy.
     pub owner: PeerId,
-    /// How visible the file is.
+    /// The visibility of the file.
     pub visibility: Visibility,
     /// Accounts that a shared file is shared with, in ascending order.
     pub accounts: Box<[PeerId]>,

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The visibility of a file, as its owner declared it at the tracker. Each variant names the accounts that may fetch it.
+/// The visibility of a file, as its owner declared it at the tracker. Each variant names the accounts that may fetch
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Visibility {
     /// Every member of the swarm.
@@ -57,8 +58,8 @@ impl FromStr for Visibility {
 
 /// A serving peer's knowledge of a file's [`Visibility`].
 ///
-/// The tracker's replies to announces say only whether a file is restricted. A serving peer needs no more, because a grant
-/// names the account that may fetch.
+/// The tracker's replies to announces say only whether a file is restricted. A serving peer needs no more, because a
+/// grant names the account that may fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KnownVisibility {
     /// Served to every member of the swarm.

@@ -1,8 +1,8 @@
 //! The position of each file's bytes in the pack: first all bodies, then all tails.
 //!
-//! A file's body is its longest prefix of whole pack chunks. So large files begin at a chunk boundary, and another version
-//! of the collection has the same chunks, whatever other files came or went. A tail is the rest of a file, less than a
-//! chunk. Small files are all tail, and many of them fill a chunk.
+//! A file's body is its longest prefix of whole pack chunks. So large files begin at a chunk boundary, and another
+//! version of the collection has the same chunks, whatever other files came or went. A tail is the rest of a file, less
+//! than a chunk. Small files are all tail, and many of them fill a chunk.
 
 use crate::ids::ChunkIndex;
 

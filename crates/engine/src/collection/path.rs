@@ -1,21 +1,22 @@
-//! The paths that a listing may have: relative, with components that are harmless on every system, and forming one tree.
+//! The paths that a listing may have: relative, with components that are harmless on every system, and forming one
+//! tree.
 
 use std::fmt;
 
 use crate::collection::{CollectionError, PATH_BYTES_MAX, PATH_DEPTH_MAX};
 use crate::names::is_safe;
 
-/// Why a path may not be in a listing.
+/// The reason that a path is not allowed in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathError {
-    /// Its bytes are not UTF-8.
+    /// The bytes are not UTF-8.
     NotUtf8,
     /// Longer than [`PATH_BYTES_MAX`].
     TooLong,
     /// More components than [`PATH_DEPTH_MAX`].
     TooDeep,
-    /// It has a component that [`crate::names::sanitise`] would change: empty, `.`, `..`, too long, a device's name, or
-    /// with a forbidden character.
+    /// A component that [`crate::names::sanitise`] would change: empty, `.`, `..`, too long, a device's name, or with a
+    /// forbidden character.
     Component,
 }
 
@@ -47,8 +48,8 @@ pub fn check(path: &str) -> Result<(), PathError> {
 /// Checks that these paths, in this order, form one tree in which each of them is a leaf.
 pub(super) fn check_all<'a>(paths: impl Iterator<Item = &'a str>) -> Result<(), CollectionError> {
     let mut previous = "";
-    // Lengths of the earlier paths that are text prefixes of `previous`. In ascending order, all paths between a path and
-    // its descendants begin with it too. So the ancestors of a path are always among these.
+    // Lengths of the earlier paths that are text prefixes of `previous`. In ascending order, all paths between a path
+    // and its descendants begin with it too. So the ancestors of a path are always among these.
     let mut beginnings: Vec<usize> = Vec::new();
     for path in paths {
         check(path).map_err(|why| CollectionError::Path { path: path.to_owned(), why })?;

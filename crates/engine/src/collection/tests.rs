@@ -39,7 +39,7 @@ fn tree() -> Collection {
         file("long/a/b/c", 3 * CHUNK),
         folder("long/a/b/d"),
     ];
-    // "G" comes before "a" in bytes, and "a-b" before what would lie below "a".
+    // "G" comes before "a" in bytes, and "a-b" before paths below "a".
     collection(entries).expect("a tree")
 }
 
@@ -146,7 +146,7 @@ fn entries_that_are_no_tree_in_order_are_refused() {
         (vec![file("a", 1), file("a", 1)], twice("a")),
         (vec![file("a", 1), folder("a")], twice("a")),
         (vec![file("a", 1), file("a/b", 1)], below("a")),
-        // What lies between a file and what is below it hides nothing.
+        // Paths between a file and paths below it hide nothing.
         (vec![file("a", 1), file("a!", 1), file("a-", 1), file("a-/x", 1), file("a/b/c", 1)], below("a-")),
         (vec![file("a", 1), file("a!", 1), file("a-", 1), file("a/b/c", 1)], below("a")),
         // A folder with something in it is there by itself, and a second way to say so would be a second listing.

@@ -9,7 +9,7 @@ use crate::download::source::Source;
 use crate::download::{Download, Output, SourceId};
 use crate::ids::ChunkIndex;
 
-/// How often stragglers are looked for while a source is idle.
+/// The interval between two searches for stragglers while a source is idle.
 const RESCUE_PAUSE: Duration = Duration::from_millis(250);
 
 type Requests = BTreeMap<SourceId, Vec<ChunkIndex>>;
@@ -34,8 +34,8 @@ impl Download {
         }
     }
 
-    /// Returns the order of requests: in order while no other downloader is known. Partial sources are downloaders, and so are
-    /// the other callers of our sources.
+    /// Returns the order of requests: in order while no other downloader is known. Partial sources are downloaders, and
+    /// so are the other callers of our sources.
     fn order(&self) -> Order {
         let partial = |source: &Source| source.has.is_some() && !source.is_complete();
         let crowd = self.sources.values().any(|source| partial(source) || source.given.is_some());
@@ -79,8 +79,8 @@ impl Download {
             source.exhausted = true;
             return false;
         };
-        // The picker returns the rarest chunk: if other downloaders get that one, they get all. A reader that follows in
-        // order cannot wait until they pass it on.
+        // The picker returns the rarest chunk: if other downloaders get that one, they get all. A reader that follows
+        // in order cannot wait until they pass it on.
         let may_wait = self.limits.read_ahead.is_none();
         if may_wait && source.is_in_demand() && self.chunks.picker().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
@@ -93,8 +93,8 @@ impl Download {
         self.may_fly_more(id) && self.start(now, id, chunk, requests)
     }
 
-    /// Whether the total allows one more chunk in flight. Sources that have not delivered yet get half of it together, so that
-    /// many silent ones leave room for the others.
+    /// Returns true if the total limit allows one more chunk in flight. Sources that have not delivered yet share half
+    /// of that limit, so that many stalled sources leave room for the others.
     fn may_fly_more(&self, id: SourceId) -> bool {
         let is_new = |source: &Source| source.chunks == 0;
         let of_new =
@@ -152,8 +152,8 @@ impl Download {
         if secs.is_finite() { secs } else { self.limits.rescue_after.as_secs_f64() }
     }
 
-    /// Returns how long the quickest holder of the request for `chunk` will still take, and how many times longer than the
-    /// rescuer that must be; 0 when no further source may be asked.
+    /// Returns how long the quickest holder of the request for `chunk` will still take, and how many times longer than
+    /// the rescuer that must be; 0 when no further source may be asked.
     fn secs_held(&self, now: Instant, chunk: ChunkIndex) -> (f64, u32) {
         let holders = self.chunks.holders(chunk);
         if holders.len() >= self.limits.holders_max {

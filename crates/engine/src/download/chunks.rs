@@ -1,5 +1,5 @@
-//! The state of every chunk. Invariant: a chunk is in exactly one state: not wanted, unassigned, in flight at one or more
-//! sources, or verified. Only `assign`, `release` and `verify` change it, so no chunk is lost.
+//! The state of every chunk. Invariant: a chunk is in exactly one state: not wanted, unassigned, in flight at one or
+//! more sources, or verified. Only `assign`, `release` and `verify` change it, so no chunk is lost.
 
 use crate::bitmap::Bitmap;
 use crate::download::SourceId;
@@ -9,10 +9,10 @@ use crate::random::Rng;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// It is never requested.
+    /// Never requested: the chunk is not wanted, or this node had it at the start.
     Unwanted,
     Unassigned,
-    /// It is requested from these sources; never empty.
+    /// Requested from these sources; the list is never empty.
     InFlight(Vec<SourceId>),
     Verified,
 }
@@ -49,7 +49,7 @@ impl Chunks {
         chunks
     }
 
-    /// Whether every wanted chunk is verified.
+    /// Returns true when every wanted chunk is verified.
     pub(super) fn is_complete(&self) -> bool {
         self.verified.len() as usize + self.unwanted == self.states.len()
     }
@@ -78,7 +78,7 @@ impl Chunks {
         }
     }
 
-    /// How many chunks are in flight, each counted once.
+    /// Returns the number of chunks in flight; a chunk requested twice counts once.
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -98,8 +98,8 @@ impl Chunks {
         }
     }
 
-    /// Requests `chunk` from `source`, beside the sources that have the request already. Returns false for a chunk that is verified,
-    /// not wanted, or past the end.
+    /// Requests `chunk` from `source`, beside the sources that have the request already. Returns false for a chunk that
+    /// is verified, not wanted, or past the end.
     pub(super) fn assign(&mut self, chunk: ChunkIndex, source: SourceId) -> bool {
         match self.states.get_mut(chunk.0 as usize) {
             Some(State::InFlight(holders)) if !holders.contains(&source) => holders.push(source),
@@ -127,8 +127,8 @@ impl Chunks {
         self.picker.insert(chunk);
     }
 
-    /// Marks a chunk as verified. Returns the sources that have the request; `None` when it was verified before or is past the
-    /// end.
+    /// Marks a chunk as verified. Returns the sources that have the request; `None` when it was verified before or is
+    /// past the end.
     pub(super) fn verify(&mut self, chunk: ChunkIndex) -> Option<Vec<SourceId>> {
         let state = self.states.get_mut(chunk.0 as usize)?;
         let asked = match std::mem::replace(state, State::Verified) {

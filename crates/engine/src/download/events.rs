@@ -8,7 +8,8 @@ use crate::download::source::{Connection, Source};
 use crate::download::{Download, Has, Input, Output, Protocol, SourceId, Why};
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// The most banned sources that are remembered. Past that, new sources are refused rather than a banned one let in again.
+/// The most banned sources that are remembered. Past that, new sources are refused rather than a banned one let in
+/// again.
 const BANNED_MAX: usize = 4_096;
 
 impl Download {
@@ -76,7 +77,8 @@ impl Download {
         source.given = others;
         let after = source.spread();
         self.recount(before, after, count);
-        // Other callers of the source get these chunks and will pass them on. From this source, other chunks are worth more.
+        // Other callers of the source get these chunks and will pass them on. From this source, other chunks are worth
+        // more.
         let chunks: Vec<_> = stale.into_iter().flatten().filter(|chunk| self.release(now, id, *chunk)).collect();
         if !chunks.is_empty() {
             self.outputs.push_back(Output::Drop { source: id, chunks });

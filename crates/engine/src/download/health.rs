@@ -6,13 +6,13 @@ use crate::cause::Cause;
 use crate::download::source::{Connection, Source};
 use crate::download::{Download, Limits, Output, SourceId, Why};
 
-/// How soon to look up when the last usable source is lost. Not at once, because a short failure of our own network may be
-/// the reason.
+/// The pause before the lookup that follows the loss of the last usable source. A short failure of this node's own
+/// network may be the reason for the loss.
 const LAST_LOST_PAUSE: Duration = Duration::from_secs(1);
 /// A call so long after the deadline means that this process was stopped or suspended, not that the sources were slow.
 const OVERSLEPT: Duration = Duration::from_secs(5);
 
-/// When to look up sources again.
+/// The time of the next lookup of sources.
 #[derive(Debug)]
 pub(super) struct Lookup {
     due: Instant,

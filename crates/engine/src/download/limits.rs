@@ -19,15 +19,17 @@ pub struct Limits {
     pub window_max: usize,
     /// The largest window of a version 1 source, where every chunk is a call and a buffer of its own.
     pub window_max_v1: usize,
-    /// The window holds what the source sends in this time: well over a round trip.
+    /// The window holds the bytes that the source sends in this time: well over a round trip.
     pub window_span: Duration,
     /// A source with chunks in flight that sent less than [`Limits::stall_bytes`] in this time is dropped.
     pub stall_timeout: Duration,
-    /// The same for version 1 sources: their bytes count only when a chunk is whole, and they may queue a call for 15 s.
+    /// The same for version 1 sources: their bytes count only when a chunk is whole, and they may queue a call for 15
+    /// s.
     pub stall_timeout_v1: Duration,
     /// The fewest bytes that count as a sign of life.
     pub stall_bytes: u64,
-    /// A source with chunks in flight and no verified chunk in this time is dropped, however steadily its bytes trickle.
+    /// A source with chunks in flight and no verified chunk in this time is dropped, however steadily its bytes
+    /// trickle.
     pub chunk_timeout: Duration,
     /// The first back-off of a failed source; it doubles with each failure in a row.
     pub backoff_start: Duration,
@@ -41,9 +43,9 @@ pub struct Limits {
     pub rescue_factor_late: u32,
     /// and its own has had it for so long.
     pub rescue_late_after: Duration,
-    /// The longest wait for other callers of a complete source to pass on the chunks that it gave them. After that, the source
-    /// is asked for the same chunks. When it has given every chunk away its line is free; then the wait is about the time that
-    /// one chunk takes to be passed on, but at least [`Limits::rescue_after`].
+    /// The longest wait for other callers of a complete source to pass on the chunks that it gave them. After that, the
+    /// source is asked for the same chunks. When it has given every chunk away its line is free; then the wait is about
+    /// the time that one chunk takes to be passed on, but at least [`Limits::rescue_after`].
     pub repeat_after: Duration,
     /// The most sources from which one chunk is requested at once.
     pub holders_max: usize,
@@ -51,17 +53,17 @@ pub struct Limits {
     pub sources_wanted: usize,
     /// The first pause between two `NeedSources`; it doubles while they bring nothing.
     pub lookup_pause_start: Duration,
-    /// How soon a lookup follows when a source first says that it has other callers, or when a caller asks this node for the
-    /// file. Downloaders that begin together announce themselves in that time.
+    /// The delay of the lookup that follows the first sign of other downloaders: a source reports other callers, or a
+    /// caller asks this node for the file. Downloaders that begin together announce themselves in that time.
     pub lookup_crowd_after: Duration,
     /// The pause after that lookup; it doubles too.
     pub lookup_pause_crowd: Duration,
     /// The longest pause between two `NeedSources`.
     pub lookup_pause_max: Duration,
-    /// How long to wait for another source when every known one is banned and none has delivered anything.
+    /// The wait for another source when every known source is banned and none has delivered anything.
     pub all_banned_timeout: Duration,
-    /// Request chunks in order, less than this many past the first missing one, for a reader that follows. `None` requests them
-    /// in whatever order is quickest.
+    /// Request chunks in order, less than this many past the first missing one, for a reader that follows. `None`
+    /// requests them in whatever order is quickest.
     pub read_ahead: Option<ChunkCount>,
     /// A download without progress for this long is given up.
     pub no_progress: Duration,

@@ -7,8 +7,8 @@ use crate::bitmap::Bitmap;
 use crate::cause::Cause;
 use crate::ids::{ByteCount, ChunkIndex};
 
-/// One source of one download. The driver assigns the numbers. A peer keeps its number for the whole download, also when a
-/// later lookup names it again, because bans and back-off are kept by number.
+/// One source of one download. The driver assigns the numbers. A peer keeps its number for the whole download, also
+/// when a later lookup names it again, because bans and back-off are kept by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u64);
 
@@ -26,18 +26,19 @@ pub enum Protocol {
 pub enum Has {
     /// Every chunk.
     Complete,
-    /// These chunks; ignored when it is the bitmap of another number of chunks.
+    /// The chunks of this bitmap. The input is ignored when the bitmap is for another number of chunks.
     Chunks(Bitmap),
 }
 
-/// An event that the driver feeds in. Any order is safe: inputs that name an unknown source or a chunk past the end are ignored.
+/// An event that the driver feeds in. Any order is safe: inputs that name an unknown source or a chunk past the end are
+/// ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A lookup, a link or another peer named a source. A known source only gets the new rank.
     SourceAdded {
         /// The driver's number for it.
         source: SourceId,
-        /// Its place in the tracker's order, from 0, best first.
+        /// The rank in the tracker's order, from 0, best first.
         rank: u32,
         /// The calls it understands. Version 1 gets fewer chunks at a time.
         protocol: Protocol,
@@ -49,9 +50,9 @@ pub enum Input {
         /// The chunks.
         has: Has,
     },
-    /// The chunks that a source gives, or has given, to other callers; `None` while it serves no other caller. For a while,
-    /// these chunks are not requested from a complete source, because the other callers
-    /// will pass them on (see [`crate::serving::super_seed`]).
+    /// The chunks that a source gives, or has given, to other callers; `None` while it serves no other caller. For a
+    /// while, these chunks are not requested from a complete source, because the other callers will pass them on (see
+    /// [`crate::serving::super_seed`]).
     SourceGave {
         /// The source.
         source: SourceId,
@@ -64,7 +65,7 @@ pub enum Input {
         source: SourceId,
         /// The chunk.
         chunk: ChunkIndex,
-        /// Its length.
+        /// The number of bytes that arrived.
         bytes: ByteCount,
         /// From its request, or from its first block, to its last byte.
         took: Duration,
@@ -75,7 +76,8 @@ pub enum Input {
         source: SourceId,
         /// The chunk.
         chunk: ChunkIndex,
-        /// `Refused`: the source does not have it or cannot read it. `LocalDisk` ends the download and costs no source anything.
+        /// `Refused`: the source does not have it or cannot read it. `LocalDisk` ends the download and costs no source
+        /// anything.
         cause: Cause,
     },
     /// The source's queue is full. The chunk is requested elsewhere, and the source gets no request for a while.
@@ -104,8 +106,8 @@ pub enum Input {
         /// The bytes of this block.
         bytes: ByteCount,
     },
-    /// Our own rate limit, not the source, is the reason why nothing comes. The stall timers of the source and of the download
-    /// start again. Feed this at least every few seconds while it lasts.
+    /// Our own rate limit, not the source, is the reason why nothing comes. The stall timers of the source and of the
+    /// download start again. Feed this at least every few seconds while it lasts.
     HeldBack {
         /// The source that is held back. An unknown one stands for sources that the limit on connections keeps out.
         source: SourceId,
@@ -189,7 +191,7 @@ pub enum Why {
     },
     /// Every source sent bytes that do not match the manifest: perhaps the manifest is false.
     BadHashes {
-        /// How many sources.
+        /// The number of sources.
         sources: u32,
     },
     /// The local disk failed or is full.

@@ -8,8 +8,8 @@ use crate::download::{Has, Limits, Protocol};
 use crate::ids::ChunkIndex;
 use crate::rate::RateMeter;
 
-/// The largest window of a complete source that serves other callers too. It is small, because the best chunks to request
-/// change with what the others get, and large enough to leave the source a choice.
+/// The largest window of a complete source that serves other callers too. It is small, because the best chunks to
+/// request change with the progress of the others, and large enough to leave the source a choice.
 const WINDOW_IN_DEMAND: usize = 4;
 
 /// Other callers pass a chunk on in about this many times the time that the source takes for one.
@@ -27,7 +27,7 @@ pub(super) struct Flight {
 pub(super) enum Connection {
     /// The driver was told at this time to connect.
     Open(Instant),
-    /// It failed, and is connected again at this time.
+    /// Failed. The driver connects again at this time.
     BackingOff(Instant),
 }
 
@@ -105,8 +105,8 @@ impl Source {
         matches!(self.has, Some(Has::Complete))
     }
 
-    /// Returns the chunks that this source makes less rare: those that a partial source holds, or that a complete one gives to
-    /// others.
+    /// Returns the chunks that this source makes less rare: those that a partial source holds, or that a complete one
+    /// gives to others.
     pub(super) fn spread(&self) -> Option<Bitmap> {
         match &self.has {
             Some(Has::Chunks(bitmap)) => Some(bitmap.clone()),
@@ -115,13 +115,13 @@ impl Source {
         }
     }
 
-    /// Whether it is complete and serves other callers, which can pass on what they get.
+    /// Returns true if the source is complete and serves other callers, which can pass on the chunks that they get.
     pub(super) fn is_in_demand(&self) -> bool {
         self.is_complete() && self.given.is_some()
     }
 
-    /// Whether it gave any of these chunks to others. A request that contains one is sent as a whole with the order to send
-    /// nevertheless: for the rest, which no other caller got, that changes nothing.
+    /// Returns true if the source gave any of these chunks to other callers. A request with such a chunk is sent as a
+    /// whole with the order to send again; for the chunks that no other caller got, the order changes nothing.
     pub(super) fn repeats_any(&self, chunks: &[ChunkIndex]) -> bool {
         let given = self.given.as_ref().filter(|_| self.is_complete());
         given.is_some_and(|given| chunks.iter().any(|chunk| given.contains(*chunk)))
@@ -134,7 +134,8 @@ impl Source {
         in_flight.filter(|chunk| others.contains(*chunk)).filter(is_new).collect()
     }
 
-    /// Whether it may be asked for chunks that it gives to others: only after a while, and for one at a time.
+    /// Returns true if chunks that the source gave to others may be requested from it. This starts after a delay, one
+    /// chunk at a time.
     pub(super) fn may_repeat(&self, now: Instant, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> bool {
         !self.is_in_demand() || self.repeats_at((verified, chunk_bytes), limits).is_some_and(|at| now >= at)
     }
@@ -150,17 +151,18 @@ impl Source {
         Some(since + wait.max(limits.rescue_after).min(limits.repeat_after))
     }
 
-    /// Whether it has given every chunk to some caller. Verified chunks that no other caller got count as given to us.
+    /// Returns true if the source has given every chunk to some caller. Verified chunks that no other caller got count
+    /// as given to this node.
     fn gave_all(&self, verified: &Bitmap) -> bool {
         self.given.as_ref().is_some_and(|given| given.missing().all(|chunk| verified.contains(chunk)))
     }
 
-    /// Whether it is connected and may get requests.
+    /// Returns true if the source is connected and may get requests.
     pub(super) fn is_usable(&self, now: Instant) -> bool {
         matches!(self.connection, Connection::Open(_)) && self.hold_until.is_none_or(|until| until <= now)
     }
 
-    /// Whether it can take one more request.
+    /// Returns true if the source can take one more request.
     pub(super) fn has_room(&self, now: Instant, cap: usize) -> bool {
         let window = if self.is_in_demand() { self.window.min(WINDOW_IN_DEMAND) } else { self.window };
         self.is_usable(now) && self.has.is_some() && self.flights.len() < window.min(cap)
@@ -228,7 +230,8 @@ impl Source {
         }
     }
 
-    /// Moves the window one step towards the bytes of `window_span`. Growing by one with each chunk doubles it in a round trip.
+    /// Moves the window one step towards the bytes of `window_span`. Growing by one with each chunk doubles it in a
+    /// round trip.
     fn turn_window(&mut self, now: Instant, chunk_bytes: u64, limits: &Limits) {
         let span_bytes = self.meter.rate(now) * limits.window_span.as_secs_f64();
         let aim = (span_bytes / chunk_bytes.max(1) as f64) as usize + 1;
@@ -274,8 +277,8 @@ impl Source {
         limits.backoff_start.saturating_mul(1 << doublings).min(limits.backoff_max)
     }
 
-    /// Returns the seconds until it has delivered the chunk at `place` of its queue, by its present rate; infinite without a
-    /// rate.
+    /// Returns the seconds until it has delivered the chunk at `place` of its queue, by its present rate; infinite
+    /// without a rate.
     pub(super) fn secs_until(&self, now: Instant, place: usize, chunk_bytes: u64) -> f64 {
         // A version 1 source serves all its calls side by side.
         let ahead = if self.protocol == Protocol::Version1 { self.flights.len().max(place + 1) } else { place + 1 };

@@ -9,24 +9,24 @@ use crate::download::{Download, Protocol, SourceId};
 /// The state of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceState {
-    /// It has not announced its chunks yet.
+    /// Not announced its chunks yet.
     Connecting,
     /// Chunks are in flight.
     Active,
-    /// Nothing is in flight: it holds no missing chunk.
+    /// Connected, with nothing in flight: the source holds no missing chunk.
     Idle,
-    /// It failed, and gets no requests for a while.
+    /// Failed; gets no requests before a deadline.
     BackingOff,
 }
 
 /// A snapshot of one source.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SourceView {
-    /// Its number.
+    /// The driver's number for the source.
     pub source: SourceId,
     /// The calls it understands.
     pub protocol: Protocol,
-    /// Its state.
+    /// The state in which the scheduler has the source.
     pub state: SourceState,
     /// Bytes a second.
     pub rate: f64,
@@ -42,7 +42,7 @@ impl Download {
         self.chunks.verified()
     }
 
-    /// Whether every wanted chunk is verified.
+    /// Returns true when every wanted chunk is verified.
     pub fn is_complete(&self) -> bool {
         self.chunks.is_complete()
     }
@@ -52,7 +52,7 @@ impl Download {
         self.meter.rate(now)
     }
 
-    /// Whether `Finished` or `Failed` has been put out.
+    /// Returns true once `Finished` or `Failed` has been put out.
     pub fn is_ended(&self) -> bool {
         self.ended
     }

@@ -45,7 +45,7 @@ pub enum Violation {
     SelfDealing(PeerId),
     /// I7: hearsay took an account below its bound.
     Hearsay(PeerId),
-    /// I8: the stored score is not what the evidence gives.
+    /// I8: the stored score differs from the score of the evidence.
     StoredScore(PeerId),
     /// An account's count of open tickets is wrong.
     TicketsOpen(PeerId),
@@ -61,10 +61,12 @@ impl fmt::Display for Violation {
             Self::NegativeBalance(peer) => write!(f, "I2: account {peer} has a negative amount"),
             Self::Mass(peer) => write!(f, "I2: account {peer} has evidence that is negative or not a number"),
             Self::Score(peer) => write!(f, "I3: the score of {peer} is not from 0 to 1"),
-            Self::Ticket(id) => write!(f, "I4: ticket {} holds, paid or fined what it may not", hex(id)),
+            Self::Ticket(id) => write!(f, "I4: ticket {} holds, paid or fined more than its bounds allow", hex(id)),
             Self::SelfDealing(peer) => write!(f, "I6: account {peer} deals with itself or lists a source twice"),
             Self::Hearsay(peer) => write!(f, "I7: hearsay took {peer} below its tier"),
-            Self::StoredScore(peer) => write!(f, "I8: the stored score of {peer} is not what the evidence gives"),
+            Self::StoredScore(peer) => {
+                write!(f, "I8: the stored score of {peer} differs from the score of the evidence")
+            }
             Self::TicketsOpen(peer) => write!(f, "account {peer} counts its open tickets wrongly"),
             Self::Orphan(peer) => write!(f, "account {peer} is named but has no ledger row"),
         }

@@ -99,7 +99,7 @@ pub enum Outcome {
     Ignored(Ignored),
 }
 
-/// Why a lookup opened no ticket.
+/// The reason that a lookup opened no ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoTicket {
     /// The account opened ten tickets in this minute, or has 64 open.
@@ -110,7 +110,7 @@ pub enum NoTicket {
     UnknownAccount,
 }
 
-/// Why an event changed nothing: the label under which it is counted.
+/// The reason that an event changed nothing; also the label of its counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ignored {
     /// The reporter is the target.
@@ -204,7 +204,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Whether there is nothing to write.
+    /// Returns true if there is nothing to write.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -131,7 +131,7 @@ impl WorkingSet {
         Outcome::Complained { fined_mt }
     }
 
-    /// Takes a chunk's price from the target, within what the ticket's complaints may cost and the target has.
+    /// Takes a chunk's price from the target, within the ticket's bound for complaints and the target's balance.
     fn fine(&mut self, report: Report, price_mt: i64) -> i64 {
         let ticket = self.tickets.get_mut(&(report.reporter, report.file_hash));
         let (Some(ticket), Some(target)) = (ticket, self.ledgers.get_mut(&report.target)) else {

@@ -1,4 +1,4 @@
-//! The rows of the two ledgers: exactly what a store keeps.
+//! The rows of the two ledgers, exactly as a store keeps them.
 //!
 //! Every field is a number, a flag, an id or bytes, so any store can keep each kind in one table. Rows are changed only
 //! through [`WorkingSet`](super::WorkingSet); stores load and save them.
@@ -132,7 +132,8 @@ pub struct Source {
     pub garbage: bool,
 }
 
-/// A ticket: what an account may still pay for one file, and to which sources. At most one row per (account, file).
+/// A ticket: the escrow of an account for one file, and the sources that it may pay. At most one row per (account,
+/// file).
 ///
 /// Invariants: `paid` has a bit for each chunk of `geometry`; `escrow_mt` and `paid_mt` are at least 0 and together at
 /// most the file's price; at most [`LISTED_MAX`](super::LISTED_MAX) sources, each once, never the account itself.
@@ -160,7 +161,7 @@ pub struct TicketRow {
     pub opened_at: UnixMillis,
     /// The time of its last renewal and top-up; at most once a minute.
     pub renewed_at: UnixMillis,
-    /// Its end, if it is not renewed. Feedback counts for a grace period after it.
+    /// The end of the ticket unless a lookup renews it. Feedback counts for a grace period after the end.
     pub expires_at: UnixMillis,
 }
 
@@ -200,7 +201,7 @@ pub struct PairRow {
     pub reporter: PeerId,
     /// The target.
     pub target: PeerId,
-    /// This reporter's share of the target's masses.
+    /// The part of the target's masses that this reporter contributed.
     pub masses: Masses,
     /// Until when the target comes last in the reporter's own lookups.
     pub demoted_until: UnixMillis,
@@ -232,7 +233,7 @@ pub fn encode_sources(sources: &[Source]) -> Vec<u8> {
     out
 }
 
-/// Decodes what [`encode_sources`] wrote; `None` for anything else.
+/// Decodes the output of [`encode_sources`]; `None` for anything else.
 pub fn decode_sources(bytes: &[u8]) -> Option<Vec<Source>> {
     let (whole, rest) = bytes.as_chunks::<SOURCE_LEN>();
     rest.is_empty().then(|| whole.iter().map(decode_source).collect::<Option<_>>())?

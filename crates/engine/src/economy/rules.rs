@@ -1,6 +1,6 @@
 //! The constants of the economy and the arithmetic of prices.
 //!
-//! Tokens state what an account contributed and buy only priority. There is no debt, and no request is refused for lack
+//! Tokens state an account's contribution and buy only priority. There is no debt, and no request is refused for lack
 //! of tokens. Amounts are milli-tokens (mt) in `i64`; every amount is at most [`SUPPLY_MT`], so sums of a few of them
 //! cannot overflow.
 
@@ -29,7 +29,7 @@ pub const FINES_PER_TICKET_MT: i64 = TOKEN_MT;
 pub const LISTED_MAX: usize = 50;
 /// The lifetime of a ticket after its last renewal.
 pub const TICKET_LIFE: Duration = Duration::from_secs(6 * 3600);
-/// How long after its expiry a ticket still settles, for feedback on its way.
+/// The time after its expiry during which a ticket still settles, because feedback may be late.
 pub const TICKET_GRACE: Duration = Duration::from_secs(3600);
 /// A ticket that is used again within this time of its last renewal keeps its expiry and escrow, which saves the write.
 pub const TICKET_RENEWAL_MIN: Duration = Duration::from_secs(60);
@@ -39,9 +39,9 @@ pub const TICKETS_PER_MINUTE: i64 = 10;
 pub const TICKETS_OPEN_MAX: i64 = 64;
 /// The span in which a failure of one source counts once per ticket.
 pub const FAILURE_SPAN: Duration = Duration::from_secs(6 * 3600);
-/// How long a complaint puts its target last in the lookups of the account that complained.
+/// The time for which a complaint puts its target last in the lookups of the account that complained.
 pub const DEMOTION: Duration = Duration::from_secs(12 * 3600);
-/// How long a complaint about garbage does so.
+/// The same for a complaint about garbage.
 pub const DEMOTION_GARBAGE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The effect of an unproven complaint beyond the lookups of the account that complained.

@@ -38,7 +38,7 @@ const FRAUD_FORGOTTEN: f64 = 0.01;
 /// The tier of an account: how early lookups name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
-    /// It served paying sessions lately, and well.
+    /// Served paying sessions lately, and well.
     Established,
     /// Neither established nor new.
     Known,
@@ -53,7 +53,7 @@ pub enum Tier {
 pub struct Standing {
     /// From 0 to 1; a newcomer has 0.5, the best 11/12.
     pub score: f64,
-    /// Its tier.
+    /// The tier of the account.
     pub tier: Tier,
 }
 

@@ -102,7 +102,7 @@ impl TicketRow {
         ticket
     }
 
-    /// Whether feedback still settles on it.
+    /// Returns true while feedback settles on the ticket.
     pub(super) fn settles(&self, now: UnixMillis) -> bool {
         now < self.expires_at.plus(TICKET_GRACE)
     }

@@ -35,8 +35,8 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, JournalError> {
     Ok(decoded)
 }
 
-/// Reads the journal of a download that is to resume, and returns a writer that continues behind its valid part. Refuses
-/// a journal of another file.
+/// Reads the journal of a download that is to resume, and returns a writer that continues behind its valid part.
+/// Refuses a journal of another file.
 pub fn resume(bytes: &[u8], identity: &Identity) -> Result<(Decoded, Writer), JournalError> {
     let decoded = decode(bytes)?;
     if decoded.identity != *identity {
@@ -77,7 +77,8 @@ fn decode_identity(mut body: &[u8]) -> Option<Identity> {
     fits.then_some(Identity { file_hash, manifest, shape })
 }
 
-/// Returns kind and payload of the record at `at`, and where it ends. `None` at the end, or for a torn or damaged record.
+/// Returns kind and payload of the record at `at`, and where it ends. `None` at the end, or for a torn or damaged
+/// record.
 fn next_record<'a>(bytes: &'a [u8], header: &Check, at: usize) -> Option<(u8, &'a [u8], usize)> {
     let mut rest = bytes.get(at..)?;
     let whole = rest;

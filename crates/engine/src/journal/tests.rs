@@ -1,4 +1,4 @@
-//! The journal survives tearing and damage, and never claims what was not recorded.
+//! The journal survives tearing and damage, and never claims chunks that were not recorded.
 
 use proptest::prelude::*;
 

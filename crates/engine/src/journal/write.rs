@@ -53,8 +53,8 @@ impl Writer {
         bytes
     }
 
-    /// Encodes the length of the last chunk of a file whose size was unknown. It must be written no later than the record
-    /// that names this chunk.
+    /// Encodes the length of the last chunk of a file whose size was unknown. It must be written no later than the
+    /// record that names this chunk.
     pub fn last_chunk_len(&mut self, len: u32) -> Vec<u8> {
         let mut bytes = Vec::new();
         self.record(KIND_LAST, &len.to_be_bytes(), &mut bytes);

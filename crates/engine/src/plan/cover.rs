@@ -4,7 +4,7 @@ use super::{Held, Source};
 use crate::economy::{Standing, Tier};
 use crate::ids::{ChunkIndex, PeerId};
 
-/// Whether the sources at `positions` together hold every chunk. True for a file without chunks.
+/// Returns true if the sources at `positions` together hold every chunk. A file without chunks is covered.
 pub fn covers<S: Source>(chunks: u32, sources: &[S], positions: &[usize]) -> bool {
     first_uncovered(chunks, sources, positions).is_none()
 }

@@ -11,7 +11,8 @@ use crate::random::Rng;
 pub const KINDS: usize = 5;
 /// Up to this number of holders, all are drawn.
 pub const ALL_MAX: usize = 40;
-/// Past [`ALL_MAX`]: the number drawn of each kind, best kind first. Two for each slot of a plan where the choice matters.
+/// Past [`ALL_MAX`]: the number drawn of each kind, best kind first. Two for each slot of a plan where the choice
+/// matters.
 const DRAWN: [usize; KINDS] = [14, 10, 8, 6, 2];
 /// Past [`ALL_MAX`]: the number drawn beside those from the caller's site.
 pub const DRAWN_OF_SITE: usize = 10;
@@ -27,8 +28,8 @@ pub fn kind(held: &Held, trusted: bool) -> usize {
     }
 }
 
-/// Draws positions of a list of holders that is sorted by kind: kind `k` ends before `ends[k]`. `of_site` are positions that
-/// were drawn from the caller's site; they are kept, and no position is drawn twice.
+/// Draws positions of a list of holders that is sorted by kind: kind `k` ends before `ends[k]`. `of_site` are positions
+/// that were drawn from the caller's site; they are kept, and no position is drawn twice.
 pub fn draw(rng: &mut Rng, ends: [u32; KINDS], of_site: Vec<usize>) -> Vec<usize> {
     let mut drawn = of_site;
     let mut start = 0;

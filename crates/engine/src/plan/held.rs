@@ -20,7 +20,7 @@ impl Held {
         if bitmap.is_full() { Self::Complete } else { Self::Chunks(Arc::new(bitmap)) }
     }
 
-    /// Whether the chunk is held. `index` must be below the file's number of chunks.
+    /// Returns true if the chunk is held. `index` must be below the file's number of chunks.
     pub fn contains(&self, index: ChunkIndex) -> bool {
         match self {
             Self::Complete => true,
@@ -28,7 +28,7 @@ impl Held {
         }
     }
 
-    /// Whether no chunk is held, as by a peer that has just begun to fetch.
+    /// Returns true if no chunk is held, as by a peer that has just begun to fetch.
     pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Chunks(bitmap) if bitmap.is_empty())
     }
@@ -41,7 +41,7 @@ impl Held {
         }
     }
 
-    /// Whether it has a chunk that a caller which holds `own` lacks. Both must be of one file.
+    /// Returns true if this holder has a chunk that a caller with the chunks `own` lacks. Both must be of one file.
     pub fn is_useful(&self, own: Option<&Self>) -> bool {
         match (self, own) {
             (_, Some(Self::Complete)) => false,

@@ -1,9 +1,9 @@
 //! Ranking: the order in which a lookup names the holders of a file.
 //!
-//! Established accounts come first, in random order. An order by score would send all traffic to the best account, and would
-//! give rings of accounts a reason to exist. Of two accounts drawn at random the less loaded one is named. Every fifth slot
-//! goes to a newcomer, so that new accounts get a chance. Accounts that the caller complained about come last, for that
-//! caller only.
+//! Established accounts come first, in random order. An order by score would send all traffic to the best account, and
+//! would give rings of accounts a reason to exist. Of two accounts drawn at random the less loaded one is named. Every
+//! fifth slot goes to a newcomer, so that new accounts get a chance. Accounts that the caller complained about come
+//! last, for that caller only.
 
 use crate::economy::{LISTED_MAX, Standing, Tier};
 use crate::ids::PeerId;
@@ -26,9 +26,9 @@ pub struct RankInput {
     pub lease_until: UnixMillis,
     /// Until when the caller wants it last; zero without a complaint.
     pub demoted_until: UnixMillis,
-    /// How often plans have named it today, for any caller.
+    /// The number of plans that have named the source today, for any caller.
     pub offered_today: u32,
-    /// How often plans have named it in the last seconds.
+    /// The number of plans that have named the source in the last seconds.
     pub load: u32,
     /// Whether it has the caller's site label.
     pub same_site: bool,
@@ -38,9 +38,9 @@ pub struct RankInput {
 
 /// Orders the sources and returns their positions, best first, at most [`LISTED_MAX`].
 ///
-/// Left out are the caller, sources without a live lease, and unlisted accounts that are not the only holder of a chunk. The
-/// cut to the maximum keeps only holders and drops others first. Among equals those of the caller's site come first. The same
-/// `seed` gives the same order.
+/// Left out are the caller, sources without a live lease, and unlisted accounts that are not the only holder of a
+/// chunk. The cut to the maximum keeps only holders and drops others first. Among equals those of the caller's site
+/// come first. The same `seed` gives the same order.
 pub fn order(inputs: &[RankInput], caller: PeerId, seed: u64, now: UnixMillis) -> Vec<usize> {
     let mut rng = Rng::new(seed);
     let mut slots = Vec::with_capacity(inputs.len());
@@ -105,9 +105,9 @@ fn sort_key(input: &RankInput, now: UnixMillis) -> SortKey {
     (class, offered, !input.same_site)
 }
 
-/// Puts equals into random order. Each slot gets the less loaded of two that are drawn from the rest, which keeps load even
-/// without sending every caller to the source that is idle at the moment (Mitzenmacher, "The power of two choices in
-/// randomized load balancing").
+/// Puts equals into random order. Each slot gets the less loaded of two that are drawn from the rest, which keeps load
+/// even without sending every caller to the source that is idle at the moment (Mitzenmacher, "The power of two choices
+/// in randomized load balancing").
 fn two_choices(equals: &mut [Slot], inputs: &[RankInput], rng: &mut Rng) {
     for at in 0..equals.len().saturating_sub(1) {
         let mut draw = || at + usize::try_from(rng.below((equals.len() - at) as u64)).unwrap_or(0);

@@ -35,7 +35,7 @@ fn rates_are_numbers_with_a_suffix_and_print_as_they_are_typed() {
     }
 }
 
-/// What happens to a bucket.
+/// An event at a bucket: time passes, bytes are taken, or the rate changes.
 #[derive(Debug, Clone)]
 enum Event {
     Pass(Duration),

@@ -1,9 +1,9 @@
 //! Admission of single calls: a bounded queue in front of a bounded number of running transfers, fair between peers.
 //!
 //! A call is queued, served or refused, and never forgotten. Free slots go round robin over the peers that have calls
-//! queued. So a peer that asks for a thousand chunks does not hold up one that asks for a single chunk. Version 1 clients
-//! ask for all chunks of a file at once and count any refusal as a failure. Hence the long queue, and a wait of up to 15 s
-//! in it.
+//! queued. So a peer that asks for a thousand chunks does not hold up one that asks for a single chunk. Version 1
+//! clients ask for all chunks of a file at once and count any refusal as a failure. Hence the long queue, and a wait of
+//! up to 15 s in it.
 //!
 //! Invariant: a job is queued or running, once, or unknown. The number of running jobs never exceeds its bounds.
 

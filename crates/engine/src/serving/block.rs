@@ -13,20 +13,20 @@ use crate::serving::window::Window;
 /// The length of a block where memory is short, in bytes.
 pub const BLOCK_BYTES_SMALL: u32 = 64 << 10;
 
-/// Where the next block begins.
+/// The start of the next block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
     chunk: ChunkIndex,
     offset: u32,
 }
 
-/// What is known of the next block. A driver answers `Checking`, `AwaitingAllowance`, `Reserving` and `Reading`; the
-/// others are polled.
+/// The state of the next block. The driver answers `Checking`, `AwaitingAllowance`, `Reserving` and `Reading`; the
+/// machine polls the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Nothing is under way.
+    /// No block is in preparation.
     Idle,
-    /// Whether the chunk is held is asked.
+    /// The machine waits to hear if the source holds the chunk.
     Checking(ChunkIndex),
     /// The upload limit is asked.
     AwaitingAllowance,
@@ -72,7 +72,7 @@ impl Default for Blocks {
 }
 
 impl Blocks {
-    /// Whether a chunk has been begun.
+    /// Returns true if a chunk has been begun.
     pub(super) fn is_under_way(&self) -> bool {
         self.current.is_some() || matches!(self.step, Step::Checking(_))
     }
@@ -121,7 +121,7 @@ impl Blocks {
         }
     }
 
-    /// Takes an allowance. Returns bytes that nobody asked for.
+    /// Takes an allowance. Returns the bytes if no block waits for them.
     pub(super) fn allowed(&mut self, bytes: u32) -> u32 {
         if self.step != Step::AwaitingAllowance {
             return bytes;
@@ -171,13 +171,13 @@ impl Blocks {
         std::mem::take(&mut self.allowance)
     }
 
-    /// Whether [`Blocks::poll_made`] has something.
+    /// Returns true if [`Blocks::poll_made`] has an output.
     pub(super) fn has_output(&self) -> bool {
         let is_step = matches!(self.step, Step::Short { .. } | Step::Ready(_) | Step::Read(_));
         is_step || self.is_file_unused || self.refusal.is_some()
     }
 
-    /// Returns the next output that follows from what was begun.
+    /// Returns the next output of the block that was begun.
     pub(super) fn poll_made<R>(&mut self, now: Instant, window: &mut Window) -> Option<Output<R>> {
         if std::mem::take(&mut self.is_file_unused) {
             return Some(Output::CloseFile);
@@ -204,7 +204,7 @@ impl Blocks {
         }
     }
 
-    /// Whether a block, a refusal or the end of the stream may be made now.
+    /// Returns true if a block, a refusal or the end of the stream may be made now.
     pub(super) fn may_begin(&self, now: Instant, requests: &Requests, window: &Window) -> bool {
         let is_held = self.held_until.is_some_and(|until| now < until);
         let has_chunk = self.current.is_some() || (!requests.wanted.is_empty() && !is_held);
@@ -245,7 +245,7 @@ impl Blocks {
         Some(Output::Reserve { bytes, is_small: false })
     }
 
-    /// Takes the next chunk to send out of what is wanted; `None` when there is none for now.
+    /// Takes the next chunk to send out of the wanted ones; `None` when there is none for now.
     fn next_chunk<S: SharedSuperSeed>(
         &mut self,
         now: Instant,

@@ -1,9 +1,9 @@
-//! Admission of complaints that a chunk came whole and wrong. Checking one costs reading and hashing the chunk again, and
-//! any caller can complain.
+//! Admission of complaints that a chunk came whole and wrong. Checking one costs reading and hashing the chunk again,
+//! and any caller can complain.
 //!
 //! The checks of the last while are remembered and decide about the next complaint. A chunk is not checked twice within
-//! that span. The checks for one caller, for one file and for all together are bounded. So a flood costs a bounded amount
-//! of work and memory, and one caller cannot use up all the checks of a file.
+//! that span. The checks for one caller, for one file and for all together are bounded. So a flood costs a bounded
+//! amount of work and memory, and one caller cannot use up all the checks of a file.
 //!
 //! Invariant: at most `all_max` checks are remembered.
 
@@ -16,13 +16,13 @@ use crate::serving::admission::PeerKey;
 /// Bounds of a [`Complaints`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// How long a check counts.
+    /// The time for which a check counts.
     pub span: Duration,
     /// Checks for one caller within the span.
     pub per_caller_max: usize,
     /// Checks of one file within the span.
     pub per_file_max: usize,
-    /// All checks within the span. Times the size of a chunk, this is what complaints may cost a peer.
+    /// All checks within the span. Times the size of a chunk, this bounds the reads that complaints cause.
     pub all_max: usize,
 }
 
@@ -32,7 +32,7 @@ impl Default for Limits {
     }
 }
 
-/// What to do about a complaint.
+/// The decision about a complaint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Read the chunk again.

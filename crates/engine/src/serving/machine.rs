@@ -33,7 +33,7 @@ impl Default for Limits {
     }
 }
 
-/// How far the stream is.
+/// The progress of the stream.
 #[derive(Debug)]
 enum Phase<S: SharedSuperSeed> {
     /// The first message has not come.
@@ -80,10 +80,10 @@ struct Pending<R> {
     end: Option<End<R>>,
 }
 
-/// Serves one stream: decides what its caller is sent next. See [`crate::serving`] for the driver's loop.
+/// Serves one stream: decides which message its caller gets next. See [`crate::serving`] for the driver's loop.
 ///
-/// Invariants: at most one block is being made; nothing is sent after [`Output::End`]; with the same inputs and times the
-/// outputs are the same.
+/// Invariants: at most one block is being made; nothing is sent after [`Output::End`]; with the same inputs and times
+/// the outputs are the same.
 #[derive(Debug)]
 pub struct Serving<S: SharedSuperSeed, R> {
     limits: Limits,
@@ -168,7 +168,7 @@ impl<S: SharedSuperSeed, R> Serving<S, R> {
         self.pending.end.take().map(Output::End)
     }
 
-    /// Whether [`Serving::poll`] may return something. Cheaper than a poll, and changes nothing.
+    /// Returns true if [`Serving::poll`] may return something. This costs less than a poll, and changes nothing.
     pub fn has_output(&self) -> bool {
         let Pending { complaints_received, allowance, end, .. } = &self.pending;
         let is_pending = *complaints_received > 0 || *allowance > 0 || end.is_some();
@@ -196,12 +196,12 @@ impl<S: SharedSuperSeed, R> Serving<S, R> {
         [idle, hold, update].into_iter().flatten().min()
     }
 
-    /// Whether the stream has ended. Only what is left to be polled is still to do.
+    /// Returns true once the stream has ended. The driver still polls the outputs that are left.
     pub fn is_ended(&self) -> bool {
         matches!(self.phase, Phase::Ended)
     }
 
-    /// Whether the transport has taken everything that the caller asked for.
+    /// Returns true if the transport has taken everything that the caller asked for.
     pub fn owes_nothing(&self) -> bool {
         self.is_ended() || (self.wants_nothing() && self.window.is_empty())
     }

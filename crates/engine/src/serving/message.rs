@@ -52,13 +52,13 @@ pub struct OpenedFile<S> {
     pub super_seed: S,
 }
 
-/// What happened. Any input in any order is safe: what does not fit the state is ignored. `R` is the driver's own form of a
-/// refusal, which the machine passes through.
+/// An event that the driver feeds in. Any order is safe: the machine ignores inputs that do not fit its state. `R` is
+/// the driver's own form of a refusal, which the machine passes through.
 #[derive(Debug)]
 pub enum Input<S, R> {
     /// The caller sent a message.
     Request(Request),
-    /// The caller closed its half of the stream. What it asked for is still sent.
+    /// The caller closed its half of the stream. Requested chunks are still sent.
     RequestsEnded,
     /// The caller is gone. Nothing can be sent any more.
     CallerGone,
@@ -112,7 +112,7 @@ pub struct Block {
     pub is_last: bool,
 }
 
-/// Why a chunk is refused. The stream goes on.
+/// The reason that a chunk is refused. The stream goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RefusalReason {
     /// The source does not hold the chunk.
@@ -121,7 +121,7 @@ pub enum RefusalReason {
     ReadFailed,
 }
 
-/// Why a message of the caller ends the stream.
+/// The reason that a message of the caller ends the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestError {
     /// The first message has no hash of a file.
@@ -150,7 +150,7 @@ impl fmt::Display for RequestError {
 
 impl std::error::Error for RequestError {}
 
-/// Why a stream ended.
+/// The reason that a stream ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End<R> {
     /// The caller closed its half, and everything it asked for was sent.
@@ -165,7 +165,7 @@ pub enum End<R> {
     Refused(R),
 }
 
-/// What the driver does next.
+/// An instruction to the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output<R> {
     /// Look for the file and decide whether the caller may have it. Answer [`Input::Opened`] or [`Input::Stop`].
@@ -225,7 +225,7 @@ pub enum Output<R> {
     Refuse {
         /// The chunk.
         chunk: ChunkIndex,
-        /// Why not.
+        /// The reason of the refusal.
         reason: RefusalReason,
     },
     /// End the stream. The last output.

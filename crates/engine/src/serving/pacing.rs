@@ -1,7 +1,7 @@
 //! Turns under a limited rate: all groups that wait get equal bytes, in turn, however much each asks for at once.
 //!
-//! A turn is worth one quantum. A job that needs more waits several turns. So a group that asks for a megabyte at a time
-//! gets no more of the rate than one that asks for little. The jobs of one group take their group's turn one after
+//! A turn is worth one quantum. A job that needs more waits several turns. So a group that asks for a megabyte at a
+//! time gets no more of the rate than one that asks for little. The jobs of one group take their group's turn one after
 //! another.
 //!
 //! Invariant: a group is in `order` exactly while it has jobs, once. So no group is passed over.
@@ -21,7 +21,8 @@ const PART_BYTES_MAX: u64 = 256 << 10;
 /// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict<J> {
-    /// This many bytes may be sent now: what was asked for, or a part where the job is divisible. The job comes back.
+    /// A number of bytes that may be sent now: all that the job asked for, or a part of a divisible job. The job comes
+    /// back.
     Now(u64, J),
     /// The job waits: [`Turns::next`] will return it.
     Later,
@@ -64,7 +65,8 @@ impl<G: Ord + Clone, J> Turns<G, J> {
     /// Asks for `bytes`. If the job is divisible, a part of them will do.
     pub fn ask(&mut self, now: Instant, group: G, job: J, bytes: u64, divisible: bool) -> Verdict<J> {
         let bytes = if divisible { bytes.min(self.part()) } else { bytes };
-        // More than a burst is saved up turn by turn. Taken at once it would put the bucket into debt, and all would wait.
+        // More than a burst is saved up turn by turn. Taken at once it would put the bucket into debt, and all would
+        // wait.
         let fits = self.bucket.burst().is_none_or(|burst| bytes <= burst);
         if fits && self.order.is_empty() && self.bucket.take(now, bytes).is_none() {
             return Verdict::Now(bytes, job);

@@ -1,9 +1,9 @@
 //! Super-seeding (BEP 16): a complete source gives each of its callers chunks that none of the others got.
 //!
-//! The callers pass these chunks on to one another, so each chunk leaves the source about once, however many callers want
-//! the file. Each caller is told which chunks others got ([`SuperSeed::distributed_to_others`]), and then wants different
-//! ones. Chunks that it requested before it was told are held back a little, so that it can change its mind. Chunks that
-//! it requests again anyway are sent.
+//! The callers pass these chunks on to one another, so each chunk leaves the source about once, however many callers
+//! want the file. Each caller is told which chunks others got ([`SuperSeed::distributed_to_others`]), and then wants
+//! different ones. Chunks that it requested before it was told are held back a little, so that it can change its mind.
+//! Chunks that it requests again anyway are sent.
 //!
 //! Invariant: `distributed` counts, chunk by chunk, the callers that got it.
 
@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use crate::bitmap::Bitmap;
 use crate::ids::{ChunkCount, ChunkIndex};
 
-/// How long a caller waits that wants only chunks given to others, counted from the last new chunk given to any caller.
+/// The wait of a caller that wants only chunks given to others. The wait starts at the last new chunk given to any
+/// caller.
 pub const HOLD: Duration = Duration::from_millis(1_500);
-/// How long it waits at most. The update that tells it what others got may be long on its way behind blocks.
+/// The upper bound of that wait. The update about the chunks of others may be queued behind blocks for long.
 pub const HOLD_MAX: Duration = Duration::from_secs(8);
 
 /// One caller of one file.
@@ -106,7 +107,7 @@ impl SuperSeed {
         }
     }
 
-    /// Chooses the next chunk out of what the caller wants, in its order.
+    /// Chooses the next chunk out of the wanted ones, in the caller's order.
     pub fn choose(&mut self, now: Instant, id: CallerId, wanted: impl Iterator<Item = ChunkIndex> + Clone) -> Choice {
         let is_alone = self.callers.len() < 2;
         let Some(caller) = self.callers.get_mut(&id) else { return Choice::Nothing };
@@ -167,8 +168,8 @@ impl SuperSeed {
     }
 }
 
-/// How a stream reaches the [`SuperSeed`] that all callers of its file share. A server has a lock around it, a simulation
-/// a cell.
+/// The access of a stream to the [`SuperSeed`] that all callers of its file share. A server has a lock around it, a
+/// simulation a cell.
 pub trait SharedSuperSeed {
     /// Runs `act` on it. No other access happens meanwhile.
     fn with<T>(&self, act: impl FnOnce(&mut SuperSeed) -> T) -> T;

@@ -1,4 +1,4 @@
-//! Availability updates of one stream: when the next one goes out, and what it says of other callers.
+//! Availability updates of one stream: the time of the next one, and its part about other callers.
 
 use std::time::{Duration, Instant};
 
@@ -10,11 +10,11 @@ use crate::serving::super_seed::{SharedSuperSeed, SuperSeed};
 pub const INTERVAL_MIN: Duration = Duration::from_millis(50);
 /// The least time between two updates for each stream of the source, because an update costs both sides work.
 pub const INTERVAL_PER_STREAM: Duration = Duration::from_millis(6);
-/// For every so many bytes of bitmap the interval is once more as long, so that updates stay a small part of what is
-/// sent.
+/// For every so many bytes of bitmap the interval is once more as long, so that updates stay a small part of the bytes
+/// that are sent.
 const BITMAP_BYTES_PER_INTERVAL: usize = 512;
 
-/// What the caller was told last, and what has changed since.
+/// The contents of the last update, and the changes since.
 #[derive(Debug)]
 pub(super) struct Updates {
     /// Streams of the source.
@@ -26,7 +26,7 @@ pub(super) struct Updates {
     reported: Reported,
 }
 
-/// What the last update said of other callers.
+/// The part of the last update that was about other callers.
 #[derive(Debug, Default)]
 struct Reported {
     /// The version of the super-seeding state.
@@ -48,7 +48,8 @@ impl Updates {
         self.streams = streams;
     }
 
-    /// Whether an update is due. Looks at the clock first, because the other condition costs access to shared state.
+    /// Returns true if an update is due. The clock comes first, because the other condition costs access to shared
+    /// state.
     pub(super) fn are_due<S: SharedSuperSeed>(&self, now: Instant, file: &OpenFile<S>) -> bool {
         self.not_before(file) <= now && self.is_news(file)
     }
@@ -58,8 +59,8 @@ impl Updates {
         self.is_news(file).then(|| self.not_before(file))
     }
 
-    /// Makes an update: returns the chunks that other callers got. The chunks that the source holds are read after this,
-    /// so that one added meanwhile makes another update.
+    /// Makes an update: returns the chunks that other callers got. The chunks that the source holds are read after
+    /// this, so that one added meanwhile makes another update.
     pub(super) fn take<S: SharedSuperSeed>(&mut self, now: Instant, file: &OpenFile<S>) -> Option<Bitmap> {
         self.have_changed = false;
         self.last = Some(now);

@@ -21,13 +21,13 @@ pub struct ChunkRange {
 }
 
 impl ChunkRange {
-    /// Whether `chunk` is one of them.
+    /// Returns true if `chunk` is in the range.
     pub fn contains(&self, chunk: ChunkIndex) -> bool {
         chunk.0 >= self.first && chunk.0 - self.first < self.count
     }
 }
 
-/// Why a list of ranges is refused. The stream ends then.
+/// The reason that a list of ranges is refused. The refusal ends the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WantedError {
     /// The list has more than [`RANGES_PER_LIST_MAX`] ranges.
@@ -43,7 +43,7 @@ pub enum WantedError {
 }
 
 impl WantedError {
-    /// Whether the caller asked for too much at once, as opposed to something that makes no sense.
+    /// Returns true if the caller asked for too much at once; false if the list makes no sense.
     pub fn is_exhausted(self) -> bool {
         matches!(self, Self::RangesExhausted | Self::ChunksExhausted)
     }
@@ -83,7 +83,7 @@ impl Wanted {
         Self { spans: VecDeque::new(), ranges_max }
     }
 
-    /// Whether nothing is wanted.
+    /// Returns true if nothing is wanted.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
@@ -177,7 +177,7 @@ fn merged(mut spans: Vec<Span>) -> Vec<Span> {
     merged
 }
 
-/// Returns what is left of a span without `dropped`, which are in ascending order and apart.
+/// Returns the rest of a span without `dropped`, which are in ascending order and apart.
 fn without(span: Span, dropped: &[Span]) -> Vec<Span> {
     let mut from = span.first;
     let mut left = Vec::new();
@@ -205,7 +205,7 @@ pub(super) fn chunks(ranges: &[ChunkRange], count: ChunkCount) -> impl Iterator<
     ranges.iter().flat_map(of).map(ChunkIndex)
 }
 
-/// Whether `chunk` is in one of `ranges`.
+/// Returns true if `chunk` is in one of `ranges`.
 pub fn covers(ranges: &[ChunkRange], chunk: ChunkIndex) -> bool {
     ranges.iter().any(|range| range.contains(chunk))
 }

@@ -1,6 +1,6 @@
 //! The send window of one stream: how many messages may be made ahead of the transport, and how long the next block is.
 //!
-//! Availability updates wait behind blocks, and a caller may change its mind about what it wants. So a slow caller has
+//! Availability updates wait behind blocks, and a caller may come to want other chunks. So a slow caller has
 //! only a moment's worth of data on its way. Below the window the kernel holds a little more, which keeps the line busy
 //! meanwhile.
 
@@ -9,16 +9,16 @@ use std::time::Instant;
 
 use crate::rate::RateMeter;
 
-/// The longest block, in bytes: what one reply may carry on the wire.
+/// The longest block, in bytes: the bound of one reply on the wire.
 pub const BLOCK_BYTES_MAX: u32 = 1 << 20;
 /// The shortest block, except a chunk's last, and the length of the first. Half of it costs half as much work again on
 /// lines that many callers share. Twice of it makes availability updates wait longer.
 const BLOCK_BYTES_MIN: u32 = 128 << 10;
 /// Messages that may be ahead: one that the transport is taking, one behind it, one being made.
 pub const MESSAGES_MAX: usize = 3;
-/// How long the transport should need for one block.
+/// The target time of the transport for one block, in seconds.
 const BLOCK_SECS: f64 = 0.02;
-/// How long the transport should need for everything ahead, where that is more than one block.
+/// The target time of the transport for all messages ahead of it, where that is more than one block, in seconds.
 const WINDOW_SECS: f64 = 0.04;
 
 /// The messages that were made and not yet taken by the transport. Invariant: the meter runs exactly while there are
@@ -56,7 +56,7 @@ impl Window {
         }
     }
 
-    /// Whether the transport has taken everything.
+    /// Returns true if the transport has taken everything.
     pub(super) fn is_empty(&self) -> bool {
         self.lens.is_empty()
     }
@@ -65,13 +65,14 @@ impl Window {
         self.lens.iter().copied().map(u64::from).sum()
     }
 
-    /// Whether another block may be made.
+    /// Returns true if another block may be made.
     pub(super) fn has_room(&self, now: Instant) -> bool {
         let is_little = || (self.bytes() as f64) < self.meter.rate(now) * WINDOW_SECS;
         self.is_empty() || (self.lens.len() < MESSAGES_MAX && is_little())
     }
 
-    /// Whether an availability update may be made: one beside the blocks, so that it need not wait for them.
+    /// Returns true if an availability update may be made. One may be ahead beside the blocks, so that it need not wait
+    /// for them.
     pub(super) fn has_room_for_update(&self) -> bool {
         !self.lens.contains(&0)
     }

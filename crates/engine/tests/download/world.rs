@@ -1,5 +1,5 @@
-//! A simulated world for the download scheduler: sources with rates, delays and bad habits, on virtual time. The same seed and
-//! the same sources give the same trace, line by line.
+//! A simulated world for the download scheduler: sources with rates, delays and bad habits, on virtual time. The same
+//! seed and the same sources give the same trace, line by line.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};

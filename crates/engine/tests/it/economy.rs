@@ -102,7 +102,7 @@ impl Books {
         self.treasury = changes.treasury.unwrap_or_else(|| self.treasury.clone());
     }
 
-    /// What a batch would come to, without a trace: a crash before the commit.
+    /// Computes the effects of a batch and stores nothing, as at a crash before the commit.
     fn attempt(&self, events: &[Event]) -> (Vec<Outcome>, Changes) {
         let mut set = self.load(&needs(events));
         let outcomes = set.apply_batch(self.now, &self.rules, events);

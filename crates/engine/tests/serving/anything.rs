@@ -1,4 +1,4 @@
-//! Any inputs in any order: nothing panics, and what comes out always makes sense.
+//! Any inputs in any order: nothing panics, and the outputs always make sense.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::scene::{CHUNK_BYTES, Callers, In, Stream, file, geometry, nothing, ra
 
 const CHUNKS: u32 = 5;
 
-/// An input, without what cannot be cloned.
+/// An input, without the parts that cannot be cloned.
 #[derive(Debug, Clone)]
 enum Act {
     Request {
@@ -104,7 +104,7 @@ fn input(act: &Act, callers: &Callers) -> In {
     }
 }
 
-/// What an onlooker who sees only inputs and outputs knows.
+/// The knowledge of an observer that sees only inputs and outputs.
 #[derive(Default)]
 struct Onlooker {
     /// Messages that the transport has not taken; the payload of each.
@@ -139,7 +139,7 @@ impl Onlooker {
     }
 
     fn saw_output(&mut self, output: &Output<&'static str>) {
-        // What is left over after the end is still handed out.
+        // Allowance that is left after the end is still returned.
         let is_left_over = matches!(output, Output::ReturnAllowance { .. } | Output::Complain { .. });
         assert!(!self.ended || is_left_over, "{output:?} after the end");
         match *output {

@@ -57,7 +57,7 @@ pub(crate) fn wants(list: &[(u32, u32)]) -> In {
     Input::Request(Request { wanted: ranges(list), ..nothing() })
 }
 
-/// How the driver answers.
+/// The driver's answers to the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answers {
     /// Chunks that the source holds; `None` for all.
@@ -87,7 +87,7 @@ impl Default for Answers {
     }
 }
 
-/// A stream, its driver, and a log of what the caller and the driver see.
+/// A stream, its driver, and a log of the outputs to caller and driver.
 pub(crate) struct Scene {
     pub(crate) now: Instant,
     pub(crate) stream: Stream,

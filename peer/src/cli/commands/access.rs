@@ -13,7 +13,7 @@ use crate::daemon::control::Request;
 use crate::node::Node;
 
 command! {
-    /// Show or set who may download a file or directory of this account.
+    /// Show or set the access policy of a file or directory of this account.
     #[argh(
         subcommand,
         name = "access",

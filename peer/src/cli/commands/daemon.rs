@@ -1,4 +1,4 @@
-//! `daemon`: serves everything shared, and does what other commands ask over the control socket.
+//! `daemon`: serves everything shared, and carries out requests of other commands over the control socket.
 
 use std::process;
 use std::sync::Arc;

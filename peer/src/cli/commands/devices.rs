@@ -23,7 +23,7 @@ command! {
 }
 
 subcommands! {
-    /// What to do with the devices; without one of these they are listed.
+    /// An action on the devices; without one the command lists them.
     pub(crate) enum DevicesAction { Revoke }
 }
 

@@ -21,7 +21,7 @@ use crate::publication::{Publication, Publisher};
 
 /// The folder for downloads if nothing else is configured, as in version 1.
 const OUTPUT_DEFAULT: &str = "./downloads/";
-/// How long a finished download keeps serving other peers that are in the middle of fetching from it.
+/// The time for which a finished download keeps serving peers that are in the middle of fetching from it.
 const LINGER_MAX: Duration = Duration::from_secs(5);
 
 command! {
@@ -52,7 +52,7 @@ command! {
         /// replace a file that exists
         #[argh(switch)]
         force: bool,
-        /// do not wait for the disk: faster, but a power cut may lose what was downloaded
+        /// do not wait for the disk: faster, but a power cut may lose downloaded data
         #[argh(switch)]
         no_sync: bool,
         /// name the file <hash>.download, as version 1 did

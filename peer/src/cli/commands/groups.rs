@@ -20,7 +20,7 @@ command! {
 }
 
 subcommands! {
-    /// What to do with a group; without one of these they are listed.
+    /// An action on a group; without one the command lists the groups.
     pub(crate) enum GroupsAction { Show, Set, Delete }
 }
 

@@ -1,4 +1,4 @@
-//! `list`: lists what is shared here.
+//! `list`: lists the shares of this folder.
 
 use serde_json::json;
 

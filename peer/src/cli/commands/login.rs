@@ -29,7 +29,7 @@ command! {
         /// a file whose first line is the password
         #[argh(option, arg_name = "file")]
         password_file: Option<String>,
-        /// what this login may do, with commas between the words: read (search and download), share, admin; by default all
+        /// scopes of this login, with commas between the words: read (search and download), share, admin; by default all
         #[argh(option, arg_name = "words")]
         scope: Option<String>,
     }

@@ -13,7 +13,7 @@ command! {
     /// The list of shared files stays for the next login.
     #[argh(subcommand, name = "logout", example = "peernet logout\npeernet logout --local")]
     pub(crate) struct Logout [tracker] {
-        /// only remove what is on this machine, without telling the tracker
+        /// only remove the login from this machine, without telling the tracker
         #[argh(switch)]
         local: bool,
     }
@@ -38,7 +38,7 @@ impl Run for Logout {
 /// Logging out twice succeeds, so that a script may repeat it.
 fn not_logged_in(context: &Context) -> Exit {
     let programs = json!({"peer_id": null, "device_id": null, "ended_at_tracker": false});
-    context.output.result("nobody was logged in here", &programs);
+    context.output.result("no account was logged in here", &programs);
     Exit::Ok
 }
 

@@ -48,7 +48,7 @@ command! {
 impl Run for Share {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         if self.files.is_empty() {
-            return Err(Failure::usage("share what? Name files or directories"));
+            return Err(Failure::usage("no file given; name files or directories to share"));
         }
         for file in &self.files {
             check_shareable(file)?;
@@ -181,8 +181,8 @@ fn report(context: &Context, shared: &[(String, SharedMessage)], served_by: &str
     context.output.result(&people, &programs(shared, served_by, listen));
 }
 
-/// Makes one document for all files. The fields of a single file are repeated at the top, for scripts that share one at a
-/// time.
+/// Makes one document for all files. The fields of a single file are repeated at the top, for scripts that share one at
+/// a time.
 fn programs(shared: &[(String, SharedMessage)], served_by: &str, listen: Option<String>) -> Value {
     let one = |share: &SharedMessage| {
         json!({

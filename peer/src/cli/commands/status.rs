@@ -1,4 +1,4 @@
-//! `status`: shows the account, what is shared, and the daemon.
+//! `status`: shows the account, the shares, and the daemon.
 
 use peernet_engine::ids::PeerId;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::discovery::tracker::Me;
 use crate::node::NodeError;
 
 command! {
-    /// Show the account, its balance and reputation, what is shared, and the daemon.
+    /// Show the account, its balance and reputation, the shares, and the daemon.
     #[argh(
         subcommand,
         name = "status",
@@ -34,7 +34,7 @@ command! {
     }
 }
 
-/// What is known about the account, the shares and the daemon.
+/// The state of the account, the shares and the daemon.
 struct Report {
     peer_id: PeerId,
     address: Option<String>,
@@ -81,7 +81,7 @@ fn look(context: &Context, tracker: TrackerOptions<'_>) -> Result<Report, Failur
     let account = node.credentials()?.ok_or_else(not_logged_in)?;
     let me = match node.me() {
         Ok(me) => Ok(me),
-        // A tracker that is down does not hide what is known here.
+        // A tracker that is down does not hide local facts.
         Err(error @ NodeError::Unreachable(_)) => Err(error.to_string()),
         Err(error) => return Err(error.into()),
     };
@@ -95,8 +95,8 @@ fn look(context: &Context, tracker: TrackerOptions<'_>) -> Result<Report, Failur
 }
 
 impl Report {
-    /// Makes one flat document, so that a script finds each value by its name alone. Values that the tracker did not give are
-    /// null.
+    /// Makes one flat document, so that a script finds each value by its name alone. Values that the tracker did not
+    /// give are null.
     fn programs(&self) -> Value {
         let me = self.me.as_ref().ok();
         let mut flat = daemon_json(self.daemon.as_ref());

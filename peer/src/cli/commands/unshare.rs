@@ -25,9 +25,9 @@ command! {
 impl Run for Unshare {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         if self.files.is_empty() {
-            return Err(Failure::usage("stop sharing what? Name files, hashes or links"));
+            return Err(Failure::usage("no share given; name files, hashes or links"));
         }
-        // The folder has the list of shares, which a daemon keeps up to date. Only the daemon can end what it serves.
+        // The folder has the list of shares, which a daemon keeps up to date. Only the daemon can stop serving one.
         let node = context.builder(self.tracker_options())?.build()?;
         let mut removed = Vec::new();
         for file in &self.files {

@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::shares::{named, refuse_foreign_directory};
 
 command! {
-    /// Withdraw files and directories of this account from the swarm: nobody can find, share or download them any more.
+    /// Withdraw files and directories of this account from the swarm: no peer can find, share or download them any more.
     #[argh(
         subcommand,
         name = "withdraw",
@@ -27,7 +27,7 @@ command! {
 impl Run for Withdraw {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         if self.files.is_empty() {
-            return Err(Failure::usage("withdraw what? Name files, hashes or links"));
+            return Err(Failure::usage("no file given; name files, hashes or links"));
         }
         let node = context.builder(self.tracker_options())?.build()?;
         let mut withdrawn = Vec::new();

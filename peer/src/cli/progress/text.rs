@@ -9,12 +9,12 @@ use peernet_engine::bottleneck::Bottleneck;
 /// The longest note that is shown whole, in characters.
 const NOTE_CHARS_MAX: usize = 200;
 
-/// Describes a download: what it is doing, how fast, how long it will take, and what limits it.
+/// Describes a download: its phase, its rate, the time it will take, and its bottleneck.
 pub(super) fn fetching_text(progress: &FetchProgress) -> String {
     let busy = progress.sources.iter().filter(|source| source.in_flight > 0).count();
     let mut text = match progress.phase {
         Phase::LookingUp => "looking for sources".to_owned(),
-        Phase::CheckingPart => "checking what is on the disk".to_owned(),
+        Phase::CheckingPart => "checking the data on the disk".to_owned(),
         Phase::Copying => "copying from files on this machine".to_owned(),
         Phase::Fetching if progress.sources.is_empty() => "no peer shares it now; waiting".to_owned(),
         Phase::Fetching => {
@@ -87,7 +87,7 @@ fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-/// Returns the stable word of what limits the speed.
+/// Returns the stable word of the bottleneck.
 fn bottleneck_word(bottleneck: Bottleneck) -> Option<&'static str> {
     match bottleneck {
         Bottleneck::Disk => Some("disk"),
@@ -98,7 +98,7 @@ fn bottleneck_word(bottleneck: Bottleneck) -> Option<&'static str> {
     }
 }
 
-/// Describes what limits the speed to people.
+/// Describes the bottleneck to people.
 fn why(bottleneck: Bottleneck) -> Option<&'static str> {
     match bottleneck {
         Bottleneck::Disk => Some("limited by the disk"),

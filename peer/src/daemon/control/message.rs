@@ -30,22 +30,22 @@ pub(crate) enum Request {
     Status,
     /// Hash and share a file.
     Share {
-        /// Its absolute path.
+        /// The absolute path.
         path: String,
-        /// Its visibility, if it is to be set.
+        /// The visibility to set, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         audience: Option<FileAccessRequest>,
     },
     /// Set the visibility of a file.
     SetAccess {
-        /// Its hash, in hex.
+        /// The file's hash, in hex.
         file_hash: String,
         /// The new visibility.
         audience: FileAccessRequest,
     },
     /// Stop sharing a file.
     Unshare {
-        /// Its hash, in hex.
+        /// The file's hash, in hex.
         file_hash: String,
     },
     /// Report the current transfers.
@@ -103,7 +103,7 @@ pub(crate) enum Last {
     Limits(LimitsMessage),
 }
 
-/// Why a request failed.
+/// The failure of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Problem {
     /// The exit code of the command line, from `cli::EXIT_CODES`.
@@ -128,7 +128,7 @@ pub(crate) struct DaemonStatus {
     pub(crate) bytes_sent: u64,
     /// The number of `Fetch` calls that it serves.
     pub(crate) uploads: usize,
-    /// How many of these use plaintext.
+    /// The number of these uploads that use plaintext.
     #[serde(default)]
     pub(crate) plaintext_uploads: usize,
     /// Bytes a second that are sent, to version 1 clients as well.
@@ -137,7 +137,7 @@ pub(crate) struct DaemonStatus {
     pub(crate) downloads: usize,
     /// Bytes a second that are received.
     pub(crate) download_rate: u64,
-    /// Everything it shares, as `list --json` prints it.
+    /// The shares of the node, as `list --json` prints them.
     pub(crate) shares: serde_json::Value,
 }
 

@@ -1,7 +1,7 @@
 //! The daemon's side of the control socket.
 //!
-//! The thread `control-accept` accepts connections and hands them to a pool of workers. A worker reads the request, runs the
-//! answer function and writes the reply.
+//! The thread `control-accept` accepts connections and hands them to a pool of workers. A worker reads the request,
+//! runs the answer function and writes the reply.
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -22,13 +22,13 @@ use crate::node::NodeError;
 const WORKERS: usize = 4;
 /// The most connections that wait for a worker.
 const QUEUE_MAX: usize = 16;
-/// How long reading a request, or writing a line of the reply, may take.
+/// The limit on the time to read a request, or to write a line of the reply.
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often hashing reports its progress.
+/// The interval between progress reports of hashing.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 /// The pause after a connection that could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long the threads may take to end.
+/// The limit on the time that the threads take to end.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Handles a request and returns the last line of the reply. The second argument takes progress, and the third is
@@ -73,8 +73,8 @@ impl ControlServer {
     pub(crate) fn stop(self) {
         self.cancel.cancel();
         self.stopping.store(true, Ordering::Release);
-        // The connection wakes the accept loop. Where it fails, as after the file was removed, the loop cannot be woken,
-        // and waiting for it would take until the timeout.
+        // The connection wakes the accept loop. Where it fails, as after the file was removed, the loop cannot be
+        // woken, and waiting for it would take until the timeout.
         let woken = UnixStream::connect(&self.path).is_ok();
         let _gone = fs::remove_file(&self.path);
         if woken {

@@ -9,7 +9,7 @@ use peernet_engine::manifest::Geometry;
 use super::*;
 use crate::discovery::testing::{FILE, manifest_id, plan, source};
 
-/// What a provider answers to every question.
+/// A provider with one fixed answer to every question.
 struct Provider {
     plan: Result<Plan, DiscoveryError>,
     listing: Result<Option<V1Listing>, DiscoveryError>,

@@ -1,4 +1,4 @@
-//! Who may have a file: grants for downloads, what owners say of their files, and their groups.
+//! Access control at the tracker: grants for downloads, the policies of owners, and their groups.
 
 use peernet_engine::ids::{FileHash, PeerId};
 use peernet_protos::rest::{
@@ -45,14 +45,15 @@ impl TryFrom<FileAccessRequest> for AccessPolicy {
 /// A group of the account, as a list has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupInfo {
-    /// Its name; clean it before showing it on a terminal.
+    /// The group's name; clean it before showing it on a terminal.
     pub name: String,
-    /// How many members it has.
+    /// The number of members.
     pub members: u64,
 }
 
 impl TrackerClient {
-    /// Leave to fetch a file; `None` from a tracker that knows no grants. 404 for a file that is not for this account, or that nobody shares.
+    /// Requests a grant for a file; `None` from a tracker that knows no grants. The error is 404 for a file that this
+    /// account may not fetch, or that no peer shares.
     pub(crate) fn grant(&self, file_hash: FileHash) -> Result<Option<GrantToken>, TrackerError> {
         let request = GrantRequest { file_hash: file_hash.to_string(), more: Vec::new() };
         let call = Call { repeatable: true, ..Call::post("/api/v1/grants", &request) };
@@ -67,14 +68,14 @@ impl TrackerClient {
         Ok(Some(GrantToken { text: reply.grant, expires_at: reply.expires_at, renew_at }))
     }
 
-    /// Who may have a file; told to its owner alone.
+    /// Returns the policy of a file. The tracker tells it to the owner alone.
     pub(crate) fn access(&self, file_hash: FileHash) -> Result<AccessPolicy, TrackerError> {
         let path = access_path(file_hash);
         let call = Call { answer_max: LISTING_ANSWER, ..Call::get(&path) };
         policy(self.authorised(call)?)
     }
 
-    /// Says who may have a file from now on.
+    /// Sets the policy of a file.
     pub(crate) fn set_access(&self, file_hash: FileHash, policy: &AccessPolicy) -> Result<(), TrackerError> {
         if *policy == AccessPolicy::Withdrawn {
             return self.withdraw(file_hash);
@@ -85,7 +86,7 @@ impl TrackerClient {
         self.authorised::<FileAccessReply>(call).map(drop)
     }
 
-    /// From now on nobody may have a file, until its owner says otherwise.
+    /// Withdraws a file: no peer may share or fetch it until its owner sets another policy.
     pub(crate) fn withdraw(&self, file_hash: FileHash) -> Result<(), TrackerError> {
         let path = format!("/api/v1/files/{file_hash}");
         self.authorised::<StatusReply>(Call::delete(&path)).map(drop)
@@ -113,7 +114,7 @@ impl TrackerClient {
         self.authorised::<GroupReply>(call).map(drop)
     }
 
-    /// Deletes a group: what was shared with it no longer is.
+    /// Deletes a group: files that were shared with it no longer are.
     pub(crate) fn delete_group(&self, name: &str) -> Result<(), TrackerError> {
         self.authorised::<StatusReply>(Call::delete(&group_path(name))).map(drop)
     }

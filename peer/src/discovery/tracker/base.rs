@@ -1,8 +1,9 @@
-//! The URL of one tracker and its transport: plaintext where that was allowed or stays on this machine, TLS with certificates of
-//! the swarm's own authority, or TLS with public roots.
+//! The URL of one tracker and its transport: plaintext where that was allowed or stays on this machine, TLS with
+//! certificates of the swarm's own authority, or TLS with public roots.
 //!
-//! With the swarm's own authority, the server has to prove with a certificate that it is a tracker, whatever the host of the URL is
-//! called. Neither names nor public authorities count, and a move to another host needs no new certificate.
+//! With the swarm's own authority, the server has to prove with a certificate that it is a tracker, whatever the host
+//! of the URL is called. Neither names nor public authorities count, and a move to another host needs no new
+//! certificate.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +23,8 @@ use crate::identity::Bundle;
 
 /// The longest time for resolving the tracker's name, and for connecting to it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection is kept. Less than the tracker's 30 s, so that it is not used in the moment it is closed.
+/// The time for which an idle connection is kept. It is less than the tracker's 30 s, so that no request uses a
+/// connection in the moment it is closed.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 const HTTPS_PORT: u16 = 443;
 
@@ -53,7 +55,7 @@ pub(super) enum Roots<'a> {
     /// The swarm's authorities.
     Of(&'a Bundle),
     /// Any authority: for the first contact, in which nothing secret is sent.
-    Anybody,
+    Any,
 }
 
 impl Base {
@@ -119,7 +121,7 @@ fn port(uri: &Uri) -> u16 {
 
 fn role_agent(url: &str, roots: &Roots<'_>) -> Agent {
     let tls = match roots {
-        Roots::Anybody => TlsConfig::builder().disable_verification(true).build(),
+        Roots::Any => TlsConfig::builder().disable_verification(true).build(),
         Roots::Of(bundle) => {
             let certificates = bundle.certificates().iter().map(|one| Certificate::from_der(one.as_ref()).to_owned());
             TlsConfig::builder().root_certs(RootCerts::from(certificates)).build()

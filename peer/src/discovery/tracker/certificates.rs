@@ -39,7 +39,8 @@ impl TrackerClient {
         self.identity.load(&self.urls, account.peer_id).map_err(local)
     }
 
-    /// Asks for the revoked certificates; `None` where they are unchanged since `known`. A tracker without this call revokes none.
+    /// Asks for the revoked certificates; `None` where they are unchanged since `known`. A tracker without this call
+    /// revokes none.
     pub(crate) fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
         let call =
             Call { known: known.map(str::to_owned), answer_max: LISTING_ANSWER, ..Call::get("/api/v1/revocations") };
@@ -90,8 +91,8 @@ impl TrackerClient {
         })
     }
 
-    /// Checks the certificate first, because a tracker may send anything. The authorities with it come from a proven tracker, so they
-    /// are the swarm's from now on.
+    /// Checks the certificate first, because a tracker may send anything. The authorities with it come from a proven
+    /// tracker, so they are the swarm's from now on.
     pub(super) fn keep_certificate(&self, peer: PeerId, body: &CertificateBody) -> Result<Identity, TrackerError> {
         let CertificateBody { certificate, authorities, expires_at } = body.clone();
         let (key, obtained_at) = (self.identity.key().map_err(local)?, unix_now());

@@ -9,7 +9,7 @@ use super::http::Call;
 use super::session::{AtTracker, Ended};
 use super::{TrackerClient, TrackerError};
 
-/// How long the end of a node waits for questions of downloads that are still under way.
+/// The time for which a stopping node waits for questions of downloads that are still under way.
 const ASKERS_JOIN_MAX: Duration = Duration::from_millis(500);
 /// The longest label of a device, in bytes.
 pub(super) const LABEL_BYTES_MAX: usize = 64;
@@ -23,11 +23,11 @@ const DEVICES_ANSWER: u64 = 256 << 10;
 /// One login of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its id.
+    /// The device's id.
     pub id: DeviceId,
     /// The label it was given; clean it before showing it on a terminal.
     pub label: String,
-    /// Its scopes, as the tracker names them.
+    /// The scopes of the device, as the tracker names them.
     pub scopes: Vec<String>,
     /// When it logged in, seconds since 1970-01-01 UTC.
     pub created_at: u64,
@@ -42,7 +42,7 @@ pub struct Device {
 pub struct LoggedOut {
     /// The account.
     pub account: PeerId,
-    /// Its id, where the tracker had given it one.
+    /// The device's id, where the tracker had given it one.
     pub device: Option<DeviceId>,
     /// The end as far as the tracker knows.
     pub at_tracker: AtTracker,
@@ -63,8 +63,8 @@ impl TrackerClient {
         ended.map(drop).map_err(|error| self.without_devices(error))
     }
 
-    /// Logs this folder out: at the tracker, if `tell` is set and it can be reached, and in the folder in any case, where the tokens,
-    /// the certificate and its key are removed. `None` where there is no login at this tracker.
+    /// Logs this folder out: at the tracker, if `tell` is set and it can be reached, and in the folder in any case,
+    /// where the tokens, the certificate and its key are removed. `None` where there is no login at this tracker.
     pub(crate) fn logout(&self, tell: bool) -> Result<Option<LoggedOut>, TrackerError> {
         let remove = || self.identity.remove().map_err(super::local);
         let Some(Ended { credentials, at_tracker }) = self.session.end(&self.http, tell, &remove)? else {
@@ -74,8 +74,9 @@ impl TrackerClient {
         Ok(Some(LoggedOut { account: credentials.peer_id, device, at_tracker }))
     }
 
-    /// Waits until no thread exchanges tokens, at most `longest`: a process that ends in the middle of that could lose its
-    /// login. Then joins the threads on which downloads asked; one that a silent tracker holds up ends with its time-outs.
+    /// Waits until no thread exchanges tokens, at most `longest`: a process that ends in the middle of that could lose
+    /// its login. Then joins the threads on which downloads asked; one that a silent tracker holds up ends with its
+    /// time-outs.
     pub(crate) fn settle(&self, longest: Duration) {
         self.session.settle(longest);
         let _held_up_by_the_tracker = self.askers().join(ASKERS_JOIN_MAX);
@@ -130,7 +131,7 @@ fn label_of(name: &str) -> String {
     if label.is_empty() { LABEL_OF_NAMELESS.to_owned() } else { label }
 }
 
-/// Whether trackers accept this label.
+/// Returns true if trackers accept this label.
 pub(crate) fn is_label(text: &str) -> bool {
     !text.is_empty() && text.len() <= LABEL_BYTES_MAX && !text.chars().any(char::is_control)
 }

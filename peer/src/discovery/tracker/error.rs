@@ -42,7 +42,7 @@ pub enum TrackerError {
     Busy {
         /// The URL.
         url: String,
-        /// Its message.
+        /// The tracker's message.
         why: String,
     },
     /// There is no account for this tracker here, or its token is no longer good.
@@ -110,8 +110,8 @@ pub enum TrackerError {
 }
 
 impl TrackerError {
-    /// Whether the tracker does not know the call, because it is of an earlier version. One that knows the call and lacks the thing
-    /// replies with the code `thing`.
+    /// Returns true if the tracker does not know the call, because its version is earlier. A tracker that knows the
+    /// call and lacks the thing replies with the code `thing`.
     pub(super) fn lacks_call(&self, thing: &str) -> bool {
         matches!(self, Self::Answered { status: 404 | 405, code, .. } if code != thing)
     }

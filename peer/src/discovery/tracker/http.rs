@@ -1,7 +1,7 @@
 //! HTTP exchanges with a tracker: time-outs, bounded replies, and retries with a growing pause.
 //!
-//! Of several trackers of one swarm, the one that replied last is called. When it fails the next one is, without a pause until all
-//! have been tried.
+//! A call goes to the tracker that replied last, out of several trackers of one swarm. When it fails, the next one is
+//! called, without a pause until all have been tried.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -37,15 +37,15 @@ pub(super) struct Call<'a> {
     pub(super) path: &'a str,
     pub(super) body: Option<Vec<u8>>,
     pub(super) token: Option<String>,
-    /// Whether a second call does no harm, so that it is retried also where the first may have arrived.
+    /// A second call does no harm. Such a call is retried also where the first may have arrived.
     pub(super) repeatable: bool,
     pub(super) timeout: Duration,
     /// The longest reply that is read, in bytes.
     pub(super) answer_max: u64,
     /// `If-None-Match`: the ETag of a reply that the caller has already.
     pub(super) known: Option<String>,
-    /// The window in which attempts begin. Such a call is not interrupted when the node stops, because this node has to know what
-    /// it changes at the tracker.
+    /// The window in which attempts begin. Such a call is not interrupted when the node stops, because this node has to
+    /// know what it changes at the tracker.
     pub(super) window: Option<Duration>,
 }
 
@@ -154,7 +154,7 @@ impl Http {
         self.bases.iter().map(Base::way).collect()
     }
 
-    /// Whether the node is stopping.
+    /// Returns true if the node is stopping.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
@@ -189,12 +189,13 @@ impl Http {
         Ok(())
     }
 
-    /// Pins the authorities that came with a reply. Has no effect where a tracker is called in plaintext: its reply proves nothing.
+    /// Pins the authorities that came with a reply. Has no effect where a tracker is called in plaintext: its reply
+    /// proves nothing.
     pub(super) fn learn(&self, authorities: &Bundle) -> Result<(), TrackerError> {
         if self.ways().contains(&Way::Plaintext) { Ok(()) } else { self.pin(authorities) }
     }
 
-    /// Whether another process has pinned other authorities meanwhile. They are accepted from now on.
+    /// Returns true if another process has pinned other authorities meanwhile. They are accepted from now on.
     fn has_other_pins(&self) -> bool {
         let found = self.trust.as_ref().and_then(|trust| trust.reload().ok().flatten());
         if let Some(found) = &found {

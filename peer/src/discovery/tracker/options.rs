@@ -22,7 +22,7 @@ pub(crate) struct TrackerOptions {
 /// The device that a login names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct DeviceOptions {
-    /// Its label, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default its host name.
+    /// The device's label, 1 to [`LABEL_BYTES_MAX`](super::LABEL_BYTES_MAX) bytes; by default the host name.
     pub label: Option<String>,
     /// The scopes of the login; empty for all.
     pub scopes: Vec<Scope>,
@@ -31,10 +31,11 @@ pub(crate) struct DeviceOptions {
 /// The certificates that an `https://` tracker has to have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TrackerTls {
-    /// Certificates of the swarm's own authority, whatever the host is called.
+    /// Certificates of the swarm's own authority, for any host name.
     #[default]
     Swarm,
-    /// Certificates for its host name from a public authority, as in a browser: for a tracker behind a proxy that ends TLS.
+    /// Certificates for its host name from a public authority, as in a browser: for a tracker behind a proxy that ends
+    /// TLS.
     Public,
 }
 

@@ -29,8 +29,8 @@ pub(super) struct Plans {
 }
 
 impl Plans {
-    /// Returns the present plan of a file. `ask` gets the ETag of the kept plan. If its reply is a change of another plan, `ask` is called
-    /// again without.
+    /// Returns the present plan of a file. `ask` gets the ETag of the kept plan. If its reply is a change of another
+    /// plan, `ask` is called again without.
     pub(super) fn ask(
         &self,
         file: FileHash,
@@ -141,7 +141,7 @@ mod tests {
         }
     }
 
-    /// Plays answers; what was asked with, and whom each plan names.
+    /// Plays answers. Returns the base plan of each request, and the sources of each resulting plan.
     fn play(answers: Vec<(u16, &str, Option<PlanReply>)>, asks: usize) -> (Vec<Option<String>>, Vec<String>) {
         let (plans, asked) = (Plans::default(), Mutex::new(Vec::new()));
         let answers = Mutex::new(answers.into_iter());

@@ -18,10 +18,10 @@ use crate::discovery::FetchReport;
 use crate::log::Log;
 use batch::Batch;
 
-/// Lists of reports that wait for the thread while a batch is being sent: some thousand chunks. If it is full, reports are
-/// dropped, because losing feedback is better than delaying a download.
+/// Lists of reports that wait for the thread while a batch is being sent: some thousand chunks. If it is full, reports
+/// are dropped, because losing feedback is better than delaying a download.
 const QUEUE_MAX: usize = 1_024;
-/// How long a report waits for others.
+/// The time for which a report waits for others.
 const GATHER: Duration = Duration::from_millis(500);
 
 enum Message {

@@ -1,5 +1,5 @@
-//! The tokens in use. They are read from the credentials file, renewed before they expire, and read again when another process
-//! has logged in.
+//! The tokens in use. They are read from the credentials file, renewed before they expire, and read again when another
+//! process has logged in.
 
 mod ending;
 mod renewal;
@@ -20,7 +20,7 @@ use crate::home::{Credentials, CredentialsFile, DeviceLogin, same_swarm};
 pub use ending::AtTracker;
 pub(super) use ending::Ended;
 
-/// How often a thread that waits for a renewal checks.
+/// The interval at which a thread that waits for a renewal checks its state.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct Session {
@@ -59,7 +59,8 @@ impl Session {
         Ok(fresh)
     }
 
-    /// Takes the tokens of a login into use and writes them to the file. `introduced` is the device that the login named.
+    /// Takes the tokens of a login into use and writes them to the file. `introduced` is the device that the login
+    /// named.
     pub(super) fn keep(
         &self,
         reply: &TokenReply,
@@ -75,8 +76,8 @@ impl Session {
         Ok(credentials)
     }
 
-    /// Makes a call in the account's name. A refused token is replaced once: by the one in the file, if another process has
-    /// changed it, or by one from the tracker.
+    /// Makes a call in the account's name. A refused token is replaced once: by the one in the file, if another process
+    /// has changed it, or by one from the tracker.
     pub(super) fn run<T: DeserializeOwned>(&self, http: &Http, call: Call<'_>) -> Result<T, TrackerError> {
         self.ask(http, call)?.parse()
     }
@@ -114,8 +115,8 @@ impl Session {
         match self.renewed(http, &|it| it.is_stale(unix_now())) {
             Ok(fresh) => Ok(fresh.token),
             Err(error @ (TrackerError::NotLoggedIn | TrackerError::DeviceEnded(_))) => Err(error),
-            // A token that cannot be renewed at this moment is used while it is good, also while the node stops: its last
-            // feedback and the end of its leases need one.
+            // A token that cannot be renewed at this moment is used while it is good, also while the node stops: its
+            // last feedback and the end of its leases need one.
             Err(error) => {
                 let old = self.lock().credentials.clone().filter(|old| !old.is_expired(unix_now()));
                 old.map(|old| old.token).ok_or(error)
@@ -130,7 +131,8 @@ impl Session {
         device: Option<DeviceLogin>,
     ) -> Result<Credentials, TrackerError> {
         let (peer_id, obtained_at) = (reply.peer_id.parse().map_err(|e| malformed("peer_id", e))?, unix_now());
-        // If that is past already, one of the clocks is wrong. The tracker's refusal then says when it is time to renew.
+        // If that is past already, one of the clocks is wrong. The tracker's refusal then says when it is time to
+        // renew.
         let expires_at = if reply.expires_at > obtained_at { reply.expires_at } else { 0 };
         let (tracker, token) = (self.url.clone(), reply.token.clone());
         Ok(Credentials { tracker, peer_id, address, token, obtained_at, expires_at, device })
@@ -162,7 +164,7 @@ fn device_of(reply: &TokenReply, label: &str, scopes: &[String]) -> Result<Optio
     }))
 }
 
-/// Whether the tracker refused the token, and not a password in the call.
+/// Returns true if the tracker refused the token, and not a password in the call.
 fn is_refusal(error: &TrackerError) -> bool {
     matches!(error, TrackerError::Answered { status: 401, code, .. } if code != "invalid_credentials")
 }

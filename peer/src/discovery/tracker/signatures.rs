@@ -11,12 +11,12 @@ use super::http::Call;
 use super::{TrackerClient, TrackerError, local};
 use crate::publication::{Publication, PublicationKey, Publisher, is_signed};
 
-/// How long the tracker may take to name the publisher where that is only shown.
+/// The time that the tracker has to name the publisher where the name is only shown.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
 impl TrackerClient {
-    /// Publishes this manifest for the account in use, with this machine's key. Repeating it changes nothing. A tracker of an earlier
-    /// version keeps no signatures, which is no error.
+    /// Publishes this manifest for the account in use, with this machine's key. Repeating it changes nothing. A tracker
+    /// of an earlier version keeps no signatures, which is no error.
     pub(crate) fn sign(&self, manifest: ManifestId) -> Result<Option<PublicationKey>, TrackerError> {
         let account = self.session.current()?.ok_or(TrackerError::NotLoggedIn)?.peer_id;
         let signer = self.identity.signer().map_err(local)?;

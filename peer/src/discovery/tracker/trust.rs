@@ -1,5 +1,5 @@
-//! The authorities that this node trusts for its swarm: those pinned in its folder, and the first contact with a tracker, which pins
-//! them. Before that, no password and no token is sent.
+//! The authorities that this node trusts for its swarm: those pinned in its folder, and the first contact with a
+//! tracker, which pins them. Before that, no password and no token is sent.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -35,7 +35,8 @@ impl Trust {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads the file again: another process may have met the tracker's new authority. Returns the authorities if they are others.
+    /// Reads the file again: another process may have met the tracker's new authority. Returns the authorities if they
+    /// are others.
     pub(super) fn reload(&self) -> Result<Option<Bundle>, TrackerError> {
         let found = self.file.pinned(&self.trackers).map_err(|error| TrackerError::LocalState(error.to_string()))?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,12 +86,12 @@ fn meet_by_role(http: &Http, given: Option<Fingerprint>, log: &Log) -> Result<()
 
 /// Reads the authorities that the server shows, decides which to trust, and connects again to a server that proves one.
 ///
-/// It uses connections of its own, so that other threads do not talk to an unproven server meanwhile.
-/// Of several authorities only the named one is accepted as proof: their certificates are public, and an attacker could show them
-/// beside its own.
+/// The function uses connections of its own, so that other threads do not talk to an unproven server meanwhile. Of
+/// several authorities only the named one is accepted as proof: their certificates are public, and an attacker could
+/// show them beside its own.
 fn first_contact(http: &Http, given: Option<Fingerprint>) -> Result<Bundle, TrackerError> {
     let apart = http.twin();
-    apart.trust(&Roots::Anybody);
+    apart.trust(&Roots::Any);
     let shown = ask(&apart)?;
     let proof = match given {
         Some(given) => check(&shown, given, http.first_url())?,

@@ -10,7 +10,8 @@ const URL_BYTES_MAX: usize = 2_048;
 /// The most trackers of one swarm in a list.
 const TRACKERS_MAX: usize = 8;
 
-/// Checks that a URL has a known scheme and a host, and removes slashes at its end, which version 1's users may have typed.
+/// Checks that a URL has a known scheme and a host, and removes slashes at its end, which version 1's users may have
+/// typed.
 pub(crate) fn normal_url(url: &str) -> Result<String, TrackerError> {
     let bad = || TrackerError::BadUrl(url.to_owned());
     let trimmed = url.trim().trim_end_matches('/');
@@ -24,7 +25,7 @@ pub(crate) fn normal_url(url: &str) -> Result<String, TrackerError> {
     if good { Ok(trimmed.to_owned()) } else { Err(bad()) }
 }
 
-/// Whether requests to this host stay on this machine.
+/// Returns true if requests to this host stay on this machine.
 pub(super) fn is_loopback(url: &str) -> bool {
     let Ok(uri) = url.parse::<ureq::http::Uri>() else { return false };
     let host = uri.host().unwrap_or_default();
@@ -32,7 +33,8 @@ pub(super) fn is_loopback(url: &str) -> bool {
     number.map_or(host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
-/// Parses a list of trackers of one swarm with commas between them. Each is checked by [`normal_url`]; at least one, each once.
+/// Parses a list of trackers of one swarm with commas between them. Each is checked by [`normal_url`]; at least one,
+/// each once.
 pub(crate) fn normal_urls(urls: &str) -> Result<Vec<String>, TrackerError> {
     let mut normal: Vec<String> = Vec::new();
     for url in urls.split(',') {

@@ -1,7 +1,7 @@
 //! The connections of a pass, and the sources that wait for one because the user's limit on connections is reached.
 //!
-//! The limit is ours. The scheduler must neither count on a waiting source nor blame it, so it is told that the source is
-//! gone, and gets it back when a connection is free.
+//! The limit is ours. The scheduler must neither count on a waiting source nor blame it, so it is told that the source
+//! is gone, and gets it back when a connection is free.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::download::source::connection::{self, Connection, Shared};
 use crate::download::stage_times::StageTimes;
 use crate::grpc::{Command, CommandSender, commands};
 
-/// How often the scheduler is told that a download without any connection is held back by our own limit.
+/// The interval at which the scheduler hears that a download without any connection is held back by this node's own
+/// limit.
 const HELD_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// See the module.
@@ -66,7 +67,8 @@ impl Connections {
     pub(super) fn command(&mut self, source: SourceId, command: Command) {
         let sent = self.open.get_mut(&source).is_some_and(|open| open.commands.send(command));
         if !sent {
-            // The thread has ended, and its `Ended` event is queued; or it never started, and the stall timer will fire.
+            // The thread has ended, and its `Ended` event is queued; or it never started, and the stall timer will
+            // fire.
             self.open.remove(&source);
         }
     }
@@ -88,12 +90,12 @@ impl Connections {
         self.open.clear();
     }
 
-    /// Whether this is the present connection to its source.
+    /// Returns true if this is the present connection to its source.
     pub(super) fn is_current(&self, id: ConnectionId) -> bool {
         self.open.get(&id.source).is_some_and(|open| open.number == id.number)
     }
 
-    /// Whether there is a later connection to the same source.
+    /// Returns true if there is a later connection to the same source.
     pub(super) fn is_superseded(&self, id: ConnectionId) -> bool {
         self.open.get(&id.source).is_some_and(|open| open.number != id.number)
     }

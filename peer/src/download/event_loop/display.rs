@@ -1,4 +1,4 @@
-//! The progress of a pass as it is shown: how far it is, and what slows it.
+//! The progress of a pass as it is shown, with its bottleneck.
 
 use std::time::Instant;
 
@@ -11,11 +11,11 @@ use super::EventLoop;
 use crate::download::session::bytes_of;
 use crate::download::{FetchProgress, Phase, SourceProgress};
 
-/// What is remembered between two snapshots.
+/// State that lasts from one snapshot to the next.
 pub(super) struct Display {
     shown_at: Option<Instant>,
     bottleneck: BottleneckMeter,
-    /// A sentence about what hinders the download at the moment.
+    /// A sentence about the present obstacle of the download.
     pub(super) note: Option<String>,
     /// The last failure of a connection, shown when nothing else explains why no bytes come.
     pub(super) last_error: Option<String>,

@@ -70,7 +70,7 @@ struct Ends {
     frontier: Arc<Frontier>,
 }
 
-/// What a test sees: the loop, its channels, its provider.
+/// The starting conditions of a loop under test.
 struct Options {
     plan: Result<Plan, DiscoveryError>,
     delivers: bool,
@@ -128,7 +128,7 @@ fn verified(chunk: u32) -> Event {
     Event::Verified { id: id(0), chunk: ChunkIndex(chunk), bytes: MIB, took: Duration::from_millis(1) }
 }
 
-/// How far the file is verified without a gap, in chunks.
+/// Returns the number of chunks verified without a gap from the start of the file.
 fn front(ends: &Ends) -> u64 {
     ends.frontier.wait_past(0).map_or(0, |ready| ready / u64::from(MIB))
 }

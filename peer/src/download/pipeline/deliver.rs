@@ -48,7 +48,7 @@ mod tests {
         (0..LEN).map(|i| (i / 3 + i / 1_000) as u8).collect()
     }
 
-    /// Returns what is sent when the whole file is verified, and then `after` happens.
+    /// Returns the event that is sent when the whole file is verified, and then `after` happens.
     fn check(read_at: ReadAt<'_>, sink: Sink, after: impl FnOnce(&Frontier)) -> Option<Event> {
         let frontier = Frontier::new(&WholeHash::Compute);
         frontier.advance(LEN as u64, true);

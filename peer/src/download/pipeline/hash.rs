@@ -1,8 +1,8 @@
 //! The SHA-256 of the whole file, ready soon after the last chunk.
 //!
-//! The digest goes through the file in order. A connection that receives the very chunk that the digest has come to borrows
-//! it ([`LentDigest`]), because two digests of the same bytes cost little more than one. Chunks that come out of order are
-//! read again by one thread, in order behind the writes.
+//! The digest goes through the file in order. A connection that receives the very chunk that the digest has come to
+//! borrows it ([`LentDigest`]), because two digests of the same bytes cost little more than one. Chunks that come out
+//! of order are read again by one thread, in order behind the writes.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,11 +19,11 @@ pub(crate) const PIECE_BYTES: usize = 256 << 10;
 /// Fills a buffer from an offset of the part.
 pub(crate) type ReadAt<'a> = &'a (dyn Fn(&mut [u8], u64) -> io::Result<()> + Sync);
 
-/// How the hash of the whole file comes about.
+/// The origin of the hash of the whole file.
 pub(crate) enum WholeHash {
-    /// It is computed.
+    /// The digest of all bytes, in order.
     Compute,
-    /// It is this one, without being computed: other hashes prove the bytes.
+    /// The hash given here, without being computed: other hashes prove the bytes.
     Trust(FileHash),
 }
 
@@ -92,7 +92,7 @@ impl Frontier {
         (!state.stopped && state.ready > at).then_some(state.ready)
     }
 
-    /// Whether [`Frontier::stop`] was called.
+    /// Returns true once [`Frontier::stop`] was called.
     pub(crate) fn is_stopped(&self) -> bool {
         self.lock().stopped
     }
@@ -141,7 +141,7 @@ pub(crate) struct LentDigest {
     frontier: Arc<Frontier>,
     before: Digest,
     digest: Digest,
-    /// How many bytes further it is given back.
+    /// The number of bytes past the start at which the digest is given back.
     kept: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
 //! Receiving: hashes the bytes of requested chunks, judges each whole chunk, and queues its blocks to be written.
 //!
-//! A chunk has one writer: the connection that claims it first in the part. Near the end several connections may receive the
-//! same chunk (endgame). The others gather it in memory, as far as the memory bound allows, and the first that is complete and
-//! right wins.
+//! A chunk has one writer: the connection that claims it first in the part. Near the end several connections may
+//! receive the same chunk (endgame). The others gather it in memory, as far as the memory bound allows, and the first
+//! that is complete and right wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
@@ -33,7 +33,7 @@ pub(crate) struct ChunkReceiver {
     requested: BTreeMap<ChunkIndex, Incoming>,
     /// Chunks given up before all of their blocks came: the others may still be on their way.
     given_up: BTreeSet<ChunkIndex>,
-    /// Those of them that the source has not been told of.
+    /// The requested chunks that the source has not been told of.
     untold: Vec<ChunkIndex>,
 }
 
@@ -70,7 +70,7 @@ impl Incoming {
     }
 }
 
-/// Where the bytes of a chunk gather.
+/// The destination of a chunk's bytes while they arrive.
 enum Place {
     /// In the part: this connection has claimed the chunk.
     File,
@@ -128,7 +128,7 @@ impl ChunkReceiver {
         }
     }
 
-    /// Whether no chunk is requested.
+    /// Returns true if no chunk is requested.
     pub(crate) fn is_idle(&self) -> bool {
         self.requested.is_empty()
     }
@@ -164,8 +164,8 @@ impl ChunkReceiver {
         std::mem::take(&mut self.untold)
     }
 
-    /// Takes one block. Blocks of chunks that are not requested are ignored: they were on their way when the request was
-    /// taken back.
+    /// Takes one block. Blocks of chunks that are not requested are ignored: they were on their way when the request
+    /// was taken back.
     pub(crate) fn block<D: BufRead>(&mut self, block: &mut Block<D>) -> Result<(), EventLoopGone> {
         let (chunk, len) = (block.chunk, block.len);
         let Some(mut incoming) = self.requested.remove(&chunk) else { return Ok(()) };

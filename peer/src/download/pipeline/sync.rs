@@ -14,7 +14,7 @@ use crate::files::part::{Journal, Storage};
 pub(crate) struct Written {
     pub(crate) chunk: ChunkIndex,
     pub(crate) bytes: u32,
-    /// Its length, where it is the last chunk of a file whose size was not known.
+    /// The length of the last chunk of a file whose size was not known.
     pub(crate) last_len: Option<u32>,
 }
 
@@ -27,8 +27,8 @@ struct Window {
     since: Option<Instant>,
 }
 
-/// Runs the syncing thread until the sender is dropped, and returns the journal. Syncs a last time then, unless `skip_last`
-/// says that the whole file is about to be synced anyway.
+/// Runs the syncing thread until the sender is dropped, and returns the journal. Syncs a last time then, unless
+/// `skip_last` says that the whole file is about to be synced anyway.
 pub(crate) fn run(
     part: &Storage,
     mut journal: Journal,
@@ -58,7 +58,7 @@ pub(crate) fn run(
         if (is_over || window.is_due(limits))
             && let Err(error) = window.flush(part, limits.survive_power_cut, &mut journal)
         {
-            // The event loop may have ended. Then a later run fetches again what is not in the journal.
+            // The event loop may have ended. Then a later run fetches the chunks that are not in the journal again.
             let _ = send(events, Event::Disk("syncing the part file".to_owned(), error));
             return journal;
         }
@@ -80,8 +80,8 @@ impl Window {
         self.bytes >= limits.sync_bytes || self.since.is_some_and(|since| since.elapsed() >= limits.sync_interval)
     }
 
-    /// Waits until the part is written, and synced where the bytes must survive a power cut. Then names the chunks in the
-    /// journal.
+    /// Waits until the part is written, and synced where the bytes must survive a power cut. Then names the chunks in
+    /// the journal.
     fn flush(&mut self, part: &Storage, survives_power_cut: bool, journal: &mut Journal) -> std::io::Result<()> {
         if self.chunks.is_empty() {
             return Ok(());
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Sends written chunks to the thread and returns what the journal names after its end.
+    /// Sends written chunks to the thread and returns the chunks of the journal after its end.
     fn check(chunks: &[Written], skip_last: bool, limits: &FetchLimits) -> (Vec<u32>, Vec<Event>) {
         let folder = tempfile::tempdir().unwrap();
         let journal_path = folder.path().join("journal");

@@ -1,7 +1,8 @@
-//! The writing thread. Connections receive and hash, and this thread writes behind them, so that hashing and writing overlap.
+//! The writing thread. Connections receive and hash, and this thread writes behind them, so that hashing and writing
+//! overlap.
 //!
-//! The queue is bounded by its [`BUFFERS_MAX`] buffers. A connection that finds none free waits for the disk, which is the
-//! back-pressure of a slow disk on the network. The bytes of the buffers count towards the process's memory.
+//! The queue is bounded by its [`BUFFERS_MAX`] buffers. A connection that finds none free waits for the disk, which is
+//! the back-pressure of a slow disk on the network. The bytes of the buffers count towards the process's memory.
 
 use std::io;
 use std::time::Duration;
@@ -116,8 +117,8 @@ pub(crate) fn run(part: &Part, queued: &QueuedWrites, events: &Sender<Event>) {
     }
 }
 
-/// Writes a block. Returns the event of a chunk that is complete with it, unless another connection was first: the event
-/// loop knows of that chunk already.
+/// Writes a block. Returns the event of a chunk that is complete with it, unless another connection was first: the
+/// event loop knows of that chunk already.
 fn write(part: &Part, block: &Block) -> io::Result<Option<Event>> {
     let Block { id, writer, chunk, .. } = *block;
     let is_ours = part.write(chunk, writer, block.offset, &block.bytes.bytes)?;

@@ -16,7 +16,8 @@ use crate::files::part::{Journal, Part};
 
 /// Knows places on this machine where bytes of a download may lie already.
 pub(crate) trait Nearby: Send {
-    /// Prepares for the missing chunks of a file. Called once, before any read. Returns false when there is no such place.
+    /// Prepares for the missing chunks of a file. Called once, before any read. Returns false when there is no such
+    /// place.
     fn begin(&mut self, manifest: &Manifest, missing: &Bitmap) -> bool;
 
     /// Fills `buffer` with bytes that may be this chunk. Returns false when there are none. Wrong bytes do no harm.

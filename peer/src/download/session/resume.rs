@@ -1,4 +1,4 @@
-//! Taking over what an earlier run left, as far as it can be trusted before the whole file's hash proves it.
+//! Takes over the data of an earlier run, as far as it can be trusted before the whole file's hash proves it.
 
 use std::sync::Arc;
 

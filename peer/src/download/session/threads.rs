@@ -17,7 +17,7 @@ use crate::download::pipeline::write::{self, WriteQueue, writes};
 use crate::files::part::{Journal, Part};
 use crate::memory::Memory;
 
-/// What all of these threads use.
+/// The state that all of these threads use.
 #[derive(Clone)]
 pub(crate) struct Spawner<'scope, 'env> {
     pub(crate) scope: &'scope Scope<'scope, 'env>,
@@ -67,7 +67,7 @@ impl<'scope, 'env> Spawner<'scope, 'env> {
         self.spawn("fetch-deliver", body).map(drop)
     }
 
-    /// Spawns the thread that syncs what is written and then names it in the journal, which it returns.
+    /// Spawns the thread that syncs written chunks and then names them in the journal, which it returns.
     pub(crate) fn syncer(
         &self,
         journal: Journal,

@@ -1,4 +1,4 @@
-//! The thread of one connection to one source: connects, obeys the event loop's commands, and hands on what it receives.
+//! The thread of one connection to one source: connects, obeys the event loop's commands, and hands on received bytes.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +29,7 @@ use crate::grpc::{CallError, Client, Command, CommandReceiver};
 use crate::throttle::{Connected, Throttle};
 use peernet_engine::candidate::Transport;
 
-/// What all connections of one pass share. Cheap to clone.
+/// The state that all connections of one pass share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) expected: Arc<Expected>,
@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) writes: WriteQueue,
 }
 
-/// What one connection needs.
+/// The inputs of one connection.
 pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) source: Source,
@@ -52,11 +52,11 @@ pub(crate) struct Connection {
     pub(crate) times: Arc<StageTimes>,
     /// Counts towards the limit on connections as long as the thread lives.
     pub(crate) _connected: Connected,
-    /// Cancelled when the pass ends, whatever the thread waits for.
+    /// Cancelled when the pass ends. Every wait of the thread checks it.
     pub(crate) stop: Cancel,
 }
 
-/// How the attempt with one address ended.
+/// The end of the attempt with one address.
 enum AddressEnd {
     /// The event loop wants nothing more.
     Stopped,
@@ -66,7 +66,7 @@ enum AddressEnd {
     Broke(CallError),
 }
 
-/// How a conversation ended.
+/// The end of a conversation.
 pub(crate) enum Ended {
     /// The event loop wants nothing more.
     Stopped,
@@ -207,7 +207,7 @@ impl Session {
         }
     }
 
-    /// Does what the event loop wants.
+    /// Carries out a command of the event loop.
     pub(crate) fn obey<C: Conversation>(&mut self, conversation: &mut C, command: Command) -> Result<(), Ended> {
         match command {
             Command::Request(chunks) => {

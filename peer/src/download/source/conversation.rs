@@ -1,4 +1,4 @@
-//! How a source is spoken to.
+//! The interface of a conversation with a source, which the gRPC stream and the calls of version 1 implement.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use peernet_engine::ids::ChunkIndex;
 
 use crate::grpc::{CallError, Command, CommandReceiver};
 
-/// What the thread of a connection waits for.
+/// An event for the thread of a connection.
 pub(crate) enum Message<D> {
     /// Bytes of a chunk came.
     Block(Block<D>),
-    /// An availability update: the chunks that the source holds, and those that it gives to others. Bitmaps, a bit for each
-    /// chunk; `held` is `None` for a complete source, `given` where it serves no other caller.
+    /// An availability update: the chunks that the source holds, and those that it gives to others. Bitmaps, a bit for
+    /// each chunk; `held` is `None` for a complete source, `given` where it serves no other caller.
     Available { held: Option<Vec<u8>>, given: Option<Vec<u8>> },
     /// The source has too much to do to send this chunk now.
     Busy(ChunkIndex),
@@ -36,7 +36,7 @@ pub(crate) struct Block<D> {
     pub(crate) offset: u32,
     /// Whether these bytes complete the chunk.
     pub(crate) last: bool,
-    /// How many bytes `data` holds.
+    /// The number of bytes that `data` holds.
     pub(crate) len: usize,
     pub(crate) data: D,
 }
@@ -55,11 +55,11 @@ pub(crate) trait Conversation {
     /// Takes requests back. Bytes of these chunks may still come.
     fn withdraw(&mut self, chunks: &[ChunkIndex]);
 
-    /// Tells the source that a chunk came whole and wrong, and that nothing more is wanted. Returns false where the protocol
-    /// has no message for this, and the conversation goes on.
+    /// Tells the source that a chunk came whole and wrong, and that nothing more is wanted. Returns false where the
+    /// protocol has no message for this, and the conversation goes on.
     fn complain(&mut self, chunk: ChunkIndex, requested: &[ChunkIndex]) -> bool;
 
-    /// Waits for a message of the source or a command, whichever comes first.
+    /// Waits for a message of the source or a command, and returns the first of them.
     fn next(&mut self, commands: &mut CommandReceiver) -> Message<Self::Data>;
 
     /// Reads nothing from the source for `span`, so that TCP holds it back. A command ends this early and is returned.

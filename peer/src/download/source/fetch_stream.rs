@@ -20,7 +20,8 @@ pub(crate) struct FetchStream {
 /// The grant that the source was given last.
 struct PresentedGrant {
     cache: GrantCache,
-    /// Plaintext sources are given none: only TLS proves which account presents it, and anyone on the path could use it.
+    /// Plaintext sources are given none: only TLS proves which account presents it, and anyone on the path could use
+    /// it.
     is_encrypted: bool,
     /// The number of the grant in the cache; 0 before the first.
     number: u64,

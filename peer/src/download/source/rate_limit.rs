@@ -6,12 +6,13 @@ use super::connection::{Connection, Ended, Session};
 use super::{Conversation, Message};
 use crate::download::event::{Event, send};
 
-/// How often the event loop is told that the limit holds a source back; the scheduler's time-outs are far longer.
+/// The interval at which the event loop hears that the limit holds a source back. The scheduler's time-outs are far
+/// longer.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Waits until `len` bytes of payload fit the limit, and obeys commands meanwhile. A version 1 source goes on sending
-    /// what was asked for: at most a window.
+    /// Waits until `len` bytes of payload fit the limit, and obeys commands meanwhile. A version 1 source goes on
+    /// sending the requested chunks: at most a window.
     pub(crate) fn pay<C: Conversation>(
         &mut self,
         connection: &mut Connection,
@@ -31,7 +32,8 @@ impl Session {
         Ok(())
     }
 
-    /// Tells the event loop that the limit is ours, so that the source is not blamed for the silence.
+    /// Tells the event loop that this node's limit is the reason, so that the silence does not count against the
+    /// source.
     fn tell_held_back(&mut self, connection: &Connection) -> Result<(), Ended> {
         if self.held_back_at.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
             self.held_back_at = Some(Instant::now());

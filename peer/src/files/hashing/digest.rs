@@ -1,10 +1,10 @@
 //! SHA-256 of the same bytes into two digests at once: a chunk's and the whole file's.
 //!
-//! One digest leaves most of a core's SHA instructions idle, because each round waits for the one before. Two digests of
-//! the same bytes share the message schedule and fill each other's gaps. So both cost hardly more than one: on one core
-//! 1.57 GB/s for both were measured, and 1.58 GB/s for one. No published crate does this. So the block function for
-//! processors with SHA instructions is here. Other processors use the `sha2` crate, and the tests compare every result
-//! with it.
+//! One digest leaves most of a core's SHA instructions idle, because each round waits for the one before. Two digests
+//! of the same bytes share the message schedule and fill each other's gaps. So both cost hardly more than one: on one
+//! core 1.57 GB/s for both were measured, and 1.58 GB/s for one. No published crate does this. So the block function
+//! for processors with SHA instructions is here. Other processors use the `sha2` crate, and the tests compare every
+//! result with it.
 
 #[cfg(target_arch = "x86_64")]
 mod sha_ni;

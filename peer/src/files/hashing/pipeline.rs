@@ -23,7 +23,7 @@ pub(super) const AHEAD_MAX: usize = 16;
 /// If so many pieces wait, the reader is faster than the hasher and helps it.
 const AHEAD_FAR: usize = AHEAD_MAX / 2;
 
-/// Why [`manifest_of`] failed. The caller adds the path.
+/// The reason that [`manifest_of`] failed. The caller adds the path.
 pub(super) enum Failure {
     Io(io::Error),
     Shorter,
@@ -91,8 +91,8 @@ pub(super) fn manifest_of(
     Manifest::new(hashes.whole, geometry, hashes.chunks).map_err(|error| Failure::Io(io::Error::other(error)))
 }
 
-/// Hashes with one thread that computes both digests of every byte. That takes longer than reading, so the reader hashes
-/// a chunk itself if `ahead_far` pieces wait.
+/// Hashes with one thread that computes both digests of every byte. That takes longer than reading, so the reader
+/// hashes a chunk itself if `ahead_far` pieces wait.
 fn in_one_pass(source: &mut Source<'_>, ahead_far: usize) -> Result<Hashes, Failure> {
     let (pieces, waiting) = bounded(AHEAD_MAX);
     thread::scope(|scope| {

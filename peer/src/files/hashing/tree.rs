@@ -49,7 +49,8 @@ impl Ids {
     }
 }
 
-/// Hashes the files that a walk found below `root`. `progress` is called on this thread, at most once per chunk of the pack.
+/// Hashes the files that a walk found below `root`. `progress` is called on this thread, at most once per chunk of the
+/// pack.
 pub(crate) fn hash_tree(
     root: &Path,
     walked: &Walked,

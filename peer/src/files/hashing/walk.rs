@@ -1,8 +1,8 @@
 //! Finds the files and empty folders of a directory that is to be shared, in the order of a listing.
 //!
-//! Symbolic links are not followed, because they may lead out of the directory or in circles. They and special files are
-//! skipped and counted. All other files are included, also hidden ones. A name that a collection does not permit is an
-//! error. Otherwise the file would be missing at the other end without notice.
+//! Symbolic links are not followed, because they may lead out of the directory or in circles. They and special files
+//! are skipped and counted. All other files are included, also hidden ones. A name that a collection does not permit is
+//! an error. Otherwise the file would be missing at the other end without notice.
 
 use std::fs::{self, DirEntry};
 use std::os::unix::fs::PermissionsExt;

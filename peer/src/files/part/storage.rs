@@ -86,7 +86,8 @@ impl Storage {
         }
     }
 
-    /// Reserves the space of the whole file, so that a full disk is noticed at the start. A tree reserves it file by file.
+    /// Reserves the space of the whole file, so that a full disk is noticed at the start. A tree reserves it file by
+    /// file.
     pub(crate) fn reserve(&self, shape: Shape) -> io::Result<()> {
         let Self::File(file) = self else { return Ok(()) };
         let end = shape.offset(ChunkIndex(shape.chunk_count().0));

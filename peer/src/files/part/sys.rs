@@ -24,8 +24,8 @@ pub(crate) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Makes the file `len` bytes long and reserves the space, so that a full disk is noticed at the start. If the file system
-/// cannot reserve space, only the length is set.
+/// Makes the file `len` bytes long and reserves the space, so that a full disk is noticed at the start. If the file
+/// system cannot reserve space, only the length is set.
 pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
     file.set_len(len)?;
     let Ok(signed) = libc::off_t::try_from(len) else { return Ok(()) };

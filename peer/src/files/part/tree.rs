@@ -1,11 +1,12 @@
-//! The part of a directory's download: a folder in which each file grows at its final place, so its bytes are written once.
+//! The part of a directory's download: a folder in which each file grows at its final place, so its bytes are written
+//! once.
 //!
-//! The download sees one file, the pack. The listing's layout maps its bytes to the files. The folder is hostile ground:
-//! another program may have changed it. So paths are opened one component at a time and never through a symbolic link,
-//! and a file with a second name is not written to.
+//! The download sees one file, the pack. The listing's layout maps its bytes to the files. The folder is hostile
+//! ground: another program may have changed it. So paths are opened one component at a time and never through a
+//! symbolic link, and a file with a second name is not written to.
 //!
-//! The pack's chunks may contain bytes of files that are not selected. These bytes go into a sparse file beside the folder,
-//! the spare, so that every chunk can be read again. The spare is removed at the end.
+//! The pack's chunks may contain bytes of files that are not selected. These bytes go into a sparse file beside the
+//! folder, the spare, so that every chunk can be read again. The spare is removed at the end.
 
 mod behind;
 mod proof;

@@ -15,7 +15,7 @@ use super::{CallError, Command, CommandReceiver};
 use crate::grpc::marshal::CALL_CHUNK;
 use crate::grpc::{Received, environment};
 
-/// What [`ChunkCalls::next`] waits for.
+/// An event of [`ChunkCalls::next`].
 pub(crate) enum ChunkEvent {
     /// A call ended.
     Chunk(ChunkIndex, Result<Received, CallError>),
@@ -58,8 +58,8 @@ impl ChunkCalls {
         block_on(poll_fn(|context| self.poll_next(context, commands)))
     }
 
-    /// Returns no chunk for `span`. Calls that were started go on meanwhile. A command ends this early; `Some(None)` when the
-    /// event loop has dropped its end.
+    /// Returns no chunk for `span`. Calls that were started go on meanwhile. A command ends this early; `Some(None)`
+    /// when the event loop has dropped its end.
     pub(crate) fn pause(&mut self, commands: &mut CommandReceiver, span: Duration) -> Option<Option<Command>> {
         let mut commanded = poll_fn(|context| commands.poll_command(context));
         environment::wait_for(&mut commanded, span)

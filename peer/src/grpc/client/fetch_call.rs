@@ -1,4 +1,4 @@
-//! One `Fetch` call: waits for messages of the source and commands of the event loop, whichever comes first.
+//! One `Fetch` call: waits for messages of the source and commands of the event loop.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -22,12 +22,12 @@ use crate::grpc::{Received, environment};
 /// A call lasts as long as a download may. The scheduler and keepalive notice a dead one long before.
 const CALL_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// How long a source may take to read a complaint and end the call: enough for a round trip. Then the call is dropped.
+/// The time that a source has to read a complaint and end the call: enough for a round trip. Then the call is dropped.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
 /// The most bytes discarded meanwhile: as much as is on its way over a long line.
 const FAREWELL_BYTES_MAX: usize = 16 << 20;
 
-/// What [`FetchCall::next`] waits for.
+/// An event of [`FetchCall::next`].
 pub(crate) enum StreamEvent {
     /// The source sent something.
     Message(FetchMessage),
@@ -126,8 +126,8 @@ impl FetchCall {
         block_on(poll_fn(|context| self.poll_next(context, commands)))
     }
 
-    /// Reads nothing for `span`: messages of the source wait in the network. A command ends this early; `Some(None)` when the
-    /// event loop has dropped its end.
+    /// Reads nothing for `span`: messages of the source wait in the network. A command ends this early; `Some(None)`
+    /// when the event loop has dropped its end.
     pub(crate) fn pause(&mut self, commands: &mut CommandReceiver, span: Duration) -> Option<Option<Command>> {
         let mut commanded = poll_fn(|context| {
             self.poll_send(context);
@@ -136,8 +136,8 @@ impl FetchCall {
         environment::wait_for(&mut commanded, span)
     }
 
-    /// Tells the source that `chunk` came whole and wrong, and asks for nothing more. Waits until the source has read it,
-    /// because dropping the call would overtake the message; but at most [`FAREWELL_TIMEOUT`].
+    /// Tells the source that `chunk` came whole and wrong, and asks for nothing more. Waits until the source has read
+    /// it, because dropping the call would overtake the message; but at most [`FAREWELL_TIMEOUT`].
     pub(crate) fn complain(&mut self, chunk: ChunkIndex) {
         self.wanted.clear();
         self.again.clear();
@@ -177,7 +177,8 @@ impl FetchCall {
         }
     }
 
-    /// Starts sending as much as gRPC takes. A failure is reported by the receiving side, which knows the call's status.
+    /// Starts sending as much as gRPC takes. A failure is reported by the receiving side, which knows the call's
+    /// status.
     fn poll_send(&mut self, context: &mut Context<'_>) {
         while self.has_more_to_send() && !self.broken {
             match Pin::new(&mut self.sender).poll_ready(context) {

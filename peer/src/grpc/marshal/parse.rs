@@ -1,5 +1,5 @@
-//! A small protobuf reader for the replies that carry payload. It takes fields in any order and skips unknown ones, as protobuf
-//! demands. The payload is not copied where it is the last field, as our own servers send it.
+//! A small protobuf reader for the replies that carry payload. It takes fields in any order and skips unknown ones, as
+//! protobuf demands. The payload is not copied where it is the last field, as our own servers send it.
 
 use std::fmt;
 use std::io::{self, BufRead, Cursor, Read};
@@ -109,12 +109,12 @@ impl<R> fmt::Debug for Bytes<R> {
 }
 
 impl<R> Payload<R> {
-    /// How many bytes are not read yet.
+    /// Returns the number of bytes that are not read yet.
     pub fn len(&self) -> usize {
         self.left
     }
 
-    /// Whether all bytes are read.
+    /// Returns true if all bytes are read.
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }

@@ -1,5 +1,5 @@
-//! Refuses callers that are not members. Runs before each call, on the completion-queue thread, with the identity that the
-//! handshake has proven.
+//! Refuses callers that are not members. Runs before each call, on the completion-queue thread, with the identity that
+//! the handshake has proven.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const SECURITY_TYPE: &str = "transport_security_type";
 const ALTERNATIVE_NAME: &str = "x509_subject_alternative_name";
 const TLS: &[u8] = b"ssl";
 
-/// Returns the caller of a call, as far as its connection proves who it is.
+/// Returns the caller of a call, as far as its connection proves the identity.
 pub(super) fn caller(context: &RpcContext<'_>) -> Caller {
     context.auth_context().map_or(Caller::Plaintext, |proven| proven_caller(&proven))
 }

@@ -26,7 +26,7 @@ use crate::serve::{Core, Presented, Pump, Refusal};
 /// A call whose caller does not take the reply is given up after this time, and its memory is free again.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What the handlers of one server share.
+/// The state that the handlers of one server share.
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) core: Arc<Core>,
@@ -166,8 +166,8 @@ async fn read(stream: Arc<Stream>, mut requests: RequestStream<FetchRequest>) {
     stream.requests_ended();
 }
 
-/// Sends the messages that the disk threads made, one at a time. The next is started when gRPC has taken the last. That,
-/// and not a queue, holds back the disk.
+/// Sends the messages that the disk threads made, one at a time. The next is started when gRPC has taken the last.
+/// That, and not a queue, holds back the disk.
 async fn write(
     stream: Arc<Stream>,
     timeouts: SendTimeouts,

@@ -8,7 +8,7 @@ use std::fs;
 use std::mem;
 use std::os::fd::RawFd;
 
-/// Bytes the kernel takes of a connection beyond what is on its way.
+/// Bytes that the kernel takes for a connection beyond those on their way.
 const UNSENT_BYTES_MAX: libc::c_int = 256 << 10;
 
 /// Finds this process's socket that listens on `port` and sets the option. Where that cannot be done all works, with
@@ -28,7 +28,8 @@ fn listens_on(descriptor: RawFd, port: u16) -> bool {
 fn get(descriptor: RawFd, level: libc::c_int, option: libc::c_int) -> Option<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = mem::size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the pointers are to a live integer and its size; what is no socket, or closed meanwhile, is an error.
+    // SAFETY: the pointers are to a live integer and its size; a descriptor that is no socket, or closed meanwhile,
+    // gives an error.
     let result = unsafe { libc::getsockopt(descriptor, level, option, (&raw mut value).cast(), &mut len) };
     (result == 0).then_some(value)
 }

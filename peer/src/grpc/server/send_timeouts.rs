@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::{AbortHandle, Abortable};
 
-/// The sends under way, each with its time-out. There is at most one for each call, so the list is bounded. All clones are
-/// one list.
+/// The sends under way, each with its time-out. There is at most one for each call, so the list is bounded. All clones
+/// are one list.
 #[derive(Clone, Default)]
 pub(super) struct SendTimeouts {
     entries: Arc<Mutex<Entries>>,

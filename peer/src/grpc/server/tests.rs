@@ -1,4 +1,4 @@
-//! Tests of what callers of all kinds get from a server, through gRPC itself.
+//! Tests of a server with callers of all kinds, through gRPC itself.
 
 mod authorize;
 mod called;
@@ -233,8 +233,8 @@ fn a_stream_sends_an_update_and_the_wanted_chunks() {
     for (index, bytes) in chunks {
         assert!(bytes == scene.bytes.chunks(2 * MIB).nth(index as usize).unwrap());
     }
-    let nobody = peernet_protos::grpc::FetchRequest { file_hash: vec![9; 32], ..Default::default() };
-    let error = scene.fetch(vec![nobody.write_to_bytes().unwrap()]).unwrap_err();
+    let unknown = peernet_protos::grpc::FetchRequest { file_hash: vec![9; 32], ..Default::default() };
+    let error = scene.fetch(vec![unknown.write_to_bytes().unwrap()]).unwrap_err();
     assert!(error.starts_with("5-NOT_FOUND"), "{error}");
 }
 

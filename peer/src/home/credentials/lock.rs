@@ -1,5 +1,5 @@
-//! The lock under which one process at a time changes the credentials. The system releases it when the process ends, however
-//! it ends.
+//! The lock under which one process at a time changes the credentials. The system releases it when the process ends,
+//! however it ends.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;

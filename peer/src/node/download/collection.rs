@@ -1,5 +1,5 @@
-//! Downloading a directory: first its listing, which is small, then its pack. The bytes of the pack gather in a folder beside
-//! the final path. The directory gets its name when every file in it is proven.
+//! Downloading a directory: first its listing, which is small, then its pack. The bytes of the pack gather in a folder
+//! beside the final path. The directory gets its name when every file in it is proven.
 
 use std::fs;
 use std::io;
@@ -322,8 +322,8 @@ fn empty_pack(collection: &Collection) -> Result<Manifest, NodeError> {
     right.ok_or_else(|| NodeError::Verification("the listing is false: its pack has another manifest".to_owned()))
 }
 
-/// Whether every wanted file is in the directory at the final path already. Other files in it are the user's. Something else
-/// at that path is refused here, before a byte of the pack is fetched.
+/// Returns true if every wanted file is in the directory at the final path already. Other files in it are the user's.
+/// Anything but a directory at that path is refused here, before a byte of the pack is fetched.
 fn is_there(place: &Place, selected: &Selected, call: &Call<'_>) -> Result<bool, NodeError> {
     if call.options.force {
         // A crash between two renames leaves this folder. It is fetched again.

@@ -1,4 +1,5 @@
-//! Chunks of a download that lie on this machine already: in files that this node shares, or in the file that is replaced.
+//! Chunks of a download that lie on this machine already: in files that this node shares, or in the file that is
+//! replaced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

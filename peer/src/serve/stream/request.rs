@@ -31,7 +31,7 @@ fn ranges(ranges: &[WireRange]) -> Vec<ChunkRange> {
     ranges.iter().map(|range| ChunkRange { first: range.first, count: range.count }).collect()
 }
 
-/// For fuzzing: asserts that the messages of one call keep what is wanted within its bounds.
+/// For fuzzing: asserts that the messages of one call keep the wanted ranges within their bounds.
 pub(crate) fn assert_bounded(requests: &[FetchRequest]) {
     let mut wanted = Wanted::new(RANGES_PER_REQUEST_MAX);
     for request in requests {

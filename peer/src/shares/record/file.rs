@@ -1,5 +1,5 @@
-//! The stored record of a shared file, in JSON. It checks itself: its manifest must have the id that the record is named
-//! after.
+//! The stored record of a shared file, in JSON. It checks itself: its manifest must have the id that the record is
+//! named after.
 
 use std::fs;
 use std::path::{Path, PathBuf};

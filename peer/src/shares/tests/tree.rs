@@ -262,7 +262,7 @@ fn shared_chunks_and_files_are_found_and_readable() {
         assert_eq!(hash(&bytes).file_hash(), *wanted);
     }
     shares.remove(alone.0).unwrap();
-    assert_eq!(shares.find_local(&chunks, &files).chunks.len(), 1, "what is no longer shared is not looked at");
+    assert_eq!(shares.find_local(&chunks, &files).chunks.len(), 1, "a file that is no longer shared is not searched");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn a_group_gets_a_file_until_it_is_withdrawn() {
     stage.run("alice", &["list"]).ok().says("nothing is shared");
     stage.run("bob", &["download", &hash, "--output", "third.bin"]).code(4);
     stage.run("alice", &["access", &hash]).ok().says("withdrawn");
-    // Nobody else brings it back.
+    // No other peer brings it back.
     let mut sharer = stage.start("bob", &["share", "bob.bin", "--no-daemon", "--listen", "127.0.0.1:0"]);
     sharer.line_with("is no longer shared: its owner has withdrawn it", PATIENCE);
     stage.run("carol", &["download", &hash]).code(4);

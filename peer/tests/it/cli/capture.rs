@@ -1,4 +1,5 @@
-//! What a listener on the network sees of a transfer: that there is one, between which addresses, and how large it is.
+//! A recorder on the line between two peers: it sees that there is a transfer, between which addresses, and how large
+//! it is.
 
 use peernet_testkit::relay::{Faults, Relay};
 
@@ -20,7 +21,7 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// Everything secret that a transfer between these two has to do with.
+/// Returns every secret of a transfer between these two accounts.
 fn secrets(stage: &Stage) -> Vec<String> {
     let mut secrets = vec![NAME.to_owned(), CONTENT.trim_end().to_owned(), "Bearer".to_owned(), "bearer".to_owned()];
     for who in ["alice", "bob"] {
@@ -32,7 +33,7 @@ fn secrets(stage: &Stage) -> Vec<String> {
     secrets
 }
 
-/// A whole transfer through relays, and what they saw: between the peers and the tracker, and between the peers.
+/// Runs a whole transfer through relays, and returns their records: between peers and tracker, and between the peers.
 fn transfer(scheme: &str) -> (Stage, Vec<u8>, Vec<u8>) {
     let mut stage = Stage::new();
     let to_tracker = recorder(Some(stage.tracker.as_ref().unwrap().address()));

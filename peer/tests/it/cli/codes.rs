@@ -1,4 +1,4 @@
-//! Exit codes, and messages that say what to do.
+//! Exit codes, and messages with advice.
 
 use super::{Stage, ran};
 
@@ -23,7 +23,7 @@ fn failures_have_an_exit_code_a_word_and_a_message() {
         ("alice", &[], 2, "usage", "--help"),
         ("alice", &["download", "abc"], 2, "usage", "64 hexadecimal"),
         ("alice", &["download", "0f0f0f0f0f0f0f0f0f"], 2, "usage", "64 hexadecimal"),
-        ("alice", &["share"], 2, "usage", "share what"),
+        ("alice", &["share"], 2, "usage", "no file given"),
         ("alice", &["share", "a.bin", "--port", "80000"], 2, "usage", "80000"),
         ("alice", &["share", "."], 2, "usage", "folder"),
         ("alice", &["status", "--tracker", "ftp://x"], 2, "usage", "tracker URL"),

@@ -14,14 +14,14 @@ fn a_restarted_daemon_serves_the_same() {
     ended(&mut daemon).ok();
     assert_eq!(stage.announced("alice"), 0);
     stage.run("alice", &["list"]).ok().says(&hashes[0]).says(&hashes[1]);
-    // Asked for while nobody is there, it comes as soon as somebody is.
+    // A download that begins while no peer shares the file continues as soon as one does.
     let mut early = stage.start("bob", &["download", &hashes[1], "--output", "two.got"]);
     early.line_with("no peer shares it now; waiting", PATIENCE);
     let (daemon, _) = stage.daemon("alice");
     ended(&mut early).ok();
     stage.assert_same("two.bin", "two.got");
 
-    // A crash leaves a lock file and a socket file behind that stop nobody.
+    // A crash leaves a lock file and a socket file behind, which do not stop the next daemon.
     daemon.kill9();
     assert!(stage.path("alice/control.sock").exists());
     stage.run("alice", &["status", "--daemon"]).code(4);
@@ -82,10 +82,10 @@ fn commands_wait_for_a_starting_daemon() {
     let stage = Stage::with(&["alice"]);
     let hash = stage.file("a.bin", 5);
     stage.file("b.bin", 6);
-    // What a daemon has between taking its folder and listening for commands.
+    // The lock that a daemon holds between taking its folder and listening for commands.
     let lock = fs::OpenOptions::new().create(true).truncate(false).write(true).open(stage.path("alice/serving.lock"));
     let lock = lock.unwrap();
-    // It stands still until the daemon has the folder: who finds it free would take it.
+    // The command is stopped until the daemon has the folder: it would take a folder that it finds free.
     let begin = |arguments: &[&str]| {
         lock.lock().unwrap();
         let mut command = stage.start("alice", arguments);
@@ -108,7 +108,7 @@ fn commands_wait_for_a_starting_daemon() {
     wait_until_announced(&stage, "alice", 1);
 }
 
-/// Returns the reply of a daemon's `--metrics` address.
+/// Requests `path` of a daemon's `--metrics` address, and returns the reply.
 fn scrape(address: &str, path: &str) -> String {
     send(address, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
 }

@@ -117,8 +117,8 @@ fn logging_out_also_ends_copies_of_the_folder() {
     }
     stage.run("alice", &["devices"]).code(3).complains("peernet login");
     stage.run("copy", &["devices"]).code(3).complains("logged out at the tracker");
-    stage.run("alice", &["logout"]).ok().says("nobody was logged in");
-    ran(stage.command("alice", &["logout"]).env_remove("PEERNET_TRACKER")).ok().says("nobody was logged in");
+    stage.run("alice", &["logout"]).ok().says("no account was logged in");
+    ran(stage.command("alice", &["logout"]).env_remove("PEERNET_TRACKER")).ok().says("no account was logged in");
     // One whose tokens have ended, and one that was revoked, are logged out as well.
     stage.log_in("alice", "copy", &["--password", "password of alice"]).code(2);
     let peer = told["peer_id"].as_str().unwrap();

@@ -19,7 +19,7 @@ fn limited(stage: &Stage, who: &str, blocks_of_512: &str, arguments: &[&str]) ->
     stage.command_of("sh", who, &all)
 }
 
-/// It failed for a local reason, said so, and blamed nobody.
+/// Expects a failure for a local reason that is reported as one and does not count against the source.
 #[track_caller]
 fn assert_local(stage: &Stage, ran: Ran, sharer: &str) {
     let ran = ran.code(7);
@@ -55,7 +55,7 @@ fn a_disk_that_fills_up_ends_the_download_and_it_resumes() {
     let mut download = peernet_testkit::process::Process::start(&mut limited(&stage, "bob", "unlimited", &arguments));
     let download = download.as_mut().unwrap();
     wait_for_bytes(download, 3 * MIB);
-    // What was reserved is taken back by the limit: writes past it fail from now on.
+    // The limit takes the reserved space back: writes past it fail from now on.
     let limit = format!("--fsize={}", 2 * MIB);
     let pid = download.id().to_string();
     assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());

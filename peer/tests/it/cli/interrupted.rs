@@ -10,7 +10,7 @@ use super::{PATIENCE, SIGINT, Stage, ended};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 24 * MIB + 5;
-/// Slow enough to be cut short, and to pass the time after which what is there is synced and noted in the journal.
+/// Slow enough to be cut short, and to pass the interval after which chunks are synced and noted in the journal.
 const RATE: u64 = 4 * MIB;
 
 /// A sharer behind a slow line.

@@ -16,7 +16,7 @@ const RATE: u64 = 6 * MIB;
 const SPAN_MS: u64 = 1_200;
 const KILLS_PER_FILE: u32 = 3;
 
-/// xorshift64: which moment and whose turn.
+/// xorshift64: draws the moments and the processes to kill.
 struct Lot(u64);
 
 impl Lot {
@@ -28,7 +28,7 @@ impl Lot {
     }
 }
 
-/// Alice's daemon behind a line that stays while daemons come and go; and where it listens.
+/// Starts Alice's daemon behind a relay that outlives it. Returns its listening address as well.
 fn daemon(stage: &Stage, relay: &Relay, listen: &str) -> (Process, String) {
     let address = relay.address().to_string();
     let mut daemon = stage.start("alice", &["daemon", "--listen", listen, "--address", &address]);
@@ -56,7 +56,7 @@ fn commands_repeated_after_any_kill_end_with_the_right_bytes() {
             eprintln!("seed {seed}, {name}, kill {kill} after {moment} ms");
             if lot.below(2) == 0 {
                 sharer.kill9();
-                // Where the line leads to; nobody else got the port meanwhile.
+                // The relay leads to this port; no other process got it meanwhile.
                 sharer = daemon(&stage, &relay, &listen).0;
             } else {
                 download.kill9();
@@ -72,20 +72,20 @@ fn commands_repeated_after_any_kill_end_with_the_right_bytes() {
     }
 }
 
-/// How many kills, where the default of continuous integration is not enough.
+/// The environment variable with the number of kills, where the default of continuous integration is not enough.
 const KILLS: &str = "PEERNET_KILLS";
 const KILLS_DEFAULT: u32 = 12;
-/// Longer than the times between two syncs together make, so that a run that is killed has something to lose and something
-/// to keep.
+/// Longer than the times between two syncs together make, so that a run that is killed has something to lose and
+/// something to keep.
 const WINDOW_SPAN_MS: u64 = 6_000;
 const WINDOW_RATE: u64 = 8 * MIB;
 const WINDOW_SIZE: u64 = 48 * MIB;
-/// What is written is made durable every 2 s at the latest, and that itself takes its time.
+/// The downloader syncs at least every 2 s; the other 2 s are for the sync itself.
 const WINDOW_SECONDS: u64 = 2 + 2;
-/// Chunks on their way when somebody dies: they are not whole, so they do not count.
+/// Chunks on their way when a process is killed: they are not whole, so they do not count.
 const ON_THE_WAY: u64 = 4 * MIB;
 
-/// What came through the line, and what of it the journal keeps.
+/// The bytes that passed the relay, and those of them that the journal keeps.
 struct Account {
     passed: u64,
     held: u64,
@@ -97,25 +97,25 @@ impl Account {
         Self { passed: relay.passed(), held, sharers_killed: 0 }
     }
 
-    /// Bytes that came since and are not held; a fiftieth of what came may be the line's own words.
+    /// Returns the bytes that came since and are not held. A fiftieth of the bytes may be protocol overhead.
     fn lost(&self, relay: &Relay, held: u64) -> u64 {
         let came = relay.passed() - self.passed;
         (came - came / 50 + self.held).saturating_sub(held)
     }
 
-    /// As much as may be lost with `downloaders` killed, 1 or none.
+    /// Returns the bound on lost bytes with `downloaders` killed, 1 or none.
     fn bound(&self, downloaders: u64) -> u64 {
         downloaders * WINDOW_SECONDS * WINDOW_RATE + (1 + self.sharers_killed) * ON_THE_WAY
     }
 }
 
-/// What the journal beside `copy` says is there, in bytes.
+/// Returns the number of bytes that the journal beside `copy` records.
 fn journaled(stage: &Stage, copy: &str) -> u64 {
     let Ok(bytes) = std::fs::read(stage.path(&format!("{copy}.peernet-part.journal"))) else { return 0 };
     journal::decode(&bytes).map_or(0, |decoded| u64::from(decoded.held.len()) * MIB)
 }
 
-/// A world in which anybody may die.
+/// A world in which any process may be killed.
 struct Arena {
     stage: Stage,
     relay: Relay,

@@ -46,7 +46,7 @@ fn a_download_obeys_its_limit_and_that_of_its_source() {
     let serving = ["share", "a.bin", "--no-daemon", "--listen", "127.0.0.1:0", "--max-upload", "2M"];
     let mut sharer = stage.start("alice", &serving);
     sharer.line_with("Announced all", PATIENCE);
-    // What a tenth of a second saves up, and what was on its way, is not waited for.
+    // The burst of a tenth of a second, and bytes on their way, pass at once.
     let least = Duration::from_millis(900);
     for (name, options) in [("up.bin", &[][..]), ("down.bin", &["--max-download", "1M", "--max-connections", "1"])] {
         let begun = Instant::now();

@@ -68,7 +68,7 @@ fn a_file_changed_at_its_source_comes_from_another_source() {
     });
 }
 
-/// Midway this happens to what the only sharer shares; then somebody comes who has the file too.
+/// Downloads from one sharer, changes the sharer's file midway with `happens`, and starts a second sharer.
 fn goes_on_elsewhere(happens: impl Fn(&Path)) {
     let stage = Stage::with(&["alice", "bob", "carol"]);
     let hash = stage.file("big.bin", SIZE);

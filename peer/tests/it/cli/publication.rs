@@ -33,12 +33,12 @@ fn the_publisher_is_shown_and_can_be_required() {
         assert!(!stage.path("no.bin").exists());
     }
     stage.run("carol", &["download", &hash, "--from", "alice"]).code(2).complains("expected a peer id");
-    // Whoever shares it too signs it too, and the first one stays the one that is shown.
+    // Every later sharer signs it too, and the first publisher stays the one that is shown.
     let (_other, _) = stage.daemon("bob");
     stage.run("bob", &["share", "b.bin"]).ok();
     stage.run("carol", &["download", &hash, "--output", "c.bin"]).ok().says(&format!("published by {alice}"));
     stage.run("carol", &["download", &hash, "--from", &bob, "--output", "d.bin"]).ok().says(&bob);
-    // A suspended account's signatures are nobody's.
+    // Signatures of a suspended account do not count.
     let app = stage.tracker.as_ref().unwrap().app();
     peernet_tracker::admin::suspend(&*app.store, (app.clock)(), &alice, "a test").unwrap();
     stage.run("carol", &["download", &hash, "--output", "e.bin"]).ok().says(&format!("published by {bob}"));

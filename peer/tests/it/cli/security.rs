@@ -33,7 +33,7 @@ fn the_first_authority_is_shown_and_a_wrong_one_is_refused() {
     let mut by_environment = stage.command("dave", &["register", "--tracker", &url]);
     ran(by_environment.env("PEERNET_CA_FINGERPRINT", &wrong)).code(3).complains(&wrong);
     assert!(!stage.path("dave/credentials.json").exists());
-    // What is known by its swarm is not known to the public web, and the other way round.
+    // A certificate of the swarm's authority does not count on the public web, nor the other way round.
     register("dave", &["--tracker-tls", "public"]).code(3).complains("public web");
     register("dave", &["--tracker-tls", "else"]).code(2).complains("swarm or public");
     // From then on the URL is the account's.
@@ -105,7 +105,7 @@ fn status_shows_where_a_daemon_uses_plaintext() {
     assert!(open.starts_with("127.0.0.1:") && status["daemon_listen"] != open, "{status}");
     stage.run("alice", &["status"]).ok().says(&format!("plaintext on {open}"));
     stage.run("alice", &["share", "a.bin"]).ok();
-    // Whoever can speaks TLS nevertheless.
+    // Peers that have certificates speak TLS nevertheless.
     stage.run("bob", &["download", &hash]).ok();
     for name in ["identity-key.pem", "certificate.json"] {
         use std::os::unix::fs::PermissionsExt;

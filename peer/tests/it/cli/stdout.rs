@@ -23,7 +23,7 @@ fn shared(stage: &Stage, name: &str) -> (peernet_testkit::process::Process, Stri
     (sharer, last_word(&link).to_owned())
 }
 
-/// Nothing is left of what gathered.
+/// Expects that no collected data is left on the disk.
 fn assert_clean(stage: &Stage) {
     for folder in [stage.path("bob"), stage.folder.path().to_owned()] {
         let names = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());

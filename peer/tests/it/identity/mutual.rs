@@ -40,7 +40,7 @@ fn serving(stage: &Stage, authority: &Authority, number: u8) -> Serving {
 }
 
 impl Serving {
-    /// As the tracker would name it, or say it is somebody else.
+    /// Returns the server as a source of this account, which may be the wrong one.
     fn source_of(&self, peer: PeerId) -> Source {
         Source { transport: Transport::Tls, ..source(peer, &self.server.local_addr().to_string()) }
     }
@@ -57,7 +57,8 @@ fn download(stage: &Stage, dial: Dial, sources: Vec<Source>) -> Result<Fetched, 
     fetch(job(stage, dial), &Catalogue::of(&stage.manifest, sources), &mut |_| {}, &Cancel::new())
 }
 
-/// Downloads from a source that is expected to be refused, and gives up soon. A slow machine changes nothing: the result is the same.
+/// Downloads from a source that is expected to be refused, and gives up soon. A slow machine changes nothing: the
+/// result is the same.
 fn download_in_vain(stage: &Stage, dial: Dial, source: Source) -> Result<Fetched, FetchError> {
     let mut job = job(stage, dial);
     job.limits.scheduler.no_progress = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! How a node authenticates its tracker, and what it sends to a server that fails.
+//! The authentication of the tracker by a node, and the data that the node sends to a server that fails.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -25,7 +25,7 @@ fn https(address: SocketAddr) -> String {
     format!("https://{address}")
 }
 
-/// An address behind which somebody else may stand later.
+/// An address that can lead to another server later.
 struct Switch {
     address: SocketAddr,
     target: Arc<Mutex<SocketAddr>>,
@@ -57,7 +57,7 @@ impl Switch {
     }
 }
 
-/// A node to be, and what it says.
+/// Returns the builder of a node, and its log messages.
 fn node(world: &World, name: &str, url: &str) -> (Builder, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = Arc::clone(&said);
@@ -79,7 +79,7 @@ fn the_first_authority_is_pinned_until_another_is_named() {
     let switch = Switch::to(world.tracker.address());
     let (builder, said) = node(&world, "alice", &https(switch.address));
     let alice = builder.build().unwrap();
-    assert!(matches!(alice.me(), Err(NodeError::NotLoggedIn(_))), "nobody is trusted yet");
+    assert!(matches!(alice.me(), Err(NodeError::NotLoggedIn(_))), "no authority is trusted yet");
     alice.register("a password").unwrap();
     let expected = fingerprint(&world.tracker);
     assert!(said.lock().unwrap().iter().any(|line| line.contains(&format!("sha256:{expected} on first use"))));
@@ -204,7 +204,7 @@ fn an_impostor_receives_no_password_and_no_token() {
         );
         assert!(!world.path("alice").join("trust.json").exists());
     }
-    // One who comes later, in the place of a tracker that is known.
+    // An impostor that takes the place of a known tracker later.
     let switch = Switch::to(world.tracker.address());
     let alice = node(&world, "alice", &https(switch.address)).0.build().unwrap();
     let peer = alice.register("my secret password").unwrap();
@@ -259,12 +259,12 @@ fn missing_and_expiring_certificates_are_renewed_while_serving() {
     bob.download(&Target::parse(&hash).unwrap(), &options, &mut |_| {}, &Cancel::new()).unwrap();
 }
 
-/// Has alice hear whose certificates count no more, calls her as `caller`, and sees itself refused.
+/// Waits until alice has the revocations, calls her as `caller`, and expects a refusal.
 fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::internals::Membership>, world: &World) {
     let deadline = Instant::now() + PATIENCE;
     let shared = alice.share(file, &mut |_| {}, &Cancel::new()).unwrap();
     while alice.home().identity().certificate_path().with_file_name("revocations.json").metadata().is_err() {
-        assert!(Instant::now() < deadline, "nobody asked");
+        assert!(Instant::now() < deadline, "the node never asked for revocations");
         std::thread::yield_now();
     }
     let manifest = peernet::internals::hash_file_identified(file, 1, &mut |_| {}, &Cancel::new()).unwrap().0;

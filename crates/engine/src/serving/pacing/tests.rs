@@ -25,7 +25,7 @@ proptest! {
         let ask = |turns: &mut Turns<usize, usize>, now, group: usize| {
             turns.ask(now, group, group, asks[group].0 * (64 << 10), asks[group].1)
         };
-        // The first group takes what was saved up.
+        // The first group takes the saved burst.
         for who in 0..asks.len() {
             while matches!(ask(&mut turns, now, who), Verdict::Now(..)) {}
         }

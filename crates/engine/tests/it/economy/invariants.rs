@@ -94,7 +94,7 @@ fn any_policy() -> impl Strategy<Value = Complaints> {
     prop_oneof![Just(Complaints::Bounded), Just(Complaints::Evidence)]
 }
 
-/// What was paid under each ticket, counted from the answers: the engine's own books are not asked.
+/// The payments under each ticket, counted from the outcomes, not from the engine's own ledgers.
 #[derive(Default)]
 struct Paid {
     chunks: BTreeMap<TicketId, u32>,

@@ -1,4 +1,4 @@
-//! What feedback moves when it is allowed to.
+//! The effects of feedback that counts.
 
 use peernet_engine::economy::{
     Complaints, ESTABLISHED_BONUS_MT, ESTABLISHED_SCORE, Ignored, Outcome, SUPPLY_MT, Tier, shown_score,

@@ -53,7 +53,7 @@ pub(crate) struct DownloadMessage {
     pub(crate) eta_s: Option<u64>,
     /// The sources with requests in flight.
     pub(crate) sources: usize,
-    /// How many of these use plaintext.
+    /// The number of these sources that use plaintext.
     pub(crate) plaintext_sources: usize,
     pub(crate) seconds: u64,
 }

@@ -23,7 +23,7 @@ fn answer(status: &str, headers: &str) -> String {
     format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n{headers}\r\n{body}", body.len())
 }
 
-/// Answers one connection after the other with what stands in the script, and returns the heads of the requests. A
+/// Answers one connection after the other from the script, and returns the heads of the requests. A
 /// connection beyond the script gets an answer that no case expects.
 struct Server {
     address: SocketAddr,

@@ -53,8 +53,8 @@ impl Batch {
 }
 
 impl Entry {
-    /// Adds a chunk. Returns false if the entry has no room for another run. A chunk is listed once, however often it had
-    /// this outcome: the tracker refuses a batch if an entry lists a chunk twice.
+    /// Adds a chunk. Returns false if the entry has no room for another run. A chunk is listed once, however often it
+    /// had this outcome: the tracker refuses a batch if an entry lists a chunk twice.
     fn add(&mut self, chunk: u32) -> bool {
         if self.runs.iter().any(|(first, count)| chunk.checked_sub(*first).is_some_and(|at| at < *count)) {
             return true;

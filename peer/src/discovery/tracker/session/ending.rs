@@ -17,8 +17,8 @@ pub enum AtTracker {
     Ended,
     /// The tracker was not told, as the caller asked.
     NotTold,
-    /// The login has no device and cannot be ended. Copies of its token are good until this time, in seconds since 1970-01-01 UTC; 0
-    /// where unknown.
+    /// The login has no device and cannot be ended. Copies of its token are good until this time, in seconds since
+    /// 1970-01-01 UTC; 0 where unknown.
     GoodUntil(u64),
     /// The tracker could not be told. Copies of the device's tokens stay good.
     Failed(TrackerError),
@@ -31,8 +31,8 @@ pub(in crate::discovery::tracker) struct Ended {
 }
 
 impl Session {
-    /// Ends the login. The file is removed in any case; `None` where there is none. `remove` removes the other files first: as long as
-    /// the credentials are there, another call can repeat one that was cut short.
+    /// Ends the login. The file is removed in any case; `None` where there is none. `remove` removes the other files
+    /// first: as long as the credentials are there, another call can repeat one that was cut short.
     pub(in crate::discovery::tracker) fn end(
         &self,
         http: &Http,

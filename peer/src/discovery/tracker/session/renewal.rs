@@ -1,8 +1,8 @@
 //! The renewal of tokens, by one process of the folder at a time.
 //!
-//! A refresh token is good once. The tracker treats a replaced one as stolen and ends its device, except for some seconds in which
-//! the reply may have been lost. So no process may use a token that another has used, and the new one is on the disk before it is
-//! used.
+//! A refresh token is good once. The tracker treats a replaced one as stolen and ends its device, except for some
+//! seconds in which the reply may have been lost. So no process may use a token that another has used, and the new one
+//! is on the disk before it is used.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::home::{Credentials, DeviceLogin};
 const REFRESH_PLAIN: &str = "/api/v1/peers/refresh";
 const REFRESH: &str = "/api/v1/tokens/refresh";
 
-/// The time of one attempt, and the window in which attempts begin: within 10 s of the first, the tracker repeats a reply that was
-/// lost.
+/// The time of one attempt, and the window in which attempts begin: within 10 s of the first, the tracker repeats a
+/// reply that was lost.
 const REFRESH_TIMEOUT: Duration = Duration::from_secs(6);
 const REFRESH_WINDOW: Duration = Duration::from_secs(8);
 
@@ -30,8 +30,8 @@ pub(super) struct Refused {
 }
 
 impl Session {
-    /// Returns credentials for the next call in place of those that `is_bad` rejects: the ones in the file, or new ones from the
-    /// tracker.
+    /// Returns credentials for the next call in place of those that `is_bad` rejects: the ones in the file, or new ones
+    /// from the tracker.
     pub(super) fn renewed(
         &self,
         http: &Http,

@@ -45,7 +45,7 @@ fn a_bad_source_or_manifest_is_left_out_and_the_rest_is_used() {
         source(OTHER, "grpc-v1", Have::Complete),
         source(PEER, "grpc-tls", Have::Complete),
         source(PEER, "carrier-pigeon", Have::Complete),
-        source("nobody", "grpc", Have::Complete),
+        source("no id", "grpc", Have::Complete),
         source(PEER, "grpc", Have::Bitmap("!".to_owned())),
         source(PEER, "grpc", Have::Bitmap(BASE64.encode(&[0xff]))),
     ];

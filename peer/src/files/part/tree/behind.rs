@@ -1,9 +1,9 @@
 //! Write-behind for chunks of many small files, with writer threads of its own.
 //!
-//! To create a file costs more than to write its few bytes. So the receiving thread gathers such a chunk in memory, within
-//! a limit, and queues it when it is verified. The writers create its files, several chunks at once. If they fall behind,
-//! a receiving thread that finds no memory writes a queued chunk itself. A queued chunk counts as written: reading it,
-//! syncing it and recording it in the journal wait until it is.
+//! To create a file costs more than to write its few bytes. So the receiving thread gathers such a chunk in memory,
+//! within a limit, and queues it when it is verified. The writers create its files, several chunks at once. If they
+//! fall behind, a receiving thread that finds no memory writes a queued chunk itself. A queued chunk counts as written:
+//! reading it, syncing it and recording it in the journal wait until it is.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

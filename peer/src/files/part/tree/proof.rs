@@ -1,5 +1,5 @@
-//! The final check that every selected file has the hash in the listing. Files are read again on all cores, except those
-//! that were hashed when they were written.
+//! The final check that every selected file has the hash in the listing. Files are read again on all cores, except
+//! those that were hashed when they were written.
 
 use std::fs::File;
 use std::io;
@@ -95,8 +95,8 @@ fn hash_of(file: &File, size: u64, buffer: &mut [u8], cancel: &Cancel) -> io::Re
     Ok(Some(FileHash(digest.finish())))
 }
 
-/// Sets or clears the executable bits. A class of users that may read the file may then run it, as if it had been created
-/// executable.
+/// Sets or clears the executable bits. A class of users that may read the file may then run it, as if it had been
+/// created executable.
 pub(super) fn set_executable(file: &File, mode: u32, executable: bool) -> io::Result<()> {
     let is = mode & 0o100 != 0;
     if is == executable {

@@ -1,7 +1,7 @@
 //! Writes whole small files: each is created, written, hashed and closed at once.
 //!
-//! A file that was created here and has the listing's hash is not read again at the end. All other files, such as one that
-//! exists already, are written in pieces and read again.
+//! A file that was created here and has the listing's hash is not read again at the end. All other files, such as one
+//! that exists already, are written in pieces and read again.
 
 use std::fs::File;
 use std::io;
@@ -35,8 +35,8 @@ impl Tree {
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Creates a selected file that consists of this piece. Returns false if the piece is not all of a selected file, or
-    /// if a file of that name exists.
+    /// Creates a selected file that consists of this piece. Returns false if the piece is not all of a selected file,
+    /// or if a file of that name exists.
     fn put_whole<'a>(&'a self, segment: Segment, piece: &[u8], last: &mut LastFolder<'a>) -> io::Result<bool> {
         let entry = self.entry(segment.entry);
         let Some(listed) = entry.file().filter(|file| self.selected.has(segment.entry) && file.size.0 == segment.len)

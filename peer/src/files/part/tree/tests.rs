@@ -1,4 +1,4 @@
-//! Trees against files put together by hand, and against what others put into the folder.
+//! Trees against files put together by hand, and against foreign entries in the folder.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 

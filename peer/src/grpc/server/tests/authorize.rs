@@ -69,7 +69,8 @@ impl Swarm {
         signed(&self.tracker, &claims)
     }
 
-    /// What becomes of a `Fetch` and of a `GetManifest` call that show this: both the same.
+    /// Makes a `Fetch` and a `GetManifest` call that present this grant, checks that both end alike, and returns that
+    /// end.
     fn asked(&self, grant: Option<&GrantToken>) -> Result<(), String> {
         self.asked_of(self.scene.file_hash(), grant)
     }
@@ -84,7 +85,7 @@ impl Swarm {
         let fetched = match call.next(&mut orders) {
             StreamEvent::Message(_) => Ok(()),
             StreamEvent::Ended(ended) => ended,
-            _ => panic!("nobody commands"),
+            _ => panic!("no command was sent"),
         };
         assert_eq!(manifest, fetched);
         fetched.map_err(|error| error.to_string())
@@ -95,13 +96,13 @@ fn signed(tracker: &Tracker, claims: &peernet_protos::claims::GrantClaims) -> Gr
     GrantToken { text: tracker.sign(claims), expires_at: claims.exp, renew_at: u64::MAX }
 }
 
-/// Why the call ended.
+/// Waits for the end of the call, and returns its reason.
 fn end_of(call: &mut FetchCall, orders: &mut CommandReceiver) -> String {
     loop {
         match call.next(orders) {
             StreamEvent::Ended(ended) => break ended.unwrap_err().to_string(),
             StreamEvent::Message(_) => {}
-            _ => panic!("nobody commands"),
+            _ => panic!("no command was sent"),
         }
     }
 }
@@ -219,7 +220,7 @@ fn a_call_ends_with_its_grant_or_when_its_file_is_restricted() {
 #[test]
 fn version_1_gets_public_files_only_and_is_refused_at_once() {
     let swarm = Swarm::new(Restricted);
-    // One chunk a minute or so: what had to wait for its turn would be late.
+    // One chunk a minute or so: a job that waited for its turn would be late.
     swarm.scene.server.set_rate_max(Some(Rate::new(16 << 10).unwrap()));
     let claims = Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60);
     let authorization = format!("Bearer {}", swarm.tracker.sign(&claims));
@@ -255,7 +256,7 @@ fn a_newer_grant_continues_a_call_and_a_wrong_one_ends_it() {
                 StreamEvent::Message(crate::grpc::FetchMessage::Block { last: true, .. }) => break,
                 StreamEvent::Message(_) => {}
                 StreamEvent::Ended(ended) => panic!("{ended:?}"),
-                _ => panic!("nobody commands"),
+                _ => panic!("no command was sent"),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Who asks a downloader for what it is downloading is looked up.
+//! Callers of a downloader: the download that they ask for looks its sources up again.
 
 use super::memory::Listed;
 use super::*;
@@ -26,16 +26,16 @@ fn a_caller_makes_a_downloader_look_for_others() {
         let server = PeerServer::start(Listen::plaintext("127.0.0.1:0"), catalog, UploadLimits::default()).unwrap();
         let offering = Scene { _folder: tempfile::tempdir().unwrap(), bytes: Vec::new(), held: growing, server };
         let before = directory.lookups();
-        // Nothing is wanted: the call ends when the caller has heard what there is.
+        // The call wants nothing, so it ends after the first availability message.
         offering.fetch(vec![wanted(&offering, &[])]).unwrap();
         let is_late = crossbeam_channel::after(60 * SECOND);
         let looked_up = || directory.lookups() > before;
         while !looked_up() && is_late.try_recv().is_err() {
             let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
         }
-        // Else a failure would wait for the download.
+        // Without this, a failed test would wait for the end of the download.
         cancel.cancel();
-        assert!(looked_up(), "nobody was looked up");
+        assert!(looked_up(), "the downloader made no lookup");
         assert!(downloading.join().unwrap().is_err());
     });
 }

@@ -67,7 +67,7 @@ impl ReportSink for Listed {
     fn report(&self, _: Vec<FetchReport>) {}
 }
 
-/// A download within `throttle` that also hands the bytes on; and what was handed on.
+/// Downloads within `throttle` and passes the file on. Returns the result and the bytes that the sink received.
 fn download(from: &Scene, throttle: &Arc<Throttle>) -> (Result<Fetched, FetchError>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
     let (hash, got) = (from.file_hash(), Arc::new(Mutex::new(Vec::new())));
@@ -85,7 +85,7 @@ fn download(from: &Scene, throttle: &Arc<Throttle>) -> (Result<Fetched, FetchErr
     (fetched, got)
 }
 
-/// Until so many bytes are held. A complete source makes callers who want the same wait for each other for seconds.
+/// Waits until so many bytes are held. A complete source lets callers that want the same chunks wait for seconds.
 fn wait_until_held(memory: &crate::memory::Memory, bytes: usize) {
     let deadline = std::time::Instant::now() + 60 * SECOND;
     while memory.used().0 < bytes {
@@ -116,7 +116,7 @@ fn slow_callers_and_a_download_stay_within_one_bound() {
             (client, sender, receiver)
         })
         .collect();
-    // Each holds a small block at least, for nobody reads.
+    // Each holds a small block at least, because no caller reads.
     wait_until_held(throttle.memory(), spills.len() * MIB + room * (64 << 10));
     let counters = scene.server.counters();
     assert_eq!((counters.streams_now, counters.refused), (room as u64, 8), "{counters:?}");

@@ -1,4 +1,4 @@
-//! Who is served over TLS and who is not, with real handshakes.
+//! Access over TLS, with real handshakes: callers that are served, and callers that are not.
 
 use peernet_engine::ids::{DeviceId, PeerId};
 use peernet_protos::identity::TRACKER_NAME;
@@ -14,7 +14,7 @@ fn peer(number: u8) -> PeerId {
     PeerId::from_random([number; 16])
 }
 
-/// Peer 1 serves what the scene has, as a member of this authority's swarm.
+/// Peer 1 serves the scene's file, as a member of this authority's swarm.
 struct Swarm {
     authority: Authority,
     membership: Arc<Membership>,
@@ -73,34 +73,34 @@ fn a_member_is_served_and_known_by_its_account() {
     let client = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
-    // What there is, first thing.
+    // The first message is the availability.
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
     let upload = swarm.scene.server.uploads().0.pop().unwrap();
     assert_eq!((upload.transport, upload.peer), (Transport::Tls, Some(peer(2))));
 }
 
 #[test]
-fn whoever_proves_nothing_is_refused_in_the_handshake() {
+fn callers_without_proof_are_refused_in_the_handshake() {
     let swarm = Swarm::start();
     let now = unix_now();
     // It says that it lasts, and its certificate says otherwise.
     let ended = Life { obtained_at: now - 7_200, expires_at: now - 3_600 };
     let parts = IdentityParts { expires_at: now + 3_600, ..swarm.authority.parts(peer(2), ended) };
     refused(swarm.ask_as(Identity::new(parts).unwrap(), peer(1)), "a certificate that has ended");
-    // Trusts the server, and is vouched for by somebody else.
+    // Trusts the server, and has a certificate of another authority.
     let foreign = Authority::new();
     let both = swarm.authority.pem() + &foreign.pem();
     let parts = IdentityParts { authorities: both, ..foreign.parts(peer(2), Life::day()) };
     refused(swarm.ask_as(Identity::new(parts).unwrap(), peer(1)), "a foreign authority");
     refused(swarm.ask(&swarm.client(&ChannelSecurity::Plaintext)), "plaintext");
     let roots = swarm.authority.pem().into_bytes();
-    let nobody = ChannelBuilder::new(environment::client())
+    let without_certificate = ChannelBuilder::new(environment::client())
         .enable_http_proxy(false)
         .use_local_subchannel_pool(true)
         .set_credentials(grpcio::ChannelCredentialsBuilder::new().root_cert(roots).build())
         .override_ssl_target(peernet_protos::identity::peer_name(&peer(1).to_string()))
         .connect(&swarm.scene.server.local_addr().to_string());
-    let error = swarm.scene.chunk(&grpcio::Client::new(nobody), &swarm.scene.file_hash().to_string(), 0);
+    let error = swarm.scene.chunk(&grpcio::Client::new(without_certificate), &swarm.scene.file_hash().to_string(), 0);
     assert!(error.as_ref().is_err_and(|error| error.starts_with("14-UNAVAILABLE")), "{error:?}");
     // And the same server serves on.
     swarm.ask_as(swarm.member(2), peer(1)).unwrap();
@@ -150,7 +150,7 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     swarm.ask(&client).unwrap();
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
-    // What there is, first thing.
+    // The first message is the availability.
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
     swarm.membership.revoke([peer(2)].into(), Default::default());
     let refused = |error: &CallError| matches!(error, CallError::Refused(why) if why.contains("revoked"));

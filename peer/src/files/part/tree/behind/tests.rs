@@ -1,4 +1,4 @@
-//! Chunks that are handed over: whole files of them, what waits for them, and what goes wrong.
+//! Chunks that are handed over: whole files of them, waits for them, and failures.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
