@@ -22,7 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let node = |name: &str| {
         Node::builder().home(folder.path().join(name)).tracker(tracker.url()).listen("127.0.0.1:0").build()
     };
-    let (alice, bob) = (node("alice")?, node("bob")?);
+    let alice = node("alice")?;
+    let bob = node("bob")?;
     println!("alice is {}", alice.register("correct horse battery staple")?);
     println!("bob is {}", bob.register("a different password")?);
 

@@ -179,8 +179,10 @@ mod tests {
 
     #[test]
     fn only_a_certificate_of_this_key_account_and_authority_fits() {
-        let (authority, other) = (Authority::new(), Authority::new());
-        let (alice, bob) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
+        let authority = Authority::new();
+        let other = Authority::new();
+        let alice = PeerId::from_random([1; 16]);
+        let bob = PeerId::from_random([2; 16]);
         let parts = || authority.parts(alice, Life::day());
         assert_eq!(Identity::new(parts()).unwrap().peer(), alice);
         let wrong = [

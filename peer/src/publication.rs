@@ -155,7 +155,8 @@ mod tests {
     fn a_signature_counts_for_its_key_account_and_manifest() {
         let signer = Signer::generate().unwrap();
         let again = Signer::from_pem(&signer.to_pem()).unwrap();
-        let (one, two) = (ManifestId([1; 32]), ManifestId([2; 32]));
+        let one = ManifestId([1; 32]);
+        let two = ManifestId([2; 32]);
         let signature = signer.sign(peer(1), one);
         assert_eq!((again.key(), again.sign(peer(1), one)), (signer.key(), signature));
         assert!(is_signed(peer(1), one, &signer.key(), &signature));

@@ -218,7 +218,8 @@ impl Shares {
         held: Option<Arc<SharedFile>>,
     ) -> Result<ManifestId, ShareError> {
         let id = manifest.id();
-        let (path, file_name) = (path.to_owned(), file_name.to_owned());
+        let path = path.to_owned();
+        let file_name = file_name.to_owned();
         let record = Record::File(FileRecord { manifest, path, identity, file_name, added_at: unix_now() });
         let held = held.filter(|held| !held.is_withdrawn()).unwrap_or_else(|| record.held());
         self.put(Entry { record: Some(record), held: Some(held), pack: None })?;
@@ -228,7 +229,8 @@ impl Shares {
     /// Shares a directory. Earlier shares of the same directory end.
     pub(crate) fn add_tree(&self, new: NewTree) -> Result<ManifestId, ShareError> {
         let NewTree { hashed: HashedTree { listing, listing_manifest, pack_manifest, files }, name, pack } = new;
-        let (id, root) = (listing_manifest.id(), files.root().to_owned());
+        let id = listing_manifest.id();
+        let root = files.root().to_owned();
         let key = (listing_manifest.file_hash(), id);
         let pack = pack.filter(|held| !held.is_withdrawn());
         if let Some(held) = &pack {
@@ -489,7 +491,8 @@ impl Shares {
 
 /// Returns the file itself, or a directory's listing and pack.
 fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
-    let (own, pack) = (record.key().0, record.pack_key());
+    let own = record.key().0;
+    let pack = record.pack_key();
     std::iter::once(own).chain(pack.map(|key| key.0))
 }
 

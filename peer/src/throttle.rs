@@ -73,7 +73,8 @@ impl Throttle {
     /// Starts with these limits. The server keeps the upload rate itself.
     pub fn new(limits: &SpeedLimits) -> Arc<Self> {
         let download = Mutex::new(Bucket::new(Instant::now(), limits.max_download));
-        let (connections, memory) = (Connections::new(limits.max_connections), Memory::new(limits.max_memory));
+        let connections = Connections::new(limits.max_connections);
+        let memory = Memory::new(limits.max_memory);
         Arc::new(Self { download, connections, memory, received: AtomicU64::new(0) })
     }
 
@@ -178,7 +179,8 @@ mod tests {
     #[test]
     fn a_lower_bound_lets_running_connections_end() {
         let connections = Connections::new(NonZeroU32::new(2));
-        let (one, two) = (connections.begin().unwrap(), connections.begin().unwrap());
+        let one = connections.begin().unwrap();
+        let two = connections.begin().unwrap();
         assert!(connections.begin().is_none());
         connections.set_max(NonZeroU32::new(1));
         drop(one);

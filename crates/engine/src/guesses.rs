@@ -74,6 +74,13 @@ pub enum Locked {
     Origin,
 }
 
+/// One address at one account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pair {
+    name: Name,
+    origin: Origin,
+}
+
 #[derive(Debug, Clone, Copy, Default)]
 struct Count {
     wrong: u32,
@@ -167,10 +174,10 @@ impl<K: Ord + Copy> Table<K> {
 /// The lock; see the module. Call [`Guesses::end`] once for each [`Guesses::begin`] that let an attempt through.
 #[derive(Debug)]
 pub struct Guesses {
-    pairs: Table<(Name, Origin)>,
+    pairs: Table<Pair>,
     accounts: Table<Name>,
     origins: Table<Origin>,
-    known: BTreeMap<(Name, Origin), UnixMillis>,
+    known: BTreeMap<Pair, UnixMillis>,
 }
 
 impl Default for Guesses {
@@ -187,8 +194,8 @@ impl Default for Guesses {
 impl Guesses {
     /// Lets an attempt through, or returns how long to wait.
     pub fn begin(&mut self, now: UnixMillis, name: Name, origin: Origin) -> Result<(), Duration> {
-        let pair = self.pairs.find(now, (name, origin));
-        let known = self.knows(now, (name, origin));
+        let pair = self.pairs.find(now, Pair { name, origin });
+        let known = self.knows(now, Pair { name, origin });
         let mut wait = pair.wait(now, &PAIR);
         if !known {
             wait = wait.max(self.origins.wait(now, origin));
@@ -203,30 +210,30 @@ impl Guesses {
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.pairs.admit(now, (name, origin));
+        self.pairs.admit(now, Pair { name, origin });
         if !known {
             self.origins.admit(now, origin);
         }
         if subject_to_account {
             self.accounts.admit(now, name);
         }
-        self.pairs.row(now, (name, origin)).under_way += 1;
+        self.pairs.row(now, Pair { name, origin }).under_way += 1;
         Ok(())
     }
 
     /// Notes the outcome of an attempt. Returns the count that starts to hold with it.
     pub fn end(&mut self, now: UnixMillis, name: Name, origin: Origin, outcome: Outcome) -> Option<Locked> {
-        let pair = self.pairs.row(now, (name, origin));
+        let pair = self.pairs.row(now, Pair { name, origin });
         pair.under_way = pair.under_way.saturating_sub(1);
         match outcome {
             Outcome::Unchecked => None,
             Outcome::Right => {
                 pair.wrong = 0;
-                self.remember(now, (name, origin));
+                self.remember(now, Pair { name, origin });
                 None
             }
             Outcome::Wrong => {
-                let pair = self.pairs.count_wrong(now, (name, origin)).then_some(Locked::Pair);
+                let pair = self.pairs.count_wrong(now, Pair { name, origin }).then_some(Locked::Pair);
                 let account = self.accounts.count_wrong(now, name).then_some(Locked::Account);
                 let origin = self.origins.count_wrong(now, origin).then_some(Locked::Origin);
                 account.or(origin).or(pair)
@@ -239,11 +246,11 @@ impl Guesses {
         self.pairs.counts.len() + self.accounts.counts.len() + self.origins.counts.len() + self.known.len()
     }
 
-    fn knows(&self, now: UnixMillis, pair: (Name, Origin)) -> bool {
+    fn knows(&self, now: UnixMillis, pair: Pair) -> bool {
         self.known.get(&pair).is_some_and(|at| now.since(*at) < KNOWN_FOR)
     }
 
-    fn remember(&mut self, now: UnixMillis, pair: (Name, Origin)) {
+    fn remember(&mut self, now: UnixMillis, pair: Pair) {
         if self.known.len() >= ROWS_MAX && !self.known.contains_key(&pair) {
             let oldest = self.known.iter().min_by_key(|(_, at)| **at).map(|(pair, _)| *pair);
             oldest.map(|pair| self.known.remove(&pair));

@@ -98,7 +98,8 @@ mod tests {
     fn only_an_unfair_draw_is_repeated() {
         // A third of all draws is unfair for the last of these, one in 2^63 for the first.
         for n in [7, 1 << 40, (1 << 63) + 1, u64::MAX / 3 * 2] {
-            let (mut rng, mut plain) = (Rng::new(n), Rng::new(n));
+            let mut rng = Rng::new(n);
+            let mut plain = Rng::new(n);
             for _ in 0..1_000 {
                 let fair = std::iter::repeat_with(|| u128::from(plain.next_u64()) * u128::from(n))
                     .find(|product| *product as u64 >= n.wrapping_neg() % n);

@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn points_in_time_move_both_ways_and_stop_at_the_ends() {
-        let (now, hour) = (UnixMillis(1_000), Duration::from_secs(3_600));
+        let now = UnixMillis(1_000);
+        let hour = Duration::from_secs(3_600);
         assert_eq!((now.plus(hour), now.minus(hour)), (UnixMillis(3_601_000), UnixMillis(-3_599_000)));
         assert_eq!(
             (now.plus(Duration::MAX), UnixMillis(-9).minus(Duration::MAX)),

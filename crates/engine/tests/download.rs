@@ -63,7 +63,8 @@ fn share_out(rng: &mut Rng, count: u32, specs: &mut [SourceSpec]) {
 }
 
 fn bad_habit(rng: &mut Rng) -> Habit {
-    let (from, span) = (rng.below(5_000), 1 + rng.below(40_000));
+    let from = rng.below(5_000);
+    let span = 1 + rng.below(40_000);
     match rng.below(6) {
         0 => Habit::Liar,
         1 => Habit::Silent(rng.below(5) as u32),
@@ -95,7 +96,8 @@ fn a_download_finishes_if_honest_sources_hold_everything() {
 fn the_same_seed_gives_the_same_trace() {
     for seed in 0..50 {
         let (count, specs) = mixed_crowd(seed);
-        let (first, second) = (run(seed, count, specs.clone()), run(seed, count, specs));
+        let first = run(seed, count, specs.clone());
+        let second = run(seed, count, specs);
         assert_eq!(first.trace, second.trace, "seed {seed}");
     }
     let partial = || {

@@ -421,7 +421,8 @@ fn a_caller_that_is_gone_is_sent_nothing() {
 fn a_block_that_is_read_when_the_stream_ends_is_not_sent() {
     for (read, ends) in [(true, true), (true, false), (false, true)] {
         let mut scene = Scene::open(1, Answers::default());
-        let (now, stream) = (scene.now, &mut scene.stream);
+        let now = scene.now;
+        let stream = &mut scene.stream;
         stream.handle(now, wants(&[(0, 1)]));
         stream.poll();
         stream.handle(now, Input::Allowed { bytes: 200_000 });

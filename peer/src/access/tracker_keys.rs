@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn only_a_known_key_verifies_a_grant() {
-        let (tracker, other) = (Tracker::new(), Tracker::new());
+        let tracker = Tracker::new();
+        let other = Tracker::new();
         let grant = tracker.sign(&claims());
         assert!(tracker.keys().verify(&grant).is_ok());
         assert_eq!(other.keys().verify(&grant), Err(GrantError::UnknownKey));

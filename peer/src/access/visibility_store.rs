@@ -67,7 +67,8 @@ impl VisibilityStore {
     /// Sets the visibility of files, because this node's user declared it or the tracker withdrew them. It counts at
     /// once, also if the disk fails.
     pub(crate) fn set_local(&self, files: &[FileHash], restricted: bool) -> Result<(), VisibilityError> {
-        let (now, visibility) = (Instant::now(), KnownVisibility::restricted_if(restricted));
+        let now = Instant::now();
+        let visibility = KnownVisibility::restricted_if(restricted);
         let mut state = self.lock();
         state.set_at.retain(|_, set_at| now.saturating_duration_since(*set_at) < LOCAL_OVERRIDE);
         for file in files {

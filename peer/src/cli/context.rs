@@ -168,10 +168,10 @@ impl Context {
 
     /// Takes over version 1's account if this version has neither an account nor a configuration.
     fn import_version1(&self) -> Result<(), Failure> {
-        let Some((old, peer_id)) = self.version1().and_then(|old| Some((old.clone(), old.peer_id()?))) else {
-            return Ok(());
-        };
-        let (Some(tracker), Some(token)) = (old.tracker_url, old.auth_token) else { return Ok(()) };
+        let Some(old) = self.version1() else { return Ok(()) };
+        let Some(peer_id) = old.peer_id() else { return Ok(()) };
+        let Some(tracker) = old.tracker_url else { return Ok(()) };
+        let Some(token) = old.auth_token else { return Ok(()) };
         let Ok(tracker) = crate::discovery::tracker::normal_url(&tracker) else { return Ok(()) };
         let credentials =
             Credentials { tracker, peer_id, address: None, token, obtained_at: 0, expires_at: 0, device: None };

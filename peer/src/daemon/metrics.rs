@@ -90,7 +90,9 @@ fn render(metrics: &[Metric]) -> String {
 }
 
 fn metrics(node: &Node, started: Instant) -> Vec<Metric> {
-    let (transfers, served, memory) = (node.transfers(), node.upload_counters(), node.memory_used());
+    let transfers = node.transfers();
+    let served = node.upload_counters();
+    let memory = node.memory_used();
     let sources: usize = transfers.downloads.iter().map(|download| download.progress.sources.len()).sum();
     let uploads = transfers.uploads.len() + transfers.calls.running;
     vec![

@@ -235,7 +235,8 @@ impl TrackerClient {
     /// Logs in and keeps the token.
     pub(crate) fn login(&self, name: &LoginName, password: &str) -> Result<Credentials, TrackerError> {
         trust::meet(&self.http, &self.options, &self.log)?;
-        let (csr, device) = (Some(self.csr()?), self.introduction());
+        let csr = Some(self.csr()?);
+        let device = self.introduction();
         let password = password.to_owned();
         let mut request = LoginRequest { password, csr, device: Some(device.clone()), ..LoginRequest::default() };
         match name {
@@ -251,7 +252,8 @@ impl TrackerClient {
     /// Sets another password and keeps the new token; all earlier tokens stop working, and all certificates of devices.
     pub(crate) fn change_password(&self, old: &str, new: &str) -> Result<Credentials, TrackerError> {
         let device = self.introduction_again()?;
-        let (old_password, new_password) = (old.to_owned(), new.to_owned());
+        let old_password = old.to_owned();
+        let new_password = new.to_owned();
         let request = PasswordRequest { old_password, new_password, device: Some(device.clone()) };
         let reply: TokenReply = self.authorised(Call::post("/api/v1/peers/password", &request))?;
         let address = self.session.current()?.and_then(|credentials| credentials.address);

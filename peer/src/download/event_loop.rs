@@ -173,7 +173,8 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
     fn introduce(&mut self, sources: Vec<Source>) -> Verdict {
         let mut verdict = None;
         for (rank, source) in sources.into_iter().enumerate() {
-            let (protocol, has) = (source.protocol, source.has.clone());
+            let protocol = source.protocol;
+            let has = source.has.clone();
             if source.transport == Transport::Tls {
                 self.context.grants.want();
             }

@@ -42,7 +42,8 @@ impl Expected {
 
     /// The chunks of a pack in which the selected files lie. `None` when the listing is of another pack.
     pub(crate) fn of_pack(manifest: Manifest, selected: &Selected) -> Option<Self> {
-        let (pack, geometry) = (&selected.collection.pack, manifest.geometry());
+        let pack = &selected.collection.pack;
+        let geometry = manifest.geometry();
         if (geometry.size(), geometry.chunk_size()) != (pack.size, pack.chunk_size) {
             return None;
         }

@@ -28,7 +28,9 @@ struct Waits {
 
 impl Default for StageTimes {
     fn default() -> Self {
-        let (disk, own_limit, hashing) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        let disk = AtomicU64::new(0);
+        let own_limit = AtomicU64::new(0);
+        let hashing = AtomicU64::new(0);
         Self { begun: Instant::now(), disk, own_limit, hashing, waits: Mutex::default() }
     }
 }

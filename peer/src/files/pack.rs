@@ -225,7 +225,8 @@ mod tests {
     #[test]
     fn any_range_reads_from_the_files_it_lies_in() {
         let tree = Tree::new();
-        let (pack, expected) = (tree.open(), tree.pack());
+        let pack = tree.open();
+        let expected = tree.pack();
         assert!(read(&pack, 0, expected.len()).unwrap() == expected);
         for (at, len) in [(0, 0), (1, 7), (CHUNK - 1, 2), (2 * CHUNK - 1, 3), (3 * CHUNK - 2, 9), (3 * CHUNK + 7, 1)] {
             assert!(read(&pack, at, len).unwrap() == expected[at..at + len], "{at} {len}");
@@ -239,7 +240,8 @@ mod tests {
         let tree = Tree::new();
         let aside = tree.path("aside");
         let check = |spoil: &dyn Fn(&Path), looks: fn(Look) -> Option<PathBuf>| {
-            let (pack, path) = (tree.open(), tree.path("a"));
+            let pack = tree.open();
+            let path = tree.path("a");
             assert!(matches!(pack.files.look(), Look::Same));
             spoil(&path);
             let error = read(&pack, 3 * CHUNK, 8).unwrap_err();

@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn a_late_writer_does_not_change_a_complete_chunk() {
         let (_folder, part) = part();
-        let (slow, quick) = (WriterId(1), WriterId(2));
+        let slow = WriterId(1);
+        let quick = WriterId(2);
         assert_eq!(part.claim(CHUNK, slow), Claimed::Yes);
         assert_eq!(part.claim(CHUNK, quick), Claimed::Taken);
         assert!(part.write(CHUNK, slow, 0, b"wrong").unwrap());
@@ -249,7 +250,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part");
         let part = Part::open_tree(&path, Selected::of(collection, |_| true)).unwrap().unwrap();
-        let (first, second) = (ChunkIndex(0), WriterId(2));
+        let first = ChunkIndex(0);
+        let second = WriterId(2);
         let send = |writer: WriterId, bytes: &[u8]| {
             assert_eq!(part.claim(first, writer), Claimed::Yes);
             let (a, b) = bytes.split_at(bytes.len() / 2);

@@ -344,7 +344,8 @@ mod tests {
     #[test]
     fn a_file_deleted_or_replaced_while_open_is_not_sent() {
         let folder = tempfile::tempdir().unwrap();
-        let (path, other) = (folder.path().join("file"), folder.path().join("other"));
+        let path = folder.path().join("file");
+        let other = folder.path().join("other");
         let ends: [fn(&Path, &Path); 2] =
             [|path, _| std::fs::remove_file(path).unwrap(), |path, other| std::fs::rename(other, path).unwrap()];
         for end in ends {

@@ -28,7 +28,8 @@ pub(super) fn secure(channel: ChannelBuilder, security: &ChannelSecurity) -> Cha
 }
 
 fn of_caller(identity: &Identity) -> ChannelCredentials {
-    let (certificate, key) = (identity.certificate().as_bytes().to_vec(), identity.key().as_bytes().to_vec());
+    let certificate = identity.certificate().as_bytes().to_vec();
+    let key = identity.key().as_bytes().to_vec();
     ChannelCredentialsBuilder::new().root_cert(identity.authorities().pem().into_bytes()).cert(certificate, key).build()
 }
 
@@ -50,7 +51,8 @@ impl ServerCredentialsFetcher for Fetcher {
         if given.as_ref().is_some_and(|given| Arc::ptr_eq(given, &identity)) {
             return Ok(None);
         }
-        let (certificate, key) = (identity.certificate().as_bytes().to_vec(), identity.key().as_bytes().to_vec());
+        let certificate = identity.certificate().as_bytes().to_vec();
+        let key = identity.key().as_bytes().to_vec();
         let roots = identity.authorities().pem().into_bytes();
         let builder = ServerCredentialsBuilder::new().root_cert(roots, OF_CALLERS).add_cert(certificate, key);
         *given = Some(identity);

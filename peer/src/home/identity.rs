@@ -120,9 +120,10 @@ impl IdentityFiles {
     /// Returns the identity of this account at this tracker. A certificate that is damaged, of another account or of
     /// another key counts as absent, because the tracker issues another one.
     pub fn load(&self, tracker: &str, peer: PeerId) -> Result<Option<Identity>, HomeError> {
-        let (Some(text), Some(key)) = (read(&self.certificate_path())?, read(&self.key_path())?) else {
-            return Ok(None);
-        };
+        let certificate = read(&self.certificate_path())?;
+        let key = read(&self.key_path())?;
+        let Some(text) = certificate else { return Ok(None) };
+        let Some(key) = key else { return Ok(None) };
         let stored = serde_json::from_str::<StoredCertificate>(&text).ok();
         let ours = stored.filter(|stored| stored.peer_id.parse() == Ok(peer) && same_swarm(&stored.tracker, tracker));
         Ok(ours.and_then(|stored| {
@@ -250,9 +251,12 @@ mod tests {
     fn a_certificate_is_found_by_its_account_tracker_and_key() {
         let folder = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(folder.path().to_owned());
-        let (peer, other) = (PeerId::from_random([1; 16]), PeerId::from_random([2; 16]));
+        let peer = PeerId::from_random([1; 16]);
+        let other = PeerId::from_random([2; 16]);
         assert_eq!(files.load(TRACKER, peer).unwrap(), None);
-        let (authority, key, life) = (Authority::new(), files.key().unwrap(), Life::day());
+        let authority = Authority::new();
+        let key = files.key().unwrap();
+        let life = Life::day();
         let certificate = authority.issue(&[peernet_protos::identity::peer_name(&peer.to_string())], &key, life);
         let Life { obtained_at, expires_at } = life;
         let parts = IdentityParts { peer, key, certificate, authorities: authority.pem(), obtained_at, expires_at };
@@ -302,7 +306,8 @@ mod tests {
         let files = IdentityFiles::new(folder.path().to_owned());
         assert_eq!(files.load_revocations(TRACKER), None);
         let accounts = [PeerId::from_random([3; 16])].into();
-        let (devices, ask_again) = ([DeviceId::from_random([4; 16])].into(), Duration::from_secs(9));
+        let devices = [DeviceId::from_random([4; 16])].into();
+        let ask_again = Duration::from_secs(9);
         let revocations = Revocations { accounts, devices, etag: Some("\"1\"".to_owned()), ask_again };
         files.save_revocations(TRACKER, &revocations).unwrap();
         assert_eq!(files.load_revocations(TRACKER), Some(revocations));

@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn certificates_are_read_written_and_told_apart() {
-        let (one, other) = (Authority::new(), Authority::new());
+        let one = Authority::new();
+        let other = Authority::new();
         let both = Bundle::parse(&format!("a remark\n{}{}", one.pem(), other.pem())).unwrap();
         assert_eq!(Bundle::parse(&both.pem()).unwrap(), both);
         let [first, second] = both.fingerprints()[..] else { panic!("two") };

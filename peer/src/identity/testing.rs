@@ -86,7 +86,8 @@ impl Authority {
     /// A device of an account for a day.
     #[allow(dead_code, reason = "not every user of this file needs it")]
     pub(crate) fn device_of(&self, peer: PeerId, device: DeviceId) -> Identity {
-        let (life, parts) = (Life::day(), self.parts(peer, Life::day()));
+        let life = Life::day();
+        let parts = self.parts(peer, Life::day());
         let names = [peer_name(&peer.to_string())];
         let certificate = self.issue_with(&names, &[device_uri(&device.to_string())], &parts.key, life);
         Identity::new(IdentityParts { certificate, ..parts }).expect("its parts fit together")

@@ -181,7 +181,8 @@ impl Node {
     ) -> Result<Fetched, NodeError> {
         let growing: Arc<Mutex<Option<Arc<SharedFile>>>> = Arc::default();
         if self.listen_address().is_some() && !job.passing {
-            let (slot, shares) = (Arc::clone(&growing), Arc::clone(&self.shares));
+            let slot = Arc::clone(&growing);
+            let shares = Arc::clone(&self.shares);
             job.on_growing = Some(Box::new(move |held| {
                 *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
                 shares.begin(held);
@@ -284,7 +285,8 @@ impl Node {
                 ))))
             }
             Some((manifest, identity)) if options.force => {
-                let (manifest, path) = (Arc::new(manifest), place.last.clone());
+                let manifest = Arc::new(manifest);
+                let path = place.last.clone();
                 Ok(There::Other(SharedFile::complete(manifest, path, identity, String::new())))
             }
             None if options.force && !metadata.is_dir() => Ok(There::Nothing),

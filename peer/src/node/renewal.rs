@@ -294,8 +294,10 @@ mod tests {
 
         fn revocations(&self, known: Option<&str>) -> Result<Option<Revocations>, TrackerError> {
             self.asked.send(if known.is_some() { "again" } else { "revocations" }).unwrap();
-            let (accounts, etag) = (self.revoked.iter().copied().collect(), Some("1".to_owned()));
-            let (devices, ask_again) = (self.revoked_devices.iter().copied().collect(), Duration::from_millis(20));
+            let accounts = self.revoked.iter().copied().collect();
+            let etag = Some("1".to_owned());
+            let devices = self.revoked_devices.iter().copied().collect();
+            let ask_again = Duration::from_millis(20);
             Ok(known.is_none().then_some(Revocations { accounts, devices, etag, ask_again }))
         }
 

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn both_addresses_are_announced_as_they_are_spoken_to() {
-        let (tls, open): (SocketAddr, SocketAddr) = ("0.0.0.0:5000".parse().unwrap(), "0.0.0.0:5001".parse().unwrap());
+        let tls: SocketAddr = "0.0.0.0:5000".parse().unwrap();
+        let open: SocketAddr = "0.0.0.0:5001".parse().unwrap();
         for (address, plaintext, transport, expected) in [
             ("0.0.0.0:5000", None, Transport::Tls, None),
             ("0.0.0.0:5000", Some(open), Transport::Tls, Some("0.0.0.0:5001")),

@@ -168,7 +168,8 @@ impl Node {
         let state = self.home.state_folder();
         let state = fs::canonicalize(state).unwrap_or_else(|_| state.to_owned());
         if state.starts_with(root) {
-            let (root, state) = (root.display(), state.display());
+            let root = root.display();
+            let state = state.display();
             return Err(NodeError::Invalid(format!(
                 "{root} contains this account's own folder, {state}: share another directory"
             )));

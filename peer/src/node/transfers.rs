@@ -83,7 +83,8 @@ impl Downloads {
 impl Entry {
     /// Records the progress.
     pub(crate) fn update(&self, progress: &FetchProgress) {
-        let (file_hash, name) = (self.file_hash, self.name.clone());
+        let file_hash = self.file_hash;
+        let name = self.name.clone();
         let download = RunningDownload { file_hash, name, progress: progress.clone() };
         self.downloads.lock().running.insert(self.number, download);
     }

@@ -43,7 +43,7 @@ impl Presented {
     /// Decides whether the caller may fetch a file, whether or not the file is here. A grant counts only on a
     /// connection that proves the caller's account.
     pub(super) fn authorize(&self, core: &Core, file: FileHash) -> Result<Authorization, Refusal> {
-        let credentials = self.credentials(core);
+        let credentials = self.credentials(core).unwrap_or(Credentials::None);
         let is_shared_here = || core.catalog.find(file, None).is_some();
         let requested = RequestedFile {
             hash: file,
@@ -54,15 +54,16 @@ impl Presented {
         access::authorize(unix_now(), requested, &credentials).map_err(refusal)
     }
 
-    fn credentials(&self, core: &Core) -> Credentials {
-        let (Some(grant), Some(caller), Some(membership)) = (&self.grant, self.caller.peer(), &core.membership) else {
-            return Credentials::None;
-        };
+    /// Verifies the grant; `None` without a grant, without a proven account, or outside a swarm.
+    fn credentials(&self, core: &Core) -> Option<Credentials> {
+        let grant = self.grant.as_ref()?;
+        let caller = self.caller.peer()?;
+        let membership = core.membership.as_ref()?;
         let verified = membership.tracker_keys().verify(grant);
         if verified == Err(GrantError::UnknownKey) {
             membership.wish_for_tracker_keys();
         }
-        Credentials::Grant { caller, verified }
+        Some(Credentials::Grant { caller, verified })
     }
 }
 

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_and_a_started_call_makes_room() {
-        let (now, queue) = (Instant::now(), queue(2));
+        let now = Instant::now();
+        let queue = queue(2);
         assert_eq!(["a", "a", "b"].map(|address| queue.enqueue(now, call(address))), [true, true, false]);
         let first = queue.next(now).unwrap();
         assert!(queue.enqueue(now, call("b")));
@@ -183,7 +184,8 @@ mod tests {
 
     #[test]
     fn a_resumed_call_comes_before_the_queue() {
-        let (now, queue) = (Instant::now(), queue(9));
+        let now = Instant::now();
+        let queue = queue(9);
         queue.enqueue(now, call("a"));
         let waits_for_limit = queue.next(now).unwrap();
         queue.enqueue(now, call("b"));
@@ -194,7 +196,8 @@ mod tests {
 
     #[test]
     fn a_call_that_waited_too_long_is_returned_once() {
-        let (now, queue) = (Instant::now(), queue(9));
+        let now = Instant::now();
+        let queue = queue(9);
         queue.enqueue(now, call("a"));
         let late = now + UploadLimits::default().call_wait_max + Duration::from_secs(1);
         assert_eq!((queue.expired(late).len(), queue.expired(late).len()), (1, 0));
@@ -203,7 +206,8 @@ mod tests {
 
     #[test]
     fn a_closed_queue_keeps_no_call() {
-        let (now, queue) = (Instant::now(), queue(9));
+        let now = Instant::now();
+        let queue = queue(9);
         queue.enqueue(now, call("a"));
         let running = queue.next(now).unwrap();
         queue.resume(running);

@@ -295,7 +295,8 @@ impl Stream {
         turn: &mut Turn<'_>,
         output: Output<Refusal>,
     ) -> MutexGuard<'a, State> {
-        let (core, now) = (turn.core, turn.now);
+        let core = turn.core;
+        let now = turn.now;
         match output {
             Output::Open { file, grant } => {
                 drop(state);

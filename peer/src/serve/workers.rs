@@ -52,7 +52,8 @@ impl Workers {
         stop: &Receiver<()>,
         body: impl FnOnce(&Core, &Receiver<()>) + Send + 'static,
     ) -> io::Result<()> {
-        let (core, stop) = (Arc::clone(&self.core), stop.clone());
+        let core = Arc::clone(&self.core);
+        let stop = stop.clone();
         self.threads.push(thread::Builder::new().name(name).spawn(move || body(&core, &stop))?);
         Ok(())
     }

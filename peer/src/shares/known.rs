@@ -162,7 +162,8 @@ fn offer(held: &SharedFile) -> Offer {
 }
 
 fn info(entry: &Entry) -> Option<ShareInfo> {
-    let (record, held) = (entry.record.as_ref(), entry.held.as_ref());
+    let record = entry.record.as_ref();
+    let held = entry.held.as_ref();
     let manifest = record.map(Record::manifest).or_else(|| held.map(|held| held.manifest()))?;
     let state = match held.map(|held| held.have()) {
         None => ShareState::Missing,

@@ -76,7 +76,8 @@ fn find_chunks(held: &Arc<SharedFile>, wanted: &BTreeMap<ChunkHash, u32>, local:
 }
 
 fn find_file(held: &Arc<SharedFile>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
-    let (file_hash, len) = (held.manifest().file_hash(), held.manifest().geometry().size().0);
+    let file_hash = held.manifest().file_hash();
+    let len = held.manifest().geometry().size().0;
     if wanted.contains(&file_hash) && held.is_complete() {
         let pieces = if len == 0 { Vec::new() } else { vec![Piece { pack_offset: 0, file_offset: 0, len }] };
         local.files.entry(file_hash).or_insert_with(|| LocalFile { held: Arc::clone(held), pieces });

@@ -49,7 +49,8 @@ fn a_file_changed_in_place_is_withdrawn_after_a_complaint() {
 
     let bob = world.node("bob");
     let options = DownloadOptions { output: Some(world.path("bob.bin")), ..DownloadOptions::default() };
-    let (target, cancel) = (Target::parse(&shared.link).unwrap(), Cancel::new());
+    let target = Target::parse(&shared.link).unwrap();
+    let cancel = Cancel::new();
     let bobs = std::thread::scope(|scope| {
         let download = scope.spawn(|| bob.download(&target, &options, &mut |_| {}, &cancel));
         eventually("the withdrawal", || alice.shares().is_empty());
@@ -59,8 +60,8 @@ fn a_file_changed_in_place_is_withdrawn_after_a_complaint() {
     });
     assert!(bobs.is_err() && !world.path("bob.bin").exists(), "{bobs:?}");
     eventually("the tracker's knowing it", || alice.me().unwrap().files_shared == 0);
-    let (said, told) =
-        (said.lock().unwrap(), format!("{} has changed (its size and time are as they were)", path.display()));
+    let said = said.lock().unwrap();
+    let told = format!("{} has changed (its size and time are as they were)", path.display());
     assert!(said.iter().any(|line| line.starts_with(&told) && line.contains("no longer shared")), "{said:?}");
 }
 
@@ -69,7 +70,8 @@ fn only_the_changed_source_is_withdrawn() {
     let stage = Stage::with(6 * MIB);
     let copy = stage.path("copy-of-the-original");
     fs::copy(&stage.original, &copy).unwrap();
-    let (changed, honest) = (Peer::sharing(&copy, &stage.manifest), stage.peer());
+    let changed = Peer::sharing(&copy, &stage.manifest);
+    let honest = stage.peer();
     alter(&copy, 100);
     alter(&copy, 5 * MIB as u64);
     let directory = Catalogue::of(&stage.manifest, vec![changed.source()]);

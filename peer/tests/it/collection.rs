@@ -94,7 +94,8 @@ impl Two {
 
     fn with(make: impl Fn(&World) -> PathBuf) -> Self {
         let world = World::new();
-        let (alice, bob) = (world.node("alice"), world.node("bob"));
+        let alice = world.node("alice");
+        let bob = world.node("bob");
         alice.serve().unwrap();
         let root = make(&world);
         let shared = share(&alice, &root);
@@ -341,7 +342,8 @@ fn a_growing_pack_is_served_while_it_is_fetched() {
     let carol = two.world.node("carol");
     let target = Target::parse(&two.shared.link).unwrap();
     two.slow_down(8 * MIB);
-    let (bobs_end, carols_end) = (Cancel::new(), Cancel::new());
+    let bobs_end = Cancel::new();
+    let carols_end = Cancel::new();
     let mut carols_bytes = 0;
     // When Bob has some chunks, Alice stops: Carol gets all later chunks from Bob.
     let mut watch = |progress: &peernet::FetchProgress| {
@@ -423,7 +425,8 @@ fn an_empty_file_with_a_false_hash_is_detected() {
 /// Returns a listing whose first path is this one, which the encoder would refuse.
 fn hostile(path: &str) -> Vec<u8> {
     let honest = "x".repeat(path.len());
-    let (file_hash, manifest_id) = (FileHash([1; 32]), peernet_engine::ids::ManifestId([2; 32]));
+    let file_hash = FileHash([1; 32]);
+    let manifest_id = peernet_engine::ids::ManifestId([2; 32]);
     let file = FileEntry { size: ByteCount(1), executable: false, file_hash, manifest_id };
     let pack = Pack { file_hash, manifest_id, size: ByteCount(1), chunk_size: MIB as u32 };
     let entries = vec![Entry { path: honest.clone(), kind: EntryKind::File(file) }];

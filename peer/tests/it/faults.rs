@@ -78,7 +78,8 @@ fn a_source_that_vanishes_midway_holds_up_no_other() {
 #[test]
 fn a_file_deleted_at_its_only_source_is_a_clear_error() {
     let stage = Stage::with(40 * MIB + 1);
-    let (peer, kept) = (stage.peer(), stage.path("kept"));
+    let peer = stage.peer();
+    let kept = stage.path("kept");
     fs::copy(&stage.original, &kept).unwrap();
     let relay = Relay::start(peer.server.local_addr(), Faults { bytes_per_second: RATE, ..Faults::default() }).unwrap();
     let directory = Catalogue::of(&stage.manifest, vec![source(peer.id, &relay.address().to_string())]);

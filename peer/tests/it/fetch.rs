@@ -75,7 +75,8 @@ fn wrong_chunks_are_reported_and_come_from_another_source() {
     let stage = Stage::with(12 * MIB + 3);
     for protocol in [Protocol::FetchStream, Protocol::Version1] {
         // A new liar each time: after a complaint it finds that its file is wrong, and stops sharing it.
-        let (liar, honest) = (stage.liar(), stage.peer());
+        let liar = stage.liar();
+        let honest = stage.peer();
         let mut sources = vec![liar.source(), honest.source()];
         sources.iter_mut().for_each(|source| source.protocol = protocol);
         let directory = Catalogue::of(&stage.manifest, sources);
@@ -111,7 +112,8 @@ fn a_false_manifest_is_dropped_for_the_true_one() {
     let hashes = lie.chunks(MIB).map(|chunk| ChunkHash(Sha256::digest(chunk).into())).collect();
     let invented = Manifest::new(stage.manifest.file_hash(), stage.manifest.geometry(), hashes).unwrap();
     let invented = Arc::new(invented);
-    let (liar, honest) = (Peer::sharing(&path, &invented), stage.peer());
+    let liar = Peer::sharing(&path, &invented);
+    let honest = stage.peer();
     let directory = Catalogue::of(&invented, vec![liar.source()]);
     directory.list(&stage.manifest, vec![honest.source()]);
     let fetched = stage.fetch(&directory).unwrap();
@@ -157,7 +159,8 @@ fn silent_and_absent_sources_hold_up_no_other() {
 #[test]
 fn a_source_that_vanishes_midway_is_replaced() {
     let stage = Stage::with(40 * MIB);
-    let (vanishing, staying) = (stage.peer(), stage.peer());
+    let vanishing = stage.peer();
+    let staying = stage.peer();
     let mut late = staying.source();
     let directory = Catalogue::of(&stage.manifest, vec![vanishing.source()]);
     // The other one is met by a later lookup.

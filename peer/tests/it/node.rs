@@ -18,7 +18,9 @@ fn to(path: std::path::PathBuf) -> DownloadOptions {
 #[test]
 fn a_download_can_be_shared_on_and_served_to_a_third() {
     let world = World::new();
-    let (alice, bob, carol) = (world.node("alice"), world.node("bob"), world.node("carol"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
+    let carol = world.node("carol");
     let (path, hash) = world.file("f.bin", (5 << 20) + 1);
     alice.serve().unwrap();
     bob.serve().unwrap();
@@ -36,7 +38,8 @@ fn a_download_can_be_shared_on_and_served_to_a_third() {
 #[test]
 fn empty_and_tiny_files_travel_too() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     alice.serve().unwrap();
     for size in [0, 1] {
         let (path, hash) = world.file(&format!("{size}.bin"), size);
@@ -94,11 +97,13 @@ fn a_missing_account_and_a_wrong_password_are_errors() {
 #[test]
 fn a_cancelled_download_leaves_nothing_under_the_final_name() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     let (path, hash) = world.file("f.bin", 30 << 20);
     alice.serve().unwrap();
     alice.share(&path, &mut |_| {}, &Cancel::new()).unwrap();
-    let (target, cancel) = (Target::parse(&hash).unwrap(), Cancel::new());
+    let target = Target::parse(&hash).unwrap();
+    let cancel = Cancel::new();
     let stop = cancel.clone();
     let result = bob.download(&target, &to(world.path("copy.bin")), &mut |_| stop.cancel(), &cancel);
     assert!(matches!(result, Err(NodeError::Cancelled)), "{result:?}");
@@ -140,8 +145,11 @@ fn cancelling_does_not_wait_for_a_silent_tracker() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", silent.local_addr().unwrap());
     let node = Node::builder().home(folder.path()).tracker(&url).build().unwrap();
-    let (peer_id, token) = (PeerId::from_random([1; 16]), "t".to_owned());
-    let (tracker, address, device) = (url, None, None);
+    let peer_id = PeerId::from_random([1; 16]);
+    let token = "t".to_owned();
+    let tracker = url;
+    let address = None;
+    let device = None;
     let credentials = Credentials { tracker, peer_id, address, token, obtained_at: 0, expires_at: 0, device };
     node.home().credentials().save(&credentials).unwrap();
     let cancel = Cancel::new();
@@ -164,7 +172,9 @@ fn cancelling_does_not_wait_for_a_silent_tracker() {
 #[test]
 fn a_file_that_changes_at_its_source_comes_from_another() {
     let world = World::new();
-    let (alice, bob, carol) = (world.node("alice"), world.node("bob"), world.node("carol"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
+    let carol = world.node("carol");
     let (path, hash) = world.file("f.bin", (24 << 20) + 1);
     let twin = world.path("twin.bin");
     fs::copy(&path, &twin).unwrap();

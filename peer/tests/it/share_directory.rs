@@ -69,7 +69,8 @@ fn unpacked(collection: &Collection, pack: &[u8]) -> BTreeMap<String, Vec<u8>> {
 #[test]
 fn listing_and_pack_carry_every_file_of_a_directory() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     alice.serve().unwrap();
     let root = directory(&world);
     let shared = share(&alice, &root).unwrap();
@@ -102,9 +103,11 @@ fn listing_and_pack_carry_every_file_of_a_directory() {
 #[test]
 fn directories_without_bytes_can_be_shared() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     alice.serve().unwrap();
-    let (empty, of_empty) = (world.path("empty"), world.path("of empty"));
+    let of_empty = world.path("of empty");
+    let empty = world.path("empty");
     fs::create_dir(&empty).unwrap();
     write(&of_empty, "a/b", b"");
     for (root, files) in [(&empty, 0), (&of_empty, 1)] {
@@ -141,7 +144,8 @@ fn a_directory_is_hashed_again_only_after_a_change() {
 #[test]
 fn a_changed_file_ends_the_leases_of_listing_and_pack() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     alice.serve().unwrap();
     let root = world.path("dir");
     (0..50).for_each(|i| write(&root, &format!("{i}"), &content(100_000, i)));
@@ -170,7 +174,8 @@ fn a_changed_file_ends_the_leases_of_listing_and_pack() {
 #[test]
 fn the_next_node_of_the_folder_serves_until_unshared() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     let root = world.path("dir");
     (0..20).for_each(|i| write(&root, &format!("sub/{i}"), &content(1_000 * i, i as u64)));
     let shared = share(&alice, &root).unwrap();

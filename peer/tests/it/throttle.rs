@@ -84,13 +84,16 @@ fn a_cancelled_download_does_not_wait_for_its_limit() {
 #[test]
 fn a_download_works_with_one_connection() {
     let stage = Stage::with(8 * MIB);
-    let (first, liar, last) = (stage.peer(), stage.liar(), stage.peer());
+    let first = stage.peer();
+    let liar = stage.liar();
+    let last = stage.peer();
     let directory = Catalogue::of(&stage.manifest, vec![liar.source(), first.source(), last.source()]);
     let mut job = stage.job();
     let limits = SpeedLimits { max_connections: NonZeroU32::new(1), ..SpeedLimits::default() };
     let throttle = Throttle::new(&limits);
     job.throttle = throttle.clone();
-    let (most, mut noted) = (AtomicU32::new(0), false);
+    let most = AtomicU32::new(0);
+    let mut noted = false;
     let mut watch = |progress: &peernet::FetchProgress| {
         most.fetch_max(throttle.connections().count(), Ordering::Relaxed);
         noted |= progress.note.as_ref().is_some_and(|note| note.contains("limit on connections"));

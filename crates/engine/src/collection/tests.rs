@@ -10,7 +10,8 @@ const CHUNK: u64 = CHUNK_SIZE_MIN as u64;
 
 fn file(path: &str, size: u64) -> Entry {
     let byte = path.len() as u8;
-    let (file_hash, manifest_id) = (FileHash([byte; 32]), ManifestId([!byte; 32]));
+    let file_hash = FileHash([byte; 32]);
+    let manifest_id = ManifestId([!byte; 32]);
     let kind = EntryKind::File(FileEntry { size: ByteCount(size), executable: size % 2 == 1, file_hash, manifest_id });
     Entry { path: path.to_owned(), kind }
 }

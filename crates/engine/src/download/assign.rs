@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::bitmap::Bitmap;
 use crate::download::picker::Order;
-use crate::download::source::Source;
+use crate::download::source::{Got, Source};
 use crate::download::{Download, Output, SourceId};
 use crate::ids::ChunkIndex;
 
@@ -25,7 +24,8 @@ impl Download {
             turn.retain(|id| self.assign_one(now, *id, order, &mut requests) && self.has_room(now, *id, cap));
         }
         self.rescue(now, cap, &mut requests);
-        let (got, limits) = (self.got(), &self.limits);
+        let got = self.got();
+        let limits = &self.limits;
         let repeats = self.with_room(now, cap).into_iter().filter_map(|id| self.sources[&id].repeats_at(got, limits));
         self.repeat_at = repeats.filter(|at| *at > now).min();
         for (source, chunks) in requests {
@@ -43,8 +43,8 @@ impl Download {
     }
 
     /// Returns the verified chunks and the length of a chunk.
-    fn got(&self) -> (&Bitmap, u64) {
-        (self.chunks.verified(), self.chunk_bytes)
+    fn got(&self) -> Got<'_> {
+        Got { verified: self.chunks.verified(), chunk_bytes: self.chunk_bytes }
     }
 
     /// Returns the most chunks in flight at one source: an even share of all, so that no window crowds out the others.
@@ -84,7 +84,8 @@ impl Download {
         let may_wait = self.limits.read_ahead.is_none();
         if may_wait && source.is_in_demand() && self.chunks.picker().rarity(chunk) > 0 {
             source.repeats_since.get_or_insert(now);
-            if !source.may_repeat(now, (self.chunks.verified(), self.chunk_bytes), &self.limits) {
+            let got = Got { verified: self.chunks.verified(), chunk_bytes: self.chunk_bytes };
+            if !source.may_repeat(now, got, &self.limits) {
                 return false;
             }
         } else {

@@ -89,7 +89,8 @@ impl Download {
     fn recount(&mut self, before: Option<Bitmap>, after: Option<Bitmap>, count: ChunkCount) {
         let is_in = |bitmap: &Option<Bitmap>, chunk| bitmap.as_ref().is_some_and(|bitmap| bitmap.contains(chunk));
         for chunk in (0..count.0).map(ChunkIndex) {
-            let (was, is) = (is_in(&before, chunk), is_in(&after, chunk));
+            let was = is_in(&before, chunk);
+            let is = is_in(&after, chunk);
             if was != is {
                 self.chunks.holder_changed(chunk, is);
             }

@@ -31,6 +31,13 @@ pub(super) enum Connection {
     BackingOff(Instant),
 }
 
+/// The progress of the download, as far as a source's limits depend on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Got<'a> {
+    pub(super) verified: &'a Bitmap,
+    pub(super) chunk_bytes: u64,
+}
+
 /// One source of the download.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -136,17 +143,17 @@ impl Source {
 
     /// Returns true if chunks that the source gave to others may be requested from it. This starts after a delay, one
     /// chunk at a time.
-    pub(super) fn may_repeat(&self, now: Instant, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> bool {
-        !self.is_in_demand() || self.repeats_at((verified, chunk_bytes), limits).is_some_and(|at| now >= at)
+    pub(super) fn may_repeat(&self, now: Instant, got: Got<'_>, limits: &Limits) -> bool {
+        !self.is_in_demand() || self.repeats_at(got, limits).is_some_and(|at| now >= at)
     }
 
     /// Returns when [`Source::may_repeat`] becomes true, if only time is missing.
-    pub(super) fn repeats_at(&self, (verified, chunk_bytes): (&Bitmap, u64), limits: &Limits) -> Option<Instant> {
+    pub(super) fn repeats_at(&self, got: Got<'_>, limits: &Limits) -> Option<Instant> {
         let since = self.repeats_since.filter(|_| self.is_in_demand() && self.flights.is_empty())?;
-        if !self.gave_all(verified) {
+        if !self.gave_all(got.verified) {
             return Some(since + limits.repeat_after);
         }
-        let chunk = self.secs_until(since, 0, chunk_bytes) * REPEAT_AFTER_CHUNKS;
+        let chunk = self.secs_until(since, 0, got.chunk_bytes) * REPEAT_AFTER_CHUNKS;
         let wait = Duration::try_from_secs_f64(chunk).unwrap_or(limits.repeat_after);
         Some(since + wait.max(limits.rescue_after).min(limits.repeat_after))
     }

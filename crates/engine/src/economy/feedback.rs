@@ -133,10 +133,8 @@ impl WorkingSet {
 
     /// Takes a chunk's price from the target, within the ticket's bound for complaints and the target's balance.
     fn fine(&mut self, report: Report, price_mt: i64) -> i64 {
-        let ticket = self.tickets.get_mut(&(report.reporter, report.file_hash));
-        let (Some(ticket), Some(target)) = (ticket, self.ledgers.get_mut(&report.target)) else {
-            return 0;
-        };
+        let Some(ticket) = self.tickets.get_mut(&(report.reporter, report.file_hash)) else { return 0 };
+        let Some(target) = self.ledgers.get_mut(&report.target) else { return 0 };
         let fined_mt = price_mt.min(FINES_PER_TICKET_MT - ticket.fined_mt).min(target.balance_mt).max(0);
         ticket.fined_mt += fined_mt;
         target.balance_mt -= fined_mt;
@@ -198,7 +196,8 @@ impl TicketRow {
         if chunks.iter().all(|chunk| chunk.0 >= count.0) {
             return Err(Ignored::UnknownChunk);
         }
-        let (mut new_chunks, mut price_mt) = (0, 0);
+        let mut new_chunks = 0;
+        let mut price_mt = 0;
         for chunk in chunks {
             if self.paid.insert(*chunk) {
                 new_chunks += 1;

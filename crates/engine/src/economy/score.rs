@@ -306,7 +306,8 @@ mod tests {
 
         #[test]
         fn decay_in_two_steps_is_decay_in_one(masses in any_masses(), a in 0i64..100, b in 0i64..100) {
-            let (once, twice) = (masses.at(days(a + b)), masses.at(days(a)).at(days(a + b)));
+            let once = masses.at(days(a + b));
+            let twice = masses.at(days(a)).at(days(a + b));
             prop_assert!((once.score() - twice.score()).abs() < 1e-9);
         }
     }

@@ -24,7 +24,8 @@ fn attempt(guesses: &mut Guesses, now: UnixMillis, name: Name, from: Origin, out
 
 #[test]
 fn after_five_wrong_passwords_the_wait_doubles_to_15_minutes() {
-    let (mut guesses, mut now) = (Guesses::default(), 0);
+    let mut guesses = Guesses::default();
+    let mut now = 0;
     for _ in 0..5 {
         assert_eq!(attempt(&mut guesses, at(now), OWNER, HOME, Outcome::Wrong), Ok(()));
     }

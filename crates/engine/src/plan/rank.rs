@@ -121,7 +121,8 @@ fn two_choices(equals: &mut [Slot], inputs: &[RankInput], rng: &mut Rng) {
 /// Merges newcomers into the front at their slots. When one list ends, the other follows.
 fn interleave(front: &[Slot], newcomers: &[Slot], capacity: usize) -> Vec<usize> {
     let mut order = Vec::with_capacity(capacity);
-    let (mut front, mut newcomers) = (front.iter(), newcomers.iter());
+    let mut front = front.iter();
+    let mut newcomers = newcomers.iter();
     loop {
         let is_for_newcomer = order.len() % NEWCOMER_EVERY == NEWCOMER_FIRST;
         let next = if is_for_newcomer {

@@ -97,8 +97,10 @@ proptest! {
 
     #[test]
     fn a_debt_is_paid_after_as_long_as_the_rate_takes(debts in prop::collection::vec(1..MIB, 1..30)) {
-        let (mut now, rate) = (start(), Rate::new(MIB).unwrap());
-        let (begin, mut bucket) = (now, Bucket::new(now, Some(rate)));
+        let mut now = start();
+        let rate = Rate::new(MIB).unwrap();
+        let begin = now;
+        let mut bucket = Bucket::new(now, Some(rate));
         let owed: u64 = debts.iter().sum();
         let debts: Vec<Debt> = debts.iter().map(|bytes| bucket.owe(now, *bytes)).collect();
         let mut before = Duration::ZERO;

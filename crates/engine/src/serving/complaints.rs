@@ -101,7 +101,8 @@ mod tests {
 
     /// Compares which complaints of (second, caller, file, chunk) are admitted.
     fn check(heard: &[(u64, u8, u8, u32)], expected: &[bool]) {
-        let (begun, mut complaints) = (begin(), Complaints::new(LIMITS));
+        let begun = begin();
+        let mut complaints = Complaints::new(LIMITS);
         let mut admit = |(second, caller, file, chunk): &(u64, u8, u8, u32)| {
             let caller = PeerKey(caller.to_string());
             let now = begun + Duration::from_secs(*second);
@@ -135,7 +136,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_flood_gets_no_more_than_the_bounds_in_any_span(heard in prop::collection::vec((0..40_u64, 0..4_u8, 0..3_u8, 0..6_u32), 1..200)) {
-            let (begun, mut complaints, mut now) = (begin(), Complaints::new(LIMITS), 0);
+            let begun = begin();
+            let mut complaints = Complaints::new(LIMITS);
+            let mut now = 0;
             let mut checked: Vec<(u64, u8, u8, u32)> = Vec::new();
             for (step, caller, file, chunk) in heard {
                 now += step / 10;

@@ -236,7 +236,8 @@ mod tests {
     #[test]
     fn a_lone_caller_gets_what_it_wants_in_its_order() {
         let mut seed = SuperSeed::new(COUNT);
-        let (now, caller) = (start(), seed.join());
+        let now = start();
+        let caller = seed.join();
         assert_eq!(seed.choose(now, caller, chunks(&[3, 1])), send(3));
         assert_eq!(seed.choose(now, caller, chunks(&[])), Choice::Nothing);
         assert_eq!(others(&seed, caller), None);
@@ -316,7 +317,8 @@ mod tests {
         /// After any acts the counts are right, and no hold lasts longer than announced.
         #[test]
         fn any_order_of_acts_keeps_the_counts(acts in prop::collection::vec((0u8..6, 0usize..4, 0u32..10), 0..200)) {
-            let (mut now, mut seed) = (start(), SuperSeed::new(COUNT));
+            let mut now = start();
+            let mut seed = SuperSeed::new(COUNT);
             let mut ids: Vec<CallerId> = (0..4).map(|_| seed.join()).collect();
             for (act, caller, chunk) in acts {
                 let one = chunks(&[chunk]);

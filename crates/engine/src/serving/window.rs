@@ -100,7 +100,9 @@ mod tests {
     /// bytes that were ahead after the first tenth of a second.
     fn over_a_line(rate: f64) -> (u32, u64) {
         let mut now = start();
-        let (begin, mut window, mut most) = (now, Window::new(now), 0);
+        let begin = now;
+        let mut window = Window::new(now);
+        let mut most = 0;
         while now < begin + Duration::from_secs(10) {
             while window.has_room(now) {
                 window.push(now, window.block_bytes(now));

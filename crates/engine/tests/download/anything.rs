@@ -132,7 +132,9 @@ fn serve_to_the_end(mut now: Instant, download: &mut Download, onlooker: &mut On
         let input = inputs.pop().unwrap_or_else(|| {
             let answer = onlooker.wanted.iter().find(|wanted| wanted.0 == good);
             answer.map_or(Input::Tick, |(source, chunk)| {
-                let (source, chunk, bytes) = (*source, *chunk, ByteCount(1 << 20));
+                let source = *source;
+                let chunk = *chunk;
+                let bytes = ByteCount(1 << 20);
                 Input::ChunkVerified { source, chunk, bytes, took: Duration::ZERO }
             })
         });
@@ -181,7 +183,9 @@ proptest! {
 
 #[test]
 fn a_local_failure_ends_it_and_costs_no_source() {
-    let (now, source, chunk) = (start(), SourceId(1), ChunkIndex(0));
+    let now = start();
+    let source = SourceId(1);
+    let chunk = ChunkIndex(0);
     let mut download = Download::new(now, 1, Limits::default(), Bitmap::empty(COUNT));
     download.handle(now, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(now, Input::SourceHas { source, has: Has::Complete });
@@ -202,7 +206,8 @@ fn a_complete_file_is_finished_at_once() {
 
 #[test]
 fn time_while_suspended_is_not_held_against_sources() {
-    let (now, source) = (start(), SourceId(1));
+    let now = start();
+    let source = SourceId(1);
     let mut download = Download::new(now, 1, Limits::default(), Bitmap::empty(COUNT));
     download.handle(now, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(now, Input::SourceHas { source, has: Has::Complete });
@@ -222,7 +227,9 @@ fn chunks_of_a_source_that_left_are_held_by_none() {
         download.handle(start, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
         download.handle(start, Input::SourceHas { source, has: Has::Chunks(bitmap) });
     }
-    let (source, chunk, bytes) = (SourceId(1), ChunkIndex(0), ByteCount(1 << 20));
+    let source = SourceId(1);
+    let chunk = ChunkIndex(0);
+    let bytes = ByteCount(1 << 20);
     download.handle(start, Input::ChunkVerified { source, chunk, bytes, took: Duration::ZERO });
     download.handle(start, Input::SourceGone { source: SourceId(2) });
     while let Some(deadline) = download.deadline() {
@@ -236,7 +243,8 @@ fn chunks_of_a_source_that_left_are_held_by_none() {
 
 #[test]
 fn unwanted_chunks_are_never_requested() {
-    let (now, source) = (start(), SourceId(1));
+    let now = start();
+    let source = SourceId(1);
     let mut wanted = Bitmap::empty(COUNT);
     assert!([2, 5, 6].into_iter().all(|chunk| wanted.insert(ChunkIndex(chunk))));
     let mut held = Bitmap::empty(COUNT);
@@ -267,7 +275,8 @@ fn unwanted_chunks_are_never_requested() {
 
 #[test]
 fn a_source_held_back_by_our_limit_is_not_blamed() {
-    let (begin, source) = (start(), SourceId(1));
+    let begin = start();
+    let source = SourceId(1);
     let mut download = Download::new(begin, 1, Limits::default(), Bitmap::empty(COUNT));
     download.handle(begin, Input::SourceAdded { source, rank: 0, protocol: Protocol::FetchStream });
     download.handle(begin, Input::SourceHas { source, has: Has::Complete });

@@ -102,11 +102,13 @@ impl World {
     pub(crate) fn new(seed: u64, limits: Limits, count: u32, specs: Vec<SourceSpec>) -> Self {
         #[allow(clippy::disallowed_methods, reason = "a test needs some instant to start from")]
         let start = Instant::now();
-        let (count, read_ahead) = (ChunkCount(count), limits.read_ahead);
+        let count = ChunkCount(count);
+        let read_ahead = limits.read_ahead;
         let download = Download::new(start, seed, limits, Bitmap::empty(count));
         let new = |spec| Source { spec, queue: VecDeque::new(), sent: 0, started: 0, epoch: 0, is_sending: false };
         let sources = specs.into_iter().enumerate().map(|(i, spec)| (SourceId(i as u64), new(spec))).collect();
-        let (events, trace) = (BTreeMap::new(), Vec::new());
+        let events = BTreeMap::new();
+        let trace = Vec::new();
         Self { start, now: start, download, sources, events, sequence: 0, count, read_ahead, trace }
     }
 
@@ -212,7 +214,8 @@ impl World {
     fn connect(&mut self, id: SourceId) {
         let source = self.source(id);
         source.epoch += 1;
-        let (after, event) = (source.spec.latency * 2, Event::Answer(id, source.epoch));
+        let after = source.spec.latency * 2;
+        let event = Event::Answer(id, source.epoch);
         self.schedule(after, event);
     }
 

@@ -95,7 +95,8 @@ impl TrackerClient {
     /// tracker, so they are the swarm's from now on.
     pub(super) fn keep_certificate(&self, peer: PeerId, body: &CertificateBody) -> Result<Identity, TrackerError> {
         let CertificateBody { certificate, authorities, expires_at } = body.clone();
-        let (key, obtained_at) = (self.identity.key().map_err(local)?, unix_now());
+        let key = self.identity.key().map_err(local)?;
+        let obtained_at = unix_now();
         let parts = IdentityParts { peer, key, certificate, authorities, obtained_at, expires_at };
         let identity = Identity::new(parts).map_err(|error| TrackerError::Malformed(error.to_string()))?;
         self.http.learn(identity.authorities())?;

@@ -214,7 +214,8 @@ impl Http {
         let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
         // One tracker that may not be called refuses the whole list; otherwise the user would not notice.
         self.bases.iter().try_for_each(|base| base.agent().map(drop))?;
-        let (mut pause, begun) = (PAUSE_START, Instant::now());
+        let mut pause = PAUSE_START;
+        let begun = Instant::now();
         let in_time = |wait: Duration| call.window.is_none_or(|window| begun.elapsed() + wait < window);
         for attempt in 1.. {
             let at = self.current.load(Ordering::Relaxed);

@@ -143,7 +143,8 @@ mod tests {
 
     /// Plays answers. Returns the base plan of each request, and the sources of each resulting plan.
     fn play(answers: Vec<(u16, &str, Option<PlanReply>)>, asks: usize) -> (Vec<Option<String>>, Vec<String>) {
-        let (plans, asked) = (Plans::default(), Mutex::new(Vec::new()));
+        let plans = Plans::default();
+        let asked = Mutex::new(Vec::new());
         let answers = Mutex::new(answers.into_iter());
         let mut named = Vec::new();
         for _ in 0..asks {

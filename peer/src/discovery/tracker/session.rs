@@ -130,11 +130,13 @@ impl Session {
         address: Option<String>,
         device: Option<DeviceLogin>,
     ) -> Result<Credentials, TrackerError> {
-        let (peer_id, obtained_at) = (reply.peer_id.parse().map_err(|e| malformed("peer_id", e))?, unix_now());
+        let peer_id = reply.peer_id.parse().map_err(|e| malformed("peer_id", e))?;
+        let obtained_at = unix_now();
         // If that is past already, one of the clocks is wrong. The tracker's refusal then says when it is time to
         // renew.
         let expires_at = if reply.expires_at > obtained_at { reply.expires_at } else { 0 };
-        let (tracker, token) = (self.url.clone(), reply.token.clone());
+        let tracker = self.url.clone();
+        let token = reply.token.clone();
         Ok(Credentials { tracker, peer_id, address, token, obtained_at, expires_at, device })
     }
 
@@ -154,7 +156,8 @@ impl Session {
 
 /// The device that a tracker names in its reply. Trackers without devices name none.
 fn device_of(reply: &TokenReply, label: &str, scopes: &[String]) -> Result<Option<DeviceLogin>, TrackerError> {
-    let (Some(id), Some(refresh_token)) = (&reply.device_id, &reply.refresh_token) else { return Ok(None) };
+    let Some(id) = &reply.device_id else { return Ok(None) };
+    let Some(refresh_token) = &reply.refresh_token else { return Ok(None) };
     Ok(Some(DeviceLogin {
         id: id.parse().map_err(|e| malformed("device_id", e))?,
         label: label.to_owned(),

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn what_the_tracker_tells_is_checked() {
-        let (signer, account) = (Signer::generate().unwrap(), PeerId::from_random([1; 16]));
+        let signer = Signer::generate().unwrap();
+        let account = PeerId::from_random([1; 16]);
         let manifest = ManifestId([7; 32]);
         let told = SignatureBody {
             peer_id: account.to_string(),

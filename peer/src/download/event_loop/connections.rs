@@ -174,7 +174,8 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
 
     fn add_again(&mut self, source: SourceId) -> Verdict {
         let known = self.context.sources.get(source)?;
-        let (protocol, has) = (known.source.protocol, known.source.has.clone());
+        let protocol = known.source.protocol;
+        let has = known.source.has.clone();
         let rank = u32::try_from(source.0).unwrap_or(u32::MAX);
         let added = self.feed(Input::SourceAdded { source, rank, protocol });
         added.or_else(|| self.feed(Input::SourceHas { source, has }))

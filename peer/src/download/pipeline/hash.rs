@@ -104,7 +104,8 @@ impl Frontier {
             if state.stopped {
                 return Next::Stopped;
             }
-            let (at, ready) = (state.at, state.ready);
+            let at = state.at;
+            let ready = state.ready;
             if (at < ready || state.complete)
                 && let Some(digest) = state.digest.take()
             {
@@ -209,7 +210,8 @@ mod tests {
 
     /// Returns the hash that is sent when the whole file is verified after `before`.
     fn check(whole: WholeHash, before: impl FnOnce(&Arc<Frontier>, &[u8])) -> Option<FileHash> {
-        let (bytes, frontier) = (content(), Frontier::new(&whole));
+        let bytes = content();
+        let frontier = Frontier::new(&whole);
         before(&frontier, &bytes);
         frontier.advance(LEN as u64, true);
         let (events, told) = crossbeam_channel::bounded(1);
@@ -231,7 +233,8 @@ mod tests {
     #[test]
     fn a_lent_digest_is_right_whether_kept_or_given_up() {
         let take = |frontier: &Arc<Frontier>, bytes: &[u8], at: usize, len: usize, keep: bool| {
-            let (mut lent, mut chunk) = (frontier.lend(at as u64).expect("not lent yet"), Digest::new());
+            let mut lent = frontier.lend(at as u64).expect("not lent yet");
+            let mut chunk = Digest::new();
             lent.update_both(&mut chunk, &bytes[at..][..len]);
             assert!(frontier.lend(at as u64).is_none(), "lent once");
             assert_eq!(chunk.finish(), <[u8; 32]>::from(Sha256::digest(&bytes[at..][..len])));

@@ -167,7 +167,8 @@ impl ChunkReceiver {
     /// Takes one block. Blocks of chunks that are not requested are ignored: they were on their way when the request
     /// was taken back.
     pub(crate) fn block<D: BufRead>(&mut self, block: &mut Block<D>) -> Result<(), EventLoopGone> {
-        let (chunk, len) = (block.chunk, block.len);
+        let chunk = block.chunk;
+        let len = block.len;
         let Some(mut incoming) = self.requested.remove(&chunk) else { return Ok(()) };
         if incoming.again && block.offset > 0 {
             self.requested.insert(chunk, incoming);
@@ -186,7 +187,8 @@ impl ChunkReceiver {
             Outcome::Queued => self.progress(len),
             Outcome::Written => {
                 self.progress(len)?;
-                let (bytes, took) = (incoming.received, incoming.since.elapsed());
+                let bytes = incoming.received;
+                let took = incoming.since.elapsed();
                 send(&self.to.events, Event::Verified { id: self.id, chunk, bytes, took })
             }
             Outcome::Wrong => self.give_up(chunk, Event::Failed(self.id, chunk, Cause::BadHash)),
@@ -290,7 +292,8 @@ impl ChunkReceiver {
             whole.keep(block.chunk_len.into());
         }
         let right = is_complete.then(|| Right { bytes: block.chunk_len, took: incoming.since.elapsed() });
-        let (id, writer) = (self.id, self.writer);
+        let id = self.id;
+        let writer = self.writer;
         self.to.writes.write(write::Block { id, writer, chunk: block.chunk, offset: block.offset, bytes, right })?;
         Ok(if is_complete { Outcome::Queued } else { Outcome::More })
     }
@@ -360,7 +363,8 @@ mod tests {
             let id = ConnectionId { source: SourceId(0), number: 1 };
             let frontier = Frontier::new(&WholeHash::Compute);
             let (writes, queued) = write::writes(&crate::memory::Memory::default());
-            let (of_writer, to_writer) = (Arc::clone(&part), sender.clone());
+            let of_writer = Arc::clone(&part);
+            let to_writer = sender.clone();
             std::thread::spawn(move || write::run(&of_writer, &queued, &to_writer));
             let to = Destination { part: Arc::clone(&part), frontier, writes, events: sender };
             let expected = Arc::new(Expected::of_manifest(manifest));

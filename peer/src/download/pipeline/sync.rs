@@ -27,16 +27,19 @@ struct Window {
     since: Option<Instant>,
 }
 
-/// Runs the syncing thread until the sender is dropped, and returns the journal. Syncs a last time then, unless
-/// `skip_last` says that the whole file is about to be synced anyway.
-pub(crate) fn run(
-    part: &Storage,
-    mut journal: Journal,
-    written: &Receiver<Written>,
-    skip_last: &AtomicBool,
-    events: &Sender<Event>,
-    limits: &FetchLimits,
-) -> Journal {
+/// The ends and settings of the syncing thread.
+pub(crate) struct Syncer<'a> {
+    pub(crate) part: &'a Storage,
+    pub(crate) written: Receiver<Written>,
+    /// Whether the last sync is skipped, because the whole file is about to be synced anyway.
+    pub(crate) skip_last: &'a AtomicBool,
+    pub(crate) events: Sender<Event>,
+    pub(crate) limits: &'a FetchLimits,
+}
+
+/// Runs the syncing thread until the sender is dropped, and returns the journal.
+pub(crate) fn run(syncer: &Syncer<'_>, mut journal: Journal) -> Journal {
+    let Syncer { part, written, skip_last, events, limits } = syncer;
     let mut window = Window::default();
     loop {
         let due = window.since.map(|since| since + limits.sync_interval);
@@ -110,7 +113,8 @@ mod tests {
     fn the_journal_names_only_written_chunks() {
         for survives_power_cut in [true, false] {
             let folder = tempfile::tempdir().unwrap();
-            let (path, journal) = (folder.path().join("part"), folder.path().join("journal"));
+            let path = folder.path().join("part");
+            let journal = folder.path().join("journal");
             let (collection, pack) = many_files();
             let shape = Shape::Sized(Geometry::new(collection.pack.size, collection.pack.chunk_size).unwrap());
             let identity = Identity { file_hash: FileHash([0; 32]), manifest: [0; 32], shape };
@@ -118,7 +122,8 @@ mod tests {
             let part = Part::open_tree(&path, Selected::of(collection, |_| true)).unwrap().unwrap();
             // The threads that write files would do it later.
             let _writers = open_without_writers(part.storage().tree().unwrap());
-            let (chunk, writer) = (ChunkIndex(0), WriterId(1));
+            let chunk = ChunkIndex(0);
+            let writer = WriterId(1);
             part.claim(chunk, writer);
             assert!(part.write(chunk, writer, 0, &pack).unwrap() && part.done(chunk, writer));
             assert!(!path.join("f").exists());
@@ -143,7 +148,9 @@ mod tests {
         }
         drop(sender);
         let (events, receiver) = crossbeam_channel::unbounded();
-        drop(run(part.storage(), journal, &written, &AtomicBool::new(skip_last), &events, limits));
+        let syncer = Syncer { part: part.storage(), written, skip_last: &AtomicBool::new(skip_last), events, limits };
+        drop(run(&syncer, journal));
+        drop(syncer);
         let (_, resumed) = Journal::open(&journal_path, &identity, false).unwrap();
         (resumed.held.iter().map(|chunk| chunk.0).collect(), receiver.try_iter().collect())
     }

@@ -48,7 +48,8 @@ pub(crate) fn copy(
     part: &Part,
     on_disk: &mut OnDisk,
 ) -> Result<(), FetchError> {
-    let (Some(mut nearby), Some(manifest)) = (context.job.nearby.take(), &expected.manifest) else { return Ok(()) };
+    let Some(mut nearby) = context.job.nearby.take() else { return Ok(()) };
+    let Some(manifest) = &expected.manifest else { return Ok(()) };
     let missing = missing(expected, &on_disk.held);
     if missing.is_empty() || !nearby.begin(manifest, &missing) {
         return Ok(());

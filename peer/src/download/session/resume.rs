@@ -67,6 +67,7 @@ pub(crate) fn restart(
 
 /// Returns the last chunk's length where `expected` does not say it and `shape` does: the journal has to keep it.
 pub(crate) fn last_len(expected: &Expected, shape: Shape) -> Option<u32> {
-    let (Shape::Unsized(_), Shape::Sized(geometry)) = (expected.shape, shape) else { return None };
+    let Shape::Unsized(_) = expected.shape else { return None };
+    let Shape::Sized(geometry) = shape else { return None };
     Some(geometry.chunk_len(ChunkIndex(expected.count().0.checked_sub(1)?)))
 }

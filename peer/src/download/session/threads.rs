@@ -12,7 +12,7 @@ use crate::download::FetchLimits;
 use crate::download::event::Event;
 use crate::download::pipeline::deliver::{self, Sink};
 use crate::download::pipeline::hash::{self, Frontier, PIECE_BYTES, WholeHash};
-use crate::download::pipeline::sync::{self, Written};
+use crate::download::pipeline::sync::{self, Syncer, Written};
 use crate::download::pipeline::write::{self, WriteQueue, writes};
 use crate::files::part::{Journal, Part};
 use crate::memory::Memory;
@@ -38,7 +38,8 @@ impl<'scope, 'env> Spawner<'scope, 'env> {
 
     /// Spawns the thread that writes blocks. It ends when every handle of the queue is dropped.
     pub(crate) fn writer(&self) -> io::Result<WriteQueue> {
-        let (part, events) = (Arc::clone(&self.part), self.events.clone());
+        let part = Arc::clone(&self.part);
+        let events = self.events.clone();
         let (queue, queued) = writes(&self.memory);
         self.spawn("fetch-write", move || write::run(&part, &queued, &events))?;
         Ok(queue)
@@ -75,8 +76,12 @@ impl<'scope, 'env> Spawner<'scope, 'env> {
         skip_last: &'scope AtomicBool,
         limits: FetchLimits,
     ) -> io::Result<ScopedJoinHandle<'scope, Journal>> {
-        let (part, events) = (Arc::clone(&self.part), self.events.clone());
-        let body = move || sync::run(part.storage(), journal, &written, skip_last, &events, &limits);
+        let part = Arc::clone(&self.part);
+        let events = self.events.clone();
+        let body = move || {
+            let syncer = Syncer { part: part.storage(), written, skip_last, events, limits: &limits };
+            sync::run(&syncer, journal)
+        };
         self.spawn("fetch-sync", body)
     }
 }

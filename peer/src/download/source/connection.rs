@@ -235,7 +235,8 @@ impl Session {
 
     /// Hands a message of the source on. Returns the bytes of payload in it.
     fn take<D: std::io::BufRead>(&mut self, connection: &Connection, message: Message<D>) -> Result<usize, Ended> {
-        let (events, id) = (&connection.events, connection.id);
+        let events = &connection.events;
+        let id = connection.id;
         match message {
             Message::Block(mut block) => {
                 let len = block.len;

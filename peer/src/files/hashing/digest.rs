@@ -175,8 +175,10 @@ mod tests {
 
     /// Checks both digests of `len` bytes in pieces. The second digest has `ahead` other bytes before them.
     fn check(len: usize, piece: usize, ahead: usize) {
-        let (before, both) = (bytes(ahead), bytes(len));
-        let (mut a, mut b) = (Digest::new(), Digest::new());
+        let before = bytes(ahead);
+        let both = bytes(len);
+        let mut a = Digest::new();
+        let mut b = Digest::new();
         b.update(&before);
         for piece in both.chunks(piece) {
             a.update_both(&mut b, piece);
@@ -210,7 +212,8 @@ mod tests {
     #[test]
     fn a_range_is_read_once_and_in_order() {
         for len in [0, 1, PIECE_BYTES, 2 * PIECE_BYTES + 5] {
-            let (all, mut next) = (bytes(7 + len), 7);
+            let all = bytes(7 + len);
+            let mut next = 7;
             let hash = Digest::of_range(7, len as u64, |at, piece| {
                 assert_eq!(at, next);
                 next += piece.len() as u64;
@@ -224,7 +227,8 @@ mod tests {
 
     #[test]
     fn a_digest_without_sha_instructions_agrees() {
-        let (mut a, mut b) = (Digest::plain(), Digest::new());
+        let mut a = Digest::plain();
+        let mut b = Digest::new();
         a.update_both(&mut b, &bytes(777));
         assert_eq!(a.finish(), b.finish());
     }

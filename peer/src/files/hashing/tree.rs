@@ -244,7 +244,8 @@ mod tests {
     fn progress_covers_all_bytes_and_hashing_can_be_cancelled() {
         let folder = tempfile::tempdir().unwrap();
         tree(folder.path());
-        let (cancel, mut seen) = (Cancel::new(), Vec::new());
+        let cancel = Cancel::new();
+        let mut seen = Vec::new();
         let walked = walk(folder.path(), &cancel).unwrap();
         hash_tree(folder.path(), &walked, &mut |progress| seen.push(progress.done), &cancel).unwrap();
         assert!(seen.is_sorted() && seen.last() == Some(&(6 * CHUNK as u64 + 11)), "{seen:?}");

@@ -46,7 +46,8 @@ pub(crate) fn allocate(file: &File, len: u64) -> io::Result<()> {
 
 /// Renames `from` to `to` in one step. If `to` exists, the error is `AlreadyExists` and nothing changes.
 pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    let (old, new) = (c_path(from)?, c_path(to)?);
+    let old = c_path(from)?;
+    let new = c_path(to)?;
     // SAFETY: both are strings that end in NUL and live until the call returns.
     let result =
         unsafe { libc::renameat2(libc::AT_FDCWD, old.as_ptr(), libc::AT_FDCWD, new.as_ptr(), libc::RENAME_NOREPLACE) };
@@ -71,7 +72,8 @@ pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Exchanges the names of two files or folders in one step. Returns false if the file system cannot.
 pub(crate) fn exchange(one: &Path, other: &Path) -> io::Result<bool> {
-    let (a, b) = (c_path(one)?, c_path(other)?);
+    let a = c_path(one)?;
+    let b = c_path(other)?;
     // SAFETY: both are strings that end in NUL and live until the call returns.
     let result =
         unsafe { libc::renameat2(libc::AT_FDCWD, a.as_ptr(), libc::AT_FDCWD, b.as_ptr(), libc::RENAME_EXCHANGE) };
@@ -128,7 +130,8 @@ mod tests {
     #[test]
     fn a_rename_never_replaces() {
         let folder = tempfile::tempdir().unwrap();
-        let (from, to) = (folder.path().join("a"), folder.path().join("b"));
+        let from = folder.path().join("a");
+        let to = folder.path().join("b");
         std::fs::write(&from, "new").unwrap();
         std::fs::write(&to, "old").unwrap();
         assert_eq!(rename_new(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
@@ -142,7 +145,8 @@ mod tests {
     #[test]
     fn two_folders_exchange_their_names() {
         let folder = tempfile::tempdir().unwrap();
-        let (a, b) = (folder.path().join("a"), folder.path().join("b"));
+        let a = folder.path().join("a");
+        let b = folder.path().join("b");
         std::fs::create_dir(&a).unwrap();
         std::fs::write(a.join("in a"), "").unwrap();
         std::fs::create_dir(&b).unwrap();

@@ -81,7 +81,8 @@ impl Selected {
 
     /// Returns the pack's chunks that contain bytes of selected files.
     pub(crate) fn chunks(&self) -> Bitmap {
-        let (pack, layout) = (&self.collection.pack, self.collection.layout());
+        let pack = &self.collection.pack;
+        let layout = self.collection.layout();
         let geometry = Geometry::new(ByteCount(pack.size.0), pack.chunk_size).expect("checked with the listing");
         if self.is_everything() {
             return Bitmap::full(geometry.chunk_count());
@@ -165,7 +166,8 @@ impl Tree {
     }
 
     pub(super) fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let (mut rest, mut at) = (bytes, at);
+        let mut rest = bytes;
+        let mut at = at;
         for segment in self.layout.segments(at, bytes.len() as u64) {
             let (piece, after) = rest.split_at(segment.len as usize);
             self.write_segment(segment, piece, at)?;
@@ -194,7 +196,8 @@ impl Tree {
     pub(crate) fn read_exact_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         let len = buffer.len() as u64;
         self.wait_until_written(at, at.saturating_add(len));
-        let (mut rest, mut at) = (buffer, at);
+        let mut rest = buffer;
+        let mut at = at;
         for segment in self.layout.segments(at, len) {
             let (piece, after) = rest.split_at_mut(segment.len as usize);
             match &self.spare {

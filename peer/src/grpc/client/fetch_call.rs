@@ -142,7 +142,8 @@ impl FetchCall {
         self.wanted.clear();
         self.again.clear();
         self.complaints.push(chunk.0);
-        let (mut closed, mut left) = (false, FAREWELL_BYTES_MAX);
+        let mut closed = false;
+        let mut left = FAREWELL_BYTES_MAX;
         let mut ended = poll_fn(|context| self.poll_end(context, &mut closed, &mut left));
         // A source that does not read it in time is left without it: there is nothing more to do.
         let _ = environment::wait_for(&mut ended, FAREWELL_TIMEOUT);

@@ -396,18 +396,29 @@ mod tests {
 
     use super::*;
 
-    fn message(kind: i32, numbers: [u32; 2], flags: [bool; 2], bitmap: Vec<u8>, data: Vec<u8>) -> FetchReply {
+    fn message(kind: i32, bitmap: Vec<u8>, data: Vec<u8>) -> FetchReply {
         FetchReply {
             kind: EnumOrUnknown::from_i32(kind),
-            chunk_index: numbers[0],
-            offset: numbers[1],
-            last: flags[0],
             reason: EnumOrUnknown::new(fetch_reply::Reason::BUSY),
-            complete: flags[1],
             given: bitmap.iter().rev().copied().collect(),
             bitmap,
             data,
             ..FetchReply::default()
+        }
+    }
+
+    prop_compose! {
+        fn any_message()(
+            kind in 0..4i32,
+            bitmap in prop::collection::vec(any::<u8>(), 0..40),
+            data in prop::collection::vec(any::<u8>(), 0..300),
+            numbers: [u32; 2],
+            flags: [bool; 2],
+        ) -> FetchReply {
+            let message = message(kind, bitmap, data);
+            let [chunk_index, offset] = numbers;
+            let [last, complete] = flags;
+            FetchReply { chunk_index, offset, last, complete, ..message }
         }
     }
 
@@ -435,11 +446,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_reply_means_what_protobuf_says(
-            kind in 0..4i32, numbers: [u32; 2], flags: [bool; 2],
-            bitmap in prop::collection::vec(any::<u8>(), 0..40), data in prop::collection::vec(any::<u8>(), 0..300),
-            tail in prop::collection::vec(any::<u8>(), 0..30),
+            theirs in any_message(), tail in prop::collection::vec(any::<u8>(), 0..30),
         ) {
-            let theirs = message(kind, numbers, flags, bitmap, data);
             let bytes = theirs.write_to_bytes().unwrap();
             let (ours, payload) = parse_fetch_reply(&bytes).unwrap();
             prop_assert!(agrees(&ours, &payload, &theirs), "{ours:?} {theirs:?}");
@@ -466,7 +474,8 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_or_too_long_is_refused() {
-        let whole = message(0, [3, 5], [true, false], vec![], vec![7; 40]).write_to_bytes().unwrap();
+        let block = FetchReply { chunk_index: 3, offset: 5, last: true, ..message(0, vec![], vec![7; 40]) };
+        let whole = block.write_to_bytes().unwrap();
         for len in 1..whole.len() {
             let cut = parse_fetch_reply(&whole[..len]);
             assert!(cut.is_err() || matches!(cut, Ok((Reply::Block { .. }, payload)) if payload.is_empty()), "{len}");

@@ -82,8 +82,8 @@ fn raw_receive(mut reader: MessageReader) -> grpcio::Result<Vec<u8>> {
 type Raw = Method<Vec<u8>, Vec<u8>>;
 
 fn raw(name: &'static str, ty: MethodType) -> Raw {
-    let (req_mar, resp_mar) =
-        (Marshaller { ser: raw_send, de: raw_receive }, Marshaller { ser: raw_send, de: raw_receive });
+    let req_mar = Marshaller { ser: raw_send, de: raw_receive };
+    let resp_mar = Marshaller { ser: raw_send, de: raw_receive };
     Method { ty, name, req_mar, resp_mar }
 }
 
@@ -165,7 +165,8 @@ fn wanted(scene: &Scene, ranges: &[(u32, u32)]) -> Vec<u8> {
 #[test]
 fn a_version_1_call_gets_its_chunk_or_a_status() {
     let scene = scene(2 * MIB + 9, 1 << 20);
-    let (client, hash) = (scene.client(), scene.file_hash().to_string());
+    let client = scene.client();
+    let hash = scene.file_hash().to_string();
     for (index, chunk) in scene.bytes.chunks(MIB).enumerate() {
         assert!(scene.chunk(&client, &hash, index as i32).unwrap() == chunk, "{index}");
     }
@@ -244,7 +245,8 @@ fn a_thousand_connections_at_once_are_all_served() {
     const THREADS: usize = 16;
     let scene = scene(3 * MIB + 5, 1 << 20);
     let hash = scene.file_hash().to_string();
-    let (all_open, failures) = (Barrier::new(THREADS), Mutex::new(Vec::new()));
+    let all_open = Barrier::new(THREADS);
+    let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -315,7 +317,8 @@ fn callers_that_hold_all_memory_do_not_stop_others() {
         })
         .collect();
     // Until nothing moves any more.
-    let (mut before, deadline) = (0, std::time::Instant::now() + 30 * SECOND);
+    let mut before = 0;
+    let deadline = std::time::Instant::now() + 30 * SECOND;
     loop {
         let _a_moment = crossbeam_channel::after(SECOND / 2).recv();
         let now = scene.server.counters().blocks_sent;
@@ -370,7 +373,8 @@ fn readers<'a>(scope: &'a std::thread::Scope<'a, '_>, scene: &'a Scene, count: u
     }
     let got = Arc::clone(&tally[count]);
     scope.spawn(move || {
-        let (client, hash) = (scene.client(), scene.file_hash().to_string());
+        let client = scene.client();
+        let hash = scene.file_hash().to_string();
         std::thread::scope(|calls| {
             for _ in 0..8 {
                 calls.spawn(|| {
@@ -390,7 +394,8 @@ fn readers_share_the_upload_limit_equally() {
     const RATE: u64 = 8 << 20;
     let limits = UploadLimits { rate_max: Rate::new(RATE), ..UploadLimits::default() };
     let scene = scene_with(64 * MIB, 1 << 20, limits);
-    let (stop, begun) = (AtomicBool::new(false), std::time::Instant::now());
+    let stop = AtomicBool::new(false);
+    let begun = std::time::Instant::now();
     std::thread::scope(|scope| {
         let tally = readers(scope, &scene, 4, &stop);
         let sum = |tally: &Tally| tally.iter().map(|got| got.load(Ordering::Acquire)).sum::<u64>();
@@ -398,7 +403,8 @@ fn readers_share_the_upload_limit_equally() {
             let _a_moment = crossbeam_channel::after(SECOND / 50).recv();
             assert!(begun.elapsed() < 60 * SECOND, "{tally:?}");
         }
-        let (sent, took) = (scene.server.counters().bytes_sent, begun.elapsed().as_secs_f64());
+        let sent = scene.server.counters().bytes_sent;
+        let took = begun.elapsed().as_secs_f64();
         let got: Vec<u64> = tally.iter().map(|got| got.load(Ordering::Acquire)).collect();
         assert!(sent as f64 <= RATE as f64 * (took + 0.1) + MIB as f64, "{sent} in {took} s");
         // The calls' chunks come whole, and the readers did not begin at the same moment.
@@ -421,7 +427,8 @@ fn readers_share_the_upload_limit_equally() {
 fn a_stream_beyond_the_connection_limit_is_refused() {
     let max_connections = std::num::NonZeroU32::new(2);
     let throttle = Throttle::new(&SpeedLimits { max_connections, ..SpeedLimits::default() });
-    let (connections, scene) = (throttle.connections(), scene(MIB, 1 << 20).among(&throttle));
+    let connections = throttle.connections();
+    let scene = scene(MIB, 1 << 20).among(&throttle);
     let elsewhere = connections.begin().unwrap();
     assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)])]).is_ok());
     // The first call's place is free once the server has seen its end.

@@ -187,7 +187,8 @@ impl Node {
     /// Offers the listing where this node serves: peers that want the pack need it first.
     fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<SharedFile>> {
         self.listen_address()?;
-        let (manifest, bytes) = (Arc::clone(&listing.manifest), Arc::clone(&listing.bytes));
+        let manifest = Arc::clone(&listing.manifest);
+        let bytes = Arc::clone(&listing.bytes);
         let held = SharedFile::listing(manifest, place.last.clone(), bytes, String::new());
         self.shares.begin(Arc::clone(&held));
         Some(held)

@@ -62,7 +62,8 @@ impl Here {
 impl Nearby for Here {
     fn begin(&mut self, manifest: &Manifest, missing: &Bitmap) -> bool {
         let geometry = manifest.geometry();
-        let (mut chunks, mut files) = (BTreeMap::new(), BTreeSet::new());
+        let mut chunks = BTreeMap::new();
+        let mut files = BTreeSet::new();
         for chunk in missing.iter() {
             let Some(hash) = manifest.chunk_hash(chunk) else { continue };
             chunks.insert(hash, geometry.chunk_len(chunk));
@@ -120,7 +121,8 @@ impl PackHere {
 /// Fills `buffer` from `offset` of a file that lies in pieces.
 fn read_part(file: &LocalFile, offset: u64, buffer: &mut [u8]) -> bool {
     let Ok(open) = file.held.open() else { return false };
-    let (mut rest, mut at) = (buffer, offset);
+    let mut rest = buffer;
+    let mut at = offset;
     for piece in &file.pieces {
         let end = piece.file_offset + piece.len;
         if rest.is_empty() || at < piece.file_offset || at >= end {

@@ -52,7 +52,8 @@ impl TreeRecord {
 
     /// Returns the listing, ready to be served.
     pub(super) fn held(&self) -> Arc<SharedFile> {
-        let (manifest, root) = (Arc::clone(&self.listing_manifest), self.files.root().to_owned());
+        let manifest = Arc::clone(&self.listing_manifest);
+        let root = self.files.root().to_owned();
         SharedFile::listing(manifest, root, Arc::clone(&self.listing), self.listing_name())
     }
 
@@ -85,7 +86,8 @@ impl TreeRecord {
         }
         let bytes = fs::read(file).map_err(|e| e.to_string())?;
         let end = bytes.iter().position(|byte| *byte == b'\n').ok_or_else(|| damaged(&"it has no listing"))?;
-        let (line, listing) = (&bytes[..end], &bytes[end + 1..]);
+        let line = &bytes[..end];
+        let listing = &bytes[end + 1..];
         let stored: Stored = serde_json::from_slice(line).map_err(|e| damaged(&e))?;
         if stored.version != VERSION {
             let version = stored.version;

@@ -165,12 +165,14 @@ fn a_directory_is_removed_by_its_listing_or_its_pack() {
 fn a_pack_is_served_while_any_share_of_it_remains() {
     let tree = Tree::new();
     let shares = tree.world.open();
-    let (one, other) = (tree.world.folder.path().join("one"), tree.world.folder.path().join("other"));
+    let one = tree.world.folder.path().join("one");
+    let other = tree.world.folder.path().join("other");
     for (root, name) in [(&one, "a"), (&other, "b")] {
         fs::create_dir(root).unwrap();
         fs::write(root.join(name), "the same bytes").unwrap();
     }
-    let (first, second) = (tree.share_from(&shares, &one), tree.share_from(&shares, &other));
+    let first = tree.share_from(&shares, &one);
+    let second = tree.share_from(&shares, &other);
     assert!(first.0 != second.0 && first.1 == second.1);
     let file = tree.world.share(&shares, &one.join("a"));
     assert_eq!((file, shares.offers().len()), (first.1.0, 3), "one file alone is its own pack");
@@ -232,7 +234,8 @@ fn shared_chunks_and_files_are_found_and_readable() {
     let alone = (tree.world.share(&shares, &alone), "a file alone".len());
     tree.share(&shares);
     let hash = |bytes: &[u8]| manifest_of_bytes(bytes).unwrap();
-    let (big, x) = (content("big", 2 * CHUNK + 9), content("x", 7));
+    let big = content("big", 2 * CHUNK + 9);
+    let x = content("x", 7);
     let chunks: BTreeMap<ChunkHash, u32> = [
         (hash(&big).chunk_hashes()[1], CHUNK as u32),
         (ChunkHash(alone.0.0), alone.1 as u32),
@@ -275,7 +278,8 @@ fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
         shares.withdraw_altered(&held, ChunkIndex(chunk));
         assert!(shares.list().is_empty() && tree.world.open().list().is_empty());
         assert!(shares.find(listing.0, None).is_none() && held.is_withdrawn());
-        let (root, said) = (tree.root.display(), said.lock().unwrap());
+        let root = tree.root.display();
+        let said = said.lock().unwrap();
         let told = format!("{named} has changed (its size and time are as they were), so {root} is no longer shared");
         let told = told.replace("DIR", &root.to_string());
         assert!(said.len() == 1 && said[0].starts_with(&told), "{said:?}");
@@ -309,7 +313,8 @@ fn withdrawing_a_file_ends_every_share_made_of_it() {
     fs::create_dir(&root).unwrap();
     fs::write(root.join("a"), "the same bytes").unwrap();
     let (listing, pack) = tree.share_from(&shares, &root);
-    let (file, other) = (tree.world.share(&shares, &root.join("a")), tree.share(&shares));
+    let file = tree.world.share(&shares, &root.join("a"));
+    let other = tree.share(&shares);
     assert_eq!(file, pack.0, "one file alone is its own pack");
     shares.apply_tracker_reply(Instant::now(), &[file, listing.0], &|_| false).unwrap();
     assert_eq!(shares.visibility(file), KnownVisibility::Public);

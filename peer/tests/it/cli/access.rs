@@ -7,7 +7,8 @@ use super::{PATIENCE, Stage, ended};
 #[test]
 fn a_private_file_is_served_only_to_named_accounts() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
-    let (bob, hash) = (stage.peer_id("bob"), stage.file("secret.bin", 3 << 20));
+    let bob = stage.peer_id("bob");
+    let hash = stage.file("secret.bin", 3 << 20);
     let (_daemon, _) = stage.daemon("alice");
     let shared = stage.run("alice", &["share", "secret.bin", "--private", "--json"]).ok().json();
     let link = shared["link"].as_str().unwrap();
@@ -35,7 +36,8 @@ fn a_private_file_is_served_only_to_named_accounts() {
 #[test]
 fn a_group_gets_a_file_until_it_is_withdrawn() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
-    let (bob, hash) = (stage.peer_id("bob"), stage.file("plans.bin", 70_000));
+    let bob = stage.peer_id("bob");
+    let hash = stage.file("plans.bin", 70_000);
     stage.run("alice", &["groups"]).ok().says("no groups");
     stage.run("alice", &["groups", "set", "lab", &bob]).ok().says(&bob);
     stage.run("alice", &["groups", "--json"]).ok().says(r#"{"groups":[{"members":1,"name":"lab"}]}"#);
@@ -92,7 +94,8 @@ fn both_files_of_a_directory_are_restricted() {
 #[test]
 fn a_download_with_a_grant_works_while_the_tracker_is_down() {
     let mut stage = Stage::with(&["alice", "bob"]);
-    let (bob, hash) = (stage.peer_id("bob"), stage.file("large.bin", 24 << 20));
+    let bob = stage.peer_id("bob");
+    let hash = stage.file("large.bin", 24 << 20);
     let (daemon, address) = stage.daemon("alice");
     stage.run("alice", &["share", "large.bin", "--with", &bob]).ok();
     let arguments = ["download", &hash, "--output", "got.bin", "--max-download", "3M", "--json", "--no-serve"];

@@ -51,7 +51,8 @@ fn transfer(scheme: &str) -> (Stage, Vec<u8>, Vec<u8>) {
     stage.run("bob", &["download", shared["file_hash"].as_str().unwrap(), "--output", "got.bin"]).ok();
     stage.assert_same(NAME, "got.bin");
     daemon.kill9();
-    let (seen_of_tracker, seen_of_alice) = (to_tracker.recorded(), to_alice.recorded());
+    let seen_of_tracker = to_tracker.recorded();
+    let seen_of_alice = to_alice.recorded();
     (stage, seen_of_tracker, seen_of_alice)
 }
 

@@ -2,8 +2,18 @@
 
 use super::{Stage, ran};
 
+/// The expected failure of a command.
+struct Expected<'a> {
+    code: i32,
+    /// The stable word.
+    word: &'a str,
+    /// Part of the message.
+    part: &'a str,
+}
+
 /// Checks code, stable word and message of failures, as text and as JSON.
-fn check(stage: &Stage, who: &str, arguments: &[&str], code: i32, word: &str, part: &str) {
+fn check(stage: &Stage, who: &str, arguments: &[&str], expected: &Expected<'_>) {
+    let Expected { code, word, part } = *expected;
     let text = stage.run(who, arguments).code(code).complains("peernet: error: ").complains(part);
     assert!(text.out.is_empty(), "{:?}", text.out);
     let mut with_json = arguments.to_vec();
@@ -17,7 +27,7 @@ fn check(stage: &Stage, who: &str, arguments: &[&str], code: i32, word: &str, pa
 fn failures_have_an_exit_code_a_word_and_a_message() {
     let stage = Stage::with(&["alice"]);
     let hash = stage.file("a.bin", 9);
-    let nobody = "0f".repeat(32);
+    let unknown = "0f".repeat(32);
     for (who, arguments, code, word, part) in [
         ("alice", &["frobnicate"][..], 2, "usage", "--help"),
         ("alice", &[], 2, "usage", "--help"),
@@ -29,24 +39,24 @@ fn failures_have_an_exit_code_a_word_and_a_message() {
         ("alice", &["status", "--tracker", "ftp://x"], 2, "usage", "tracker URL"),
         ("alice", &["completions", "tcsh"], 2, "usage", "bash"),
         ("stranger", &["status"], 3, "refused", "peernet register"),
-        ("stranger", &["download", &nobody], 3, "refused", "peernet login"),
+        ("stranger", &["download", &unknown], 3, "refused", "peernet login"),
         ("stranger", &["share", "a.bin", "--no-daemon"], 3, "refused", "peernet login"),
         ("stranger", &["daemon"], 3, "refused", "peernet login"),
-        ("alice", &["download", &nobody], 4, "not_found", ""),
+        ("alice", &["download", &unknown], 4, "not_found", ""),
         ("alice", &["unshare", "a.bin"], 4, "not_found", "not shared here"),
-        ("alice", &["unshare", &nobody], 4, "not_found", "not shared here"),
+        ("alice", &["unshare", &unknown], 4, "not_found", "not shared here"),
         ("alice", &["status", "--daemon"], 4, "not_found", "peernet daemon"),
         ("alice", &["search", "x", "--tracker", "http://127.0.0.1:1"], 3, "refused", "peernet login"),
         ("stranger", &["register", "--tracker", "http://127.0.0.1:1"], 6, "network", "is it running"),
         ("alice", &["share", "absent.bin"], 7, "local_disk", "absent.bin"),
         ("alice", &["verify", "absent.bin"], 7, "local_disk", "absent.bin"),
     ] {
-        check(&stage, who, arguments, code, word, part);
+        check(&stage, who, arguments, &Expected { code, word, part });
     }
     // A verdict is a result, not a failure to give one.
-    let wrong = stage.run("alice", &["verify", "a.bin", &nobody, "--json"]).code(5).json();
+    let wrong = stage.run("alice", &["verify", "a.bin", &unknown, "--json"]).code(5).json();
     assert_eq!((wrong["matches"].as_bool(), wrong["file_hash"].as_str()), (Some(false), Some(hash.as_str())));
-    stage.run("alice", &["verify", "a.bin", &nobody]).code(5).says("WRONG");
+    stage.run("alice", &["verify", "a.bin", &unknown]).code(5).says("WRONG");
 }
 
 #[test]

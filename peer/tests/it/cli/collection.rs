@@ -37,7 +37,8 @@ fn a_directory_is_downloaded_whole_or_in_part_and_shared_on() {
     let (_alice, _) = stage.daemon("alice");
     let (_bob, _) = stage.daemon("bob");
     let shared = stage.run("alice", &["share", "data"]).ok();
-    let (hash, link) = (last_word(&shared.out[0]).to_owned(), last_word(&shared.out[2]).to_owned());
+    let hash = last_word(&shared.out[0]).to_owned();
+    let link = last_word(&shared.out[2]).to_owned();
     let some = ["download", &link, "-o", "some", "--include", "sub", "--exclude", "**/1*.txt", "--json"];
     let done = stage.run("bob", &some).ok().json();
     assert_eq!((done["files"].as_u64(), done["file_hash"].as_str()), (Some(89), Some(hash.as_str())));

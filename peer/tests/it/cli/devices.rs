@@ -15,7 +15,8 @@ impl Stage {
 
     /// As if a quarter of an hour had gone by: the access token of `who` has ended by the file.
     fn age(&self, who: &str) -> Value {
-        let (mut stored, now) = (self.credentials(who), unix_now());
+        let mut stored = self.credentials(who);
+        let now = unix_now();
         (stored["obtained_at"], stored["expires_at"]) = (json!(now - 1_000), json!(now - 100));
         fs::write(self.path(who).join("credentials.json"), stored.to_string()).unwrap();
         stored
@@ -76,7 +77,8 @@ fn devices_are_listed_and_a_revoked_one_is_refused() {
     stage.file("a.bin", 9);
     let devices = stage.devices("alice");
     assert_eq!(devices.len(), 2);
-    let (phone, own) = (&devices[0], &devices[1]);
+    let phone = &devices[0];
+    let own = &devices[1];
     assert_eq!((&phone["label"], &phone["current"]), (&json!("the phone"), &json!(false)));
     let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     assert_eq!((&own["label"], &own["current"]), (&json!(host.trim()), &json!(true)));

@@ -61,7 +61,8 @@ fn a_disk_that_fills_up_ends_the_download_and_it_resumes() {
     assert!(Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap().success());
     assert_local(&stage, ended(download), "alice");
     let done = stage.run("bob", &arguments).ok().json();
-    let (fetched, resumed) = (done["bytes_fetched"].as_u64().unwrap(), done["bytes_resumed"].as_u64().unwrap());
+    let fetched = done["bytes_fetched"].as_u64().unwrap();
+    let resumed = done["bytes_resumed"].as_u64().unwrap();
     assert!(fetched + resumed == size && resumed >= 3 * MIB, "{done}");
     stage.assert_same("big.bin", "out/got.bin");
 }

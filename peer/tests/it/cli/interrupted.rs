@@ -66,7 +66,8 @@ fn is_cut_twice_and_goes_on(flags: &[&str]) {
     assert!(!stage.path("got.bin").exists());
 
     let done = stage.run("bob", &arguments).ok().json();
-    let (fetched, resumed) = (done["bytes_fetched"].as_u64().unwrap(), done["bytes_resumed"].as_u64().unwrap());
+    let fetched = done["bytes_fetched"].as_u64().unwrap();
+    let resumed = done["bytes_resumed"].as_u64().unwrap();
     assert_eq!(fetched + resumed, SIZE, "{done}");
     // Ctrl-C loses nothing that was said to be there but chunks on their way.
     assert!(resumed >= 12 * MIB, "{done}");

@@ -38,7 +38,8 @@ fn every_command_prints_one_json_document() {
     std::fs::write(stage.path("same.txt"), "password of bob").unwrap();
     check(&json("bob", &["password", "--new-password-file", "same.txt"]), LOGGED_IN);
 
-    let (one, two) = (stage.file("one.bin", 100), stage.file("two.bin", 0));
+    let one = stage.file("one.bin", 100);
+    let two = stage.file("two.bin", 0);
     let (_daemon, address) = stage.daemon("alice");
     let shared = json("alice", &["share", "one.bin"]);
     check(&shared, &format!("{SHARED} served_by listen shares"));

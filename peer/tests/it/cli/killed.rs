@@ -142,7 +142,8 @@ impl Arena {
 
     /// One file, until it is there or so many kills are over; how many there were.
     fn transfer(&mut self, number: u32, kills_max: u32) -> u32 {
-        let (name, copy) = (format!("{number}.bin"), format!("{number}.copy"));
+        let name = format!("{number}.bin");
+        let copy = format!("{number}.copy");
         let size = WINDOW_SIZE + u64::from(number);
         let hash = self.stage.file(&name, size);
         self.stage.run("alice", &["share", &name]).ok();
@@ -185,7 +186,8 @@ impl Arena {
 fn a_kill_refetches_at_most_one_sync_window() {
     let kills = std::env::var(KILLS).map_or(KILLS_DEFAULT, |text| text.parse().unwrap());
     let mut arena = Arena::new();
-    let (mut left, mut number) = (kills, 0);
+    let mut left = kills;
+    let mut number = 0;
     while left > 0 {
         number += 1;
         left -= arena.transfer(number, left);

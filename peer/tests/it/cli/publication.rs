@@ -7,7 +7,8 @@ use super::Stage;
 #[test]
 fn the_publisher_is_shown_and_can_be_required() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
-    let (alice, bob) = (stage.peer_id("alice"), stage.peer_id("bob"));
+    let alice = stage.peer_id("alice");
+    let bob = stage.peer_id("bob");
     let hash = stage.file("a.bin", 3 << 20);
     let (_daemon, _) = stage.daemon("alice");
     let shared = stage.run("alice", &["share", "a.bin", "--json"]).ok().json();
@@ -47,7 +48,8 @@ fn the_publisher_is_shown_and_can_be_required() {
 #[test]
 fn a_directory_has_one_publisher() {
     let stage = Stage::with(&["alice", "bob", "carol"]);
-    let (alice, bob) = (stage.peer_id("alice"), stage.peer_id("bob"));
+    let alice = stage.peer_id("alice");
+    let bob = stage.peer_id("bob");
     fs::create_dir(stage.path("data")).unwrap();
     fs::write(stage.path("data/a.txt"), "one").unwrap();
     let (_daemon, _) = stage.daemon("alice");

@@ -21,7 +21,9 @@ impl Stage {
 #[test]
 fn the_first_authority_is_shown_and_a_wrong_one_is_refused() {
     let stage = Stage::new();
-    let (url, right, wrong) = (stage.https(), stage.fingerprint(), "0f".repeat(32));
+    let url = stage.https();
+    let right = stage.fingerprint();
+    let wrong = "0f".repeat(32);
     let register =
         |who: &str, more: &[&str]| stage.run(who, &[&["register", "--tracker", url.as_str()][..], more].concat());
     register("alice", &[]).ok().complains(&format!("trusting the swarm's authority sha256:{right} on first use"));
@@ -48,7 +50,8 @@ fn a_share_link_names_the_authority_to_trust() {
     let (_daemon, _) = stage.daemon("alice");
     // As if alice had come by TLS.
     let link = stage.run("alice", &["share", "a.bin", "--json"]).ok().json()["link"].as_str().unwrap().to_owned();
-    let (right, wrong) = (stage.fingerprint(), "0f".repeat(32));
+    let right = stage.fingerprint();
+    let wrong = "0f".repeat(32);
     assert!(link.contains(&format!("&ca={right}")), "{link}");
     let link = link.replace("http://", "https://");
     let register = |who: &str, link: &str| stage.run(who, &["register", "--tracker", link]);
@@ -117,7 +120,9 @@ fn status_shows_where_a_daemon_uses_plaintext() {
 #[test]
 fn an_invite_code_names_the_authority_to_trust() {
     let stage = Stage::new();
-    let (url, right, wrong) = (stage.https(), stage.fingerprint(), "0f".repeat(32));
+    let url = stage.https();
+    let right = stage.fingerprint();
+    let wrong = "0f".repeat(32);
     let register = |who: &str, invite: &str| stage.run(who, &["register", "--tracker", &url, "--invite", invite]);
     register("alice", &format!("some-code@{wrong}")).code(3).complains(&right);
     assert!(!stage.path("alice/credentials.json").exists());

@@ -13,7 +13,8 @@ fn port() -> String {
 #[test]
 fn version_1_command_lines_still_work() {
     let stage = Stage::new();
-    let (hash, port) = (stage.file("data.bin", 3 << 20), port());
+    let hash = stage.file("data.bin", 3 << 20);
+    let port = port();
     let address = format!("127.0.0.1:{port}");
     for who in ["alice", "bob"] {
         let address = if who == "alice" { address.as_str() } else { "127.0.0.1:9" };
@@ -43,7 +44,8 @@ fn the_account_of_version_1_is_taken_over() {
     let stage = Stage::with(&["alice"]);
     let text = fs::read_to_string(stage.path("alice/credentials.json")).unwrap();
     let credentials: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let (token, peer) = (credentials["token"].as_str().unwrap(), credentials["peer_id"].as_str().unwrap());
+    let token = credentials["token"].as_str().unwrap();
+    let peer = credentials["peer_id"].as_str().unwrap();
     fs::create_dir_all(stage.path("nobody/.peernet")).unwrap();
     let old = format!("auth_token: {token}\ntracker_url: {}/\n", stage.url);
     fs::write(stage.path("nobody/.peernet/config.yaml"), old).unwrap();

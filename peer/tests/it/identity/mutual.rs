@@ -31,7 +31,8 @@ struct Serving {
 }
 
 fn serving(stage: &Stage, authority: &Authority, number: u8) -> Serving {
-    let (membership, library) = (authority.member(number), Arc::new(Library::default()));
+    let membership = authority.member(number);
+    let library = Arc::new(Library::default());
     let identity = FileIdentity::of_path(&stage.original).unwrap();
     library.add(SharedFile::complete(Arc::clone(&stage.manifest), stage.original.clone(), identity, "name".to_owned()));
     let listen = Listen::tls("127.0.0.1:0", Arc::clone(&membership));
@@ -67,8 +68,10 @@ fn download_in_vain(stage: &Stage, dial: Dial, source: Source) -> Result<Fetched
 
 #[test]
 fn members_fetch_from_each_other_and_see_that_it_is_encrypted() {
-    let (stage, authority) = (Stage::with(5 * MIB + 7), Authority::new());
-    let (one, two) = (serving(&stage, &authority, 1), serving(&stage, &authority, 2));
+    let stage = Stage::with(5 * MIB + 7);
+    let authority = Authority::new();
+    let one = serving(&stage, &authority, 1);
+    let two = serving(&stage, &authority, 2);
     let directory = Catalogue::of(&stage.manifest, vec![one.source_of(peer(1)), two.source_of(peer(2))]);
     let mut transports = Vec::new();
     let mut watch = |progress: &FetchProgress| {
@@ -81,8 +84,11 @@ fn members_fetch_from_each_other_and_see_that_it_is_encrypted() {
 
 #[test]
 fn a_source_that_fails_to_prove_its_account_is_not_used() {
-    let (stage, authority, foreign) = (Stage::with(3 * MIB), Authority::new(), Authority::new());
-    let (honest, stranger) = (serving(&stage, &authority, 1), serving(&stage, &foreign, 2));
+    let stage = Stage::with(3 * MIB);
+    let authority = Authority::new();
+    let foreign = Authority::new();
+    let honest = serving(&stage, &authority, 1);
+    let stranger = serving(&stage, &foreign, 2);
     let now = unix_now();
     let ended = authority.parts(peer(9), Life { obtained_at: now - 7_200, expires_at: now - 3_600 });
     let ended = Membership::new(Identity::new(ended).unwrap());
@@ -101,8 +107,10 @@ fn a_source_that_fails_to_prove_its_account_is_not_used() {
 
 #[test]
 fn plaintext_sources_are_used_last_and_only_if_allowed() {
-    let (stage, authority) = (Stage::with(3 * MIB), Authority::new());
-    let (open, secret) = (stage.peer(), serving(&stage, &authority, 1));
+    let stage = Stage::with(3 * MIB);
+    let authority = Authority::new();
+    let open = stage.peer();
+    let secret = serving(&stage, &authority, 1);
     let both = || vec![open.source(), secret.source_of(peer(1))];
     // Beside an encrypted source it is not asked, and said to be there.
     let result = download(&stage, Dial::tls(authority.member(9)), both());
@@ -128,7 +136,8 @@ fn plaintext_sources_are_used_last_and_only_if_allowed() {
 
 #[test]
 fn a_transfer_goes_on_while_certificates_are_renewed_on_both_sides() {
-    let (stage, authority) = (Stage::with(6 * MIB), Authority::new());
+    let stage = Stage::with(6 * MIB);
+    let authority = Authority::new();
     let one = serving(&stage, &authority, 1);
     let caller = authority.member(9);
     let directory = Catalogue::of(&stage.manifest, vec![one.source_of(peer(1))]);

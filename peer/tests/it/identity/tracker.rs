@@ -39,7 +39,8 @@ impl Switch {
         // Ends with the test's process.
         std::thread::spawn(move || {
             for client in listener.incoming() {
-                let (client, server) = (client.unwrap(), TcpStream::connect(*target.lock().unwrap()).unwrap());
+                let client = client.unwrap();
+                let server = TcpStream::connect(*target.lock().unwrap()).unwrap();
                 let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 for (mut from, mut to) in [ends, (server, client)] {
                     std::thread::spawn(move || {
@@ -111,7 +112,8 @@ fn the_first_authority_is_pinned_until_another_is_named() {
 fn with_a_fingerprint_only_that_authority_is_trusted() {
     let world = World::new();
     let url = https(world.tracker.address());
-    let (right, wrong) = (fingerprint(&world.tracker), Bundle::parse(&Authority::new().pem()).unwrap().fingerprint());
+    let right = fingerprint(&world.tracker);
+    let wrong = Bundle::parse(&Authority::new().pem()).unwrap().fingerprint();
     let (builder, _) = node(&world, "alice", &url);
     let Err(NodeError::Refused { message: why, .. }) =
         builder.ca_fingerprint(wrong).build().unwrap().register("a password")
@@ -189,7 +191,8 @@ fn answer(mut stream: StreamOwned<ServerConnection, TcpStream>, shown: &str) -> 
 #[test]
 fn an_impostor_receives_no_password_and_no_token() {
     let world = World::new();
-    let (theirs, ours) = (Authority::new(), world.tracker.app().authority.bundle());
+    let theirs = Authority::new();
+    let ours = world.tracker.app().authority.bundle();
     let right = fingerprint(&world.tracker);
     // It shows its own authority; its own and ours; ours only.
     for shown in [theirs.pem(), theirs.pem() + &ours, ours.clone()] {
@@ -230,7 +233,8 @@ fn plaintext_beyond_this_machine_must_be_allowed() {
 #[test]
 fn missing_and_expiring_certificates_are_renewed_while_serving() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
+    let alice = world.node("alice");
+    let bob = world.node("bob");
     let path = alice.home().identity().certificate_path();
     std::fs::remove_file(&path).unwrap();
     assert_eq!(alice.ca_fingerprint().unwrap(), None);
@@ -239,7 +243,8 @@ fn missing_and_expiring_certificates_are_renewed_while_serving() {
     alice.stop();
     // As if half of its life had been over for long.
     let stored: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    let (mut aged, now) = (stored.clone(), super::testing::unix_now());
+    let mut aged = stored.clone();
+    let now = super::testing::unix_now();
     (aged["obtained_at"], aged["expires_at"]) = (json!(now - 200), json!(now + 100));
     std::fs::write(&path, aged.to_string()).unwrap();
     let alice = Node::builder().home(world.path("alice")).listen("127.0.0.1:0").build().unwrap();
@@ -273,11 +278,13 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::interna
         ..crate::swarm::source(alice.account().unwrap().unwrap(), &alice.listen_address().unwrap().to_string())
     };
     let directory = crate::swarm::Catalogue::of(&manifest, vec![source]);
-    let (part, copy) = (world.path("part"), world.path("copy"));
+    let part = world.path("part");
+    let copy = world.path("copy");
     let mut job = peernet::internals::FetchJob::new(shared.file_hash, part, copy, 1);
     job.dial = peernet::internals::Dial::tls(caller);
     // The download would try again until its generous limit; the test has seen enough at the first refusal.
-    let (mut note, cancel) = (None, Cancel::new());
+    let mut note = None;
+    let cancel = Cancel::new();
     let mut watch = |progress: &peernet::FetchProgress| {
         note = progress.note.clone().or(note.take());
         if note.as_deref().is_some_and(|note| note.contains("revoked")) {
@@ -293,8 +300,10 @@ fn refused_by(alice: &Node, file: &std::path::Path, caller: Arc<peernet::interna
 #[test]
 fn peers_stop_serving_a_suspended_account() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
-    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap());
+    let alice = world.node("alice");
+    let bob = world.node("bob");
+    let url = world.tracker.url();
+    let account = bob.account().unwrap().unwrap();
     let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
     let bob = peernet::internals::Membership::new(identity);
     let (file, _) = world.file("f.bin", 1 << 20);
@@ -313,8 +322,10 @@ fn peers_stop_serving_a_suspended_account() {
 #[test]
 fn peers_stop_serving_a_device_that_was_logged_out() {
     let world = World::new();
-    let (alice, bob) = (world.node("alice"), world.node("bob"));
-    let (url, account) = (world.tracker.url(), bob.account().unwrap().unwrap());
+    let alice = world.node("alice");
+    let bob = world.node("bob");
+    let url = world.tracker.url();
+    let account = bob.account().unwrap().unwrap();
     let identity = bob.home().identity().load(&url, account).unwrap().unwrap();
     assert!(identity.device().is_some());
     let ended = bob.logout().unwrap().unwrap();
@@ -350,7 +361,8 @@ fn older_tracker() -> SocketAddr {
 
 #[test]
 fn without_certificates_only_allowed_plaintext_works() {
-    let (world, url) = (World::new(), format!("http://{}", older_tracker()));
+    let world = World::new();
+    let url = format!("http://{}", older_tracker());
     let strict = node(&world, "alice", &url).0.build().unwrap();
     strict.register("a password").unwrap();
     assert_eq!(strict.ca_fingerprint().unwrap(), None);

@@ -56,7 +56,8 @@ fn a_liar_alone_gives_no_file() {
 fn an_old_source_that_left_drops_out_of_lookups() {
     let world = World::start();
     let sharer = world.old_sharer("gone.bin", &bytes(2 * CHUNK_SIZE, 24));
-    let (file_hash, client) = (sharer.file_hash.clone(), world.old_client());
+    let file_hash = sharer.file_hash.clone();
+    let client = world.old_client();
     assert_eq!(client.lookup(&file_hash).unwrap().len(), 2);
     let app = Arc::clone(world.tracker.app());
     let address = app.swarm.v1_address(sharer.peer_id.parse().unwrap()).expect("it has announced");

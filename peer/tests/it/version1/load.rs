@@ -27,7 +27,8 @@ fn a_new_source_serves_256_old_connections_at_once() {
     let file_hash = shared.file_hash.to_string();
     let done: Vec<V1Download> = thread::scope(|scope| {
         let one = |number| {
-            let (world, file_hash) = (&world, &file_hash);
+            let world = &world;
+            let file_hash = &file_hash;
             let client = world.old_client();
             let folder = world.folder(&format!("down-{number}"));
             scope.spawn(move || peer::download(&client, file_hash, &folder).unwrap())
@@ -47,8 +48,10 @@ fn a_new_source_answers_1024_connections_at_once() {
     let world = World::start();
     let content = bytes(CHUNK_SIZE + SHORT, 32);
     let (node, shared) = world.sharing("wanted.bin", &content);
-    let (file_hash, address) = (shared.file_hash.to_string(), node.plaintext_address().unwrap().to_string());
-    let (env, start) = (environment(), Barrier::new(CONNECTIONS));
+    let file_hash = shared.file_hash.to_string();
+    let address = node.plaintext_address().unwrap().to_string();
+    let env = environment();
+    let start = Barrier::new(CONNECTIONS);
     let answers: Vec<Result<bool, String>> = thread::scope(|scope| {
         let ask = || {
             start.wait();

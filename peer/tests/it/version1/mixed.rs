@@ -87,7 +87,8 @@ fn old_and_new_peers_serve_each_other() {
 fn a_file_that_a_new_source_lacks_is_an_error_with_text() {
     let world = World::start();
     let (node, shared) = world.sharing("some.bin", &bytes(CHUNK_SIZE + 1, 15));
-    let (env, address) = (environment(), node.plaintext_address().unwrap().to_string());
+    let env = environment();
+    let address = node.plaintext_address().unwrap().to_string();
     let ask = |hash: &str, index| download_chunk(&env, &address, hash, index).map(|chunk| chunk.len());
     let file_hash = shared.file_hash.to_string();
     assert_eq!(ask(&file_hash, 0).unwrap(), CHUNK_SIZE);

@@ -37,7 +37,8 @@ proptest! {
             }
         }
         prop_assert_eq!(turns.waiting(), asks.len());
-        let (least, most) = (got.iter().min().unwrap(), got.iter().max().unwrap());
+        let least = got.iter().min().unwrap();
+        let most = got.iter().max().unwrap();
         // A job that is half paid has got nothing yet.
         prop_assert!(*least > 0 && most - least <= MIB, "{got:?}");
     }

@@ -68,7 +68,8 @@ fn chunks_that_do_not_exist_or_were_not_held_move_nothing() {
 fn slander_changes_no_score_where_anyone_may_join() {
     let mut books = Books::with_accounts(Complaints::Evidence, 60);
     books.serve_others(peer(1), 5);
-    let (score, balance_mt) = (books.score(peer(1)), books.balance(peer(1)));
+    let score = books.score(peer(1));
+    let balance_mt = books.balance(peer(1));
     for n in 2..=60 {
         books.open(peer(n), file(1), MIB, &[peer(1)]);
         books.one(failure(peer(n), peer(1), file(1), true));

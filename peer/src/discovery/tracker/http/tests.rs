@@ -66,7 +66,8 @@ impl Server {
 /// Reads all of it, so that closing the connection resets nothing.
 fn request(stream: &TcpStream) -> String {
     let mut lines = BufReader::new(stream);
-    let (mut head, mut body_len) = (String::new(), 0);
+    let mut head = String::new();
+    let mut body_len = 0;
     loop {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
@@ -187,8 +188,12 @@ fn while_the_node_stops_its_last_words_go_out_with_a_token_that_is_due_for_renew
     let stop = Cancel::new();
     let http = server.http(stop.clone());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let (tracker, peer_id, token) = (http.first_url().to_owned(), PeerId::from_random([1; 16]), "the-token".to_owned());
-    let (obtained_at, expires_at, device) = (now - 900, now + 100, None);
+    let tracker = http.first_url().to_owned();
+    let peer_id = PeerId::from_random([1; 16]);
+    let token = "the-token".to_owned();
+    let obtained_at = now - 900;
+    let expires_at = now + 100;
+    let device = None;
     let credentials = Credentials { tracker, peer_id, address: None, token, obtained_at, expires_at, device };
     file.save(&credentials).unwrap();
     stop.cancel();
@@ -233,7 +238,8 @@ fn renewed() -> String {
 fn a_renewal_whose_answer_was_lost_is_asked_for_again_also_while_the_node_stops_and_is_on_the_disk_first() {
     let folder = tempfile::tempdir().unwrap();
     let stop = Cancel::new();
-    let (stopped, path) = (stop.clone(), Home::at(folder.path()).credentials().path().to_owned());
+    let stopped = stop.clone();
+    let path = Home::at(folder.path()).credentials().path().to_owned();
     let seen = move |requests| match requests {
         1 => stopped.cancel(),
         3 => assert!(std::fs::read_to_string(&path).unwrap().contains("pnr_next")),

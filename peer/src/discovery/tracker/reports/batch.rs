@@ -33,7 +33,9 @@ impl Batch {
         let newest = self.entries.iter_mut().rev().find(|e| e.peer == report.peer && e.file_hash == report.file_hash);
         let added = newest.is_some_and(|entry| entry.success == success && entry.add(report.chunk.0));
         if !added {
-            let (peer, file_hash, runs) = (report.peer, report.file_hash, vec![(report.chunk.0, 1)]);
+            let peer = report.peer;
+            let file_hash = report.file_hash;
+            let runs = vec![(report.chunk.0, 1)];
             self.entries.push(Entry { peer, file_hash, success, runs });
         }
     }
@@ -88,7 +90,8 @@ mod tests {
     fn check(reports: &[(u32, Result<(), Cause>)], expected: &[(&str, &[(u32, u32)])]) {
         let mut batch = Batch::default();
         for (chunk, result) in reports {
-            let (peer, file_hash) = (PeerId::from_random([1; 16]), FileHash([2; 32]));
+            let peer = PeerId::from_random([1; 16]);
+            let file_hash = FileHash([2; 32]);
             batch.add(FetchReport { peer, file_hash, chunk: ChunkIndex(*chunk), result: *result });
         }
         let got = batch.take();
@@ -114,7 +117,8 @@ mod tests {
     fn an_entry_has_no_more_runs_than_the_tracker_accepts() {
         let mut batch = Batch::default();
         for chunk in (0..RUNS_MAX as u32 * 2 + 2).step_by(2) {
-            let (peer, file_hash) = (PeerId::from_random([1; 16]), FileHash([2; 32]));
+            let peer = PeerId::from_random([1; 16]);
+            let file_hash = FileHash([2; 32]);
             batch.add(FetchReport { peer, file_hash, chunk: ChunkIndex(chunk), result: Ok(()) });
         }
         assert_eq!(batch.take().iter().map(|e| e.chunks.len()).collect::<Vec<_>>(), [RUNS_MAX, 1]);

@@ -99,13 +99,15 @@ struct State {
 fn load(words: &[u32; 8]) -> State {
     // SAFETY: the array is 32 bytes long, and unaligned loads may read it.
     let (dcba, hgfe) = unsafe { (_mm_loadu_si128(words.as_ptr().cast()), _mm_loadu_si128(words[4..].as_ptr().cast())) };
-    let (cdab, efgh) = (_mm_shuffle_epi32(dcba, 0xb1), _mm_shuffle_epi32(hgfe, 0x1b));
+    let cdab = _mm_shuffle_epi32(dcba, 0xb1);
+    let efgh = _mm_shuffle_epi32(hgfe, 0x1b);
     State { abef: _mm_alignr_epi8(cdab, efgh, 8), cdgh: _mm_blend_epi16(efgh, cdab, 0xf0) }
 }
 
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn store(state: State, words: &mut [u32; 8]) {
-    let (feba, dchg) = (_mm_shuffle_epi32(state.abef, 0x1b), _mm_shuffle_epi32(state.cdgh, 0xb1));
+    let feba = _mm_shuffle_epi32(state.abef, 0x1b);
+    let dchg = _mm_shuffle_epi32(state.cdgh, 0xb1);
     // SAFETY: the array is 32 bytes long, and unaligned stores may write it.
     unsafe {
         _mm_storeu_si128(words.as_mut_ptr().cast(), _mm_blend_epi16(feba, dchg, 0xf0));

@@ -22,7 +22,9 @@ type LastFolder<'a> = Option<(&'a str, Arc<File>)>;
 impl Tree {
     /// Writes `bytes` of the pack from `at` on.
     pub(super) fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let (mut rest, mut at, mut folder) = (bytes, at, None);
+        let mut rest = bytes;
+        let mut at = at;
+        let mut folder = None;
         for segment in self.layout.segments(at, bytes.len() as u64) {
             let (piece, after) = rest.split_at(segment.len as usize);
             if !self.put_whole(segment, piece, &mut folder)? {

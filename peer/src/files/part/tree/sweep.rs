@@ -42,7 +42,8 @@ fn sweep(folder: &Path, prefix: usize, paths: &[Cow<'_, str>]) -> io::Result<()>
     let mut expected = children(prefix, paths);
     for found in fs::read_dir(folder)? {
         let found = found?;
-        let (kind, name) = (found.file_type()?, found.file_name());
+        let kind = found.file_type()?;
+        let name = found.file_name();
         match name.to_str().and_then(|name| expected.remove_entry(name)) {
             Some((name, Expected::Folder(below))) if kind.is_dir() => {
                 sweep(&found.path(), prefix + name.len() + 1, below)?;

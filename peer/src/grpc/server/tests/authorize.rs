@@ -43,7 +43,8 @@ struct Swarm {
 
 impl Swarm {
     fn new(visibility: KnownVisibility) -> Self {
-        let (authority, tracker) = (Authority::new(), Tracker::new());
+        let authority = Authority::new();
+        let tracker = Tracker::new();
         let membership = authority.member(1);
         membership.replace_tracker_keys(tracker.keys());
         let scene = scene(3 * MIB, 1 << 20);
@@ -143,7 +144,8 @@ fn a_grant_in_plaintext_does_not_count() {
 fn a_wrong_grant_is_refused_with_its_reason() {
     for visibility in [Restricted, Unknown, Public] {
         let swarm = Swarm::new(visibility);
-        let (file, soon) = (swarm.scene.file_hash(), unix_now() + 60);
+        let file = swarm.scene.file_hash();
+        let soon = unix_now() + 60;
         let of = |claims| signed(&swarm.tracker, &claims);
         let bent = GrantToken { text: swarm.grant(60).text + "A", ..swarm.grant(60) };
         let access = swarm.tracker.sign_as("JWT", &Tracker::claims(peer(2), file, soon));
@@ -171,7 +173,8 @@ fn a_grant_from_public_times_ends_with_the_restriction() {
     let grant = signed(&swarm.tracker, &claims);
     swarm.asked(Some(&grant)).unwrap();
     // Also in a call that is under way.
-    let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
+    let client = swarm.client();
+    let id = swarm.scene.held.manifest().id();
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&grant)).unwrap();
     assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
@@ -203,7 +206,8 @@ fn an_unknown_key_is_requested_while_public_files_are_served() {
 #[test]
 fn a_call_ends_with_its_grant_or_when_its_file_is_restricted() {
     let swarm = Swarm::new(Restricted);
-    let (client, id) = (swarm.client(), swarm.scene.held.manifest().id());
+    let client = swarm.client();
+    let id = swarm.scene.held.manifest().id();
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), id, Some(&swarm.grant(2))).unwrap();
     assert!(matches!(call.next(&mut orders), StreamEvent::Message(_)));
@@ -242,7 +246,8 @@ fn version_1_gets_public_files_only_and_is_refused_at_once() {
 #[test]
 fn a_newer_grant_continues_a_call_and_a_wrong_one_ends_it() {
     let swarm = Swarm::new(Restricted);
-    let (client, manifest) = (swarm.client(), swarm.scene.held.manifest());
+    let client = swarm.client();
+    let manifest = swarm.scene.held.manifest();
     let (_commands, mut orders) = crate::grpc::commands();
     let first = swarm.grant(2);
     let mut call = client.fetch(swarm.scene.file_hash(), manifest.id(), Some(&first)).unwrap();

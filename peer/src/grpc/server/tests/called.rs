@@ -18,7 +18,8 @@ fn a_caller_makes_a_downloader_look_for_others() {
     (scheduler.lookup_pause_start, scheduler.lookup_pause_crowd, scheduler.lookup_pause_max) = (HOUR, HOUR, HOUR);
     let (told, hears) = crossbeam_channel::bounded(1);
     job.on_growing = Some(Box::new(move |growing| told.send(growing).unwrap()));
-    let (directory, cancel) = (Listed::of(&scene), Cancel::new());
+    let directory = Listed::of(&scene);
+    let cancel = Cancel::new();
     std::thread::scope(|scope| {
         let downloading = scope.spawn(|| fetch(job, &directory, &mut |_| {}, &cancel));
         let growing = hears.recv_timeout(60 * SECOND).unwrap();

@@ -10,7 +10,8 @@ use super::*;
 
 /// Makes a call that asks for a chunk, and complains once it is answered.
 fn complain(scene: &Scene, messages: &[Vec<u32>]) -> Result<(), String> {
-    let (client, option) = (scene.client(), CallOption::default().timeout(15 * SECOND));
+    let client = scene.client();
+    let option = CallOption::default().timeout(15 * SECOND);
     let (mut sender, mut receiver) = client.duplex_streaming(&raw(FETCH, MethodType::Duplex), option).unwrap();
     block_on(async {
         let first = (wanted(scene, &[(0, 1)]), grpcio::WriteFlags::default());

@@ -34,7 +34,8 @@ impl Listed {
             has: Has::Complete,
         };
         let geometry = manifest.geometry();
-        let (size, chunk_size) = (geometry.size(), geometry.chunk_size());
+        let size = geometry.size();
+        let chunk_size = geometry.chunk_size();
         let planned = PlannedManifest { id: manifest.id(), size, chunk_size, sources: vec![source] };
         Self(Plan { manifests: vec![planned], ..Plan::default() }, manifest.as_ref().clone(), AtomicUsize::new(0))
     }
@@ -70,7 +71,8 @@ impl ReportSink for Listed {
 /// Downloads within `throttle` and passes the file on. Returns the result and the bytes that the sink received.
 fn download(from: &Scene, throttle: &Arc<Throttle>) -> (Result<Fetched, FetchError>, Vec<u8>) {
     let folder = tempfile::tempdir().unwrap();
-    let (hash, got) = (from.file_hash(), Arc::new(Mutex::new(Vec::new())));
+    let hash = from.file_hash();
+    let got = Arc::new(Mutex::new(Vec::new()));
     let mut job = FetchJob::new(hash, folder.path().join("part"), folder.path().join("copy"), 5);
     job.dial = Dial::plaintext();
     let hears = Arc::clone(&got);
@@ -98,7 +100,8 @@ fn wait_until_held(memory: &crate::memory::Memory, bytes: usize) {
 fn slow_callers_and_a_download_stay_within_one_bound() {
     let bound = MemoryMax::MIN.bytes();
     let throttle = small_memory();
-    let (scene, elsewhere) = (scene(24 * MIB, 1 << 20).among(&throttle), scene(12 * MIB, 1 << 20));
+    let elsewhere = scene(12 * MIB, 1 << 20);
+    let scene = scene(24 * MIB, 1 << 20).among(&throttle);
     let room = throttle.memory().kept(Use::SmallBlocks) / (64 << 10);
     // Chunks of a download that come from two sources at once, as many as they get.
     let folder = tempfile::tempdir().unwrap();
@@ -108,7 +111,8 @@ fn slow_callers_and_a_download_stay_within_one_bound() {
     let method = raw(FETCH, MethodType::Duplex);
     let stuck: Vec<_> = (0..room + 8)
         .map(|_| {
-            let (client, option) = (scene.client(), CallOption::default().timeout(120 * SECOND));
+            let client = scene.client();
+            let option = CallOption::default().timeout(120 * SECOND);
             let (mut sender, receiver) = client.duplex_streaming(&method, option).unwrap();
             let message = (wanted(&scene, &[(0, 24)]), grpcio::WriteFlags::default());
             // One of those that are turned away may hear so before it has asked.

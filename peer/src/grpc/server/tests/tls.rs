@@ -143,10 +143,8 @@ fn a_certificate_of_the_authority_that_names_no_account_is_refused_with_words() 
 #[test]
 fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
     let swarm = Swarm::start();
-    let (client, stays) = (
-        swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1))),
-        swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(3)), peer(1))),
-    );
+    let client = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
+    let stays = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(3)), peer(1)));
     swarm.ask(&client).unwrap();
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = client.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
@@ -175,7 +173,8 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
         let identity = swarm.authority.device_of(peer(2), device(number));
         swarm.client(&ChannelSecurity::Tls(Arc::new(identity), peer(1)))
     };
-    let (lost, kept) = (of(1), of(2));
+    let lost = of(1);
+    let kept = of(2);
     let (_commands, mut orders) = crate::grpc::commands();
     let mut call = lost.fetch(swarm.scene.file_hash(), swarm.scene.held.manifest().id(), None).unwrap();
     assert!(matches!(call.next(&mut orders), crate::grpc::StreamEvent::Message(_)));
