@@ -390,7 +390,7 @@ struct Most {
 }
 
 #[test]
-fn a_seeder_sends_each_chunk_about_once_to_any_number_of_downloaders() {
+fn a_seeder_sends_each_chunk_about_once_to_any_crowd() {
     check(PLAIN, 1, 1, Most { sent: 1.0, time: 1.01 });
     check(PLAIN, 2, 3, Most { sent: 1.01, time: 1.03 });
     check(PLAIN, 8, 3, Most { sent: 1.02, time: 1.10 });

@@ -166,7 +166,7 @@ fn a_newer_grant_is_checked_and_a_bad_one_ends_the_stream() {
 }
 
 #[test]
-fn access_that_ended_ends_the_stream_unless_a_newer_grant_is_shown() {
+fn ended_access_ends_the_stream_unless_a_newer_grant_came() {
     check(3, Answers::default(), vec![Input::AccessEnded("not public")], &["end: not public"]);
     let now = start();
     let mut scene = Scene::open(3, Answers::default());
@@ -183,7 +183,7 @@ fn access_that_ended_ends_the_stream_unless_a_newer_grant_is_shown() {
 }
 
 #[test]
-fn a_stream_sends_what_the_upload_limit_allows_and_returns_the_rest() {
+fn a_stream_keeps_the_upload_limit_and_returns_the_rest() {
     let limited = |allows| Answers { allows: Some(allows), ..Answers::default() };
     let scene = check(1, limited(CHUNK_BYTES / 4), vec![wants(&[(0, 1)])], &["close", "chunk 0"]);
     assert!(scene.blocks.iter().all(|len| *len <= CHUNK_BYTES / 4), "{:?}", scene.blocks);

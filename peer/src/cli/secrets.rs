@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_outside_the_bounds_and_unreadable_files_are_refused() {
+    fn bad_passwords_and_unreadable_files_are_refused() {
         for (option, content, exit) in [
             (Some("x"), Some(&b"x"[..]), Exit::Usage),
             (Some(""), None, Exit::Usage),

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn encrypted_sources_come_first_and_plaintext_ones_only_where_allowed() {
+    fn encrypted_sources_come_first_plaintext_only_if_allowed() {
         let member = Authority::new().member(9);
         member.revoke([PeerId::from_random([5; 16])].into(), Default::default());
         check(&Dial::default(), &[]);

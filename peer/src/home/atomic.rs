@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_whole_with_mode_0600_and_leaves_nothing_beside_it() {
+    fn a_file_is_replaced_whole_with_mode_0600_and_no_remains() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         fs::write(&path, "an old and longer text").unwrap();

@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signing_key_is_made_once_and_a_damaged_one_is_not_replaced() {
+    fn the_signing_key_is_made_once_and_kept_when_damaged() {
         let folder = tempfile::tempdir().unwrap();
         let files = IdentityFiles::new(folder.path().join("state"));
         let key = files.signer().unwrap().key();

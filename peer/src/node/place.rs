@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_name_stays_in_the_folder_and_an_empty_one_is_the_hash() {
+    fn hostile_names_stay_in_the_folder_and_empty_ones_are_hashes() {
         let hash = "ab".repeat(32);
         check(None, false, "../../etc/passwd", "./passwd");
         check(None, false, "", &format!("./{hash}"));

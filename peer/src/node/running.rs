@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_registered_address_is_announced_only_with_the_port_that_is_listened_on() {
+    fn the_registered_address_is_announced_only_with_the_open_port() {
         let local: SocketAddr = "0.0.0.0:5000".parse().unwrap();
         for (set, registered, expected) in [
             (None, None, "0.0.0.0:5000"),

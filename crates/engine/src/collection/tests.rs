@@ -198,7 +198,7 @@ fn bodies_are_aligned_and_tails_follow() {
 }
 
 #[test]
-fn the_chunks_of_a_large_file_stay_the_same_when_small_ones_come_and_go() {
+fn large_files_keep_their_chunks_when_small_ones_change() {
     let before = Layout::new([10, 4 * CHUNK + 9, 20], CHUNK as u32);
     let after = Layout::new([4 * CHUNK + 9, 5, 5, 5], CHUNK as u32);
     let body =
@@ -248,7 +248,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic_and_what_is_taken_comes_back(seed: u64, changes in 0..4_u64) {
+    fn any_bytes_parse_without_panic_and_listings_round_trip(seed: u64, changes in 0..4_u64) {
         let mut rng = Rng::new(seed);
         let mut bytes = tree().encode();
         for _ in 0..changes {

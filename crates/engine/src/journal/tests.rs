@@ -78,7 +78,7 @@ fn what_is_no_journal_is_told_from_a_newer_one() {
 }
 
 #[test]
-fn the_last_chunk_of_an_unsized_file_counts_only_with_its_length() {
+fn the_last_chunk_of_an_unsized_file_needs_its_length() {
     let (mut writer, mut bytes) = Writer::create(&unsized_v1());
     bytes.extend(writer.held([ChunkIndex(0), ChunkIndex(39)]));
     assert_eq!(held(&bytes), [0]);

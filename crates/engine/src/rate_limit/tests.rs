@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn who_waits_as_long_as_told_gets_its_bytes_whatever_the_rate_was(events in prop::collection::vec(any_event(), 1..100)) {
+    fn a_job_gets_its_bytes_after_the_wait_at_any_rate(events in prop::collection::vec(any_event(), 1..100)) {
         let mut now = start();
         let mut bucket = Bucket::new(now, Rate::new(MIB));
         for event in events {

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_others_is_sent_after_the_hold_or_when_requested_anyway() {
+    fn a_chunk_of_others_waits_for_the_hold_or_a_repeated_request() {
         let now = start();
         let (mut seed, a, b) = pair();
         assert_eq!(seed.choose(now, a, chunks(&[0])), send(0));

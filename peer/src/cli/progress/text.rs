@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_peer_says_can_neither_steer_nor_flood_the_terminal() {
+    fn texts_of_peers_can_neither_steer_nor_flood_the_terminal() {
         assert_eq!(remark("refused: \u{1b}[2Jgone\n"), "refused: \u{fffd}[2Jgone\u{fffd}");
         assert_eq!(remark(&"x".repeat(10_000)).chars().count(), NOTE_CHARS_MAX);
         let line = source_text(&progress(Bottleneck::None, None).sources[0]);

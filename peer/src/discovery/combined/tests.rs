@@ -164,7 +164,7 @@ fn manifest(byte: u8) -> Manifest {
 }
 
 #[test]
-fn a_manifest_comes_from_the_first_provider_that_has_the_right_one() {
+fn the_first_right_manifest_of_a_provider_is_used() {
     let provider = |manifest| Provider { manifest, ..Provider::of(Err(away())) };
     let check = |answers: Vec<Result<Manifest, DiscoveryError>>, expected: Result<Manifest, DiscoveryError>| {
         let all = combined(answers.into_iter().map(provider).collect());

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn several_trackers_are_one_list_and_share_a_swarm_by_one_of_them() {
+    fn lists_of_trackers_share_a_swarm_if_they_overlap() {
         let urls = |text| normal_urls(text).map(|urls| urls.join(","));
         assert_eq!(urls("http://a:1/, http://b:2,http://a:1").as_deref(), Ok("http://a:1,http://b:2"));
         for bad in ["", ",", "http://a:1,", "http://a:1 http://b:2"] {

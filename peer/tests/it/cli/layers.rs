@@ -41,7 +41,7 @@ fn options_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
-fn plaintext_is_allowed_by_file_and_environment_with_true_and_false() {
+fn plaintext_is_set_by_file_and_environment() {
     let stage = Stage::with(&["alice"]);
     // A tracker of plain HTTP on another machine is refused (2) before anything is sent, or tried and not reached (6).
     let register = |file: &str, environment: Option<&str>| {

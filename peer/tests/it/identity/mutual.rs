@@ -135,7 +135,7 @@ fn plaintext_sources_are_used_last_and_only_if_allowed() {
 }
 
 #[test]
-fn a_transfer_goes_on_while_certificates_are_renewed_on_both_sides() {
+fn a_transfer_survives_renewed_certificates_on_both_sides() {
     let stage = Stage::with(6 * MIB);
     let authority = Authority::new();
     let one = serving(&stage, &authority, 1);

@@ -168,7 +168,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn i1_to_i8_hold_after_any_events_with_replays_crashes_and_waits(
+    fn i1_to_i8_hold_after_any_events_replays_and_crashes(
         complaints in any_policy(), balance_mt in any_balance_mt(), steps in prop::collection::vec(any_step(), 0..40),
     ) {
         run(&mut start(complaints, balance_mt), &steps);

@@ -7,7 +7,7 @@ use peernet_engine::economy::{
 use super::*;
 
 #[test]
-fn a_success_pays_the_target_out_of_the_callers_escrow_less_a_twentieth() {
+fn a_success_pays_the_target_from_escrow_less_a_twentieth() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     books.open(peer(1), file(1), 2 * MIB + 1, &[peer(2)]);
     let treasury_mt = books.treasury.balance_mt;
@@ -22,7 +22,7 @@ fn a_success_pays_the_target_out_of_the_callers_escrow_less_a_twentieth() {
 }
 
 #[test]
-fn chunks_beyond_the_escrow_settle_for_nothing_but_count_for_the_score() {
+fn chunks_beyond_the_escrow_are_unpaid_but_raise_the_score() {
     let mut books = Books::with_accounts(Complaints::Evidence, 3);
     books.open(peer(1), file(1), 20 * MIB, &[peer(2)]);
     books.open(peer(1), file(2), MIB, &[peer(3)]);
@@ -66,7 +66,7 @@ fn the_first_time_an_account_is_established_it_gets_80_tokens() {
 }
 
 #[test]
-fn a_complaint_puts_its_target_last_for_the_complainer_for_12_hours_or_a_week() {
+fn a_complaint_demotes_its_target_for_12_hours_or_a_week() {
     for (first, second, hours) in
         [(false, None, 12), (true, None, 168), (false, Some(true), 168), (true, Some(false), 168)]
     {
@@ -83,7 +83,7 @@ fn a_complaint_puts_its_target_last_for_the_complainer_for_12_hours_or_a_week() 
 }
 
 #[test]
-fn a_failure_counts_once_in_six_hours_for_each_ticket_and_target() {
+fn a_failure_counts_once_per_ticket_and_target_in_six_hours() {
     let mut books = Books::with_accounts(Complaints::Bounded, 2);
     books.open(peer(1), file(1), MIB, &[peer(2)]);
     let report = |books: &mut Books| books.one(failure(peer(1), peer(2), file(1), false));

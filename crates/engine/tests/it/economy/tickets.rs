@@ -19,7 +19,7 @@ fn opened(outcome: Outcome) -> bool {
 }
 
 #[test]
-fn escrow_is_the_price_of_all_chunks_the_short_last_one_included() {
+fn escrow_prices_all_chunks_with_the_short_last_one() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     let outcome = books.open(peer(1), file(1), 3 * MIB + MIB / 2, &[peer(2)]);
     assert_eq!((opened(outcome), escrow(outcome)), (true, 3_500));
@@ -28,7 +28,7 @@ fn escrow_is_the_price_of_all_chunks_the_short_last_one_included() {
 }
 
 #[test]
-fn escrow_is_at_most_the_balance_and_an_empty_balance_is_no_refusal() {
+fn escrow_is_at_most_the_balance_which_may_be_empty() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     assert_eq!(escrow(books.open(peer(1), file(1), 30 * MIB, &[peer(2)])), 20 * TOKEN_MT);
     assert_eq!(escrow(books.open(peer(1), file(2), 30 * MIB, &[peer(2)])), 0);
@@ -36,7 +36,7 @@ fn escrow_is_at_most_the_balance_and_an_empty_balance_is_no_refusal() {
 }
 
 #[test]
-fn a_second_lookup_uses_the_ticket_again_and_lists_new_sources_up_to_50() {
+fn a_second_lookup_reuses_the_ticket_and_adds_up_to_50_sources() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     books.open(peer(1), file(1), MIB, &[peer(1), peer(2), peer(2)]);
     let many: Vec<PeerId> = (2..100).map(peer).collect();
@@ -48,7 +48,7 @@ fn a_second_lookup_uses_the_ticket_again_and_lists_new_sources_up_to_50() {
 }
 
 #[test]
-fn use_renews_a_ticket_and_fills_its_escrow_up_at_most_once_a_minute() {
+fn use_renews_and_tops_up_a_ticket_at_most_once_a_minute() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     assert_eq!(escrow(books.open(peer(1), file(1), 10 * MIB, &[peer(2)])), 10 * TOKEN_MT);
     books.open(peer(1), file(2), 20 * MIB, &[peer(2)]);
@@ -84,7 +84,7 @@ fn expiry_and_grace_return_what_was_not_settled() {
 }
 
 #[test]
-fn a_lookup_after_the_end_closes_the_old_ticket_and_opens_another() {
+fn a_lookup_after_the_end_replaces_the_ticket() {
     let mut books = Books::with_accounts(Complaints::Evidence, 2);
     books.open(peer(1), file(1), 4 * MIB, &[peer(2)]);
     books.wait(LIFE_MS + GRACE_MS);

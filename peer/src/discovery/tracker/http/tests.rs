@@ -123,7 +123,7 @@ fn what_a_tracker_puts_off_is_asked_again_whatever_it_is() {
 }
 
 #[test]
-fn a_lost_answer_is_asked_for_again_only_where_twice_does_no_harm() {
+fn a_call_with_a_lost_reply_is_repeated_only_where_harmless() {
     for lost in [CUT, NOTHING] {
         check(&get(), &[lost, GOOD], 2, &is_good);
         let unreachable = |outcome| matches!(outcome, Err(TrackerError::Unreachable { .. }));
@@ -181,7 +181,7 @@ fn a_stop_ends_the_pause() {
 }
 
 #[test]
-fn while_the_node_stops_its_last_words_go_out_with_a_token_that_is_due_for_renewal() {
+fn the_last_calls_of_a_stopping_node_use_a_token_due_for_renewal() {
     let folder = tempfile::tempdir().unwrap();
     let file = Home::at(folder.path()).credentials();
     let server = Server::playing(vec![GOOD.to_owned()], |_| {});
@@ -235,7 +235,7 @@ fn renewed() -> String {
 }
 
 #[test]
-fn a_renewal_whose_answer_was_lost_is_asked_for_again_also_while_the_node_stops_and_is_on_the_disk_first() {
+fn a_renewal_with_a_lost_reply_is_stored_and_repeated_at_stop() {
     let folder = tempfile::tempdir().unwrap();
     let stop = Cancel::new();
     let stopped = stop.clone();
@@ -278,7 +278,7 @@ fn a_device_that_has_ended_asks_once_until_somebody_logs_in() {
 }
 
 #[test]
-fn a_tracker_that_does_not_answer_is_passed_over_and_the_one_that_did_is_asked_from_then_on() {
+fn calls_move_on_from_a_dead_tracker_and_stay_with_the_live_one() {
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let draining = Server::playing(vec![answer("503 Service Unavailable", "retry-after: 5\r\n")], |_| {});
     let alive = Server::playing(vec![GOOD.to_owned(), GOOD.to_owned()], |_| {});

@@ -108,7 +108,7 @@ fn callers_without_proof_are_refused_in_the_handshake() {
 }
 
 #[test]
-fn another_peer_at_the_address_of_the_expected_one_is_not_spoken_to() {
+fn another_peer_at_the_expected_address_is_refused() {
     let swarm = Swarm::start();
     refused(swarm.ask_as(swarm.member(2), peer(3)), "another peer");
     let foreign = Authority::new();
@@ -116,7 +116,7 @@ fn another_peer_at_the_address_of_the_expected_one_is_not_spoken_to() {
 }
 
 #[test]
-fn a_certificate_of_the_authority_that_names_no_account_is_refused_with_words() {
+fn a_certificate_without_an_account_is_refused_with_a_reason() {
     let swarm = Swarm::start();
     let key = crate::identity::new_key().unwrap();
     let both = [TRACKER_NAME.to_owned(), peernet_protos::identity::peer_name(&peer(2).to_string())];
@@ -166,7 +166,7 @@ fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
 }
 
 #[test]
-fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account_is_served() {
+fn a_revoked_device_is_cut_off_and_its_account_is_not() {
     let swarm = Swarm::start();
     let device = |number: u8| DeviceId::from_random([number; 16]);
     let of = |number| {
@@ -195,7 +195,7 @@ fn an_ended_device_is_refused_and_its_call_is_ended_while_another_of_the_account
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_to_new_connections_and_old_ones_go_on() {
+fn new_connections_get_a_renewed_certificate_and_old_ones_go_on() {
     let swarm = Swarm::start();
     let before = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     swarm.ask(&before).unwrap();
