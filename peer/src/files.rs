@@ -17,10 +17,10 @@ mod read;
 mod shared_file;
 
 pub use identity::FileIdentity;
-pub(crate) use identity::Look;
+pub(crate) use identity::FileState;
 pub use pack::PackFiles;
 pub(crate) use pack::{OpenPack, PackError};
 pub(crate) use read::ReadError;
 pub(crate) use read::{check_identity, read_exact};
 pub use shared_file::SharedFile;
-pub(crate) use shared_file::{Callers, Opened, Watcher};
+pub(crate) use shared_file::{Callers, Reader, Watcher};

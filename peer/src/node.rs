@@ -7,7 +7,7 @@ mod download;
 pub(crate) mod error;
 mod link;
 mod member;
-mod place;
+mod paths;
 mod renewal;
 mod running;
 mod share;

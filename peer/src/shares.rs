@@ -28,12 +28,12 @@ use crate::access::{VisibilityError, VisibilityStore};
 use crate::clock::unix_now;
 use crate::files::SharedFile;
 use crate::files::hashing::HashedTree;
-use crate::files::{FileIdentity, Look, PackFiles};
+use crate::files::{FileIdentity, FileState, PackFiles};
 use crate::home::{HomeError, private_folder};
 use crate::log::Log;
 use crate::serve::FileCatalog;
 pub(crate) use error::ShareError;
-use known::{Entry, Known};
+use known::{Entry, ShareTable};
 use record::{FileRecord, Record, TreeRecord};
 
 pub(crate) use known::directory_name;
@@ -115,7 +115,7 @@ type Key = (FileHash, ManifestId);
 pub(crate) struct Shares {
     /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
-    known: Mutex<Known>,
+    known: Mutex<ShareTable>,
     /// SharedFile while a record changes in the folder and in `known`, so that both agree. Always locked before
     /// `known`.
     changing: Mutex<()>,
@@ -382,11 +382,11 @@ impl Shares {
         let records: Vec<(Record, bool)> = self.lock().entries().filter(at_rest).filter_map(looked_at).collect();
         for (record, served) in records {
             match record.look() {
-                Look::Same if !served => self.serve_again(record),
-                Look::Same => {}
+                FileState::Same if !served => self.serve_again(record),
+                FileState::Same => {}
                 // This was logged when the file went away.
-                Look::Gone(_) | Look::Unreadable(..) if !served => {}
-                spoiled => self.withdraw_as(&record, spoiled),
+                FileState::Gone(_) | FileState::Unreadable(..) if !served => {}
+                state => self.withdraw_as(&record, state),
             }
         }
     }
@@ -408,24 +408,24 @@ impl Shares {
 
     fn restore(&self, record: Record) {
         match record.look() {
-            Look::Same => drop(self.lock().insert(record.key(), Entry::of(record))),
-            spoiled => {
+            FileState::Same => drop(self.lock().insert(record.key(), Entry::of(record))),
+            state => {
                 self.lock().insert(record.key(), Entry::missing(record.clone()));
-                self.withdraw_as(&record, spoiled);
+                self.withdraw_as(&record, state);
             }
         }
     }
 
     /// Checks the files of one share, and ends or suspends the share if they are not as they were.
-    fn withdraw_if_spoiled(&self, key: Key) {
+    fn withdraw_if_changed(&self, key: Key) {
         let Some(record) = self.lock().record(key).cloned() else { return };
         match record.look() {
-            Look::Same => {}
-            spoiled => self.withdraw_as(&record, spoiled),
+            FileState::Same => {}
+            state => self.withdraw_as(&record, state),
         }
     }
 
-    fn withdraw_as(&self, record: &Record, spoiled: Look) {
+    fn withdraw_as(&self, record: &Record, state: FileState) {
         let _changing = self.changing();
         if !self.is_current(record) {
             return;
@@ -433,21 +433,21 @@ impl Shares {
         // For a directory, the message names the file, and then the directory.
         let shared =
             if record.tree().is_some() { format!(", so {} is", record.path().display()) } else { " and is".to_owned() };
-        match spoiled {
-            Look::Same => return,
-            Look::Changed(path) => self.end_changed(record, &format!("{} has changed{shared}", path.display())),
-            Look::Altered(path) => {
+        match state {
+            FileState::Same => return,
+            FileState::Changed(path) => self.end_changed(record, &format!("{} has changed{shared}", path.display())),
+            FileState::Altered(path) => {
                 let what = path.map_or_else(
                     || format!("a file in {}", record.path().display()),
                     |path| path.display().to_string(),
                 );
                 self.end_changed(record, &format!("{what} has changed (its size and time are as they were){shared}"));
             }
-            Look::Gone(path) => {
+            FileState::Gone(path) => {
                 self.log.warn(&format!("{} is gone{shared} not shared until it is back", path.display()));
                 self.take_off(record.key(), false);
             }
-            Look::Unreadable(path, error) => {
+            FileState::Unreadable(path, error) => {
                 self.log.warn(&format!("{} cannot be read{shared} not shared until it can: {error}", path.display()));
                 self.take_off(record.key(), false);
             }
@@ -484,7 +484,7 @@ impl Shares {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, ShareTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -509,7 +509,7 @@ impl FileCatalog for Shares {
     fn withdraw_unreadable(&self, held: &SharedFile) {
         let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
         for key in owners {
-            self.withdraw_if_spoiled(key);
+            self.withdraw_if_changed(key);
         }
     }
 

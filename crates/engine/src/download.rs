@@ -7,11 +7,9 @@
 //!   stays
 //!   right behind the writes. As soon as a partial source or another downloader is known, the rarest chunks go first.
 //! - **Endgame, straggler rescue**: when no chunk is unassigned, an idle source is asked for chunks that a much slower
-//!   one has
-//!   not delivered. The first to deliver wins.
+//!   one has not delivered. The first to deliver wins.
 //! - **Bans and back-off**: a source that sends a wrong byte is never asked again. A source that fails or stalls backs
-//!   off for
-//!   a growing time. A failure of the local disk ends the download and costs no source anything.
+//!   off for a growing time. A failure of the local disk ends the download and costs no source anything.
 //!
 //! The driver takes one [`Input`], calls [`Download::handle`], drains [`Download::poll`], and takes the next. It calls
 //! `handle` with [`Input::Tick`] at the [`Download::deadline`] at the latest.

@@ -17,8 +17,7 @@
 //! - I3 A score is from 0 to 1.
 //! - I4 A ticket pays no chunk twice and no more than it holds.
 //! - I5 Applying a batch again changes nothing. A lookup that was refused a ticket for want of room may get it once
-//!   there
-//!   is room; that is its first effect, not a second one.
+//!   there is room; that is its first effect, not a second one.
 //! - I6 An account's report about itself changes nothing.
 //! - I7 Hearsay makes no account unlisted, and lowers no established account below [`ESTABLISHED_SCORE`].
 //! - I8 A stored score equals the score of the evidence rows.

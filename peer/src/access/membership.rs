@@ -23,8 +23,8 @@ pub struct Membership {
     tracker_keys: RwLock<Arc<TrackerKeys>>,
     /// Requests for the trackers' keys, after a grant of an unknown key. It has room for one, because one is as good as
     /// many.
-    wish: Sender<()>,
-    wishes: Receiver<()>,
+    request_keys: Sender<()>,
+    key_requests: Receiver<()>,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,14 +36,14 @@ struct Revoked {
 impl Membership {
     /// Makes a membership without revocations and without keys of trackers.
     pub fn new(identity: Identity) -> Arc<Self> {
-        let (wish, wishes) = bounded(1);
+        let (request_keys, key_requests) = bounded(1);
         Arc::new(Self {
             identity: RwLock::new(Arc::new(identity)),
             revoked: RwLock::default(),
             version: AtomicU64::new(0),
             tracker_keys: RwLock::default(),
-            wish,
-            wishes,
+            request_keys,
+            key_requests,
         })
     }
 
@@ -58,19 +58,19 @@ impl Membership {
     }
 
     /// Asks the thread that renews the membership to request the trackers' keys soon.
-    pub(crate) fn wish_for_tracker_keys(&self) {
-        let _wished_already = self.wish.try_send(());
+    pub(crate) fn request_tracker_keys(&self) {
+        let _requested_already = self.request_keys.try_send(());
     }
 
     /// Reports whether such a request waits.
     #[cfg(test)]
-    pub(crate) fn is_wished_for(&self) -> bool {
-        !self.wishes.is_empty()
+    pub(crate) fn is_key_request_pending(&self) -> bool {
+        !self.key_requests.is_empty()
     }
 
     /// Returns the channel that becomes ready with a request for the trackers' keys.
-    pub(crate) fn wishes(&self) -> &Receiver<()> {
-        &self.wishes
+    pub(crate) fn key_requests(&self) -> &Receiver<()> {
+        &self.key_requests
     }
 
     /// Returns the identity in use. It may have expired: [`Identity::is_expired`].

@@ -58,7 +58,7 @@ pub(crate) fn resolve(address: &HostPort, timeout: Duration, cancel: &Cancel) ->
     }
 }
 
-struct Question {
+struct NameLookup {
     host: String,
     port: u16,
     answer: Sender<Vec<SocketAddr>>,
@@ -67,7 +67,7 @@ struct Question {
 fn resolve_name(host: &str, port: u16, timeout: Duration, cancel: &Cancel) -> Result<Vec<SocketAddr>, AddressError> {
     let unresolved = || AddressError::Unresolved(host.to_owned());
     let (answer, answered) = bounded(1);
-    let question = Question { host: host.to_owned(), port, answer };
+    let question = NameLookup { host: host.to_owned(), port, answer };
     resolver().ok_or_else(unresolved)?.try_send(question).map_err(|_| unresolved())?;
     let found = crossbeam_channel::select! {
         recv(answered) -> found => found.unwrap_or_default(),
@@ -79,12 +79,12 @@ fn resolve_name(host: &str, port: u16, timeout: Duration, cancel: &Cancel) -> Re
 
 /// The process's resolver threads, started with the first name. They live as long as the process, like gRPC's own: the
 /// system's resolver cannot be interrupted, so they could not be joined in time.
-fn resolver() -> Option<&'static Sender<Question>> {
-    static RESOLVER: OnceLock<Option<Sender<Question>>> = OnceLock::new();
+fn resolver() -> Option<&'static Sender<NameLookup>> {
+    static RESOLVER: OnceLock<Option<Sender<NameLookup>>> = OnceLock::new();
     RESOLVER.get_or_init(start_resolver).as_ref()
 }
 
-fn start_resolver() -> Option<Sender<Question>> {
+fn start_resolver() -> Option<Sender<NameLookup>> {
     let (sender, receiver) = bounded(QUEUE_MAX);
     let started = (0..RESOLVER_THREADS).filter(|n| {
         let questions = receiver.clone();
@@ -93,7 +93,7 @@ fn start_resolver() -> Option<Sender<Question>> {
     (started.count() > 0).then_some(sender)
 }
 
-fn answer_all(questions: &Receiver<Question>) {
+fn answer_all(questions: &Receiver<NameLookup>) {
     for question in questions {
         let found = (question.host.as_str(), question.port).to_socket_addrs();
         let found = found.map(|all| all.take(ADDRESSES_MAX).collect()).unwrap_or_default();

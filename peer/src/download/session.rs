@@ -5,8 +5,7 @@
 //! 2. [`pass`] fetches the missing chunks, with all the threads that takes.
 //! 3. The file is proven: by its hash, or for a directory by the hash of each file.
 //! 4. If it is wrong, the part is read again once: bytes of the earlier run were trusted without being read. If they
-//!    are
-//!    right, the manifest is false.
+//!    are right, the manifest is false.
 //! 5. [`finish`] makes the file durable and gives it its name.
 
 pub(crate) mod finish;

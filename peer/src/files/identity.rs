@@ -30,7 +30,7 @@ impl FileIdentity {
 
 /// The result of checking a file that was hashed, or the first bad result of several files.
 #[derive(Debug)]
-pub(crate) enum Look {
+pub(crate) enum FileState {
     /// The file is as it was.
     Same,
     /// The file has another identity.
@@ -43,7 +43,7 @@ pub(crate) enum Look {
     Unreadable(PathBuf, io::Error),
 }
 
-impl Look {
+impl FileState {
     /// Compares the metadata that the caller found at `path`.
     pub(crate) fn at(path: &Path, identity: FileIdentity, found: io::Result<Metadata>) -> Self {
         match found.map(|metadata| FileIdentity::of(&metadata)) {
@@ -72,13 +72,13 @@ mod tests {
         let identity = FileIdentity::of_path(&real).unwrap();
         let other = FileIdentity { size: 8, ..identity };
         let failed = |kind: io::ErrorKind| Err(io::Error::from(kind));
-        assert!(matches!(Look::at(path, identity, metadata()), Look::Same));
-        assert!(matches!(Look::at(path, other, metadata()), Look::Changed(named) if named == path));
+        assert!(matches!(FileState::at(path, identity, metadata()), FileState::Same));
+        assert!(matches!(FileState::at(path, other, metadata()), FileState::Changed(named) if named == path));
         assert!(
-            matches!(Look::at(path, identity, failed(io::ErrorKind::NotFound)), Look::Gone(named) if named == path)
+            matches!(FileState::at(path, identity, failed(io::ErrorKind::NotFound)), FileState::Gone(named) if named == path)
         );
-        let unreadable = Look::at(path, identity, failed(io::ErrorKind::PermissionDenied));
-        assert!(matches!(unreadable, Look::Unreadable(named, _) if named == path));
+        let unreadable = FileState::at(path, identity, failed(io::ErrorKind::PermissionDenied));
+        assert!(matches!(unreadable, FileState::Unreadable(named, _) if named == path));
     }
 
     #[test]

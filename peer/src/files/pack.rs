@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use peernet_engine::collection::{Collection, Layout, Segment};
 
-use super::{FileIdentity, Look, ReadError, check_identity, read_exact};
+use super::{FileIdentity, FileState, ReadError, check_identity, read_exact};
 
 /// The files of one pack that are kept open. To open a file again costs microseconds, and descriptors are scarce.
 const OPEN_FILES_MAX: usize = 4;
@@ -86,18 +86,18 @@ impl PackFiles {
     }
 
     /// Checks all files. Returns the first that has changed, or else the first that is gone or unreadable.
-    pub(crate) fn look(&self) -> Look {
+    pub(crate) fn look(&self) -> FileState {
         let mut missing = None;
         for file in &self.files {
             let Some(identity) = file.identity else { continue };
             let path = self.root.join(&*file.path);
-            match Look::at(&path, identity, fs::symlink_metadata(&path)) {
-                Look::Same => {}
-                Look::Changed(path) => return Look::Changed(path),
+            match FileState::at(&path, identity, fs::symlink_metadata(&path)) {
+                FileState::Same => {}
+                FileState::Changed(path) => return FileState::Changed(path),
                 gone => missing = missing.or(Some(gone)),
             }
         }
-        missing.unwrap_or(Look::Same)
+        missing.unwrap_or(FileState::Same)
     }
 }
 
@@ -239,10 +239,10 @@ mod tests {
     fn a_changed_missing_or_linked_file_is_named() {
         let tree = Tree::new();
         let aside = tree.path("aside");
-        let check = |spoil: &dyn Fn(&Path), looks: fn(Look) -> Option<PathBuf>| {
+        let check = |spoil: &dyn Fn(&Path), looks: fn(FileState) -> Option<PathBuf>| {
             let pack = tree.open();
             let path = tree.path("a");
-            assert!(matches!(pack.files.look(), Look::Same));
+            assert!(matches!(pack.files.look(), FileState::Same));
             spoil(&path);
             let error = read(&pack, 3 * CHUNK, 8).unwrap_err();
             assert_eq!((error.path, looks(pack.files.look())), (path.clone(), Some(path.clone())));
@@ -250,8 +250,8 @@ mod tests {
             fs::remove_file(&path).ok();
             fs::write(&path, &tree.files[0].1).unwrap();
         };
-        let changed = |look| if let Look::Changed(path) = look { Some(path) } else { None };
-        let gone = |look| if let Look::Gone(path) = look { Some(path) } else { None };
+        let changed = |look| if let FileState::Changed(path) = look { Some(path) } else { None };
+        let gone = |look| if let FileState::Gone(path) = look { Some(path) } else { None };
         check(&|path| fs::write(path, "other and longer").unwrap(), changed);
         check(&|path| fs::remove_file(path).unwrap(), gone);
         check(

@@ -37,7 +37,7 @@ const STRIPES: usize = 32;
 pub(crate) struct WriterId(pub(crate) u64);
 
 enum Claim {
-    Writing(WriterId, Place),
+    Writing(WriterId, Destination),
     Done,
 }
 
@@ -48,7 +48,7 @@ impl Claim {
 }
 
 /// The destination of a chunk's bytes until all of them are verified.
-enum Place {
+enum Destination {
     Undecided,
     Storage,
     Memory(Gathered),
@@ -120,7 +120,7 @@ impl Part {
 
     /// Claims `chunk` for `writer`.
     pub(crate) fn claim(&self, chunk: ChunkIndex, writer: WriterId) -> Claimed {
-        match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer, Place::Undecided)) {
+        match self.stripe(chunk).entry(chunk).or_insert(Claim::Writing(writer, Destination::Undecided)) {
             Claim::Done => Claimed::Done,
             Claim::Writing(owner, _) if *owner == writer => Claimed::Yes,
             Claim::Writing(..) => Claimed::Taken,
@@ -134,23 +134,23 @@ impl Part {
             Some(Claim::Writing(owner, place)) if *owner == writer => place,
             _ => return Ok(false),
         };
-        if matches!(place, Place::Undecided) {
-            *place = self.storage.gather(offset, &self.memory)?.map_or(Place::Storage, Place::Memory);
+        if matches!(place, Destination::Undecided) {
+            *place = self.storage.gather(offset, &self.memory)?.map_or(Destination::Storage, Destination::Memory);
         }
         // The lock is held during the write. Without it, a late write could change a chunk that was just completed.
         self.put(place, bytes, offset)?;
         Ok(true)
     }
 
-    fn put(&self, place: &mut Place, piece: &[u8], at: u64) -> io::Result<()> {
-        if let Place::Memory(gathered) = place {
+    fn put(&self, place: &mut Destination, piece: &[u8], at: u64) -> io::Result<()> {
+        if let Destination::Memory(gathered) = place {
             if gathered.push(at, piece) {
                 return Ok(());
             }
             // The pieces do not come in order, so each is written to its place instead.
             let (from, bytes) = gathered.so_far();
             self.storage.write_all_at(bytes, from)?;
-            *place = Place::Storage;
+            *place = Destination::Storage;
         }
         self.storage.write_all_at(piece, at)
     }
@@ -164,7 +164,7 @@ impl Part {
         }
         let before = claims.insert(chunk, Claim::Done);
         drop(claims);
-        if let Some(Claim::Writing(_, Place::Memory(gathered))) = before {
+        if let Some(Claim::Writing(_, Destination::Memory(gathered))) = before {
             self.storage.hand_over(gathered);
         }
         true

@@ -33,13 +33,13 @@ pub struct SharedFile {
 }
 
 struct State {
-    place: Place,
+    location: Location,
     have: Bitmap,
     withdrawn: bool,
     watchers: Vec<Weak<dyn Watcher>>,
 }
 
-enum Place {
+enum Location {
     /// A finished file, open while a stream reads it, and checked to be the one that was hashed.
     Finished { path: PathBuf, identity: FileIdentity, open: Weak<File> },
     /// A download in progress: its own open part file, whose times change as it grows.
@@ -54,7 +54,7 @@ enum Place {
 
 /// An open file to read chunks from. Holding it keeps descriptors open.
 #[derive(Clone)]
-pub(crate) enum Opened {
+pub(crate) enum Reader {
     /// A file, with the identity that it must still have if it is finished.
     File(Arc<File>, Option<FileIdentity>),
     /// The files of a directory.
@@ -65,7 +65,7 @@ pub(crate) enum Opened {
     Memory(Arc<[u8]>),
 }
 
-impl Opened {
+impl Reader {
     /// Fills `buffer` from `offset` on, and then checks that the file is still the one that was hashed.
     pub(crate) fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
         match self {
@@ -102,7 +102,7 @@ impl SharedFile {
     /// downloaders.
     pub fn complete(manifest: Arc<Manifest>, path: PathBuf, identity: FileIdentity, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
-        Self::with(manifest, file_name, have, Place::Finished { path, identity, open: Weak::new() })
+        Self::with(manifest, file_name, have, Location::Finished { path, identity, open: Weak::new() })
     }
 
     /// A download in progress, with the chunks it has so far.
@@ -113,28 +113,28 @@ impl SharedFile {
         have: Bitmap,
         file_name: String,
     ) -> Arc<Self> {
-        Self::with(manifest, file_name, have, Place::Growing { path, file })
+        Self::with(manifest, file_name, have, Location::Growing { path, file })
     }
 
     /// A directory's download in progress, with the chunks of the pack it has so far.
     pub(crate) fn growing_pack(manifest: Arc<Manifest>, path: PathBuf, tree: Arc<Tree>, have: Bitmap) -> Arc<Self> {
-        Self::with(manifest, String::new(), have, Place::GrowingPack { path, tree })
+        Self::with(manifest, String::new(), have, Location::GrowingPack { path, tree })
     }
 
     /// A shared directory's files as one, whose manifest this is.
     pub fn pack(manifest: Arc<Manifest>, files: Arc<PackFiles>, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
-        Self::with(manifest, file_name, have, Place::Pack { files, open: Weak::new() })
+        Self::with(manifest, file_name, have, Location::Pack { files, open: Weak::new() })
     }
 
     /// A shared directory's listing. `path` is the directory.
     pub(crate) fn listing(manifest: Arc<Manifest>, path: PathBuf, bytes: Arc<[u8]>, file_name: String) -> Arc<Self> {
         let have = Bitmap::full(manifest.geometry().chunk_count());
-        Self::with(manifest, file_name, have, Place::Memory { path, bytes })
+        Self::with(manifest, file_name, have, Location::Memory { path, bytes })
     }
 
-    fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, place: Place) -> Arc<Self> {
-        let state = State { place, have, withdrawn: false, watchers: Vec::new() };
+    fn with(manifest: Arc<Manifest>, file_name: String, have: Bitmap, location: Location) -> Arc<Self> {
+        let state = State { location, have, withdrawn: false, watchers: Vec::new() };
         let callers = Callers::new(manifest.geometry().chunk_count());
         Arc::new(Self { manifest, file_name, state: Mutex::new(state), callers, calls: AtomicU64::new(0) })
     }
@@ -151,23 +151,23 @@ impl SharedFile {
 
     /// Returns the present path.
     pub fn path(&self) -> PathBuf {
-        match &self.lock().place {
-            Place::Finished { path, .. }
-            | Place::Growing { path, .. }
-            | Place::GrowingPack { path, .. }
-            | Place::Memory { path, .. } => path.clone(),
-            Place::Pack { files, .. } => files.root().to_owned(),
+        match &self.lock().location {
+            Location::Finished { path, .. }
+            | Location::Growing { path, .. }
+            | Location::GrowingPack { path, .. }
+            | Location::Memory { path, .. } => path.clone(),
+            Location::Pack { files, .. } => files.root().to_owned(),
         }
     }
 
     /// Returns the file that `chunk` lies in; `None` if it lies in several files of a directory.
     pub(crate) fn file_of(&self, chunk: ChunkIndex) -> Option<PathBuf> {
-        let files = match &self.lock().place {
-            Place::Pack { files, .. } => Arc::clone(files),
-            Place::Finished { path, .. }
-            | Place::Growing { path, .. }
-            | Place::GrowingPack { path, .. }
-            | Place::Memory { path, .. } => return Some(path.clone()),
+        let files = match &self.lock().location {
+            Location::Pack { files, .. } => Arc::clone(files),
+            Location::Finished { path, .. }
+            | Location::Growing { path, .. }
+            | Location::GrowingPack { path, .. }
+            | Location::Memory { path, .. } => return Some(path.clone()),
         };
         let geometry = self.manifest.geometry();
         files.only_file_in(geometry.offset(chunk), geometry.chunk_len(chunk).into())
@@ -175,7 +175,7 @@ impl SharedFile {
 
     /// Returns true while the file is being downloaded.
     pub(crate) fn is_in_progress(&self) -> bool {
-        matches!(self.lock().place, Place::Growing { .. } | Place::GrowingPack { .. })
+        matches!(self.lock().location, Location::Growing { .. } | Location::GrowingPack { .. })
     }
 
     /// The chunks that are there.
@@ -209,17 +209,17 @@ impl SharedFile {
 
     /// Turns a download whose file has its final name into a finished file.
     pub fn finish(&self, path: &Path, identity: FileIdentity) {
-        self.finish_as(Place::Finished { path: path.to_owned(), identity, open: Weak::new() });
+        self.finish_as(Location::Finished { path: path.to_owned(), identity, open: Weak::new() });
     }
 
     /// Turns a download whose directory has its final name into a finished pack.
     pub fn finish_pack(&self, files: Arc<PackFiles>) {
-        self.finish_as(Place::Pack { files, open: Weak::new() });
+        self.finish_as(Location::Pack { files, open: Weak::new() });
     }
 
-    fn finish_as(&self, place: Place) {
+    fn finish_as(&self, location: Location) {
         let mut state = self.lock();
-        state.place = place;
+        state.location = location;
         state.have = Bitmap::full(self.manifest.geometry().chunk_count());
         notify(state);
     }
@@ -250,19 +250,19 @@ impl SharedFile {
     }
 
     /// Opens the file, or shares the descriptor of another reader.
-    pub(crate) fn open(&self) -> Result<Opened, ReadError> {
+    pub(crate) fn open(&self) -> Result<Reader, ReadError> {
         let (path, identity, known) = {
             let mut state = self.lock();
             if state.withdrawn {
                 return Err(ReadError::Withdrawn);
             }
-            match &mut state.place {
-                Place::Growing { file, .. } => return Ok(Opened::File(Arc::clone(file), None)),
-                Place::GrowingPack { tree, .. } => return Ok(Opened::Tree(Arc::clone(tree))),
-                Place::Memory { bytes, .. } => return Ok(Opened::Memory(Arc::clone(bytes))),
+            match &mut state.location {
+                Location::Growing { file, .. } => return Ok(Reader::File(Arc::clone(file), None)),
+                Location::GrowingPack { tree, .. } => return Ok(Reader::Tree(Arc::clone(tree))),
+                Location::Memory { bytes, .. } => return Ok(Reader::Memory(Arc::clone(bytes))),
                 // The files of a pack are opened and checked as they are read.
-                Place::Pack { files, open } => return Ok(Opened::Pack(open_pack(files, open))),
-                Place::Finished { path, identity, open } => (path.clone(), *identity, open.upgrade()),
+                Location::Pack { files, open } => return Ok(Reader::Pack(open_pack(files, open))),
+                Location::Finished { path, identity, open } => (path.clone(), *identity, open.upgrade()),
             }
         };
         // Without the lock: a disk that sleeps must not hold up calls that only ask which chunks are there.
@@ -271,10 +271,10 @@ impl SharedFile {
             None => Arc::new(open_at_once(&path).map_err(ReadError::Io)?),
         };
         check_identity(&file, identity)?;
-        if let Place::Finished { open, .. } = &mut self.lock().place {
+        if let Location::Finished { open, .. } = &mut self.lock().location {
             *open = Arc::downgrade(&file);
         }
-        Ok(Opened::File(file, Some(identity)))
+        Ok(Reader::File(file, Some(identity)))
     }
 
     /// Reads `chunk` again and compares it with the hash in the manifest. Takes as long as the disk does.

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_once_stays_as_it_was_made() {
+    fn a_file_is_created_once() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f");
         assert!(create_atomically(&path, b"first").unwrap());

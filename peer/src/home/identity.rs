@@ -3,8 +3,7 @@
 //! - `identity-key.pem` (TLS) and `signing-key.pem` (manifests): made once, and never leave the folder.
 //! - `certificate.json`: the current certificate.
 //! - `revocations.json` and `signers.json`: the revoked accounts and devices, and the trackers' public keys, as the
-//!   tracker
-//!   sent them last. With them a node starts without a tracker.
+//!   tracker sent them last. With them a node starts without a tracker.
 
 use std::collections::BTreeSet;
 use std::io;

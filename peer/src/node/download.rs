@@ -1,4 +1,4 @@
-//! Downloading a file: its place, the file that is there already, the download itself, and the steps after it.
+//! Downloading a file: its paths, the file that is there already, the download itself, and the steps after it.
 
 mod collection;
 mod nearby;
@@ -16,7 +16,7 @@ use peernet_engine::manifest::Manifest;
 
 use self::nearby::Here;
 use self::publisher::Published;
-use super::place::{Output, Place};
+use super::paths::{Output, Paths};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::discovery::tracker::reports::ReportQueue;
@@ -57,17 +57,17 @@ impl Call<'_> {
 }
 
 /// A call with the plan of its file. A failed lookup is an error only where the plan is needed.
-pub(super) struct Opened<'a> {
+pub(super) struct LookedUp<'a> {
     pub(super) call: Call<'a>,
     pub(super) plan: Result<Plan, FetchError>,
 }
 
 /// The file at the final path.
-enum There {
-    /// There is none.
-    Nothing,
+enum Existing {
+    /// No file.
+    None,
     /// The file that was asked for.
-    Right(Box<Downloaded>),
+    Same(Box<Downloaded>),
     /// Another file, which is to be replaced.
     Other(Arc<SharedFile>),
 }
@@ -86,7 +86,7 @@ impl Node {
         progress: &mut dyn FnMut(&FetchProgress),
         cancel: &Cancel,
     ) -> Result<Downloaded, NodeError> {
-        let Opened { call, plan } = self.open(target, options, cancel)?;
+        let LookedUp { call, plan } = self.look_up(target, options, cancel)?;
         let done = match collection::name(target, plan.as_ref().ok()) {
             Some(name) => self.download_collection(&call, &name, plan, progress)?,
             None => self.download_file(&call, plan, progress)?,
@@ -95,12 +95,12 @@ impl Node {
     }
 
     /// Looks a file up and finds its publisher: the first steps of every download.
-    pub(super) fn open<'a>(
+    pub(super) fn look_up<'a>(
         &self,
         target: &'a Target,
         options: &'a DownloadOptions,
         cancel: &'a Cancel,
-    ) -> Result<Opened<'a>, NodeError> {
+    ) -> Result<LookedUp<'a>, NodeError> {
         let begun = Instant::now();
         let reports = self.running.reports(self)?;
         let tracker = Arc::new(TrackerProvider::new(Arc::clone(&self.tracker), reports.clone(), cancel.clone()));
@@ -111,7 +111,7 @@ impl Node {
         }
         let published = self.published(&tracker, target, &plan, options.from)?;
         let call = Call { target, options, discovery, reports, published, tracker, begun, cancel };
-        Ok(Opened { call, plan })
+        Ok(LookedUp { call, plan })
     }
 
     fn download_file(
@@ -127,16 +127,16 @@ impl Node {
         }
         // A file that is at the final path already needs no source.
         let named = name_in(call.target).or_else(|| plan.as_ref().ok().map(|plan| plan.file_name.clone()));
-        let place = Place::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
-        let old = match self.already_there(&place, file_hash, options, call.begun, call.cancel)? {
-            There::Right(there) => return Ok(*there),
-            There::Other(old) => Some(old),
-            There::Nothing => None,
+        let paths = Paths::of(Output::of(options), options, file_hash, &named.unwrap_or_default());
+        let old = match self.existing_file(&paths, file_hash, options, call.begun, call.cancel)? {
+            Existing::Same(downloaded) => return Ok(*downloaded),
+            Existing::Other(old) => Some(old),
+            Existing::None => None,
         };
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
-        fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
-        let last = if options.force { &place.beside } else { &place.last };
-        let base = self.job(file_hash, &place.part, last, call)?;
+        fs::create_dir_all(&paths.folder).map_err(NodeError::local("making the folder", &paths.folder))?;
+        let last = if options.force { &paths.beside } else { &paths.last };
+        let base = self.job(file_hash, &paths.part, last, call)?;
         if options.offer {
             self.begin_to_offer(&plan);
         }
@@ -147,7 +147,7 @@ impl Node {
             ..base
         };
         let fetched = self.fetch(job, call, progress)?;
-        self.finish(fetched, &place, options, call.begun)
+        self.finish(fetched, &paths, options, call.begun)
     }
 
     /// Begins to serve, so that other peers get the chunks that are here. A download does not fail when that fails.
@@ -211,15 +211,15 @@ impl Node {
     fn finish(
         &self,
         fetched: Fetched,
-        place: &Place,
+        paths: &Paths,
         options: &DownloadOptions,
         begun: Instant,
     ) -> Result<Downloaded, NodeError> {
         let renamed = options.force;
         if renamed {
-            replace(&place.beside, &place.last, &place.folder)?;
+            replace(&paths.beside, &paths.last, &paths.folder)?;
         }
-        let real = fs::canonicalize(&place.last).map_err(NodeError::local("looking at", &place.last))?;
+        let real = fs::canonicalize(&paths.last).map_err(NodeError::local("looking at", &paths.last))?;
         let manifest = Arc::clone(&fetched.manifest);
         // After a rename the growing file points to a path that does not exist any more.
         let kept = fetched.held.clone().filter(|_| !renamed);
@@ -237,7 +237,7 @@ impl Node {
             self.running.settle()?;
         }
         Ok(Downloaded {
-            path: place.last.clone(),
+            path: paths.last.clone(),
             file_hash: manifest.file_hash(),
             manifest_id: manifest.id(),
             size: manifest.geometry().size().0,
@@ -252,33 +252,33 @@ impl Node {
         })
     }
 
-    /// Looks for the file at its place. Another file there is refused here, before a byte is fetched.
-    fn already_there(
+    /// Looks for the file at its final path. Another file there is refused here, before a byte is fetched.
+    fn existing_file(
         &self,
-        place: &Place,
+        paths: &Paths,
         file_hash: FileHash,
         options: &DownloadOptions,
         begun: Instant,
         cancel: &Cancel,
-    ) -> Result<There, NodeError> {
+    ) -> Result<Existing, NodeError> {
         if options.force {
             // A crash between two renames leaves this file. It is fetched again.
-            let _none_usually = fs::remove_file(&place.beside);
+            let _none_usually = fs::remove_file(&paths.beside);
         }
-        let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(There::Nothing) };
+        let Ok(metadata) = fs::symlink_metadata(&paths.last) else { return Ok(Existing::None) };
         let workers = available_parallelism().map_or(1, |n| n.get());
         let hashed = match metadata.is_file() {
-            true => Some(hash_file_identified(&place.last, workers, &mut |_| {}, cancel)?),
+            true => Some(hash_file_identified(&paths.last, workers, &mut |_| {}, cancel)?),
             false => None,
         };
         match hashed {
             Some((manifest, _)) if manifest.file_hash() == file_hash => {
-                if !place.part.exists() {
+                if !paths.part.exists() {
                     // A crash between the rename and the end of the download leaves this journal.
-                    let _none_usually = fs::remove_file(Journal::path_for(&place.part));
+                    let _none_usually = fs::remove_file(Journal::path_for(&paths.part));
                 }
-                Ok(There::Right(Box::new(was_there(
-                    place,
+                Ok(Existing::Same(Box::new(was_there(
+                    paths,
                     &manifest,
                     Extent { size: metadata.len(), files: 1 },
                     begun,
@@ -286,11 +286,11 @@ impl Node {
             }
             Some((manifest, identity)) if options.force => {
                 let manifest = Arc::new(manifest);
-                let path = place.last.clone();
-                Ok(There::Other(SharedFile::complete(manifest, path, identity, String::new())))
+                let path = paths.last.clone();
+                Ok(Existing::Other(SharedFile::complete(manifest, path, identity, String::new())))
             }
-            None if options.force && !metadata.is_dir() => Ok(There::Nothing),
-            _ => Err(NodeError::Exists(place.last.clone())),
+            None if options.force && !metadata.is_dir() => Ok(Existing::None),
+            _ => Err(NodeError::Exists(paths.last.clone())),
         }
     }
 
@@ -312,9 +312,9 @@ struct Extent {
     files: usize,
 }
 
-fn was_there(place: &Place, manifest: &Manifest, extent: Extent, begun: Instant) -> Downloaded {
+fn was_there(paths: &Paths, manifest: &Manifest, extent: Extent, begun: Instant) -> Downloaded {
     Downloaded {
-        path: place.last.clone(),
+        path: paths.last.clone(),
         file_hash: manifest.file_hash(),
         manifest_id: manifest.id(),
         size: extent.size,

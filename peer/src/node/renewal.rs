@@ -1,8 +1,7 @@
 //! The thread `identity`, which keeps a membership up to date.
 //!
 //! - It renews the certificate when half of its life is over, or when its device was logged out and the user has logged
-//!   in
-//!   again.
+//!   in again.
 //! - It asks for the revoked accounts and devices as often as the tracker says.
 //! - It asks for the keys that sign grants every few minutes, and soon after a grant of an unknown key was presented.
 //!
@@ -46,7 +45,7 @@ pub(crate) trait Issuer: Send + 'static {
 
 /// The tracker's last replies, from an earlier run.
 #[derive(Default)]
-pub(crate) struct Heard {
+pub(crate) struct LastReplies {
     /// The revoked accounts and devices.
     pub(crate) revocations: Option<Revocations>,
     /// The keys that sign grants.
@@ -54,23 +53,23 @@ pub(crate) struct Heard {
 }
 
 /// The handle of the thread. Dropping it stops the thread.
-pub(crate) struct Keeper {
+pub(crate) struct Renewal {
     _stop: Sender<()>,
 }
 
-impl Keeper {
+impl Renewal {
     /// Starts the thread.
     pub(crate) fn start(
         issuer: impl Issuer,
         membership: Arc<Membership>,
-        known: Heard,
+        last: LastReplies,
         log: Log,
         group: &mut Group,
     ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let mut owner = Owner::new(issuer, membership, log);
-        owner.heard(known.revocations);
-        if let Some(tracker_keys) = known.tracker_keys {
+        owner.apply(last.revocations);
+        if let Some(tracker_keys) = last.tracker_keys {
             owner.membership.replace_tracker_keys(tracker_keys);
         }
         group.spawn("identity", move || owner.run(&stopped))?;
@@ -167,7 +166,7 @@ impl<I: Issuer> Owner<I> {
             let wait = self.wait(Instant::now());
             select! {
                 recv(stopped) -> _ => return,
-                recv(membership.wishes()) -> _ => self.wished(Instant::now()),
+                recv(membership.key_requests()) -> _ => self.keys_requested(Instant::now()),
                 default(wait) => {}
             }
         }
@@ -194,7 +193,7 @@ impl<I: Issuer> Owner<I> {
     }
 
     /// Brings the next request for keys forward, but not closer to the last one than [`KEYS_PAUSE`].
-    fn wished(&mut self, now: Instant) {
+    fn keys_requested(&mut self, now: Instant) {
         let earliest = self.keys_asked.map_or(now, |asked| asked + KEYS_PAUSE);
         self.keys.at = self.keys.at.min(earliest);
     }
@@ -240,7 +239,7 @@ impl<I: Issuer> Owner<I> {
 
     fn ask(&mut self, now: Instant) {
         let asked = self.issuer.revocations(self.etag.as_deref()).map(|revocations| {
-            self.heard(revocations);
+            self.apply(revocations);
             self.ask_again
         });
         let messages = Messages {
@@ -250,7 +249,7 @@ impl<I: Issuer> Owner<I> {
         self.asking.settle(now, asked, &messages, &self.log);
     }
 
-    fn heard(&mut self, revocations: Option<Revocations>) {
+    fn apply(&mut self, revocations: Option<Revocations>) {
         let Some(Revocations { accounts, devices, etag, ask_again }) = revocations else { return };
         self.membership.revoke(accounts, devices);
         self.etag = etag;
@@ -317,26 +316,26 @@ mod tests {
         let now = unix_now();
         let old = authority.identity_for(peer(1), Life { obtained_at: now - 100, expires_at: now + 50 });
         let membership = Membership::new(old.clone());
-        let (asked, asks) = unbounded();
-        let (told, tells) = unbounded();
-        let log = Log::new(move |_, message| told.send(message.to_owned()).unwrap());
+        let (asked, calls) = unbounded();
+        let (logged, messages) = unbounded();
+        let log = Log::new(move |_, message| logged.send(message.to_owned()).unwrap());
         let script =
             Script { authority, failures: 2.into(), asked, revoked: vec![peer(7)], revoked_devices: Vec::new() };
         let mut group = Group::default();
-        let keeper = Keeper::start(script, Arc::clone(&membership), Heard::default(), log, &mut group).unwrap();
-        let mut heard = Vec::new();
-        while membership.identity().obtained_at() == old.obtained_at() || heard.len() < 6 {
-            heard.push(asks.recv_timeout(PATIENCE).unwrap());
+        let renewal = Renewal::start(script, Arc::clone(&membership), LastReplies::default(), log, &mut group).unwrap();
+        let mut requests = Vec::new();
+        while membership.identity().obtained_at() == old.obtained_at() || requests.len() < 6 {
+            requests.push(calls.recv_timeout(PATIENCE).unwrap());
         }
         assert!(membership.is_revoked(peer(7)) && !membership.is_revoked(peer(1)));
-        drop(keeper);
+        drop(renewal);
         group.join(PATIENCE).unwrap();
-        heard.extend(asks.try_iter());
-        let count = |what: &str| heard.iter().filter(|ask| **ask == what).count();
-        assert_eq!((count("certificate"), count("revocations")), (3, 1), "{heard:?}");
-        assert!(count("again") > 1, "{heard:?}");
-        let told: Vec<String> = tells.try_iter().collect();
-        assert!(told.len() == 2 && told[0].contains("failed") && told[1].contains("renewed"), "{told:?}");
+        requests.extend(calls.try_iter());
+        let count = |what: &str| requests.iter().filter(|ask| **ask == what).count();
+        assert_eq!((count("certificate"), count("revocations")), (3, 1), "{requests:?}");
+        assert!(count("again") > 1, "{requests:?}");
+        let logged: Vec<String> = messages.try_iter().collect();
+        assert!(logged.len() == 2 && logged[0].contains("failed") && logged[1].contains("renewed"), "{logged:?}");
     }
 
     #[test]
@@ -344,16 +343,16 @@ mod tests {
         let authority = Authority::new();
         let device = DeviceId::from_random([4; 16]);
         let membership = Membership::new(authority.device_of(peer(1), device));
-        let (asked, asks) = unbounded();
+        let (asked, calls) = unbounded();
         let script =
             Script { authority, failures: 1.into(), asked, revoked: Vec::new(), revoked_devices: vec![device] };
         let mut group = Group::default();
-        let keeper =
-            Keeper::start(script, Arc::clone(&membership), Heard::default(), Log::silent(), &mut group).unwrap();
+        let renewal =
+            Renewal::start(script, Arc::clone(&membership), LastReplies::default(), Log::silent(), &mut group).unwrap();
         while membership.identity().device().is_some() {
-            asks.recv_timeout(PATIENCE).unwrap();
+            calls.recv_timeout(PATIENCE).unwrap();
         }
-        drop(keeper);
+        drop(renewal);
         group.join(PATIENCE).unwrap();
         assert!(membership.is_revoked_device(device) && !membership.is_ended());
     }

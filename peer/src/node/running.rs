@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use peernet_threads::Group;
 
-use super::renewal::{Heard, Keeper};
+use super::renewal::{LastReplies, Renewal};
 use super::{Node, Settings};
 use crate::access::Membership;
 use crate::announce::{Announcer, Setup};
@@ -38,7 +38,7 @@ pub(super) struct Running {
 #[derive(Default)]
 struct State {
     serving: Option<Serving>,
-    keeper: Option<Keeper>,
+    renewal: Option<Renewal>,
     reports: Option<ReportQueue>,
     group: Group,
 }
@@ -167,16 +167,16 @@ impl Running {
         let mut state = self.lock();
         let tracker = Arc::clone(&node.tracker);
         let membership = Arc::clone(membership);
-        let known = Heard { revocations: tracker.known_revocations(), tracker_keys: tracker.known_tracker_keys() };
-        let keeper = Keeper::start(tracker, membership, known, node.log.clone(), &mut state.group)
+        let last = LastReplies { revocations: tracker.known_revocations(), tracker_keys: tracker.known_tracker_keys() };
+        let renewal = Renewal::start(tracker, membership, last, node.log.clone(), &mut state.group)
             .map_err(|error| NodeError::Local { doing: "starting a thread".to_owned(), error })?;
-        state.keeper = Some(keeper);
+        state.renewal = Some(renewal);
         Ok(())
     }
 
     pub(super) fn stop(&self, log: &Log) {
-        let State { serving, keeper, reports, group } = std::mem::take(&mut *self.lock());
-        drop((reports, keeper));
+        let State { serving, renewal, reports, group } = std::mem::take(&mut *self.lock());
+        drop((reports, renewal));
         if let Some(Serving { server, announcer, _lock }) = serving {
             // This leaves the swarm while the last uploads end.
             drop(announcer);

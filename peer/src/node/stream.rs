@@ -7,7 +7,7 @@ use std::sync::Arc;
 use peernet_engine::ids::ChunkCount;
 use peernet_engine::link::{Kind, Target};
 
-use super::download::{Opened, random_seed};
+use super::download::{LookedUp, random_seed};
 use super::{DownloadOptions, Downloaded, Node};
 use crate::cancel::Cancel;
 use crate::download::{FetchJob, FetchLimits, FetchProgress, Sink};
@@ -41,7 +41,7 @@ impl Node {
         let folder = options.output.clone().unwrap_or_else(|| self.home.state_folder().to_owned());
         fs::create_dir_all(&folder).map_err(NodeError::local("making the folder", &folder))?;
         let seed = random_seed()?;
-        let Opened { call, plan } = self.open(target, options, cancel)?;
+        let LookedUp { call, plan } = self.look_up(target, options, cancel)?;
         let plan = plan.map_err(|error| self.explained(error, target.file_hash()))?;
         let mut limits = FetchLimits { survive_power_cut: false, ..FetchLimits::default() };
         limits.scheduler.read_ahead = Some(READ_AHEAD);

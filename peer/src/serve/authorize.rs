@@ -61,7 +61,7 @@ impl Presented {
         let membership = core.membership.as_ref()?;
         let verified = membership.tracker_keys().verify(grant);
         if verified == Err(GrantError::UnknownKey) {
-            membership.wish_for_tracker_keys();
+            membership.request_tracker_keys();
         }
         Some(Credentials::Grant { caller, verified })
     }

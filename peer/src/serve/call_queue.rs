@@ -140,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::serve::caller::Caller;
-    use crate::serve::calls::{Answer, Question, ReplyTo};
+    use crate::serve::calls::{Reply, ReplyTo, Request};
     use crate::serve::{Presented, Refusal};
 
     /// A caller that does not look at its reply.
@@ -151,12 +151,12 @@ mod tests {
             false
         }
 
-        fn send(self: Box<Self>, _: Result<Answer<T>, Refusal>) {}
+        fn send(self: Box<Self>, _: Result<Reply<T>, Refusal>) {}
     }
 
     fn call(address: &str) -> Call {
         Call {
-            question: Question::Manifest(ManifestRequest::default(), Box::new(Unread)),
+            question: Request::Manifest(ManifestRequest::default(), Box::new(Unread)),
             address: address.to_owned(),
             presented: Presented::new(Caller::Plaintext, None),
             allowance: 0,

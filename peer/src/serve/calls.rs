@@ -14,7 +14,7 @@ use crate::files::ReadError;
 use crate::files::SharedFile;
 
 /// A reply, with the memory and the slot that it occupies until it is sent.
-pub(crate) struct Answer<T> {
+pub(crate) struct Reply<T> {
     pub(crate) reply: T,
     pub(crate) _memory: Option<Permit>,
     pub(crate) _slot: CallSlot,
@@ -26,16 +26,16 @@ pub(crate) trait ReplyTo<T>: Send {
     fn is_too_late(&self) -> bool;
 
     /// Sends the reply. The caller may have gone.
-    fn send(self: Box<Self>, result: Result<Answer<T>, Refusal>);
+    fn send(self: Box<Self>, result: Result<Reply<T>, Refusal>);
 }
 
 /// A request, and where its reply goes.
-pub(crate) enum Question {
+pub(crate) enum Request {
     Chunk(ChunkRequest, Box<dyn ReplyTo<Rendered>>),
     Manifest(ManifestRequest, Box<dyn ReplyTo<ManifestReply>>),
 }
 
-impl Question {
+impl Request {
     fn is_too_late(&self) -> bool {
         match self {
             Self::Chunk(_, reply) => reply.is_too_late(),
@@ -46,7 +46,7 @@ impl Question {
 
 /// A single call that waits for a disk thread.
 pub(crate) struct Call {
-    pub(crate) question: Question,
+    pub(crate) question: Request,
     /// The caller's address without its port.
     pub(crate) address: String,
     /// The caller, and the grant that it presents.
@@ -60,24 +60,24 @@ pub(super) fn answer(core: &Core, now: Instant, running: RunningCall) {
     let Some(RunningCall { call, slot }) = within_limit(core, now, running) else { return };
     let is_late = call.question.is_too_late();
     match call.question {
-        Question::Chunk(request, reply) => {
+        Request::Chunk(request, reply) => {
             let result = if is_late { Err(Refusal::too_late()) } else { chunk(core, now, &call.presented, &request) };
             if result.is_err() {
                 core.pace.give_back(now, call.allowance);
             }
             count(core, &result);
-            reply.send(result.map(|(reply, memory)| Answer { reply, _memory: Some(memory), _slot: slot }));
+            reply.send(result.map(|(reply, memory)| Reply { reply, _memory: Some(memory), _slot: slot }));
         }
-        Question::Manifest(request, reply) => {
+        Request::Manifest(request, reply) => {
             let result = if is_late { Err(Refusal::too_late()) } else { manifest(core, &call.presented, &request) };
-            reply.send(result.map(|reply| Answer { reply, _memory: None, _slot: slot }));
+            reply.send(result.map(|reply| Reply { reply, _memory: None, _slot: slot }));
         }
     }
 }
 
 /// Returns the call, unless it has to wait for the upload limit. Then it comes here again with its allowance.
 fn within_limit(core: &Core, now: Instant, running: RunningCall) -> Option<RunningCall> {
-    let Question::Chunk(request, _) = &running.call.question else { return Some(running) };
+    let Request::Chunk(request, _) = &running.call.question else { return Some(running) };
     if running.call.allowance > 0 || !core.pace.is_limited() {
         return Some(running);
     }
@@ -102,8 +102,8 @@ fn wanted_len(core: &Core, presented: &Presented, request: &ChunkRequest) -> Opt
 pub(super) fn expire(core: &Core, call: Call) {
     core.count_refused();
     match call.question {
-        Question::Chunk(_, reply) => reply.send(Err(Refusal::too_late())),
-        Question::Manifest(_, reply) => reply.send(Err(Refusal::too_late())),
+        Request::Chunk(_, reply) => reply.send(Err(Refusal::too_late())),
+        Request::Manifest(_, reply) => reply.send(Err(Refusal::too_late())),
     }
 }
 

@@ -31,7 +31,7 @@ use super::render::BlockPlace;
 use super::{Core, Permit, Pump, Refusal, RefusalCode, Rendered};
 use crate::access::GRANT_BYTES_MAX;
 use crate::files::ReadError;
-use crate::files::{Callers, Opened, SharedFile, Watcher};
+use crate::files::{Callers, Reader, SharedFile, Watcher};
 
 type Machine = Serving<Callers, Refusal>;
 
@@ -94,7 +94,7 @@ struct State {
 struct ServedFile {
     shared: Arc<SharedFile>,
     /// Open while chunks are being read.
-    opened: Option<Opened>,
+    opened: Option<Reader>,
     /// The ground on which the call may proceed.
     authorization: Authorization,
 }
@@ -406,7 +406,7 @@ impl Stream {
     fn read(
         &self,
         turn: &mut Turn<'_>,
-        file: Option<(Arc<SharedFile>, Option<Opened>)>,
+        file: Option<(Arc<SharedFile>, Option<Reader>)>,
         block: Block,
     ) -> MutexGuard<'_, State> {
         let Some((held, opened)) = file else { return self.answer(turn, Input::ReadFailed) };
@@ -461,7 +461,7 @@ impl Watcher for Stream {
     }
 }
 
-fn read_block(held: &SharedFile, opened: Option<Opened>, block: Block) -> Result<(Rendered, Opened), ReadError> {
+fn read_block(held: &SharedFile, opened: Option<Reader>, block: Block) -> Result<(Rendered, Reader), ReadError> {
     let opened = match opened {
         Some(opened) => opened,
         None => held.open()?,

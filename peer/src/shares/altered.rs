@@ -7,7 +7,7 @@ use peernet_engine::ids::ChunkIndex;
 
 use super::record::Record;
 use super::{Key, Shares};
-use crate::files::Look;
+use crate::files::FileState;
 use crate::files::SharedFile;
 
 impl Shares {
@@ -18,7 +18,7 @@ impl Shares {
             // The same bytes may be shared from another path too, where they are right.
             let Some((record, offered)) = self.offering(key, held) else { continue };
             match record.filter(|_| !held.is_in_progress()) {
-                Some(record) => self.withdraw_as(&record, Look::Altered(held.file_of(chunk))),
+                Some(record) => self.withdraw_as(&record, FileState::Altered(held.file_of(chunk))),
                 None => {
                     let path = held.path();
                     self.log.warn(&format!(

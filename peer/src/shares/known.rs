@@ -54,12 +54,12 @@ impl Entry {
 /// Invariant: `packs` has exactly the directories in `entries`, each under the key of its pack. Several may have the
 /// same pack, and a pack may equal a file that is shared alone.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct ShareTable {
     entries: BTreeMap<Key, Entry>,
     packs: BTreeMap<Key, BTreeSet<Key>>,
 }
 
-impl Known {
+impl ShareTable {
     pub(super) fn get(&self, key: Key) -> Option<&Entry> {
         self.entries.get(&key)
     }

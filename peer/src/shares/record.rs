@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Key;
 use super::error::ShareError;
-use crate::files::Look;
+use crate::files::FileState;
 use crate::files::SharedFile;
 use crate::home::{HomeError, write_atomically};
 
@@ -98,9 +98,9 @@ impl Record {
     }
 
     /// Checks whether the files are as they were.
-    pub(super) fn look(&self) -> Look {
+    pub(super) fn look(&self) -> FileState {
         match self {
-            Self::File(file) => Look::at(&file.path, file.identity, fs::metadata(&file.path)),
+            Self::File(file) => FileState::at(&file.path, file.identity, fs::metadata(&file.path)),
             Self::Tree(tree) => tree.files.look(),
         }
     }

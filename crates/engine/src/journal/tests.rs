@@ -63,7 +63,7 @@ fn a_journal_of_another_file_is_refused() {
 }
 
 #[test]
-fn what_is_no_journal_is_told_from_a_newer_one() {
+fn foreign_bytes_differ_from_a_newer_journal() {
     let good = journal(&sized(), &[]);
     let mut newer = good.clone();
     newer[7] = b'2';
@@ -113,7 +113,7 @@ fn many_scattered_chunks_take_several_records() {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read(records in any_records()) {
+    fn records_round_trip(records in any_records()) {
         let mut expected = Bitmap::empty(ChunkCount(COUNT));
         records.iter().flatten().for_each(|chunk| { expected.insert(ChunkIndex(*chunk)); });
         let bytes = journal(&sized(), &records);

@@ -61,7 +61,7 @@ struct Peer {
 }
 
 #[derive(Debug)]
-enum Place {
+enum JobState {
     Queued(Instant),
     Running,
 }
@@ -71,7 +71,7 @@ enum Place {
 pub struct Admission {
     limits: Limits,
     peers: BTreeMap<PeerKey, Peer>,
-    jobs: BTreeMap<JobId, (PeerKey, Place)>,
+    jobs: BTreeMap<JobId, (PeerKey, JobState)>,
     /// Exactly the queued jobs, by the time their wait ends.
     expiries: BTreeSet<(Instant, JobId)>,
     /// The peers with jobs queued, next one first.
@@ -105,7 +105,7 @@ impl Admission {
         }
         self.expiries.insert((until, job));
         self.peers.entry(peer.clone()).or_default().queue.push_back(job);
-        self.jobs.insert(job, (peer, Place::Queued(until)));
+        self.jobs.insert(job, (peer, JobState::Queued(until)));
         Verdict::Accepted
     }
 
@@ -132,13 +132,13 @@ impl Admission {
     fn start_one(&mut self, now: Instant, key: &PeerKey) -> Option<JobId> {
         let peer = self.peers.get_mut(key).filter(|peer| peer.running < self.limits.running_per_peer_max)?;
         let jobs = &self.jobs;
-        let is_live = |job: &JobId| matches!(jobs.get(job), Some((_, Place::Queued(until))) if now < *until);
+        let is_live = |job: &JobId| matches!(jobs.get(job), Some((_, JobState::Queued(until))) if now < *until);
         let at = peer.queue.iter().position(is_live)?;
         let job = peer.queue.remove(at)?;
         peer.running += 1;
         self.running += 1;
         let (_, place) = self.jobs.get_mut(&job)?;
-        if let Place::Queued(until) = std::mem::replace(place, Place::Running) {
+        if let JobState::Queued(until) = std::mem::replace(place, JobState::Running) {
             self.expiries.remove(&(until, job));
         }
         Some(job)
@@ -149,11 +149,11 @@ impl Admission {
         let Some((key, place)) = self.jobs.remove(&job) else { return };
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match place {
-            Place::Running => {
+            JobState::Running => {
                 peer.running -= 1;
                 self.running -= 1;
             }
-            Place::Queued(until) => {
+            JobState::Queued(until) => {
                 peer.queue.retain(|queued| *queued != job);
                 self.expiries.remove(&(until, job));
                 if peer.queue.is_empty() {

@@ -33,7 +33,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Handles a request and returns the last line of the reply. The second argument takes progress, and the third is
 /// cancelled when the caller has hung up.
-pub(crate) type Answer = dyn Fn(Request, &mut dyn FnMut(u64, u64), &Cancel) -> Line + Send + Sync;
+pub(crate) type Handler = dyn Fn(Request, &mut dyn FnMut(u64, u64), &Cancel) -> Line + Send + Sync;
 
 /// A listening control socket. Stopping it removes its file.
 pub(crate) struct ControlServer {
@@ -45,7 +45,7 @@ pub(crate) struct ControlServer {
 
 impl ControlServer {
     /// Listens at `path`. The caller holds the folder's lock, so an existing socket file belongs to a dead daemon.
-    pub(crate) fn start(path: &Path, answer: Arc<Answer>) -> Result<Self, NodeError> {
+    pub(crate) fn start(path: &Path, answer: Arc<Handler>) -> Result<Self, NodeError> {
         let failed = || NodeError::local("listening on", path);
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed()(error)),
@@ -100,7 +100,7 @@ fn accept(listener: &UnixListener, pool: Pool<UnixStream>, stopping: &AtomicBool
     let _stragglers = pool.stop(JOIN_TIMEOUT);
 }
 
-fn serve(stream: &UnixStream, answer: &Answer, stop: &Cancel) {
+fn serve(stream: &UnixStream, answer: &Handler, stop: &Cancel) {
     let timeouts = stream.set_read_timeout(Some(IO_TIMEOUT)).and_then(|()| stream.set_write_timeout(Some(IO_TIMEOUT)));
     if timeouts.is_err() {
         return;
@@ -160,7 +160,7 @@ mod tests {
     use crate::daemon::control::{ControlClient, Last};
 
     fn started(folder: &tempfile::TempDir) -> ControlServer {
-        let answer: Arc<Answer> = Arc::new(|request, progress, _| {
+        let answer: Arc<Handler> = Arc::new(|request, progress, _| {
             progress(1, 2);
             match request {
                 Request::Unshare { .. } => Line::Done(Last::Unshared),

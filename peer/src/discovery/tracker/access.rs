@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_owner_said_is_read_back() {
+    fn a_policy_round_trips() {
         let peer = PeerId::from_random([1; 16]);
         let reply = |access: &str| FileAccessReply {
             access: access.to_owned(),

@@ -30,7 +30,7 @@ const HTTPS_PORT: u16 = 443;
 
 /// The proof that a tracker has to give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum TrackerProof {
     /// None: `http://`.
     Plaintext,
     /// A certificate of the swarm's authority.
@@ -42,7 +42,7 @@ pub(super) enum Way {
 /// One tracker, as it is called.
 pub(super) struct Base {
     url: String,
-    way: Way,
+    proof: TrackerProof,
     /// The beginning of the requests' URIs.
     prefix: String,
     /// `None` while the swarm's authority is not known.
@@ -61,19 +61,21 @@ pub(super) enum Roots<'a> {
 impl Base {
     /// Makes a base of a checked URL without a slash at its end.
     pub(super) fn new(url: &str, options: &TrackerOptions) -> Self {
-        let way = match (url.starts_with("https:"), options.tls) {
-            (false, _) => Way::Plaintext,
-            (true, TrackerTls::Swarm) => Way::Role,
-            (true, TrackerTls::Public) => Way::Public,
+        let proof = match (url.starts_with("https:"), options.tls) {
+            (false, _) => TrackerProof::Plaintext,
+            (true, TrackerTls::Swarm) => TrackerProof::Role,
+            (true, TrackerTls::Public) => TrackerProof::Public,
         };
         let loopback = is_loopback(url);
-        let agent = match way {
-            Way::Role => None,
+        let agent = match proof {
+            TrackerProof::Role => None,
             // A proxy named by the environment cannot reach this machine's loopback address.
-            Way::Plaintext | Way::Public => Some(Agent::new_with_config(config(TlsConfig::default(), !loopback))),
+            TrackerProof::Plaintext | TrackerProof::Public => {
+                Some(Agent::new_with_config(config(TlsConfig::default(), !loopback)))
+            }
         };
-        let refused = way == Way::Plaintext && !loopback && !options.allow_plaintext;
-        Self { url: url.to_owned(), way, prefix: prefix(url, way), agent: Mutex::new(agent), refused }
+        let refused = proof == TrackerProof::Plaintext && !loopback && !options.allow_plaintext;
+        Self { url: url.to_owned(), proof, prefix: prefix(url, proof), agent: Mutex::new(agent), refused }
     }
 
     /// The URL as the user gave it.
@@ -81,8 +83,8 @@ impl Base {
         &self.url
     }
 
-    pub(super) fn way(&self) -> Way {
-        self.way
+    pub(super) fn proof(&self) -> TrackerProof {
+        self.proof
     }
 
     pub(super) fn uri(&self, path: &str) -> String {
@@ -100,18 +102,18 @@ impl Base {
 
     /// Accepts certificates of these authorities only from now on. Has no effect on plaintext and public roots.
     pub(super) fn trust(&self, roots: &Roots<'_>) {
-        if self.way == Way::Role {
+        if self.proof == TrackerProof::Role {
             let agent = role_agent(&self.url, roots);
             *self.agent.lock().unwrap_or_else(PoisonError::into_inner) = Some(agent);
         }
     }
 }
 
-fn prefix(url: &str, way: Way) -> String {
+fn prefix(url: &str, proof: TrackerProof) -> String {
     let uri: Uri = url.parse().unwrap_or_default();
-    match way {
-        Way::Role => format!("https://{TRACKER_NAME}:{}{}", port(&uri), uri.path().trim_end_matches('/')),
-        Way::Plaintext | Way::Public => url.to_owned(),
+    match proof {
+        TrackerProof::Role => format!("https://{TRACKER_NAME}:{}{}", port(&uri), uri.path().trim_end_matches('/')),
+        TrackerProof::Plaintext | TrackerProof::Public => url.to_owned(),
     }
 }
 
@@ -165,9 +167,9 @@ impl Resolver for RoleResolver {
 mod tests {
     use super::*;
 
-    fn check(url: &str, options: &TrackerOptions, way: Way, uri: &str, may_be_asked: bool) {
+    fn check(url: &str, options: &TrackerOptions, proof: TrackerProof, uri: &str, may_be_asked: bool) {
         let base = Base::new(url, options);
-        assert_eq!((base.way(), base.uri("/x").as_str()), (way, uri), "{url}");
+        assert_eq!((base.proof(), base.uri("/x").as_str()), (proof, uri), "{url}");
         assert_eq!(base.agent().is_ok(), may_be_asked, "{url}");
     }
 
@@ -176,13 +178,13 @@ mod tests {
         let strict = TrackerOptions::default();
         let open = TrackerOptions { allow_plaintext: true, ..TrackerOptions::default() };
         let public = TrackerOptions { tls: TrackerTls::Public, ..TrackerOptions::default() };
-        check("https://t:8443", &strict, Way::Role, "https://tracker.peernet:8443/x", false);
-        check("https://t", &strict, Way::Role, "https://tracker.peernet:443/x", false);
-        check("https://[2001:db8::1]/under", &strict, Way::Role, "https://tracker.peernet:443/under/x", false);
-        check("https://t:8443", &public, Way::Public, "https://t:8443/x", true);
-        check("http://127.0.0.1:1", &strict, Way::Plaintext, "http://127.0.0.1:1/x", true);
-        check("http://t:1", &strict, Way::Plaintext, "http://t:1/x", false);
-        check("http://t:1", &public, Way::Plaintext, "http://t:1/x", false);
-        check("http://t:1", &open, Way::Plaintext, "http://t:1/x", true);
+        check("https://t:8443", &strict, TrackerProof::Role, "https://tracker.peernet:8443/x", false);
+        check("https://t", &strict, TrackerProof::Role, "https://tracker.peernet:443/x", false);
+        check("https://[2001:db8::1]/under", &strict, TrackerProof::Role, "https://tracker.peernet:443/under/x", false);
+        check("https://t:8443", &public, TrackerProof::Public, "https://t:8443/x", true);
+        check("http://127.0.0.1:1", &strict, TrackerProof::Plaintext, "http://127.0.0.1:1/x", true);
+        check("http://t:1", &strict, TrackerProof::Plaintext, "http://t:1/x", false);
+        check("http://t:1", &public, TrackerProof::Plaintext, "http://t:1/x", false);
+        check("http://t:1", &open, TrackerProof::Plaintext, "http://t:1/x", true);
     }
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use ureq::Body;
 use ureq::http::{Request, Response};
 
-use super::base::{Base, Roots, Way};
+use super::base::{Base, Roots, TrackerProof};
 use super::trust::Trust;
 use super::{SMALL_ANSWER, TrackerError, TrackerOptions};
 use crate::cancel::Cancel;
@@ -50,14 +50,14 @@ pub(super) struct Call<'a> {
 }
 
 /// The reply.
-pub(super) struct Answer {
+pub(super) struct HttpReply {
     /// The status: 2xx or 304.
     pub(super) status: u16,
     pub(super) etag: Option<String>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpReply {
     /// Makes a reply for tests.
     #[cfg(test)]
     pub(super) fn new(status: u16, etag: Option<String>, body: Vec<u8>) -> Self {
@@ -135,14 +135,14 @@ impl Http {
 
     /// Returns the trackers that prove their role, with new connections that trust no authority yet.
     pub(super) fn twin(&self) -> Self {
-        let by_role = self.bases.iter().filter(|base| base.way() == Way::Role);
+        let by_role = self.bases.iter().filter(|base| base.proof() == TrackerProof::Role);
         let urls: Vec<String> = by_role.map(|base| base.url().to_owned()).collect();
         Self::new(&urls, &self.options, self.stop.clone())
     }
 
     /// Loads the pinned authorities, where trackers have to prove their role.
     pub(super) fn trusting(mut self, load: impl FnOnce() -> Result<Trust, TrackerError>) -> Result<Self, TrackerError> {
-        if self.ways().contains(&Way::Role) {
+        if self.ways().contains(&TrackerProof::Role) {
             self.trust = Some(load()?);
             self.trust_pinned();
         }
@@ -150,8 +150,8 @@ impl Http {
     }
 
     /// The transport of each tracker.
-    pub(super) fn ways(&self) -> Vec<Way> {
-        self.bases.iter().map(Base::way).collect()
+    pub(super) fn ways(&self) -> Vec<TrackerProof> {
+        self.bases.iter().map(Base::proof).collect()
     }
 
     /// Returns true if the node is stopping.
@@ -192,7 +192,7 @@ impl Http {
     /// Pins the authorities that came with a reply. Has no effect where a tracker is called in plaintext: its reply
     /// proves nothing.
     pub(super) fn learn(&self, authorities: &Bundle) -> Result<(), TrackerError> {
-        if self.ways().contains(&Way::Plaintext) { Ok(()) } else { self.pin(authorities) }
+        if self.ways().contains(&TrackerProof::Plaintext) { Ok(()) } else { self.pin(authorities) }
     }
 
     /// Returns true if another process has pinned other authorities meanwhile. They are accepted from now on.
@@ -210,7 +210,7 @@ impl Http {
     }
 
     /// Makes a call until there is a reply, or another attempt is no use.
-    pub(super) fn answer(&self, call: &Call<'_>) -> Result<Answer, TrackerError> {
+    pub(super) fn answer(&self, call: &Call<'_>) -> Result<HttpReply, TrackerError> {
         let trackers = u32::try_from(self.bases.len()).unwrap_or(1);
         // One tracker that may not be called refuses the whole list; otherwise the user would not notice.
         self.bases.iter().try_for_each(|base| base.agent().map(drop))?;
@@ -271,7 +271,7 @@ impl Http {
         }
     }
 
-    fn once(&self, base: &Base, call: &Call<'_>) -> Result<Answer, Failure> {
+    fn once(&self, base: &Base, call: &Call<'_>) -> Result<HttpReply, Failure> {
         if self.stop.is_cancelled() && call.repeatable && call.window.is_none() {
             return Err(Failure::Final(TrackerError::Cancelled));
         }
@@ -282,8 +282,8 @@ impl Http {
         let etag = header(&response, "etag").map(str::to_owned);
         let bytes = response.body_mut().with_config().limit(call.answer_max).read_to_vec().map_err(failure_of)?;
         match status {
-            200..=299 => Ok(Answer { status, etag, body: bytes }),
-            304 if call.known.is_some() => Ok(Answer { status, etag, body: bytes }),
+            200..=299 => Ok(HttpReply { status, etag, body: bytes }),
+            304 if call.known.is_some() => Ok(HttpReply { status, etag, body: bytes }),
             429 | 502..=504 => Err(Failure::Later { why: message_of(status, &bytes).1, after: later }),
             300..=399 => Err(Failure::Final(TrackerError::Malformed(format!(
                 "it redirects to {}",

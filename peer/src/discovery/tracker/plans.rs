@@ -7,7 +7,7 @@ use peernet_engine::ids::FileHash;
 use peernet_protos::rest::{PlanManifest, PlanReply, PlanSource};
 
 use super::TrackerError;
-use super::http::Answer;
+use super::http::HttpReply;
 
 /// The most files whose plans are kept. Past that, all plans are forgotten and asked for in full.
 const PLANS_MAX: usize = 256;
@@ -34,7 +34,7 @@ impl Plans {
     pub(super) fn ask(
         &self,
         file: FileHash,
-        ask: impl Fn(Option<String>) -> Result<Answer, TrackerError>,
+        ask: impl Fn(Option<String>) -> Result<HttpReply, TrackerError>,
     ) -> Result<PlanReply, TrackerError> {
         let etag = self.lock().get(&file).map(|known| known.etag.clone());
         let answer = ask(etag.clone())?;
@@ -47,7 +47,7 @@ impl Plans {
     }
 
     /// Makes the whole plan of a reply; `None` where the reply refers to sources that are not kept.
-    fn take(&self, file: FileHash, asked: Option<&str>, answer: &Answer) -> Result<Option<PlanReply>, TrackerError> {
+    fn take(&self, file: FileHash, asked: Option<&str>, answer: &HttpReply) -> Result<Option<PlanReply>, TrackerError> {
         let mut plans = self.lock();
         let known = plans.get(&file).filter(|known| asked == Some(known.etag.as_str()));
         if answer.status == 304 {
@@ -152,7 +152,7 @@ mod tests {
                 asked.lock().expect("no panic").push(known);
                 let (status, etag, plan) = answers.lock().expect("no panic").next().expect("is asked no more often");
                 let body = plan.map_or_else(Vec::new, |plan| serde_json::to_vec(&plan).expect("prints"));
-                Ok(Answer::new(status, Some(etag.to_owned()), body))
+                Ok(HttpReply::new(status, Some(etag.to_owned()), body))
             });
             let sources = &reply.expect("makes a plan").manifests[0].sources;
             named.push(sources.iter().map(|source| source.peer_id.as_str()).collect::<Vec<_>>().join(","));

@@ -12,7 +12,7 @@ use peernet_protos::rest::{DeviceRequest, TokenReply};
 use serde::de::DeserializeOwned;
 
 use self::renewal::Refused;
-use super::http::{Answer, Call, Http};
+use super::http::{Call, Http, HttpReply};
 use super::{TrackerError, local};
 use crate::clock::unix_now;
 use crate::home::{Credentials, CredentialsFile, DeviceLogin, same_swarm};
@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// Makes a call, and returns status and headers with the body.
-    pub(super) fn ask(&self, http: &Http, mut call: Call<'_>) -> Result<Answer, TrackerError> {
+    pub(super) fn ask(&self, http: &Http, mut call: Call<'_>) -> Result<HttpReply, TrackerError> {
         let token = self.token(http)?;
         call.token = Some(token.clone());
         match http.answer(&call) {

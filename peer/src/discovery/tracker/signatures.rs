@@ -87,7 +87,7 @@ mod tests {
     use crate::publication::Signer;
 
     #[test]
-    fn what_the_tracker_tells_is_checked() {
+    fn publications_of_the_tracker_are_checked() {
         let signer = Signer::generate().unwrap();
         let account = PeerId::from_random([1; 16]);
         let manifest = ManifestId([7; 32]);

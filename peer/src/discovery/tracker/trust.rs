@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use peernet_protos::rest::AuthorityReply;
 
-use super::base::{Roots, Way};
+use super::base::{Roots, TrackerProof};
 use super::http::{Call, Http};
 use super::{TrackerError, TrackerOptions};
 use crate::home::TrustFile;
@@ -60,7 +60,7 @@ impl Trust {
 pub(super) fn meet(http: &Http, options: &TrackerOptions, log: &Log) -> Result<(), TrackerError> {
     let given = options.ca_fingerprint;
     match (http.ways(), given) {
-        (ways, _) if ways.contains(&Way::Role) => meet_by_role(http, given, log),
+        (ways, _) if ways.contains(&TrackerProof::Role) => meet_by_role(http, given, log),
         (_, Some(given)) => check(&ask(http)?, given, http.first_url()).map(drop),
         (_, None) => Ok(()),
     }

@@ -52,7 +52,7 @@ struct Incoming {
     digest: Digest,
     /// The digest of the whole file, where this chunk is the next one that it needs.
     whole: Option<LentDigest>,
-    place: Option<Place>,
+    place: Option<Buffer>,
     /// The chunk was given up and requested again: blocks of the earlier request may come before its own.
     again: bool,
 }
@@ -71,7 +71,7 @@ impl Incoming {
 }
 
 /// The destination of a chunk's bytes while they arrive.
-enum Place {
+enum Buffer {
     /// In the part: this connection has claimed the chunk.
     File,
     /// In memory, because another connection has claimed the chunk.
@@ -237,16 +237,16 @@ impl ChunkReceiver {
             incoming.place = match self.to.part.claim(block.chunk, self.writer) {
                 Claimed::Yes => {
                     incoming.whole = self.to.frontier.lend(block.offset);
-                    Some(Place::File)
+                    Some(Buffer::File)
                 }
-                Claimed::Taken => self.to.part.spill(block.chunk_len as usize).map(Place::Memory),
+                Claimed::Taken => self.to.part.spill(block.chunk_len as usize).map(Buffer::Memory),
                 Claimed::Done => return Outcome::AlreadyDone,
             };
         }
         match &mut incoming.place {
             None => Outcome::NoMemory,
-            Some(Place::File) => self.queue(block, incoming, data).unwrap_or_else(Outcome::from),
-            Some(Place::Memory(spill)) => {
+            Some(Buffer::File) => self.queue(block, incoming, data).unwrap_or_else(Outcome::from),
+            Some(Buffer::Memory(spill)) => {
                 let before = spill.bytes.len();
                 if let Err(error) = data.read_to_end(&mut spill.bytes) {
                     return Outcome::Disk(error);
@@ -306,7 +306,7 @@ impl ChunkReceiver {
         if !self.is_right(block.chunk, incoming) {
             return Outcome::Wrong;
         }
-        let Some(Place::Memory(spill)) = &incoming.place else { return Outcome::AlreadyDone };
+        let Some(Buffer::Memory(spill)) = &incoming.place else { return Outcome::AlreadyDone };
         let offset = self.expected.shape.offset(block.chunk);
         match self.to.part.write_whole(block.chunk, offset, &spill.bytes) {
             Ok(true) => Outcome::Written,

@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_or_too_long_is_refused() {
+    fn truncated_and_oversized_messages_are_refused() {
         let block = FetchReply { chunk_index: 3, offset: 5, last: true, ..message(0, vec![], vec![7; 40]) };
         let whole = block.write_to_bytes().unwrap();
         for len in 1..whole.len() {

@@ -19,7 +19,7 @@ use super::status::status;
 use crate::access::AUTHORIZATION;
 use crate::grpc::marshal::Serialized;
 use crate::serve::caller::{readable, without_port};
-use crate::serve::calls::{Answer, Call, Question, ReplyTo};
+use crate::serve::calls::{Call, Reply, ReplyTo, Request};
 use crate::serve::stream::{OUTGOING_MAX, Out, Outgoing, Remote, Stream};
 use crate::serve::{Core, Presented, Pump, Refusal};
 
@@ -40,7 +40,7 @@ pub(super) fn chunk(
     move |context, request, sink| {
         guarded(|| {
             let (reply, replied) = waiting(&context);
-            answer_later(&service, &context, sink, Question::Chunk(request, reply), replied);
+            answer_later(&service, &context, sink, Request::Chunk(request, reply), replied);
         });
     }
 }
@@ -51,17 +51,17 @@ pub(super) fn manifest(
     move |context, request, sink| {
         guarded(|| {
             let (reply, replied) = waiting(&context);
-            answer_later(&service, &context, sink, Question::Manifest(request, reply), replied);
+            answer_later(&service, &context, sink, Request::Manifest(request, reply), replied);
         });
     }
 }
 
-type Replied<T> = oneshot::Receiver<Result<Answer<T>, Refusal>>;
+type Replied<T> = oneshot::Receiver<Result<Reply<T>, Refusal>>;
 
 /// The waiting end of a unary call.
 struct Waiting<T> {
     deadline: Deadline,
-    reply: oneshot::Sender<Result<Answer<T>, Refusal>>,
+    reply: oneshot::Sender<Result<Reply<T>, Refusal>>,
 }
 
 impl<T: Send> ReplyTo<T> for Waiting<T> {
@@ -69,7 +69,7 @@ impl<T: Send> ReplyTo<T> for Waiting<T> {
         self.deadline.exceeded()
     }
 
-    fn send(self: Box<Self>, result: Result<Answer<T>, Refusal>) {
+    fn send(self: Box<Self>, result: Result<Reply<T>, Refusal>) {
         // The caller may have gone.
         let _ = self.reply.send(result);
     }
@@ -85,7 +85,7 @@ fn answer_later<T, W>(
     service: &Service,
     context: &RpcContext<'_>,
     sink: UnarySink<W>,
-    question: Question,
+    question: Request,
     replied: Replied<T>,
 ) where
     T: Send + 'static,
@@ -101,7 +101,7 @@ fn answer_later<T, W>(
     context.spawn(contained(async move {
         match replied.await {
             // The memory and the slot are held until the reply is sent.
-            Ok(Ok(Answer { reply, _memory, _slot })) => {
+            Ok(Ok(Reply { reply, _memory, _slot })) => {
                 let _ = timeouts.within(SEND_TIMEOUT, sink.success(reply.into())).await;
             }
             Ok(Err(refusal)) => drop(sink.fail(status(&refusal)).await),

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_accepted_inherits_it() {
+    fn accepted_connections_inherit_the_option() {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let Ok(listener) = TcpListener::bind(address) else { continue };
             let bound = listener.local_addr().unwrap();

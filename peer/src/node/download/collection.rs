@@ -24,7 +24,7 @@ use crate::files::hashing::{HashedTree, hash_file};
 use crate::files::part::{Proof, Selected, Tree, exchange};
 use crate::node::Downloaded;
 use crate::node::NodeError;
-use crate::node::place::{Output, Place};
+use crate::node::paths::{Output, Paths};
 use crate::shares::{NewTree, directory_name};
 
 /// The listing of the directory.
@@ -36,11 +36,11 @@ struct Listing {
     fetched: Option<Fetched>,
 }
 
-/// The files that are wanted of a directory, and their place.
+/// The files that are wanted of a directory, and their paths.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     call: &'a Call<'a>,
-    place: &'a Place,
+    paths: &'a Paths,
     listing: &'a Listing,
     selected: &'a Selected,
 }
@@ -86,9 +86,9 @@ impl Node {
                 "only a whole directory can be shared on, not some of its files".to_owned(),
             ));
         }
-        let place = Place::of(Output::of(options), options, call.target.file_hash(), name);
+        let paths = Paths::of(Output::of(options), options, call.target.file_hash(), name);
         let kept = plan.as_ref().ok().cloned();
-        let listing = match self.listing(call, &place, plan, progress) {
+        let listing = match self.listing(call, &paths, plan, progress) {
             // A file may have a name like that of a listing, and be none.
             Err(NodeError::Verification(_)) if matches!(call.target, Target::Hash(_)) && kept.is_some() => {
                 return self.download_file(call, kept.ok_or(FetchError::NoManifest), progress);
@@ -102,13 +102,13 @@ impl Node {
                 Err(NodeError::Invalid(format!("the patterns choose none of the {count} files and folders")))
             }
             _ => {
-                let wanted = Wanted { call, place: &place, listing: &listing, selected: &selected };
+                let wanted = Wanted { call, paths: &paths, listing: &listing, selected: &selected };
                 self.download_tree(wanted, progress)
             }
         };
         if done.is_ok() {
             // A listing that stays behind is untidy and no failure.
-            let _untidy = fs::remove_file(&place.listing);
+            let _untidy = fs::remove_file(&paths.listing);
         }
         done
     }
@@ -117,50 +117,50 @@ impl Node {
     fn listing(
         &self,
         call: &Call<'_>,
-        place: &Place,
+        paths: &Paths,
         plan: Result<Plan, FetchError>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Listing, NodeError> {
-        if let Some(listing) = self.kept_listing(call, place)? {
+        if let Some(listing) = self.kept_listing(call, paths)? {
             return Ok(listing);
         }
         let file_hash = call.target.file_hash();
         let plan = plan.map_err(|error| self.explained(error, file_hash))?;
-        fs::create_dir_all(&place.folder).map_err(NodeError::local("making the folder", &place.folder))?;
+        fs::create_dir_all(&paths.folder).map_err(NodeError::local("making the folder", &paths.folder))?;
         let job = FetchJob {
             manifest_id: call.published.manifest,
             plan: Some(plan),
             size_max: Some(LISTING_BYTES_MAX as u64),
-            ..self.job(file_hash, &place.listing_part, &place.listing, call)?
+            ..self.job(file_hash, &paths.listing_part, &paths.listing, call)?
         };
         let fetched = self.fetch(job, call, progress)?;
         // From now on the listing is served from memory.
         fetched.held.iter().for_each(|held| self.shares.end(held));
         let manifest = Arc::clone(&fetched.manifest);
-        let listing = read_listing(&place.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
+        let listing = read_listing(&paths.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
         match listing {
             Ok((collection, bytes)) => Ok(Listing { bytes, manifest, collection, fetched: Some(fetched) }),
             Err(error) => {
-                let _useless = fs::remove_file(&place.listing);
+                let _useless = fs::remove_file(&paths.listing);
                 Err(error)
             }
         }
     }
 
     /// Returns the listing that an interrupted download left, if it is the one asked for. Another one is removed.
-    fn kept_listing(&self, call: &Call<'_>, place: &Place) -> Result<Option<Listing>, NodeError> {
-        let Ok(metadata) = fs::symlink_metadata(&place.listing) else { return Ok(None) };
+    fn kept_listing(&self, call: &Call<'_>, paths: &Paths) -> Result<Option<Listing>, NodeError> {
+        let Ok(metadata) = fs::symlink_metadata(&paths.listing) else { return Ok(None) };
         if metadata.is_file() && metadata.len() <= LISTING_BYTES_MAX as u64 {
             let workers = available_parallelism().map_or(1, |n| n.get());
-            let manifest = hash_file(&place.listing, workers, &mut |_| {}, call.cancel)?;
-            let bytes = read_listing(&place.listing)?;
+            let manifest = hash_file(&paths.listing, workers, &mut |_| {}, call.cancel)?;
+            let bytes = read_listing(&paths.listing)?;
             if manifest.file_hash() == call.target.file_hash()
                 && let Ok(collection) = decoded(&bytes)
             {
                 return Ok(Some(Listing { bytes, manifest: Arc::new(manifest), collection, fetched: None }));
             }
         }
-        fs::remove_file(&place.listing).map_err(NodeError::local("removing", &place.listing))?;
+        fs::remove_file(&paths.listing).map_err(NodeError::local("removing", &paths.listing))?;
         Ok(None)
     }
 
@@ -169,14 +169,14 @@ impl Node {
         wanted: Wanted<'_>,
         progress: &mut dyn FnMut(&FetchProgress),
     ) -> Result<Downloaded, NodeError> {
-        let Wanted { call, place, listing, selected } = wanted;
-        if is_there(place, selected, call)? {
-            return Ok(was_there(place, &listing.manifest, wanted.extent(), call.begun));
+        let Wanted { call, paths, listing, selected } = wanted;
+        if is_there(paths, selected, call)? {
+            return Ok(was_there(paths, &listing.manifest, wanted.extent(), call.begun));
         }
-        let last = if call.options.force { &place.beside } else { &place.last };
+        let last = if call.options.force { &paths.beside } else { &paths.last };
         let fetched = match selected.chunks().is_empty() {
             true => {
-                without_bytes(&place.part, last, selected.clone(), !call.options.no_sync)?;
+                without_bytes(&paths.part, last, selected.clone(), !call.options.no_sync)?;
                 None
             }
             false => Some(self.fetch_pack(wanted, progress)?),
@@ -185,24 +185,24 @@ impl Node {
     }
 
     /// Offers the listing where this node serves: peers that want the pack need it first.
-    fn offer_listing(&self, place: &Place, listing: &Listing) -> Option<Arc<SharedFile>> {
+    fn offer_listing(&self, paths: &Paths, listing: &Listing) -> Option<Arc<SharedFile>> {
         self.listen_address()?;
         let manifest = Arc::clone(&listing.manifest);
         let bytes = Arc::clone(&listing.bytes);
-        let held = SharedFile::listing(manifest, place.last.clone(), bytes, String::new());
+        let held = SharedFile::listing(manifest, paths.last.clone(), bytes, String::new());
         self.shares.begin(Arc::clone(&held));
         Some(held)
     }
 
     fn fetch_pack(&self, wanted: Wanted<'_>, progress: &mut dyn FnMut(&FetchProgress)) -> Result<Arrived, NodeError> {
-        let Wanted { call, place, listing, selected } = wanted;
+        let Wanted { call, paths, listing, selected } = wanted;
         let pack = &listing.collection.pack;
         let plan = call.discovery.plan(pack.file_hash).map_err(FetchError::Discovery)?;
         let (old, last) = match call.options.force {
-            true => (Some(place.last.as_path()), &place.beside),
-            false => (None, &place.last),
+            true => (Some(paths.last.as_path()), &paths.beside),
+            false => (None, &paths.last),
         };
-        let base = self.job(pack.file_hash, &place.part, last, call)?;
+        let base = self.job(pack.file_hash, &paths.part, last, call)?;
         if call.options.offer {
             self.begin_to_offer(&plan);
         }
@@ -213,7 +213,7 @@ impl Node {
             selected: Some(selected.clone()),
             ..base
         };
-        let listing = self.offer_listing(place, listing);
+        let listing = self.offer_listing(paths, listing);
         match self.fetch(job, call, progress) {
             Ok(fetched) => Ok(Arrived { fetched, listing }),
             Err(error) => {
@@ -224,15 +224,15 @@ impl Node {
     }
 
     fn finish_tree(&self, wanted: Wanted<'_>, arrived: Option<Arrived>) -> Result<Downloaded, NodeError> {
-        let Wanted { call, place, listing, .. } = wanted;
+        let Wanted { call, paths, listing, .. } = wanted;
         if call.options.force {
-            replace(place).map_err(NodeError::local("replacing", &place.last))?;
+            replace(paths).map_err(NodeError::local("replacing", &paths.last))?;
         }
         let (fetched, offered) = arrived.map_or((None, None), |Arrived { fetched, listing }| (Some(fetched), listing));
         let pack = fetched.as_ref().and_then(|fetched| fetched.held.clone());
         let helds: Vec<Arc<SharedFile>> = offered.into_iter().chain(pack.clone()).collect();
         let kept = match call.options.share {
-            true => self.share_tree(place, listing, fetched.as_ref(), pack),
+            true => self.share_tree(paths, listing, fetched.as_ref(), pack),
             false => self.after_offer(wanted, &helds),
         };
         if kept.is_err() {
@@ -250,19 +250,19 @@ impl Node {
             bytes_copied: sum(|fetched| fetched.bytes_copied),
             sources: sources(&both),
             was_there: false,
-            ..was_there(place, &listing.manifest, wanted.extent(), call.begun)
+            ..was_there(paths, &listing.manifest, wanted.extent(), call.begun)
         })
     }
 
     /// Keeps a whole directory on offer for callers that are in the middle of it. A part of a directory is withdrawn.
     fn after_offer(&self, wanted: Wanted<'_>, helds: &[Arc<SharedFile>]) -> Result<(), NodeError> {
-        let Wanted { call, place, listing, selected } = wanted;
+        let Wanted { call, paths, listing, selected } = wanted;
         if !call.options.offer || !selected.is_everything() {
             helds.iter().for_each(|held| self.shares.end(held));
             return Ok(());
         }
-        let files = PackFiles::of(&place.last, &listing.collection);
-        let files = Arc::new(files.map_err(NodeError::local("looking at", &place.last))?);
+        let files = PackFiles::of(&paths.last, &listing.collection);
+        let files = Arc::new(files.map_err(NodeError::local("looking at", &paths.last))?);
         let of_pack = |held: &&Arc<SharedFile>| held.manifest().file_hash() == listing.collection.pack.file_hash;
         helds.iter().filter(of_pack).for_each(|held| held.finish_pack(Arc::clone(&files)));
         self.lingering.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(helds);
@@ -271,13 +271,13 @@ impl Node {
 
     fn share_tree(
         &self,
-        place: &Place,
+        paths: &Paths,
         listing: &Listing,
         fetched: Option<&Fetched>,
         pack: Option<Arc<SharedFile>>,
     ) -> Result<(), NodeError> {
-        let looking = || NodeError::local("looking at", &place.last);
-        let real = fs::canonicalize(&place.last).map_err(looking())?;
+        let looking = || NodeError::local("looking at", &paths.last);
+        let real = fs::canonicalize(&paths.last).map_err(looking())?;
         let pack_manifest = match fetched {
             Some(fetched) => Arc::clone(&fetched.manifest),
             None => Arc::new(empty_pack(&listing.collection)?),
@@ -325,16 +325,16 @@ fn empty_pack(collection: &Collection) -> Result<Manifest, NodeError> {
 
 /// Returns true if every wanted file is in the directory at the final path already. Other files in it are the user's.
 /// Anything but a directory at that path is refused here, before a byte of the pack is fetched.
-fn is_there(place: &Place, selected: &Selected, call: &Call<'_>) -> Result<bool, NodeError> {
+fn is_there(paths: &Paths, selected: &Selected, call: &Call<'_>) -> Result<bool, NodeError> {
     if call.options.force {
         // A crash between two renames leaves this folder. It is fetched again.
-        let _none_usually = remove(&place.beside);
+        let _none_usually = remove(&paths.beside);
     }
-    let Ok(metadata) = fs::symlink_metadata(&place.last) else { return Ok(false) };
-    if metadata.is_dir() && holds_all(&place.last, selected, call.cancel)? {
+    let Ok(metadata) = fs::symlink_metadata(&paths.last) else { return Ok(false) };
+    if metadata.is_dir() && holds_all(&paths.last, selected, call.cancel)? {
         return Ok(true);
     }
-    if call.options.force { Ok(false) } else { Err(NodeError::Exists(place.last.clone())) }
+    if call.options.force { Ok(false) } else { Err(NodeError::Exists(paths.last.clone())) }
 }
 
 fn holds_all(path: &Path, selected: &Selected, cancel: &Cancel) -> Result<bool, NodeError> {
@@ -342,22 +342,22 @@ fn holds_all(path: &Path, selected: &Selected, cancel: &Cancel) -> Result<bool, 
     match tree.prove(cancel) {
         Ok(Proof::Right) => Ok(tree.has_its_folders()),
         Ok(Proof::Cancelled) => Err(NodeError::Cancelled),
-        // A path that cannot be read, like a link in a folder's place, is not the directory asked for.
+        // A path that cannot be read, like a link in place of a folder, is not the directory asked for.
         Ok(Proof::Wrong(_)) | Err(_) => Ok(false),
     }
 }
 
 /// Replaces the file or directory at the final path by the new directory, which is complete.
-fn replace(place: &Place) -> io::Result<()> {
-    if fs::symlink_metadata(&place.last).is_err() {
-        fs::rename(&place.beside, &place.last)?;
-    } else if exchange(&place.beside, &place.last)? {
-        remove(&place.beside)?;
+fn replace(paths: &Paths) -> io::Result<()> {
+    if fs::symlink_metadata(&paths.last).is_err() {
+        fs::rename(&paths.beside, &paths.last)?;
+    } else if exchange(&paths.beside, &paths.last)? {
+        remove(&paths.beside)?;
     } else {
-        remove(&place.last)?;
-        fs::rename(&place.beside, &place.last)?;
+        remove(&paths.last)?;
+        fs::rename(&paths.beside, &paths.last)?;
     }
-    fs::File::open(&place.folder)?.sync_all()
+    fs::File::open(&paths.folder)?.sync_all()
 }
 
 /// Removes a file, a link, or a folder with its content.

@@ -49,8 +49,8 @@ impl Here {
     fn find_in_old_file(&mut self, wanted: &BTreeMap<ChunkHash, u32>) {
         let Some(old) = &self.old_file else { return };
         let geometry = old.manifest().geometry();
-        for (place, hash) in old.manifest().chunk_hashes().iter().enumerate() {
-            let chunk = ChunkIndex(place as u32);
+        for (index, hash) in old.manifest().chunk_hashes().iter().enumerate() {
+            let chunk = ChunkIndex(index as u32);
             if wanted.get(hash) == Some(&geometry.chunk_len(chunk)) {
                 let found = || LocalChunk { held: Arc::clone(old), offset: geometry.offset(chunk) };
                 self.local.chunks.entry(*hash).or_insert_with(found);

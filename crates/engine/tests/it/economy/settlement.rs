@@ -108,7 +108,7 @@ fn a_fine_takes_no_more_than_the_target_has() {
 }
 
 #[test]
-fn what_a_root_account_sees_counts_under_both_policies() {
+fn reports_of_a_root_account_count_under_both_policies() {
     for complaints in [Complaints::Bounded, Complaints::Evidence] {
         let mut books = Books::with_accounts(complaints, 2);
         books.ledgers.get_mut(&peer(1)).expect("registered").root = true;

@@ -107,7 +107,7 @@ fn is_good(outcome: Result<Value, TrackerError>) -> bool {
 }
 
 #[test]
-fn what_a_tracker_puts_off_is_asked_again_whatever_it_is() {
+fn every_call_is_repeated_after_a_busy_reply() {
     let later = answer("503 later", "");
     let soon = answer("503 later", "retry-after: 1\r\n");
     for call in [get(), post()] {
@@ -181,7 +181,7 @@ fn a_stop_ends_the_pause() {
 }
 
 #[test]
-fn the_last_calls_of_a_stopping_node_use_a_token_due_for_renewal() {
+fn last_calls_of_a_stopping_node_use_a_token_due_for_renewal() {
     let folder = tempfile::tempdir().unwrap();
     let file = Home::at(folder.path()).credentials();
     let server = Server::playing(vec![GOOD.to_owned()], |_| {});

@@ -192,7 +192,7 @@ fn an_unknown_key_is_requested_while_public_files_are_served() {
     let other = Tracker::new();
     let grant = signed(&other, &Tracker::claims(peer(2), swarm.scene.file_hash(), unix_now() + 60));
     swarm.asked(Some(&grant)).unwrap();
-    assert!(swarm.membership.is_wished_for());
+    assert!(swarm.membership.is_key_request_pending());
     swarm.is_now(Restricted);
     let failed = swarm.asked(Some(&grant)).unwrap_err();
     // No refusal for good: the key may be known in a moment. And the same of a file that is not here.

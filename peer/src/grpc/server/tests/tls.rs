@@ -141,7 +141,7 @@ fn a_certificate_without_an_account_is_refused_with_a_reason() {
 }
 
 #[test]
-fn who_is_expelled_is_refused_and_a_call_under_way_is_ended() {
+fn an_expelled_account_is_refused_and_its_call_ended() {
     let swarm = Swarm::start();
     let client = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(2)), peer(1)));
     let stays = swarm.client(&ChannelSecurity::Tls(Arc::new(swarm.member(3)), peer(1)));

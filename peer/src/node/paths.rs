@@ -18,7 +18,7 @@ const SUFFIXES_LEN: usize = LISTING_PART_SUFFIX.len() + 8;
 
 /// The paths of one download.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Paths {
     /// The folder, which is made if it does not exist.
     pub(super) folder: PathBuf,
     /// The final path of the complete file.
@@ -54,7 +54,7 @@ impl Output {
     }
 }
 
-impl Place {
+impl Paths {
     /// Chooses the paths. `suggested` comes from the network, so only a sanitised name within the folder is used of it.
     pub(super) fn of(output: Output, options: &DownloadOptions, file_hash: FileHash, suggested: &str) -> Self {
         match output {
@@ -96,9 +96,9 @@ mod tests {
     fn check(output: Option<&str>, version1_name: bool, suggested: &str, expected: &str) {
         let options =
             DownloadOptions { output: output.map(PathBuf::from), version1_name, ..DownloadOptions::default() };
-        let place = Place::of(Output::of(&options), &options, FileHash([0xab; 32]), suggested);
-        assert_eq!(place.last, PathBuf::from(expected), "{output:?} {suggested}");
-        assert_eq!(place.part, PathBuf::from(format!("{expected}.peernet-part")));
+        let paths = Paths::of(Output::of(&options), &options, FileHash([0xab; 32]), suggested);
+        assert_eq!(paths.last, PathBuf::from(expected), "{output:?} {suggested}");
+        assert_eq!(paths.part, PathBuf::from(format!("{expected}.peernet-part")));
     }
 
     #[test]
