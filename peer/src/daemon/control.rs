@@ -7,12 +7,11 @@
 mod client;
 mod message;
 mod server;
+mod transfers;
 
 pub(crate) use client::ControlClient;
-#[cfg(test)]
-pub(crate) use message::CallsMessage;
-pub(crate) use message::{
-    DaemonStatus, DownloadMessage, Last, LimitsMessage, Line, Problem, Request, SharedMessage, TransfersMessage,
-    UploadMessage,
-};
+pub(crate) use message::{DaemonStatus, Last, LimitsMessage, Line, Problem, Request, SharedMessage};
 pub(crate) use server::ControlServer;
+#[cfg(test)]
+pub(crate) use transfers::CallsMessage;
+pub(crate) use transfers::{DownloadMessage, TransfersMessage, UploadMessage};

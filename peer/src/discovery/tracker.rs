@@ -11,6 +11,7 @@ mod http;
 mod options;
 mod plans;
 mod provider;
+mod report_batch;
 pub(crate) mod reports;
 mod session;
 mod signatures;

@@ -11,7 +11,6 @@
 pub(crate) mod finish;
 pub(crate) mod local_copy;
 mod pass;
-mod recheck;
 mod resume;
 mod threads;
 

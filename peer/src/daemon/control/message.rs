@@ -1,19 +1,14 @@
 //! The messages of the control socket.
 
-mod transfers;
-
 use std::num::NonZeroU32;
 
 use peernet_engine::rate_limit::Rate;
 use peernet_protos::rest::FileAccessRequest;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::control::TransfersMessage;
 use crate::node::Shared;
 use crate::throttle::SpeedLimits;
-
-#[cfg(test)]
-pub(crate) use transfers::CallsMessage;
-pub(crate) use transfers::{DownloadMessage, TransfersMessage, UploadMessage};
 
 /// The version of the protocol. Every request carries it, and the daemon refuses another one with an explanation.
 pub(crate) const VERSION: u32 = 1;

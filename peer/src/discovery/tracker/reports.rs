@@ -2,8 +2,6 @@
 //!
 //! A download never waits for it. If the queue is full, reports are dropped.
 
-mod batch;
-
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,8 +13,8 @@ use peernet_threads::Group;
 
 use super::{TrackerClient, TrackerError};
 use crate::discovery::FetchReport;
+use crate::discovery::tracker::report_batch::Batch;
 use crate::log::Log;
-use batch::Batch;
 
 /// Lists of reports that wait for the thread while a batch is being sent: some thousand chunks. If it is full, reports
 /// are dropped, because losing feedback is better than delaying a download.

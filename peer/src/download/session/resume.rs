@@ -1,16 +1,19 @@
 //! Takes over the data of an earlier run, as far as it can be trusted before the whole file's hash proves it.
 
+use std::io;
 use std::sync::Arc;
 
-use peernet_engine::assembly::Shape;
+use peernet_engine::assembly::{ChunkLen, Shape};
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::ids::ChunkIndex;
+use peernet_engine::ids::{ChunkHash, ChunkIndex};
 
-use super::{OnDisk, recheck};
+use super::OnDisk;
+use crate::cancel::Cancel;
 use crate::download::expected::Expected;
 use crate::download::run::Context;
 use crate::download::{FetchError, Phase};
-use crate::files::part::{Journal, Part};
+use crate::files::hashing::digest::Digest;
+use crate::files::part::{Journal, Part, Storage};
 
 /// Opens the journal and the part. Chunks that the journal names count as held without being read, unless something is
 /// wrong with the part.
@@ -49,7 +52,7 @@ pub(crate) fn check_again(
     let total = candidates.len();
     let cancel = context.cancel;
     let show = &mut |done| context.show(Phase::CheckingPart, done, total);
-    recheck::right_chunks(part.storage(), expected, candidates, show, cancel)
+    right_chunks(part.storage(), expected, candidates, show, cancel)
 }
 
 /// Begins the journal anew with these chunks.
@@ -70,4 +73,36 @@ pub(crate) fn last_len(expected: &Expected, shape: Shape) -> Option<u32> {
     let Shape::Unsized(_) = expected.shape else { return None };
     let Shape::Sized(geometry) = shape else { return None };
     Some(geometry.chunk_len(ChunkIndex(expected.count().0.checked_sub(1)?)))
+}
+
+/// Returns the chunks of `candidates` that are right in the part. Calls `progress` with how many have been read.
+fn right_chunks(
+    part: &Storage,
+    expected: &Expected,
+    candidates: &Bitmap,
+    progress: &mut dyn FnMut(u32),
+    cancel: &Cancel,
+) -> Result<Bitmap, FetchError> {
+    let mut right = Bitmap::empty(expected.count());
+    for (done, chunk) in candidates.iter().enumerate() {
+        if cancel.is_cancelled() {
+            return Err(FetchError::Cancelled);
+        }
+        if is_right(part, expected, chunk).map_err(FetchError::local("reading the part file"))? {
+            right.insert(chunk);
+        }
+        progress(done as u32 + 1);
+    }
+    Ok(right)
+}
+
+fn is_right(part: &Storage, expected: &Expected, chunk: ChunkIndex) -> io::Result<bool> {
+    // The last chunk of a file of unknown size: it is fetched again, rather than tried at every length.
+    let ChunkLen::Exactly(len) = expected.shape.chunk_len(chunk) else { return Ok(false) };
+    let read = |at, piece: &mut [u8]| part.read_exact_at(piece, at);
+    match Digest::of_range(expected.shape.offset(chunk), len.into(), read) {
+        Ok(hash) => Ok(expected.hash(chunk) == Some(ChunkHash(hash))),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
 }

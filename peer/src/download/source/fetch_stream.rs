@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::{ChunkIndex, FileHash, ManifestId};
 
-use super::conversation::{Block, Conversation, Message};
+use super::{Block, Conversation, Message};
 use crate::access::{GrantCache, GrantToken};
 use crate::grpc::{CallError, Client, CommandReceiver, FetchCall, FetchMessage, Received, StreamEvent};
 

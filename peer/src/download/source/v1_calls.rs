@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peernet_engine::ids::{ChunkIndex, FileHash};
 
-use super::conversation::{Block, Conversation, Message};
+use super::{Block, Conversation, Message};
 use crate::grpc::{CallError, ChunkCalls, ChunkEvent, Client, CommandReceiver, Received};
 
 /// The calls under way.
