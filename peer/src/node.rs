@@ -305,11 +305,11 @@ impl Node {
     /// Keeps serving downloads with [`DownloadOptions::offer`] while other peers are in the middle of fetching them,
     /// then stops. Waits at most `longest`, and no longer than until `cancel`. Calls `begins` if it has to wait.
     pub fn linger(&self, longest: Duration, cancel: &Cancel, begins: &mut dyn FnMut()) {
-        let held = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
-        if !held.is_empty() {
+        let finished = std::mem::take(&mut *self.lingering.lock().unwrap_or_else(PoisonError::into_inner));
+        if !finished.is_empty() {
             self.running.wait_until_idle(longest, cancel, begins);
         }
-        held.iter().for_each(|held| self.shares.end(held));
+        finished.iter().for_each(|shared_file| self.shares.end(shared_file));
     }
 
     /// Leaves the swarm, stops serving and ends the node's threads, within about ten seconds at worst. The list of

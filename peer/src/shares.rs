@@ -182,7 +182,7 @@ impl Shares {
         let mut failed = self.set_local_visibility(&[file_hash], true).err().map(ShareError::from);
         let owners = self.lock().owners(file_hash, None);
         for key in owners {
-            let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.held.clone()));
+            let there = self.lock().get(key).map(|entry| (entry.record.is_some(), entry.shared_file.clone()));
             if let Some((false, Some(growing))) = there {
                 self.end(&growing);
                 continue;
@@ -208,21 +208,22 @@ impl Shares {
         &self.changes
     }
 
-    /// Shares a finished file. `held` is the file that a download has served so far.
+    /// Shares a finished file. `shared_file` is the file that a download has served so far.
     pub(crate) fn add(
         &self,
         manifest: Arc<Manifest>,
         path: &Path,
         identity: FileIdentity,
         file_name: &str,
-        held: Option<Arc<SharedFile>>,
+        shared_file: Option<Arc<SharedFile>>,
     ) -> Result<ManifestId, ShareError> {
         let id = manifest.id();
         let path = path.to_owned();
         let file_name = file_name.to_owned();
         let record = Record::File(FileRecord { manifest, path, identity, file_name, added_at: unix_now() });
-        let held = held.filter(|held| !held.is_withdrawn()).unwrap_or_else(|| record.held());
-        self.put(Entry { record: Some(record), held: Some(held), pack: None })?;
+        let shared_file =
+            shared_file.filter(|shared_file| !shared_file.is_withdrawn()).unwrap_or_else(|| record.shared_file());
+        self.put(Entry { record: Some(record), shared_file: Some(shared_file), pack: None })?;
         Ok(id)
     }
 
@@ -232,10 +233,10 @@ impl Shares {
         let id = listing_manifest.id();
         let root = files.root().to_owned();
         let key = (listing_manifest.file_hash(), id);
-        let pack = pack.filter(|held| !held.is_withdrawn());
-        if let Some(held) = &pack {
-            held.finish_pack(Arc::clone(&files));
-            self.adopt(held);
+        let pack = pack.filter(|shared_file| !shared_file.is_withdrawn());
+        if let Some(shared_file) = &pack {
+            shared_file.finish_pack(Arc::clone(&files));
+            self.adopt(shared_file);
         }
         let tree = TreeRecord { listing, listing_manifest, pack_manifest, files, name, added_at: unix_now() };
         let entry = Entry::of(Record::Tree(Arc::new(tree)));
@@ -248,10 +249,13 @@ impl Shares {
     }
 
     /// Turns the file that a download serves into a part of a share.
-    fn adopt(&self, held: &Arc<SharedFile>) {
-        let key = (held.manifest().file_hash(), held.manifest().id());
+    fn adopt(&self, shared_file: &Arc<SharedFile>) {
+        let key = (shared_file.manifest().file_hash(), shared_file.manifest().id());
         let mut known = self.lock();
-        if known.get(key).is_some_and(|e| e.record.is_none() && e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
+        if known
+            .get(key)
+            .is_some_and(|e| e.record.is_none() && e.shared_file.as_ref().is_some_and(|h| Arc::ptr_eq(h, shared_file)))
+        {
             known.remove(key);
         }
     }
@@ -259,7 +263,7 @@ impl Shares {
     /// Replaces the share under this key.
     fn put(&self, entry: Entry) -> Result<(), ShareError> {
         let record = entry.record.clone().expect("only entries with a record are put");
-        let kept: Vec<Arc<SharedFile>> = entry.helds().cloned().collect();
+        let kept: Vec<Arc<SharedFile>> = entry.shared_files().cloned().collect();
         let _changing = self.changing();
         // Stored first. A restart that finds the record must know that the visibility is unknown.
         self.visibility.begin(&files_of(&record).collect::<Vec<_>>())?;
@@ -268,7 +272,9 @@ impl Shares {
         }
         let old = self.lock().insert(record.key(), entry);
         if let Some(old) = old {
-            old.helds().filter(|old| !kept.iter().any(|kept| Arc::ptr_eq(kept, old))).for_each(|old| old.withdraw());
+            old.shared_files()
+                .filter(|old| !kept.iter().any(|kept| Arc::ptr_eq(kept, old)))
+                .for_each(|old| old.withdraw());
             // The same bytes were shared as a file and are now a listing, or the other way round. Their records have
             // different names, so the old one has to be removed.
             if let (Some(folder), Some(before)) = (&self.folder, &old.record)
@@ -282,29 +288,31 @@ impl Shares {
     }
 
     /// Serves a download in progress, unless the same file is shared already.
-    pub(crate) fn begin(&self, held: Arc<SharedFile>) {
-        let key = (held.manifest().file_hash(), held.manifest().id());
+    pub(crate) fn begin(&self, shared_file: Arc<SharedFile>) {
+        let key = (shared_file.manifest().file_hash(), shared_file.manifest().id());
         let mut known = self.lock();
-        if known.held(key.0, Some(key.1)).is_none() {
+        if known.shared_file(key.0, Some(key.1)).is_none() {
             let record = known.remove(key).and_then(|missing| missing.record);
-            known.insert(key, Entry { record, held: Some(held), pack: None });
+            known.insert(key, Entry { record, shared_file: Some(shared_file), pack: None });
         }
         drop(known);
         self.tell();
     }
 
     /// Stops serving a download whose file is not to be shared. An earlier share of the file stays.
-    pub(crate) fn end(&self, held: &Arc<SharedFile>) {
-        let key = (held.manifest().file_hash(), held.manifest().id());
+    pub(crate) fn end(&self, shared_file: &Arc<SharedFile>) {
+        let key = (shared_file.manifest().file_hash(), shared_file.manifest().id());
         let mut known = self.lock();
-        if let Some(entry) = known.get_mut(key).filter(|e| e.held.as_ref().is_some_and(|h| Arc::ptr_eq(h, held))) {
-            entry.held = None;
+        if let Some(entry) =
+            known.get_mut(key).filter(|e| e.shared_file.as_ref().is_some_and(|h| Arc::ptr_eq(h, shared_file)))
+        {
+            entry.shared_file = None;
             if entry.record.is_none() {
                 known.remove(key);
             }
         }
         drop(known);
-        held.withdraw();
+        shared_file.withdraw();
         self.tell();
     }
 
@@ -350,7 +358,8 @@ impl Shares {
     /// Returns listing and files of the directory that is shared from `root`, if it is served.
     pub(crate) fn tree_at(&self, root: &Path) -> Option<(Arc<[u8]>, Arc<PackFiles>)> {
         let known = self.lock();
-        let served = known.entries().filter(|entry| entry.held.is_some()).filter_map(|entry| entry.record.as_ref());
+        let served =
+            known.entries().filter(|entry| entry.shared_file.is_some()).filter_map(|entry| entry.record.as_ref());
         let tree = served.filter(|record| record.path() == root).find_map(Record::tree)?;
         Some((Arc::clone(&tree.listing), Arc::clone(&tree.files)))
     }
@@ -371,14 +380,14 @@ impl Shares {
 
     /// Tells whether a download in progress is served, whose bitmap grows.
     pub(crate) fn is_growing(&self) -> bool {
-        self.lock().entries().flat_map(Entry::helds).any(|held| !held.is_complete())
+        self.lock().entries().flat_map(Entry::shared_files).any(|shared_file| !shared_file.is_complete())
     }
 
     /// Checks every shared file. Files that are back are served again; files that are gone or changed no longer are.
     pub(crate) fn recheck(&self) {
         // A file that is being downloaded again to its old path is not finished yet.
-        let at_rest = |entry: &&Entry| entry.helds().all(|held| held.is_complete());
-        let looked_at = |entry: &Entry| Some((entry.record.clone()?, entry.held.is_some()));
+        let at_rest = |entry: &&Entry| entry.shared_files().all(|shared_file| shared_file.is_complete());
+        let looked_at = |entry: &Entry| Some((entry.record.clone()?, entry.shared_file.is_some()));
         let records: Vec<(Record, bool)> = self.lock().entries().filter(at_rest).filter_map(looked_at).collect();
         for (record, served) in records {
             match record.look() {
@@ -393,7 +402,7 @@ impl Shares {
 
     fn serve_again(&self, record: Record) {
         let _changing = self.changing();
-        let is_missing = self.lock().get(record.key()).is_some_and(|entry| entry.held.is_none());
+        let is_missing = self.lock().get(record.key()).is_some_and(|entry| entry.shared_file.is_none());
         if is_missing && self.is_current(&record) {
             self.log.info(&format!("{} is back and is shared again", record.path().display()));
             self.lock().insert(record.key(), Entry::of(record));
@@ -465,15 +474,15 @@ impl Shares {
 
     fn take_off(&self, key: Key, for_good: bool) {
         let mut known = self.lock();
-        let mut helds = Vec::new();
+        let mut shared_files = Vec::new();
         if let Some(entry) = known.get_mut(key) {
-            helds.extend(entry.held.take().into_iter().chain(entry.pack.take()));
+            shared_files.extend(entry.shared_file.take().into_iter().chain(entry.pack.take()));
         }
         if for_good {
             known.remove(key);
         }
         drop(known);
-        helds.iter().for_each(|held| held.withdraw());
+        shared_files.iter().for_each(|shared_file| shared_file.withdraw());
     }
 
     fn tell(&self) {
@@ -499,22 +508,22 @@ fn files_of(record: &Record) -> impl Iterator<Item = FileHash> + use<> {
 impl FileCatalog for Shares {
     fn find(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         // A version 1 caller names no manifest. A complete file is preferred then.
-        self.lock().held(file_hash, manifest_id)
+        self.lock().shared_file(file_hash, manifest_id)
     }
 
     fn visibility(&self, file_hash: FileHash) -> KnownVisibility {
         self.visibility.visibility(file_hash)
     }
 
-    fn withdraw_unreadable(&self, held: &SharedFile) {
-        let owners = self.lock().owners(held.manifest().file_hash(), Some(held.manifest().id()));
+    fn withdraw_unreadable(&self, shared_file: &SharedFile) {
+        let owners = self.lock().owners(shared_file.manifest().file_hash(), Some(shared_file.manifest().id()));
         for key in owners {
             self.withdraw_if_changed(key);
         }
     }
 
-    fn withdraw_altered(&self, held: &SharedFile, chunk: ChunkIndex) {
-        self.withdraw_altered(held, chunk);
+    fn withdraw_altered(&self, shared_file: &SharedFile, chunk: ChunkIndex) {
+        self.withdraw_altered(shared_file, chunk);
     }
 }
 

@@ -164,7 +164,7 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
 
     /// Tells the scheduler when another caller has asked this node for the growing file.
     fn hear_calls(&mut self) -> Verdict {
-        let calls = self.context.held.as_ref().map_or(0, |held| held.calls());
+        let calls = self.context.shared_file.as_ref().map_or(0, |file| file.calls());
         let has_more = std::mem::replace(&mut self.calls, calls) != calls;
         if has_more { self.feed(Input::Called) } else { None }
     }
@@ -285,8 +285,8 @@ impl<'scope, 'env, 'a, 'c: 'env> EventLoop<'scope, 'env, 'a, 'c> {
                 // It has room for every chunk. Where its thread has ended, an event has said why.
                 let _ = written.try_send(Written { chunk, bytes, last_len });
             }
-            if let Some(held) = &self.context.held {
-                held.add(chunk);
+            if let Some(shared_file) = &self.context.shared_file {
+                shared_file.add(chunk);
             }
             self.advance_front();
         }

@@ -125,7 +125,7 @@ pub struct Fetched {
     pub identity: FileIdentity,
     /// The growing file that was offered, finished now; `None` without `on_growing`, or without a manifest at the
     /// beginning.
-    pub held: Option<Arc<SharedFile>>,
+    pub shared_file: Option<Arc<SharedFile>>,
     /// The name that its sources give it, not sanitised; may be empty.
     pub file_name: String,
     /// Payload bytes that came over the network and were right.

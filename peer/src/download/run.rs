@@ -29,7 +29,7 @@ pub(crate) struct Context<'a> {
     pub(crate) grants: GrantCache,
     pub(crate) begun: Instant,
     /// The growing file that is on offer, once there is a manifest.
-    pub(crate) held: Option<Arc<SharedFile>>,
+    pub(crate) shared_file: Option<Arc<SharedFile>>,
     pub(crate) bytes: Bytes,
 }
 
@@ -68,7 +68,7 @@ impl<'a> Context<'a> {
             sources,
             grants: GrantCache::default(),
             begun: Instant::now(),
-            held: None,
+            shared_file: None,
             bytes: Bytes::default(),
         }
     }
@@ -99,8 +99,8 @@ impl<'a> Context<'a> {
 
     /// Withdraws the growing file from offer.
     pub(crate) fn withdraw(&mut self) {
-        if let Some(held) = self.held.take() {
-            held.withdraw();
+        if let Some(shared_file) = self.shared_file.take() {
+            shared_file.withdraw();
         }
     }
 }
@@ -180,7 +180,7 @@ fn fetched(context: &mut Context<'_>, plan: Plan, finished: Finished) -> Fetched
         path: finished.path,
         manifest: finished.manifest,
         identity: finished.identity,
-        held: context.held.take(),
+        shared_file: context.shared_file.take(),
         file_name: plan.file_name,
         bytes_fetched: context.bytes.fetched,
         bytes_resumed: context.bytes.resumed,

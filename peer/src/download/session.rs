@@ -126,7 +126,7 @@ fn offer(context: &mut Context<'_>, expected: &Expected, part: &Part, held: &Bit
         Storage::File(file) => SharedFile::growing(Arc::clone(manifest), path, Arc::clone(file), have, String::new()),
         Storage::Tree(tree) => SharedFile::growing_pack(Arc::clone(manifest), path, Arc::clone(tree), have),
     };
-    context.held = Some(Arc::clone(&growing));
+    context.shared_file = Some(Arc::clone(&growing));
     on_growing(growing);
 }
 

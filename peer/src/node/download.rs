@@ -183,9 +183,9 @@ impl Node {
         if self.listen_address().is_some() && !job.passing {
             let slot = Arc::clone(&growing);
             let shares = Arc::clone(&self.shares);
-            job.on_growing = Some(Box::new(move |held| {
-                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&held));
-                shares.begin(held);
+            job.on_growing = Some(Box::new(move |shared_file| {
+                *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&shared_file));
+                shares.begin(shared_file);
             }));
         }
         let name = job.final_path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -201,9 +201,9 @@ impl Node {
             self.log.warn("the tracker was slow to take feedback; some of it may be lost");
         }
         if fetched.is_err()
-            && let Some(held) = growing.lock().unwrap_or_else(PoisonError::into_inner).take()
+            && let Some(shared_file) = growing.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
-            self.shares.end(&held);
+            self.shares.end(&shared_file);
         }
         Ok(fetched?)
     }
@@ -222,15 +222,15 @@ impl Node {
         let real = fs::canonicalize(&paths.last).map_err(NodeError::local("looking at", &paths.last))?;
         let manifest = Arc::clone(&fetched.manifest);
         // After a rename the growing file points to a path that does not exist any more.
-        let kept = fetched.held.clone().filter(|_| !renamed);
+        let kept = fetched.shared_file.clone().filter(|_| !renamed);
         if options.share {
             self.add_share(Arc::clone(&manifest), &real, fetched.identity, kept)?;
         }
-        match fetched.held.filter(|_| renamed || !options.share) {
-            Some(held) if options.offer && !renamed => {
-                self.lingering.lock().unwrap_or_else(PoisonError::into_inner).push(held);
+        match fetched.shared_file.filter(|_| renamed || !options.share) {
+            Some(shared_file) if options.offer && !renamed => {
+                self.lingering.lock().unwrap_or_else(PoisonError::into_inner).push(shared_file);
             }
-            Some(held) => self.shares.end(&held),
+            Some(shared_file) => self.shares.end(&shared_file),
             None => {}
         }
         if options.share {

@@ -117,11 +117,11 @@ impl Node {
         manifest: Arc<Manifest>,
         path: &Path,
         identity: FileIdentity,
-        held: Option<Arc<crate::files::SharedFile>>,
+        shared_file: Option<Arc<crate::files::SharedFile>>,
     ) -> Result<Shared, NodeError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let file_name = sanitise(&name, &manifest.file_hash().to_string());
-        let id = self.shares.add(manifest, path, identity, &file_name, held)?;
+        let id = self.shares.add(manifest, path, identity, &file_name, shared_file)?;
         self.shared_as(id)
     }
 

@@ -192,10 +192,10 @@ impl Stream {
     /// Returns a snapshot of the stream's upload; `None` before its file is open, and once it ended.
     pub(crate) fn upload(&self, now: Instant) -> Option<Upload> {
         let state = self.lock();
-        let held = &state.file.as_ref()?.shared;
+        let shared_file = &state.file.as_ref()?.shared;
         Some(Upload {
-            file_hash: held.manifest().file_hash(),
-            file_name: held.file_name().to_owned(),
+            file_hash: shared_file.manifest().file_hash(),
+            file_name: shared_file.file_name().to_owned(),
             address: self.remote.address.clone(),
             transport: self.caller().transport(),
             peer: self.caller().peer(),
@@ -409,8 +409,8 @@ impl Stream {
         file: Option<(Arc<SharedFile>, Option<Reader>)>,
         block: Block,
     ) -> MutexGuard<'_, State> {
-        let Some((held, opened)) = file else { return self.answer(turn, Input::ReadFailed) };
-        match read_block(&held, opened, block) {
+        let Some((shared_file, opened)) = file else { return self.answer(turn, Input::ReadFailed) };
+        match read_block(&shared_file, opened, block) {
             Ok((reply, opened)) => {
                 turn.block = Some(reply);
                 let mut state = self.answer(turn, Input::ReadDone);
@@ -421,7 +421,7 @@ impl Stream {
             }
             Err(error) => {
                 turn.memory = None;
-                let _ = unreadable(turn.core, &held, &error);
+                let _ = unreadable(turn.core, &shared_file, &error);
                 self.answer(turn, Input::ReadFailed)
             }
         }
@@ -461,14 +461,14 @@ impl Watcher for Stream {
     }
 }
 
-fn read_block(held: &SharedFile, opened: Option<Reader>, block: Block) -> Result<(Rendered, Reader), ReadError> {
+fn read_block(shared_file: &SharedFile, opened: Option<Reader>, block: Block) -> Result<(Rendered, Reader), ReadError> {
     let opened = match opened {
         Some(opened) => opened,
-        None => held.open()?,
+        None => shared_file.open()?,
     };
     let Block { chunk, offset, len, is_last } = block;
     let place = BlockPlace { chunk: chunk.0, offset, last: is_last };
-    let from = held.manifest().geometry().offset(chunk) + u64::from(offset);
+    let from = shared_file.manifest().geometry().offset(chunk) + u64::from(offset);
     let reply = Rendered::block(place, len as usize, |buffer| opened.read(from, buffer))?;
     Ok((reply, opened))
 }

@@ -20,7 +20,7 @@ pub(super) struct Entry {
     /// The stored share; `None` for a download in progress.
     pub(super) record: Option<Record>,
     /// The served file or listing; `None` while a file is missing.
-    pub(super) held: Option<Arc<SharedFile>>,
+    pub(super) shared_file: Option<Arc<SharedFile>>,
     /// The served pack of a directory: present exactly when its listing is.
     pub(super) pack: Option<Arc<SharedFile>>,
 }
@@ -28,23 +28,23 @@ pub(super) struct Entry {
 impl Entry {
     /// Creates the entry of a share whose files are as they were.
     pub(super) fn of(record: Record) -> Self {
-        Self { held: Some(record.held()), pack: record.pack(), record: Some(record) }
+        Self { shared_file: Some(record.shared_file()), pack: record.pack(), record: Some(record) }
     }
 
     /// Creates the entry of a share whose files are not all there.
     pub(super) fn missing(record: Record) -> Self {
-        Self { record: Some(record), held: None, pack: None }
+        Self { record: Some(record), shared_file: None, pack: None }
     }
 
     /// Returns the served files.
-    pub(super) fn helds(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
-        self.held.iter().chain(&self.pack)
+    pub(super) fn shared_files(&self) -> impl Iterator<Item = &Arc<SharedFile>> {
+        self.shared_file.iter().chain(&self.pack)
     }
 
     /// Stops serving all of it.
     pub(super) fn withdraw(&mut self) {
-        for held in self.held.take().into_iter().chain(self.pack.take()) {
-            held.withdraw();
+        for shared_file in self.shared_file.take().into_iter().chain(self.pack.take()) {
+            shared_file.withdraw();
         }
     }
 }
@@ -118,14 +118,14 @@ impl ShareTable {
     }
 
     /// Returns a served file with this hash, and this manifest if one is given. Complete ones come first.
-    pub(super) fn held(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
+    pub(super) fn shared_file(&self, file_hash: FileHash, manifest_id: Option<ManifestId>) -> Option<Arc<SharedFile>> {
         let owners = self.owners(file_hash, manifest_id);
-        let fits = |held: &&Arc<SharedFile>| {
-            let manifest = held.manifest();
+        let fits = |shared_file: &&Arc<SharedFile>| {
+            let manifest = shared_file.manifest();
             manifest.file_hash() == file_hash && manifest_id.is_none_or(|id| manifest.id() == id)
         };
-        let all = owners.iter().filter_map(|key| self.entries.get(key)).flat_map(Entry::helds);
-        all.filter(fits).max_by_key(|held| held.is_complete()).cloned()
+        let all = owners.iter().filter_map(|key| self.entries.get(key)).flat_map(Entry::shared_files);
+        all.filter(fits).max_by_key(|shared_file| shared_file.is_complete()).cloned()
     }
 
     /// Returns all shares as lists show them, ordered by path.
@@ -144,28 +144,30 @@ impl ShareTable {
     /// Returns all served files, each once.
     pub(super) fn offers(&self) -> Vec<Offer> {
         let mut offers: BTreeMap<Key, Offer> = BTreeMap::new();
-        for held in self.entries().flat_map(Entry::helds).filter(|held| !held.is_withdrawn()) {
-            let key = (held.manifest().file_hash(), held.manifest().id());
+        for shared_file in
+            self.entries().flat_map(Entry::shared_files).filter(|shared_file| !shared_file.is_withdrawn())
+        {
+            let key = (shared_file.manifest().file_hash(), shared_file.manifest().id());
             let better = offers.get(&key).is_none_or(|known| known.has != Has::Complete);
             if better {
-                offers.insert(key, offer(held));
+                offers.insert(key, offer(shared_file));
             }
         }
         offers.into_values().collect()
     }
 }
 
-fn offer(held: &SharedFile) -> Offer {
-    let have = held.have();
+fn offer(shared_file: &SharedFile) -> Offer {
+    let have = shared_file.have();
     let has = if have.is_full() { Has::Complete } else { Has::Chunks(have) };
-    Offer { manifest: Arc::clone(held.manifest()), file_name: held.file_name().to_owned(), has }
+    Offer { manifest: Arc::clone(shared_file.manifest()), file_name: shared_file.file_name().to_owned(), has }
 }
 
 fn info(entry: &Entry) -> Option<ShareInfo> {
     let record = entry.record.as_ref();
-    let held = entry.held.as_ref();
-    let manifest = record.map(Record::manifest).or_else(|| held.map(|held| held.manifest()))?;
-    let state = match held.map(|held| held.have()) {
+    let shared_file = entry.shared_file.as_ref();
+    let manifest = record.map(Record::manifest).or_else(|| shared_file.map(|shared_file| shared_file.manifest()))?;
+    let state = match shared_file.map(|shared_file| shared_file.have()) {
         None => ShareState::Missing,
         Some(have) if have.is_full() => ShareState::Ready,
         Some(have) => ShareState::Downloading { chunks: have.len() },
@@ -174,8 +176,12 @@ fn info(entry: &Entry) -> Option<ShareInfo> {
     let mut info = ShareInfo {
         file_hash: manifest.file_hash(),
         manifest_id: manifest.id(),
-        path: record.map(|record| record.path().to_owned()).or_else(|| held.map(|held| held.path()))?,
-        file_name: record.map(Record::file_name).or_else(|| held.map(|held| held.file_name().to_owned()))?,
+        path: record
+            .map(|record| record.path().to_owned())
+            .or_else(|| shared_file.map(|shared_file| shared_file.path()))?,
+        file_name: record
+            .map(Record::file_name)
+            .or_else(|| shared_file.map(|shared_file| shared_file.file_name().to_owned()))?,
         size: geometry.size().0,
         chunks: geometry.chunk_count().0,
         state,

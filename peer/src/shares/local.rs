@@ -19,7 +19,7 @@ use crate::files::SharedFile;
 #[derive(Debug, Clone)]
 pub(crate) struct LocalChunk {
     /// The file that contains it.
-    pub(crate) held: Arc<SharedFile>,
+    pub(crate) shared_file: Arc<SharedFile>,
     /// The chunk's offset in the file.
     pub(crate) offset: u64,
 }
@@ -28,7 +28,7 @@ pub(crate) struct LocalChunk {
 #[derive(Debug, Clone)]
 pub(crate) struct LocalFile {
     /// The file itself, or the pack.
-    pub(crate) held: Arc<SharedFile>,
+    pub(crate) shared_file: Arc<SharedFile>,
     /// The pieces of the file, in its order; none for an empty file.
     pub(crate) pieces: Vec<Piece>,
 }
@@ -46,11 +46,11 @@ impl Shares {
     /// Finds these chunks, each with its length in bytes, and these files.
     pub(crate) fn find_local(&self, chunks: &BTreeMap<ChunkHash, u32>, files: &BTreeSet<FileHash>) -> Local {
         // The search takes a while, so the lock is held only to list the files.
-        let helds: Vec<Arc<SharedFile>> = self.lock().entries().flat_map(Entry::helds).cloned().collect();
+        let shared_files: Vec<Arc<SharedFile>> = self.lock().entries().flat_map(Entry::shared_files).cloned().collect();
         let mut local = Local::default();
-        for held in &helds {
-            find_chunks(held, chunks, &mut local);
-            find_file(held, files, &mut local);
+        for shared_file in &shared_files {
+            find_chunks(shared_file, chunks, &mut local);
+            find_file(shared_file, files, &mut local);
         }
         for (tree, pack) in if files.is_empty() { Vec::new() } else { self.trees() } {
             find_files_within(&tree, &pack, files, &mut local);
@@ -64,23 +64,23 @@ impl Shares {
     }
 }
 
-fn find_chunks(held: &Arc<SharedFile>, wanted: &BTreeMap<ChunkHash, u32>, local: &mut Local) {
-    let geometry = held.manifest().geometry();
-    for (place, hash) in held.manifest().chunk_hashes().iter().enumerate() {
+fn find_chunks(shared_file: &Arc<SharedFile>, wanted: &BTreeMap<ChunkHash, u32>, local: &mut Local) {
+    let geometry = shared_file.manifest().geometry();
+    for (place, hash) in shared_file.manifest().chunk_hashes().iter().enumerate() {
         let index = ChunkIndex(place as u32);
-        if wanted.get(hash).is_some_and(|len| *len == geometry.chunk_len(index)) && held.holds(index) {
-            let found = || LocalChunk { held: Arc::clone(held), offset: geometry.offset(index) };
+        if wanted.get(hash).is_some_and(|len| *len == geometry.chunk_len(index)) && shared_file.holds(index) {
+            let found = || LocalChunk { shared_file: Arc::clone(shared_file), offset: geometry.offset(index) };
             local.chunks.entry(*hash).or_insert_with(found);
         }
     }
 }
 
-fn find_file(held: &Arc<SharedFile>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
-    let file_hash = held.manifest().file_hash();
-    let len = held.manifest().geometry().size().0;
-    if wanted.contains(&file_hash) && held.is_complete() {
+fn find_file(shared_file: &Arc<SharedFile>, wanted: &BTreeSet<FileHash>, local: &mut Local) {
+    let file_hash = shared_file.manifest().file_hash();
+    let len = shared_file.manifest().geometry().size().0;
+    if wanted.contains(&file_hash) && shared_file.is_complete() {
         let pieces = if len == 0 { Vec::new() } else { vec![Piece { pack_offset: 0, file_offset: 0, len }] };
-        local.files.entry(file_hash).or_insert_with(|| LocalFile { held: Arc::clone(held), pieces });
+        local.files.entry(file_hash).or_insert_with(|| LocalFile { shared_file: Arc::clone(shared_file), pieces });
     }
 }
 
@@ -89,7 +89,7 @@ fn find_files_within(tree: &TreeRecord, pack: &Arc<SharedFile>, wanted: &BTreeSe
     for (place, entry) in collection.entries().iter().enumerate() {
         let Some(file) = entry.file().filter(|file| wanted.contains(&file.file_hash)) else { continue };
         local.files.entry(file.file_hash).or_insert_with(|| LocalFile {
-            held: Arc::clone(pack),
+            shared_file: Arc::clone(pack),
             pieces: tree.files.layout().pieces_of(place).collect(),
         });
     }

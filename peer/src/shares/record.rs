@@ -85,10 +85,10 @@ impl Record {
     }
 
     /// Returns the file or listing, ready to be served.
-    pub(super) fn held(&self) -> Arc<SharedFile> {
+    pub(super) fn shared_file(&self) -> Arc<SharedFile> {
         match self {
-            Self::File(file) => file.held(),
-            Self::Tree(tree) => tree.held(),
+            Self::File(file) => file.shared_file(),
+            Self::Tree(tree) => tree.shared_file(),
         }
     }
 

@@ -78,8 +78,8 @@ fn a_restart_serves_the_same_also_with_names_not_in_utf8() {
     let again = world.open();
     assert_eq!(again.list(), listed);
     for file_hash in [plain, odd] {
-        let held = again.find(file_hash, None).expect("served after the restart");
-        held.open().expect("readable");
+        let shared_file = again.find(file_hash, None).expect("served after the restart");
+        shared_file.open().expect("readable");
     }
     assert!(again.find(plain, Some(ManifestId([0; 32]))).is_none());
     for file in world.records() {
@@ -93,10 +93,10 @@ fn a_changed_file_ends_its_share_for_good() {
     let shares = world.open();
     let path = world.write("f", "before");
     let file_hash = world.share(&shares, &path);
-    let held = shares.find(file_hash, None).unwrap();
+    let shared_file = shares.find(file_hash, None).unwrap();
     world.write("f", "after, and longer");
-    shares.withdraw_unreadable(&held);
-    assert!(shares.find(file_hash, None).is_none() && held.is_withdrawn());
+    shares.withdraw_unreadable(&shared_file);
+    assert!(shares.find(file_hash, None).is_none() && shared_file.is_withdrawn());
     assert_eq!(states(&shares), []);
     assert_eq!(states(&world.open()), []);
 }
@@ -126,10 +126,10 @@ fn a_removed_share_has_no_record_and_refuses_its_readers() {
     let shares = world.open();
     let path = world.write("f", "text");
     let file_hash = world.share(&shares, &path);
-    let held = shares.find(file_hash, None).unwrap();
+    let shared_file = shares.find(file_hash, None).unwrap();
     assert_eq!(shares.shared_from(&path), [file_hash]);
     assert_eq!(shares.remove(file_hash).unwrap(), [path]);
-    assert!(held.is_withdrawn() && states(&world.open()).is_empty());
+    assert!(shared_file.is_withdrawn() && states(&world.open()).is_empty());
     assert!(matches!(shares.remove(file_hash), Err(ShareError::NotShared(_))));
 }
 
@@ -150,15 +150,15 @@ fn a_download_is_served_until_it_ends_and_has_no_record() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
-    let (held, identity) = world.growing(&path);
-    let file_hash = held.manifest().file_hash();
-    shares.begin(Arc::clone(&held));
+    let (shared_file, identity) = world.growing(&path);
+    let file_hash = shared_file.manifest().file_hash();
+    shares.begin(Arc::clone(&shared_file));
     assert_eq!(states(&shares), [ShareState::Downloading { chunks: 0 }]);
     assert!(shares.is_growing() && states(&world.open()).is_empty());
-    held.add(ChunkIndex(0));
+    shared_file.add(ChunkIndex(0));
     assert!(!shares.is_growing());
-    held.finish(&path, identity);
-    shares.end(&held);
+    shared_file.finish(&path, identity);
+    shares.end(&shared_file);
     assert!(shares.find(file_hash, None).is_none() && states(&shares).is_empty());
 }
 
@@ -195,13 +195,13 @@ fn a_tampered_download_is_no_longer_served_and_continues() {
     let world = World::new();
     let shares = world.open();
     let path = world.write("f", "text");
-    let (held, _) = world.growing(&path);
-    let file_hash = held.manifest().file_hash();
-    held.add(ChunkIndex(0));
-    shares.begin(Arc::clone(&held));
-    assert!(held.is_as_hashed(ChunkIndex(0)).unwrap());
+    let (shared_file, _) = world.growing(&path);
+    let file_hash = shared_file.manifest().file_hash();
+    shared_file.add(ChunkIndex(0));
+    shares.begin(Arc::clone(&shared_file));
+    assert!(shared_file.is_as_hashed(ChunkIndex(0)).unwrap());
     world.write("f", "tent");
-    assert!(!held.is_as_hashed(ChunkIndex(0)).unwrap());
-    shares.withdraw_altered(&held, ChunkIndex(0));
-    assert!(held.is_withdrawn() && shares.find(file_hash, None).is_none() && states(&shares).is_empty());
+    assert!(!shared_file.is_as_hashed(ChunkIndex(0)).unwrap());
+    shares.withdraw_altered(&shared_file, ChunkIndex(0));
+    assert!(shared_file.is_withdrawn() && shares.find(file_hash, None).is_none() && states(&shares).is_empty());
 }

@@ -51,8 +51,8 @@ pub(crate) fn finish(
         tree.remove_spare();
     }
     let identity = FileIdentity::of(&fs::metadata(&path).map_err(failed())?);
-    if let (Some(held), Storage::File(_)) = (&context.held, part.storage()) {
-        held.finish(&path, identity);
+    if let (Some(shared_file), Storage::File(_)) = (&context.shared_file, part.storage()) {
+        shared_file.finish(&path, identity);
     }
     Ok(Finished { manifest, path, identity })
 }

@@ -135,7 +135,7 @@ impl Node {
         };
         let fetched = self.fetch(job, call, progress)?;
         // From now on the listing is served from memory.
-        fetched.held.iter().for_each(|held| self.shares.end(held));
+        fetched.shared_file.iter().for_each(|shared_file| self.shares.end(shared_file));
         let manifest = Arc::clone(&fetched.manifest);
         let listing = read_listing(&paths.listing).and_then(|bytes| Ok((decoded(&bytes)?, bytes)));
         match listing {
@@ -189,9 +189,9 @@ impl Node {
         self.listen_address()?;
         let manifest = Arc::clone(&listing.manifest);
         let bytes = Arc::clone(&listing.bytes);
-        let held = SharedFile::listing(manifest, paths.last.clone(), bytes, String::new());
-        self.shares.begin(Arc::clone(&held));
-        Some(held)
+        let shared_file = SharedFile::listing(manifest, paths.last.clone(), bytes, String::new());
+        self.shares.begin(Arc::clone(&shared_file));
+        Some(shared_file)
     }
 
     fn fetch_pack(&self, wanted: Wanted<'_>, progress: &mut dyn FnMut(&FetchProgress)) -> Result<Arrived, NodeError> {
@@ -217,7 +217,7 @@ impl Node {
         match self.fetch(job, call, progress) {
             Ok(fetched) => Ok(Arrived { fetched, listing }),
             Err(error) => {
-                listing.iter().for_each(|held| self.shares.end(held));
+                listing.iter().for_each(|shared_file| self.shares.end(shared_file));
                 Err(error)
             }
         }
@@ -229,14 +229,14 @@ impl Node {
             replace(paths).map_err(NodeError::local("replacing", &paths.last))?;
         }
         let (fetched, offered) = arrived.map_or((None, None), |Arrived { fetched, listing }| (Some(fetched), listing));
-        let pack = fetched.as_ref().and_then(|fetched| fetched.held.clone());
-        let helds: Vec<Arc<SharedFile>> = offered.into_iter().chain(pack.clone()).collect();
+        let pack = fetched.as_ref().and_then(|fetched| fetched.shared_file.clone());
+        let shared_files: Vec<Arc<SharedFile>> = offered.into_iter().chain(pack.clone()).collect();
         let kept = match call.options.share {
             true => self.share_tree(paths, listing, fetched.as_ref(), pack),
-            false => self.after_offer(wanted, &helds),
+            false => self.after_offer(wanted, &shared_files),
         };
         if kept.is_err() {
-            helds.iter().for_each(|held| self.shares.end(held));
+            shared_files.iter().for_each(|shared_file| self.shares.end(shared_file));
         }
         kept?;
         if call.options.share {
@@ -255,17 +255,18 @@ impl Node {
     }
 
     /// Keeps a whole directory on offer for callers that are in the middle of it. A part of a directory is withdrawn.
-    fn after_offer(&self, wanted: Wanted<'_>, helds: &[Arc<SharedFile>]) -> Result<(), NodeError> {
+    fn after_offer(&self, wanted: Wanted<'_>, shared_files: &[Arc<SharedFile>]) -> Result<(), NodeError> {
         let Wanted { call, paths, listing, selected } = wanted;
         if !call.options.offer || !selected.is_everything() {
-            helds.iter().for_each(|held| self.shares.end(held));
+            shared_files.iter().for_each(|shared_file| self.shares.end(shared_file));
             return Ok(());
         }
         let files = PackFiles::of(&paths.last, &listing.collection);
         let files = Arc::new(files.map_err(NodeError::local("looking at", &paths.last))?);
-        let of_pack = |held: &&Arc<SharedFile>| held.manifest().file_hash() == listing.collection.pack.file_hash;
-        helds.iter().filter(of_pack).for_each(|held| held.finish_pack(Arc::clone(&files)));
-        self.lingering.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(helds);
+        let of_pack =
+            |shared_file: &&Arc<SharedFile>| shared_file.manifest().file_hash() == listing.collection.pack.file_hash;
+        shared_files.iter().filter(of_pack).for_each(|shared_file| shared_file.finish_pack(Arc::clone(&files)));
+        self.lingering.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(shared_files);
         Ok(())
     }
 

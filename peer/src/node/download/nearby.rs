@@ -52,7 +52,7 @@ impl Here {
         for (index, hash) in old.manifest().chunk_hashes().iter().enumerate() {
             let chunk = ChunkIndex(index as u32);
             if wanted.get(hash) == Some(&geometry.chunk_len(chunk)) {
-                let found = || LocalChunk { held: Arc::clone(old), offset: geometry.offset(chunk) };
+                let found = || LocalChunk { shared_file: Arc::clone(old), offset: geometry.offset(chunk) };
                 self.local.chunks.entry(*hash).or_insert_with(found);
             }
         }
@@ -81,7 +81,7 @@ impl Nearby for Here {
     fn read(&mut self, chunk: ChunkIndex, buffer: &mut [u8]) -> bool {
         let Some((hash, at)) = self.hashes.get(&chunk) else { return false };
         if let Some(found) = self.local.chunks.get(hash) {
-            return found.held.open().and_then(|open| open.read(found.offset, buffer)).is_ok();
+            return found.shared_file.open().and_then(|open| open.read(found.offset, buffer)).is_ok();
         }
         self.pack.as_ref().is_some_and(|pack| pack.put_together(&self.local, *at, buffer))
     }
@@ -120,7 +120,7 @@ impl PackHere {
 
 /// Fills `buffer` from `offset` of a file that lies in pieces.
 fn read_part(file: &LocalFile, offset: u64, buffer: &mut [u8]) -> bool {
-    let Ok(open) = file.held.open() else { return false };
+    let Ok(open) = file.shared_file.open() else { return false };
     let mut rest = buffer;
     let mut at = offset;
     for piece in &file.pieces {

@@ -45,7 +45,7 @@ struct Stored {
 
 impl FileRecord {
     /// Returns the file, ready to be served.
-    pub(super) fn held(&self) -> Arc<SharedFile> {
+    pub(super) fn shared_file(&self) -> Arc<SharedFile> {
         SharedFile::complete(Arc::clone(&self.manifest), self.path.clone(), self.identity, self.file_name.clone())
     }
 

@@ -51,7 +51,7 @@ impl TreeRecord {
     }
 
     /// Returns the listing, ready to be served.
-    pub(super) fn held(&self) -> Arc<SharedFile> {
+    pub(super) fn shared_file(&self) -> Arc<SharedFile> {
         let manifest = Arc::clone(&self.listing_manifest);
         let root = self.files.root().to_owned();
         SharedFile::listing(manifest, root, Arc::clone(&self.listing), self.listing_name())

@@ -60,9 +60,9 @@ fn content(seed: &str, len: usize) -> Vec<u8> {
 }
 
 fn read(shares: &Shares, key: Key) -> Option<Vec<u8>> {
-    let held = shares.find(key.0, Some(key.1))?;
-    let mut bytes = vec![0; held.manifest().geometry().size().0 as usize];
-    held.open().unwrap().read(0, &mut bytes).unwrap();
+    let shared_file = shares.find(key.0, Some(key.1))?;
+    let mut bytes = vec![0; shared_file.manifest().geometry().size().0 as usize];
+    shared_file.open().unwrap().read(0, &mut bytes).unwrap();
     Some(bytes)
 }
 
@@ -99,12 +99,12 @@ fn a_changed_file_ends_the_whole_share_for_good_and_is_named() {
     let tree = Tree::new();
     let (shares, said) = tree.world.open_heard();
     let (listing, pack) = tree.share(&shares);
-    let held = [listing, pack].map(|key| shares.find(key.0, Some(key.1)).unwrap());
+    let shared_file = [listing, pack].map(|key| shares.find(key.0, Some(key.1)).unwrap());
     tree.write("sub/ä", "other");
     let mut buffer = vec![0; 21];
-    held[1].open().unwrap().read(2 * CHUNK as u64, &mut buffer).unwrap_err();
-    shares.withdraw_unreadable(&held[1]);
-    assert!(held.iter().all(|held| held.is_withdrawn()));
+    shared_file[1].open().unwrap().read(2 * CHUNK as u64, &mut buffer).unwrap_err();
+    shares.withdraw_unreadable(&shared_file[1]);
+    assert!(shared_file.iter().all(|shared_file| shared_file.is_withdrawn()));
     assert_eq!((states(&shares), states(&tree.world.open())), (vec![], vec![]));
     let said = said.lock().unwrap();
     assert!(said.len() == 1 && said[0].contains("sub/ä has changed, so"), "{said:?}");
@@ -153,10 +153,12 @@ fn a_directory_is_removed_by_its_listing_or_its_pack() {
     let shares = tree.world.open();
     for by_pack in [false, true] {
         let (listing, pack) = tree.share(&shares);
-        let held = shares.find(pack.0, None).unwrap();
+        let shared_file = shares.find(pack.0, None).unwrap();
         let named = if by_pack { pack.0 } else { listing.0 };
         assert_eq!(shares.remove(named).unwrap(), std::slice::from_ref(&tree.root));
-        assert!(held.is_withdrawn() && shares.find(listing.0, None).is_none() && shares.find(pack.0, None).is_none());
+        assert!(
+            shared_file.is_withdrawn() && shares.find(listing.0, None).is_none() && shares.find(pack.0, None).is_none()
+        );
         assert!(states(&tree.world.open()).is_empty());
     }
 }
@@ -215,14 +217,15 @@ fn a_downloaded_pack_is_served_on_as_part_of_its_directory() {
     let manifest = Arc::clone(&hashed.pack_manifest);
     let part = Arc::new(File::open(tree.root.join("big")).unwrap());
     let have = Bitmap::empty(manifest.geometry().chunk_count());
-    let held = SharedFile::growing(Arc::clone(&manifest), tree.root.clone(), part, have, "dir.peernet-pack".to_owned());
-    shares.begin(Arc::clone(&held));
+    let shared_file =
+        SharedFile::growing(Arc::clone(&manifest), tree.root.clone(), part, have, "dir.peernet-pack".to_owned());
+    shares.begin(Arc::clone(&shared_file));
     assert!(shares.is_growing());
-    shares.add_tree(NewTree { hashed, name: "dir".to_owned(), pack: Some(Arc::clone(&held)) }).unwrap();
-    assert!(!shares.is_growing() && held.is_complete());
+    shares.add_tree(NewTree { hashed, name: "dir".to_owned(), pack: Some(Arc::clone(&shared_file)) }).unwrap();
+    assert!(!shares.is_growing() && shared_file.is_complete());
     assert_eq!((shares.list().len(), states(&shares)), (1, vec![ShareState::Ready]));
     let served = shares.find(manifest.file_hash(), None).unwrap();
-    assert!(Arc::ptr_eq(&served, &held), "connected callers stay connected");
+    assert!(Arc::ptr_eq(&served, &shared_file), "connected callers stay connected");
     assert!(is_right(&shares, (manifest.file_hash(), manifest.id())));
 }
 
@@ -252,7 +255,7 @@ fn shared_chunks_and_files_are_found_and_readable() {
     assert!(lens.len() == 2 && lens.contains(&CHUNK) && lens.contains(&alone.1), "{lens:?}");
     for (wanted, at) in &found.chunks {
         let mut bytes = vec![0; chunks[wanted] as usize];
-        at.held.open().unwrap().read(at.offset, &mut bytes).unwrap();
+        at.shared_file.open().unwrap().read(at.offset, &mut bytes).unwrap();
         assert_eq!(hash(&bytes).chunk_hashes(), [*wanted]);
     }
     assert_eq!(found.files.keys().copied().collect::<BTreeSet<_>>(), &files - &[FileHash([7; 32])].into());
@@ -260,7 +263,7 @@ fn shared_chunks_and_files_are_found_and_readable() {
         let mut bytes = vec![0; at.pieces.iter().map(|piece| piece.len as usize).sum()];
         for piece in &at.pieces {
             let place = &mut bytes[piece.file_offset as usize..][..piece.len as usize];
-            at.held.open().unwrap().read(piece.pack_offset, place).unwrap();
+            at.shared_file.open().unwrap().read(piece.pack_offset, place).unwrap();
         }
         assert_eq!(hash(&bytes).file_hash(), *wanted);
     }
@@ -274,10 +277,10 @@ fn a_file_whose_bytes_alone_changed_ends_its_share_and_is_named() {
         let tree = Tree::new();
         let (shares, said) = tree.world.open_heard();
         let (listing, pack) = tree.share(&shares);
-        let held = shares.find(pack.0, None).unwrap();
-        shares.withdraw_altered(&held, ChunkIndex(chunk));
+        let shared_file = shares.find(pack.0, None).unwrap();
+        shares.withdraw_altered(&shared_file, ChunkIndex(chunk));
         assert!(shares.list().is_empty() && tree.world.open().list().is_empty());
-        assert!(shares.find(listing.0, None).is_none() && held.is_withdrawn());
+        assert!(shares.find(listing.0, None).is_none() && shared_file.is_withdrawn());
         let root = tree.root.display();
         let said = said.lock().unwrap();
         let told = format!("{named} has changed (its size and time are as they were), so {root} is no longer shared");
@@ -294,11 +297,15 @@ fn a_change_at_one_path_leaves_the_same_bytes_elsewhere() {
     let tree = Tree::new();
     let shares = tree.world.open();
     let (_, pack) = tree.share(&shares);
-    let held = shares.find(pack.0, None).unwrap();
-    let stranger =
-        SharedFile::complete(Arc::clone(held.manifest()), tree.root.join("x"), held_identity(&tree), "x".to_owned());
+    let shared_file = shares.find(pack.0, None).unwrap();
+    let stranger = SharedFile::complete(
+        Arc::clone(shared_file.manifest()),
+        tree.root.join("x"),
+        held_identity(&tree),
+        "x".to_owned(),
+    );
     shares.withdraw_altered(&stranger, ChunkIndex(0));
-    assert_eq!((shares.list().len(), held.is_withdrawn()), (1, false));
+    assert_eq!((shares.list().len(), shared_file.is_withdrawn()), (1, false));
 }
 
 fn held_identity(tree: &Tree) -> FileIdentity {
