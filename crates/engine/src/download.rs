@@ -160,17 +160,17 @@ impl Download {
             self.chunks.assert_counts();
             let mut held = 0;
             for (id, source) in &self.sources {
-                for flight in &source.flights {
-                    assert!(self.chunks.holders(flight.chunk).contains(id), "a flight has its holder");
+                for requested in &source.in_flight {
+                    assert!(self.chunks.holders(requested.chunk).contains(id), "a requested chunk has its holder");
                     held += 1;
                 }
             }
-            assert!(held >= self.chunks.in_flight(), "a chunk in flight has a flight");
+            assert!(held >= self.chunks.in_flight(), "a chunk in flight is requested from a source");
         }
     }
 
-    fn total_flights(&self) -> usize {
-        self.sources.values().map(|source| source.flights.len()).sum()
+    fn total_in_flight(&self) -> usize {
+        self.sources.values().map(|source| source.in_flight.len()).sum()
     }
 
     fn jitter(&mut self, span: Duration) -> Duration {

@@ -91,17 +91,17 @@ impl Download {
         } else {
             source.repeats_since = None;
         }
-        self.may_fly_more(id) && self.start(now, id, chunk, requests)
+        self.may_request_more(id) && self.start(now, id, chunk, requests)
     }
 
     /// Returns true if the total limit allows one more chunk in flight. Sources that have not delivered yet share half
     /// of that limit, so that many stalled sources leave room for the others.
-    fn may_fly_more(&self, id: SourceId) -> bool {
+    fn may_request_more(&self, id: SourceId) -> bool {
         let is_new = |source: &Source| source.chunks == 0;
         let of_new =
-            self.sources.values().filter(|source| is_new(source)).map(|source| source.flights.len()).sum::<usize>();
+            self.sources.values().filter(|source| is_new(source)).map(|source| source.in_flight.len()).sum::<usize>();
         let room_for_new = of_new < (self.limits.in_flight_max / 2).max(1);
-        self.total_flights() < self.limits.in_flight_max.max(1) && (room_for_new || !is_new(&self.sources[&id]))
+        self.total_in_flight() < self.limits.in_flight_max.max(1) && (room_for_new || !is_new(&self.sources[&id]))
     }
 
     fn start(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, requests: &mut Requests) -> bool {
@@ -109,7 +109,7 @@ impl Download {
         if !self.chunks.assign(chunk, id) {
             return false;
         }
-        source.start_flight(now, chunk);
+        source.begin_request(now, chunk);
         requests.entry(id).or_default().push(chunk);
         true
     }
@@ -121,7 +121,7 @@ impl Download {
         let got = self.got();
         idle.retain(|id| self.sources[id].may_repeat(now, got, &self.limits));
         for id in &idle {
-            if let Some(chunk) = self.worst_held(now, *id).filter(|_| self.may_fly_more(*id)) {
+            if let Some(chunk) = self.worst_held(now, *id).filter(|_| self.may_request_more(*id)) {
                 self.start(now, *id, chunk, requests);
             }
         }
@@ -134,8 +134,8 @@ impl Download {
         let rescuer = &self.sources[&id];
         let mine = self.rescuer_secs(now, rescuer);
         let mut worst: Option<(f64, ChunkIndex)> = None;
-        for chunk in self.sources.values().flat_map(|source| source.flights.iter().map(|flight| flight.chunk)) {
-            if !rescuer.holds(chunk) || rescuer.has_flight(chunk) {
+        for chunk in self.sources.values().flat_map(|source| source.in_flight.iter().map(|requested| requested.chunk)) {
+            if !rescuer.holds(chunk) || rescuer.has_requested(chunk) {
                 continue;
             }
             let (theirs, factor) = self.secs_held(now, chunk);
@@ -149,7 +149,7 @@ impl Download {
     /// Returns how long the rescuer would take. A new source, whose rate is not known, is assumed to take
     /// [`Limits::rescue_after`](crate::download::Limits::rescue_after).
     fn rescuer_secs(&self, now: Instant, rescuer: &Source) -> f64 {
-        let secs = rescuer.secs_until(now, rescuer.flights.len(), self.chunk_bytes);
+        let secs = rescuer.secs_until(now, rescuer.in_flight.len(), self.chunk_bytes);
         if secs.is_finite() { secs } else { self.limits.rescue_after.as_secs_f64() }
     }
 
@@ -165,8 +165,8 @@ impl Download {
     }
 
     fn secs_at(&self, now: Instant, holder: &Source, chunk: ChunkIndex) -> (f64, u32) {
-        let place = holder.flights.iter().position(|flight| flight.chunk == chunk).unwrap_or(0);
-        let asked = holder.flights.get(place).map_or(now, |flight| flight.since);
+        let place = holder.in_flight.iter().position(|requested| requested.chunk == chunk).unwrap_or(0);
+        let asked = holder.in_flight.get(place).map_or(now, |requested| requested.since);
         let age = now.saturating_duration_since(asked);
         if age < self.limits.rescue_after {
             return (0.0, self.limits.rescue_factor);

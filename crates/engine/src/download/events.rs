@@ -108,7 +108,7 @@ impl Download {
         self.fetched = self.fetched.saturating_add(1);
         self.got_on(now);
         for holder in asked {
-            self.end_flight(now, holder, chunk, holder != id);
+            self.end_request(now, holder, chunk, holder != id);
         }
         if let Some(source) = self.sources.get_mut(&id) {
             let news = source.delivered(now, bytes, self.chunk_bytes, &self.limits);
@@ -118,8 +118,8 @@ impl Download {
         self.finish_if_complete();
     }
 
-    fn end_flight(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, tell: bool) {
-        let ended = self.sources.get_mut(&id).is_some_and(|source| source.end_flight(now, chunk));
+    fn end_request(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex, tell: bool) {
+        let ended = self.sources.get_mut(&id).is_some_and(|source| source.end_request(now, chunk));
         if ended && tell {
             self.outputs.push_back(Output::Drop { source: id, chunks: vec![chunk] });
         }
@@ -251,7 +251,7 @@ impl Download {
 
     /// Takes one request back. Returns whether the source had it.
     fn release(&mut self, now: Instant, id: SourceId, chunk: ChunkIndex) -> bool {
-        if !self.sources.get_mut(&id).is_some_and(|source| source.end_flight(now, chunk)) {
+        if !self.sources.get_mut(&id).is_some_and(|source| source.end_request(now, chunk)) {
             return false;
         }
         self.put_back(id, chunk);
@@ -260,11 +260,11 @@ impl Download {
 
     /// Takes all requests of a source back. Returns the chunk that it was serving.
     fn release_all(&mut self, now: Instant, id: SourceId) -> Option<ChunkIndex> {
-        let flights = self.sources.get_mut(&id)?.end_flights(now);
-        for flight in &flights {
-            self.put_back(id, flight.chunk);
+        let in_flight = self.sources.get_mut(&id)?.end_requests(now);
+        for requested in &in_flight {
+            self.put_back(id, requested.chunk);
         }
-        flights.first().map(|flight| flight.chunk)
+        in_flight.first().map(|requested| requested.chunk)
     }
 
     fn put_back(&mut self, id: SourceId, chunk: ChunkIndex) {

@@ -17,7 +17,7 @@ const REPEAT_AFTER_CHUNKS: f64 = 1.5;
 
 /// One chunk in flight: requested from one source.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) chunk: ChunkIndex,
     pub(super) since: Instant,
 }
@@ -51,7 +51,7 @@ pub(super) struct Source {
     /// Since when it holds no chunk for us that it has not given to others.
     pub(super) repeats_since: Option<Instant>,
     /// The chunks in flight, in the order of their requests. A `Fetch` stream serves them in this order.
-    pub(super) flights: Vec<Flight>,
+    pub(super) in_flight: Vec<InFlight>,
     /// The most chunks in flight.
     pub(super) window: usize,
     pub(super) meter: RateMeter,
@@ -86,7 +86,7 @@ impl Source {
             has: None,
             given: None,
             repeats_since: None,
-            flights: Vec::new(),
+            in_flight: Vec::new(),
             window,
             meter: RateMeter::new(now),
             credit: 0,
@@ -137,7 +137,7 @@ impl Source {
     /// Returns the chunks in flight here that it newly gives to others.
     pub(super) fn newly_given(&self, others: &Bitmap) -> Vec<ChunkIndex> {
         let is_new = |chunk: &ChunkIndex| self.given.as_ref().is_none_or(|given| !given.contains(*chunk));
-        let in_flight = self.flights.iter().map(|flight| flight.chunk);
+        let in_flight = self.in_flight.iter().map(|requested| requested.chunk);
         in_flight.filter(|chunk| others.contains(*chunk)).filter(is_new).collect()
     }
 
@@ -149,7 +149,7 @@ impl Source {
 
     /// Returns when [`Source::may_repeat`] becomes true, if only time is missing.
     pub(super) fn repeats_at(&self, got: Got<'_>, limits: &Limits) -> Option<Instant> {
-        let since = self.repeats_since.filter(|_| self.is_in_demand() && self.flights.is_empty())?;
+        let since = self.repeats_since.filter(|_| self.is_in_demand() && self.in_flight.is_empty())?;
         if !self.gave_all(got.verified) {
             return Some(since + limits.repeat_after);
         }
@@ -172,39 +172,39 @@ impl Source {
     /// Returns true if the source can take one more request.
     pub(super) fn has_room(&self, now: Instant, cap: usize) -> bool {
         let window = if self.is_in_demand() { self.window.min(WINDOW_IN_DEMAND) } else { self.window };
-        self.is_usable(now) && self.has.is_some() && self.flights.len() < window.min(cap)
+        self.is_usable(now) && self.has.is_some() && self.in_flight.len() < window.min(cap)
     }
 
-    pub(super) fn has_flight(&self, chunk: ChunkIndex) -> bool {
-        self.flights.iter().any(|flight| flight.chunk == chunk)
+    pub(super) fn has_requested(&self, chunk: ChunkIndex) -> bool {
+        self.in_flight.iter().any(|requested| requested.chunk == chunk)
     }
 
-    pub(super) fn start_flight(&mut self, now: Instant, chunk: ChunkIndex) {
-        if self.flights.is_empty() {
+    pub(super) fn begin_request(&mut self, now: Instant, chunk: ChunkIndex) {
+        if self.in_flight.is_empty() {
             self.life = (now, 0);
             self.last_chunk = now;
             self.meter.resume(now);
         }
-        self.flights.push(Flight { chunk, since: now });
+        self.in_flight.push(InFlight { chunk, since: now });
     }
 
     /// Ends the request for a chunk. Returns whether there was one.
-    pub(super) fn end_flight(&mut self, now: Instant, chunk: ChunkIndex) -> bool {
-        let before = self.flights.len();
-        self.flights.retain(|flight| flight.chunk != chunk);
-        let ended = self.flights.len() < before;
-        if ended && self.flights.is_empty() {
+    pub(super) fn end_request(&mut self, now: Instant, chunk: ChunkIndex) -> bool {
+        let before = self.in_flight.len();
+        self.in_flight.retain(|requested| requested.chunk != chunk);
+        let ended = self.in_flight.len() < before;
+        if ended && self.in_flight.is_empty() {
             self.meter.pause(now);
         }
         ended
     }
 
     /// Ends all requests, and returns them.
-    pub(super) fn end_flights(&mut self, now: Instant) -> Vec<Flight> {
-        if !self.flights.is_empty() {
+    pub(super) fn end_requests(&mut self, now: Instant) -> Vec<InFlight> {
+        if !self.in_flight.is_empty() {
             self.meter.pause(now);
         }
-        std::mem::take(&mut self.flights)
+        std::mem::take(&mut self.in_flight)
     }
 
     /// Counts the bytes of a block.
@@ -257,7 +257,7 @@ impl Source {
         match (self.connection, &self.has) {
             (Connection::BackingOff(_), _) => None,
             (Connection::Open(since), None) => Some(since + patience),
-            _ if self.flights.is_empty() => None,
+            _ if self.in_flight.is_empty() => None,
             _ => Some((self.life.0 + patience).min(self.last_chunk + limits.chunk_timeout)),
         }
     }
@@ -288,7 +288,7 @@ impl Source {
     /// without a rate.
     pub(super) fn secs_until(&self, now: Instant, place: usize, chunk_bytes: u64) -> f64 {
         // A version 1 source serves all its calls side by side.
-        let ahead = if self.protocol == Protocol::Version1 { self.flights.len().max(place + 1) } else { place + 1 };
+        let ahead = if self.protocol == Protocol::Version1 { self.in_flight.len().max(place + 1) } else { place + 1 };
         ahead as f64 * chunk_bytes as f64 / self.meter.rate(now)
     }
 }
@@ -324,9 +324,9 @@ mod tests {
         let mut now = begin;
         let mut chunk = 0;
         while now < begin + secs(seconds) {
-            source.start_flight(now, ChunkIndex(chunk));
+            source.begin_request(now, ChunkIndex(chunk));
             now += secs(CHUNK_BYTES as f64 / rate);
-            source.end_flight(now, ChunkIndex(chunk));
+            source.end_request(now, ChunkIndex(chunk));
             source.delivered(now, CHUNK_BYTES, CHUNK_BYTES, &limits);
             chunk += 1;
         }
@@ -384,11 +384,11 @@ mod tests {
             let (mut source, now, limits) = source(protocol);
             assert_eq!(source.stall_at(&limits), None, "nothing is in flight");
             let later = now + secs(100.0);
-            source.start_flight(later, ChunkIndex(0));
+            source.begin_request(later, ChunkIndex(0));
             assert_eq!(source.stall_at(&limits), Some(later + patience), "{protocol:?}");
             assert!(!source.is_stalled(later + patience - secs(0.001), &limits));
             assert!(source.is_stalled(later + patience, &limits));
-            source.end_flight(later, ChunkIndex(0));
+            source.end_request(later, ChunkIndex(0));
             assert_eq!(source.stall_at(&limits), None);
         }
     }
@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn few_bytes_are_no_sign_of_life() {
         let (mut source, now, limits) = source(Protocol::FetchStream);
-        source.start_flight(now, ChunkIndex(0));
+        source.begin_request(now, ChunkIndex(0));
         let later = now + secs(10.0);
         source.progress(later, limits.stall_bytes - 1, &limits);
         assert_eq!(source.stall_at(&limits), Some(now + limits.stall_timeout));
@@ -418,7 +418,7 @@ mod tests {
     #[test]
     fn steady_bytes_do_not_replace_a_chunk() {
         let (mut source, begin, limits) = source(Protocol::FetchStream);
-        source.start_flight(begin, ChunkIndex(0));
+        source.begin_request(begin, ChunkIndex(0));
         let mut now = begin;
         while !source.is_stalled(now, &limits) {
             now += secs(1.0);
@@ -460,7 +460,7 @@ mod tests {
         assert!(source.is_in_demand());
         for chunk in 0..WINDOW_IN_DEMAND as u32 {
             assert!(source.has_room(now, 64), "chunk {chunk}");
-            source.start_flight(now, ChunkIndex(chunk));
+            source.begin_request(now, ChunkIndex(chunk));
         }
         assert!(!source.has_room(now, 64));
         source.given = None;
@@ -476,7 +476,7 @@ mod tests {
             chunks.iter().for_each(|chunk| assert!(bitmap.insert(ChunkIndex(*chunk))));
             bitmap
         };
-        [1, 2, 3].into_iter().for_each(|chunk| source.start_flight(now, ChunkIndex(chunk)));
+        [1, 2, 3].into_iter().for_each(|chunk| source.begin_request(now, ChunkIndex(chunk)));
         assert_eq!(source.newly_given(&of(&[0, 2, 3])), [ChunkIndex(2), ChunkIndex(3)]);
         source.given = Some(of(&[2]));
         assert_eq!(source.newly_given(&of(&[2, 3])), [ChunkIndex(3)]);
@@ -495,7 +495,7 @@ mod tests {
             (Protocol::Version1, 5, 6.0),
         ] {
             let (mut source, begin, _) = source(protocol);
-            (0..4).for_each(|chunk| source.start_flight(begin, ChunkIndex(chunk)));
+            (0..4).for_each(|chunk| source.begin_request(begin, ChunkIndex(chunk)));
             let mut now = begin;
             for _ in 0..100 {
                 now += secs(0.1);

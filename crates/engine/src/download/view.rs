@@ -64,7 +64,7 @@ impl Download {
             protocol: source.protocol,
             state: state(source, now),
             rate: source.meter.rate(now),
-            in_flight: source.flights.len(),
+            in_flight: source.in_flight.len(),
             chunks: source.chunks,
         };
         self.sources.iter().map(view).collect()
@@ -75,7 +75,7 @@ fn state(source: &Source, now: Instant) -> SourceState {
     match source.connection {
         Connection::BackingOff(_) => SourceState::BackingOff,
         Connection::Open(_) if source.has.is_none() => SourceState::Connecting,
-        Connection::Open(_) if !source.flights.is_empty() => SourceState::Active,
+        Connection::Open(_) if !source.in_flight.is_empty() => SourceState::Active,
         Connection::Open(_) if !source.is_usable(now) => SourceState::BackingOff,
         Connection::Open(_) => SourceState::Idle,
     }
