@@ -147,7 +147,7 @@ impl Shares {
 
     /// Creates shares that end with the process.
     pub(crate) fn in_memory(log: Log) -> Self {
-        // One place is enough: the listener looks at all changes at once.
+        // One slot is enough: the listener looks at all changes at once.
         let (changed, changes) = bounded(1);
         Self {
             folder: None,
@@ -265,7 +265,7 @@ impl Shares {
         let record = entry.record.clone().expect("only entries with a record are put");
         let kept: Vec<Arc<SharedFile>> = entry.shared_files().cloned().collect();
         let _changing = self.changing();
-        // Stored first. A restart that finds the record must know that the visibility is unknown.
+        // The visibility is stored first. A restart that finds the record must know that the visibility is unknown.
         self.visibility.begin(&files_of(&record).collect::<Vec<_>>())?;
         if let Some(folder) = &self.folder {
             record.save(folder)?;

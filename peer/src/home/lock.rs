@@ -35,7 +35,7 @@ impl HomeLock {
         for _ in 0..ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Self { _file: file }),
-                // It may be no more than another process that looks whether the lock is free.
+                // The holder may be a process that only checks if the lock is free.
                 Err(TryLockError::WouldBlock) => drop(after(PAUSE).recv()),
                 Err(TryLockError::Error(error)) => return Err(HomeError::io("locking", &path)(error)),
             }

@@ -48,7 +48,7 @@ impl Presented {
         let requested = RequestedFile {
             hash: file,
             visibility: core.catalog.visibility(file),
-            // It matters only beside a grant, and costs a lock.
+            // Only a grant makes this matter, and the look costs a lock.
             is_shared_here: credentials != Credentials::None && is_shared_here(),
         };
         access::authorize(unix_now(), requested, &credentials).map_err(refusal)

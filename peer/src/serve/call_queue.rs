@@ -104,7 +104,7 @@ impl CallQueue {
     /// ever.
     pub(super) fn close(&self) {
         let resumed = std::mem::take(&mut self.lock().resumed);
-        // Without the lock, which their end takes.
+        // The lock is free here, because the end of a call takes it.
         drop(resumed);
     }
 

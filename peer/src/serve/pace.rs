@@ -115,7 +115,7 @@ impl Pace {
     pub(super) fn close(&self) {
         self.is_closed.store(true, Ordering::Release);
         let waiting = self.lock().clear();
-        // Without the lock: a job that is dropped may come back to ask.
+        // The lock is free here, because the end of a job may take it.
         drop(waiting);
     }
 

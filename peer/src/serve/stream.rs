@@ -318,7 +318,7 @@ impl Stream {
                 state.machine.handle(now, Input::Held(is_held));
             }
             Output::Allow { bytes } => {
-                // Where it has to wait, its turn comes to `Stream::turn`, which waits for this lock.
+                // If the upload limit makes the stream wait, `Stream::turn` gets the bytes later. It waits for this lock.
                 if let Some(bytes) = core.pace.ask(now, self.slot.number(), &self.me, bytes) {
                     state.machine.handle(now, Input::Allowed { bytes });
                 }

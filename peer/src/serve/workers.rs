@@ -66,7 +66,7 @@ impl Workers {
     pub(crate) fn stop(self) {
         drop(self.stop);
         for thread in self.threads {
-            // A thread that panicked has said so; the others are still joined.
+            // The panic was logged already; the other threads are still joined.
             let _ = thread.join();
         }
         self.core.calls.queue.close();

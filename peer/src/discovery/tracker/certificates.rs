@@ -21,7 +21,7 @@ const KEYS_ANSWER: u64 = 256 << 10;
 impl TrackerClient {
     /// Gets another certificate for the account in use, and keeps it in the folder.
     pub(crate) fn certificate(&self) -> Result<Identity, TrackerError> {
-        // As the file says: a node that another process has logged out must not make a new key.
+        // Reads the file anew: a node that another process has logged out must not make a new key.
         let account = self.session.reload()?.ok_or(TrackerError::NotLoggedIn)?;
         let asked = CertificateRequest { csr: self.csr()? };
         let call = Call { repeatable: true, ..Call::post("/api/v1/peers/certificate", &asked) };

@@ -100,7 +100,7 @@ mod tests {
         let expected = Publication { account, key: signer.key(), signed_at: 9 };
         assert_eq!(publication(manifest, &told), Some(expected));
         assert_eq!(publication(ManifestId([8; 32]), &told), None);
-        // Another account in its place: a lie of the tracker about the publisher.
+        // Another account: the tracker lies about the publisher.
         let other = SignatureBody { peer_id: PeerId::from_random([2; 16]).to_string(), ..told.clone() };
         assert_eq!(publication(manifest, &other), None);
         for broken in [

@@ -144,7 +144,7 @@ impl Session {
     }
 
     fn one_address(&mut self, connection: &mut Connection, address: SocketAddr) -> AddressEnd {
-        // Asked for each attempt: the certificate may have been renewed.
+        // Read for each attempt, because the certificate may have been renewed.
         let client = match connection.dial.security(&connection.source) {
             Ok(security) => Client::new(address, &security, connection.limits.connect_timeout),
             // Reported as a broken connection, this node's own failure costs the source no more than a pause.
@@ -268,7 +268,7 @@ impl Session {
         // A bitmap of another length says nothing about this file.
         let count = connection.shared.expected.count();
         let bitmap = |bytes: Vec<u8>| Bitmap::from_bytes(&bytes, count);
-        // This first: the scheduler decides by it which of the held chunks it asks for.
+        // This goes first, because it decides which of the held chunks the scheduler requests.
         send(&connection.events, Event::Gave(connection.id, given.and_then(bitmap)))?;
         let has = match held.map(bitmap) {
             None => Has::Complete,

@@ -316,7 +316,7 @@ fn callers_that_hold_all_memory_do_not_stop_others() {
             (client, sender, receiver)
         })
         .collect();
-    // Until nothing moves any more.
+    // Wait until the counter stands still.
     let mut before = 0;
     let deadline = std::time::Instant::now() + 30 * SECOND;
     loop {
@@ -431,7 +431,7 @@ fn a_stream_beyond_the_connection_limit_is_refused() {
     let scene = scene(MIB, 1 << 20).among(&throttle);
     let elsewhere = connections.begin().unwrap();
     assert!(scene.fetch(vec![wanted(&scene, &[(0, 1)])]).is_ok());
-    // The first call's place is free once the server has seen its end.
+    // The first call's slot is free once the server has seen its end.
     let begun = std::time::Instant::now();
     let _more = loop {
         if let Some(place) = connections.begin() {

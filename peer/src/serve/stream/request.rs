@@ -109,7 +109,7 @@ mod tests {
             let request = of_wire(wire);
             assert_eq!((request.file, request.grant), (expected, None));
         }
-        // Something past the bounds is left to the machine.
+        // The machine refuses lists past its bounds.
         let wanted = vec![WireRange { first: u32::MAX, count: 9, ..WireRange::default() }];
         assert!(!of_wire(FetchRequest { wanted, ..FetchRequest::default() }).wanted[0].contains(ChunkIndex(0)));
     }

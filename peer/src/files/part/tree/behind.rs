@@ -113,7 +113,7 @@ impl Tree {
     pub(crate) fn spawn_writers<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>) -> Writers<'env> {
         let count = available_parallelism().map_or(1, |n| n.get()).min(WRITERS_MAX);
         let count = if self.selected.file_count() < FILES_MIN { 0 } else { count };
-        // Set before the writers start: they end when they see it false.
+        // The flag is set before the writers start, because they end when it is false.
         lock(&self.behind.state).open = count > 0;
         let spawned = (0..count).filter(|number| {
             let thread = thread::Builder::new().name(format!("fetch-files-{number}"));

@@ -32,7 +32,7 @@ impl Tree {
             }
             (rest, at) = (after, at + segment.len);
         }
-        // Set at the end. A sync meanwhile would clear it, although later files were not written yet.
+        // The flag is set at the end. A sync meanwhile would clear it, although later files were not written yet.
         lock(&self.unsynced).many = true;
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -159,7 +159,7 @@ fn a_wrong_short_or_missing_file_is_named() {
         scene.fill(&tree);
         assert!(tree.is_long_enough([(0, scene.pack.len() as u64)].into_iter()).unwrap());
         spoil(&scene.path("z"));
-        // Opened anew, for the file may be another one.
+        // The tree is opened anew, because the file may be another one.
         let selected = Selected::of(Arc::clone(&scene.collection), |_| true);
         let reader = Tree::at(&scene.folder.path().join("part"), selected).unwrap();
         assert_eq!(proof(&reader), Proof::Wrong("z".to_owned()));

@@ -22,7 +22,7 @@ impl FileCatalog for Door {
     }
 
     fn visibility(&self, file_hash: FileHash) -> KnownVisibility {
-        // As of a node that shares nothing else.
+        // The node shares nothing else.
         let is_it = file_hash == self.held.manifest().file_hash();
         if is_it { *self.visibility.lock().unwrap() } else { Unknown }
     }
@@ -172,7 +172,7 @@ fn a_grant_from_public_times_ends_with_the_restriction() {
     claims.public = true;
     let grant = signed(&swarm.tracker, &claims);
     swarm.asked(Some(&grant)).unwrap();
-    // Also in a call that is under way.
+    // The grant also counts in a call that is under way.
     let client = swarm.client();
     let id = swarm.scene.held.manifest().id();
     let (_commands, mut orders) = crate::grpc::commands();
@@ -195,7 +195,7 @@ fn an_unknown_key_is_requested_while_public_files_are_served() {
     assert!(swarm.membership.is_key_request_pending());
     swarm.is_now(Restricted);
     let failed = swarm.asked(Some(&grant)).unwrap_err();
-    // No refusal for good: the key may be known in a moment. And the same of a file that is not here.
+    // The refusal is temporary, because the key may be known in a moment. An absent file gives the same error.
     assert!(failed.contains("not known here yet") && !failed.starts_with("refused"), "{failed}");
     let absent = Tracker::claims(peer(2), FileHash([9; 32]), unix_now() + 60);
     assert_eq!(swarm.asked_of(FileHash([9; 32]), Some(&signed(&other, &absent))).unwrap_err(), failed);

@@ -74,7 +74,7 @@ impl Scene {
     fn write(&self, tree: &Tree) {
         thread::scope(|scope| {
             let _writers = tree.spawn_writers(scope);
-            // Before anything can go wrong.
+            // Both chunks are gathered before a writer can fail.
             let chunks = [0, CHUNK].map(|at| self.gathered(tree, at));
             chunks.into_iter().for_each(|chunk| tree.hand_over(chunk));
         });
