@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use peernet_engine::ids::{FileHash, ManifestId};
+use peernet_engine::manifest::Manifest;
 use peernet_threads::Group;
 
 use crate::discovery::tracker::{Announced, AnnouncedFile, ReachedAt, TrackerClient, TrackerError};
@@ -63,6 +64,32 @@ impl fmt::Display for AnnounceError {
     }
 }
 
+/// The tracker's calls about leases, as the thread uses them.
+pub(crate) trait LeaseCalls: Send + Sync {
+    /// Takes or renews the leases of these files.
+    fn announce(&self, at: &ReachedAt, site: Option<&str>, files: &[AnnouncedFile]) -> Result<Announced, TrackerError>;
+
+    /// Ends the leases of these files. Returns the number of leases that ended.
+    fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError>;
+
+    /// Uploads a manifest that the tracker lacks.
+    fn put_manifest(&self, manifest: &Manifest, file_name: &str) -> Result<(), TrackerError>;
+}
+
+impl LeaseCalls for TrackerClient {
+    fn announce(&self, at: &ReachedAt, site: Option<&str>, files: &[AnnouncedFile]) -> Result<Announced, TrackerError> {
+        Self::announce(self, at, site, files)
+    }
+
+    fn leave(&self, files: &[FileHash]) -> Result<u64, TrackerError> {
+        Self::leave(self, files)
+    }
+
+    fn put_manifest(&self, manifest: &Manifest, file_name: &str) -> Result<(), TrackerError> {
+        Self::put_manifest(self, manifest, file_name)
+    }
+}
+
 /// The handle of the thread. Dropping it stops the thread.
 pub(crate) struct Announcer {
     settle: Sender<Settle>,
@@ -71,7 +98,7 @@ pub(crate) struct Announcer {
 
 /// The parts that the thread works with.
 pub(crate) struct Setup {
-    pub(crate) client: Arc<TrackerClient>,
+    pub(crate) client: Arc<dyn LeaseCalls>,
     pub(crate) shares: Arc<Shares>,
     /// The addresses that this node listens on.
     pub(crate) at: ReachedAt,
@@ -292,3 +319,6 @@ impl Owner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use crate::access::Membership;
 use crate::announce::{Announcer, Setup};
 use crate::cancel::Cancel;
 use crate::discovery::tracker::reports::{self, ReportQueue};
-use crate::discovery::tracker::{ReachedAt, TrackerError};
+use crate::discovery::tracker::{ReachedAt, TrackerClient, TrackerError};
 use crate::grpc::{Listen, PeerServer};
 use crate::home::HomeLock;
 use crate::log::Log;
@@ -73,8 +73,9 @@ impl Running {
         if let Some(open) = server.plaintext_addr().filter(|open| *open != local) {
             node.log.info(&format!("listening in plaintext on {open}"));
         }
+        let client: Arc<TrackerClient> = Arc::clone(&node.tracker);
         let setup = Setup {
-            client: Arc::clone(&node.tracker),
+            client,
             shares: Arc::clone(&node.shares),
             at,
             site: node.settings.site.clone(),
