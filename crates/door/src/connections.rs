@@ -35,6 +35,7 @@ thread_local! {
 }
 
 /// A thread's buffers, used by every connection that it advances.
+#[derive(Default)]
 struct Buffers {
     /// Received bytes.
     read: Vec<u8>,
@@ -106,12 +107,13 @@ impl Connections {
     ) {
         let slot = connection.slot;
         let step = AssertUnwindSafe(|| {
-            let next = BUFFERS.with_borrow_mut(|Buffers { read, out }| {
-                connection.exchange.inbox().borrow(read);
-                let next = step(&mut connection.exchange, &self.shared, out);
-                connection.exchange.inbox().give_back(read);
-                next
-            });
+            // Taken and not borrowed: a handler may deliver the deferred reply of another connection, whose step then
+            // runs inside this one.
+            let mut buffers = BUFFERS.take();
+            connection.exchange.inbox().borrow(&mut buffers.read);
+            let next = step(&mut connection.exchange, &self.shared, &mut buffers.out);
+            connection.exchange.inbox().give_back(&mut buffers.read);
+            BUFFERS.set(buffers);
             (connection, next)
         });
         match catch_unwind(step) {

@@ -65,7 +65,8 @@ pub(crate) fn pair() -> (Responder, Deferred) {
 }
 
 impl Responder {
-    /// Delivers the reply. Never waits for the client: what the client does not take at once is written later or cut.
+    /// Delivers the reply, on any thread, also from the handler of another request. Never waits for the client: a reply
+    /// that the socket does not take at once is cut, so a deferred reply is smaller than a socket's buffer.
     pub fn reply(mut self, reply: Reply) {
         if let Some(pending) = self.pending.take() {
             pending.deliver(Some(reply));

@@ -35,7 +35,7 @@ const LINGER_BYTES_MAX: usize = 1024 * 1024;
 pub(crate) enum Next {
     /// To wait for its client or its deadline.
     Wait,
-    /// A free worker: the next request is here already.
+    /// A free worker as soon as the socket can take a byte: the next request is here already, or a stream is blocked.
     Again,
     /// The service defers the reply; the reply resumes the exchange.
     Deferred(Deferred),

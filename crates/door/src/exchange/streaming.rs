@@ -205,7 +205,9 @@ impl<W: Wire> Exchange<W> {
             streaming.receiver.finish();
         }
         match streaming.send(&mut self.wire, out) {
-            Ok(Sent::All | Sent::Blocked) => Next::Wait,
+            Ok(Sent::All) => Next::Wait,
+            // The poller reports room in the socket's buffer only after a request for it.
+            Ok(Sent::Blocked) => Next::Again,
             Ok(Sent::Ended(Ending::Complete)) => match self.after(shared, Turn::Last) {
                 Next::Wait => self.linger_on(),
                 next => next,

@@ -12,7 +12,7 @@ use peernet_door::{LocalAddress, LocalDoor};
 
 use super::PATIENCE;
 use super::client::{Client, get, post};
-use super::service::TestService;
+use super::service::{BURST_BYTES, TestService};
 
 fn bind(address: &LocalAddress) -> std::io::Result<LocalDoor> {
     LocalDoor::bind(address, Arc::new(TestService::default()))
@@ -46,6 +46,37 @@ fn a_unix_socket_is_served_from_a_private_folder() {
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_eq!(door.drain(PATIENCE).stuck, 0);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_stream_that_begins_with_a_full_socket_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run").join("ops.sock");
+    let _door = bind(&LocalAddress::Unix(path.clone())).unwrap();
+    // A Unix socket buffers some 200 KiB. One of these replies leaves less room than the stream needs for its first bytes.
+    for len in [100_000, 120_000, 140_000, 160_000, 180_000, 200_000] {
+        let mut socket = UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.write_all(post("/echo", &"x".repeat(len)).as_bytes()).unwrap();
+        socket.write_all(get("/burst").as_bytes()).unwrap();
+        // The reply has begun when this byte is here, and nothing is read until the stream is blocked or over.
+        let mut received = vec![0];
+        socket.read_exact(&mut received).unwrap();
+        settle(&socket);
+        socket.read_to_end(&mut received).unwrap();
+        assert_eq!(received.iter().filter(|byte| **byte == b'Y').count(), BURST_BYTES, "after {len} bytes");
+        assert!(received.ends_with(b"0\r\n\r\n"), "the stream is complete");
+    }
+}
+
+/// Waits until no more bytes come in.
+fn settle(socket: &UnixStream) {
+    let mut before = None;
+    let waiting = || rustix::io::ioctl_fionread(socket).unwrap();
+    while before != Some(waiting()) {
+        before = Some(waiting());
+        std::thread::park_timeout(std::time::Duration::from_millis(100));
+    }
 }
 
 #[test]

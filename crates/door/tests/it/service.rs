@@ -9,6 +9,8 @@ use super::PATIENCE;
 
 /// Body bytes of `/big`.
 pub(crate) const BIG_BYTES: usize = 20 * 1024 * 1024;
+/// Bytes that `/burst` pushes before it returns.
+pub(crate) const BURST_BYTES: usize = 60_000;
 /// The largest body taken.
 pub(crate) const BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -82,6 +84,12 @@ impl Service for TestService {
             self.stream_begun.notify_all();
             return answer;
         }
+        if request.head.path == "/burst" {
+            let (sender, answer) = Answer::streamed(Reply::text(200, ""));
+            sender.push(&[b'Y'; BURST_BYTES]).unwrap();
+            sender.finish();
+            return answer;
+        }
         if request.head.path != "/later" {
             return Answer::Now(self.handle(&request));
         }
@@ -103,6 +111,15 @@ impl TestService {
             "/head" => Reply::text(200, format!("{:?}", request.head)),
             "/big" => Reply { body: vec![b'x'; BIG_BYTES], ..Reply::text(200, "") },
             "/nothing" => Reply::text(204, ""),
+            "/release" => {
+                self.reply_later();
+                Reply::text(200, "released")
+            }
+            "/abandon" => {
+                let abandoned = std::mem::take(&mut *self.later.lock().unwrap());
+                drop(abandoned);
+                Reply::text(200, "abandoned")
+            }
             "/panic" => panic!("asked to"),
             "/gate" => {
                 self.pass_gate();

@@ -27,6 +27,23 @@ fn later(door: &Door, service: &TestService, count: usize, more: &str) -> Vec<Cl
 }
 
 #[test]
+fn a_handler_delivers_the_deferred_replies_of_others() {
+    for (path, expected) in [("/release", Some("later")), ("/abandon", None)] {
+        let (door, service) = open(patient());
+        let mut waiting = later(&door, &service, 3, "");
+        assert_eq!(Client::connect(door.local_addr()).ask(get(path)).status, 200, "{path}");
+        for client in &mut waiting {
+            let answer = client.answer();
+            match expected {
+                Some(text) => assert_eq!(answer.text(), text),
+                None => assert_eq!(answer.status, 500, "a responder that is dropped is a failure of the service"),
+            }
+        }
+        assert_eq!(door.stats().panics, if expected.is_some() { 0 } else { 3 });
+    }
+}
+
+#[test]
 fn idle_and_slow_connections_cost_no_thread() {
     alone("waits::idle_and_slow_connections_cost_no_thread", None, || {
         let (door, _) = open(patient());
