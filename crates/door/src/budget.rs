@@ -133,7 +133,8 @@ mod tests {
         let most = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
-                let (budget, most) = (&budget, &most);
+                let budget = &budget;
+                let most = &most;
                 scope.spawn(move || {
                     for round in 0..2_000 {
                         let bytes = 1 + (round * 7 + thread * 13) % 60;

@@ -176,7 +176,9 @@ impl<W: Wire> Exchange<W> {
 
     /// Stands in for a request whose head was not understood.
     fn unread(&self) -> Asked {
-        let (head_only, keep_alive, http_1_0) = (false, false, false);
+        let head_only = false;
+        let keep_alive = false;
+        let http_1_0 = false;
         Asked { id: RequestId::fresh(), client: self.link.remote, head_only, keep_alive, http_1_0 }
     }
 

@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn fresh_ids_differ_and_have_one_prefix() {
-        let (one, two) = (RequestId::fresh().to_string(), RequestId::fresh().to_string());
+        let one = RequestId::fresh().to_string();
+        let two = RequestId::fresh().to_string();
         assert_ne!(one, two);
         assert_eq!(one.split_once('-').expect("has one").0, two.split_once('-').expect("has one").0);
         assert!(given(&one).is_some(), "{one} would be taken over by another server");

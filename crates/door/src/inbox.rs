@@ -86,7 +86,9 @@ mod tests {
     fn bytes_pass_in_order_through_a_bounded_buffer() {
         let sent: Vec<u8> = (0..20_000_u32).map(|i| (i % 251) as u8).collect();
         for used_at_once in [1, 7, 1_000, 5_000] {
-            let (mut source, mut inbox, mut got) = (sent.as_slice(), Inbox::new(5_000), Vec::new());
+            let mut source = sent.as_slice();
+            let mut inbox = Inbox::new(5_000);
+            let mut got = Vec::new();
             while got.len() < sent.len() {
                 if !inbox.is_full() {
                     inbox.fill(|free| source.read(free)).unwrap();

@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_local_listener_needs_little() {
-        let (local, public) = (DoorLimits::local(), DoorLimits::default());
+        let local = DoorLimits::local();
+        let public = DoorLimits::default();
         assert!(local.connections_max < public.connections_max);
         assert!(local.large_bodies_bytes_max < public.large_bodies_bytes_max);
         assert!(local.large_answers_bytes_max < public.large_answers_bytes_max);

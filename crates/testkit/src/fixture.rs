@@ -12,7 +12,9 @@ const BLOCK: usize = 1 << 16;
 /// Writes `size` bytes derived from `seed` to `path` and returns their SHA-256 in hex.
 pub fn write_file(path: &Path, size: u64, seed: u64) -> io::Result<String> {
     let mut out = BufWriter::new(File::create(path)?);
-    let (mut hasher, mut state, mut left) = (Sha256::new(), seed, size);
+    let mut hasher = Sha256::new();
+    let mut state = seed;
+    let mut left = size;
     let mut block = vec![0; BLOCK];
     while left > 0 {
         fill(&mut block, &mut state);

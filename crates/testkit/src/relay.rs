@@ -128,7 +128,8 @@ impl Shared {
         let mut sockets = self.sockets.lock().expect("no panic under the lock");
         sockets.extend([client.try_clone(), server.try_clone()].into_iter().flatten());
         drop(sockets);
-        let (up, down) = (Arc::clone(self), Arc::clone(self));
+        let up = Arc::clone(self);
+        let down = Arc::clone(self);
         for (name, body) in [
             ("relay-up", Box::new(move || up.copy(client, server_out, false)) as Box<dyn FnOnce() + Send>),
             ("relay-down", Box::new(move || down.copy(server, client_out, true))),

@@ -54,7 +54,8 @@ impl V1Tracker {
     /// Registers, or logs in at an address of the same password, and keeps the token. Returns the peer id.
     pub fn register(&mut self, address: &str, password: &str) -> Result<String, Answer> {
         let answer = self.post("/api/v1/peers/register", &json!({"address": address, "password": password}));
-        let (token, peer_id) = (answer.1["token"].as_str(), answer.1["peer_id"].as_str());
+        let token = answer.1["token"].as_str();
+        let peer_id = answer.1["peer_id"].as_str();
         match (answer.0, token, peer_id) {
             (200 | 201, Some(token), Some(peer_id)) => {
                 self.token = Some(token.to_owned());

@@ -27,7 +27,8 @@ impl<J: Send + 'static> Pool<J> {
         let (jobs, queue) = bounded(queue_max);
         let mut group = Group::default();
         for index in 0..workers.max(1) {
-            let (queue, work) = (queue.clone(), start());
+            let queue = queue.clone();
+            let work = start();
             group.spawn(format!("{name}-{index}"), move || run(&queue, work))?;
         }
         Ok(Self { jobs, group })
@@ -71,7 +72,9 @@ mod tests {
         let (started_sender, started) = bounded::<()>(8);
         let sum = Arc::new(AtomicU32::new(0));
         let pool = Pool::new("test", 1, 1, || {
-            let (sum, opened, started_sender) = (Arc::clone(&sum), opened.clone(), started_sender.clone());
+            let sum = Arc::clone(&sum);
+            let opened = opened.clone();
+            let started_sender = started_sender.clone();
             move |job: u32| {
                 let _ = started_sender.send(());
                 let _ = opened.recv();
@@ -148,7 +151,8 @@ mod tests {
         let (gate, opened) = bounded::<()>(1);
         let (started_sender, started) = bounded::<()>(8);
         let pool = Pool::new("gated", 1, 4, || {
-            let (opened, started_sender) = (opened.clone(), started_sender.clone());
+            let opened = opened.clone();
+            let started_sender = started_sender.clone();
             move |_: u32| {
                 started_sender.send(()).expect("the test listens");
                 let _closed = opened.recv();

@@ -69,7 +69,8 @@ fn a_waiting_connection_follows_its_client_and_gives_way() {
 #[test]
 fn a_client_has_at_most_its_share_waiting() {
     let admission = admission(100, 1, Duration::from_secs(60));
-    let (many, other) = (links(&["10.0.0.1"; 18]), links(&["10.0.0.2"; 2]));
+    let many = links(&["10.0.0.1"; 18]);
+    let other = links(&["10.0.0.2"; 2]);
     let admitted = admit_all(&admission, &many);
     assert_eq!((admitted[0].as_str(), admitted[16].as_str(), admitted[17].as_str()), ("0", "waits", "address"));
     assert_eq!(admit_all(&admission, &other), ["1", "waits"]);

@@ -66,7 +66,8 @@ fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn mutated_requests_are_answered_or_closed() {
     let (door, _) = open(DoorLimits { linger: std::time::Duration::from_millis(20), ..patient() });
-    let (mut random, seeds) = (Random(0x5eed_0001), seeds());
+    let mut random = Random(0x5eed_0001);
+    let seeds = seeds();
     for round in 0..3_000 {
         let bytes = mutate(&mut random, &seeds);
         let mut client = Client::connect(door.local_addr());
@@ -87,7 +88,9 @@ fn mutated_requests_are_answered_or_closed() {
 
 #[test]
 fn the_parser_stands_any_bytes_and_agrees_with_itself() {
-    let (mut random, seeds, limits) = (Random(0x5eed_0002), seeds(), HeadLimits::default());
+    let mut random = Random(0x5eed_0002);
+    let seeds = seeds();
+    let limits = HeadLimits::default();
     for _ in 0..100_000 {
         let bytes = mutate(&mut random, &seeds);
         let Ok(Some(parsed)) = parse_head(&bytes, &limits) else { continue };

@@ -195,7 +195,8 @@ fn late_bodies_and_unread_replies_end_at_their_deadlines() {
 #[test]
 fn a_drain_ends_sessions_in_order() {
     let scene = Scene::open(patient(), false);
-    let (mut idle, mut busy) = (scene.client(), scene.client());
+    let mut idle = scene.client();
+    let mut busy = scene.client();
     assert_eq!(idle.get("/hello").status, 200);
     busy.send(get("/gate"));
     scene.service.wait_for_waiting(1);

@@ -88,13 +88,14 @@ fn fetch_all(
     file_hash: &str,
     chunks: &BTreeMap<u32, V1Chunk>,
 ) -> Result<(Vec<Vec<u8>>, Tally), String> {
-    let (env, tally) = (environment(), Tally::default());
+    let env = environment();
+    let tally = Tally::default();
+    let fetcher = Fetcher { tracker, env: &env, file_hash, tally: &tally };
     let parts = std::thread::scope(|scope| {
         let threads: Vec<_> = chunks
             .iter()
             .map(|(index, chunk)| {
-                let (env, tally) = (&env, &tally);
-                let work = move || fetch_one(tracker, env, file_hash, *index, chunk, tally);
+                let work = move || fetcher.fetch_one(*index, chunk);
                 std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, work).expect("a thread")
             })
             .collect();
@@ -103,28 +104,32 @@ fn fetch_all(
     Ok((parts, tally))
 }
 
-fn fetch_one(
-    tracker: &V1Tracker,
-    env: &Arc<Environment>,
-    file_hash: &str,
-    index: u32,
-    chunk: &V1Chunk,
-    tally: &Tally,
-) -> Result<Vec<u8>, String> {
-    let mut last = "no peer listed".to_owned();
-    for (id, address) in &chunk.peers {
-        let got = download_chunk(env, address, file_hash, index as i32).map_err(|e| e.to_string());
-        let good = got.as_ref().is_ok_and(|data| sha256_hex(data) == chunk.hash);
-        let (status, _) = tracker.feedback(id, file_hash, index as usize, good);
-        *tally.feedback.lock().expect("no panic under the lock").entry(status).or_default() += 1;
-        match got {
-            Ok(data) if good => return Ok(data),
-            Ok(_) => last = "chunk hash mismatch".to_owned(),
-            Err(error) => last = error,
+/// The parts that the threads of one download share.
+#[derive(Clone, Copy)]
+struct Fetcher<'a> {
+    tracker: &'a V1Tracker,
+    env: &'a Arc<Environment>,
+    file_hash: &'a str,
+    tally: &'a Tally,
+}
+
+impl Fetcher<'_> {
+    fn fetch_one(self, index: u32, chunk: &V1Chunk) -> Result<Vec<u8>, String> {
+        let mut last = "no peer listed".to_owned();
+        for (id, address) in &chunk.peers {
+            let got = download_chunk(self.env, address, self.file_hash, index as i32).map_err(|e| e.to_string());
+            let good = got.as_ref().is_ok_and(|data| sha256_hex(data) == chunk.hash);
+            let (status, _) = self.tracker.feedback(id, self.file_hash, index as usize, good);
+            *self.tally.feedback.lock().expect("no panic under the lock").entry(status).or_default() += 1;
+            match got {
+                Ok(data) if good => return Ok(data),
+                Ok(_) => last = "chunk hash mismatch".to_owned(),
+                Err(error) => last = error,
+            }
+            self.tally.failed.fetch_add(1, Ordering::SeqCst);
         }
-        tally.failed.fetch_add(1, Ordering::SeqCst);
+        Err(format!("chunk {index}: {last}"))
     }
-    Err(format!("chunk {index}: {last}"))
 }
 
 /// A version 1 sharer: listens, then announces every chunk, then serves until dropped.
