@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub const ADDRESS_BYTES_MAX: usize = 261;
 /// The most candidates kept for one peer.
 pub const CANDIDATES_MAX: usize = 8;
+/// The most candidates looked at for one peer. A longer list costs no more, whatever it holds.
+const CANDIDATES_CONSIDERED_MAX: usize = 64;
 
 /// The origin of a candidate's address (RFC 8445 section 4; RFC 6544 for the TCP type).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,9 +114,10 @@ pub struct Candidates(Vec<Candidate>);
 
 impl Candidates {
     /// Keeps the best of `all`, in the order of their priorities. Candidates of one kind keep the order they came in.
+    /// Only the first `CANDIDATES_CONSIDERED_MAX` are looked at.
     pub fn new(all: impl IntoIterator<Item = Candidate>) -> Self {
         let mut kept: Vec<Candidate> = Vec::new();
-        for candidate in all {
+        for candidate in all.into_iter().take(CANDIDATES_CONSIDERED_MAX) {
             if kept.iter().all(|known| known.address != candidate.address) {
                 kept.push(candidate);
             }
@@ -311,5 +314,18 @@ mod tests {
     fn unusable_texts_are_left_out_of_hosts() {
         let kept = Candidates::hosts(["unix:/x", "a:1", "dns:///b:1", "[::1]:2"]);
         assert_eq!(kept.iter().map(|candidate| &**candidate.address()).collect::<Vec<_>>(), ["a:1", "[::1]:2"]);
+    }
+
+    #[test]
+    fn a_list_is_looked_at_up_to_a_bound() {
+        let relayed = |n: usize| Candidate::new(CandidateKind::Relayed, format!("r{n}:1")).expect("an address");
+        let host = Candidate::host("h:1").expect("an address");
+        for (relays, is_first) in [(CANDIDATES_CONSIDERED_MAX - 1, true), (CANDIDATES_CONSIDERED_MAX, false)] {
+            let all = (0..relays).map(relayed).chain([host.clone()]);
+            assert_eq!(Candidates::new(all).first() == Some(&host), is_first, "{relays}");
+        }
+        // The rest of an endless list is never taken.
+        let endless = Candidates::new((0..).map(relayed));
+        assert_eq!(endless.len(), CANDIDATES_MAX);
     }
 }

@@ -86,10 +86,7 @@ fn a_missing_account_and_a_wrong_password_are_errors() {
     let id = node.register("right").unwrap();
     assert_eq!(build("two", "127.0.0.1:9").register("right").unwrap(), id, "the same address and password log in");
     let refused = build("three", "127.0.0.1:9").register("wrong").unwrap_err();
-    assert!(
-        matches!(&refused, NodeError::Refused { code: Some(code), .. } if code == "address_taken"),
-        "{refused:?}"
-    );
+    assert!(matches!(&refused, NodeError::Refused { code: Some(code), .. } if code == "address_taken"), "{refused:?}");
     assert!(matches!(Node::builder().home(world.path("four")).build(), Err(NodeError::NotLoggedIn(_))));
     assert!(matches!(Node::builder().home(world.path("five")).tracker("t").build(), Err(NodeError::Invalid(_))));
 }

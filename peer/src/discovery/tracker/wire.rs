@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use peernet_engine::bitmap::Bitmap;
-use peernet_engine::candidate::Candidates;
 use peernet_engine::download::{Has, Protocol};
 use peernet_engine::ids::{ByteCount, ChunkCount, ChunkHash, ChunkIndex, FileHash, ManifestId, PeerId};
 use peernet_engine::manifest::{CHUNKS_MAX, Geometry, Manifest};
@@ -19,7 +18,7 @@ use peernet_protos::rest::{
 
 use super::{Announced, AnnouncedFile, Hit, Hits, Me, ReachedAt, TrackerError};
 use crate::discovery::{Plan, PlannedManifest, Source, V1Listing};
-use peernet_engine::candidate::Transport;
+use peernet_engine::candidate::{CANDIDATES_MAX, Candidates, Transport};
 
 /// The most manifests of a plan that are read; the first ones are the most widely held.
 const MANIFESTS_MAX: usize = 64;
@@ -83,7 +82,13 @@ fn planned_source(source: PlanSource, count: ChunkCount) -> Option<Source> {
         Have::Bitmap(text) => Has::Chunks(Bitmap::from_bytes(&BASE64.decode(text.as_bytes()).ok()?, count)?),
     };
     let peer = source.peer_id.parse().ok()?;
-    Some(Source { peer, candidates: Candidates::hosts(source.addresses), transport, protocol, has })
+    Some(Source {
+        peer,
+        candidates: Candidates::hosts(source.addresses.into_iter().take(CANDIDATES_MAX)),
+        transport,
+        protocol,
+        has,
+    })
 }
 
 pub(super) fn manifest(asked: ManifestId, body: ManifestBody) -> Result<(Manifest, String), TrackerError> {
