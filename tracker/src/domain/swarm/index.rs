@@ -186,8 +186,11 @@ impl Swarm {
 }
 
 impl FileEntry {
-    /// Calls `each` with the key of every expired record.
+    /// Calls `each` with the key of every expired record. Departed holders come first: the end of a lease puts a new
+    /// record in the place of its holder's former one, and that record must stay.
     fn overdue(&self, now: UnixMillis, each: &mut impl FnMut(Owner)) {
+        let departed = self.departed.iter().filter(|departed| !is_live(departed.until, now));
+        departed.for_each(|departed| each(Owner::Departed(departed.peer)));
         for m in &self.manifests {
             let due = m.holders.iter().filter(|(_, holder)| !is_live(holder.expires_at, now));
             due.for_each(|(peer, _)| each(Owner::Holder(peer.id, m.id)));
@@ -196,7 +199,5 @@ impl FileEntry {
         listings.for_each(|(peer, _)| each(Owner::Listing(*peer)));
         let staging = self.v1.staging.iter().filter(|(_, staging)| !is_live(staging.expires_at, now));
         staging.for_each(|((peer, total), _)| each(Owner::Staging(*peer, *total)));
-        let departed = self.departed.iter().filter(|departed| !is_live(departed.until, now));
-        departed.for_each(|departed| each(Owner::Departed(departed.peer)));
     }
 }

@@ -11,6 +11,9 @@ use peernet_engine::time::UnixMillis;
 use super::*;
 use crate::store::MANIFESTS_MAX;
 
+mod lookup;
+mod model;
+
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const MINUTE: i64 = 60_000;
 
@@ -124,6 +127,17 @@ fn who_left_still_counts_as_holding_for_ten_minutes() {
     assert!(holds(at(10), 2) && !holds(at(10), 3) && !holds(at(11), 2));
     swarm.expire(at(11));
     assert_empty(&swarm);
+}
+
+#[test]
+fn a_lease_that_ends_with_an_older_departure_still_counts() {
+    let swarm = Swarm::new(Limits::default());
+    swarm.announce(NOW, lease(1, 1, Held::Complete), None).unwrap();
+    swarm.leave(NOW, peer(1), None);
+    swarm.announce(at(5), lease(1, 1, Held::Complete), None).unwrap();
+    assert_eq!(swarm.expire(at(10)), 1, "the lease and the first departure end together");
+    let holds = |now| swarm.holds(now, peer(1), file(1), ChunkIndex(0));
+    assert!(holds(at(10)) && holds(at(19)) && !holds(at(20)));
 }
 
 #[test]
