@@ -74,9 +74,7 @@ impl Threads {
         let proxies_app = Arc::clone(app);
         let proxies_stop = stop.clone();
         self.background.spawn("proxies", move || {
-            while proxies_stop.recv_timeout(PROXIES_EVERY) == Err(RecvTimeoutError::Timeout) {
-                proxies_app.proxies.refresh();
-            }
+            repeat(PROXIES_EVERY, &proxies_stop, || proxies_app.proxies.refresh());
         })?;
         if app.store.replication().is_some() {
             let (started, replicated) = bounded(1);
@@ -126,6 +124,13 @@ impl Threads {
     }
 }
 
+/// Runs `work` once per period until `stop` is disconnected.
+fn repeat(period: Duration, stop: &Receiver<()>, mut work: impl FnMut()) {
+    while stop.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+        work();
+    }
+}
+
 fn replicate(app: &App, started: &Sender<Result<(), StoreError>>, stop: &Receiver<()>) {
     // The caller has asked whether the store can replicate.
     let Some(tables) = app.store.replication() else { return };
@@ -145,4 +150,36 @@ fn ended(group: &str, result: Result<(), Stragglers>) -> bool {
         log::error("server", "threads did not end", &[("group", &group), ("threads", stragglers)]);
     }
     result.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_repeated_until_the_stop_channel_ends() {
+        let (stop, stopped) = bounded(1);
+        let mut stop = Some(stop);
+        let mut rounds = 0;
+        repeat(Duration::ZERO, &stopped, || {
+            rounds += 1;
+            if rounds == 3 {
+                stop.take();
+            }
+        });
+        assert_eq!(rounds, 3);
+        repeat(PROXIES_EVERY, &stopped, || panic!("the channel has ended"));
+    }
+
+    #[test]
+    fn a_group_that_does_not_end_in_time_is_reported() {
+        let (finish, finished) = bounded::<()>(0);
+        let mut slow = Group::default();
+        slow.spawn("slow", move || drop(finished.recv())).expect("a thread");
+        assert!(!ended("slow", slow.join(Duration::ZERO)));
+        drop(finish);
+        let mut quick = Group::default();
+        quick.spawn("quick", || {}).expect("a thread");
+        assert!(ended("quick", quick.join(JOIN_MAX)));
+    }
 }

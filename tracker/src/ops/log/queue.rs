@@ -130,3 +130,118 @@ fn write(text: &str, lines: usize) {
     let _closed = io::stderr().write_all(text.as_bytes());
     WRITTEN.fetch_add(lines as u64, Ordering::Relaxed);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+
+    /// Keeps tests that change the process-wide counts apart.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts as a pump that does not run, so that lines stay queued.
+    struct Stuck;
+
+    impl Stuck {
+        fn new() -> Self {
+            PUMPS.fetch_add(1, Ordering::SeqCst);
+            Self
+        }
+    }
+
+    impl Drop for Stuck {
+        fn drop(&mut self) {
+            PUMPS.fetch_sub(1, Ordering::SeqCst);
+            drain();
+        }
+    }
+
+    /// Submits empty lines, which leave no trace on standard error.
+    fn submit_lines(count: usize) {
+        (0..count).for_each(|_| submit(String::new()));
+    }
+
+    #[test]
+    fn without_a_pump_the_caller_writes_the_line_itself() {
+        let _alone = alone();
+        let before = stats();
+        submit_lines(3);
+        let after = stats();
+        assert!(after.written >= before.written + 3, "{before:?} {after:?}");
+        assert_eq!(after.queued, 0);
+    }
+
+    #[test]
+    fn dropping_the_pump_writes_what_is_queued() {
+        let _alone = alone();
+        for lines in [0, 1, LINES_PER_WRITE, 10 * LINES_PER_WRITE + 1] {
+            let before = stats();
+            let pump = Pump::start().expect("a thread");
+            submit_lines(lines);
+            drop(pump);
+            let after = stats();
+            assert!(after.written >= before.written + lines as u64, "{lines}: {before:?} {after:?}");
+            assert_eq!((after.queued, after.dropped), (0, before.dropped), "{lines}");
+        }
+    }
+
+    #[test]
+    fn several_pumps_share_the_queue_and_end_apart() {
+        let _alone = alone();
+        let before = stats();
+        let first = Pump::start().expect("a thread");
+        let second = Pump::start().expect("a thread");
+        submit_lines(100);
+        drop(first);
+        assert!(PUMPS.load(Ordering::SeqCst) >= 1, "the second pump still counts");
+        submit_lines(100);
+        drop(second);
+        assert!(stats().written >= before.written + 200);
+        assert_eq!(stats().queued, 0);
+    }
+
+    #[test]
+    fn a_stopped_loop_writes_the_queue_before_it_ends() {
+        let _alone = alone();
+        let _stuck = Stuck::new();
+        submit_lines(3 * LINES_PER_WRITE);
+        assert!(stats().queued >= 3 * LINES_PER_WRITE);
+        let (stop, stopped) = bounded(1);
+        drop(stop);
+        run(&stopped);
+        assert_eq!(stats().queued, 0);
+    }
+
+    #[test]
+    fn one_write_takes_a_bounded_number_of_lines() {
+        let _alone = alone();
+        let _stuck = Stuck::new();
+        submit_lines(LINES_PER_WRITE + 5);
+        let before = stats();
+        write_with_company("");
+        let after = stats();
+        assert_eq!(before.queued - after.queued, LINES_PER_WRITE - 1);
+        assert!(after.written >= before.written + LINES_PER_WRITE as u64);
+    }
+
+    #[test]
+    fn lines_past_the_bound_are_dropped_and_reported_once() {
+        let _alone = alone();
+        let _stuck = Stuck::new();
+        let before = stats();
+        submit_lines(LINES_QUEUED_MAX + 7);
+        let full = stats();
+        assert_eq!(full.queued, LINES_QUEUED_MAX);
+        assert!(full.dropped >= before.dropped + 7, "{before:?} {full:?}");
+        assert_ne!(REPORTED.load(Ordering::Relaxed), full.dropped);
+        drain();
+        assert_eq!(REPORTED.load(Ordering::Relaxed), stats().dropped);
+        let written = stats().written;
+        tell_dropped();
+        assert_eq!(stats().written, written, "nothing new was dropped");
+    }
+}
