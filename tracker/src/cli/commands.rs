@@ -59,3 +59,6 @@ impl Run for Command {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod bounds;
+
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     // The machine's own default file must not matter here.
     let mut all = BTreeMap::from([("PEERNET_TRACKER_CONFIG".to_owned(), "/dev/null".to_owned())]);
