@@ -94,3 +94,6 @@ fn check_text(name: &str, text: &str) -> Result<()> {
         Err(AdminError::Usage(format!("{name}: at most {max} bytes, without control characters")))
     }
 }
+
+#[cfg(test)]
+mod tests;

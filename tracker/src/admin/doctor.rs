@@ -114,3 +114,62 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+
+    #[test]
+    fn a_refused_configuration_is_the_only_finding() {
+        let report = examine(Err(&ConfigError("listen: is wrong".to_owned())), NOW);
+        assert_eq!(report.to_string(), "FAIL  configuration           listen: is wrong; correct this setting");
+        assert_eq!((report.verdict(), report.store_read), (Verdict::Fail, true));
+        let checks = json!([{"check": "configuration", "verdict": "FAIL",
+            "found": "listen: is wrong; correct this setting"}]);
+        assert_eq!(report.to_json(), json!({"verdict": "FAIL", "checks": checks}));
+    }
+
+    #[test]
+    fn the_worst_finding_is_the_verdict() {
+        let of = |checks: Vec<Check>| Report { checks, store_read: true }.verdict();
+        assert_eq!(of(Vec::new()), Verdict::Ok);
+        assert_eq!(of(vec![Check::ok("a", ""), Check::ok("b", "")]), Verdict::Ok);
+        assert_eq!(of(vec![Check::warn("a", ""), Check::ok("b", "")]), Verdict::Warn);
+        assert_eq!(of(vec![Check::fail("a", ""), Check::warn("b", "")]), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_folder_before_the_first_start_is_no_failure() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data_dir = folder.path().join("data");
+        let listen = "127.0.0.1:0".to_owned();
+        let report = examine(Ok(&Config { data_dir: data_dir.clone(), listen, ..Config::default() }), NOW);
+        let found: Vec<_> = report.checks.iter().map(|check| (check.name, check.verdict)).collect();
+        let of_machine = ["disk space", "open files"];
+        let expected = [
+            ("configuration", Verdict::Ok),
+            ("data folder", Verdict::Warn),
+            ("signing key", Verdict::Warn),
+            ("public port", Verdict::Ok),
+            ("operations listener", Verdict::Ok),
+            ("store", Verdict::Warn),
+            ("clock", Verdict::Ok),
+        ];
+        let independent: Vec<_> = found.into_iter().filter(|(name, _)| !of_machine.contains(name)).collect();
+        assert_eq!(independent, expected);
+        assert!(report.store_read && !data_dir.exists(), "the doctor makes nothing");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_is_reported_with_advice() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("tracker.sqlite"), "no database").expect("writes");
+        let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        let report = examine(Ok(&config), NOW);
+        let store = report.checks.iter().find(|check| check.name == "store").expect("is checked");
+        assert!(!report.store_read && store.verdict == Verdict::Fail);
+        assert!(store.found.ends_with("; check the folder's owner and the disk"), "{}", store.found);
+    }
+}
