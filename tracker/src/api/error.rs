@@ -315,4 +315,78 @@ mod tests {
         check(Full::Account, 413, "too_many_files");
         assert_eq!(ApiError::from(Full::Tracker).retry_after_s, Some(60));
     }
+
+    /// The body and the headers of the reply to an error, with the request's id as `ID`.
+    fn reply(error: impl Into<ApiError>) -> (String, Vec<(&'static str, String)>) {
+        let id = RequestId::fresh();
+        let reply = error.into().to_reply(&id);
+        let body = String::from_utf8(reply.body).expect("is text");
+        let headers = reply.headers.into_iter().map(|(name, value)| (name, value.to_string())).collect();
+        (body.replace(&id.to_string(), "ID"), headers)
+    }
+
+    #[test]
+    fn a_reply_has_the_text_the_code_and_its_headers() {
+        let shared = AddressError("it is too long");
+        let text = shared.to_string();
+        for (error, body, headers) in [
+            (ApiError::from(shared), format!("{{\"error\":\"{text}\",\"code\":\"invalid_address\"}}"), &[][..]),
+            (
+                AccountsError::InvalidCredentials.into(),
+                r#"{"error":"unknown account or wrong password","code":"invalid_credentials"}"#.to_owned(),
+                &[("WWW-Authenticate", "Bearer")],
+            ),
+            (
+                AccountsError::TooManyAttempts(Duration::from_millis(2_500)).into(),
+                r#"{"error":"too many wrong passwords; come back in 3 s","code":"too_many_attempts"}"#.to_owned(),
+                &[("Retry-After", "3")],
+            ),
+            (
+                Full::Tracker.into(),
+                r#"{"error":"the tracker's index is full","code":"swarm_full","request_id":"ID"}"#.to_owned(),
+                &[("Retry-After", "60")],
+            ),
+            (
+                StoreError::Busy("too many writes are waiting").into(),
+                r#"{"error":"too many writes are waiting; try again shortly","code":"busy","request_id":"ID"}"#
+                    .to_owned(),
+                &[("Retry-After", "1")],
+            ),
+            (
+                ApiError::internal(),
+                r#"{"error":"the tracker failed on this request; its log says why","code":"internal","request_id":"ID"}"#
+                    .to_owned(),
+                &[],
+            ),
+            (
+                ApiError { allow: Some("GET, HEAD".to_owned()), ..ApiError::new(405, "method_not_allowed", "no") },
+                r#"{"error":"no","code":"method_not_allowed"}"#.to_owned(),
+                &[("Allow", "GET, HEAD")],
+            ),
+        ] {
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+            assert_eq!(reply(error), (body, headers));
+        }
+    }
+
+    #[test]
+    fn only_errors_that_pass_say_when_to_come_back() {
+        let wait = |error: ApiError| error.retry_after_s;
+        for (error, seconds) in [
+            (ApiError::draining(), Some(1)),
+            (ApiError::store_unavailable(), Some(1)),
+            (ApiError::busy("full"), Some(1)),
+            (PasswordError::Busy.into(), Some(1)),
+            (PasswordError::Failed.into(), None),
+            (RateLimited { what: "slower", wait: Duration::from_secs(9) }.into(), Some(9)),
+            (RateLimited { what: "slower", wait: Duration::MAX }.into(), Some(u32::MAX)),
+            (Full::Account.into(), None),
+            (AccessError::Refused(Refusal::TooManyFiles).into(), None),
+            (AccountsError::AddressTaken.into(), None),
+            (ApiError::internal(), None),
+        ] {
+            let text = error.to_string();
+            assert_eq!(wait(error), seconds, "{text}");
+        }
+    }
 }

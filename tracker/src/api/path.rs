@@ -64,4 +64,25 @@ mod tests {
             assert!(is_of(TEMPLATE, broken) && args_of(TEMPLATE, broken).is_none(), "{broken}");
         }
     }
+
+    #[test]
+    fn an_argument_is_parsed_with_its_name_in_the_refusal() {
+        let args = |path: &str| args_of("/{count}", path).expect("decodes");
+        assert_eq!(args("/7").parse::<u8>("count", "invalid_count"), Ok(7));
+        assert_eq!(args("/%37").parse::<u8>("count", "invalid_count"), Ok(7));
+        for (path, why) in [
+            ("/256", "number too large to fit in target type"),
+            ("/-1", "invalid digit found in string"),
+            ("/7%2F", "invalid digit found in string"),
+        ] {
+            let refused = ApiError::bad_request("invalid_count", format!("count: {why}"));
+            assert_eq!(args(path).parse::<u8>("count", "invalid_count"), Err(refused), "{path}");
+        }
+    }
+
+    #[test]
+    fn several_arguments_keep_their_places() {
+        let args = args_of("/a/{one}/b/{two}", "/a/1/b/2").expect("decodes");
+        assert_eq!([args.text("one"), args.text("two")], ["1", "2"]);
+    }
 }

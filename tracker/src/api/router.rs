@@ -254,6 +254,8 @@ fn method_not_allowed(mut allowed: Vec<&str>) -> ApiError {
 mod tests {
     use std::collections::BTreeSet;
 
+    use peernet_door::RequestId;
+
     use super::*;
 
     fn found(method: Method, path: &str) -> Result<&'static str, (u16, Option<String>)> {
@@ -309,5 +311,57 @@ mod tests {
         let calls: BTreeSet<_> = ROUTES.iter().map(|route| (route.method, route.path)).collect();
         let operations: BTreeSet<_> = ROUTES.iter().map(|route| route.operation).collect();
         assert_eq!((calls.len(), operations.len()), (ROUTES.len(), ROUTES.len()));
+    }
+
+    /// A path of a template, with `x` for each argument.
+    fn filled(template: &str) -> String {
+        let fill = |segment: &str| if segment.starts_with('{') { "x".to_owned() } else { segment.to_owned() };
+        template.split('/').map(fill).collect::<Vec<_>>().join("/")
+    }
+
+    #[test]
+    fn every_call_of_the_tables_is_reached_by_its_path_alone() {
+        for table in [ROUTES, OPS_ROUTES] {
+            for (number, route) in table.iter().enumerate() {
+                let path = filled(route.path);
+                let head = |method: &str, path: &str| Head {
+                    method: method.parse().expect("a method"),
+                    path: path.to_owned(),
+                    query: String::new(),
+                    headers: Vec::new(),
+                };
+                let found = |method: &str, path: &str| find(table, &head(method, path)).map(|(number, _)| number);
+                assert_eq!(found(route.method, &path), Ok(number), "{}", route.operation);
+                assert_eq!(body_bytes_max(table, &head(route.method, &path)), route.body_bytes_max);
+                let refused = found("PATCH", &path).expect_err("no call takes it");
+                let allow = refused.allow.clone().expect("says what is allowed");
+                assert!(allow.split(", ").any(|method| method == route.method), "{allow}");
+                assert_eq!(refused.message, format!("this path takes {allow}"));
+                assert_eq!(found(route.method, &format!("{path}//")).expect_err("is longer").status, 404, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_door_has_the_tracker_s_words() {
+        let refused =
+            |status, code| Refused { status, code, message: "by the door", remote: None, id: RequestId::fresh() };
+        let body = |refused: &Refused| String::from_utf8(refusal(refused).body).expect("is text");
+        let plain = refused(400, "https_required");
+        let expected = r#"{"error":"this tracker speaks HTTPS only: use https:// in its URL","code":"https_required"}"#;
+        assert_eq!(body(&plain), expected);
+        assert_eq!(body(&refused(400, "bad_head")), r#"{"error":"by the door","code":"bad_head"}"#);
+        let busy = refused(503, "busy");
+        let expected = format!(r#"{{"error":"by the door","code":"busy","request_id":"{}"}}"#, busy.id);
+        assert_eq!((refusal(&busy).status, body(&busy)), (503, expected));
+    }
+
+    #[test]
+    fn a_panic_of_a_handler_is_a_500_and_an_error_stays() {
+        let head = Head { method: Method::Get, path: "/x".into(), query: String::new(), headers: Vec::new() };
+        let request = Request { head, body: Vec::new(), remote: None, id: RequestId::fresh() };
+        assert_eq!(guarded(&request, || Ok(7)), Ok(7));
+        assert_eq!(guarded::<()>(&request, || Err(no_such_path())), Err(no_such_path()));
+        assert_eq!(guarded::<()>(&request, || panic!("a defect for the test")), Err(ApiError::internal()));
     }
 }

@@ -371,4 +371,97 @@ mod tests {
         }
         assert_eq!(code(report(&body("success"))), Some("invalid_event_type"));
     }
+
+    #[test]
+    fn a_chunk_is_taken_at_its_bounds_and_no_further() {
+        let max = i64::from(CHUNKS_MAX);
+        let text = format!("total_chunks must be from 1 to {CHUNKS_MAX}");
+        for (total_chunks, chunk_index, refusal) in [
+            (1, 0, None),
+            (max, max - 1, None),
+            (max + 1, 0, Some(text.as_str())),
+            (0, 0, Some(text.as_str())),
+            (-1, 0, Some(text.as_str())),
+            (i64::MAX, 0, Some(text.as_str())),
+            (1, 1, Some("chunk_index must be from 0 to total_chunks - 1")),
+            (max, max, Some("chunk_index must be from 0 to total_chunks - 1")),
+            (1, -1, Some("chunk_index must be from 0 to total_chunks - 1")),
+            (1, i64::from(u32::MAX) + 1, Some("chunk_index must be from 0 to total_chunks - 1")),
+        ] {
+            let body = AnnounceChunkRequest { total_chunks, chunk_index, ..chunk() };
+            let found = v1_chunk(NOW, PEER, &body).map(|chunk| (i64::from(chunk.total_chunks), i64::from(chunk.index)));
+            let found = found.map_err(|error| error.message);
+            assert_eq!(found, refusal.map_or(Ok((total_chunks, chunk_index)), |why| Err(why.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_report_s_index_is_below_the_most_chunks() {
+        let body = |chunk_index| FeedbackRequest {
+            target_peer_id: PEER.to_string(),
+            file_hash: hash(),
+            chunk_index,
+            event_type: SUCCESS_UPLOAD.to_owned(),
+        };
+        let max = i64::from(CHUNKS_MAX);
+        for index in [0, max - 1] {
+            assert_eq!(report(&body(index)).map(|report| i64::from(report.chunks[0].0)), Ok(index));
+        }
+        for index in [-1, max, i64::MAX] {
+            let error = report(&body(index)).expect_err("is out of range");
+            let text = format!("chunk_index must be from 0 to {}", max - 1);
+            assert_eq!((error.status, error.code, error.message), (400, "invalid_chunk_index", text), "{index}");
+        }
+    }
+
+    #[test]
+    fn each_wrong_field_of_an_entry_has_its_code() {
+        let entry = || FeedbackEntry {
+            target_peer_id: PEER.to_string(),
+            file_hash: hash(),
+            chunks: vec![(0, 1)],
+            event_type: FAILED_UPLOAD.to_owned(),
+        };
+        assert_eq!(report_entry(&entry()).map(|report| report.verdict), Ok(Verdict::Failure));
+        for (entry, expected) in [
+            (FeedbackEntry { target_peer_id: "x".to_owned(), ..entry() }, "invalid_peer_id"),
+            (FeedbackEntry { file_hash: String::new(), ..entry() }, "invalid_file_hash"),
+            (FeedbackEntry { chunks: Vec::new(), ..entry() }, "invalid_chunks"),
+            (FeedbackEntry { event_type: String::new(), ..entry() }, "invalid_event_type"),
+        ] {
+            assert_eq!(code(report_entry(&entry)), Some(expected), "{entry:?}");
+        }
+        assert_eq!(runs(&[(0, CHUNKS_MAX)]).map(|chunks| chunks.len()), Ok(CHUNKS_MAX as usize), "all chunks at once");
+    }
+
+    #[test]
+    fn a_manifest_s_hashes_fit_its_size() {
+        let body = |size, chunk_hashes: &str| ManifestBody {
+            file_hash: hash(),
+            file_name: "f".to_owned(),
+            size,
+            chunk_size: 1 << 20,
+            chunk_hashes: chunk_hashes.to_owned(),
+        };
+        let hashes = |count: usize| BASE64.encode(&vec![7; 32 * count]);
+        for (size, count) in [(0, 0), (1, 1), (1 << 20, 1), ((1 << 20) + 1, 2)] {
+            let (read, name) = manifest(&body(size, &hashes(count))).expect("fits");
+            assert_eq!((read.chunk_hashes().len(), name.as_str()), (count, "f"), "{size}");
+        }
+        for (size, text) in
+            [(1, hashes(0)), (1, hashes(2)), (1 << 20, hashes(2)), (1, "!".to_owned()), (1, "AA".to_owned())]
+        {
+            let error = manifest(&body(size, &text)).expect_err("does not fit");
+            assert_eq!((error.status, error.code), (422, "invalid_manifest"), "{size} {text}");
+        }
+    }
+
+    #[test]
+    fn a_site_label_is_taken_up_to_its_bound() {
+        let longest = "x".repeat(SITE_BYTES_MAX);
+        assert_eq!(site(Some(&longest)), Ok(Some(longest)));
+        let two_bytes_each = "é".repeat(SITE_BYTES_MAX / 2 + 1);
+        let text = "site must be at most 64 bytes without control characters".to_owned();
+        assert_eq!(site(Some(&two_bytes_each)).map_err(|error| error.message), Err(text), "bytes count");
+    }
 }

@@ -75,6 +75,8 @@ pub(super) fn name_of(account: Option<PeerId>, typed: &str) -> Name {
 
 #[cfg(test)]
 mod tests {
+    use peernet_engine::guesses::{ORIGIN, PAIR, TOGETHER_MAX};
+
     use super::*;
 
     #[test]
@@ -111,5 +113,70 @@ mod tests {
         let id = PeerId([7; 16]);
         assert_eq!(name_of(Some(id), "h:1"), name_of(Some(id), &id.to_string()));
         assert_ne!(name_of(None, "h:1"), name_of(None, "h:2"));
+    }
+
+    fn now_at(ms: i64) -> UnixMillis {
+        UnixMillis(1_800_000_000_000 + ms)
+    }
+
+    fn host(n: u8) -> Option<IpAddr> {
+        Some(IpAddr::from([10, 0, 0, n]))
+    }
+
+    #[test]
+    fn waits_double_up_to_their_bound_and_are_forgotten() {
+        let lock = Lock::default();
+        let name = name_of(None, "h:1");
+        let mut ms = 0;
+        for _ in 0..PAIR.free {
+            assert_eq!(lock.begin(now_at(ms), name, host(1)).map(|_| ()), Ok(()), "is free");
+            lock.begin(now_at(ms), name, host(1)).expect("is free").end(false);
+        }
+        for doublings in 0..14 {
+            let expected = (PAIR.first * 2_u32.pow(doublings)).min(PAIR.most);
+            assert_eq!(lock.begin(now_at(ms), name, host(1)).map(|_| ()), Err(expected), "{doublings}");
+            ms += i64::try_from(expected.as_millis()).expect("fits");
+            lock.begin(now_at(ms), name, host(1)).expect("has waited").end(false);
+        }
+        ms += i64::try_from(PAIR.forgotten_after.as_millis()).expect("fits");
+        for _ in 0..PAIR.free {
+            lock.begin(now_at(ms), name, host(1)).expect("is free again").end(false);
+        }
+        assert_eq!(lock.begin(now_at(ms), name, host(1)).map(|_| ()), Err(PAIR.first));
+    }
+
+    #[test]
+    fn an_owner_gets_in_while_other_addresses_guess() {
+        let lock = Lock::default();
+        let name = name_of(Some(PeerId([1; 16])), "");
+        let wrong = (0..200).filter_map(|n| Some(lock.begin(now_at(0), name, host(n)).ok()?.end(false)));
+        assert!(wrong.flatten().any(|locked| locked == Locked::Account), "the account is locked");
+        assert_eq!(lock.begin(now_at(0), name, host(201)).expect("a first try").end(true), None);
+    }
+
+    #[test]
+    fn one_address_that_guesses_everywhere_is_slowed() {
+        let lock = Lock::default();
+        let name = |n: u8| name_of(Some(PeerId([n; 16])), "");
+        lock.begin(now_at(0), name(200), host(1)).expect("free").end(true);
+        let locked = (0..ORIGIN.free).map(|n| {
+            let name = name(u8::try_from(n).expect("fits"));
+            lock.begin(now_at(0), name, host(1)).expect("free").end(false)
+        });
+        assert_eq!(locked.flatten().collect::<Vec<_>>(), [Locked::Origin]);
+        assert!(lock.begin(now_at(0), name(100), host(1)).is_err());
+        assert!(lock.begin(now_at(0), name(100), host(2)).is_ok(), "another address");
+        assert!(lock.begin(now_at(0), name(200), host(1)).is_ok(), "an account of that address");
+    }
+
+    #[test]
+    fn attempts_at_the_same_time_are_bounded() {
+        let lock = Lock::default();
+        let name = name_of(None, "h:1");
+        let mut open: Vec<_> =
+            (0..TOGETHER_MAX).map(|_| lock.begin(now_at(0), name, host(1)).expect("has room")).collect();
+        assert_eq!(lock.begin(now_at(0), name, host(1)).map(|_| ()), Err(PAIR.first));
+        drop(open.pop());
+        assert!(lock.begin(now_at(0), name, host(1)).is_ok(), "one has ended");
     }
 }
