@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 mod bounds;
+mod parts;
 
 fn environment(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     // The machine's own default file must not matter here.
