@@ -78,7 +78,7 @@ fn a_number_out_of_range_or_missing_word_is_a_mistake() {
         "health --json",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
-        let exit = read(&words).err().expect(line);
+        let exit = read(&words).expect_err(line);
         assert_eq!(exit.print(), EXIT_USAGE, "{line}");
     }
 }

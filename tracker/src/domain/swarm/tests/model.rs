@@ -173,8 +173,8 @@ fn a_version_grows_with_what_a_plan_shows() {
     let other = ManifestId([9; 32]);
     assert_eq!(growth(&swarm, || swarm.note_manifest(file(1), other, &meta, "g")), 1, "another manifest");
     assert_eq!(growth(&swarm, || swarm.note_manifest(file(1), other, &meta, "g")), 0, "a known manifest");
-    assert_eq!(growth(&swarm, || drop(swarm.leave(at(2), peer(2), None))), 0, "another peer leaves");
-    assert_eq!(growth(&swarm, || drop(swarm.leave(at(2), peer(1), None))), 1, "the holder leaves");
+    assert_eq!(growth(&swarm, || assert_eq!(swarm.leave(at(2), peer(2), None), 0)), 0, "another peer leaves");
+    assert_eq!(growth(&swarm, || assert_eq!(swarm.leave(at(2), peer(1), None), 1)), 1, "the holder leaves");
     assert_eq!(&*swarm.view(at(2), file(1), None).expect("is remembered").name, "f", "the first name stays");
 }
 
