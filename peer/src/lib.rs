@@ -76,7 +76,7 @@ pub use peernet_engine::candidate::Transport;
 pub use peernet_engine::ids::{FileHash, PeerId};
 pub use peernet_engine::link::{Link, Target};
 pub use peernet_engine::rate_limit::Rate;
-pub use publication::{Publication, Publisher};
+pub use publication::{Publication, PublicationKey, Publisher};
 pub use shares::{DirectoryInfo, ShareInfo, ShareState};
 pub use throttle::SpeedLimits;
 
@@ -100,7 +100,6 @@ pub mod internals {
     pub use crate::home::{Credentials, Home, parse_version1};
     pub use crate::identity::{Bundle, Identity, IdentityParts, Scope};
     pub use crate::malloc::{raise_open_files_limit, silence_grpc_log};
-    pub use crate::publication::PublicationKey;
     pub use crate::serve::{FileCatalog, UploadLimits};
     pub use crate::throttle::Throttle;
 }

@@ -116,7 +116,7 @@ pub(crate) struct Shares {
     /// The folder of the records; `None` if nothing is kept on the disk.
     folder: Option<PathBuf>,
     known: Mutex<ShareTable>,
-    /// SharedFile while a record changes in the folder and in `known`, so that both agree. Always locked before
+    /// Locked while a record changes in the folder and in `known`, so that both agree. Always locked before
     /// `known`.
     changing: Mutex<()>,
     changed: Sender<()>,

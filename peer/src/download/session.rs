@@ -57,7 +57,7 @@ pub(crate) fn run(context: &mut Context<'_>, chosen: Chosen, part: &Arc<Part>) -
     let expected = Arc::new(expected);
     let mut on_disk = resume::resume(context, &expected, part)?;
     context.bytes.resumed = bytes_of(&on_disk.held, on_disk.shape);
-    // SharedFile chunks were not read. Once they have been, nothing is left to doubt but the manifest.
+    // Chunks of an earlier run were not read. Once they have been, nothing is left to doubt but the manifest.
     let mut doubted = !on_disk.held.is_empty();
     local_copy::copy(context, &expected, part, &mut on_disk)?;
     let delivers = context.job.sink.is_some();

@@ -29,8 +29,8 @@ impl Node {
     /// Sets the policy of a file or directory, whether or not it is shared yet. [`AccessPolicy::Withdrawn`] withdraws
     /// it.
     ///
-    /// The tracker applies it at once. Other peers that serve the file apply it with their next announce, within a
-    /// quarter of an hour. Grants that were issued before last until they expire: 12 hours, unless the operator has set
+    /// The tracker applies it at once. Other peers that serve the file apply it with their next announce, within
+    /// two minutes. Grants that were issued before last until they expire: 12 hours, unless the operator has set
     /// another time. [`NodeError::Refused`] for another account's file.
     ///
     /// A directory must be shared from this node's folder, because its policy covers the pack as well as the listing.

@@ -17,7 +17,7 @@ impl Node {
     /// seconds, and its certificates as soon as other peers have asked the tracker. Repeating the call succeeds.
     ///
     /// [`NodeError::NotFound`] if the account has no such device. [`NodeError::Refused`] for another device than this
-    /// one if this login lacks [`Scope::Admin`](crate::Scope::Admin).
+    /// one if this login lacks the scope `admin`.
     #[doc(hidden)]
     pub fn revoke_device(&self, id: DeviceId) -> Result<(), NodeError> {
         Ok(self.tracker.revoke_device(id)?)

@@ -12,7 +12,7 @@ const NAME: &str = "peernet-tracker";
 /// The parts of a command line.
 #[derive(Debug)]
 pub(super) struct Typed {
-    /// Returns whether `--version` was typed.
+    /// Set by `--version`.
     pub(super) version: bool,
     /// The file that `--config` names.
     pub(super) config: Option<String>,

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::tidy::rust::{split_top, test_lines};
 
 /// The calls whose first argument names a thread.
-const CALLS: &[&str] = &["spawn(", ".name(", "named(", "spawn_scoped(", "Pool::start(", "Pool::new("];
+const CALLS: &[&str] =
+    &["spawn(", ".name(", "named(", "spawn_scoped(", "askers.ask(", "askers().ask(", "Pool::start(", "Pool::new("];
 
 /// Returns the thread names of a source file. A number in a name is shown as `N`: `ops-N` for `format!("ops-{number}")`.
 /// Names come from literals, from `format!`, and from string constants of the same file; other arguments name nothing.

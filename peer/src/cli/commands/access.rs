@@ -18,7 +18,7 @@ command! {
         subcommand,
         name = "access",
         example = "peernet access model.bin\npeernet access model.bin --private\npeernet access 0f343b09...2d4c5f60 --with 123e4567-e89b-42d3-a456-426614174000 --with @lab\npeernet access dataset/ --public",
-        note = "Accounts that may not download a file cannot find it either, and peers serve it only to callers that present a\ngrant of the tracker. A new setting replaces the one before. Peers learn of it with their next announce, within a\nquarter of an hour. Grants issued before stay good until they expire, by default after 12 hours. The access of a\ndirectory is set where it is shared from."
+        note = "Accounts that may not download a file cannot find it either, and peers serve it only to callers that present a\ngrant of the tracker. A new setting replaces the one before. Peers learn of it with their next announce, within two\nminutes. Grants issued before stay good until they expire, by default after 12 hours. The access of a\ndirectory is set where it is shared from."
     )]
     pub(crate) struct Access [tracker, visibility] {
         /// a shared file or directory, its hash or its link

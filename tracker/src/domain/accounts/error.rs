@@ -91,7 +91,7 @@ impl fmt::Display for AccountsError {
             Self::InviteTooLong => f.write_str("invite is longer than any code"),
             Self::RegistrationClosed => f.write_str("this tracker takes no new accounts"),
             Self::InviteRequired => f.write_str("this tracker takes new accounts only with an invite code"),
-            Self::InvalidInvite => f.write_str("this invite code is unknown, used up, expired or taken back"),
+            Self::InvalidInvite => f.write_str("this invite code is unknown, used up, expired or revoked"),
             Self::AddressTaken => f.write_str(
                 "this address is registered with another password: log in with that one, or register another address",
             ),
