@@ -63,3 +63,6 @@ fn run(command: Command) -> Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,4 +139,54 @@ mod tests {
         }
         assert_eq!(Config::parse(""), Ok(Config::default()));
     }
+
+    #[test]
+    fn every_setting_reaches_its_field_in_both_forms() {
+        let text = "tracker = \"https://t:1\"\ntracker_tls = \"public\"\nallow_plaintext = true\nplaintext_listen = \"h:1\"\n\
+                    listen = \"h:2\"\naddress = \"h:3\"\nsite = \"lab\"\noutput = \"/d\"\nmax_upload = \"10M\"\n\
+                    max_download = 500\nmax_connections = \"none\"\nmax_memory = 33554432\nmetrics = \"127.0.0.1:1\"\n";
+        let owned = |text: &str| Some(text.to_owned());
+        let expected = Config {
+            tracker: owned("https://t:1"),
+            tracker_tls: owned("public"),
+            allow_plaintext: Some(true),
+            plaintext_listen: owned("h:1"),
+            listen: owned("h:2"),
+            address: owned("h:3"),
+            site: owned("lab"),
+            output: owned("/d"),
+            max_upload: Some(Amount::Text("10M".to_owned())),
+            max_download: Some(Amount::Number(500)),
+            max_connections: Some(Amount::Text("none".to_owned())),
+            max_memory: Some(Amount::Number(32 << 20)),
+            metrics: owned("127.0.0.1:1"),
+        };
+        assert_eq!(Config::parse(text), Ok(expected.clone()));
+        let amounts = [&expected.max_upload, &expected.max_download].map(|amount| amount.as_ref().unwrap().to_string());
+        assert_eq!(amounts, ["10M", "500"]);
+        for bad in
+            ["max_upload = -1", "max_upload = 1.5", "max_upload = true", "allow_plaintext = \"true\"", "site = []"]
+        {
+            assert!(Config::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_absent_file_is_empty_and_a_bad_one_names_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        let message = |path: &Path| match Config::load(path) {
+            Err(NodeError::Invalid(why)) => why.replace(folder.path().to_str().unwrap(), "HOME"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(Config::load(&path).unwrap(), Config::default());
+        fs::write(&path, "site = \"lab\"\nsite = \"lab\"\n").unwrap();
+        assert!(message(&path).starts_with("HOME/config.toml: TOML parse error at line 2"), "{}", message(&path));
+        fs::write(&path, " ".repeat(FILE_BYTES_MAX as usize + 1)).unwrap();
+        assert_eq!(message(&path), "HOME/config.toml is too long");
+        fs::write(&path, " ".repeat(FILE_BYTES_MAX as usize)).unwrap();
+        assert_eq!(Config::load(&path).unwrap(), Config::default());
+        fs::write(&path, b"site = \"\xff\"").unwrap();
+        assert!(matches!(Config::load(&path), Err(NodeError::Local { .. })));
+    }
 }

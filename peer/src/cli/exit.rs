@@ -172,4 +172,77 @@ mod tests {
             assert!(!exit.word().is_empty());
         }
     }
+
+    use crate::discovery::tracker::DeviceEnd;
+
+    #[test]
+    fn each_answer_of_a_tracker_has_its_exit_code() {
+        let url = || "https://t:1".to_owned();
+        let why = || "why".to_owned();
+        let answered = |status: u16| TrackerError::Answered { status, code: String::new(), message: why() };
+        for (error, expected) in [
+            (TrackerError::BadUrl(url()), Exit::Usage),
+            (TrackerError::Unreachable { url: url(), why: why() }, Exit::Network),
+            (TrackerError::Busy { url: url(), why: why() }, Exit::Network),
+            (TrackerError::NotLoggedIn, Exit::Refused),
+            (TrackerError::DeviceEnded(DeviceEnd::LoggedOut), Exit::Refused),
+            (TrackerError::DeviceEnded(DeviceEnd::Reused), Exit::Refused),
+            (TrackerError::NoDevices { url: url() }, Exit::Refused),
+            (answered(400), Exit::Usage),
+            (answered(401), Exit::Refused),
+            (answered(403), Exit::Refused),
+            (answered(404), Exit::NotFound),
+            (answered(409), Exit::Refused),
+            (answered(422), Exit::Usage),
+            (answered(500), Exit::Failure),
+            (TrackerError::PlaintextRefused { url: url() }, Exit::Usage),
+            (TrackerError::NotTrusted { url: url() }, Exit::Refused),
+            (TrackerError::Impostor { url: url(), why: why(), pinned: String::new() }, Exit::Refused),
+            (TrackerError::OtherAuthority { url: url(), given: why(), found: why() }, Exit::Refused),
+            (TrackerError::NoAuthority { url: url() }, Exit::Refused),
+            (TrackerError::NoCertificate { url: url() }, Exit::Refused),
+            (TrackerError::Malformed(why()), Exit::Failure),
+            (TrackerError::LocalState(why()), Exit::LocalDisk),
+            (TrackerError::Cancelled, Exit::Interrupted),
+        ] {
+            let text = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit, expected, "{text}");
+            assert!(failure.message.ends_with(&text), "{} {text}", failure.message);
+        }
+    }
+
+    #[test]
+    fn each_error_of_a_folder_has_its_exit_code() {
+        let path = || std::path::PathBuf::from("/p");
+        for (error, expected) in [
+            (HomeError::NoFolder, Exit::Usage),
+            (HomeError::io("reading", &path())(std::io::ErrorKind::NotFound.into()), Exit::LocalDisk),
+            (HomeError::TooLarge { path: path(), bytes: 2, bytes_max: 1 }, Exit::LocalDisk),
+            (HomeError::Damaged { path: path(), what: "line 1".to_owned(), advice: "remove it" }, Exit::Usage),
+            (HomeError::NoKey("why".to_owned()), Exit::Failure),
+            (HomeError::Served(path()), Exit::InTheWay),
+            (HomeError::Locked { path: path(), waited: std::time::Duration::from_secs(20) }, Exit::InTheWay),
+        ] {
+            let text = error.to_string();
+            let failure = Failure::from(error);
+            assert_eq!(failure.exit, expected, "{text}");
+            assert!(failure.message.ends_with(&text), "{} {text}", failure.message);
+        }
+    }
+
+    #[test]
+    fn a_failure_keeps_its_code_whatever_is_said_about_it() {
+        let exists = Failure::from(NodeError::Exists("/p/a.bin".into()));
+        let message = "/p/a.bin exists already: use --force to replace it, or another --output";
+        assert_eq!(exists, Failure { exit: Exit::InTheWay, message: message.to_owned() });
+        assert_eq!(exists.clone().about("a.bin").to_string(), format!("a.bin: {message}"));
+        assert_eq!(exists.saying("short".to_owned()), Failure { exit: Exit::InTheWay, message: "short".to_owned() });
+        for (exit_code, expected) in [(0, Exit::Ok), (6, Exit::Network), (9, Exit::Failure), (255, Exit::Failure)] {
+            let problem = Problem { exit_code, message: "why".to_owned() };
+            assert_eq!(Failure::from(problem), Failure { exit: expected, message: "why".to_owned() }, "{exit_code}");
+        }
+        let local = NodeError::Local { doing: "reading /p".to_owned(), error: std::io::ErrorKind::NotFound.into() };
+        assert_eq!(Failure::from(local).to_string(), "reading /p: entity not found");
+    }
 }

@@ -95,3 +95,61 @@ fn device_json(device: &Device) -> Value {
         "current": device.is_current,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(label: &str, scopes: &[&str], is_current: bool) -> Device {
+        let scopes = scopes.iter().map(ToString::to_string).collect();
+        let id = peernet_engine::ids::DeviceId::from_random([1; 16]);
+        // Times to come count as now, so the rows do not depend on the clock.
+        Device { id, label: label.to_owned(), scopes, created_at: u64::MAX, seen_at: u64::MAX, is_current }
+    }
+
+    #[test]
+    fn a_device_is_one_row_of_aligned_columns() {
+        let id = peernet_engine::ids::DeviceId::from_random([1; 16]);
+        let head = row(["DEVICE", "LABEL", "SCOPES", "CREATED", "SEEN"]);
+        for (label, scopes, is_current, expected) in [
+            (
+                "laptop",
+                &["read", "share"][..],
+                false,
+                "laptop                    read,share        just now      just now",
+            ),
+            ("", &[], true, "                                            just now      just now  (this one)"),
+            (
+                "a label of more than twenty-four characters",
+                &["read", "share", "admin"],
+                false,
+                "a label of more than twe  read,share,admin  just now      just now",
+            ),
+            (
+                "\u{1b}[2J\u{202e}",
+                &["\n"],
+                false,
+                "\u{fffd}[2J\u{fffd}                     \u{fffd}                 just now      just now",
+            ),
+        ] {
+            let found = device_row(&device(label, scopes, is_current));
+            assert_eq!(found, format!("{id}  {expected}"), "{label:?}");
+            let column = |text: &str, word: &str| text.split_once(word).map(|(before, _)| before.chars().count());
+            assert_eq!(column(&found, "just now"), column(&head, "CREATED"));
+        }
+    }
+
+    #[test]
+    fn programs_read_a_device_as_the_tracker_names_it() {
+        let device = device("\u{1b}lab", &["read"], true);
+        let expected = json!({
+            "device_id": device.id.to_string(),
+            "label": "\u{1b}lab",
+            "scopes": ["read"],
+            "created_at": u64::MAX,
+            "seen_at": u64::MAX,
+            "current": true,
+        });
+        assert_eq!(device_json(&device), expected);
+    }
+}

@@ -310,4 +310,98 @@ mod tests {
         assert!(!gave_up().to_string().contains("same command"));
         assert!(!Failure::from(gave_up()).message.contains("same command"));
     }
+
+    fn target(text: &str) -> Target {
+        Target::parse(text).unwrap()
+    }
+
+    fn done(path: &std::path::Path, files: usize) -> Downloaded {
+        Downloaded {
+            path: path.to_owned(),
+            file_hash: target(&"ab".repeat(32)).file_hash(),
+            manifest_id: peernet_engine::ids::ManifestId([1; 32]),
+            size: 3,
+            files,
+            bytes_fetched: 3,
+            bytes_resumed: 0,
+            bytes_copied: 0,
+            was_there: false,
+            took: Duration::from_secs(1),
+            sources: Vec::new(),
+            publication: None,
+        }
+    }
+
+    #[test]
+    fn the_number_of_files_is_said_of_directories_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.bin");
+        std::fs::write(&file, "abc").unwrap();
+        assert_eq!(files(&done(&file, 1)), "");
+        assert_eq!(files(&done(std::path::Path::new(""), 1)), "");
+        for (count, expected) in [(0, "0 files, "), (1, "1 file, "), (2, "2 files, ")] {
+            assert_eq!(files(&done(folder.path(), count)), expected);
+        }
+    }
+
+    #[test]
+    fn a_target_is_shown_by_its_name_or_the_start_of_its_hash() {
+        let hash = "ab".repeat(32);
+        for (text, expected) in [
+            (hash.clone(), "abababababab"),
+            (format!("peernet:?xt=urn:sha256:{hash}"), "abababababab"),
+            (format!("peernet:?xt=urn:sha256:{hash}&dn=a%20b.bin"), "a b.bin"),
+            (format!("peernet:?xt=urn:sha256:{hash}&dn=%1B%5B2J"), "\u{fffd}[2J"),
+        ] {
+            assert_eq!(short(&target(&text)), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_cut_short_says_by_whom() {
+        let cut = |kind: io::ErrorKind| cut_short("writing the output".to_owned(), kind.into());
+        assert_eq!(cut(io::ErrorKind::BrokenPipe), Ok(Exit::PipeClosed));
+        let interrupted =
+            Failure { exit: Exit::Interrupted, message: "interrupted; the output is cut short".to_owned() };
+        assert_eq!(cut(io::ErrorKind::Interrupted), Err(interrupted));
+        let full = Failure { exit: Exit::LocalDisk, message: "writing the output: no storage space".to_owned() };
+        assert_eq!(cut(io::ErrorKind::StorageFull), Err(full));
+    }
+
+    #[test]
+    fn errors_that_a_repetition_cannot_mend_are_passed_on_unchanged() {
+        for error in [
+            NodeError::NotFound("nobody has it".to_owned()),
+            NodeError::Verification("wrong bytes".to_owned()),
+            NodeError::Refused { code: None, message: "not yours".to_owned() },
+            NodeError::InUse("busy".to_owned()),
+        ] {
+            let text = error.to_string();
+            assert_eq!(unfinished(error).message, text);
+        }
+        let gone = unfinished(NodeError::Unreachable("all are gone".to_owned()));
+        let message = "all are gone; the same command goes on where this one stopped".to_owned();
+        assert_eq!(gone, Failure { exit: Exit::Network, message });
+    }
+
+    #[test]
+    fn the_required_publisher_is_an_account_or_a_key() {
+        let peer = peernet_engine::ids::PeerId::from_random([1; 16]);
+        let key = format!("ed25519:{}", "0f".repeat(32));
+        assert_eq!(publisher(None), Ok(None));
+        assert_eq!(publisher(Some(&peer.to_string())), Ok(Some(Publisher::Account(peer))));
+        assert_eq!(publisher(Some(&key)).unwrap().map(|it| it.to_string()), Some(key.clone()));
+        for text in ["", "alice", &key[..70], "ED25519:00"] {
+            let message = format!("--from {text}: expected a peer id, or ed25519: and 64 hexadecimal digits");
+            assert_eq!(publisher(Some(text)), Err(Failure { exit: Exit::Usage, message }));
+        }
+    }
+
+    #[test]
+    fn a_publication_names_its_account_its_age_and_its_key() {
+        let account = peernet_engine::ids::PeerId::from_random([1; 16]);
+        let key = crate::publication::PublicationKey::new([0x0f; 32]);
+        let publication = Publication { account, key, signed_at: u64::MAX };
+        assert_eq!(publisher_of(&publication), format!("{account}, signed just now with ed25519:{}", "0f".repeat(32)));
+    }
 }

@@ -74,3 +74,26 @@ fn login_name(node: &Node, peer_id: Option<&str>, address: Option<String>) -> Re
             .ok_or_else(|| Failure::usage("which account? Give --peer-id or --address")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_words_with_commas_and_spaces_between_them() {
+        use Scope::{Admin, Read, Share};
+        for (typed, expected) in [
+            (None, &[][..]),
+            (Some("read"), &[Read]),
+            (Some(" share , read"), &[Share, Read]),
+            (Some("read,share,admin"), &[Read, Share, Admin]),
+        ] {
+            assert_eq!(scopes(typed).as_deref(), Ok(expected), "{typed:?}");
+        }
+        for (typed, word) in [("", ""), ("read,,share", ""), ("Read", "Read"), ("read share", "read share")] {
+            let message =
+                format!("--scope {word}: expected one or more of read, share and admin, with commas between them");
+            assert_eq!(scopes(Some(typed)), Err(Failure { exit: Exit::Usage, message }), "{typed:?}");
+        }
+    }
+}

@@ -70,3 +70,48 @@ fn still_good(why: &str, device: Option<&str>) -> String {
          the account ends that"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use peernet_engine::ids::{DeviceId, PeerId};
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::cli::config::Config;
+    use crate::cli::output::Output;
+    use crate::discovery::tracker::TrackerError;
+    use crate::home::Home;
+
+    fn reported(at_tracker: AtTracker, device: Option<DeviceId>) -> Result<Exit, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context {
+            // Standard output has the result of a failure only, so the tests print nothing there.
+            output: Output::new(false, true).beside_a_stream(true),
+            home: Home::at(folder.path()),
+            config: Config::default(),
+            cancel: Cancel::new(),
+        };
+        report(&context, "https://t:1", LoggedOut { account: PeerId::from_random([1; 16]), device, at_tracker })
+    }
+
+    #[test]
+    fn only_a_tracker_that_could_not_be_told_fails_the_logout() {
+        let device = DeviceId::from_random([2; 16]);
+        for at_tracker in [AtTracker::Ended, AtTracker::NotTold, AtTracker::GoodUntil(0)] {
+            assert_eq!(reported(at_tracker.clone(), Some(device)), Ok(Exit::Ok), "{at_tracker:?}");
+        }
+        let down = || TrackerError::Busy { url: "https://t:1".to_owned(), why: "503".to_owned() };
+        for (error, device, exit, words) in [
+            (down(), Some(device), Exit::Network, format!("`peernet devices revoke {device}`")),
+            (down(), None, Exit::Network, "`peernet devices revoke ID`".to_owned()),
+            (TrackerError::Malformed("x".to_owned()), None, Exit::Failure, "`peernet devices revoke ID`".to_owned()),
+        ] {
+            let expected = format!(
+                "logged out here and not at the tracker: {error}. A copy of the state folder is still logged in; {words} on \
+                 another device of the account ends that"
+            );
+            let failure = reported(AtTracker::Failed(error), device).unwrap_err();
+            assert_eq!((failure.exit, failure.message), (exit, expected));
+        }
+    }
+}

@@ -93,3 +93,30 @@ fn explain_missing_tracker(error: NodeError) -> Failure {
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invite_may_carry_the_fingerprint_of_the_authority() {
+        for (code, expected) in [
+            ("code", None),
+            ("code@0f", Some("0f")),
+            ("code@ 0f \n", Some("0f")),
+            ("code@0f@1e", Some("0f@1e")),
+            ("@", Some("")),
+            ("", None),
+        ] {
+            assert_eq!(fingerprint_of_invite(code), expected, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_missing_tracker_is_explained_with_the_option() {
+        let missing = explain_missing_tracker(NodeError::NotLoggedIn("which tracker?".to_owned()));
+        assert!(missing.message.starts_with("which tracker? Give --tracker URL, set PEERNET_TRACKER"), "{missing}");
+        let other = explain_missing_tracker(NodeError::Refused { code: None, message: "no".to_owned() });
+        assert_eq!(other, Failure { exit: Exit::Refused, message: "no".to_owned() });
+    }
+}

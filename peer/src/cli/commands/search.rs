@@ -59,3 +59,57 @@ fn hit_json(hit: &Hit, node: &Node) -> Value {
         "link": node.link_to_hit(hit),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hit_is_one_row_with_its_size_and_its_peers() {
+        let file_hash = peernet_engine::ids::FileHash([0xab; 32]);
+        for (size, sources, name, expected) in [
+            (Some(0), 1, "a.bin", "       0 B    1 peer   a.bin"),
+            (Some(10 << 30), 999, "a b", "  10.0 GiB  999 peers  a b"),
+            (None, 0, "\u{1b}[1mv1\n", "         ?    0 peers  \u{fffd}[1mv1\u{fffd}"),
+            (Some(u64::MAX), 1_000, "", "16384.0 PiB  1000 peers  "),
+        ] {
+            let hit = Hit { file_hash, file_name: name.to_owned(), size, manifest_id: None, sources, created_at: 0 };
+            assert_eq!(row(&hit), format!("{file_hash}  {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_hit_for_programs_has_a_link_only_with_its_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = Node::builder().home(folder.path()).tracker("https://t:1").passing_shares().build().unwrap();
+        let file_hash = peernet_engine::ids::FileHash([0xab; 32]);
+        let manifest_id = peernet_engine::ids::ManifestId([1; 32]);
+        let known = Hit {
+            file_hash,
+            file_name: "a.bin".to_owned(),
+            size: Some(7),
+            manifest_id: Some(manifest_id),
+            sources: 2,
+            created_at: 9,
+        };
+        let json = hit_json(&known, &node);
+        let hash = "ab".repeat(32);
+        let expected = json!({
+            "file_hash": hash,
+            "name": "a.bin",
+            "size": 7,
+            "manifest_id": "01".repeat(32),
+            "sources": 2,
+            "created_at": 9,
+            "link": node.link_to_hit(&known),
+        });
+        assert_eq!(json, expected);
+        let link: peernet_engine::link::Link = json["link"].as_str().unwrap().parse().unwrap();
+        assert_eq!(
+            (link.file_hash, link.manifest, link.trackers),
+            (file_hash, Some(manifest_id), vec!["https://t:1".to_owned()])
+        );
+        let old = hit_json(&Hit { size: None, manifest_id: None, ..known }, &node);
+        assert_eq!((&old["size"], &old["manifest_id"]), (&Value::Null, &Value::Null));
+    }
+}

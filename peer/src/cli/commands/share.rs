@@ -208,3 +208,77 @@ fn programs(shared: &[(String, SharedMessage)], served_by: &str, listen: Option<
     top["shares"] = shared.iter().map(|(_, share)| one(share)).collect();
     top
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(files: Option<usize>) -> SharedMessage {
+        SharedMessage {
+            path: "/d/a.bin".to_owned(),
+            file_hash: "ab".repeat(32),
+            manifest_id: "cd".repeat(32),
+            file_name: "a.bin".to_owned(),
+            size: 9,
+            chunks: 1,
+            link: "peernet:?xt=urn:sha256:ab".to_owned(),
+            files,
+            left_out: 0,
+            signed_with: Some("ed25519:00".to_owned()),
+        }
+    }
+
+    #[test]
+    fn one_shared_file_is_described_at_the_top_and_in_the_list() {
+        let one = json!({
+            "path": "/d/a.bin",
+            "file_hash": "ab".repeat(32),
+            "manifest_id": "cd".repeat(32),
+            "name": "a.bin",
+            "size": 9,
+            "chunks": 1,
+            "link": "peernet:?xt=urn:sha256:ab",
+            "kind": "file",
+            "files": 1,
+            "left_out": 0,
+            "signed_with": "ed25519:00",
+        });
+        let mut expected = one.clone();
+        expected["served_by"] = json!("here");
+        expected["listen"] = json!("0.0.0.0:1");
+        expected["shares"] = json!([one]);
+        let shared = [("a.bin".to_owned(), message(None))];
+        assert_eq!(programs(&shared, "here", Some("0.0.0.0:1".to_owned())), expected);
+    }
+
+    #[test]
+    fn several_shared_files_are_described_only_in_the_list() {
+        let shared = [("a.bin".to_owned(), message(None)), ("d".to_owned(), message(Some(12)))];
+        let found = programs(&shared, "daemon", None);
+        let keys: Vec<&String> = found.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["listen", "served_by", "shares"]);
+        assert_eq!((&found["listen"], &found["served_by"]), (&Value::Null, &json!("daemon")));
+        let kinds: Vec<_> = found["shares"].as_array().unwrap().iter().map(|it| (&it["kind"], &it["files"])).collect();
+        assert_eq!(kinds, [(&json!("file"), &json!(1)), (&json!("collection"), &json!(12))]);
+        assert_eq!(programs(&[], "nobody", None)["shares"], json!([]));
+    }
+
+    #[test]
+    fn only_files_and_directories_that_exist_can_be_shared() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink("file", path("to-a-file")).unwrap();
+        std::os::unix::fs::symlink("absent", path("to-nothing")).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        for name in ["file", "to-a-file", "."] {
+            assert_eq!(check_shareable(&path(name)), Ok(()), "{name}");
+        }
+        let special = Failure::usage(format!("{} is neither a regular file nor a directory", path("socket")));
+        assert_eq!(check_shareable(&path("socket")), Err(special));
+        for name in ["absent", "to-nothing"] {
+            let message = format!("{}: No such file or directory (os error 2)", path(name));
+            assert_eq!(check_shareable(&path(name)), Err(Failure { exit: Exit::LocalDisk, message }));
+        }
+    }
+}

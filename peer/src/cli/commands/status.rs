@@ -181,3 +181,136 @@ fn daemon_line(daemon: Option<&DaemonStatus>) -> String {
         None => "daemon      not running".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon() -> DaemonStatus {
+        DaemonStatus {
+            pid: 42,
+            listen: "10.0.0.1:50051".to_owned(),
+            plaintext_listen: None,
+            uptime_s: 61,
+            bytes_sent: 3 << 20,
+            uploads: 2,
+            plaintext_uploads: 0,
+            upload_rate: 1 << 20,
+            downloads: 1,
+            download_rate: 512,
+            shares: json!([]),
+        }
+    }
+
+    fn me() -> Me {
+        Me {
+            peer_id: PeerId::from_random([1; 16]),
+            address: Some("h:1".to_owned()),
+            reputation_score: 0.5,
+            established: false,
+            balance_mt: 1_234_567,
+            escrow_mt: 500,
+            files_shared: 3,
+            created_at: 1_700_000_000,
+        }
+    }
+
+    fn report(me: Result<Me, String>, daemon: Option<DaemonStatus>, shares: Value) -> Report {
+        let peer_id = PeerId::from_random([1; 16]);
+        Report { peer_id, address: Some("h:1".to_owned()), tracker: "https://t:1".to_owned(), me, daemon, shares }
+    }
+
+    #[test]
+    fn people_read_the_account_the_shares_and_the_daemon() {
+        let peer = PeerId::from_random([1; 16]);
+        let shares = json!([{"size": 1_024}, {"size": 1_536}, {"size": "unknown"}]);
+        let expected = format!(
+            "account     {peer}\n\
+             tracker     https://t:1\n\
+             reputation  0.50 (newcomer)\n\
+             balance     1234.567 tokens, 0.500 reserved for downloads\n\
+             announced   3 files\n\
+             shared      3 files, 2.5 KiB\n\
+             daemon      running as process 42 on 10.0.0.1:50051 (tls), 3.0 MiB sent\n\
+             transfers   2 uploads at 1.0 MiB/s, 1 downloads at 512 B/s"
+        );
+        assert_eq!(report(Ok(me()), Some(daemon()), shares).people(), expected);
+        let debt = Me { balance_mt: -1_500, established: true, reputation_score: 0.95, ..me() };
+        let people = report(Ok(debt), None, json!([])).people();
+        assert!(people.contains("\nreputation  0.95 (established)\nbalance     -1.500 tokens"), "{people}");
+        // A tracker that does not answer hides nothing of this machine.
+        let down =
+            format!("account     {peer}\ntracker     https://t:1\nshared      0 files, 0 B\ndaemon      not running");
+        assert_eq!(report(Err("no answer".to_owned()), None, json!("not a list")).people(), down);
+    }
+
+    #[test]
+    fn the_daemons_line_names_every_open_transport() {
+        let line = |open: Option<&str>, plaintext_uploads| {
+            let plaintext_listen = open.map(str::to_owned);
+            let whole = daemon_line(Some(&DaemonStatus { plaintext_listen, plaintext_uploads, ..daemon() }));
+            whole.replace("daemon      running as process 42 on 10.0.0.1:50051 ", "").replace('\n', " ")
+        };
+        for (open, uploads, expected) in [
+            (None, 0, "(tls), 3.0 MiB sent transfers   2 uploads at"),
+            (Some("10.0.0.1:50051"), 2, "(plaintext), 3.0 MiB sent transfers   2 uploads (2 in plaintext) at"),
+            (
+                Some("10.0.0.1:9"),
+                1,
+                "(tls; plaintext on 10.0.0.1:9), 3.0 MiB sent transfers   2 uploads (1 in plaintext) at",
+            ),
+        ] {
+            let found = line(open, uploads);
+            assert!(found.starts_with(expected), "{found}");
+        }
+        assert_eq!(daemon_line(None), "daemon      not running");
+    }
+
+    #[test]
+    fn programs_read_one_flat_document_of_the_status() {
+        let shares = json!([{"size": 1}]);
+        let expected = json!({
+            "peer_id": PeerId::from_random([1; 16]).to_string(),
+            "address": "h:1",
+            "tracker": "https://t:1",
+            "tracker_error": null,
+            "reputation_score": 0.5,
+            "established": false,
+            "token_balance": 1_234,
+            "token_balance_mt": 1_234_567,
+            "escrow_mt": 500,
+            "files_shared": 3,
+            "created_at": 1_700_000_000,
+            "shares": [{"size": 1}],
+            "daemon": true,
+            "daemon_pid": 42,
+            "daemon_listen": "10.0.0.1:50051",
+            "daemon_plaintext_listen": null,
+            "daemon_uptime_s": 61,
+            "daemon_bytes_sent": 3 << 20,
+            "daemon_uploads": 2,
+            "daemon_plaintext_uploads": 0,
+            "daemon_upload_rate": 1 << 20,
+            "daemon_downloads": 1,
+            "daemon_download_rate": 512,
+        });
+        assert_eq!(report(Ok(me()), Some(daemon()), shares).programs(), expected);
+        let down = report(Err("no answer".to_owned()), None, json!([])).programs();
+        assert_eq!((&down["tracker_error"], &down["daemon"]), (&json!("no answer"), &json!(false)));
+        let unknown =
+            ["reputation_score", "established", "token_balance", "token_balance_mt", "escrow_mt", "files_shared"];
+        let absent = ["created_at", "daemon_pid", "daemon_listen", "daemon_plaintext_listen", "daemon_uptime_s"];
+        for key in unknown.into_iter().chain(absent) {
+            assert_eq!(down.get(key), Some(&Value::Null), "{key} is there and null");
+        }
+        assert_eq!(down.as_object().unwrap().len(), expected.as_object().unwrap().len());
+    }
+
+    #[test]
+    fn a_part_of_a_token_is_rounded_down_in_whole_tokens() {
+        for (mt, whole) in [(0, 0), (999, 0), (1_000, 1), (-1, -1), (-1_000, -1), (-1_001, -2)] {
+            let programs = report(Ok(Me { balance_mt: mt, ..me() }), None, json!([])).programs();
+            assert_eq!((&programs["token_balance"], &programs["token_balance_mt"]), (&json!(whole), &json!(mt)));
+        }
+    }
+}
