@@ -179,4 +179,50 @@ mod tests {
         Home::at(&state).prepare().unwrap();
         assert_eq!(fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
     }
+
+    #[test]
+    fn every_file_lies_in_the_state_folder_under_its_name() {
+        let var = |name: &str| match name {
+            "HOME" => Some(OsString::from("/u")),
+            "XDG_STATE_HOME" => Some(OsString::from("/s")),
+            _ => None,
+        };
+        let home = Home::from_environment(&var).unwrap();
+        let files = [
+            home.credentials().path().to_owned(),
+            home.trust().path().to_owned(),
+            home.identity().key_path(),
+            home.identity().certificate_path(),
+            home.control_socket(),
+            home.lock_file(),
+            home.shares_folder(),
+        ];
+        let names = files.map(|path| path.strip_prefix("/s/peernet").unwrap().to_str().unwrap().to_owned());
+        let expected = [
+            "credentials.json",
+            "trust.json",
+            "identity-key.pem",
+            "certificate.json",
+            "control.sock",
+            "serving.lock",
+            "shares",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(home.version1_file(), Some(Path::new("/u/.peernet/config.yaml")));
+        assert_eq!(Home::at("/p").version1_file(), None, "an embedding program has no version 1");
+    }
+
+    #[test]
+    fn swarms_are_the_same_if_they_share_a_tracker() {
+        for (one, other, expected) in [
+            ("https://a", "https://a", true),
+            ("https://a,https://b", "https://b,https://c", true),
+            ("https://a,https://b", "https://c", false),
+            ("https://a", "https://a:443", false),
+            ("https://a", "https://ab", false),
+        ] {
+            assert_eq!(same_swarm(one, other), expected, "{one} {other}");
+            assert_eq!(same_swarm(other, one), expected, "{other} {one}");
+        }
+    }
 }

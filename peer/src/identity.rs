@@ -207,4 +207,52 @@ mod tests {
         assert_eq!([2_999, 3_000].map(|now| identity.is_expired(now)), [false, true]);
         assert!(!format!("{identity:?}").contains("KEY"));
     }
+
+    #[test]
+    fn the_part_that_does_not_fit_is_named() {
+        let authority = Authority::new();
+        let alice = PeerId::from_random([1; 16]);
+        let parts = || authority.parts(alice, Life::day());
+        for (parts, expected) in [
+            (IdentityParts { authorities: String::new(), ..parts() }, "there is no certificate"),
+            (IdentityParts { certificate: String::new(), ..parts() }, "there is no certificate"),
+            (IdentityParts { key: String::new(), ..parts() }, "the key of this node cannot be read"),
+            (IdentityParts { key: parts().certificate, ..parts() }, "the key of this node cannot be read"),
+        ] {
+            assert_eq!(Identity::new(parts).unwrap_err().to_string(), expected);
+        }
+        for parts in [
+            IdentityParts { obtained_at: 0, ..parts() },
+            IdentityParts { obtained_at: Life::day().expires_at + 100, ..parts() },
+            IdentityParts { peer: PeerId::from_random([2; 16]), ..parts() },
+        ] {
+            let text = Identity::new(parts).unwrap_err().to_string();
+            assert!(text.starts_with("the certificate is not this node's ("), "{text}");
+            assert!(text.ends_with("); is the clock right?"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_valid_from_its_first_to_its_last_second() {
+        let authority = Authority::new();
+        let life = Life { obtained_at: 1_000, expires_at: 3_000 };
+        let parts = || authority.parts(PeerId::from_random([1; 16]), life);
+        for (obtained_at, expected) in [(999, false), (1_000, true), (3_000, true), (3_001, false)] {
+            assert_eq!(Identity::new(IdentityParts { obtained_at, ..parts() }).is_ok(), expected, "{obtained_at}");
+        }
+        for (expires_at, renew_at) in [(1_000, 1_000), (1_001, 1_000), (1_003, 1_001), (0, 1_000)] {
+            let identity = Identity::new(IdentityParts { expires_at, ..parts() }).unwrap();
+            assert_eq!(identity.renew_at(), renew_at, "{expires_at}");
+        }
+    }
+
+    #[test]
+    fn one_of_several_authorities_is_enough() {
+        let authority = Authority::new();
+        let other = Authority::new();
+        let parts = authority.parts(PeerId::from_random([1; 16]), Life::day());
+        let authorities = format!("{}{}", other.pem(), authority.pem());
+        let identity = Identity::new(IdentityParts { authorities, ..parts }).unwrap();
+        assert_eq!(identity.authorities().fingerprints().len(), 2);
+    }
 }

@@ -194,4 +194,65 @@ mod tests {
         assert!(publication.is_of(Publisher::Account(peer(1))) && publication.is_of(Publisher::Key(key)));
         assert!(!publication.is_of(Publisher::Account(peer(2))));
     }
+
+    /// A key that is the same in every run.
+    fn signer() -> Signer {
+        Signer(SigningKey::from_bytes(&[7; 32]))
+    }
+
+    #[test]
+    fn every_part_of_a_publication_is_covered_by_its_signature() {
+        let signer = signer();
+        let manifest = ManifestId([1; 32]);
+        let signature = signer.sign(peer(1), manifest);
+        assert!(is_signed(peer(1), manifest, &signer.key(), &signature));
+        for byte in 0..32 {
+            let mut id = manifest;
+            id.0[byte] ^= 1;
+            assert!(!is_signed(peer(1), id, &signer.key(), &signature), "manifest {byte}");
+            let mut key = signer.key();
+            key.0[byte] ^= 1;
+            assert!(!is_signed(peer(1), manifest, &key, &signature), "key {byte}");
+        }
+        for number in 2..=64 {
+            assert!(!is_signed(peer(number), manifest, &signer.key(), &signature), "account {number}");
+        }
+        assert_eq!(signature, signer.sign(peer(1), manifest), "RFC 8032 signatures are the same each time");
+    }
+
+    #[test]
+    fn a_key_in_text_form_is_whole_or_not_read() {
+        let signer = signer();
+        let pem = signer.to_pem();
+        for cut in 0..pem.len() - 1 {
+            let read = Signer::from_pem(&pem[..cut]);
+            assert!(read.is_none(), "{cut}");
+        }
+        let text = signer.key().to_string();
+        assert_eq!(text.len(), KEY_PREFIX.len() + 64);
+        for cut in 0..text.len() {
+            assert_eq!(text[..cut].parse::<Publisher>(), Err(UnknownPublisher), "{cut}");
+        }
+        for place in KEY_PREFIX.len()..text.len() {
+            let mut bent = text.clone();
+            bent.replace_range(place..=place, "g");
+            assert_eq!(bent.parse::<Publisher>(), Err(UnknownPublisher), "{place}");
+        }
+        assert_eq!(UnknownPublisher.to_string(), "expected a peer id, or ed25519: and 64 hexadecimal digits");
+    }
+
+    #[test]
+    fn a_publication_is_of_its_account_or_of_its_key() {
+        let key = signer().key();
+        let other = PublicationKey::new([0; 32]);
+        for (account, held, publisher, expected) in [
+            (peer(1), key, Publisher::Account(peer(1)), true),
+            (peer(2), key, Publisher::Account(peer(1)), false),
+            (peer(2), key, Publisher::Key(key), true),
+            (peer(1), other, Publisher::Key(key), false),
+        ] {
+            let publication = Publication { account, key: held, signed_at: 0 };
+            assert_eq!(publication.is_of(publisher), expected, "{publication:?} {publisher}");
+        }
+    }
 }

@@ -94,4 +94,54 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
+
+    #[test]
+    fn readers_see_one_whole_text_while_writers_replace_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let texts: Vec<String> = ["a", "b", "c"].map(|letter| letter.repeat(5_000)).into();
+        write_atomically(&path, texts[0].as_bytes()).unwrap();
+        std::thread::scope(|scope| {
+            let writers: Vec<_> = texts
+                .iter()
+                .map(|text| scope.spawn(|| (0..10).for_each(|_| write_atomically(&path, text.as_bytes()).unwrap())))
+                .collect();
+            while writers.iter().any(|writer| !writer.is_finished()) {
+                let seen = fs::read_to_string(&path).unwrap();
+                assert!(texts.contains(&seen), "{} bytes of {:?}", seen.len(), seen.chars().next());
+            }
+        });
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "every temporary file is gone");
+    }
+
+    #[test]
+    fn of_several_that_make_a_file_at_once_one_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let path = folder.path().join(format!("{round}"));
+            let made: Vec<(u8, bool)> = std::thread::scope(|scope| {
+                let make = |number: u8| {
+                    scope.spawn({
+                        let path = &path;
+                        move || (number, create_atomically(path, &[number]).unwrap())
+                    })
+                };
+                let makers: Vec<_> = (0..4).map(make).collect();
+                makers.into_iter().map(|maker| maker.join().unwrap()).collect()
+            });
+            let winners: Vec<u8> = made.iter().filter(|(_, first)| *first).map(|(number, _)| *number).collect();
+            assert_eq!(fs::read(&path).unwrap(), winners, "the content is of the only one that made it");
+        }
+    }
+
+    #[test]
+    fn paths_without_a_name_or_a_folder_are_errors() {
+        for path in ["/", "..", ""] {
+            assert!(write_atomically(Path::new(path), b"x").is_err(), "{path:?}");
+            assert!(create_atomically(Path::new(path), b"x").is_err(), "{path:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        remove_if_there(&folder.path().join("absent")).unwrap();
+        assert!(remove_if_there(folder.path()).is_err(), "a folder is no file");
+    }
 }

@@ -203,4 +203,101 @@ mod tests {
         assert_eq!([499, 500].map(|now| credentials.is_expired(now)), [false, true]);
         assert!(!Credentials { expires_at: 0, ..credentials }.is_stale(u64::MAX));
     }
+
+    #[test]
+    fn a_file_cut_off_anywhere_is_an_error_and_never_other_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CredentialsFile::new(folder.path().join("credentials.json"));
+        file.save(&example()).unwrap();
+        let whole = fs::read(file.path()).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(file.path(), &whole[..cut]).unwrap();
+            match file.load() {
+                // Only the line break at the end may be missing.
+                Ok(found) => assert_eq!((cut, found), (whole.len() - 1, Some(example()))),
+                Err(error) => assert!(matches!(error, HomeError::Damaged { .. }), "{cut}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn no_flipped_byte_brings_a_secret_into_a_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CredentialsFile::new(folder.path().join("credentials.json"));
+        file.save(&example()).unwrap();
+        let whole = fs::read(file.path()).unwrap();
+        let mut refused = 0;
+        for place in 0..whole.len() {
+            for flip in [1, 0x20, 0x80] {
+                let mut bent = whole.clone();
+                bent[place] ^= flip;
+                fs::write(file.path(), &bent).unwrap();
+                if let Err(error) = file.load() {
+                    refused += 1;
+                    let text = format!("{error} {error:?}");
+                    assert!(!text.contains("secret") && text.contains("peernet login"), "{place}: {text}");
+                }
+            }
+        }
+        assert!(refused > whole.len(), "{refused} of {} changes are noticed", 3 * whole.len());
+    }
+
+    #[test]
+    fn ids_that_are_none_are_damage_and_new_scopes_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CredentialsFile::new(folder.path().join("credentials.json"));
+        file.save(&example()).unwrap();
+        let whole = fs::read_to_string(file.path()).unwrap();
+        let load = |from: &str, to: &str| {
+            assert!(whole.contains(from), "{from}");
+            fs::write(file.path(), whole.replace(from, to)).unwrap();
+            file.load().map_err(|error| error.to_string().replace(folder.path().to_str().unwrap(), "HOME"))
+        };
+        let uuid = "expected a UUID such as 123e4567-e89b-42d3-a456-426614174000";
+        let damaged =
+            |what: &str| Err(format!("HOME/credentials.json is damaged ({what}): log in again with `peernet login`"));
+        let peer = example().peer_id.to_string();
+        assert_eq!(load(&peer, "alice"), damaged(&format!("not a peer id: {uuid}")));
+        let device = example().device.unwrap().id.to_string();
+        assert_eq!(load(&device, "laptop"), damaged(&format!("not a device id: {uuid}")));
+        assert_eq!(load("\"version\"", "version"), damaged("line 2"));
+        let newer = load("\"read\"", "\"read\", \"of a later version\"").unwrap().unwrap();
+        assert_eq!(newer, example(), "the tracker knows the scope that this version does not");
+        let future = load("\"version\": 1", "\"version\": 1,\n  \"later\": true").unwrap();
+        assert_eq!(future, Some(example()), "a later version may add fields");
+        let half = load("\"device_id\"", "\"another_id\"").unwrap().unwrap();
+        assert_eq!(half, Credentials { device: None, ..example() }, "a device is known by its id and its token");
+    }
+
+    #[test]
+    fn files_up_to_the_bound_are_read_and_longer_ones_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = CredentialsFile::new(folder.path().join("credentials.json"));
+        file.save(&example()).unwrap();
+        let whole = fs::read_to_string(file.path()).unwrap();
+        let padded = |bytes: usize| whole.clone() + &" ".repeat(bytes - whole.len());
+        fs::write(file.path(), padded(FILE_BYTES_MAX as usize)).unwrap();
+        assert_eq!(file.load().unwrap(), Some(example()));
+        fs::write(file.path(), padded(FILE_BYTES_MAX as usize + 1)).unwrap();
+        let expected = "the file has 65537 bytes; the limit is 65536 bytes";
+        assert!(file.load().unwrap_err().to_string().ends_with(expected));
+    }
+
+    #[test]
+    fn the_expiry_of_a_token_never_overflows() {
+        let of = |obtained_at, expires_at| Credentials { obtained_at, expires_at, ..example() };
+        for (credentials, now, is_stale, is_expired) in [
+            (of(0, 4), 2, false, false),
+            (of(0, 4), 3, true, false),
+            (of(0, 4), 4, true, true),
+            (of(u64::MAX, 1), 0, false, false),
+            (of(u64::MAX, 1), 1, false, true),
+            (of(u64::MAX - 4, u64::MAX), u64::MAX - 2, false, false),
+            (of(u64::MAX - 4, u64::MAX), u64::MAX, true, true),
+            (of(5, 0), u64::MAX, false, false),
+        ] {
+            let found = (credentials.is_stale(now), credentials.is_expired(now));
+            assert_eq!(found, (is_stale, is_expired), "{} {} {now}", credentials.obtained_at, credentials.expires_at);
+        }
+    }
 }

@@ -120,4 +120,24 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         }
     }
+
+    #[test]
+    fn refusals_of_the_folder_say_how_to_go_on() {
+        for (error, expected) in [
+            (
+                HomeError::NoFolder,
+                "neither HOME nor PEERNET_HOME is set: name a folder for configuration and state with PEERNET_HOME",
+            ),
+            (HomeError::NoKey("no randomness".to_owned()), "cannot make a key: no randomness"),
+            (
+                HomeError::Served(PathBuf::from("/p")),
+                "a daemon already serves /p; `peernet status` shows it, or give this one its own PEERNET_HOME",
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+            assert!(std::error::Error::source(&error).is_none(), "{expected}");
+        }
+        let system = HomeError::io("reading", Path::new("/p"))(io::ErrorKind::NotFound.into());
+        assert!(std::error::Error::source(&system).is_some(), "the system's error stays at hand");
+    }
 }

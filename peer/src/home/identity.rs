@@ -313,4 +313,93 @@ mod tests {
         assert_eq!(files.load_revocations("https://u:1"), None);
         assert_eq!(mode(&folder.path().join("revocations.json")), 0o600);
     }
+
+    fn revocations() -> Revocations {
+        Revocations {
+            accounts: (1..4).map(|number| PeerId::from_random([number; 16])).collect(),
+            devices: (4..6).map(|number| DeviceId::from_random([number; 16])).collect(),
+            etag: Some("\"7\"".to_owned()),
+            ask_again: Duration::from_secs(60),
+        }
+    }
+
+    #[test]
+    fn cut_off_revocations_count_as_absent_and_never_as_fewer() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        files.save_revocations(TRACKER, &revocations()).unwrap();
+        let path = folder.path().join("revocations.json");
+        let whole = fs::read(&path).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let expected = (cut + 1 == whole.len()).then(revocations);
+            assert_eq!(files.load_revocations(TRACKER), expected, "{cut}");
+        }
+        // One id that cannot be read makes the list useless: whom it names is unknown.
+        let text = String::from_utf8(whole).unwrap();
+        for id in revocations().accounts.iter().map(ToString::to_string) {
+            fs::write(&path, text.replace(&id, "someone")).unwrap();
+            assert_eq!(files.load_revocations(TRACKER), None, "{id}");
+        }
+        for id in revocations().devices {
+            fs::write(&path, text.replace(&id.to_string(), "something")).unwrap();
+            assert_eq!(files.load_revocations(TRACKER), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn revocations_from_before_devices_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        let peer = PeerId::from_random([1; 16]);
+        let old = format!(r#"{{"version":1,"tracker":"{TRACKER}","accounts":["{peer}"],"ask_again_seconds":9}}"#);
+        fs::write(folder.path().join("revocations.json"), old).unwrap();
+        let ask_again = Duration::from_secs(9);
+        let expected = Revocations { accounts: [peer].into(), devices: BTreeSet::new(), etag: None, ask_again };
+        assert_eq!(files.load_revocations(TRACKER), Some(expected));
+    }
+
+    #[test]
+    fn a_certificate_cut_off_anywhere_is_asked_for_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        let peer = PeerId::from_random([1; 16]);
+        let authority = Authority::new();
+        let key = files.key().unwrap();
+        let life = Life::day();
+        let certificate = authority.issue(&[peernet_protos::identity::peer_name(&peer.to_string())], &key, life);
+        let Life { obtained_at, expires_at } = life;
+        let parts = IdentityParts { peer, key, certificate, authorities: authority.pem(), obtained_at, expires_at };
+        files.save(TRACKER, &Identity::new(parts).unwrap()).unwrap();
+        let whole = fs::read(files.certificate_path()).unwrap();
+        for cut in 0..whole.len() - 1 {
+            fs::write(files.certificate_path(), &whole[..cut]).unwrap();
+            assert_eq!(files.load(TRACKER, peer).unwrap(), None, "{cut}");
+        }
+        fs::write(files.certificate_path(), &whole).unwrap();
+        assert!(files.load(TRACKER, peer).unwrap().is_some());
+        fs::remove_file(files.key_path()).unwrap();
+        assert_eq!(files.load(TRACKER, peer).unwrap(), None, "a certificate without its key is useless");
+    }
+
+    #[test]
+    fn an_unreadable_signing_key_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = IdentityFiles::new(folder.path().to_owned());
+        let message = |files: &IdentityFiles| {
+            let error = files.signer().err().expect("the key is damaged");
+            error.to_string().replace(folder.path().to_str().unwrap(), "HOME")
+        };
+        let expected =
+            "HOME/signing-key.pem is damaged (not an Ed25519 key in PKCS #8 PEM form): remove it, and share again";
+        let path = folder.path().join("signing-key.pem");
+        // The TLS key is of another kind.
+        fs::write(&path, new_key().unwrap()).unwrap();
+        assert_eq!(message(&files), expected);
+        let good = Signer::generate().unwrap().to_pem();
+        for cut in 0..good.len() - 2 {
+            fs::write(&path, &good[..cut]).unwrap();
+            assert_eq!(message(&files), expected, "{cut}");
+        }
+    }
 }

@@ -109,4 +109,42 @@ mod tests {
             assert!(file.pinned("https://a").unwrap_err().to_string().contains("damaged"), "{damage}");
         }
     }
+
+    #[test]
+    fn a_file_cut_off_anywhere_trusts_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = TrustFile::new(folder.path().join("trust.json"));
+        let authority = Bundle::parse(&Authority::new().pem()).unwrap();
+        file.pin("https://a", &authority).unwrap();
+        let whole = fs::read(file.path()).unwrap();
+        for cut in 0..whole.len() {
+            fs::write(file.path(), &whole[..cut]).unwrap();
+            match file.pinned("https://a") {
+                Ok(found) => assert_eq!((cut, found), (whole.len() - 1, Some(authority.clone()))),
+                Err(error) => assert!(error.to_string().contains("peernet login --ca-fingerprint"), "{cut}: {error}"),
+            }
+            // Nor is a damaged file replaced: it may hold the authorities of other swarms.
+            if cut + 1 < whole.len() {
+                assert!(file.pin("https://b", &authority).is_err(), "{cut}");
+                assert_eq!(fs::read(file.path()).unwrap(), whole[..cut]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_swarm_is_forgotten_beyond_the_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = TrustFile::new(folder.path().join("trust.json"));
+        let authority = Bundle::parse(&Authority::new().pem()).unwrap();
+        let url = |number: usize| format!("https://t{number}");
+        for number in 0..=SWARMS_MAX {
+            file.pin(&url(number), &authority).unwrap();
+        }
+        let known = |number: usize| file.pinned(&url(number)).unwrap().is_some();
+        assert_eq!([0, 1, SWARMS_MAX].map(known), [false, true, true]);
+        // One that is pinned again is the newest.
+        file.pin(&url(1), &authority).unwrap();
+        file.pin(&url(0), &authority).unwrap();
+        assert_eq!([0, 1, 2, 3].map(known), [true, true, false, true]);
+    }
 }

@@ -103,4 +103,57 @@ mod tests {
             assert_eq!(config(bad.to_owned()).peer_id(), None, "{bad}");
         }
     }
+
+    #[test]
+    fn only_plain_lines_are_read_as_version_1_wrote_them() {
+        let url = |expected| Some((Some(expected), None));
+        check("tracker_url: a\ntracker_url: b\n", url("b"));
+        check("tracker_url:http://t:8080\r\n", url("http://t:8080"));
+        check("tracker_url: a#b\n", url("a#b"));
+        check("tracker_url: \"a # b\"\n", url("a # b"));
+        check("tracker_url: ''\nauth_token: \"\"\n", Some((None, None)));
+        check("tracker_url:\n", Some((None, None)));
+        // Keys of nested maps are none of ours.
+        check("  tracker_url: a\n", Some((None, None)));
+        check("\"tracker_url\": a\n", Some((None, None)));
+        check("tracker_url : a\n", Some((None, None)));
+        check("  # a comment: indented\n", Some((None, None)));
+        for bad in [
+            "tracker_url: {a: b}",
+            "tracker_url: >",
+            "tracker_url: &anchor a",
+            "tracker_url: *anchor",
+            "tracker_url: !tag a",
+            "tracker_url: 'it''s'",
+            "tracker_url: \"a\\n\"",
+            "tracker_url: 'a\" ",
+            "- tracker_url",
+            "tracker_url: a\n...\n",
+        ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn debug_text_hides_the_token() {
+        let config = parse_version1("tracker_url: http://t\nauth_token: very-secret\n").unwrap();
+        assert_eq!(format!("{config:?}"), "Version1Config { tracker_url: Some(\"http://t\"), .. }");
+    }
+
+    #[test]
+    fn a_token_without_a_subject_names_no_account() {
+        let id = "123e4567-e89b-42d3-a456-426614174000";
+        for (claims, expected) in [
+            (format!("{{\"sub\":\"{id}\"}}"), true),
+            ("{\"sub\":\"alice\"}".to_owned(), false),
+            ("{\"sub\":1}".to_owned(), false),
+            (format!("{{\"user\":\"{id}\"}}"), false),
+            ("not json".to_owned(), false),
+        ] {
+            let token = format!("h.{}.s", BASE64URL_NOPAD.encode(claims.as_bytes()));
+            let config = Version1Config { tracker_url: None, auth_token: Some(token) };
+            assert_eq!(config.peer_id().is_some(), expected, "{claims}");
+        }
+        assert_eq!(Version1Config::default().peer_id(), None);
+    }
 }

@@ -157,4 +157,68 @@ mod tests {
             assert!(bad.parse::<Fingerprint>().is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn a_text_cut_off_anywhere_gives_its_whole_certificates_only() {
+        let one = Authority::new().pem();
+        let both = Bundle::parse(&format!("{one}{}", Authority::new().pem())).unwrap();
+        let text = both.pem();
+        let first = Bundle::parse(&one).unwrap();
+        let first_end = first.pem().trim_end().len();
+        let whole = text.trim_end().len();
+        for cut in 0..text.len() {
+            match Bundle::parse(&text[..cut]) {
+                Ok(found) if cut >= whole => assert_eq!(found, both, "{cut}"),
+                Ok(found) => assert!(found == first && cut >= first_end, "{cut}"),
+                Err(error) => assert!(matches!(error, IdentityError::Malformed(_)) && cut < whole, "{cut}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_certificates_is_said() {
+        let one = Authority::new().pem();
+        let at_bound = format!("{one}{}", " ".repeat(TEXT_BYTES_MAX - one.len()));
+        for (text, expected) in [
+            (String::new(), "there is no certificate"),
+            ("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".to_owned(), "there is no certificate"),
+            (one.replacen("MII", "M-I", 1), "the certificates are not in PEM form"),
+            (one.repeat(CERTIFICATES_MAX + 1), "there are too many certificates"),
+            (format!("{at_bound} "), "the certificates are too long"),
+        ] {
+            assert_eq!(Bundle::parse(&text).unwrap_err().to_string(), expected, "{text:.40}");
+        }
+        assert_eq!(Bundle::parse(&at_bound).map(|it| it.0.len()), Ok(1));
+        assert_eq!(Bundle::parse(&one.repeat(CERTIFICATES_MAX)).map(|it| it.0.len()), Ok(CERTIFICATES_MAX));
+    }
+
+    #[test]
+    fn every_flipped_byte_gives_another_fingerprint() {
+        let authority = Bundle::parse(&Authority::new().pem()).unwrap();
+        let der = authority.certificates()[0].to_vec();
+        for place in 0..der.len() {
+            let mut bent = der.clone();
+            bent[place] ^= 1;
+            assert_ne!(Fingerprint::of(&CertificateDer::from(bent)), authority.fingerprint(), "{place}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_has_exactly_its_digits() {
+        let hex = Fingerprint::new([0x0f; 32]).to_string();
+        assert_eq!((hex.len(), hex.parse()), (64, Ok(Fingerprint::new([0x0f; 32]))));
+        for cut in 0..hex.len() {
+            assert_eq!(hex[..cut].parse::<Fingerprint>(), Err(FingerprintError), "{cut}");
+            let mut bent = hex.clone();
+            bent.replace_range(cut..=cut, "\u{e9}");
+            assert_eq!(bent.parse::<Fingerprint>(), Err(FingerprintError), "{cut}");
+        }
+        for text in [format!(" {hex}\n"), format!("SHA256:{hex}"), format!(":{hex}:")] {
+            assert_eq!(text.parse::<Fingerprint>().map(|it| it.to_string()), Ok(hex.clone()), "{text:?}");
+        }
+        assert_eq!(
+            FingerprintError.to_string(),
+            "a fingerprint is the SHA-256 of a certificate: 64 hexadecimal digits"
+        );
+    }
 }

@@ -108,4 +108,38 @@ mod tests {
         }
         assert_eq!("write".parse::<Scope>(), Err(UnknownScope));
     }
+
+    #[test]
+    fn the_first_whole_device_uri_in_the_bytes_counts() {
+        let device = |number: u8| DeviceId::from_random([number; 16]);
+        let uri = |number: u8| device_uri(&device(number).to_string());
+        let whole = uri(1);
+        for (bytes, expected) in [
+            (whole.clone(), Some(1)),
+            (format!("\u{0}\u{3}{whole}\u{0}"), Some(1)),
+            (format!("{}{}", uri(2), uri(1)), Some(2)),
+            (format!("{}{}", device_uri("no-device-id-of-thirty-six-letters-x"), uri(1)), Some(1)),
+            (whole.to_uppercase(), None),
+            (String::new(), None),
+        ] {
+            assert_eq!(of_certificate(bytes.as_bytes()), expected.map(device), "{bytes:?}");
+        }
+        for cut in 0..whole.len() {
+            assert_eq!(of_certificate(&whole.as_bytes()[..cut]), None, "{cut}");
+        }
+        // Bytes that are no text are passed over.
+        let mut odd = device_uri("").into_bytes();
+        odd.extend([0xff; ID_BYTES]);
+        odd.extend(whole.as_bytes());
+        assert_eq!(of_certificate(&odd), Some(device(1)));
+    }
+
+    #[test]
+    fn words_beside_the_three_scopes_are_refused() {
+        for word in ["", "Read", "read ", "all", "read,share"] {
+            assert_eq!(word.parse::<Scope>(), Err(UnknownScope), "{word:?}");
+        }
+        let expected = "expected one or more of read, share and admin, with commas between them";
+        assert_eq!(UnknownScope.to_string(), expected);
+    }
 }

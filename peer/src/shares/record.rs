@@ -185,3 +185,41 @@ impl StoredPath {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_any_encoding_is_stored_and_read_back() {
+        for bytes in [&b"/d/a.bin"[..], b"", b"/d/\xff\xfe", b"\xc3", "/ü/\u{10348}".as_bytes(), b"a\nb\"c\\d"] {
+            let path = PathBuf::from(OsString::from_vec(bytes.to_vec()));
+            let text = serde_json::to_string(&StoredPath::of(&path)).unwrap();
+            let stored: StoredPath = serde_json::from_str(&text).unwrap();
+            assert_eq!(stored.parse().unwrap(), path, "{text}");
+            assert_eq!(stored.path_bytes.is_some(), path.to_str().is_none(), "{text}");
+        }
+        let broken = StoredPath { path: "/d".to_owned(), path_bytes: Some("!".to_owned()) };
+        assert!(broken.parse().is_err(), "the text is only for people");
+    }
+
+    #[test]
+    fn only_the_two_extensions_are_records() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a", "a.JSON", "restricted.list", "restricted.lock", "a.json.1-0.tmp", ".json", ".collection"] {
+            fs::write(folder.path().join(name), "{").unwrap();
+            assert!(Record::load(&folder.path().join(name)).is_none(), "{name}");
+        }
+        for name in ["a.json", "a.collection", "absent.json"] {
+            if !name.starts_with("absent") {
+                fs::write(folder.path().join(name), "{").unwrap();
+            }
+            assert!(Record::load(&folder.path().join(name)).is_some_and(|record| record.is_err()), "{name}");
+        }
+        let id = ManifestId([0xab; 32]);
+        assert_eq!(id_in_name(Path::new(&format!("/d/{id}.json"))), Some(id));
+        for name in ["", "/d/.json", "/d/ab.json", "/d/AB.json"] {
+            assert_eq!(id_in_name(Path::new(name)), None, "{name}");
+        }
+    }
+}

@@ -108,3 +108,91 @@ impl FileRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use peernet_engine::ids::{ChunkHash, FileHash};
+    use peernet_engine::manifest::Geometry;
+
+    /// A share of a file of three chunks, which need not exist.
+    fn record(path: &str) -> FileRecord {
+        let geometry = Geometry::new(ByteCount((2 << 20) + 5), 1 << 20).unwrap();
+        let hashes = [1, 2, 3].map(|number| ChunkHash([number; 32])).to_vec();
+        FileRecord {
+            manifest: Arc::new(Manifest::new(FileHash([9; 32]), geometry, hashes).unwrap()),
+            path: path.into(),
+            identity: FileIdentity { size: (2 << 20) + 5, modified_s: -1, modified_ns: 999_999_999 },
+            file_name: "näme \"quoted\"".to_owned(),
+            added_at: u64::MAX,
+        }
+    }
+
+    fn parts(record: &FileRecord) -> (&Manifest, &Path, FileIdentity, &str, u64) {
+        (&record.manifest, &record.path, record.identity, &record.file_name, record.added_at)
+    }
+
+    #[test]
+    fn a_stored_record_is_read_back_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["/d/a.bin", "/", "", "/d/ü\n\"x\""] {
+            let record = record(path);
+            let file = folder.path().join(format!("{}.json", record.manifest.id()));
+            fs::write(&file, record.to_bytes()).unwrap();
+            assert_eq!(parts(&FileRecord::load(&file).unwrap()), parts(&record), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_record_never_gives_another_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = record("/d/a.bin");
+        let file = folder.path().join(format!("{}.json", record.manifest.id()));
+        let whole = record.to_bytes();
+        for cut in 0..whole.len() - 1 {
+            fs::write(&file, &whole[..cut]).unwrap();
+            let error = FileRecord::load(&file).unwrap_err();
+            assert!(error.starts_with("the record of a share is damaged"), "{cut}: {error}");
+        }
+        for place in 0..whole.len() {
+            let mut bent = whole.clone();
+            bent[place] ^= 1;
+            fs::write(&file, &bent).unwrap();
+            if let Ok(found) = FileRecord::load(&file) {
+                assert_eq!(found.manifest, record.manifest, "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_record_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let record = record("/d/a.bin");
+        let file = folder.path().join(format!("{}.json", record.manifest.id()));
+        let text = String::from_utf8(record.to_bytes()).unwrap();
+        let hash = record.manifest.file_hash().to_string();
+        for (from, to, expected) in [
+            (
+                "\"version\": 1",
+                "\"version\": 2",
+                "the record of a share has version 2, which this program does not know",
+            ),
+            (
+                hash.as_str(),
+                "none",
+                "the record of a share is damaged: not a SHA-256: expected 64 lower-case hexadecimal digits",
+            ),
+            ("\"size\": 2097157", "\"size\": 2097156", "the record of a share is damaged"),
+        ] {
+            assert!(text.contains(from), "{from}");
+            fs::write(&file, text.replace(from, to)).unwrap();
+            assert_eq!(FileRecord::load(&file).unwrap_err(), expected);
+        }
+        fs::write(&file, " ".repeat(RECORD_BYTES_MAX as usize + 1)).unwrap();
+        assert_eq!(FileRecord::load(&file).unwrap_err(), "too large to be the record of a share");
+        let renamed = folder.path().join(format!("{}.json", "0".repeat(64)));
+        fs::write(&renamed, &text).unwrap();
+        assert_eq!(FileRecord::load(&renamed).unwrap_err(), "the record of a share is damaged");
+    }
+}

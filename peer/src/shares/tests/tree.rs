@@ -352,3 +352,81 @@ fn the_visibility_of_listing_and_pack_survives_a_restart() {
     tree.share(&shares);
     assert_eq!(visibilities(&shares), [KnownVisibility::Unknown, KnownVisibility::Restricted]);
 }
+
+/// The record of a shared directory in the folder, with its path.
+fn stored(world: &World) -> (PathBuf, Vec<u8>) {
+    let mut records = world.records();
+    records.retain(|path| path.extension().is_some_and(|extension| extension == "collection"));
+    let path = records.pop().expect("one directory is shared");
+    let bytes = fs::read(&path).unwrap();
+    (path, bytes)
+}
+
+/// Reads the record of a directory.
+fn load(path: &Path) -> Result<Arc<TreeRecord>, String> {
+    let record = Record::load(path).expect("the extension is that of a record")?;
+    Ok(Arc::clone(record.tree().expect("the record of a directory")))
+}
+
+#[test]
+fn a_damaged_directory_record_never_gives_other_content() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    tree.share(&shares);
+    let (path, whole) = stored(&tree.world);
+    let good = load(&path).unwrap_or_else(|error| panic!("{error}"));
+    let listing_at = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    for cut in (0..whole.len()).step_by(3) {
+        fs::write(&path, &whole[..cut]).unwrap();
+        let error = load(&path).err().expect("a part of a record is none");
+        assert!(error.starts_with("the record of a share is damaged: "), "{cut}: {error}");
+    }
+    for place in (0..whole.len()).step_by(2) {
+        let mut bent = whole.clone();
+        bent[place] ^= 1;
+        fs::write(&path, &bent).unwrap();
+        match load(&path) {
+            Ok(found) => {
+                assert!(place < listing_at, "{place}: every byte of the listing is covered by its name");
+                assert_eq!((&found.listing, &found.pack_manifest), (&good.listing, &good.pack_manifest), "{place}");
+            }
+            Err(error) => assert!(error.starts_with("the record of a share "), "{place}: {error}"),
+        }
+    }
+    fs::write(&path, &whole).unwrap();
+    let again = load(&path).unwrap_or_else(|error| panic!("{error}"));
+    assert!(again.files.identities().eq(good.files.identities()) && again.name == good.name);
+}
+
+#[test]
+fn a_directory_record_of_another_version_or_share_is_refused() {
+    let tree = Tree::new();
+    let shares = tree.world.open();
+    tree.share(&shares);
+    let (path, whole) = stored(&tree.world);
+    let load = |path: &Path| load(path).err();
+    let damaged = |what: &str| Some(format!("the record of a share is damaged: {what}"));
+    let line_end = whole.iter().position(|byte| *byte == b'\n').unwrap();
+    let mut line: serde_json::Value = serde_json::from_slice(&whole[..line_end]).unwrap();
+    let mut write = |key: &str, value: serde_json::Value| {
+        let before = std::mem::replace(&mut line[key], value);
+        fs::write(&path, [line.to_string().as_bytes(), &whole[line_end..]].concat()).unwrap();
+        line[key] = before;
+    };
+    write("version", 7.into());
+    let version = "the record of a share has version 7, which this program does not know";
+    assert_eq!(load(&path).as_deref(), Some(version));
+    write("times", "".into());
+    assert_eq!(load(&path), damaged("times are missing"));
+    write("times", "AAAA".into());
+    assert_eq!(load(&path), damaged("times are missing"));
+    write("times", "!".into());
+    assert!(load(&path).is_some_and(|error| error.starts_with("the record of a share is damaged: ")));
+    write("name", "another name".into());
+    assert_eq!(load(&path), None, "the name is not part of the content");
+    let renamed = path.with_file_name(format!("{}.collection", "0".repeat(64)));
+    fs::write(&renamed, &whole).unwrap();
+    assert_eq!(load(&renamed), damaged("it has another listing"));
+    fs::write(&path, &whole[..line_end]).unwrap();
+    assert_eq!(load(&path), damaged("it has no listing"));
+}
