@@ -60,3 +60,32 @@ impl fmt::Debug for Log {
         f.write_str("Log")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::sync::Mutex;
+
+    #[test]
+    fn clones_pass_every_message_with_its_level_to_one_function() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hears = Arc::clone(&heard);
+        let log = Log::new(move |level, text| hears.lock().unwrap().push(format!("{level}: {text}")));
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let log = log.clone();
+                scope.spawn(move || {
+                    log.info(&format!("started {number}"));
+                    log.warn(&format!("failed {number}"));
+                });
+            }
+        });
+        let mut heard = std::mem::take(&mut *heard.lock().unwrap());
+        heard.sort();
+        let lines =
+            |word: &'static str, text: &'static str| (0..4).map(move |number| format!("{word}: {text} {number}"));
+        assert_eq!(heard, lines("info", "started").chain(lines("warning", "failed")).collect::<Vec<_>>());
+        assert!(Level::Info < Level::Warn && format!("{log:?}") == "Log");
+    }
+}

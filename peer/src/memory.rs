@@ -211,4 +211,76 @@ mod tests {
             assert_eq!(text.parse::<MemoryMax>(), Err(MemoryMaxError), "{text}");
         }
     }
+
+    use peernet_engine::random::Rng;
+
+    const USES: [Use; 7] =
+        [Use::SmallBlocks, Use::Streams, Use::Calls, Use::Spills, Use::Delivery, Use::Writes, Use::Gathered];
+
+    #[test]
+    fn held_bytes_are_those_of_the_permits_and_within_the_bound() {
+        for seed in 0..20 {
+            let mut rng = Rng::new(seed);
+            let memory = Memory::new(MemoryMax::MIN);
+            let mut permits: Vec<Permit> = Vec::new();
+            let mut peak = 0;
+            for step in 0..500 {
+                let of = USES[rng.below(USES.len() as u64) as usize];
+                let bytes = rng.below(1 << 21) as usize;
+                if rng.below(3) == 0 && !permits.is_empty() {
+                    permits.swap_remove(rng.below(permits.len() as u64) as usize);
+                } else {
+                    permits.extend(memory.try_take(of, bytes));
+                }
+                let held: usize = permits.iter().map(|permit| permit.bytes).sum();
+                peak = peak.max(held);
+                assert_eq!(memory.used(), (held, peak), "seed {seed} step {step}");
+                assert!(held <= MemoryMax::MIN.bytes(), "seed {seed} step {step}");
+            }
+            drop(permits);
+            assert_eq!(memory.used(), (0, peak), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn every_wait_of_many_threads_ends_and_the_bound_holds() {
+        let memory = Memory::new(MemoryMax::MIN);
+        std::thread::scope(|scope| {
+            for (number, of) in USES.into_iter().cycle().take(14).enumerate() {
+                let memory = &memory;
+                scope.spawn(move || {
+                    let mut rng = Rng::new(number as u64);
+                    for _ in 0..50 {
+                        let wanted = rng.below(4 << 20) as usize;
+                        let permit = memory.take(of, wanted, || false).expect("nothing ends the wait");
+                        assert_eq!(permit.bytes, wanted.min(memory.kept(of)), "{of:?}");
+                    }
+                });
+            }
+        });
+        let (used, peak) = memory.used();
+        assert!(used == 0 && peak <= MemoryMax::MIN.bytes(), "{used} {peak}");
+    }
+
+    #[test]
+    fn a_lower_bound_counts_from_the_next_permit_on() {
+        let memory = Memory::new(MemoryMax::default());
+        let permit = memory.try_take(Use::Streams, 16 << 20).unwrap();
+        memory.set_max(MemoryMax::MIN);
+        assert!(memory.try_take(Use::Streams, 1).is_none() && memory.try_take(Use::Calls, 1).is_none());
+        assert!(memory.take(Use::Streams, 1, || true).is_none(), "a wait that is over takes nothing");
+        drop(permit);
+        let again = memory.try_take(Use::Calls, 1).map(|permit| permit.bytes);
+        assert_eq!((again, memory.used()), (Some(1), (0, 16 << 20)));
+        assert_eq!(format!("{memory:?}"), "Memory { used: 0, .. }");
+    }
+
+    #[test]
+    fn the_smallest_bound_is_sixteen_mebibytes() {
+        let min = MemoryMax::MIN.bytes();
+        assert_eq!([min - 1, min, min + 1].map(|bytes| MemoryMax::new(bytes).is_some()), [false, true, true]);
+        let parsed = [min - 1, min, min + 1].map(|bytes| bytes.to_string().parse::<MemoryMax>().map(MemoryMax::bytes));
+        assert_eq!(parsed, [Err(MemoryMaxError), Ok(min), Ok(min + 1)]);
+        assert_eq!(MemoryMaxError.to_string(), "give a number of bytes, 16M or more, like 64M");
+    }
 }

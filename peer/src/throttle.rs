@@ -212,4 +212,63 @@ mod tests {
         throttle.set(&limits);
         assert_eq!((throttle.wait(debt), throttle.received(1)), (None, None));
     }
+
+    #[test]
+    fn no_more_than_the_bound_are_connected_at_once() {
+        let connections = Connections::new(NonZeroU32::new(3));
+        let most = AtomicU32::new(0);
+        let refused = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        match connections.begin() {
+                            Some(_connected) => drop(most.fetch_max(connections.count(), Ordering::AcqRel)),
+                            None => drop(refused.fetch_add(1, Ordering::AcqRel)),
+                        }
+                    }
+                });
+            }
+        });
+        assert!((1..=3).contains(&most.into_inner()), "{} were refused", refused.into_inner());
+        assert_eq!((connections.count(), connections.has_room()), (0, true));
+    }
+
+    #[test]
+    fn room_is_what_the_bound_leaves() {
+        let throttle = Throttle::new(&SpeedLimits::default());
+        let held: Vec<_> = (0..3).map(|_| throttle.connections().begin().unwrap()).collect();
+        for (max, has_room) in [(1, false), (3, false), (4, true)] {
+            throttle.set(&SpeedLimits { max_connections: NonZeroU32::new(max), ..SpeedLimits::default() });
+            let found = (throttle.connections().has_room(), throttle.connections().begin().is_some());
+            assert_eq!(found, (has_room, has_room), "{max}");
+        }
+        drop(held);
+        assert_eq!(throttle.connections().count(), 0);
+    }
+
+    #[test]
+    fn received_bytes_are_counted_with_and_without_a_limit() {
+        let throttle = Throttle::new(&SpeedLimits::default());
+        assert_eq!((throttle.received(5), throttle.received(0)), (None, None));
+        throttle.set(&SpeedLimits { max_download: Rate::new(1 << 30), ..SpeedLimits::default() });
+        assert!(throttle.received(7).is_some());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert!((0..1_000).all(|_| throttle.received(1).is_some())));
+            }
+        });
+        assert_eq!(throttle.bytes_received(), 4_012);
+    }
+
+    #[test]
+    fn a_change_of_the_limits_reaches_every_part() {
+        let throttle = Throttle::new(&SpeedLimits::default());
+        let kept = throttle.memory().kept(peernet_engine::memory::Use::Calls);
+        let limits = SpeedLimits { max_memory: MemoryMax::MIN, max_download: Rate::new(1), ..SpeedLimits::default() };
+        throttle.set(&limits);
+        assert_eq!(throttle.memory().kept(peernet_engine::memory::Use::Calls), kept / 4);
+        let debt = throttle.received(1 << 30).expect("there is a limit now");
+        assert_eq!(throttle.wait(debt), Some(LOOK), "a long wait is looked at again, because the limit may change");
+    }
 }

@@ -183,4 +183,61 @@ mod tests {
         cache.refused(2);
         assert!(cache.is_due());
     }
+
+    #[test]
+    fn the_number_counts_grants_and_nothing_else() {
+        let cache = GrantCache::default();
+        let replies: [(Reply, u64); 6] = [
+            (Ok(None), 0),
+            (Err("away"), 0),
+            (Ok(Some(token(1))), 1),
+            (Err("away"), 1),
+            (Ok(Some(token(1))), 2),
+            (Ok(None), 2),
+        ];
+        for (reply, number) in replies {
+            assert_eq!(cache.renew(|| reply.clone()).is_err(), reply.is_err());
+            assert_eq!((cache.number(), cache.current().number), (number, number), "{reply:?}");
+        }
+        assert!(cache.current().token.is_some(), "a provider that issues no more takes none back");
+    }
+
+    #[test]
+    fn all_threads_of_a_download_see_the_latest_grant() {
+        let cache = GrantCache::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let cache = cache.clone();
+                scope.spawn(move || (0..50).for_each(|_| cache.renew(|| Reply::Ok(Some(token(u64::MAX)))).unwrap()));
+            }
+            let mut seen = 0;
+            while seen < 200 {
+                let now = cache.current().number;
+                assert!((seen..=200).contains(&now), "{seen} {now}");
+                seen = now;
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(cache.number(), 200);
+    }
+
+    #[test]
+    fn a_request_in_progress_holds_no_lock() {
+        let cache = GrantCache::default();
+        cache.want();
+        let reply = cache.renew(|| {
+            // The download's other threads go on meanwhile.
+            let current = cache.current();
+            cache.refused(current.number);
+            assert!(cache.is_due() && current.token.is_none());
+            Reply::Ok(Some(token(u64::MAX)))
+        });
+        assert_eq!((reply, cache.number()), (Ok(()), 1));
+    }
+
+    #[test]
+    fn a_grant_in_debug_text_keeps_its_secret() {
+        let text = format!("{:?}", GrantToken { text: "very-secret".to_owned(), expires_at: 7, renew_at: 5 });
+        assert_eq!(text, "GrantToken { expires_at: 7, .. }");
+    }
 }

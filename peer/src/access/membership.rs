@@ -119,3 +119,69 @@ impl Membership {
         self.version.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::identity::testing::{Authority, Life};
+
+    fn peer(number: u8) -> PeerId {
+        PeerId::from_random([number; 16])
+    }
+
+    fn device(number: u8) -> DeviceId {
+        DeviceId::from_random([number; 16])
+    }
+
+    #[test]
+    fn the_version_changes_with_the_revoked_and_only_then() {
+        let member = Authority::new().member(1);
+        let steps: [(&[u8], &[u8], u64); 6] =
+            [(&[], &[], 0), (&[2], &[], 1), (&[2], &[], 1), (&[2], &[3], 2), (&[3], &[2], 3), (&[], &[], 4)];
+        for (accounts, devices, version) in steps {
+            member
+                .revoke(accounts.iter().map(|it| peer(*it)).collect(), devices.iter().map(|it| device(*it)).collect());
+            assert_eq!(member.version(), version, "{accounts:?} {devices:?}");
+            for number in 1..5 {
+                assert_eq!(member.is_revoked(peer(number)), accounts.contains(&number));
+                assert_eq!(member.is_revoked_device(device(number)), devices.contains(&number));
+            }
+        }
+    }
+
+    #[test]
+    fn an_identity_ends_with_its_own_device_only() {
+        let authority = Authority::new();
+        let member = Membership::new(authority.device_of(peer(1), device(5)));
+        member.revoke([peer(1)].into(), [device(6)].into());
+        assert!(!member.is_ended(), "its account is revoked, and its device is not");
+        member.revoke(BTreeSet::new(), [device(5)].into());
+        assert!(member.is_ended());
+        member.replace(authority.device_of(peer(1), device(7)));
+        assert!(!member.is_ended());
+        member.replace(authority.identity_for(peer(1), Life::day()));
+        assert!(!member.is_ended(), "a certificate from before devices names none");
+    }
+
+    #[test]
+    fn many_requests_for_keys_are_one() {
+        let member = Authority::new().member(1);
+        assert!(!member.is_key_request_pending());
+        std::thread::scope(|scope| {
+            (0..8).for_each(|_| drop(scope.spawn(|| member.request_tracker_keys())));
+        });
+        assert_eq!(member.key_requests().try_iter().count(), 1);
+        member.request_tracker_keys();
+        assert!(member.is_key_request_pending(), "a later one is another request");
+    }
+
+    #[test]
+    fn readers_keep_the_keys_they_have_while_new_ones_come() {
+        let member = Authority::new().member(1);
+        let before = member.tracker_keys();
+        assert!(before.is_empty());
+        member.replace_tracker_keys(crate::access::testing::Tracker::new().keys());
+        assert_eq!((before.len(), member.tracker_keys().len()), (0, 1));
+    }
+}

@@ -221,4 +221,56 @@ mod tests {
             assert!(TrackerKeys::parse(text).is_err(), "{text}");
         }
     }
+
+    #[test]
+    fn no_flipped_byte_leaves_a_grant_good() {
+        let tracker = Tracker::new();
+        let keys = tracker.keys();
+        let grant = tracker.sign(&claims());
+        for place in 0..grant.len() {
+            let mut bent = grant.clone().into_bytes();
+            bent[place] ^= 1;
+            let Ok(text) = std::str::from_utf8(&bent) else { continue };
+            let found = keys.verify(text);
+            // Unused bits at the end of a base64 text are refused by the decoder, so every byte counts.
+            assert!(found.is_err(), "{place}: {found:?}");
+        }
+        for cut in 0..grant.len() {
+            assert!(keys.verify(&grant[..cut]).is_err(), "{cut}");
+        }
+        assert!(keys.verify(&format!("{grant}A")).is_err() && keys.verify(&format!(" {grant}")).is_err());
+    }
+
+    #[test]
+    fn a_key_set_cut_off_anywhere_is_not_read() {
+        let text = Tracker::new().key_set();
+        for cut in 0..text.len() {
+            let error = TrackerKeys::parse(&text[..cut]).unwrap_err().to_string();
+            assert!(error.starts_with("the tracker's key set cannot be read: "), "{cut}: {error}");
+        }
+        let empty = TrackerKeys::parse(r#"{"keys":[]}"#).unwrap_err().to_string();
+        assert_eq!(empty, "the tracker's key set cannot be read: it has no Ed25519 key");
+    }
+
+    #[test]
+    fn only_so_many_keys_are_read_from_a_set() {
+        let text = Tracker::new().key_set();
+        let key: serde_json::Value = serde_json::from_str::<serde_json::Value>(&text).unwrap()["keys"][0].take();
+        let named = |id: usize| {
+            let mut key = key.clone();
+            key["kid"] = serde_json::json!(id.to_string());
+            key
+        };
+        for (count, expected) in [(1, 1), (KEYS_MAX, KEYS_MAX), (KEYS_MAX + 1, KEYS_MAX)] {
+            let set = serde_json::json!({"keys": (0..count).map(named).collect::<Vec<_>>()});
+            assert_eq!(TrackerKeys::parse(&set.to_string()).unwrap().len(), expected);
+        }
+        // Two keys under one id are one, and a key without an id verifies nothing.
+        let mut nameless = named(1);
+        nameless.as_object_mut().unwrap().remove("kid");
+        let set = serde_json::json!({"keys": [named(0), named(0), nameless]});
+        assert_eq!(TrackerKeys::parse(&set.to_string()).unwrap().len(), 1);
+        assert_eq!(format!("{:?}", TrackerKeys::parse(&set.to_string()).unwrap()), "{\"0\"}");
+        assert!(TrackerKeys::default().is_empty());
+    }
 }

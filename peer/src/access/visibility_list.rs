@@ -327,4 +327,87 @@ mod tests {
             assert!(VisibilityList::open(folder.path()).is_err(), "{bytes:?}");
         }
     }
+
+    use peernet_engine::random::Rng;
+
+    #[test]
+    fn any_changes_are_read_back_as_the_last_word_on_each_file() {
+        for seed in 0..10 {
+            let mut rng = Rng::new(seed);
+            let folder = tempfile::tempdir().unwrap();
+            let (mut list, _) = VisibilityList::open(folder.path()).unwrap();
+            let mut model = Entries::new();
+            for _ in 0..30 {
+                let mut change = || {
+                    let visibility = [Public, Restricted, Unknown][rng.below(3) as usize];
+                    (file(rng.below(12) as u16), visibility)
+                };
+                let changes: Vec<_> = (0..4).map(|_| change()).collect();
+                list.append(&changes).unwrap();
+                for (file, visibility) in changes {
+                    match visibility {
+                        Public => drop(model.remove(&file)),
+                        Restricted => drop(model.insert(file, Restricted)),
+                        Unknown => drop(model.entry(file).or_insert(Unknown)),
+                    }
+                }
+            }
+            assert_eq!(VisibilityList::open(folder.path()).unwrap().1, model, "seed {seed}");
+            list.rewrite().unwrap();
+            assert_eq!(VisibilityList::open(folder.path()).unwrap().1, model, "a rewrite changes nothing, seed {seed}");
+            assert_eq!(list.bytes().unwrap(), lines(model.into_iter()).len() as u64, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn no_flipped_byte_makes_a_restricted_file_public() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut list, _) = VisibilityList::open(folder.path()).unwrap();
+        list.append(&[0x1111, 0x2222, 0x4444].map(|number| (file(number), Restricted))).unwrap();
+        let path = folder.path().join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+        for place in 0..whole.len() - 1 {
+            for flip in [1, 2, 0x80] {
+                let mut bent = whole.clone();
+                bent[place] ^= flip;
+                fs::write(&path, &bent).unwrap();
+                // A digit may become another digit. Then another file is restricted, and the number of files stays.
+                if let Ok((_, entries)) = VisibilityList::open(folder.path()) {
+                    assert_eq!(entries.len(), 3, "{place} {flip}");
+                    assert!(entries.values().all(|visibility| *visibility == Restricted), "{place} {flip}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lists_of_two_processes_keep_the_changes_of_both() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for half in 0..2 {
+                let folder = folder.path();
+                scope.spawn(move || {
+                    let (mut list, _) = VisibilityList::open(folder).unwrap();
+                    (0..40).for_each(|number| list.append(&[(file(2 * number + half), Restricted)]).unwrap());
+                });
+            }
+        });
+        let expected: Vec<_> = (0..80).map(|number| (file(number), Restricted)).collect();
+        assert_eq!(entries(folder.path()), expected);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_list_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let message = |error: VisibilityError| error.to_string().replace(folder.path().to_str().unwrap(), "HOME");
+        fs::write(folder.path().join(FILE_NAME), "no hash\n").unwrap();
+        let damaged = "HOME/restricted.list is damaged; it records which shared files are not public: remove it only if all \
+                       of them are public";
+        assert_eq!(VisibilityList::open(folder.path()).map_err(message).err().as_deref(), Some(damaged));
+        fs::remove_file(folder.path().join(FILE_NAME)).unwrap();
+        fs::create_dir(folder.path().join(LOCK_NAME)).unwrap();
+        let (mut list, _) = VisibilityList::open(folder.path()).unwrap();
+        let locked = list.append(&[(file(1), Restricted)]).map_err(message);
+        assert_eq!(locked, Err("locking HOME/restricted.lock: Is a directory (os error 21)".to_owned()));
+    }
 }

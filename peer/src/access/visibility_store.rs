@@ -237,4 +237,32 @@ mod tests {
         assert!(store.begin(&[file(3)]).is_err());
         check(&store, [Restricted, Restricted, Unknown]);
     }
+
+    #[test]
+    fn only_public_files_are_forgotten() {
+        let store = VisibilityStore::default();
+        reply(&store, &[file(1), file(2)], &[file(1)]);
+        store.begin(&[file(3)]).unwrap();
+        store.forget_public(&[file(1), file(2), file(3)]);
+        check(&store, [Restricted, Unknown, Unknown]);
+        store.restore(&[file(1), file(2)]);
+        check(&store, [Restricted, Public, Unknown]);
+    }
+
+    #[test]
+    fn restrictions_survive_replies_of_many_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = VisibilityStore::load(folder.path()).unwrap();
+        store.set_local(&[file(1)], true).unwrap();
+        std::thread::scope(|scope| {
+            for number in 2..6 {
+                let store = &store;
+                // Each reply calls file 1 public, and its own file restricted.
+                scope.spawn(move || assert!(reply(store, &[file(1), file(number)], &[file(number)])));
+            }
+        });
+        for known in [store, VisibilityStore::load(folder.path()).unwrap()] {
+            assert!((1..6).all(|number| known.visibility(file(number)) == Restricted));
+        }
+    }
 }

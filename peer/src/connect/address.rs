@@ -126,4 +126,28 @@ mod tests {
         });
         assert_eq!(resolved("unix:/run/x", &cancel), Err(AddressError::Malformed));
     }
+
+    #[test]
+    fn a_name_without_an_answer_in_time_is_unresolved() {
+        let name: HostPort = "name-without-end.invalid:7".parse().unwrap();
+        let expected = Err(AddressError::Unresolved("name-without-end.invalid".to_owned()));
+        assert_eq!(resolve(&name, Duration::ZERO, &Cancel::new()), expected);
+        assert_eq!(AddressError::Malformed.to_string(), "not an address: expected host:port");
+    }
+
+    #[test]
+    fn many_threads_resolve_names_at_once() {
+        std::thread::scope(|scope| {
+            for number in 1..=16_u16 {
+                scope.spawn(move || {
+                    let found = resolved(&format!("localhost:{number}"), &Cancel::new()).unwrap();
+                    assert!(!found.is_empty() && found.len() <= ADDRESSES_MAX);
+                    assert!(
+                        found.iter().all(|address| address.port() == number),
+                        "each gets its own answer: {found:?}"
+                    );
+                });
+            }
+        });
+    }
 }

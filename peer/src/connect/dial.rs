@@ -129,4 +129,40 @@ mod tests {
         let dial = Dial::tls(Membership::new(ended));
         assert_eq!(dial.security(&source(2, Transport::Tls)).unwrap_err(), DialError::CertificateExpired);
     }
+
+    #[test]
+    fn a_source_that_may_not_be_called_has_its_reason() {
+        let member = Authority::new().member(9);
+        let tls = source(1, Transport::Tls);
+        let open = source(2, Transport::Plaintext);
+        let plaintext = "the source speaks plaintext only, which is not allowed here";
+        let certificate = "this node has no certificate to call it with";
+        for (dial, source, expected) in [
+            (Dial::default(), &open, Some(plaintext)),
+            (Dial::default(), &tls, Some(certificate)),
+            (Dial::plaintext(), &tls, Some(certificate)),
+            (Dial::plaintext(), &open, None),
+            (Dial::tls(Arc::clone(&member)), &open, Some(plaintext)),
+            (Dial::tls(Arc::clone(&member)), &tls, None),
+            (Dial::tls(member).and_plaintext(), &open, None),
+        ] {
+            let found = dial.security(source).err().map(|error| error.to_string());
+            assert_eq!(found.as_deref(), expected, "{dial:?} {:?}", source.transport);
+        }
+        let text = DialError::CertificateExpired.to_string();
+        assert_eq!(text, "this node's certificate has ended, and the tracker has not issued another");
+    }
+
+    #[test]
+    fn a_new_identity_counts_from_the_next_call_on() {
+        let authority = Authority::new();
+        let peer = PeerId::from_random([1; 16]);
+        let member = Membership::new(authority.identity_for(peer, Life { obtained_at: 1_000, expires_at: 2_000 }));
+        let dial = Dial::tls(Arc::clone(&member));
+        let called = source(2, Transport::Tls);
+        assert!(dial.security(&called).is_err());
+        member.replace(authority.identity_for(peer, Life::day()));
+        let Ok(ChannelSecurity::Tls(identity, expected)) = dial.security(&called) else { panic!("TLS") };
+        assert_eq!((identity.peer(), expected), (peer, called.peer));
+    }
 }

@@ -107,4 +107,40 @@ mod tests {
         let presented = Presented::new(Caller::Plaintext, Some(long.as_bytes()));
         assert_eq!(presented.grant.map(|grant| grant.len()), Some(GRANT_BYTES_MAX + 1));
     }
+
+    #[test]
+    fn each_reason_of_the_engine_has_its_code_and_text() {
+        use RefusalCode::{NotFound, PermissionDenied, Unavailable};
+        let grant = |error: GrantError| access::Refusal::Grant(error);
+        for (reason, code, text) in [
+            (access::Refusal::NotShared, NotFound, "this peer does not share that file".to_owned()),
+            (access::Refusal::NoLongerPublic, PermissionDenied, "this file is not public any more".to_owned()),
+            (grant(GrantError::UnknownKey), Unavailable, GrantError::UnknownKey.to_string()),
+            (grant(GrantError::Malformed), PermissionDenied, GrantError::Malformed.to_string()),
+            (grant(GrantError::Forged), PermissionDenied, GrantError::Forged.to_string()),
+            (grant(GrantError::Expired), PermissionDenied, GrantError::Expired.to_string()),
+            (grant(GrantError::OtherAccount), PermissionDenied, GrantError::OtherAccount.to_string()),
+            (grant(GrantError::OtherFile), PermissionDenied, GrantError::OtherFile.to_string()),
+            (grant(GrantError::BeforeRestriction), PermissionDenied, GrantError::BeforeRestriction.to_string()),
+        ] {
+            assert_eq!(refusal(reason), Refusal::new(code, text));
+        }
+    }
+
+    #[test]
+    fn a_header_is_cut_between_letters_and_keeps_one_byte_too_many() {
+        for (letters, expected) in [
+            ("x".repeat(GRANT_BYTES_MAX), GRANT_BYTES_MAX),
+            ("x".repeat(GRANT_BYTES_MAX + 1), GRANT_BYTES_MAX + 1),
+            ("x".repeat(GRANT_BYTES_MAX + 2), GRANT_BYTES_MAX + 1),
+            // A letter of two bytes that crosses the bound is left out whole.
+            (format!("{}\u{e9}", "x".repeat(GRANT_BYTES_MAX)), GRANT_BYTES_MAX),
+            (format!("{}\u{e9}", "x".repeat(GRANT_BYTES_MAX - 1)), GRANT_BYTES_MAX + 1),
+        ] {
+            let presented = Presented::new(Caller::Plaintext, Some(format!("{BEARER}{letters}").as_bytes()));
+            assert_eq!(presented.grant.map(|grant| grant.len()), Some(expected));
+        }
+        let replaced = Presented::new(Caller::Nameless, Some(b"Bearer old")).with_grant("new".to_owned());
+        assert_eq!((replaced.caller, replaced.grant.as_deref()), (Caller::Nameless, Some("new")));
+    }
 }

@@ -42,3 +42,39 @@ impl Budget {
         self.memory.wake();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::memory::MemoryMax;
+
+    #[test]
+    fn a_closed_budget_gives_nothing_and_ends_its_waits() {
+        let memory = Memory::new(MemoryMax::MIN);
+        let budget = Budget::new(memory.clone(), Use::Calls);
+        let other = Budget::new(memory.clone(), Use::Calls);
+        let all: Vec<_> = std::iter::from_fn(|| budget.try_take(64 << 10)).collect();
+        assert!(all.len() * (64 << 10) >= budget.kept() && budget.kept() == memory.kept(Use::Calls));
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| budget.take(1).is_none());
+            budget.close();
+            assert!(waits.join().unwrap(), "the server stops, and the wait ends");
+        });
+        assert!(budget.take(1).is_none() && budget.try_take(1).is_none());
+        drop(all);
+        assert!(budget.try_take(1).is_none(), "free memory opens it no more");
+        assert!(other.take(1).is_some(), "the memory goes on for the node's next server");
+    }
+
+    #[test]
+    fn a_call_larger_than_the_reserved_part_is_served_within_it() {
+        let memory = Memory::new(MemoryMax::MIN);
+        let budget = Budget::new(memory.clone(), Use::Calls);
+        let permit = budget.take(usize::MAX).unwrap();
+        assert_eq!(memory.used().0, budget.kept());
+        assert!(budget.try_take(usize::MAX).is_none(), "without waiting it is all or nothing");
+        drop(permit);
+        assert_eq!(memory.used().0, 0);
+    }
+}

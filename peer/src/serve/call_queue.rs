@@ -216,4 +216,45 @@ mod tests {
         assert_eq!(queue.running(), 0);
         assert_eq!(Arc::strong_count(&queue), 1, "a call that is kept would keep the queue");
     }
+
+    #[test]
+    fn callers_take_turns_however_many_calls_each_has() {
+        let now = Instant::now();
+        let queue = queue(99);
+        for (address, count) in [("a", 6), ("b", 1), ("c", 3)] {
+            (0..count).for_each(|_| assert!(queue.enqueue(now, call(address))));
+        }
+        let next = || queue.next(now).map(|running| running.call.address);
+        let order: Vec<String> = std::iter::from_fn(next).collect();
+        assert_eq!(order.len(), 10);
+        let mut firsts = order[..3].to_vec();
+        firsts.sort();
+        assert_eq!(firsts, ["a", "b", "c"], "{order:?}");
+        assert_eq!(order[7..], ["a", "a", "a"], "{order:?}");
+    }
+
+    #[test]
+    fn every_call_is_started_once_by_many_threads() {
+        let now = Instant::now();
+        let queue = queue(400);
+        let started = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let queue = &queue;
+                scope.spawn(move || (0..50).for_each(|_| assert!(queue.enqueue(now, call(&number.to_string())))));
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while started.load(std::sync::atomic::Ordering::Acquire) < 200 {
+                        match queue.next(now) {
+                            Some(_running) => drop(started.fetch_add(1, std::sync::atomic::Ordering::AcqRel)),
+                            None => std::thread::yield_now(),
+                        }
+                    }
+                });
+            }
+        });
+        assert!(queue.next(now).is_none() && queue.running() == 0);
+        assert_eq!(Arc::strong_count(&queue), 1);
+    }
 }

@@ -66,4 +66,45 @@ mod tests {
             assert_eq!((without_port(peer), readable(peer).as_str()), (without, shown));
         }
     }
+
+    use crate::access::testing::peer;
+    use crate::identity::testing::Authority;
+
+    #[test]
+    fn only_the_revoked_account_or_device_is_expelled() {
+        let membership = Authority::new().member(9);
+        let device = |number: u8| DeviceId::from_random([number; 16]);
+        membership.revoke([peer(1)].into(), [device(5)].into());
+        let account = Some("the certificate of this account is revoked");
+        let logged_out = Some("the certificate of this device is revoked: it was logged out");
+        for (caller, expected) in [
+            (Caller::Plaintext, None),
+            (Caller::Nameless, None),
+            (Caller::Peer(peer(1), None), account),
+            (Caller::Peer(peer(1), Some(device(5))), account),
+            (Caller::Peer(peer(2), None), None),
+            (Caller::Peer(peer(2), Some(device(5))), logged_out),
+            (Caller::Peer(peer(2), Some(device(6))), None),
+        ] {
+            let found = caller.expelled(&membership);
+            assert_eq!(found, expected.map(|text| Refusal::new(RefusalCode::Unauthenticated, text)), "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn a_caller_is_encrypted_and_known_as_far_as_that_is_proven() {
+        for (caller, transport, account) in [
+            (Caller::Plaintext, Transport::Plaintext, None),
+            (Caller::Nameless, Transport::Tls, None),
+            (Caller::Peer(peer(1), None), Transport::Tls, Some(peer(1))),
+            (Caller::Peer(peer(1), Some(DeviceId::from_random([2; 16]))), Transport::Tls, Some(peer(1))),
+        ] {
+            assert_eq!((caller.transport(), caller.peer()), (transport, account), "{caller:?}");
+        }
+        for (peer, shown) in
+            [("unix:/run/x", "/run/x"), ("nonsense", "nonsense"), ("ipv6:%5Bfe80::1%5D:1", "[fe80::1]:1")]
+        {
+            assert_eq!(readable(peer), shown);
+        }
+    }
 }

@@ -79,3 +79,39 @@ impl Counters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_has_what_all_threads_have_counted() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        counters.count_block(10);
+                        counters.count_bytes(1);
+                        counters.count_chunk_call();
+                    }
+                    counters.count_stream();
+                    counters.count_refused();
+                    counters.count_refused();
+                });
+            }
+        });
+        let expected = UploadCounters {
+            bytes_sent: 4_400,
+            chunk_calls: 400,
+            blocks_sent: 400,
+            streams_begun: 4,
+            streams_now: 2,
+            refused: 8,
+            complaints: 5,
+            complaints_checked: 3,
+            complaints_upheld: 1,
+        };
+        assert_eq!(counters.snapshot(2, ComplaintCounts { received: 5, checked: 3, upheld: 1 }), expected);
+    }
+}

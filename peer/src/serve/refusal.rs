@@ -59,3 +59,22 @@ impl Refusal {
         Self::new(RefusalCode::Unavailable, "this peer is stopping")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_refusals_have_a_fixed_code_and_text() {
+        use RefusalCode::{InvalidArgument, NotFound, ResourceExhausted, Unavailable};
+        for (refusal, code, text) in [
+            (Refusal::not_shared(), NotFound, "this peer does not share that file"),
+            (Refusal::busy(), ResourceExhausted, "this peer serves as many calls as it can; try again later"),
+            (Refusal::too_late(), ResourceExhausted, "this peer could not serve the call in time; try again later"),
+            (Refusal::stopping(), Unavailable, "this peer is stopping"),
+            (Refusal::invalid("file_hash: expected 32 bytes"), InvalidArgument, "file_hash: expected 32 bytes"),
+        ] {
+            assert_eq!(refusal, Refusal { code, text: Cow::Borrowed(text) });
+        }
+    }
+}

@@ -131,4 +131,34 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_bytes_of_a_block_are_these() {
+        let place = BlockPlace { chunk: 300, offset: 0, last: true };
+        let block = Rendered::block(place, 2, fill(b"ab")).unwrap().into_bytes();
+        // Zero fields are left out, as protobuf's own serializer does.
+        assert_eq!(block, [2 << 3, 0xac, 2, 4 << 3, 1, 15 << 3 | 2, 2, b'a', b'b']);
+        let chunk = Rendered::chunk(0, fill(b"")).unwrap().into_bytes();
+        assert_eq!((chunk.as_slice(), chunk.capacity()), (&[0x0a, 0][..], 2));
+        let parsed = FetchReply::parse_from_bytes(&block).unwrap();
+        assert_eq!(Rendered::plain(&parsed).into_bytes(), block);
+    }
+
+    #[test]
+    fn the_longest_header_fits_its_place() {
+        let mut header = Header::default();
+        for field in [2, 3, 4] {
+            header.varint_field(field, u64::from(u32::MAX));
+        }
+        header.bytes_field(15, usize::MAX);
+        assert!(header.len <= HEADER_BYTES_MAX, "{}", header.len);
+    }
+
+    #[test]
+    fn a_payload_that_cannot_be_read_makes_no_reply() {
+        let failed = Rendered::chunk(4, |_| Err("the disk")).map(Rendered::into_bytes);
+        assert_eq!(failed, Err("the disk"));
+        let place = BlockPlace { chunk: 0, offset: 0, last: false };
+        assert_eq!(Rendered::block(place, 4, |_| Err("the disk")).map(Rendered::into_bytes), Err("the disk"));
+    }
 }

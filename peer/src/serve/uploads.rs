@@ -86,4 +86,17 @@ mod tests {
         // A look at a time before the beginning is harmless.
         assert_eq!(flow.age(begun - Duration::from_secs(1)), Duration::ZERO);
     }
+
+    #[test]
+    fn a_flow_that_sends_nothing_more_has_no_rate() {
+        let begun = Instant::now();
+        let mut flow = Flow::new(begun);
+        assert_eq!((flow.bytes(), flow.rate(begun)), (0, 0.0));
+        flow.add(begun, u32::MAX);
+        flow.add(begun, u32::MAX);
+        assert_eq!(flow.bytes(), 2 * u64::from(u32::MAX));
+        let much_later = begun + Duration::from_secs(3_600);
+        assert!(flow.rate(much_later) < 1.0, "{}", flow.rate(much_later));
+        assert_eq!(flow.bytes(), 2 * u64::from(u32::MAX), "the volume stays");
+    }
 }
