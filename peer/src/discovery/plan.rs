@@ -132,3 +132,69 @@ pub(crate) mod testing {
     /// The file that all of these plans are about.
     pub(crate) const FILE: FileHash = FileHash([9; 32]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{manifest_id, plan, source};
+    use super::*;
+
+    /// The manifests of a plan with the peers of each, by number.
+    fn shown(plan: &Plan) -> Vec<(u8, Vec<u8>)> {
+        let number = |peer: PeerId| (1..=20).find(|number| PeerId::from_random([*number; 16]) == peer).unwrap();
+        let sources = |manifest: &PlannedManifest| manifest.sources.iter().map(|it| number(it.peer)).collect();
+        plan.manifests.iter().map(|manifest| (manifest.id.0[0], sources(manifest))).collect()
+    }
+
+    #[test]
+    fn a_merged_plan_begins_with_what_was_known() {
+        for (one, other, expected) in [
+            (&[(1, &[1, 2][..])][..], &[(1, &[2, 3][..])][..], &[(1, &[1, 2, 3][..])][..]),
+            (&[(1, &[1])], &[(2, &[1])], &[(1, &[1]), (2, &[1])]),
+            (&[], &[(2, &[4, 3])], &[(2, &[4, 3])]),
+            (&[(3, &[])], &[(1, &[1]), (3, &[5])], &[(3, &[5]), (1, &[1])]),
+            (&[(1, &[1])], &[(1, &[2, 2])], &[(1, &[1, 2])]),
+        ] {
+            let mut merged = plan("", one);
+            merged.merge(plan("", other));
+            let expected: Vec<(u8, Vec<u8>)> = expected.iter().map(|(id, peers)| (*id, peers.to_vec())).collect();
+            assert_eq!(shown(&merged), expected, "{one:?} {other:?}");
+            let once = merged.clone();
+            merged.merge(plan("", other));
+            assert_eq!(merged, once, "the same again changes nothing");
+        }
+    }
+
+    #[test]
+    fn the_first_name_counts_and_every_warning() {
+        for (one, other, expected) in [("a", "b", "a"), ("", "b", "b"), ("a", "", "a"), ("", "", "")] {
+            let mut merged = plan(one, &[]);
+            merged.merge(plan(other, &[]));
+            assert_eq!(merged.file_name, expected);
+        }
+        for flags in [[false, false], [false, true], [true, false], [true, true]] {
+            let of = |flag: bool| Plan { v1_listed: flag, restricted: flag, ..Plan::default() };
+            let mut merged = of(flags[0]);
+            merged.merge(of(flags[1]));
+            assert_eq!([merged.v1_listed, merged.restricted], [flags[0] || flags[1]; 2], "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_known_peer_keeps_its_own_addresses() {
+        let mut known = vec![source(1)];
+        let moved = Source { candidates: Candidates::hosts(["elsewhere:1"]), has: Has::Complete, ..source(1) };
+        merge_sources(&mut known, vec![moved, source(2)]);
+        assert_eq!(known.iter().map(Source::first_address).collect::<Vec<_>>(), ["h1:1", "h2:1"]);
+        let nowhere = Source { candidates: Candidates::hosts(Vec::<String>::new()), ..source(3) };
+        assert_eq!(nowhere.first_address(), "");
+    }
+
+    #[test]
+    fn sources_are_found_by_the_manifest_that_they_hold() {
+        let plan = || plan("", &[(1, &[1, 2]), (2, &[3]), (1, &[4])]);
+        for (id, expected) in [(1, &["h1:1", "h2:1", "h4:1"][..]), (2, &["h3:1"]), (3, &[])] {
+            let found = sources_under(plan(), manifest_id(id));
+            assert_eq!(found.iter().map(Source::first_address).collect::<Vec<_>>(), expected, "{id}");
+        }
+    }
+}

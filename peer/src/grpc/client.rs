@@ -241,3 +241,101 @@ fn checked_manifest(
         Err(CallError::Transport("the manifest is not the one asked for".to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use grpcio::RpcStatus;
+    use peernet_engine::ids::ChunkHash;
+    use peernet_engine::manifest::Geometry;
+
+    #[test]
+    fn each_status_of_a_source_has_its_cause_and_its_text() {
+        use RpcStatusCode as Code;
+        let refused = |text: &str| CallError::Refused(text.to_owned());
+        let broken = |text: &str| CallError::Transport(text.to_owned());
+        for (code, expected, cause, text) in [
+            (Code::NOT_FOUND, refused("why"), Cause::Refused, "refused: why"),
+            (Code::OUT_OF_RANGE, refused("why"), Cause::Refused, "refused: why"),
+            (Code::INVALID_ARGUMENT, refused("why"), Cause::Refused, "refused: why"),
+            (Code::FAILED_PRECONDITION, refused("why"), Cause::Refused, "refused: why"),
+            (Code::UNAUTHENTICATED, refused("why"), Cause::Refused, "refused: why"),
+            (Code::UNIMPLEMENTED, refused("why"), Cause::Refused, "refused: why"),
+            (Code::PERMISSION_DENIED, CallError::NotAllowed("why".to_owned()), Cause::NotAllowed, "refused: why"),
+            (Code::DEADLINE_EXCEEDED, CallError::TimedOut, Cause::TimedOut, "timed out"),
+            (Code::RESOURCE_EXHAUSTED, CallError::Busy, Cause::Transport, "busy"),
+            (Code::UNAVAILABLE, broken("why"), Cause::Transport, "connection failed: why"),
+            (Code::INTERNAL, broken("why"), Cause::Transport, "connection failed: why"),
+            (Code::CANCELLED, broken("why"), Cause::Transport, "connection failed: why"),
+        ] {
+            let status = || RpcStatus::with_message(code, "why".to_owned());
+            for error in [Error::RpcFailure(status()), Error::RpcFinished(Some(status()))] {
+                let found = CallError::from(error);
+                assert_eq!((&found, found.cause(), found.to_string().as_str()), (&expected, cause, text), "{code:?}");
+            }
+        }
+        let other = CallError::from(Error::RpcFinished(None));
+        assert!(matches!(&other, CallError::Transport(_)), "{other:?}");
+        assert_eq!(
+            (CallError::Cancelled.cause(), CallError::Cancelled.to_string()),
+            (Cause::Transport, "cancelled".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_manifest_must_be_the_one_that_was_asked_for() {
+        let file_hash = FileHash([1; 32]);
+        let geometry = Geometry::new(ByteCount((1 << 20) + 1), 1 << 20).unwrap();
+        let manifest = Manifest::new(file_hash, geometry, vec![ChunkHash([2; 32]), ChunkHash([3; 32])]).unwrap();
+        let reply = || ManifestReply {
+            file_hash: file_hash.as_bytes().to_vec(),
+            size: geometry.size().0,
+            chunk_size: geometry.chunk_size(),
+            file_name: "a.bin".to_owned(),
+            chunk_hashes: manifest.hash_bytes(),
+            ..ManifestReply::default()
+        };
+        let expected = Ok((manifest.clone(), "a.bin".to_owned()));
+        assert_eq!(checked_manifest(reply(), file_hash, Some(manifest.id())), expected);
+        assert_eq!(checked_manifest(reply(), file_hash, None), expected);
+        let other = Err(CallError::Transport("the manifest is not the one asked for".to_owned()));
+        assert_eq!(checked_manifest(reply(), file_hash, Some(ManifestId([0; 32]))), other);
+        let another_file = ManifestReply { file_hash: vec![9; 32], ..reply() };
+        assert_eq!(checked_manifest(another_file, file_hash, None), other);
+        for place in 0..manifest.hash_bytes().len() {
+            let mut bent = reply();
+            bent.chunk_hashes[place] ^= 1;
+            assert_eq!(checked_manifest(bent, file_hash, Some(manifest.id())), other, "{place}");
+        }
+        for broken in [
+            ManifestReply { size: u64::MAX, ..reply() },
+            ManifestReply { chunk_size: 3, ..reply() },
+            ManifestReply { chunk_hashes: vec![2; 63], ..reply() },
+            ManifestReply { chunk_hashes: Vec::new(), ..reply() },
+        ] {
+            let text = checked_manifest(broken, file_hash, None).unwrap_err().to_string();
+            assert!(text.starts_with("connection failed: the manifest is not valid: "), "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_come_in_order_and_a_full_channel_refuses() {
+        let (mut sender, mut receiver) = commands();
+        let command = |number: u32| Command::Request(vec![ChunkIndex(number)]);
+        let sent = (0..2 * COMMANDS_MAX as u32).take_while(|number| sender.send(command(*number))).count();
+        assert!((COMMANDS_MAX..2 * COMMANDS_MAX).contains(&sent), "{sent}");
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for number in 0..sent as u32 {
+            assert_eq!(receiver.poll_command(&mut context), Poll::Ready(Some(command(number))));
+        }
+        assert_eq!(receiver.poll_command(&mut context), Poll::Pending);
+        assert!(sender.send(Command::Complain(ChunkIndex(1))), "there is room again");
+        drop(sender);
+        assert_eq!(receiver.poll_command(&mut context), Poll::Ready(Some(Command::Complain(ChunkIndex(1)))));
+        assert_eq!(receiver.poll_command(&mut context), Poll::Ready(None));
+        let (mut sender, receiver) = commands();
+        drop(receiver);
+        assert!(!sender.send(command(1)), "the thread has ended");
+    }
+}

@@ -184,4 +184,78 @@ mod tests {
             assert_eq!((named, asked.last()), (vec!["a".to_owned(), "b".to_owned()], Some(&None)));
         }
     }
+
+    /// Asks a cache for a file's plan. The tracker gives this answer to the first question, and to one without an ETag.
+    fn ask(
+        plans: &Plans,
+        file: u16,
+        answer: HttpReply,
+        full: Option<HttpReply>,
+    ) -> (Result<PlanReply, TrackerError>, usize) {
+        let asked = Mutex::new((0, vec![full, Some(answer)]));
+        let mut hash = [0; 32];
+        hash[..2].copy_from_slice(&file.to_be_bytes());
+        let reply = plans.ask(FileHash(hash), |_| {
+            let mut asked = asked.lock().expect("no panic");
+            asked.0 += 1;
+            asked.1.pop().flatten().ok_or_else(|| TrackerError::Malformed("asked too often".to_owned()))
+        });
+        let asked = asked.into_inner().expect("no panic").0;
+        (reply, asked)
+    }
+
+    fn answer(status: u16, etag: Option<&str>, plan: Option<PlanReply>) -> HttpReply {
+        let body = plan.map_or_else(Vec::new, |plan| serde_json::to_vec(&plan).expect("prints"));
+        HttpReply::new(status, etag.map(str::to_owned), body)
+    }
+
+    #[test]
+    fn changes_without_a_plan_are_an_error_when_nothing_else_comes() {
+        let plans = Plans::default();
+        let malformed = |what: &str| Err(TrackerError::Malformed(what.to_owned()));
+        let unchanged = || answer(304, Some("1"), None);
+        assert_eq!(ask(&plans, 1, unchanged(), Some(unchanged())), (malformed("changes of no plan"), 2));
+        let delta = || answer(200, Some("2"), Some(plan(Some("1"), "a", "b", "")));
+        assert_eq!(ask(&plans, 1, delta(), Some(delta())), (malformed("changes of no plan"), 2));
+        assert_eq!(ask(&plans, 1, delta(), None), (malformed("asked too often"), 2));
+        assert!(plans.lock().is_empty(), "nothing of this is kept");
+    }
+
+    #[test]
+    fn a_plan_without_an_etag_is_used_and_not_kept() {
+        let plans = Plans::default();
+        let whole = plan(None, "a", "", "");
+        let first = ask(&plans, 1, answer(200, Some("1"), Some(whole.clone())), None);
+        assert_eq!((first, plans.lock().len()), ((Ok(whole.clone()), 1), 1));
+        let second = ask(&plans, 1, answer(200, None, Some(whole.clone())), None);
+        assert_eq!((second, plans.lock().len()), ((Ok(whole), 1), 0));
+    }
+
+    #[test]
+    fn the_cache_starts_over_when_it_is_full() {
+        let plans = Plans::default();
+        let keep = |file: u16| ask(&plans, file, answer(200, Some("1"), Some(plan(None, "a", "", ""))), None).1;
+        for file in 0..PLANS_MAX as u16 {
+            keep(file);
+        }
+        assert_eq!(plans.lock().len(), PLANS_MAX);
+        keep(7);
+        assert_eq!(plans.lock().len(), PLANS_MAX, "a file that is known needs no room");
+        keep(PLANS_MAX as u16);
+        assert_eq!(plans.lock().len(), 1);
+    }
+
+    #[test]
+    fn sources_that_are_gone_or_too_many_are_forgotten() {
+        let names = |count: usize| (0..count).map(|number| format!("p{number}")).collect::<Vec<_>>().join(",");
+        let first = remembered(HashMap::new(), &plan(None, &names(SOURCES_MAX), "", ""));
+        assert_eq!(first.len(), SOURCES_MAX);
+        let second = remembered(first, &plan(Some("1"), "new", "", "p0,p1"));
+        assert_eq!(second.len(), SOURCES_MAX - 1);
+        let third = remembered(second, &plan(Some("2"), "new,newer,newest", "", ""));
+        assert_eq!(third.len(), SOURCES_MAX + 1);
+        let fourth = remembered(third, &plan(Some("3"), "last", "", ""));
+        let kept: Vec<_> = fourth.into_keys().collect();
+        assert_eq!(kept, [("m".to_owned(), "last".to_owned())]);
+    }
 }

@@ -111,4 +111,31 @@ mod tests {
             assert_eq!(publication(manifest, &broken), None);
         }
     }
+
+    #[test]
+    fn no_flipped_letter_of_a_signature_or_key_is_passed_on() {
+        let signer = Signer::generate().unwrap();
+        let account = PeerId::from_random([1; 16]);
+        let manifest = ManifestId([7; 32]);
+        let told = SignatureBody {
+            peer_id: account.to_string(),
+            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
+            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
+            signed_at: 9,
+        };
+        let flipped = |text: &str, place: usize| {
+            let other = if &text[place..=place] == "A" { "B" } else { "A" };
+            format!("{}{other}{}", &text[..place], &text[place + 1..])
+        };
+        for place in 0..told.signature.len() {
+            let signature = flipped(&told.signature, place);
+            assert_eq!(publication(manifest, &SignatureBody { signature, ..told.clone() }), None, "signature {place}");
+        }
+        for place in 0..told.key.len() {
+            let key = flipped(&told.key, place);
+            assert_eq!(publication(manifest, &SignatureBody { key, ..told.clone() }), None, "key {place}");
+        }
+        let later = SignatureBody { signed_at: 10, ..told };
+        assert_eq!(publication(manifest, &later).map(|it| it.signed_at), Some(10), "the time is the tracker's word");
+    }
 }

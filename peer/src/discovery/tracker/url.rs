@@ -112,4 +112,50 @@ mod tests {
     fn everything_reserved_is_escaped() {
         assert_eq!(percent_encoded("a b&c=ü/~"), "a%20b%26c%3D%C3%BC%2F~");
     }
+
+    #[test]
+    fn urls_are_taken_up_to_their_bound_and_lists_up_to_theirs() {
+        let url = |bytes: usize| format!("https://t/{}", "x".repeat(bytes - 10));
+        assert_eq!([2_048, 2_049].map(|bytes| normal_url(&url(bytes)).is_ok()), [true, false]);
+        assert!(normal_url(&format!("{}////", url(2_048))).is_ok(), "slashes at the end do not count");
+        let list = |count: usize| (0..count).map(|number| format!("https://t{number}")).collect::<Vec<_>>();
+        assert_eq!(normal_urls(&list(TRACKERS_MAX).join(",")), Ok(list(TRACKERS_MAX)));
+        let nine = list(TRACKERS_MAX + 1).join(",");
+        assert_eq!(normal_urls(&nine), Err(TrackerError::BadUrl(nine.clone())));
+        let same = vec!["https://t"; 20].join("/,");
+        assert_eq!(
+            normal_urls(&same),
+            Ok(vec!["https://t".to_owned()]),
+            "one tracker is one, however often it is named"
+        );
+        assert_eq!(each_url("https://a,https://b"), ["https://a", "https://b"]);
+    }
+
+    #[test]
+    fn a_refused_url_is_named_as_it_was_typed() {
+        for url in ["", "/", "t", "mailto:t", "https://", "https://a b", "https://u@t", "HTTPS//t"] {
+            assert_eq!(normal_url(url), Err(TrackerError::BadUrl(url.to_owned())));
+        }
+        let expected = "\"t:8080\" is not a tracker URL; expected one like https://tracker.example:8080";
+        assert_eq!(normal_url("t:8080").unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn escaped_text_has_no_reserved_letter_and_decodes_to_itself() {
+        for seed in 0..200 {
+            let mut rng = peernet_engine::random::Rng::new(seed);
+            let text: String = (0..20).filter_map(|_| char::from_u32(rng.below(0x3000) as u32)).collect();
+            let escaped = percent_encoded(&text);
+            assert!(escaped.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)), "{escaped}");
+            let mut decoded = Vec::new();
+            let mut rest = escaped.as_bytes();
+            while let Some((first, after)) = rest.split_first() {
+                let is_escape = *first == b'%';
+                let digits = std::str::from_utf8(if is_escape { &after[..2] } else { &[] }).unwrap();
+                decoded.push(if is_escape { u8::from_str_radix(digits, 16).unwrap() } else { *first });
+                rest = if is_escape { &after[2..] } else { after };
+            }
+            assert_eq!(String::from_utf8(decoded).as_deref(), Ok(text.as_str()), "{escaped}");
+        }
+    }
 }

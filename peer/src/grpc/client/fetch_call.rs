@@ -230,3 +230,80 @@ fn append(ranges: &mut Vec<ChunkRange>, chunks: &[ChunkIndex]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use peernet_engine::random::Rng;
+
+    fn chunks(numbers: &[u32]) -> Vec<ChunkIndex> {
+        numbers.iter().copied().map(ChunkIndex).collect()
+    }
+
+    fn pairs(ranges: &[ChunkRange]) -> Vec<(u32, u32)> {
+        ranges.iter().map(|range| (range.first, range.count)).collect()
+    }
+
+    #[test]
+    fn chunks_in_a_row_are_one_range() {
+        for (batches, expected) in [
+            (&[&[][..]][..], &[][..]),
+            (&[&[7]], &[(7, 1)]),
+            (&[&[1, 2, 3]], &[(1, 3)]),
+            (&[&[1, 2], &[3, 5], &[6]], &[(1, 3), (5, 2)]),
+            (&[&[3, 2, 1]], &[(3, 1), (2, 1), (1, 1)]),
+            (&[&[4, 4]], &[(4, 1), (4, 1)]),
+            (&[&[u32::MAX - 1]], &[(u32::MAX - 1, 1)]),
+        ] {
+            let mut ranges = Vec::new();
+            batches.iter().for_each(|batch| append(&mut ranges, &chunks(batch)));
+            assert_eq!(pairs(&ranges), expected, "{batches:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_name_exactly_the_chunks_in_their_order() {
+        for seed in 0..50 {
+            let mut rng = Rng::new(seed);
+            let wanted: Vec<u32> = (0..100).map(|_| rng.below(40) as u32).collect();
+            let mut ranges = Vec::new();
+            wanted.chunks(7).for_each(|batch| append(&mut ranges, &chunks(batch)));
+            let named: Vec<u32> = ranges.iter().flat_map(|range| range.first..range.first + range.count).collect();
+            assert_eq!(named, wanted, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn one_message_has_no_more_ranges_than_a_source_reads() {
+        let mut ranges = Vec::new();
+        let spread: Vec<u32> = (0..=RANGES_PER_REQUEST_MAX as u32).map(|number| 2 * number).collect();
+        append(&mut ranges, &chunks(&spread));
+        let first = take_some(&mut ranges);
+        assert_eq!(
+            (first.len(), pairs(&ranges)),
+            (RANGES_PER_REQUEST_MAX, vec![(2 * RANGES_PER_REQUEST_MAX as u32, 1)])
+        );
+        assert_eq!((first[0].first, take_some(&mut ranges).len(), ranges.len()), (0, 1, 0));
+        assert!(take_some(&mut ranges).is_empty());
+    }
+
+    #[test]
+    fn a_chunk_that_will_not_come_is_refused_or_put_off() {
+        let chunk = ChunkIndex(3);
+        for (reason, is_busy) in
+            [(Reason::BUSY, true), (Reason::NOT_HELD, false), (Reason::READ_FAILED, false), (Reason::NONE, false)]
+        {
+            match FetchMessage::from(Reply::Refused { chunk: 3, reason }) {
+                FetchMessage::Busy(found) => assert!(found == chunk && is_busy, "{reason:?}"),
+                FetchMessage::Refused(found, cause) => {
+                    assert_eq!((found, cause, is_busy), (chunk, Cause::Refused, false), "{reason:?}");
+                }
+                _ => panic!("{reason:?} is about one chunk"),
+            }
+        }
+        let update = FetchMessage::from(Reply::Available { have: Some(vec![1]), given: None });
+        assert!(matches!(update, FetchMessage::Available { have: Some(have), given: None } if have == [1]));
+        assert!(matches!(FetchMessage::from(Reply::Unknown), FetchMessage::Unknown));
+    }
+}

@@ -484,4 +484,89 @@ mod tests {
         assert!(parse_chunk_response(&huge.write_to_bytes().unwrap()).is_err());
         assert!(parse_chunk_response(&[0x0a, 0xff, 0xff, 0xff, 0xff, 0x7f]).is_err());
     }
+
+    /// Parses a reply in one buffer, and through a reader that gives so many bytes at once.
+    fn in_pieces(bytes: &[u8], piece: usize) -> Result<(String, Vec<u8>), Malformed> {
+        let mut reply = fetch_reply(io::BufReader::with_capacity(piece, bytes), bytes.len())?;
+        let mut out = Vec::new();
+        if let Reply::Block { data, .. } = &mut reply {
+            data.read_to_end(&mut out)?;
+            assert!(data.is_empty(), "every byte of the payload is read");
+        }
+        Ok((format!("{reply:?}"), out))
+    }
+
+    #[test]
+    fn a_reply_means_the_same_in_pieces_of_any_length() {
+        let block = FetchReply { chunk_index: 3, offset: 5, last: true, ..message(0, vec![], vec![7; 300]) };
+        let block = block.write_to_bytes().unwrap();
+        let update = message(1, vec![1, 2, 3], vec![]).write_to_bytes().unwrap();
+        let refusal = FetchReply { chunk_index: u32::MAX, complete: true, ..message(2, vec![], vec![]) };
+        let refusal = refusal.write_to_bytes().unwrap();
+        for bytes in [&block, &update, &refusal] {
+            let whole = in_pieces(bytes, bytes.len()).unwrap();
+            for piece in [1, 2, 3, 7, 64] {
+                assert_eq!(in_pieces(bytes, piece).unwrap(), whole, "{piece}");
+            }
+            for place in 0..bytes.len().min(40) {
+                let mut bent = bytes.clone();
+                bent[place] ^= 0x41;
+                assert_eq!(in_pieces(&bent, 1), in_pieces(&bent, bent.len()), "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_reply_is_said() {
+        let tagged = |field: u8, wire: u8, rest: &[u8]| [&[field << 3 | wire], rest].concat();
+        let huge = [&[0x3a][..], &[0x80, 0x80, 0x80, 0x01], &[0; 1 << 21]].concat();
+        for (bytes, expected) in [
+            (vec![0x80], "malformed reply: it ends early"),
+            (tagged(1, 3, &[]), "malformed reply: unknown wire type"),
+            (tagged(1, 7, &[]), "malformed reply: unknown wire type"),
+            (tagged(0, 0, &[1]), "malformed reply: field number zero"),
+            (tagged(1, 0, &[0xff; 10]), "malformed reply: a number is too long"),
+            (tagged(2, 0, &[0xff, 0xff, 0xff, 0xff, 0x1f]), "malformed reply: a number is too large"),
+            (tagged(9, 1, &[0; 7]), "malformed reply: it ends early"),
+            (tagged(9, 5, &[0; 3]), "malformed reply: it ends early"),
+            (tagged(9, 2, &[4, 0, 0, 0]), "malformed reply: it ends early"),
+            (tagged(15, 2, &[1]), "malformed reply: it ends early"),
+            (huge, "malformed reply: a field is too long"),
+        ] {
+            let error = parse_fetch_reply(&bytes).map(|_| ()).unwrap_err();
+            assert_eq!(error.to_string(), expected, "{:?}", &bytes[..bytes.len().min(12)]);
+        }
+    }
+
+    #[test]
+    fn fields_of_later_versions_are_skipped_wherever_they_are() {
+        let block = FetchReply { chunk_index: 3, offset: 5, last: true, ..message(0, vec![], vec![7; 3]) };
+        let block = block.write_to_bytes().unwrap();
+        let foreign: [&[u8]; 4] = [
+            &[20 << 3 & 0x7f | 0x80, 1, 9],
+            &[9 << 3 | 1, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[9 << 3 | 2, 2, 1, 1],
+            &[9 << 3 | 5, 0, 0, 0, 0],
+        ];
+        let expected = parse_fetch_reply(&block).unwrap();
+        for field in foreign {
+            for bytes in [[field, &block].concat(), [&block, field].concat()] {
+                let found = parse_fetch_reply(&bytes).unwrap_or_else(|error| panic!("{field:?}: {error}"));
+                assert_eq!(found.1, expected.1, "{field:?}");
+                assert!(matches!(found.0, Reply::Block { chunk: 3, offset: 5, last: true, .. }), "{field:?}");
+            }
+        }
+        // Of a field that comes twice, the last one counts.
+        let twice = [message(0, vec![], vec![1; 9]).write_to_bytes().unwrap(), block].concat();
+        let (reply, payload) = parse_fetch_reply(&twice).unwrap();
+        assert!(matches!(reply, Reply::Block { chunk: 3, offset: 5, last: true, .. }) && payload == [7; 3]);
+    }
+
+    #[test]
+    fn bitmaps_and_payloads_are_taken_up_to_their_bounds() {
+        let of = |bitmap: usize, data: usize| message(1, vec![1; bitmap], vec![0; data]);
+        let parsed = |reply: FetchReply| parse_fetch_reply(&reply.write_to_bytes().unwrap()).is_ok();
+        assert!(parsed(of(BITMAP_BYTES_MAX, 0)) && !parsed(of(BITMAP_BYTES_MAX + 1, 0)));
+        assert!(parsed(of(0, PAYLOAD_BYTES_MAX)) && !parsed(of(0, PAYLOAD_BYTES_MAX + 1)));
+    }
 }

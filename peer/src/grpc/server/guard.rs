@@ -125,4 +125,43 @@ mod tests {
             assert_eq!(named_caller(peers, devices), expected, "{peers:?} {devices:?}");
         }
     }
+
+    use grpcio::RpcStatusCode;
+
+    use crate::access::testing::peer;
+    use crate::identity::testing::{Authority, Life};
+
+    /// The code and text with which a caller is refused; `None` where it is served.
+    fn refused(membership: Option<&Arc<Membership>>, caller: Caller) -> Option<(RpcStatusCode, String)> {
+        let status = Guard::new(membership.cloned()).refusal(caller)?;
+        Some((status.code(), status.message().to_owned()))
+    }
+
+    #[test]
+    fn only_members_in_good_standing_are_served_over_tls() {
+        let member = Authority::new().member(9);
+        member.revoke([peer(1)].into(), Default::default());
+        let unauthenticated = |text: &str| Some((RpcStatusCode::UNAUTHENTICATED, text.to_owned()));
+        for (caller, expected) in [
+            (Caller::Plaintext, None),
+            (Caller::Nameless, unauthenticated("the certificate names no account of this swarm")),
+            (Caller::Peer(peer(1), None), unauthenticated("the certificate of this account is revoked")),
+            (Caller::Peer(peer(2), None), None),
+        ] {
+            assert_eq!(refused(Some(&member), caller), expected, "{caller:?}");
+            assert_eq!(refused(None, caller), None, "a server in plaintext knows no members");
+        }
+    }
+
+    #[test]
+    fn a_server_with_an_ended_certificate_says_so_to_members() {
+        let life = Life { obtained_at: 1_000, expires_at: 2_000 };
+        let member = Membership::new(Authority::new().identity_for(peer(9), life));
+        let text = "this peer's own certificate has ended, and it waits for another".to_owned();
+        assert_eq!(refused(Some(&member), Caller::Peer(peer(2), None)), Some((RpcStatusCode::UNAVAILABLE, text)));
+        assert_eq!(refused(Some(&member), Caller::Plaintext), None);
+        member.revoke([peer(2)].into(), Default::default());
+        let refusal = refused(Some(&member), Caller::Peer(peer(2), None)).map(|(code, _)| code);
+        assert_eq!(refusal, Some(RpcStatusCode::UNAUTHENTICATED), "a revocation weighs more");
+    }
 }

@@ -37,4 +37,27 @@ mod tests {
             assert_eq!((status.code(), status.message()), (code, &*refusal.text));
         }
     }
+
+    #[test]
+    fn every_code_of_a_refusal_has_its_own_code_of_grpc() {
+        use RefusalCode::{
+            DeadlineExceeded, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, PermissionDenied,
+            ResourceExhausted, Unauthenticated, Unavailable,
+        };
+        let codes = [
+            (InvalidArgument, RpcStatusCode::INVALID_ARGUMENT),
+            (OutOfRange, RpcStatusCode::OUT_OF_RANGE),
+            (NotFound, RpcStatusCode::NOT_FOUND),
+            (FailedPrecondition, RpcStatusCode::FAILED_PRECONDITION),
+            (PermissionDenied, RpcStatusCode::PERMISSION_DENIED),
+            (Unauthenticated, RpcStatusCode::UNAUTHENTICATED),
+            (ResourceExhausted, RpcStatusCode::RESOURCE_EXHAUSTED),
+            (DeadlineExceeded, RpcStatusCode::DEADLINE_EXCEEDED),
+            (Unavailable, RpcStatusCode::UNAVAILABLE),
+        ];
+        for (code, expected) in codes {
+            let status = status(&Refusal::new(code, format!("text of {code:?}")));
+            assert_eq!((status.code(), status.message()), (expected, format!("text of {code:?}").as_str()));
+        }
+    }
 }

@@ -138,3 +138,156 @@ fn an_announce_says_how_each_address_is_spoken_to() {
         assert_eq!((request.transport.as_deref(), request.plaintext_address.as_deref()), (Some(transport), plaintext));
     }
 }
+
+#[test]
+fn an_account_is_read_and_a_wrong_id_is_named() {
+    let reply = |peer_id: &str| MeReply {
+        peer_id: peer_id.to_owned(),
+        address: Some("h:1".to_owned()),
+        reputation_score: 0.65,
+        established: true,
+        token_balance: 1,
+        token_balance_mt: -7,
+        escrow_mt: 5,
+        files_shared: 3,
+        created_at: 9,
+    };
+    let expected = Me {
+        peer_id: PEER.parse().unwrap(),
+        address: Some("h:1".to_owned()),
+        reputation_score: 0.65,
+        established: true,
+        balance_mt: -7,
+        escrow_mt: 5,
+        files_shared: 3,
+        created_at: 9,
+    };
+    assert_eq!(me(reply(PEER)), Ok(expected));
+    let what = "peer_id: not a peer id: expected a UUID such as 123e4567-e89b-42d3-a456-426614174000";
+    assert_eq!(me(reply("alice")), Err(TrackerError::Malformed(what.to_owned())));
+}
+
+#[test]
+fn no_more_of_a_plan_is_read_than_a_download_uses() {
+    let many = |count: usize| vec![source(PEER, "grpc", Have::Complete); count];
+    for (count, expected) in [(0, 0), (SOURCES_PER_PLAN, SOURCES_PER_PLAN), (SOURCES_PER_PLAN + 1, SOURCES_PER_PLAN)] {
+        let plan = plan(FileHash([1; 32]), reply(many(count))).unwrap();
+        assert_eq!(plan.manifests[0].sources.len(), expected);
+    }
+    let whole = reply(Vec::new());
+    for (count, expected) in [(MANIFESTS_MAX, MANIFESTS_MAX), (MANIFESTS_MAX + 1, MANIFESTS_MAX)] {
+        let manifests = vec![whole.manifests[0].clone(); count];
+        let plan = plan(FileHash([1; 32]), PlanReply { manifests, ..whole.clone() }).unwrap();
+        assert_eq!(plan.manifests.len(), expected);
+    }
+}
+
+#[test]
+fn every_visibility_but_public_needs_a_grant() {
+    for (access, restricted) in
+        [("", false), ("public", false), ("private", true), ("shared", true), ("withdrawn", true), ("later", true)]
+    {
+        let reply = PlanReply { access: access.to_owned(), v1_listed: true, ..reply(Vec::new()) };
+        let plan = plan(FileHash([1; 32]), reply).unwrap();
+        assert_eq!((plan.restricted, plan.v1_listed, plan.file_name.as_str()), (restricted, true, "f"), "{access}");
+    }
+}
+
+#[test]
+fn announced_chunks_are_read_back_the_same() {
+    for seed in 0..50 {
+        let mut rng = peernet_engine::random::Rng::new(seed);
+        let count = ChunkCount(1 + rng.below(70) as u32);
+        let mut held = Bitmap::empty(count);
+        for chunk in 0..count.0 {
+            if rng.below(2) == 0 {
+                held.insert(ChunkIndex(chunk));
+            }
+        }
+        let has = Has::Chunks(held);
+        let at = ReachedAt { address: "h:1".to_owned(), transport: Transport::Tls, plaintext_address: None };
+        let file = AnnouncedFile { file_hash: FileHash([1; 32]), manifest_id: ManifestId([2; 32]), has: has.clone() };
+        let request = announce(&at, Some("lab"), &[file]);
+        assert_eq!((request.address.as_str(), request.site.as_deref()), ("h:1", Some("lab")));
+        let [file] = request.files.as_slice() else { panic!("one file") };
+        assert_eq!((&file.file_hash, &file.manifest_id), (&hex(1), &hex(2)));
+        let read = planned_source(source(PEER, "grpc-tls", file.have.clone()), count);
+        assert_eq!(read.map(|source| source.has), Some(has), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_reply_to_an_announce_is_read_whole_or_refused() {
+    let reply = |unknown: &str, withdrawn: &str, restricted: &str| SwarmAnnounceReply {
+        status: "ok".to_owned(),
+        lease_seconds: 90,
+        renew_in_seconds: 30,
+        unknown_manifests: vec![unknown.to_owned()],
+        withdrawn: vec![withdrawn.to_owned()],
+        restricted: vec![restricted.to_owned()],
+    };
+    let expected = Announced {
+        withdrawn: vec![FileHash([2; 32])],
+        restricted: vec![FileHash([3; 32])],
+        lease: Duration::from_secs(90),
+        renew_in: Duration::from_secs(30),
+        unknown: vec![ManifestId([1; 32])],
+    };
+    assert_eq!(announced(&reply(&hex(1), &hex(2), &hex(3))).unwrap(), expected);
+    let hash = "not a SHA-256: expected 64 lower-case hexadecimal digits";
+    for (reply, what) in [
+        (reply("x", &hex(2), &hex(3)), "unknown_manifests"),
+        (reply(&hex(1), "", &hex(3)), "withdrawn"),
+        (reply(&hex(1), &hex(2), &hex(0xab).to_uppercase()), "restricted"),
+    ] {
+        assert_eq!(announced(&reply).unwrap_err(), TrackerError::Malformed(format!("{what}: {hash}")));
+    }
+}
+
+#[test]
+fn a_page_of_hits_is_read_whole_or_refused() {
+    let file = |file_hash: &str, manifest_id: Option<&str>| SearchFile {
+        file_hash: file_hash.to_owned(),
+        file_name: "a.bin".to_owned(),
+        size: Some(7),
+        manifest_id: manifest_id.map(str::to_owned),
+        sources: 2,
+        created_at: 9,
+    };
+    let page = |files: Vec<SearchFile>| hits(SearchReply { files, next: Some("n".to_owned()) });
+    let hit = |manifest_id| Hit {
+        file_hash: FileHash([1; 32]),
+        file_name: "a.bin".to_owned(),
+        size: Some(7),
+        manifest_id,
+        sources: 2,
+        created_at: 9,
+    };
+    let expected = Hits { files: vec![hit(Some(ManifestId([2; 32]))), hit(None)], next: Some("n".to_owned()) };
+    assert_eq!(page(vec![file(&hex(1), Some(&hex(2))), file(&hex(1), None)]), Ok(expected));
+    for (bad, what) in [(file("x", None), "file_hash"), (file(&hex(1), Some("")), "manifest_id")] {
+        let text = page(vec![file(&hex(1), None), bad]).unwrap_err().to_string();
+        assert!(text.contains(&format!("({what}: not a SHA-256")), "{text}");
+    }
+}
+
+#[test]
+fn a_version_1_listing_is_bounded_in_peers_and_addresses() {
+    let peer = |number: u16, address: &str| LookupV1Peer {
+        id: format!("123e4567-e89b-42d3-a456-42661417{number:04x}"),
+        address: address.to_owned(),
+        reputation_score: 0.5,
+    };
+    let listing = |peers: Vec<LookupV1Peer>| {
+        let chunk = LookupV1Chunk { chunk_hash: hex(4), peers };
+        v1_listing(LookupV1Reply { chunks: [(0, chunk)].into() }).unwrap().unwrap().sources.len()
+    };
+    let many = |count: usize| (0..count).map(|number| peer(number as u16, "h:1")).collect::<Vec<_>>();
+    assert_eq!(listing(many(V1_SOURCES_MAX)), V1_SOURCES_MAX);
+    assert_eq!(listing(many(V1_SOURCES_MAX + 1)), V1_SOURCES_MAX);
+    let address = |bytes: usize| format!("{}:1", "h".repeat(bytes - 2));
+    assert_eq!(listing(vec![peer(1, &address(ADDRESS_BYTES_MAX)), peer(2, &address(ADDRESS_BYTES_MAX + 1))]), 1);
+    let broken = LookupV1Chunk { chunk_hash: "x".to_owned(), peers: Vec::new() };
+    let error = v1_listing(LookupV1Reply { chunks: [(0, broken)].into() }).unwrap_err().to_string();
+    assert!(error.contains("(chunk_hash: not a SHA-256"), "{error}");
+}
