@@ -262,4 +262,74 @@ mod tests {
             changed,
         );
     }
+
+    #[test]
+    fn the_only_file_of_a_range_is_named() {
+        let tree = Tree::new();
+        let pack = tree.open();
+        let end = tree.pack().len() as u64;
+        for (at, len, expected) in [
+            (0, CHUNK as u64, Some("b")),
+            (0, 2 * CHUNK as u64, Some("b")),
+            (2 * CHUNK as u64 - 1, 2, None),
+            (2 * CHUNK as u64, CHUNK as u64, Some("d")),
+            (3 * CHUNK as u64, 5, Some("a")),
+            (3 * CHUNK as u64, 6, None),
+            (end - 1, 1, Some("b")),
+            (0, end, None),
+            (end, 1, None),
+            (0, 0, None),
+        ] {
+            assert_eq!(pack.files.only_file_in(at, len), expected.map(|name| tree.path(name)), "{at} {len}");
+        }
+    }
+
+    #[test]
+    fn many_readers_of_one_pack_read_the_same_bytes() {
+        let tree = Tree::new();
+        let pack = tree.open();
+        let expected = tree.pack();
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let pack = &pack;
+                let expected = &expected;
+                scope.spawn(move || {
+                    let mut rng = peernet_engine::random::Rng::new(seed);
+                    for _ in 0..100 {
+                        let at = rng.below(expected.len() as u64) as usize;
+                        let len = rng.below((expected.len() - at).min(70_000) as u64 + 1) as usize;
+                        assert!(read(pack, at, len).unwrap() == expected[at..at + len], "{at} {len}");
+                        assert!(pack.open.lock().unwrap().len() <= OPEN_FILES_MAX);
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_read_beyond_the_end_names_the_directory() {
+        let tree = Tree::new();
+        let pack = tree.open();
+        let end = tree.pack().len();
+        for (at, len) in [(end, 1), (end - 1, 2), (2 * end, 1)] {
+            let error = read(&pack, at, len).unwrap_err();
+            let eof = matches!(&error.error, ReadError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof);
+            assert!(eof && error.path == tree.folder.path(), "{at} {len}: {error:?}");
+        }
+        assert_eq!(read(&pack, end, 0).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_written_file_must_have_the_size_of_its_entry() {
+        let tree = Tree::new();
+        let wrong = |name: &str| format!("{} is not the file that was written", tree.path(name).display());
+        assert_eq!(identity_of(&tree.path("a"), 5).unwrap(), FileIdentity::of_path(&tree.path("a")).unwrap());
+        assert_eq!(identity_of(&tree.path("a"), 6).unwrap_err().to_string(), wrong("a"));
+        symlink(tree.path("a"), tree.path("link")).unwrap();
+        assert_eq!(identity_of(&tree.path("link"), 5).unwrap_err().to_string(), wrong("link"));
+        fs::create_dir(tree.path("folder")).unwrap();
+        let size = fs::metadata(tree.path("folder")).unwrap().len();
+        assert_eq!(identity_of(&tree.path("folder"), size).unwrap_err().to_string(), wrong("folder"));
+        assert_eq!(identity_of(&tree.path("absent"), 0).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
 }

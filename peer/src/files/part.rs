@@ -315,4 +315,83 @@ mod tests {
         // Another open file description stands for another process.
         assert!(Part::open(&folder.path().join("part")).unwrap().is_none());
     }
+
+    #[test]
+    fn many_writers_complete_each_chunk_once_with_its_own_bytes() {
+        const CHUNKS: u32 = 64;
+        const LEN: usize = 1_000;
+        let (_folder, part) = part();
+        let bytes_of = |chunk: u32| vec![chunk as u8 + 1; LEN];
+        let completed = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for writer in 1..=4_u64 {
+                let part = &part;
+                let completed = &completed;
+                scope.spawn(move || {
+                    let id = WriterId(writer);
+                    for chunk in 0..CHUNKS {
+                        // The writers begin at different places, and every other attempt is given up.
+                        let index = ChunkIndex((chunk + 16 * writer as u32) % CHUNKS);
+                        let at = u64::from(index.0) * LEN as u64;
+                        let bytes = bytes_of(index.0);
+                        let is_new = match part.claim(index, id) {
+                            Claimed::Done => false,
+                            Claimed::Taken => part.write_whole(index, at, &bytes).unwrap(),
+                            Claimed::Yes if chunk % 2 == 0 => {
+                                part.write(index, id, at, &[0xee; 10]).unwrap();
+                                part.release(index, id);
+                                part.write_whole(index, at, &bytes).unwrap()
+                            }
+                            Claimed::Yes => {
+                                let halves = bytes.split_at(LEN / 2);
+                                part.write(index, id, at, halves.0).unwrap();
+                                part.write(index, id, at + LEN as u64 / 2, halves.1).unwrap() && part.done(index, id)
+                            }
+                        };
+                        completed.fetch_add(u32::from(is_new), std::sync::atomic::Ordering::AcqRel);
+                    }
+                });
+            }
+        });
+        assert_eq!(completed.into_inner(), CHUNKS, "each chunk is completed by one writer");
+        let expected: Vec<u8> = (0..CHUNKS).flat_map(bytes_of).collect();
+        assert!(content(&part) == expected, "no late byte has changed a complete chunk");
+    }
+
+    #[test]
+    fn a_reset_keeps_exactly_the_named_chunks() {
+        let (_folder, part) = part();
+        let writer = WriterId(1);
+        let claims = |part: &Part| (0..40).map(|chunk| part.claim(ChunkIndex(chunk), writer)).collect::<Vec<_>>();
+        assert!(claims(&part).iter().all(|claim| *claim == Claimed::Yes));
+        part.reset([ChunkIndex(0), ChunkIndex(32), ChunkIndex(39)].into_iter());
+        for (chunk, claim) in claims(&part).into_iter().enumerate() {
+            let expected = if [0, 32, 39].contains(&chunk) { Claimed::Done } else { Claimed::Yes };
+            assert_eq!(claim, expected, "{chunk}");
+        }
+        part.reset(std::iter::empty());
+        assert_eq!(part.claim(ChunkIndex(32), WriterId(2)), Claimed::Yes);
+    }
+
+    #[test]
+    fn only_the_owner_of_a_claim_writes_or_completes() {
+        let (_folder, part) = part();
+        let owner = WriterId(1);
+        let other = WriterId(2);
+        assert!(!part.write(CHUNK, owner, 0, b"x").unwrap() && !part.done(CHUNK, owner), "nobody has a claim");
+        assert_eq!((part.claim(CHUNK, owner), part.claim(CHUNK, owner)), (Claimed::Yes, Claimed::Yes));
+        assert!(!part.write(CHUNK, other, 0, b"x").unwrap() && !part.done(CHUNK, other));
+        assert!(part.write(CHUNK, owner, 0, b"mine").unwrap() && part.done(CHUNK, owner));
+        part.release(CHUNK, owner);
+        assert_eq!(part.claim(CHUNK, other), Claimed::Done, "a complete chunk has no claim to release");
+        assert_eq!(content(&part), b"mine");
+    }
+
+    #[test]
+    fn the_folder_of_a_bare_name_is_the_current_one() {
+        assert!(sync_folder_of(Path::new("bare name")).is_ok());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(sync_folder_of(&folder.path().join("f")).is_ok());
+        assert!(sync_folder_of(&folder.path().join("absent/f")).is_err());
+    }
 }

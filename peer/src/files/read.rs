@@ -91,4 +91,18 @@ mod tests {
         fs::remove_file(&second_name).unwrap();
         assert!(matches!(check_identity(&file, identity), Err(ReadError::Changed)));
     }
+
+    #[test]
+    fn messages_say_what_became_of_the_file() {
+        for (error, expected) in [
+            (ReadError::Changed, "the shared file has changed"),
+            (ReadError::Withdrawn, "the file is no longer shared"),
+            (
+                ReadError::Io(io::ErrorKind::PermissionDenied.into()),
+                "the shared file cannot be read: permission denied",
+            ),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
 }

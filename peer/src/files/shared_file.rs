@@ -369,4 +369,126 @@ mod tests {
         let error = hears.recv_timeout(Duration::from_secs(20)).expect("it does not wait for a writer");
         assert!(matches!(error, Some(ReadError::Changed)), "{error:?}");
     }
+
+    use peernet_engine::ids::{ByteCount, FileHash};
+    use peernet_engine::manifest::Geometry;
+    use std::sync::atomic::AtomicUsize;
+
+    /// Counts what it is told, and reads the file's state each time: so no lock is held.
+    struct Counting {
+        file: Weak<SharedFile>,
+        told: AtomicUsize,
+        chunks_seen: AtomicU64,
+    }
+
+    impl Watcher for Counting {
+        fn changed(&self) {
+            self.told.fetch_add(1, Ordering::AcqRel);
+            if let Some(file) = self.file.upgrade() {
+                self.chunks_seen.fetch_max(file.have().len().into(), Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// A download of so many chunks, of which none has come.
+    fn growing(chunks: u32) -> Arc<SharedFile> {
+        let geometry = Geometry::new(ByteCount(u64::from(chunks) << 20), 1 << 20).unwrap();
+        let manifest = Manifest::new(FileHash([1; 32]), geometry, vec![ChunkHash([2; 32]); chunks as usize]).unwrap();
+        let have = Bitmap::empty(geometry.chunk_count());
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        SharedFile::growing(Arc::new(manifest), PathBuf::from("/p/part"), file, have, "file".to_owned())
+    }
+
+    fn watch(held: &Arc<SharedFile>) -> Arc<Counting> {
+        let file = Arc::downgrade(held);
+        let watcher = Arc::new(Counting { file, told: AtomicUsize::new(0), chunks_seen: AtomicU64::new(0) });
+        let weak: Weak<dyn Watcher> = Arc::<Counting>::downgrade(&watcher);
+        held.watch(weak);
+        watcher
+    }
+
+    #[test]
+    fn watchers_are_told_of_every_change_until_they_are_dropped() {
+        let held = growing(3);
+        let watcher = watch(&held);
+        let told = || watcher.told.load(Ordering::Acquire);
+        held.add(ChunkIndex(1));
+        held.add(ChunkIndex(1));
+        assert_eq!(told(), 1, "a chunk that was there is no change");
+        drop(watch(&held));
+        held.add(ChunkIndex(0));
+        held.withdraw();
+        assert_eq!((told(), watcher.chunks_seen.load(Ordering::Acquire), held.calls()), (3, 2, 2));
+        assert_eq!(held.lock().watchers.len(), 1, "the dropped one is forgotten");
+    }
+
+    #[test]
+    fn chunks_added_by_many_threads_are_all_there() {
+        let held = growing(64);
+        let watcher = watch(&held);
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let held = &held;
+                scope.spawn(move || (0..64).for_each(|chunk| held.add(ChunkIndex((chunk + 16 * thread) % 64))));
+            }
+        });
+        assert!(held.is_complete() && held.is_in_progress());
+        let told = watcher.told.load(Ordering::Acquire);
+        assert_eq!((told, watcher.chunks_seen.load(Ordering::Acquire)), (64, 64), "one message for each chunk");
+    }
+
+    #[test]
+    fn a_withdrawn_file_holds_nothing_and_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = shared(&folder.path().join("file"));
+        let opened = held.open().unwrap();
+        assert!(held.holds(ChunkIndex(0)) && !held.holds(ChunkIndex(1)));
+        held.withdraw();
+        assert!(held.is_withdrawn() && !held.holds(ChunkIndex(0)) && held.is_complete());
+        assert!(matches!(held.open(), Err(ReadError::Withdrawn)));
+        assert!(matches!(held.is_as_hashed(ChunkIndex(0)), Err(ReadError::Withdrawn)));
+        assert!(opened.read(0, &mut [0; 7]).is_ok(), "a block that is being read is finished");
+    }
+
+    #[test]
+    fn readers_share_one_descriptor_and_open_it_again_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = shared(&folder.path().join("file"));
+        let file = |opened: &Reader| match opened {
+            Reader::File(file, Some(_)) => Arc::as_ptr(file),
+            _ => panic!("a finished file with its identity"),
+        };
+        let first = held.open().unwrap();
+        let second = held.open().unwrap();
+        assert_eq!(file(&first), file(&second));
+        drop((first, second));
+        let state = held.lock();
+        let Location::Finished { open, .. } = &state.location else { panic!("a finished file") };
+        assert!(open.upgrade().is_none(), "nobody reads, so no descriptor is kept");
+    }
+
+    #[test]
+    fn a_listing_is_read_within_its_bytes_only() {
+        let bytes: Arc<[u8]> = b"listing".as_slice().into();
+        let manifest = crate::files::hashing::manifest_of_bytes(&bytes).unwrap();
+        let held = SharedFile::listing(Arc::new(manifest), PathBuf::from("/d"), bytes, "d.listing".to_owned());
+        let opened = held.open().unwrap();
+        for (offset, len, expected) in [
+            (0, 7, Some("listing")),
+            (4, 3, Some("ing")),
+            (7, 0, Some("")),
+            (0, 8, None),
+            (8, 0, None),
+            (u64::MAX, 1, None),
+        ] {
+            let mut buffer = vec![0; len];
+            let found = opened.read(offset, &mut buffer);
+            match expected {
+                Some(text) => assert!(found.is_ok() && buffer == text.as_bytes(), "{offset} {len}"),
+                None => assert!(matches!(found, Err(ReadError::Changed)), "{offset} {len}"),
+            }
+        }
+        assert!(held.is_as_hashed(ChunkIndex(0)).unwrap() && !held.is_in_progress());
+        assert_eq!((held.path(), held.file_of(ChunkIndex(0))), (PathBuf::from("/d"), Some(PathBuf::from("/d"))));
+    }
 }

@@ -171,4 +171,49 @@ mod tests {
         journal.remove().unwrap();
         assert!(!path.exists());
     }
+
+    /// The bytes of a journal that two runs have written, and the chunks that they recorded.
+    fn written(path: &Path) -> (Vec<u8>, [u32; 5]) {
+        let (mut journal, _) = open(path, 1);
+        held(&mut journal, &[3, 4]);
+        held(&mut journal, &[9]);
+        let (mut journal, _) = open(path, 1);
+        held(&mut journal, &[0, 7]);
+        (fs::read(path).unwrap(), [0, 3, 4, 7, 9])
+    }
+
+    #[test]
+    fn a_journal_cut_off_anywhere_names_only_recorded_chunks() {
+        let (_folder, path) = path();
+        let (whole, recorded) = written(&path);
+        let mut most = 0;
+        for cut in 0..whole.len() {
+            fs::write(&path, &whole[..cut]).unwrap();
+            let known = open(&path, 1).1.unwrap_or_default();
+            assert!(known.iter().all(|chunk| recorded.contains(chunk)), "{cut}: {known:?}");
+            assert!(known.len() >= most && known.len() < recorded.len(), "{cut}: a longer journal knows no less");
+            most = known.len();
+            // What comes next is appended to a whole record, so the next run reads it.
+            let (mut journal, _) = open(&path, 1);
+            held(&mut journal, &[5]);
+            let again = open(&path, 1).1.unwrap();
+            assert!(again.len() == known.len() + 1 && again.contains(&5), "{cut}: {again:?}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_byte_never_adds_a_chunk() {
+        let (_folder, path) = path();
+        let (whole, recorded) = written(&path);
+        for place in 0..whole.len() {
+            for flip in [1, 0x80, 0xff] {
+                let mut bent = whole.clone();
+                bent[place] ^= flip;
+                fs::write(&path, &bent).unwrap();
+                let known = open(&path, 1).1.unwrap_or_default();
+                assert!(known.iter().all(|chunk| recorded.contains(chunk)), "{place} {flip}: {known:?}");
+                assert!(known.len() < recorded.len(), "{place} {flip}: the change is noticed");
+            }
+        }
+    }
 }

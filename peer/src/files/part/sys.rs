@@ -166,4 +166,68 @@ mod tests {
         assert!(open_at(&root, "real", libc::O_RDONLY | libc::O_DIRECTORY, 0).is_ok());
         make_folder_at(&root, "real").unwrap();
     }
+
+    #[test]
+    fn a_lock_is_of_one_open_file_until_it_is_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        let open = || File::options().create(true).truncate(false).write(true).open(&path).unwrap();
+        let first = open();
+        assert!(
+            try_lock(&first).unwrap() && try_lock(&first).unwrap(),
+            "a second lock of the same file is the same lock"
+        );
+        let second = open();
+        assert!(!try_lock(&second).unwrap());
+        drop(first);
+        assert!(try_lock(&second).unwrap());
+    }
+
+    #[test]
+    fn reserved_space_keeps_the_bytes_and_sets_the_length() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        for (before, len) in [(&b"bytes"[..], 5), (b"bytes", 3), (b"bytes", 0), (b"", 1 << 20), (b"bytes", 100)] {
+            std::fs::write(&path, before).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            allocate(&file, len).unwrap();
+            let after = std::fs::read(&path).unwrap();
+            let kept = before.len().min(len as usize);
+            assert_eq!((after.len() as u64, &after[..kept]), (len, &before[..kept]));
+            assert!(after[kept..].iter().all(|byte| *byte == 0), "{len}");
+        }
+        let read_only = File::open(&path).unwrap();
+        assert!(allocate(&read_only, 1).is_err());
+    }
+
+    #[test]
+    fn names_with_a_nul_byte_are_refused_before_the_system_sees_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = File::open(folder.path()).unwrap();
+        let odd = folder.path().join("a\0b");
+        for result in [
+            rename_new(&odd, folder.path()),
+            rename_new(folder.path(), &odd),
+            exchange(&odd, &odd).map(drop),
+            open_at(&root, "a\0b", libc::O_RDONLY, 0).map(drop),
+            make_folder_at(&root, "a\0b"),
+        ] {
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_neither_renamed_nor_exchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("here"), "x").unwrap();
+        assert_eq!(rename_new(&path("absent"), &path("new")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(exchange(&path("here"), &path("absent")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(rename_new(&path("here"), &path("no folder/new")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(path("here").exists() && !path("new").exists());
+        let root = File::open(folder.path()).unwrap();
+        let file_in_the_way = make_folder_at(&root, "here");
+        assert!(file_in_the_way.is_ok(), "what it is shows when it is opened");
+        assert!(open_at(&root, "here", libc::O_RDONLY | libc::O_DIRECTORY, 0).is_err());
+    }
 }
