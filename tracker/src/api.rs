@@ -9,6 +9,8 @@ pub mod path;
 pub mod router;
 pub mod routes;
 mod signature;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 pub use body::{json_body, query_args};

@@ -67,3 +67,24 @@ impl From<StoreError> for StartError {
         Self::Store(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_failed_and_where() {
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let address: SocketAddr = "127.0.0.1:80".parse().expect("an address");
+        for (error, expected) in [
+            (StartError::Config(ConfigError("listen: no".into())), "listen: no"),
+            (StartError::DataDir("/d".into(), denied()), "data folder /d: permission denied"),
+            (StartError::InUse("/d".into()), "a tracker is running on the data folder /d"),
+            (StartError::Listen(address, denied()), "cannot listen on 127.0.0.1:80: permission denied"),
+            (StartError::Ops(denied()), "operations listener: permission denied"),
+            (StartError::Threads(denied()), "cannot start threads: permission denied"),
+        ] {
+            assert_eq!(error.to_string(), expected);
+        }
+    }
+}

@@ -60,3 +60,47 @@ fn check(path: &Path) -> io::Result<()> {
 fn check(_path: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("the folder").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_data_folder_is_made_and_closed_to_others() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let new = outer.path().join("a").join("b");
+        prepare(&new).expect("the parent is ours");
+        assert_eq!(mode(&new), 0o700);
+        for before in [0o755, 0o750, 0o701, 0o700] {
+            fs::set_permissions(&new, fs::Permissions::from_mode(before)).expect("the folder is ours");
+            prepare(&new).expect("the folder is ours");
+            assert_eq!(mode(&new), 0o700, "{before:o}");
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_folder_is_refused() {
+        let outer = tempfile::tempdir().expect("a folder");
+        let path = outer.path().join("file");
+        fs::write(&path, "").expect("the folder is ours");
+        let error = prepare(&path).expect_err("it is a file");
+        assert!(matches!(&error, StartError::DataDir(named, _) if *named == path), "{error}");
+    }
+
+    #[test]
+    fn one_process_locks_a_folder_at_a_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = FolderLock::take(folder.path()).expect("the folder is free");
+        let error = FolderLock::take(folder.path()).expect_err("it is locked");
+        assert!(matches!(&error, StartError::InUse(named) if named == folder.path()), "{error}");
+        drop(lock);
+        FolderLock::take(folder.path()).expect("the folder is free again");
+        assert!(folder.path().join(LOCK_FILE).exists(), "the file stays");
+    }
+}

@@ -31,3 +31,28 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_by_the_class_of_their_status() {
+        let counters = Counters::default();
+        for status in [100, 200, 201, 204, 304, 400, 404, 499, 500, 503, 599, 600, u16::MAX, 7] {
+            counters.answered(status);
+        }
+        let counts: Vec<u64> = (0..7).map(|class| counters.answers(class)).collect();
+        assert_eq!(counts, [1, 1, 3, 1, 3, 5, 0], "a status past 5xx counts as 5xx");
+    }
+
+    #[test]
+    fn counters_of_events_are_independent() {
+        let counters = Counters::default();
+        Counters::count(&counters.registered);
+        Counters::count(&counters.login_failed);
+        Counters::count(&counters.login_failed);
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((read(&counters.registered), read(&counters.logged_in), read(&counters.login_failed)), (1, 0, 2));
+    }
+}

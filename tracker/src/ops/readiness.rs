@@ -127,4 +127,37 @@ mod tests {
         check(Some(ANSWER_MAX + Duration::from_millis(1)), true, false);
         check(Some(Duration::ZERO), false, false);
     }
+
+    #[test]
+    fn a_tracker_is_ready_from_its_start_until_it_drains() {
+        let readiness = Readiness::default();
+        assert!(readiness.store_answers() && !readiness.is_draining());
+        readiness.drain();
+        readiness.drain();
+        assert!(readiness.is_draining() && readiness.store_answers(), "draining says nothing about the database");
+    }
+
+    #[test]
+    fn the_watch_notices_both_changes_and_ends_with_its_channel() {
+        let readiness = Readiness::default();
+        let (stopper, stopped) = crossbeam_channel::bounded::<()>(1);
+        let (results, answers) = crossbeam_channel::bounded::<Result<(), String>>(0);
+        let (seen_sender, seen) = crossbeam_channel::bounded(1);
+        std::thread::scope(|scope| {
+            let watched = &readiness;
+            scope.spawn(move || watched.watch(|| answers.recv().unwrap_or(Ok(())), &stopped));
+            for (result, expected) in [(Err("away".to_owned()), false), (Ok(()), true)] {
+                results.send(result).expect("the watch asks once a second");
+                // The state changes right after the answer was taken.
+                let deadline = Instant::now() + Duration::from_secs(30);
+                while readiness.store_answers() != expected && Instant::now() < deadline {
+                    std::thread::yield_now();
+                }
+                seen_sender.send(readiness.store_answers()).expect("the channel has room");
+                assert_eq!(seen.recv(), Ok(expected));
+            }
+            drop(results);
+            drop(stopper);
+        });
+    }
 }

@@ -9,6 +9,7 @@ mod devices;
 mod identity;
 mod limits;
 mod openapi;
+mod refusals;
 mod registration;
 mod router;
 mod server;

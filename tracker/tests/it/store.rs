@@ -3,6 +3,7 @@
 mod accounts;
 mod concurrency;
 mod devices;
+mod differential;
 mod files;
 mod ledger;
 mod listings;

@@ -9,6 +9,7 @@ mod feedback;
 mod hostile;
 mod kills;
 mod lookup;
+mod model;
 mod order;
 mod plan;
 mod replicas;
