@@ -202,3 +202,87 @@ fn pack(at: u32, count: u32) -> u64 {
 fn unpack(packed: u64) -> (u32, u32) {
     ((packed >> 32) as u32, packed as u32)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::swarm::Limits;
+
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+    const PEER: PeerId = PeerId([1; 16]);
+
+    fn file(n: u8) -> FileHash {
+        FileHash([n; 32])
+    }
+
+    fn at(ms: i64) -> UnixMillis {
+        UnixMillis(20_000 * DAY_MS + ms)
+    }
+
+    #[test]
+    fn namings_are_counted_until_midnight() {
+        let peer = Peer::new(PEER);
+        (0..3).for_each(|_| peer.note_offered(at(0)));
+        for (ms, expected) in [(0, 3), (DAY_MS - 1, 3), (DAY_MS, 0), (-1, 0)] {
+            assert_eq!(peer.offered_today(at(ms)), expected, "{ms}");
+        }
+        peer.note_offered(at(DAY_MS));
+        assert_eq!(peer.offered_today(at(DAY_MS)), 1, "a new day counts from nothing");
+    }
+
+    #[test]
+    fn load_is_halved_at_each_step() {
+        let peer = Peer::new(PEER);
+        (0..9).for_each(|_| peer.note_offered(at(0)));
+        let step = LOAD_HALVED_EVERY_MS;
+        for (ms, expected) in [(0, 9), (step - 1, 9), (step, 4), (2 * step, 2), (3 * step, 1), (4 * step, 0)] {
+            assert_eq!(peer.load(at(ms)), expected, "{ms}");
+        }
+        assert_eq!(peer.load(at(1_000 * step)), 0, "after a long time");
+        assert_eq!(peer.load(at(-step)), 9, "a clock that was set back");
+        peer.note_offered(at(2 * step));
+        assert_eq!((peer.load(at(2 * step)), peer.load(at(3 * step))), (3, 1));
+    }
+
+    #[test]
+    fn an_account_is_named_in_a_bounded_number_of_files() {
+        let swarm = Swarm::new(Limits { files_per_peer_max: 2, ..Limits::default() });
+        let joins = |n| swarm.peer_joins(PEER, file(n)).map(drop);
+        assert_eq!([joins(1), joins(2), joins(3)], [Ok(()), Ok(()), Err(Full::Account)]);
+        assert_eq!(joins(1), Ok(()), "a file that names it already");
+        let mut files = swarm.file_hashes_of(PEER);
+        files.sort_unstable();
+        assert_eq!(files, [file(1), file(2)]);
+        swarm.peer_parts(PEER, file(1));
+        assert_eq!((swarm.files_of(PEER), joins(3)), (1, Ok(())));
+    }
+
+    #[test]
+    fn staged_chunks_of_an_account_are_bounded() {
+        let swarm = Swarm::new(Limits { staged_per_peer_max: 2, ..Limits::default() });
+        swarm.peer_joins(PEER, file(1)).expect("has room");
+        for _ in 0..2 {
+            assert_eq!((swarm.peer_has_room(PEER), swarm.peer_stages(PEER)), (Ok(()), Ok(())));
+        }
+        let full = Err(Full::Account);
+        assert_eq!((swarm.peer_has_room(PEER), swarm.peer_stages(PEER)), (full, full));
+        swarm.peer_unstages(PEER, 1);
+        assert_eq!((swarm.peer_has_room(PEER), swarm.peer_stages(PEER)), (Ok(()), Ok(())));
+    }
+
+    #[test]
+    fn all_leases_of_an_account_share_its_contact() {
+        let swarm = Swarm::new(Limits::default());
+        let note = |address: &str, site: Option<&str>| {
+            swarm.note_contact(PEER, Arc::new(Location::plain(address)), site.map(Arc::from))
+        };
+        swarm.peer_joins(PEER, file(1)).expect("has room");
+        let first = note("a:1", Some("lab"));
+        assert!(Arc::ptr_eq(&first, &note("a:1", Some("lab"))), "the same contact is kept once");
+        assert_eq!(swarm.site_of(PEER).as_deref(), Some("lab"));
+        assert!(!Arc::ptr_eq(&first, &note("a:1", None)));
+        assert_eq!(swarm.site_of(PEER), None);
+        swarm.peer_parts(PEER, file(1));
+        assert!(!Arc::ptr_eq(&note("a:1", None), &note("a:1", None)), "an account without files is not kept");
+    }
+}

@@ -13,6 +13,7 @@ use crate::store::MANIFESTS_MAX;
 
 mod lookup;
 mod model;
+mod v1;
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 const MINUTE: i64 = 60_000;

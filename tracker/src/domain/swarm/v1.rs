@@ -80,7 +80,10 @@ impl Swarm {
         let known = renewed.map(|listing| Arc::clone(&listing.peer));
         let record = match known {
             Some(record) => record,
-            None => self.make_room_for_listing(&mut shard, &stored)?,
+            None => {
+                let made = self.make_room_for_listing(&mut shard, &stored);
+                made.inspect_err(|_| self.tidy(&mut shard, peer, file))?
+            }
         };
         let address = self.note_v1_address(peer, address);
         address.set_reachable(true);
@@ -99,12 +102,15 @@ impl Swarm {
 
     /// Replaces the hash of one chunk in a listing whose announcer states another one. Its last statement counts.
     fn amend(&self, shard: &mut Shard, chunk: &V1Chunk) -> bool {
-        let listing = shard.files.get_mut(&chunk.file_hash).and_then(|e| e.v1.listings.get_mut(&chunk.peer));
+        let Some(entry) = shard.files.get_mut(&chunk.file_hash) else { return false };
+        let listing = entry.v1.listings.get_mut(&chunk.peer);
         let Some(listing) = listing.filter(|l| l.hashes.len() == chunk.total_chunks as usize) else { return false };
         let mut hashes = listing.hashes.to_vec();
         hashes[chunk.index as usize] = chunk.chunk_hash;
         listing.digest = HashesDigest::of(&hashes);
         listing.hashes = hashes.into();
+        // The listing now serves other manifests, which a plan shows.
+        entry.version += 1;
         true
     }
 
