@@ -191,4 +191,40 @@ mod tests {
         assert_eq!(access.skipped(), 200);
         assert_eq!(access.level(400, access.started + Duration::from_secs(1)), Some(Level::Info));
     }
+
+    #[test]
+    fn every_mode_reads_back_and_others_are_refused() {
+        for (word, mode) in [("off", AccessMode::Off), ("errors", AccessMode::Errors), ("all", AccessMode::All)] {
+            assert_eq!((word.parse(), mode.to_string().as_str()), (Ok(mode), word));
+        }
+        assert_eq!("on".parse::<AccessMode>(), Err("must be off, errors or all".to_owned()));
+    }
+
+    #[test]
+    fn a_client_without_an_address_is_local() {
+        for (remote, text) in [(None, "local"), (Some("10.0.0.7"), "10.0.0.7"), (Some("::1"), "::1")] {
+            let address = remote.map(|text| text.parse().expect("an address"));
+            assert_eq!(Remote(address).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn each_status_class_has_its_level() {
+        let level = |mode, status| {
+            let access = AccessLog::new(mode);
+            access.level(status, access.started)
+        };
+        for (status, errors, all) in [
+            (200, None, Some(Level::Info)),
+            (399, None, Some(Level::Info)),
+            (400, Some(Level::Info), Some(Level::Info)),
+            (499, Some(Level::Info), Some(Level::Info)),
+            (500, Some(Level::Warn), Some(Level::Warn)),
+            (599, Some(Level::Warn), Some(Level::Warn)),
+        ] {
+            assert_eq!(level(AccessMode::Errors, status), errors, "{status}");
+            assert_eq!(level(AccessMode::All, status), all, "{status}");
+            assert_eq!(level(AccessMode::Off, status), None, "{status}");
+        }
+    }
 }

@@ -176,3 +176,39 @@ fn texts(level: Level, target: &str, message: &str, fields: &[(&str, &dyn Displa
         event(level, target, message, &fields);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back_and_others_are_refused() {
+        for (word, level) in
+            [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)]
+        {
+            assert_eq!((word.parse(), level.to_string().as_str()), (Ok(level), word));
+        }
+        for (word, format) in [("text", Format::Text), ("json", Format::Json)] {
+            assert_eq!((word.parse(), format.to_string().as_str()), (Ok(format), word));
+        }
+        assert_eq!("Info".parse::<Level>(), Err("must be error, warn, info or debug".to_owned()));
+        assert_eq!("".parse::<Format>(), Err("must be text or json".to_owned()));
+        assert!(Level::Error < Level::Warn && Level::Warn < Level::Info && Level::Info < Level::Debug);
+    }
+
+    #[test]
+    fn a_thread_s_request_is_restored_after_work_and_panics() {
+        let outer = RequestId::fresh();
+        let inner = RequestId::fresh();
+        within(outer, || {
+            within(inner, || assert_eq!(REQUEST.get(), Some(inner)));
+            assert_eq!(REQUEST.get(), Some(outer));
+            let panicked = catch_unwind(AssertUnwindSafe(|| within(inner, || panic!("for the test"))));
+            assert!(panicked.is_err());
+            assert_eq!(REQUEST.get(), Some(outer));
+        });
+        assert_eq!(REQUEST.get(), None);
+    }
+}

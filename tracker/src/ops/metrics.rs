@@ -121,4 +121,42 @@ mod tests {
         let below = "peernet_request_duration_seconds_bucket{class=\"2xx\",operation=\"plan\",le=\"0.0025\"} 0\n";
         assert!(text.contains(below), "{text}");
     }
+
+    #[test]
+    fn the_text_has_every_registered_family_with_its_type() {
+        let waits = histogram("waits_seconds", "Waits.");
+        let metrics = Metrics::new(vec!["health"], waits.clone());
+        waits.observe(0.003);
+        metrics.commits().observe(9.0);
+        let text = metrics.render();
+        for line in [
+            "# HELP waits_seconds Waits.",
+            "# TYPE waits_seconds histogram",
+            "waits_seconds_bucket{le=\"0.0025\"} 0",
+            "waits_seconds_bucket{le=\"0.005\"} 1",
+            "peernet_commit_duration_seconds_bucket{le=\"5\"} 0",
+            "peernet_commit_duration_seconds_bucket{le=\"+Inf\"} 1",
+            "peernet_commit_duration_seconds_sum 9",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+        assert!(text.contains("\nprocess_open_fds ") && BUCKETS.is_sorted());
+    }
+
+    #[test]
+    fn only_the_first_collection_of_parts_counts() {
+        let metrics = Metrics::new(Vec::new(), histogram("waits_seconds", "Waits."));
+        let named = |name: &'static str| -> Collect {
+            Box::new(move || {
+                let gauge = prometheus::IntGauge::new(name, "Help.").expect("is well-formed");
+                gauge.set(7);
+                gauge.collect()
+            })
+        };
+        metrics.collect_with(named("first"));
+        metrics.collect_with(named("second"));
+        let text = metrics.render();
+        let has = |line: &str| text.lines().any(|found| found == line);
+        assert!(has("first 7") && !has("second 7"), "{text}");
+    }
 }

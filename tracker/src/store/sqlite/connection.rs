@@ -237,3 +237,147 @@ impl Columns for Row<'_> {
         self.get(at).map_err(store_error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use rusqlite::ffi;
+
+    use super::*;
+    use crate::store::columns;
+
+    /// Connections to a new file with the table `t` and no rows.
+    fn connections(folder: &tempfile::TempDir) -> Connections {
+        let connections = Connections::open(&folder.path().join("db")).expect("opens");
+        let create = "CREATE TABLE t (x INTEGER NOT NULL) STRICT";
+        connections.write_one(Durability::Synced, |db| execute(db, create, [])).expect("creates");
+        connections
+    }
+
+    fn insert(tx: &Connection, x: i64) -> Result<usize> {
+        execute(tx, "INSERT INTO t VALUES (?1)", [x])
+    }
+
+    fn rows(connections: &Connections) -> Vec<i64> {
+        let read = |tx: &Connection| query(tx, "SELECT x FROM t ORDER BY x", [], |row| columns::number(row));
+        connections.read(read).expect("reads")
+    }
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a folder")
+    }
+
+    #[test]
+    fn a_transaction_that_fails_or_panics_leaves_nothing() {
+        let folder = folder();
+        let connections = connections(&folder);
+        connections.write(Durability::Synced, |tx| insert(tx, 1)).expect("commits");
+        let failed = connections.write(Durability::Synced, |tx| {
+            insert(tx, 2)?;
+            Err::<(), _>(StoreError::Failed("for the test".into()))
+        });
+        assert_eq!(failed.expect_err("fails").to_string(), "store failed: for the test");
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            connections.write::<()>(Durability::Synced, |tx| {
+                insert(tx, 3).expect("inserts");
+                panic!("a defect for the test")
+            })
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(rows(&connections), [1]);
+        connections.write(Durability::Relaxed, |tx| insert(tx, 4)).expect("still works");
+        assert_eq!(rows(&connections), [1, 4]);
+    }
+
+    #[test]
+    fn readers_cannot_write_and_come_back_after_a_panic() {
+        let folder = folder();
+        let connections = connections(&folder);
+        let refused = connections.read(|tx| insert(tx, 1)).expect_err("is read-only").to_string();
+        assert!(refused.contains("readonly database"), "{refused}");
+        for _ in 0..=READERS {
+            let panicked = catch_unwind(AssertUnwindSafe(|| connections.read::<()>(|_| panic!("for the test"))));
+            assert!(panicked.is_err());
+        }
+        assert_eq!(connections.free.1.len(), READERS);
+        assert!(rows(&connections).is_empty());
+    }
+
+    #[test]
+    fn a_reader_sees_one_snapshot_while_the_writer_commits() {
+        let folder = folder();
+        let connections = connections(&folder);
+        let count = |tx: &Connection| query(tx, "SELECT count(*) FROM t", [], |row| columns::number(row));
+        let seen = connections.read(|tx| {
+            let before = count(tx)?;
+            connections.write(Durability::Synced, |tx| insert(tx, 1))?;
+            Ok([before, count(tx)?])
+        });
+        assert_eq!(seen.expect("reads"), [[0], [0]]);
+        assert_eq!(rows(&connections), [1]);
+    }
+
+    #[test]
+    fn each_durability_has_its_level_of_syncing() {
+        let folder = folder();
+        let path = folder.path().join("db");
+        let synchronous = |connections: &Connections, durability| {
+            let read = |db: &Connection| query(db, "PRAGMA synchronous", [], |row| columns::number(row));
+            connections.write_one(durability, read).expect("reads")
+        };
+        for (connections, relaxed) in
+            [(Connections::open(&path).expect("opens"), 1), (Connections::open_unsynced(&path).expect("opens"), 0)]
+        {
+            for (durability, level) in
+                [(Durability::Synced, 2), (Durability::Relaxed, relaxed), (Durability::Synced, 2)]
+            {
+                assert_eq!(synchronous(&connections, durability), [level], "{durability:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_file_is_made_private_and_stays_so() {
+        let folder = folder();
+        let path = folder.path().join("db");
+        let mode = || std::fs::metadata(&path).expect("exists").permissions().mode() & 0o777;
+        drop(Connections::open(&path).expect("creates"));
+        assert_eq!(mode(), 0o600);
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("opens it up");
+        drop(Connections::open(&path).expect("opens"));
+        assert_eq!(mode(), 0o600);
+    }
+
+    #[test]
+    fn errors_that_may_pass_are_told_from_those_that_do_not() {
+        let of = |code| store_error(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_NOMEM,
+            ffi::SQLITE_READONLY,
+        ] {
+            assert!(matches!(of(code), StoreError::Unavailable(_)), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH] {
+            assert!(matches!(of(code), StoreError::Failed(_)), "{code}");
+        }
+        assert!(matches!(store_error(rusqlite::Error::QueryReturnedNoRows), StoreError::Failed(_)));
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_with_its_reason() {
+        let folder = folder();
+        let text = folder.path().join("text");
+        std::fs::write(&text, "no database, and longer than the head of one").expect("writes");
+        let refused = |path: &Path| Connections::open(path).err().expect("is refused").to_string();
+        assert_eq!(refused(&text), "store failed: file is not a database");
+        let absent = folder.path().join("none/db");
+        let expected = format!("store failed: {}: No such file or directory (os error 2)", absent.display());
+        assert_eq!(refused(&absent), expected);
+    }
+}
