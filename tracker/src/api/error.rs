@@ -2,7 +2,8 @@
 //! are translated here and nowhere else.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use peernet_protos::rest::ErrorBody;
 
@@ -12,7 +13,7 @@ use crate::domain::accounts::passwords::PasswordError;
 use crate::domain::address::AddressError;
 use crate::domain::limits::RateLimited;
 use crate::domain::swarm::Full;
-use crate::ops::log;
+use crate::ops::log::{self, PerSecond};
 use crate::store::StoreError;
 use crate::store::policies::Refusal;
 use peernet_door::{Reply, RequestId};
@@ -122,20 +123,33 @@ impl fmt::Display for ApiError {
 
 impl std::error::Error for ApiError {}
 
+/// Lines a second about failures of the database. One failed group commit answers thousands of requests.
+const STORE_LINES_PER_SECOND: u32 = 5;
+static STORE_LINES: PerSecond = PerSecond::new(STORE_LINES_PER_SECOND);
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
 impl From<StoreError> for ApiError {
-    /// Logs the database's own words and hides them from the client.
+    /// Logs the database's own words, up to a number of lines a second, and hides them from the client.
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy(what) => Self::busy(what),
             StoreError::Unavailable(what) => {
-                log::warn("store", &format!("unavailable: {what}"), &[]);
+                log_store_failure(log::warn, &format!("unavailable: {what}"));
                 Self::store_unavailable()
             }
             StoreError::Failed(what) => {
-                log::error("store", &format!("failed: {what}"), &[]);
+                log_store_failure(log::error, &format!("failed: {what}"));
                 Self::internal()
             }
         }
+    }
+}
+
+fn log_store_failure(log: impl Fn(&str, &str, &[(&str, &dyn fmt::Display)]), message: &str) {
+    match STORE_LINES.admit(BEGUN.elapsed().as_secs() as u32) {
+        Some(0) => log("store", message, &[]),
+        Some(left_out) => log("store", message, &[("left_out", &left_out)]),
+        None => {}
     }
 }
 
