@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_off_anywhere_is_an_error_and_never_other_credentials() {
+    fn a_file_cut_off_anywhere_never_gives_other_credentials() {
         let folder = tempfile::tempdir().unwrap();
         let file = CredentialsFile::new(folder.path().join("credentials.json"));
         file.save(&example()).unwrap();
