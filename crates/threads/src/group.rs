@@ -100,6 +100,8 @@ impl Group {
         self.threads = running;
         for (_, handle) in ended {
             let _panicked = handle.join();
+            // Its message leaves the queue with it, so the queue keeps a place for every thread of the group.
+            let _message = self.done.try_recv();
         }
     }
 
@@ -112,6 +114,19 @@ impl Group {
 mod tests {
     use super::*;
     use crate::stop_pair;
+
+    #[test]
+    fn an_ended_thread_leaves_no_message_behind() {
+        let mut group = Group::default();
+        for _ in 0..8 {
+            group.spawn("short", || {}).expect("a thread");
+            while group.threads.iter().any(|(_, handle)| !handle.is_finished()) {
+                std::thread::yield_now();
+            }
+        }
+        group.reap();
+        assert_eq!((group.len(), group.done.len()), (0, 0));
+    }
 
     #[test]
     fn join_waits_for_all_and_names_stragglers() {

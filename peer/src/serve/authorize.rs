@@ -48,8 +48,8 @@ impl Presented {
         let requested = RequestedFile {
             hash: file,
             visibility: core.catalog.visibility(file),
-            // Only a grant makes this matter, and the look costs a lock.
-            is_shared_here: credentials != Credentials::None && is_shared_here(),
+            // It matters only beside a grant of an unknown key, and the look costs a lock.
+            is_shared_here: has_unknown_key(&credentials) && is_shared_here(),
         };
         access::authorize(unix_now(), requested, &credentials).map_err(refusal)
     }
@@ -65,6 +65,10 @@ impl Presented {
         }
         Some(Credentials::Grant { caller, verified })
     }
+}
+
+fn has_unknown_key(credentials: &Credentials) -> bool {
+    matches!(credentials, Credentials::Grant { verified: Err(GrantError::UnknownKey), .. })
 }
 
 /// Decides whether a call that was authorized when it began may go on.
