@@ -1,6 +1,6 @@
 //! Group commit: durable changes of many requests share one transaction, and each request is answered after its commit.
 //!
-//! [`group`] is the engine. Its instances are small: durable writes ([`Writer`], here), lease updates
+//! `group` is the engine. Its instances are small: durable writes ([`Writer`], here), lease updates
 //! ([`crate::replication::LeaseLog`]) and settlements ([`crate::domain::economy`]). An instance says what one transaction is and how much fits
 //! into it. The engine does the rest: the bounded queue, groups, panics, and exactly one answer for each request.
 //!

@@ -3,13 +3,13 @@
 //! Leases live for minutes and change all the time, so they are not rows of the database. Each tracker appends them to a write-ahead log of
 //! its own, in a file of its data folder. The trackers of one database publish their logs to each other through that database.
 //!
-//! - [`lease_update`]: the encoding of an update. Its stored format is fixed.
-//! - [`log_file`]: the file.
-//! - [`lease_log`]: group commit into the file. An announce is acknowledged after its commit.
-//! - [`apply`]: updates become the swarm index.
+//! - `lease_update`: the encoding of an update. Its stored format is fixed.
+//! - `log_file`: the file.
+//! - `lease_log`: group commit into the file. An announce is acknowledged after its commit.
+//! - `apply`: updates become the swarm index.
 //! - [`restore`]: the index is filled at start.
-//! - [`replicator`]: the thread that publishes to the other trackers and reads from them.
-//! - [`maintenance`]: the thread that ends leases and deletes expired updates.
+//! - `replicator`: the thread that publishes to the other trackers and reads from them.
+//! - `maintenance`: the thread that ends leases and deletes expired updates.
 //!
 //! The swarm index knows none of this: it receives updates and reads no clock.
 

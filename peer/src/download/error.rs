@@ -66,7 +66,7 @@ impl fmt::Display for FetchError {
             ),
             Self::Exists(path) => write!(f, "{} exists already and is not overwritten", path.display()),
             Self::InUse(path) => write!(f, "{} is in use by another download", path.display()),
-            Self::WrongFile => f.write_str("the sources offer another file under this hash"),
+            Self::WrongFile => f.write_str("every manifest was false: the sources' chunks make a file with another hash"),
             Self::FalseListing(file) => {
                 write!(f, "the listing is false: {file:?} is not the file that it promises; ask for the link again")
             }

@@ -49,7 +49,7 @@ impl Usable {
     /// A sentence about the sources that are passed over, for the user.
     pub(crate) fn note(&self) -> Option<String> {
         let count = self.passed_over;
-        (count > 0).then(|| format!("{count} sources cannot be used: they do not speak as this node may"))
+        (count > 0).then(|| format!("{count} sources were skipped: this node may not use their transport"))
     }
 }
 

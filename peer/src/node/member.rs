@@ -74,7 +74,7 @@ impl Node {
         let identity = match identity {
             Ok(identity) => identity,
             Err(error) if self.settings.plaintext_listen.is_some() => {
-                self.log.warn(&format!("only plaintext, for want of a certificate: {error}"));
+                self.log.warn(&format!("serving in plaintext only, without a certificate: {error}"));
                 *membership_state = MemberState::PlaintextOnly;
                 return Ok(None);
             }

@@ -76,7 +76,7 @@ impl ApiError {
     /// 429: this client has used up its rate. `wait` becomes `Retry-After`, a second at least.
     pub fn too_many(code: &'static str, what: &str, wait: Duration) -> Self {
         let seconds = u32::try_from(wait.as_millis().div_ceil(1_000).max(1)).unwrap_or(u32::MAX);
-        let message = format!("{what}; come back in {seconds} s");
+        let message = format!("{what}; retry after {seconds} s");
         Self { retry_after_s: Some(seconds), ..Self::new(429, code, message) }
     }
 
@@ -352,7 +352,7 @@ mod tests {
             ),
             (
                 AccountsError::TooManyAttempts(Duration::from_millis(2_500)).into(),
-                r#"{"error":"too many wrong passwords; come back in 3 s","code":"too_many_attempts"}"#.to_owned(),
+                r#"{"error":"too many wrong passwords; retry after 3 s","code":"too_many_attempts"}"#.to_owned(),
                 &[("Retry-After", "3")],
             ),
             (

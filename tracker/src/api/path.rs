@@ -68,15 +68,15 @@ mod tests {
     #[test]
     fn an_argument_is_parsed_with_its_name_in_the_refusal() {
         let args = |path: &str| args_of("/{count}", path).expect("decodes");
-        assert_eq!(args("/7").parse::<u8>("count", "invalid_count"), Ok(7));
-        assert_eq!(args("/%37").parse::<u8>("count", "invalid_count"), Ok(7));
+        assert_eq!(args("/7").parse::<u8>("count", "invalid_limit"), Ok(7));
+        assert_eq!(args("/%37").parse::<u8>("count", "invalid_limit"), Ok(7));
         for (path, why) in [
             ("/256", "number too large to fit in target type"),
             ("/-1", "invalid digit found in string"),
             ("/7%2F", "invalid digit found in string"),
         ] {
-            let refused = ApiError::bad_request("invalid_count", format!("count: {why}"));
-            assert_eq!(args(path).parse::<u8>("count", "invalid_count"), Err(refused), "{path}");
+            let refused = ApiError::bad_request("invalid_limit", format!("count: {why}"));
+            assert_eq!(args(path).parse::<u8>("count", "invalid_limit"), Err(refused), "{path}");
         }
     }
 

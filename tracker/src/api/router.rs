@@ -350,7 +350,7 @@ mod tests {
         let plain = refused(400, "https_required");
         let expected = r#"{"error":"this tracker speaks HTTPS only: use https:// in its URL","code":"https_required"}"#;
         assert_eq!(body(&plain), expected);
-        assert_eq!(body(&refused(400, "bad_head")), r#"{"error":"by the door","code":"bad_head"}"#);
+        assert_eq!(body(&refused(400, "bad_request")), r#"{"error":"by the door","code":"bad_request"}"#);
         let busy = refused(503, "busy");
         let expected = format!(r#"{{"error":"by the door","code":"busy","request_id":"{}"}}"#, busy.id);
         assert_eq!((refusal(&busy).status, body(&busy)), (503, expected));

@@ -62,7 +62,9 @@ pub(super) fn steps_from(found: Option<i64>, database: &str) -> Result<Option<Ve
     match found {
         Some(VERSION) => Ok(None),
         Some(found) if found > VERSION => {
-            let why = format!("the {database} has schema version {found}, this program knows {VERSION}: it is too old");
+            let why = format!(
+                "the {database} has schema version {found}, this program knows {VERSION}: upgrade peernet-tracker"
+            );
             Err(StoreError::Failed(why))
         }
         Some(found) => Ok(Some(STEPS.iter().filter(|step| step.version > found).collect())),

@@ -1,7 +1,7 @@
 //! The store on PostgreSQL. Several trackers may share one database.
 //!
 //! Every wait on the database is bounded: connecting, a free connection, a statement, a lock. So a lost database becomes
-//! [`StoreError::Unavailable`] within a few seconds. Every connection is made in [`connection`] as the address demands: over TLS, or
+//! [`StoreError::Unavailable`] within a few seconds. Every connection is made in `connection` as the address demands: over TLS, or
 //! without TLS on this machine and where the address asks for that.
 
 mod accounts;

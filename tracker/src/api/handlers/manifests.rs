@@ -56,7 +56,7 @@ fn is_known(calls: &ManifestCalls, id: ManifestId) -> Result<bool, ApiError> {
 pub(super) fn quota_exceeded(calls: &ManifestCalls) -> ApiError {
     let quota = calls.metadata_bytes_per_account;
     // Not 429: waiting does not help, and peers would retry.
-    let message = format!("this account has stored the {quota} bytes of manifests and signatures that it may");
+    let message = format!("this account's manifests and signatures would take more than {quota} bytes");
     ApiError::new(413, "quota_exceeded", message)
 }
 

@@ -124,19 +124,19 @@ settings! {
     ops_listen: String = String::new();
     /// bcrypt's cost for new passwords, 4 to 16; each step doubles the time of a login
     bcrypt_cost: u32 = 10;
-    /// how long an access token works that is no device's, in hours, 1 to 8760
+    /// life of an access token without a device, in hours, 1 to 8760
     token_hours: u32 = 24;
-    /// how long a device's access token works, in minutes, 1 to 1440; the device renews it with its refresh token
+    /// life of a device's access token, in minutes, 1 to 1440; the device renews it with its refresh token
     access_minutes: u32 = 15;
-    /// how long a refresh token works, in days, 1 to 3650; each use renews it
+    /// life of a refresh token, in days, 1 to 3650; each use renews it
     refresh_days: u32 = 90;
-    /// how long a grant works, with which an account fetches one file, in hours, 1 to 168; downloads renew it when a quarter of that is over.
+    /// life of a grant, the permission to fetch a file, in hours, 1 to 168; downloads renew it after a quarter of it.
     /// An account that loses access can fetch the file until its grant ends
     grant_hours: u32 = 12;
     /// whether addresses that version 1 peers announce are dialled, and left out of lookups when nothing answers
     dialback: bool = true;
-    /// what unproven complaints do: evidence (nothing globally, right where anyone may register) or bounded (a limited effect
-    /// within a tier, right where registration is by invitation)
+    /// the effect of complaints without proof: evidence (none on others, for open registration) or bounded (a limited one
+    /// within a tier, for registration by invitation)
     complaints: Complaints = Complaints::Evidence;
     /// open connections at most; also bounded by the limit on open files
     connections_max: usize = 4_096;
@@ -145,7 +145,7 @@ settings! {
     /// proxies in front of the tracker whose X-Forwarded-For is believed: addresses, networks like 10.0.0.0/8 and host names,
     /// with commas between them. Raise connections_per_address_max beside it: all clients come from the proxy's address
     trusted_proxies: String = String::new();
-    /// who may register: open (anyone), invite (who has a code that admin invite create made) or closed (nobody)
+    /// registration of new accounts: open, invite (needs a code of `admin invite create`) or closed
     registration: Registration = Registration::Open;
     /// leases, listings and unfinished announces in memory, all files together; beyond it announces are answered 503 swarm_full
     leases_max: usize = 1_000_000;
@@ -157,15 +157,15 @@ settings! {
     metadata_bytes_per_account: u64 = 1 << 30;
     /// days that the audit log is kept, at most 36500; 0 is for ever
     audit_days: u32 = 365;
-    /// requests a second of one client address, four times as many at once; beyond it 429. 0 is no limit: right behind a proxy
-    /// that is not in trusted_proxies, whose address all clients share
+    /// requests a second of one client address, four times as many at once; beyond it 429. 0 is no limit: use it behind a
+    /// proxy that is not in trusted_proxies, whose address all clients share
     rate_per_address: u32 = 20_000;
     /// requests a second of one account, four times as many at once; beyond it 429. 0 is no limit
     rate_per_account: u32 = 10_000;
     /// registrations a minute of one client address, as many at once; beyond it 429. 0 is no limit
     registrations_per_address: u32 = 240;
     /// logins, renewals and changes of password a minute of one client address, as many at once; beyond it 429. 0 is no limit, and wrong
-    /// passwords are then counted by account and not by address: right behind a proxy that is not trusted
+    /// passwords are then counted by account and not by address: use it behind a proxy that is not trusted
     logins_per_address: u32 = 600;
     /// seconds a request's head may take
     head_seconds: u64 = 10;

@@ -124,7 +124,10 @@ mod tests {
         let database = without(SCHEMA_VERSION + 1, NEW_IN_4);
         let before = shape(&database);
         let refused = migrate(&database, NOW).expect_err("is too new").to_string();
-        let why = format!("the file has schema version {}, this program knows 4: it is too old", SCHEMA_VERSION + 1);
+        let why = format!(
+            "the file has schema version {}, this program knows 4: upgrade peernet-tracker",
+            SCHEMA_VERSION + 1
+        );
         assert!(refused.ends_with(&why), "{refused}");
         assert_eq!(shape(&database), before);
     }
