@@ -1,7 +1,8 @@
 //! The durable state of the tracker: one trait, two implementations (PostgreSQL and SQLite), one conformance suite.
 //!
-//! [`Store`] consists of one supertrait per subject. The file of a subject has the same name here and in both implementations, so
-//! `store/invites.rs`, `store/postgres/invites.rs` and `store/sqlite/invites.rs` belong together.
+//! [`Store`] consists of one supertrait per subject. The file of a subject has the same name here and in both implementations:
+//! `store/invites.rs`, `store/postgres/invites.rs` and `store/sqlite/invites.rs` belong together. Replication is
+//! PostgreSQL's alone.
 //!
 //! Writes come in batches that are one transaction each. SQL exists only below this module and in `schema.sql`.
 

@@ -116,7 +116,7 @@ fn help_of_settings() -> String {
         let doc: Vec<&str> = field.doc.iter().map(|line| line.trim()).collect();
         text.push_str(&format!("\n  --{:<28}{}", field.flag(), doc.join("\n                                ")));
     }
-    text.push_str("\n\nExample:\n  peernet-tracker --listen 0.0.0.0:8080 --data-dir /var/lib/peernet-tracker");
+    text.push_str("\n\nExample:\n  peernet-tracker --listen 0.0.0.0:8080 --data-dir /var/lib/peernet/tracker");
     text
 }
 

@@ -19,7 +19,7 @@ use crate::ops::log;
 #[argh(
     subcommand,
     name = "serve",
-    example = "peernet-tracker serve --listen 0.0.0.0:8080 --data-dir /var/lib/peernet-tracker"
+    example = "peernet-tracker serve --listen 0.0.0.0:8080 --data-dir /var/lib/peernet/tracker"
 )]
 pub(crate) struct Serve {}
 
