@@ -302,7 +302,7 @@ fn a_lookup_brings_the_sources_of_this_manifest_only() {
         // The job allows no plaintext, so the source is passed over and the user is told.
         assert!(event_loop.take(Event::Sources(Ok(sources))).is_none());
         assert!(!event_loop.looking_up);
-        assert!(event_loop.display.note.as_deref().is_some_and(|note| note.starts_with("1 sources cannot be used")));
+        assert!(event_loop.display.note.as_deref().is_some_and(|note| note.starts_with("1 sources were skipped")));
     });
 }
 
