@@ -66,7 +66,7 @@ pub struct Download {
     rescue_at: Option<Instant>,
     /// When a source may be asked for chunks that it gives to other callers.
     repeat_at: Option<Instant>,
-    /// Since when every known source is banned.
+    /// The instant at which the last known source was banned.
     all_banned_since: Option<Instant>,
     meter: RateMeter,
     /// Chunks verified since the start, without those held at the start.

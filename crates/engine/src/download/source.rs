@@ -48,7 +48,7 @@ pub(super) struct Source {
     pub(super) has: Option<Has>,
     /// The chunks it gives to other callers; `None` while it serves only this node.
     pub(super) given: Option<Bitmap>,
-    /// Since when it holds no chunk for us that it has not given to others.
+    /// The instant from which it holds no chunk for us that it has not given to others.
     pub(super) repeats_since: Option<Instant>,
     /// The chunks in flight, in the order of their requests. A `Fetch` stream serves them in this order.
     pub(super) in_flight: Vec<InFlight>,
