@@ -19,8 +19,9 @@ in_containers() {
 runtime_stages() { sed -n '/^FROM .* AS tracker$/,$p' Dockerfile | sed 's|^COPY --from=build /.*/\([^/ ]*\) |COPY \1 |'; }
 
 from_folder() {
-  local folder=$1 context target
-  context=$(mktemp -d); trap 'rm -rf "$context"' EXIT
+  local folder=$1 target
+  context=$(mktemp -d)  # not local: the trap runs after the function
+  trap 'rm -rf "$context"' EXIT
   strip -o "$context/peernet-tracker" "$folder/peernet-tracker"
   strip -o "$context/peernet" "$folder/peernet"
   cp /etc/ssl/certs/ca-certificates.crt "$context/"
