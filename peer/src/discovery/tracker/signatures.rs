@@ -86,17 +86,22 @@ mod tests {
     use super::*;
     use crate::publication::Signer;
 
+    /// The signature as the tracker sends it.
+    fn signed(signer: &Signer, account: PeerId, manifest: ManifestId) -> SignatureBody {
+        SignatureBody {
+            peer_id: account.to_string(),
+            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
+            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
+            signed_at: 9,
+        }
+    }
+
     #[test]
     fn publications_of_the_tracker_are_checked() {
         let signer = Signer::generate().unwrap();
         let account = PeerId::from_random([1; 16]);
         let manifest = ManifestId([7; 32]);
-        let told = SignatureBody {
-            peer_id: account.to_string(),
-            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
-            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
-            signed_at: 9,
-        };
+        let told = signed(&signer, account, manifest);
         let expected = Publication { account, key: signer.key(), signed_at: 9 };
         assert_eq!(publication(manifest, &told), Some(expected));
         assert_eq!(publication(ManifestId([8; 32]), &told), None);
@@ -117,12 +122,7 @@ mod tests {
         let signer = Signer::generate().unwrap();
         let account = PeerId::from_random([1; 16]);
         let manifest = ManifestId([7; 32]);
-        let told = SignatureBody {
-            peer_id: account.to_string(),
-            key: BASE64URL_NOPAD.encode(signer.key().as_bytes()),
-            signature: BASE64URL_NOPAD.encode(&signer.sign(account, manifest)),
-            signed_at: 9,
-        };
+        let told = signed(&signer, account, manifest);
         let flipped = |text: &str, place: usize| {
             let other = if &text[place..=place] == "A" { "B" } else { "A" };
             format!("{}{other}{}", &text[..place], &text[place + 1..])
